@@ -1,0 +1,179 @@
+"""The same MLP, dense: a training step in plain NumPy, on whatever BLAS NumPy has.
+
+Run as ``python -m sparsecpu.bench.dense --layers 784,300,100,10 --batch 128 --threads 1``, it
+prints one JSON line. It runs in a process of its own, so that BLAS has the threads it is told and
+none of Numba's are awake beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+_THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS",
+                     "VECLIB_MAXIMUM_THREADS")  # fmt: skip
+
+
+class DenseMLP:
+    """Hidden layers with ReLU, softmax cross-entropy, SGD with Nesterov momentum and weight decay.
+
+    Written as well as NumPy allows: float32, samples as columns, no temporaries in the big loops.
+
+    Parameters
+    ----------
+    layers : sequence of int
+        Sizes, the input first.
+    batch : int
+        Samples per step.
+    """
+
+    def __init__(self, layers: Sequence[int], batch: int) -> None:
+        rng = np.random.default_rng(0)
+        pairs = list(zip(layers, layers[1:], strict=False))
+        self.weights = [
+            (rng.standard_normal((o, i), dtype=np.float32) * np.float32((2 / i) ** 0.5))
+            for i, o in pairs
+        ]
+        self.biases = [np.zeros((o, 1), dtype=np.float32) for _, o in pairs]
+        self.velocities = [np.zeros_like(w) for w in self.weights]
+        self.gradients = [np.empty_like(w) for w in self.weights]
+        self.outputs = [np.empty((o, batch), dtype=np.float32) for o in layers]
+        self.deltas = [np.empty((o, batch), dtype=np.float32) for o in layers]
+
+    def step(self, x: np.ndarray, y: np.ndarray, rows: np.ndarray, rate: float = 1e-4) -> None:
+        """Do one training step: gather, forward, loss, backward, update.
+
+        Parameters
+        ----------
+        x : ndarray of float32, shape (samples, features)
+            Samples.
+        y : ndarray of int, shape (samples,)
+            Classes.
+        rows : ndarray of int, shape (batch,)
+            Which samples.
+        rate : float
+            Learning rate.
+        """
+        a, last = self.outputs, len(self.weights) - 1
+        a[0][...] = x[rows].T
+        for k, (w, b) in enumerate(zip(self.weights, self.biases, strict=True)):
+            np.matmul(w, a[k], out=a[k + 1])
+            a[k + 1] += b
+            if k < last:
+                np.maximum(a[k + 1], 0, out=a[k + 1])
+        z, d = a[-1], self.deltas[-1]
+        np.subtract(z, z.max(axis=0), out=d)
+        np.exp(d, out=d)
+        d /= d.sum(axis=0)
+        d[y[rows], np.arange(len(rows))] -= 1
+        d /= len(rows)
+        for k in range(last, -1, -1):
+            d, g, v, w = self.deltas[k + 1], self.gradients[k], self.velocities[k], self.weights[k]
+            np.matmul(d, a[k].T, out=g)
+            if k > 0:
+                np.matmul(w.T, d, out=self.deltas[k])
+                self.deltas[k] *= a[k] > 0
+            self.biases[k] -= rate * d.sum(axis=1, keepdims=True)
+            v *= 0.9
+            v += g
+            g += 0.9 * v
+            w *= 1 - rate * 5e-4
+            g *= rate
+            w -= g
+
+
+def time_steps(layers: Sequence[int], batch: int, seconds: float = 0.5) -> dict[str, Any]:
+    """Time training steps in this process.
+
+    Parameters
+    ----------
+    layers : sequence of int
+        Sizes, the input first.
+    batch : int
+        Samples per step.
+    seconds : float
+        How long to measure, at least five steps.
+
+    Returns
+    -------
+    dict
+        ``ms`` (median), ``quartiles``, ``steps``.
+    """
+    rng = np.random.default_rng(1)
+    net = DenseMLP(layers, batch)
+    x = rng.standard_normal((max(2 * batch, 512), layers[0]), dtype=np.float32)
+    y = rng.integers(0, layers[-1], len(x))
+    times: list[float] = []
+    for _ in range(3):
+        net.step(x, y, rng.integers(0, len(x), batch))
+    began = time.perf_counter()
+    while len(times) < 5 or (time.perf_counter() - began < seconds and len(times) < 2000):
+        rows = rng.integers(0, len(x), batch)
+        start = time.perf_counter()
+        net.step(x, y, rows)
+        times.append((time.perf_counter() - start) * 1e3)
+    low, middle, high = np.percentile(times, [25, 50, 75])
+    return {"ms": float(middle), "quartiles": [float(low), float(high)], "steps": len(times)}
+
+
+def time_in_child(layers: Sequence[int], batch: int, threads: int) -> dict[str, Any] | None:
+    """Time training steps in a process of their own.
+
+    Parameters
+    ----------
+    layers : sequence of int
+        Sizes, the input first.
+    batch : int
+        Samples per step.
+    threads : int
+        Threads of BLAS.
+
+    Returns
+    -------
+    dict or None
+        See ``time_steps``; None where the child failed.
+    """
+    environment = {**os.environ, **{name: str(threads) for name in _THREAD_VARIABLES}}
+    command = [sys.executable, "-m", "sparsecpu.bench.dense", "--batch", str(batch)]
+    command += ["--layers", ",".join(map(str, layers))]
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, timeout=600, check=True
+        )
+        return json.loads(done.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+
+
+def dense_bytes(layers: Sequence[int]) -> int:
+    """Return what the dense network's weights, gradients and momentum take.
+
+    Parameters
+    ----------
+    layers : sequence of int
+        Sizes, the input first.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
+    return 12 * sum(i * o for i, o in zip(layers, layers[1:], strict=False))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--layers", required=True)
+    parser.add_argument("--batch", type=int, required=True)
+    parser.add_argument("--seconds", type=float, default=0.5)
+    chosen = parser.parse_args()
+    sizes = [int(n) for n in chosen.layers.split(",")]
+    print(json.dumps(time_steps(sizes, chosen.batch, chosen.seconds)))

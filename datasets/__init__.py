@@ -1,0 +1,101 @@
+"""Data sets: ``load_`` bundled ones, ``read_`` your files, ``make_`` generated ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from sparsecpu.datasets.base import Dataset
+from sparsecpu.datasets.bundled import (
+    load_breast_cancer,
+    load_diabetes,
+    load_digits,
+    load_iris,
+    load_wine,
+)
+from sparsecpu.datasets.digits28 import load_digits28
+from sparsecpu.datasets.files import class_numbers, read_csv, read_idx, read_npz, read_svmlight
+from sparsecpu.datasets.generated import make_classification, make_regression
+
+from sparsecpu.errors import DataError
+
+__all__ = [
+    "Dataset",
+    "class_numbers",
+    "load_breast_cancer",
+    "load_diabetes",
+    "load_digits",
+    "load_digits28",
+    "load_iris",
+    "load_wine",
+    "make_classification",
+    "make_regression",
+    "open_data",
+    "read_csv",
+    "read_idx",
+    "read_npz",
+    "read_svmlight",
+]
+
+_FIXED: dict[str, Callable[[], Dataset]] = {
+    "digits": load_digits,
+    "breast-cancer": load_breast_cancer,
+    "wine": load_wine,
+    "iris": load_iris,
+    "diabetes": load_diabetes,
+}
+_SIZED: dict[str, Callable[[int | None], Dataset]] = {
+    "digits28": load_digits28,
+    "make:classification": make_classification,
+    "make:regression": make_regression,
+}
+
+
+def open_data(
+    name: str, *, samples: int | None = None, target: str | None = None, task: str = "auto"
+) -> Dataset:
+    """Return the data set that a name, a file or a folder stands for.
+
+    Parameters
+    ----------
+    name : str
+        A bundled name (``digits``), a generated one (``digits28``, ``make:…``), a ``.csv``,
+        ``.npz`` or svmlight (``.svm``, ``.svmlight``, ``.libsvm``) file, or a folder of IDX files.
+    samples : int, optional
+        How many to generate, where they are.
+    target : str, optional
+        Column to predict, in a CSV.
+    task : {"auto", "classification", "regression"}
+        What is to be learnt, for files.
+
+    Returns
+    -------
+    Dataset
+        The data set.
+
+    Raises
+    ------
+    DataError
+        If there is no such thing, or it cannot be used.
+    """
+    if name in _SIZED:
+        return _SIZED[name](samples)
+    if samples is not None:
+        raise DataError(f"samples is {samples}; only generated data ({', '.join(_SIZED)}) has it")
+    if name in _FIXED:
+        return _FIXED[name]()
+    path = Path(name)
+    if path.is_dir():
+        return read_idx(path)
+    if not path.is_file():
+        raise DataError(
+            f"DATA is {name!r}; expected a file, a folder, or one of {', '.join([*_FIXED, *_SIZED])}"
+        )
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        return read_npz(path, task=task)
+    if suffix in (".svm", ".svmlight", ".libsvm"):
+        return read_svmlight(path, task=task)
+    if suffix in (".csv", ".txt", ".data"):
+        return read_csv(path, target=target, task=task)
+    raise DataError(f"{path} has an unknown suffix; expected .csv, .npz or .svm")

@@ -1,0 +1,145 @@
+"""What a data set is, and how one is cut into training and test samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.errors import DataError
+
+#: Share of the samples that are held out where a data set has no test part of its own.
+TEST_FRACTION = 0.2
+#: The cut does not depend on a run's seed: every run is tested on the same samples.
+_SPLIT_SEED = 0
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples with targets, cut into a training and a test part.
+
+    Parameters
+    ----------
+    name : str
+        What people call it.
+    task : {"classification", "regression"}
+        What is to be learnt.
+    x_train, x_test : array_like, sparse matrix or source of samples
+        ``(samples, features)``; a source has ``shape`` and ``take_samples(rows)``.
+    y_train, y_test : ndarray
+        Class numbers (int64), or float64 of shape (samples, outputs).
+    classes : ndarray or None
+        Label of each class number.
+    input_shape : tuple of ints
+        Of one sample.
+    scaling : {"feature", "global", "none"}
+        Whether inputs are standardised feature by feature, all alike (pixels), or not.
+    """
+
+    name: str
+    task: str
+    x_train: Any
+    y_train: np.ndarray
+    x_test: Any
+    y_test: np.ndarray
+    classes: np.ndarray | None
+    input_shape: tuple[int, ...]
+    scaling: str = "feature"
+
+    @property
+    def n_outputs(self) -> int:
+        """Numbers that a network for it puts out."""
+        return len(self.classes) if self.classes is not None else self.y_train.shape[1]
+
+
+def encode(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels in order and, for each sample, the number of its label.
+
+    Parameters
+    ----------
+    y : ndarray, shape (samples,)
+        Labels of any sortable kind.
+
+    Returns
+    -------
+    classes : ndarray
+        The labels.
+    numbers : ndarray of int64
+        Their numbers.
+
+    Raises
+    ------
+    DataError
+        If there is only one label.
+    """
+    classes, numbers = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        raise DataError(f"the targets have one class only ({classes[0]!r}); expected two or more")
+    return classes, numbers.astype(np.int64)
+
+
+def split(name: str, x: Any, y: np.ndarray, task: str, **options: Any) -> Dataset:
+    """Cut samples into a training and a test part, always the same way.
+
+    Parameters
+    ----------
+    name : str
+        Name of the data set.
+    x : ndarray or sparse matrix, shape (samples, features)
+        Samples.
+    y : ndarray
+        Labels, or numbers to predict.
+    task : {"classification", "regression"}
+        Classification is cut class by class.
+    **options : object
+        Further fields of ``Dataset``.
+
+    Returns
+    -------
+    Dataset
+        With a fifth of the samples held out.
+
+    Raises
+    ------
+    DataError
+        If there are too few samples.
+    """
+    from sklearn.model_selection import train_test_split
+
+    if x.shape[0] < 5:
+        raise DataError(f"{name} has {x.shape[0]} sample(s); expected at least 5")
+    classes, stratify = None, None
+    if task == "classification":
+        classes, y = encode(y)
+        counts = np.bincount(y)
+        test = int(np.ceil(TEST_FRACTION * len(y)))
+        stratify = y if counts.min() >= 2 and test >= len(classes) else None
+    else:
+        y = np.asarray(y, dtype=np.float64).reshape(x.shape[0], -1)
+    x_train, x_test, y_train, y_test = train_test_split(
+        x, y, test_size=TEST_FRACTION, stratify=stratify, random_state=_SPLIT_SEED
+    )
+    options.setdefault("input_shape", (x.shape[1],))
+    return Dataset(name, task, x_train, y_train, x_test, y_test, classes, **options)
+
+
+def check_finite(x: np.ndarray, where: str) -> None:
+    """Refuse NaN and infinity.
+
+    Parameters
+    ----------
+    x : ndarray, shape (samples, features)
+        Numbers.
+    where : str
+        What to call them.
+
+    Raises
+    ------
+    DataError
+        Naming the first sample and feature that is not finite.
+    """
+    good = np.isfinite(x)
+    if not good.all():
+        row, column = (int(i[0]) for i in np.nonzero(~good))
+        raise DataError(f"{where}: sample {row + 1}, feature {column + 1} is {x[row, column]}")

@@ -1,0 +1,46 @@
+"""Small real data sets that come with scikit-learn.
+
+All are in the public domain or under CC BY 4.0 (UCI Machine Learning Repository): digits (Alpaydin
+and Kaynak), breast cancer (Wolberg, Street and Mangasarian), wine (Aeberhard and Forina), iris
+(Fisher), diabetes (Efron, Hastie, Johnstone and Tibshirani).
+"""
+
+from __future__ import annotations
+
+from sparsecpu.datasets.base import Dataset, split
+
+
+def load_digits() -> Dataset:
+    """Load 1797 handwritten digits of 8×8 pixels: 1437 to train on, 360 held out."""
+    from sklearn import datasets
+
+    x, y = datasets.load_digits(return_X_y=True)
+    return split("digits", x.astype("float32"), y, "classification")
+
+
+def load_breast_cancer() -> Dataset:
+    """Load 569 tumours with 30 measurements and two classes."""
+    from sklearn import datasets
+
+    return split("breast-cancer", *datasets.load_breast_cancer(return_X_y=True), "classification")
+
+
+def load_wine() -> Dataset:
+    """Load 178 wines with 13 measurements and three classes."""
+    from sklearn import datasets
+
+    return split("wine", *datasets.load_wine(return_X_y=True), "classification")
+
+
+def load_iris() -> Dataset:
+    """Load 150 flowers with 4 measurements and three classes."""
+    from sklearn import datasets
+
+    return split("iris", *datasets.load_iris(return_X_y=True), "classification")
+
+
+def load_diabetes() -> Dataset:
+    """Load 442 patients with 10 measurements and the progression of their disease."""
+    from sklearn import datasets
+
+    return split("diabetes", *datasets.load_diabetes(return_X_y=True), "regression")

@@ -1,0 +1,320 @@
+"""Nonlinearities, one value at a time."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from sparsecpu.layers.base import Layer, Spec, like
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.workspace import Context
+
+
+class Activation(Layer):
+    """Base of ``y = f(x)``: a subclass writes ``apply`` and ``gradient``."""
+
+    def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
+        """Compute ``y = f(x)``; see ``Layer.forward``.
+
+        Parameters
+        ----------
+        x : ndarray
+            The input.
+        ctx : Context
+            Memory, mode and taps.
+
+        Returns
+        -------
+        y : ndarray
+            The output.
+        saved : tuple
+            ``(x, y)``.
+        """
+        y = like(x, self, "y", ctx)
+        self.apply(x, y, ctx)
+        return y, (x, y)
+
+    def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
+        """Compute ``dx = f'(x) dy``; see ``Layer.backward``.
+
+        Parameters
+        ----------
+        dy : ndarray
+            Gradient of the output.
+        saved : tuple
+            ``(x, y)``.
+        ctx : Context
+            Memory, mode and taps.
+
+        Returns
+        -------
+        ndarray
+            Gradient of the input.
+        """
+        x, y = saved
+        dx = like(dy, self, "dx", ctx)
+        self.gradient(x, y, dx, ctx)
+        np.multiply(dx, dy, out=dx)
+        return dx
+
+    def apply(self, x: np.ndarray, y: np.ndarray, ctx: Context) -> None:
+        """Write ``f(x)``.
+
+        Parameters
+        ----------
+        x : ndarray
+            The input.
+        y : ndarray
+            Where to.
+        ctx : Context
+            Memory.
+        """
+        raise NotImplementedError
+
+    def gradient(self, x: np.ndarray, y: np.ndarray, slope: np.ndarray, ctx: Context) -> None:
+        """Write ``f'(x)``.
+
+        Parameters
+        ----------
+        x, y : ndarray
+            Input and output.
+        slope : ndarray
+            Where to.
+        ctx : Context
+            Memory.
+        """
+        raise NotImplementedError
+
+
+class Identity(Activation):
+    """:math:`y = x`."""
+
+    kind = "identity"
+
+    def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
+        """Return ``x``.
+
+        Parameters
+        ----------
+        x : ndarray
+            The input.
+        ctx : Context
+            Not used.
+
+        Returns
+        -------
+        y : ndarray
+            ``x``.
+        saved : None
+            Nothing.
+        """
+        return x, None
+
+    def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
+        """Return ``dy``.
+
+        Parameters
+        ----------
+        dy : ndarray
+            Gradient of the output.
+        saved : None
+            Nothing.
+        ctx : Context
+            Not used.
+
+        Returns
+        -------
+        ndarray
+            ``dy``.
+        """
+        return dy
+
+
+class ReLU(Activation):
+    r""":math:`y = \max(x, 0)`.
+
+    ``Sequential`` lets the layers around it do the work where they can: forward in the store of
+    the layer before (``absorb_relu``), backward in that of the layer behind (``gate_by_input``).
+    """
+
+    kind = "relu"
+
+    def __init__(self) -> None:
+        self.done_before = self.done_behind = False
+
+    def plan(self, spec: Spec) -> Spec:
+        """Stand alone until ``Sequential`` says otherwise.
+
+        Parameters
+        ----------
+        spec : Spec
+            The input.
+
+        Returns
+        -------
+        Spec
+            The same.
+        """
+        self.done_before = self.done_behind = False
+        return spec
+
+    def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
+        """Compute ``max(x, 0)``, unless the layer before has.
+
+        Parameters
+        ----------
+        x : ndarray
+            The input.
+        ctx : Context
+            Memory.
+
+        Returns
+        -------
+        y : ndarray
+            The output.
+        saved : tuple
+            ``(x, y)``.
+        """
+        return (x, (x, x)) if self.done_before else super().forward(x, ctx)
+
+    def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
+        """Compute ``dy [y > 0]``, unless the layer behind has.
+
+        Parameters
+        ----------
+        dy : ndarray
+            Gradient of the output.
+        saved : tuple
+            ``(x, y)``.
+        ctx : Context
+            Memory.
+
+        Returns
+        -------
+        ndarray
+            Gradient of the input.
+        """
+        return dy if self.done_behind else super().backward(dy, saved, ctx)
+
+    def apply(self, x, y, ctx) -> None:  # noqa: D102
+        np.maximum(x, 0, out=y)
+
+    def gradient(self, x, y, slope, ctx) -> None:  # noqa: D102
+        np.greater(y, 0, out=slope)
+
+
+class LeakyReLU(Activation):
+    r""":math:`y = x` where positive, :math:`\alpha x` elsewhere.
+
+    Parameters
+    ----------
+    alpha : float
+        Slope of the negative side.
+
+    Raises
+    ------
+    ParameterError
+        If ``alpha`` is not a finite number.
+    """
+
+    kind = "leaky_relu"
+
+    def __init__(self, alpha: float = 0.01) -> None:
+        if not math.isfinite(alpha):
+            raise ParameterError("alpha", alpha, "a finite number")
+        self.alpha = float(alpha)
+
+    def apply(self, x, y, ctx) -> None:  # noqa: D102
+        np.multiply(x, self.alpha, out=y)
+        np.copyto(y, x, where=self._positive(x, ctx))
+
+    def gradient(self, x, y, slope, ctx) -> None:  # noqa: D102
+        slope[...] = self.alpha
+        np.copyto(slope, 1, where=self._positive(x, ctx))
+
+    def _positive(self, x: np.ndarray, ctx: Context) -> np.ndarray:
+        mask = ctx.workspace.array(self, "mask", x.shape, bool)
+        return np.greater(x, 0, out=mask)
+
+
+class AllReLU(LeakyReLU):
+    r"""All-ReLU: a leaky ReLU whose negative slope alternates in sign from layer to layer.
+
+    :math:`y = x` where positive, :math:`-\alpha x` in even layers and :math:`\alpha x` in odd
+    ones elsewhere.
+
+    Parameters
+    ----------
+    alpha : float
+        Size of the negative slope.
+    layer : int
+        Number of this hidden layer, counted from 1.
+
+    Notes
+    -----
+    Curci, Mocanu and Pechenizkiy, Truly sparse neural networks at scale (2021), equation 3.
+    """
+
+    kind = "all_relu"
+
+    def __init__(self, alpha: float = 0.6, layer: int = 1) -> None:
+        super().__init__(-alpha if layer % 2 == 0 else alpha)
+
+
+class Tanh(Activation):
+    r""":math:`y = \tanh x`."""
+
+    kind = "tanh"
+
+    def apply(self, x, y, ctx) -> None:  # noqa: D102
+        np.tanh(x, out=y)
+
+    def gradient(self, x, y, slope, ctx) -> None:  # noqa: D102
+        np.multiply(y, y, out=slope)
+        np.subtract(1, slope, out=slope)
+
+
+class Sigmoid(Activation):
+    r""":math:`y = 1 / (1 + e^{-x})`."""
+
+    kind = "sigmoid"
+
+    def apply(self, x, y, ctx) -> None:  # noqa: D102
+        from scipy.special import expit
+
+        expit(x, out=y)
+
+    def gradient(self, x, y, slope, ctx) -> None:  # noqa: D102
+        np.subtract(1, y, out=slope)
+        np.multiply(slope, y, out=slope)
+
+
+class GELU(Activation):
+    r""":math:`y = x\,\Phi(x)`, with the normal distribution function :math:`\Phi`.
+
+    Notes
+    -----
+    Hendrycks and Gimpel, Gaussian error linear units (2016); the exact form, not the tanh one.
+    """
+
+    kind = "gelu"
+
+    def apply(self, x, y, ctx) -> None:  # noqa: D102
+        from scipy.special import ndtr
+
+        ndtr(x, out=y)
+        np.multiply(x, y, out=y)
+
+    def gradient(self, x, y, slope, ctx) -> None:  # noqa: D102
+        from scipy.special import ndtr
+
+        density = like(x, self, "density", ctx)  # x phi(x)
+        np.multiply(x, x, out=density)
+        np.multiply(density, -0.5, out=density)
+        np.exp(density, out=density)
+        np.multiply(density, x, out=density)
+        np.multiply(density, 1.0 / math.sqrt(2.0 * math.pi), out=density)
+        ndtr(x, out=slope)
+        np.add(slope, density, out=slope)

@@ -1,0 +1,204 @@
+"""What every layer promises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.parameters import Parameter
+from sparsecpu.workspace import Context
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What flows between two layers.
+
+    Parameters
+    ----------
+    shape : tuple of ints
+        Of one sample: ``(features,)`` or ``(channels, height, width)``.
+    needs_gradient : bool
+        Whether anything before it learns; if not, a layer skips its dx.
+    """
+
+    shape: tuple[int, ...]
+    needs_gradient: bool = False
+
+    @property
+    def features(self) -> int:
+        """Numbers per sample."""
+        return int(np.prod(self.shape))
+
+
+class Layer:
+    """A step of a network with explicit forward and backward.
+
+    Activations are tiles ``(tiles, features, lanes)``, the samples last. Nothing of a batch is
+    kept on ``self``: what backward needs, forward returns as ``saved``.
+    """
+
+    #: Name in network descriptions.
+    kind: ClassVar[str] = ""
+
+    @classmethod
+    def build(cls, shape: tuple[int, ...], options: dict[str, Any], **context: Any) -> Layer:
+        """Make the layer that a network description asks for.
+
+        Parameters
+        ----------
+        shape : tuple of ints
+            Of one sample of its input.
+        options : dict
+            The options of the description.
+        **context : object
+            ``rng``, ``dtype``, and ``parameters`` (name to parameter) where a file gives them.
+
+        Returns
+        -------
+        Layer
+            The layer.
+        """
+        return cls(**options)
+
+    def plan(self, spec: Spec) -> Spec:
+        """Prepare for inputs like ``spec`` and say what comes out.
+
+        Parameters
+        ----------
+        spec : Spec
+            The input.
+
+        Returns
+        -------
+        Spec
+            The output.
+
+        Raises
+        ------
+        ParameterError
+            If the layer cannot take such inputs.
+        """
+        return spec
+
+    def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
+        """Compute the output.
+
+        Parameters
+        ----------
+        x : ndarray, shape (tiles, features, lanes)
+            The input.
+        ctx : Context
+            Memory, mode and taps.
+
+        Returns
+        -------
+        y : ndarray
+            The output, in the workspace.
+        saved : object
+            What ``backward`` needs.
+        """
+        raise NotImplementedError
+
+    def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
+        """Write the gradients of the parameters and return that of the input.
+
+        Parameters
+        ----------
+        dy : ndarray
+            Gradient of the output.
+        saved : object
+            What ``forward`` returned.
+        ctx : Context
+            Memory, mode and taps.
+
+        Returns
+        -------
+        ndarray
+            Gradient of the input, in the workspace. Unspecified where the plan said that nothing
+            needs it.
+        """
+        raise NotImplementedError
+
+    def parameters(self) -> dict[str, Parameter]:
+        """Return the trainable parameters by name."""
+        return {}
+
+    def buffers(self) -> dict[str, np.ndarray]:
+        """Return arrays that belong to the model but are not trained, by name."""
+        return {}
+
+    def describe(self) -> str:
+        """Return a few words for ``summary``."""
+        return self.kind
+
+    def absorb_relu(self) -> bool:
+        """Take over the forward pass of a ReLU behind this layer, if it can.
+
+        Returns
+        -------
+        bool
+            Whether it does.
+        """
+        return False
+
+    def gate_by_input(self) -> bool:
+        """Take over the backward pass of a ReLU before this layer, if it can.
+
+        That is, to return dx already zeroed where its own input is not positive.
+
+        Returns
+        -------
+        bool
+            Whether it does.
+        """
+        return False
+
+
+def like(x: np.ndarray, owner: Layer, name: str, ctx: Context) -> np.ndarray:
+    """Return workspace memory shaped like ``x``.
+
+    Parameters
+    ----------
+    x : ndarray
+        The model.
+    owner : Layer
+        Who asks.
+    name : str
+        What for.
+    ctx : Context
+        Gives the memory.
+
+    Returns
+    -------
+    ndarray
+        Uninitialised.
+    """
+    return ctx.workspace.array(owner, name, x.shape, x.dtype)
+
+
+def require_vector(spec: Spec, layer: Layer) -> int:
+    """Return the number of features of a flat input.
+
+    Parameters
+    ----------
+    spec : Spec
+        The input.
+    layer : Layer
+        Who asks.
+
+    Returns
+    -------
+    int
+        Features.
+
+    Raises
+    ------
+    ParameterError
+        If the input is not flat.
+    """
+    if len(spec.shape) != 1:
+        raise ParameterError("input shape", spec.shape, f"(features,) for {layer.kind}; flatten it")
+    return spec.shape[0]

@@ -1,0 +1,97 @@
+"""Dropout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sparsecpu.layers.base import Layer, like
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.workspace import Context
+
+
+class Dropout(Layer):
+    r"""In training, zero each value with probability ``rate`` and divide the rest by 1 - rate.
+
+    Parameters
+    ----------
+    rate : float
+        In [0, 1).
+
+    Raises
+    ------
+    ParameterError
+        If ``rate`` is out of range.
+
+    Notes
+    -----
+    Srivastava et al., Dropout (2014), in the inverted form: nothing happens in prediction.
+    """
+
+    kind = "dropout"
+
+    def __init__(self, rate: float = 0.5) -> None:
+        if not 0.0 <= rate < 1.0:
+            raise ParameterError("rate", rate, "a number in [0, 1)")
+        self.rate = float(rate)
+
+    def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
+        """Drop values in training; see ``Layer.forward``.
+
+        Parameters
+        ----------
+        x : ndarray
+            The input.
+        ctx : Context
+            Gives the stream of random numbers.
+
+        Returns
+        -------
+        y : ndarray
+            The output.
+        saved : ndarray or None
+            What each value was multiplied by.
+
+        Raises
+        ------
+        ParameterError
+            In training without a stream.
+        """
+        if not ctx.train or self.rate == 0.0:
+            return x, None
+        if ctx.dropout is None:
+            raise ParameterError("dropout", None, "a numpy.random.Generator in training")
+        factor, y = like(x, self, "factor", ctx), like(x, self, "y", ctx)
+        ctx.dropout.random(out=factor, dtype=factor.dtype)
+        np.greater_equal(factor, self.rate, out=factor)
+        np.multiply(factor, 1.0 / (1.0 - self.rate), out=factor)
+        np.multiply(x, factor, out=y)
+        return y, factor
+
+    def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
+        """Multiply by the same factors; see ``Layer.backward``.
+
+        Parameters
+        ----------
+        dy : ndarray
+            Gradient of the output.
+        saved : ndarray or None
+            The factors.
+        ctx : Context
+            Memory.
+
+        Returns
+        -------
+        ndarray
+            Gradient of the input.
+        """
+        if saved is None:
+            return dy
+        dx = like(dy, self, "dx", ctx)
+        np.multiply(dy, saved, out=dx)
+        return dx
+
+    def describe(self) -> str:
+        """Return the rate."""
+        return f"dropout {self.rate:g}"

@@ -1,0 +1,333 @@
+"""A sparse linear layer."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from sparsecpu.layers.base import Layer, Spec, like, require_vector
+
+from sparsecpu.csr import Pattern
+from sparsecpu.densities import allocate
+from sparsecpu.errors import ParameterError
+from sparsecpu.initializers import scaled_uniform
+from sparsecpu.parameters import Parameter, SparseParameter
+from sparsecpu.workspace import Context
+
+
+class SparseLinear(Layer):
+    r"""A linear layer whose weights exist only at their nonzeros.
+
+    Forward :math:`y = W x + b`; backward :math:`dx = W^T dy`, :math:`dW = (dy\,x^T)` at the
+    nonzeros, :math:`db = \sum dy`. A full pattern runs through BLAS on a view of its values.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Shape of the weights is ``(out_features, in_features)``.
+    density : float
+        Fraction of the weights to keep, in (0, 1].
+    bias : bool
+        Whether to add a bias.
+    rng : numpy.random.Generator, optional
+        Draws pattern and values; ``numpy.random.default_rng(0)`` by default.
+    nnz : int, optional
+        Weights to keep, instead of ``density``.
+    gain : float
+        Scale of the first values; see ``initializers.scaled_uniform``.
+    fan : {"sparse", "dense"}
+        Which fan-in scales the first values.
+    dtype : dtype
+        float32 or float64.
+
+    Attributes
+    ----------
+    weight : SparseParameter
+        The weights.
+    bias : Parameter or None
+        The bias, shape (out_features,).
+
+    Raises
+    ------
+    ParameterError
+        If a size, the density or nnz is out of range.
+
+    Notes
+    -----
+    Nikdan et al., SparseProp (2023), section 3, gives the three products at the nonzeros.
+    """
+
+    kind = "linear"
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        density: float = 0.1,
+        bias: bool = True,
+        rng: np.random.Generator | None = None,
+        nnz: int | None = None,
+        gain: float = math.sqrt(2.0),
+        fan: str = "sparse",
+        dtype: Any = np.float32,
+    ) -> None:
+        for name, value in (("in_features", in_features), ("out_features", out_features)):
+            if isinstance(value, bool) or int(value) != value or value < 1:
+                raise ParameterError(name, value, "an integer of at least 1")
+        rng = np.random.default_rng(0) if rng is None else rng
+        shape = (int(out_features), int(in_features))
+        if nnz is None:
+            nnz = allocate([shape], density, "uniform")[0]
+        full = nnz == shape[0] * shape[1]
+        pattern = Pattern.full(shape) if full else Pattern.random(shape, nnz, rng)
+        values = scaled_uniform(pattern, rng, gain=gain, fan=fan, dtype=dtype)
+        self._set(SparseParameter(pattern, values, dtype), np.zeros(shape[0]) if bias else None)
+
+    def _set(self, weight: SparseParameter, bias: Any) -> None:
+        self.weight = weight
+        self.bias = None if bias is None else Parameter(bias, weight.data.dtype)
+        self._relu = self._gated = False
+        self._needs_dx = True
+
+    @classmethod
+    def from_scipy(cls, matrix: Any, bias: Any = None, dtype: Any = np.float32) -> SparseLinear:
+        """Return the layer with the weights of a SciPy sparse matrix.
+
+        Parameters
+        ----------
+        matrix : scipy.sparse matrix or array, shape (out_features, in_features)
+            The weights; stored zeros stay in the pattern.
+        bias : array_like, shape (out_features,), optional
+            The bias.
+        dtype : dtype
+            float32 or float64.
+
+        Returns
+        -------
+        SparseLinear
+            With copies of the arrays.
+
+        Raises
+        ------
+        ParameterError
+            If the bias does not fit.
+        """
+        return cls.from_parameters(SparseParameter.from_scipy(matrix, dtype), bias)
+
+    @classmethod
+    def from_parameters(cls, weight: SparseParameter, bias: Any = None) -> SparseLinear:
+        """Return the layer with these weights.
+
+        Parameters
+        ----------
+        weight : SparseParameter
+            The weights (not copied).
+        bias : array_like, shape (out_features,), optional
+            The bias (copied).
+
+        Returns
+        -------
+        SparseLinear
+            The layer.
+
+        Raises
+        ------
+        ParameterError
+            If the bias does not fit.
+        """
+        if bias is not None and np.shape(bias) != (weight.shape[0],):
+            raise ParameterError("bias", np.shape(bias), f"shape ({weight.shape[0]},)")
+        layer = cls.__new__(cls)
+        layer._set(weight, bias)
+        return layer
+
+    @classmethod
+    def build(cls, shape: tuple[int, ...], options: dict[str, Any], **context: Any) -> Layer:
+        """Make the layer of a description, or with the parameters that ``context`` gives.
+
+        Parameters
+        ----------
+        shape : tuple of ints
+            Of one sample of its input.
+        options : dict
+            ``out_features``, ``nnz`` (None for all), ``bias``, ``gain``, ``fan``.
+        **context : object
+            ``rng``, ``dtype``, ``parameters``.
+
+        Returns
+        -------
+        Layer
+            The layer.
+        """
+        given = context.get("parameters")
+        if given is not None:
+            bias = given.get("bias")
+            return cls.from_parameters(given["weight"], None if bias is None else bias.data)
+        options = dict(options)
+        options["nnz"] = options.pop("nnz", None) or options["out_features"] * shape[0]
+        return cls(shape[0], **options, rng=context.get("rng"), dtype=context["dtype"])
+
+    @property
+    def in_features(self) -> int:
+        """Number of inputs."""
+        return self.weight.shape[1]
+
+    @property
+    def out_features(self) -> int:
+        """Number of outputs."""
+        return self.weight.shape[0]
+
+    def plan(self, spec: Spec) -> Spec:
+        """Check the input; see ``Layer.plan``.
+
+        Parameters
+        ----------
+        spec : Spec
+            The input.
+
+        Returns
+        -------
+        Spec
+            The output.
+
+        Raises
+        ------
+        ParameterError
+            If the number of inputs differs.
+        """
+        if require_vector(spec, self) != self.in_features:
+            raise ParameterError("input shape", spec.shape, f"({self.in_features},)")
+        self._relu = self._gated = False
+        self._needs_dx = spec.needs_gradient
+        return Spec((self.out_features,), needs_gradient=True)
+
+    def absorb_relu(self) -> bool:
+        """Apply a ReLU while storing y.
+
+        Returns
+        -------
+        bool
+            True.
+        """
+        self._relu = True
+        return True
+
+    def gate_by_input(self) -> bool:
+        """Zero dx where x is not positive, while storing it.
+
+        Returns
+        -------
+        bool
+            True.
+        """
+        self._gated = True
+        return True
+
+    def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
+        """Compute ``y = W x + b``; see ``Layer.forward``.
+
+        Parameters
+        ----------
+        x : ndarray, shape (tiles, in_features, lanes)
+            The input.
+        ctx : Context
+            Memory, mode and taps.
+
+        Returns
+        -------
+        y : ndarray, shape (tiles, out_features, lanes)
+            The output.
+        saved : ndarray
+            ``x``.
+        """
+        from sparsecpu.kernels.linear import PLAIN, RELU, matmul_kernel
+
+        tiles, _, lanes = x.shape
+        weight, pattern = self.weight, self.weight.pattern
+        y = ctx.workspace.array(self, "y", (tiles, self.out_features, lanes), x.dtype)
+        if pattern.is_full:
+            np.matmul(weight.full_view(), x, out=y)
+            if self.bias is not None:
+                np.add(y, self.bias.data[:, None], out=y)
+            if self._relu:
+                np.maximum(y, 0, out=y)
+            return y, x
+        bias = weight.data[:0] if self.bias is None else self.bias.data
+        finish = RELU if self._relu else PLAIN
+        matmul_kernel(lanes)(
+            pattern.indptr, pattern.indices, weight.data, x, bias, y, y, finish, pattern.chunks
+        )
+        return y, x
+
+    def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
+        """Compute ``dW``, ``db`` and ``dx``; see ``Layer.backward``.
+
+        Parameters
+        ----------
+        dy : ndarray, shape (tiles, out_features, lanes)
+            Gradient of the output.
+        saved : ndarray
+            The input.
+        ctx : Context
+            Memory, mode and taps.
+
+        Returns
+        -------
+        ndarray, shape (tiles, in_features, lanes)
+            Gradient of the input.
+        """
+        from sparsecpu.kernels.linear import GATED, PLAIN, gradient_kernel, matmul_kernel
+
+        x, weight, pattern, lanes = saved, self.weight, self.weight.pattern, dy.shape[2]
+        if ctx.observe is not None:
+            ctx.observe(weight, x, dy)
+        if pattern.is_full:
+            return self._backward_full(dy, x, ctx)
+        nothing = weight.data[:0]
+        dbias = nothing if self.bias is None else self.bias.grad
+        gradient_kernel(lanes)(
+            pattern.indptr, pattern.indices, x, dy, weight.grad, dbias, pattern.chunks
+        )
+        if not self._needs_dx:
+            return dy
+        dx = like(x, self, "dx", ctx)
+        finish = GATED if self._gated else PLAIN
+        turned, values = pattern.transposed, weight.transposed_data
+        matmul_kernel(lanes)(
+            turned.indptr, turned.indices, values, dy, nothing, x, dx, finish, turned.chunks
+        )
+        return dx
+
+    def _backward_full(self, dy: np.ndarray, x: np.ndarray, ctx: Context) -> np.ndarray:
+        """Compute the same with BLAS, for a full pattern."""
+        matrix = self.weight.full_view()
+        dw = self.weight.grad.reshape(matrix.shape)
+        np.matmul(dy[0], x[0].T, out=dw)
+        for tile in range(1, len(x)):
+            part = ctx.workspace.array(self, "dw", dw.shape, dw.dtype)
+            np.matmul(dy[tile], x[tile].T, out=part)
+            np.add(dw, part, out=dw)
+        if self.bias is not None:
+            np.sum(dy, axis=(0, 2), out=self.bias.grad)
+        if not self._needs_dx:
+            return dy
+        dx = like(x, self, "dx", ctx)
+        np.matmul(matrix.T, dy, out=dx)
+        if self._gated:
+            open_ = ctx.workspace.array(self, "gate", x.shape, bool)
+            np.greater(x, 0, out=open_)
+            np.multiply(dx, open_, out=dx)
+        return dx
+
+    def parameters(self) -> dict[str, Parameter]:
+        """Return ``weight`` and, where there is one, ``bias``."""
+        found: dict[str, Parameter] = {"weight": self.weight}
+        if self.bias is not None:
+            found["bias"] = self.bias
+        return found
+
+    def describe(self) -> str:
+        """Return the sizes."""
+        return f"linear {self.in_features} -> {self.out_features}"

@@ -1,0 +1,305 @@
+"""A chain of layers, and the network's entry and exit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from sparsecpu.layers.activations import ReLU
+from sparsecpu.layers.base import Layer, Spec
+
+from sparsecpu.batches import Source, as_source
+from sparsecpu.errors import ParameterError
+from sparsecpu.losses import Loss
+from sparsecpu.parameters import Parameter, SparseParameter
+from sparsecpu.workspace import Context, Workspace, choose_lanes
+
+_PREDICT_BATCH = 1024
+
+
+class Sequential(Layer):
+    """Layers one behind the other; also the network that users hold.
+
+    Inside, samples are the last axis, in tiles; the users' order appears only here.
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+        In order. A layer must not appear twice.
+    input_shape : tuple of ints, optional
+        Of one sample; taken from the first layer where that is linear.
+
+    Attributes
+    ----------
+    layers : list of Layer
+        The layers.
+    offset, scale : ndarray
+        Inputs are read as ``(x - offset) * scale``, per feature; empty for as they are.
+
+    Raises
+    ------
+    ParameterError
+        If shapes do not fit, or the input shape is missing.
+    """
+
+    kind = "sequential"
+
+    def __init__(self, layers: Iterable[Layer], input_shape: tuple[int, ...] | None = None) -> None:
+        self.layers = list(layers)
+        if input_shape is None:
+            first = next((x.in_features for x in self.layers if hasattr(x, "in_features")), None)
+            if first is None:
+                raise ParameterError("input_shape", None, "the shape of one sample")
+            input_shape = (first,)
+        if len({id(layer) for layer in self.layers}) != len(self.layers):
+            raise ParameterError("layers", self.layers, "each layer once")
+        self.input_shape = tuple(input_shape)
+        self.offset = self.scale = np.empty(0, dtype=self.dtype)
+        self.plan(Spec(self.input_shape))
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of values and activations."""
+        for parameter in self.parameters().values():
+            return parameter.data.dtype
+        return np.dtype(np.float32)
+
+    def plan(self, spec: Spec) -> Spec:
+        """Plan every layer, and let neighbours of a ReLU take over its work.
+
+        Parameters
+        ----------
+        spec : Spec
+            The input.
+
+        Returns
+        -------
+        Spec
+            The output.
+        """
+        self.widths = [spec.features]
+        for layer in self.layers:
+            spec = layer.plan(spec)
+            self.widths.append(spec.features)
+        for i, layer in enumerate(self.layers):
+            if isinstance(layer, ReLU):
+                layer.done_before = i > 0 and self.layers[i - 1].absorb_relu()
+                behind = self.layers[i + 1 : i + 2]
+                layer.done_behind = bool(behind) and behind[0].gate_by_input()
+        self.output_shape = spec.shape
+        return spec
+
+    def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
+        """Run the layers in order; see ``Layer.forward``.
+
+        Parameters
+        ----------
+        x : ndarray, shape (tiles, features, lanes)
+            The input.
+        ctx : Context
+            Memory, mode and taps.
+
+        Returns
+        -------
+        y : ndarray
+            The output.
+        saved : list
+            What each layer saved.
+        """
+        kept = []
+        for layer in self.layers:
+            x, saved = layer.forward(x, ctx)
+            kept.append(saved)
+        return x, kept
+
+    def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
+        """Run the layers in reverse; see ``Layer.backward``.
+
+        Parameters
+        ----------
+        dy : ndarray
+            Gradient of the output.
+        saved : list
+            From ``forward``.
+        ctx : Context
+            Memory, mode and taps.
+
+        Returns
+        -------
+        ndarray
+            Gradient of the input.
+        """
+        for layer, kept in zip(reversed(self.layers), reversed(saved), strict=True):
+            dy = layer.backward(dy, kept, ctx)
+        return dy
+
+    def _named(self, method: str) -> dict[str, Any]:
+        return {
+            f"{i}.{name}": value
+            for i, layer in enumerate(self.layers)
+            for name, value in getattr(layer, method)().items()
+        }
+
+    def parameters(self) -> dict[str, Parameter]:
+        """Return all parameters as ``{"0.weight": …}``, numbered by layer."""
+        return self._named("parameters")
+
+    def buffers(self) -> dict[str, np.ndarray]:
+        """Return all buffers, named like the parameters."""
+        return self._named("buffers")
+
+    def sparse_parameters(self) -> dict[str, SparseParameter]:
+        """Return the parameters that have a pattern."""
+        found = self.parameters().items()
+        return {name: p for name, p in found if isinstance(p, SparseParameter)}
+
+    @property
+    def n_outputs(self) -> int:
+        """Numbers per sample that come out."""
+        return int(np.prod(self.output_shape))
+
+    @property
+    def nnz(self) -> int:
+        """Nonzero weights of all layers."""
+        return sum(p.nnz for p in self.sparse_parameters().values())
+
+    @property
+    def size(self) -> int:
+        """Weights that the same network would have dense."""
+        return sum(p.pattern.size for p in self.sparse_parameters().values())
+
+    @property
+    def density(self) -> float:
+        """Fraction of the weights that is kept."""
+        return self.nnz / max(self.size, 1)
+
+    def source(self, x: Any) -> Source:
+        """Return samples in the users' order as something to fetch batches from.
+
+        Parameters
+        ----------
+        x : array_like, sparse matrix or Source
+            The samples.
+
+        Returns
+        -------
+        Source
+            The same.
+        """
+        return as_source(x, int(np.prod(self.input_shape)), self.dtype)
+
+    def lanes(self, batch: int) -> int:
+        """Return the width of the tiles for this batch size.
+
+        Parameters
+        ----------
+        batch : int
+            Samples per step.
+
+        Returns
+        -------
+        int
+            Lanes.
+        """
+        return choose_lanes(batch, max(self.widths), self.dtype)
+
+    def gather(self, source: Source, rows: np.ndarray, lanes: int, ctx: Context) -> np.ndarray:
+        """Read samples into the network's input buffer.
+
+        Parameters
+        ----------
+        source : Source
+            The samples.
+        rows : ndarray of int64
+            Which ones.
+        lanes : int
+            Width of the tiles.
+        ctx : Context
+            Gives the memory; its ``n_valid`` is set.
+
+        Returns
+        -------
+        ndarray, shape (tiles, features, lanes)
+            The input, lanes after the last sample 0.
+        """
+        from sparsecpu.kernels.layout import gather_samples
+
+        ctx.n_valid = len(rows)
+        shape = (-(-len(rows) // lanes), self.widths[0], lanes)
+        out = ctx.workspace.array(self, "input", shape, self.dtype)
+        array, here = source.take_samples(rows)
+        gather_samples(array, here, self.offset, self.scale, out)
+        return out
+
+    def predict(self, x: Any, *, batch_size: int = _PREDICT_BATCH) -> np.ndarray:
+        """Return the raw outputs of the last layer.
+
+        Parameters
+        ----------
+        x : array_like, sparse matrix or Source
+            Samples in the users' order.
+        batch_size : int
+            Samples that pass at once.
+
+        Returns
+        -------
+        ndarray, shape (samples, n_outputs)
+            The outputs.
+        """
+        from sparsecpu.kernels.layout import scatter_samples
+
+        source, ctx = self.source(x), Context(Workspace())
+        samples = source.shape[0]
+        out = np.empty((samples, self.n_outputs), dtype=self.dtype)
+        lanes = self.lanes(min(samples, batch_size)) if samples else 16
+        rows = np.arange(samples, dtype=np.int64)
+        for start in range(0, samples, batch_size):
+            part = rows[start : start + batch_size]
+            y, _ = self.forward(self.gather(source, part, lanes, ctx), ctx)
+            scatter_samples(y, out[start : start + batch_size])
+        return out
+
+    def loss_and_gradients(
+        self, x: Any, y: Any, loss: Loss, *, train: bool = True
+    ) -> tuple[float, dict[str, np.ndarray]]:
+        """Return the mean loss of a batch and the gradient of every parameter.
+
+        Parameters
+        ----------
+        x : array_like
+            Samples in the users' order.
+        y : array_like
+            Targets.
+        loss : Loss
+            The loss.
+        train : bool
+            Whether batch statistics are used, as in training. Dropout acts with a fixed seed.
+
+        Returns
+        -------
+        loss : float
+            The mean.
+        gradients : dict of str to ndarray
+            By parameter name; copies.
+        """
+        source, targets = self.source(x), loss.prepare(y, self.n_outputs)
+        ctx = Context(Workspace(), train=train, dropout=np.random.default_rng(0))
+        rows = np.arange(source.shape[0], dtype=np.int64)
+        z, saved = self.forward(self.gather(source, rows, self.lanes(len(rows)), ctx), ctx)
+        value, dz = loss(z, rows, targets, ctx)
+        self.backward(dz, saved, ctx)
+        return value, {name: p.grad.copy() for name, p in self.parameters().items()}
+
+    def summary(self) -> str:
+        """Return a table of layers, nonzeros, densities and bytes."""
+        lines = [f"{'layer':<28}{'nnz':>12}{'of':>14}{'density':>10}{'bytes':>12}"]
+        for i, layer in enumerate(self.layers):
+            weights = [p for p in layer.parameters().values() if isinstance(p, SparseParameter)]
+            line = f"{i} {layer.describe()}"
+            for p in weights:
+                stored = p.data.nbytes + p.pattern.indices.nbytes + p.pattern.indptr.nbytes
+                line = f"{line:<28}{p.nnz:>12,}{p.pattern.size:>14,}{p.density:>10.4f}{stored:>12,}"
+            lines.append(line)
+        lines.append(f"{'all weights':<28}{self.nnz:>12,}{self.size:>14,}{self.density:>10.4f}")
+        return "\n".join(lines)

@@ -1,0 +1,42 @@
+"""Training of always-sparse neural networks on ordinary CPUs.
+
+Public names are resolved when they are first used, so that importing the package costs little.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# layers, datasets and bench stand beside this package in a checkout and inside it once installed.
+# Searching the checkout's root makes them importable as sparsecpu.layers … in both.
+if not (Path(__file__).parent / "layers").is_dir():
+    __path__.append(str(Path(__file__).parent.parent))
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "SparseMLPClassifier": "sparsecpu.estimators",
+    "SparseMLPRegressor": "sparsecpu.estimators",
+    "Trainer": "sparsecpu.trainer",
+    "load": "sparsecpu.checkpoint",
+    "save": "sparsecpu.checkpoint",
+}
+
+__all__ = [*_HOMES, "__version__"]
+
+if TYPE_CHECKING:
+    from sparsecpu.checkpoint import load, save
+    from sparsecpu.estimators import SparseMLPClassifier, SparseMLPRegressor
+    from sparsecpu.trainer import Trainer
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

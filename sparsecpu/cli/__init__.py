@@ -1,0 +1,53 @@
+"""The command line: one file per command, each imported when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from sparsecpu import __version__
+from sparsecpu.errors import SparseCPUError
+
+#: Commands, in the order of ``--help``; each is a module here with a function of that name.
+COMMANDS = ("train", "evaluate", "predict", "inspect", "bench", "doctor")
+
+
+class _Group(click.Group):
+    """Finds commands by name, and turns our errors into one line and exit code 2."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        return getattr(importlib.import_module(f"sparsecpu.cli.{name}"), name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (SparseCPUError, MemoryError) as error:
+            message = " ".join(str(error).split()) or type(error).__name__
+            click.echo(f"sparsecpu: {message}", err=True)
+            sys.exit(2)
+        except BrokenPipeError:  # whoever read our output has stopped
+            sys.stdout = None  # type: ignore[assignment]
+            sys.exit(1)
+        except KeyboardInterrupt:
+            click.echo("sparsecpu: interrupted", err=True)
+            sys.exit(130)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sparsecpu")
+def main() -> None:
+    """Train always-sparse neural networks on an ordinary CPU.
+
+    \b
+    sparsecpu train digits --out run
+    sparsecpu evaluate run digits
+    sparsecpu inspect run
+    """

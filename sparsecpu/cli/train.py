@@ -1,0 +1,415 @@
+"""``sparsecpu train``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from dataclasses import fields
+from typing import Any
+
+import click
+
+from sparsecpu.callbacks import Callback
+from sparsecpu.cli.common import Speaker, data_options, output_options, print_json
+from sparsecpu.errors import MemoryBudgetError, ParameterError, ResumeError
+
+#: A dense network above this is not timed beside ours.
+_DENSE_LIMIT = 1_000_000_000
+
+
+@click.command()
+@click.argument("data", required=False)
+@click.option(
+    "--model",
+    default="lenet-300-100",
+    show_default=True,
+    help="A named network, or sizes of hidden layers such as 300,100.",
+)
+@click.option(
+    "--density", type=float, default=0.1, show_default=True, help="Fraction of the weights to keep."
+)
+@click.option(
+    "--distribution",
+    default="erk",
+    show_default=True,
+    help="How the layers share them: erk, er or uniform.",
+)
+@click.option(
+    "--topology",
+    default="sparse-momentum",
+    show_default=True,
+    help="sparse-momentum, set or static.",
+)
+@click.option("--epochs", type=int, default=30, show_default=True)
+@click.option("--batch-size", type=int, default=64, show_default=True)
+@click.option(
+    "--learning-rate", type=float, default=0.05, show_default=True, help="Peak of the schedule."
+)
+@click.option(
+    "--schedule", default="cosine", show_default=True, help="cosine, one-cycle or constant."
+)
+@click.option("--optimizer", default="sgd", show_default=True, help="sgd or adam.")
+@click.option("--momentum", type=float, default=0.9, show_default=True)
+@click.option("--weight-decay", type=float, default=5e-4, show_default=True)
+@click.option("--label-smoothing", type=float, default=0.1, show_default=True)
+@click.option("--prune-rate", type=float, help="Fraction that the first update drops.")
+@click.option("--update-every", type=int, help="Steps between updates.  [default: an epoch]")
+@click.option(
+    "--growth-memory",
+    type=float,
+    default=64e6,
+    show_default=True,
+    help="Bytes for watching inactive weights.",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--out", type=click.Path(), help="Folder for model, checkpoint and history.")
+@click.option("--resume", type=click.Path(), help="Folder of a run to go on with.")
+@click.option("--no-dense-timing", is_flag=True, help="Do not time the dense network.")
+@data_options
+@output_options
+@click.pass_context
+def train(ctx: click.Context, data: str | None, **options: Any) -> None:  # fmt: skip
+    """Train a sparse network on DATA and say what sparsity bought.
+
+    DATA is a bundled name (digits, breast-cancer, wine, iris, diabetes), a generated one
+    (digits28, make:classification, make:regression), a .csv, .npz or .svm file, or a folder of
+    IDX files such as MNIST's.
+
+    \b
+    sparsecpu train digits
+    sparsecpu train digits28 --samples 20000 --density 0.05 --out run
+    sparsecpu train --resume run
+    """
+    from sparsecpu.recipes import Recipe
+
+    speaker = Speaker(options["quiet"])
+    speaker.announce_compilation()
+    reading = {name: options[name] for name in ("samples", "target", "task")}
+    recipe_names = {field.name for field in fields(Recipe)}
+    chosen = {name: value for name, value in options.items() if name in recipe_names}
+    folder, config = None, None
+    if options["resume"] is not None:
+        data, reading, chosen, folder, config = _resumed(ctx, data, reading, chosen, options)
+    elif data is None:
+        raise ParameterError("DATA", None, "a name, a file or a folder; see sparsecpu train --help")
+    recipe = Recipe(**chosen)
+    result, interrupted = _run(data, reading, recipe, folder, config, options, speaker)
+    if interrupted:
+        place = folder.path if folder else options["out"]
+        speaker.say(f"interrupted; go on with: sparsecpu train --resume {place}" if place
+                    else "interrupted; nothing was kept (--out keeps a run)")  # fmt: skip
+        sys.exit(130)
+    from sparsecpu.cli.train_report import table
+
+    print_json(result) if options["as_json"] else click.echo(table(result))
+
+
+def _resumed(ctx, data, reading, chosen, options):
+    """Return what a run folder says; options given now must not contradict it."""
+    from sparsecpu.cli.run_folder import RunFolder
+
+    folder = RunFolder(options["resume"])
+    config = folder.read_config()
+    asked = {**chosen, **reading}
+    known = {**config["recipe"], **config["reading"]}
+    for name, value in asked.items():
+        given = ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        if given and known.get(name) != value:
+            raise ResumeError(f"{name} is {value!r}; {folder.path} was begun with {known[name]!r}")
+    if data is not None and data != config["data"]:
+        raise ResumeError(f"DATA is {data!r}; {folder.path} was begun with {config['data']!r}")
+    if options["out"] is not None:
+        raise ParameterError("out", options["out"], "nothing, beside --resume")
+    return config["data"], config["reading"], config["recipe"], folder, config
+
+
+def _run(data, reading, recipe, folder, config, options, speaker):
+    """Train, and return the result and whether the user broke it off."""
+    from sparsecpu.bench import versions
+    from sparsecpu.cli.run_folder import Checkpoints, RunFolder, resume
+    from sparsecpu.datasets import open_data
+    from sparsecpu.kernels.compile import use_threads
+
+    with use_threads(options["threads"]) as threads:
+        pass  # checked before anything is written
+    began = time.perf_counter()
+    dataset = open_data(data, **reading)
+    architecture = recipe.architecture(dataset.input_shape, dataset.n_outputs)
+    _check_memory(architecture, recipe)
+    mark = _fingerprint(dataset)
+    if config is not None and config["fingerprint"] != mark:
+        raise ResumeError(f"{data} is not the data that {folder.path} was begun with")
+    targets, facts = _targets(dataset)
+    facts["data"], facts["recipe"] = data, recipe.to_dict()
+    samples = dataset.x_train.shape[0]
+    network = recipe.network(architecture)
+    from sparsecpu.recipes import standardise
+
+    standardise(network, dataset.x_train, dataset.scaling)
+    clock, stopper = StepClock(), Interruption()
+    callbacks: list[Callback] = [clock, stopper]
+    keeper = None
+    fresh = folder is None
+    if fresh and options["out"] is not None:
+        folder = RunFolder(options["out"])
+        written = {"data": data, "reading": reading, "recipe": recipe.to_dict()}
+        folder.create({**written, "fingerprint": mark})
+    if folder is not None:
+        keeper = Checkpoints(folder, architecture, facts)
+        callbacks.append(keeper)
+    if speaker.bar:
+        callbacks.append(ProgressBar())
+    keep_only = [c for c in callbacks if not isinstance(c, ProgressBar)]
+    trainer = recipe.trainer(network, dataset.task, samples, threads=threads, callbacks=keep_only)
+    if folder is not None and not fresh and folder.checkpoint.exists():
+        network = resume(folder, trainer, architecture, samples)
+        folder.write_history(folder.read_history(trainer.epochs_done))
+    trainer.callbacks = callbacks
+    with stopper.listening():
+        trainer.fit(dataset.x_train, targets)
+    network = trainer.network
+    if trainer.interrupted and trainer.epochs_done < trainer.epochs:
+        if keeper is not None:
+            keeper.write(trainer)
+        return {}, True
+    from sparsecpu.scoring import score
+
+    value = score(network, dataset.x_test, dataset.y_test, facts)
+    key = "test_accuracy" if dataset.task == "classification" else "test_r2"
+    if folder is not None:
+        from sparsecpu.checkpoint import save
+
+        kept = {**facts, "metrics": {key: value}, "versions": versions()}
+        save(network, folder.model, architecture, facts=kept)
+    seconds = time.perf_counter() - began
+    outcome = {key: value, "seconds": seconds, "threads": threads}
+    return _result(outcome, dataset, recipe, network, clock, options, folder), False
+
+
+def _result(outcome, dataset, recipe, network, clock, options, folder):
+    """Return the document that ``--json`` prints."""
+    from sparsecpu.bench import cpu_model, versions
+    from sparsecpu.bench.dense import dense_bytes, time_in_child
+    from sparsecpu.kernels.compile import compile_clock
+
+    sizes = [network.widths[0], *(p.shape[0] for p in network.sparse_parameters().values())]
+    dense = None
+    if not options["no_dense_timing"] and dense_bytes(sizes) <= _DENSE_LIMIT:
+        dense = time_in_child(sizes, recipe.batch_size, outcome["threads"])
+    parameters = network.sparse_parameters()
+    stored = sum(
+        p.data.nbytes + p.pattern.indices.nbytes + p.pattern.indptr.nbytes
+        for p in parameters.values()
+    )
+    return {
+        **outcome,
+        "data": dataset.name,
+        "model": recipe.model,
+        "topology": recipe.topology,
+        "density": network.density,
+        "nnz": network.nnz,
+        "weights": network.size,
+        "weight_bytes": stored,
+        "dense_weight_bytes": 4 * network.size,
+        "train_samples": dataset.x_train.shape[0],
+        "test_samples": dataset.x_test.shape[0],
+        "epochs": recipe.epochs,
+        "batch_size": recipe.batch_size,
+        "seconds_per_epoch": clock.seconds_per_epoch(),
+        "compile_seconds": compile_clock.seconds,
+        "step_ms": clock.step_ms(),
+        "dense_step_ms": dense["ms"] if dense else None,
+        "layers": [
+            {"name": name, "shape": list(p.shape), "nnz": p.nnz, "density": p.density}
+            for name, p in parameters.items()
+        ],
+        "seed": recipe.seed,
+        "out": str(folder.path) if folder else None,
+        "cpu": cpu_model(),
+        "versions": versions(),
+    }
+
+
+def _targets(dataset) -> tuple[Any, dict[str, Any]]:
+    """Return targets as they are trained on, and what the model must remember of them."""
+    if dataset.task == "classification":
+        labels = [label.item() for label in dataset.classes]
+        return dataset.y_train, {"task": "classification", "classes": labels}
+    mean, scale = dataset.y_train.mean(axis=0), dataset.y_train.std(axis=0)
+    scale[scale == 0] = 1.0
+    facts = {"task": "regression", "target_mean": mean.tolist(), "target_scale": scale.tolist()}
+    return (dataset.y_train - mean) / scale, facts
+
+
+def _fingerprint(dataset) -> str:
+    from sparsecpu.checkpoint import fingerprint
+
+    x = dataset.x_train
+    if hasattr(x, "tocsr"):
+        return fingerprint(x.data, x.indices, x.indptr, dataset.y_train)
+    if hasattr(x, "take_samples"):
+        import numpy as np
+
+        x = x.take_samples(np.arange(min(64, x.shape[0])))[0]
+    return fingerprint(x, dataset.y_train)
+
+
+def _check_memory(architecture, recipe) -> None:
+    """Refuse a run that would not fit."""
+    from sparsecpu.bench.machine import memory_free
+
+    shapes = architecture.weight_shapes()
+    counts = [layer.options["nnz"] for layer in architecture.layers if "nnz" in layer.options]
+    width = sum(a + b for a, b in shapes)
+    need = 28 * sum(counts) + 12 * width * max(recipe.batch_size, 16) + int(recipe.growth_memory)
+    free = memory_free()
+    if free is not None and need > free:
+        raise MemoryBudgetError(
+            f"the run would need about {need / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; "
+            "lower density, batch_size or the sizes of the layers"
+        )
+
+
+class StepClock(Callback):
+    """Notes how long steps and epochs take."""
+
+    def __init__(self) -> None:
+        self.steps: list[float] = []
+        self.epochs: list[float] = []
+        self._last = self._epoch = 0.0
+
+    def on_fit_start(self, trainer: Any) -> None:
+        """Start.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            Not used.
+        """
+        self._last = self._epoch = time.perf_counter()
+
+    def on_step(self, trainer: Any, loss: float) -> None:
+        """Note a step.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            Not used.
+        loss : float
+            Not used.
+        """
+        now = time.perf_counter()
+        self.steps.append(now - self._last)
+        self._last = now
+
+    def on_epoch_end(self, trainer: Any, record: dict[str, Any]) -> None:
+        """Note an epoch; see ``Callback``.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            Not used.
+        record : dict
+            Gets ``seconds``.
+        """
+        now = time.perf_counter()
+        self.epochs.append(now - self._epoch)
+        record["seconds"] = self.epochs[-1]
+        self._epoch = self._last = now
+
+    def step_ms(self) -> float | None:
+        """Return the median milliseconds of a step, topology updates and first steps apart."""
+        return float(sorted(self.steps)[len(self.steps) // 2] * 1e3) if self.steps else None
+
+    def seconds_per_epoch(self) -> float | None:
+        """Return the median seconds of an epoch, updates included."""
+        return sorted(self.epochs)[len(self.epochs) // 2] if self.epochs else None
+
+
+class Interruption(Callback):
+    """Turns Ctrl-C into an end between two steps; a second one ends at once."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def listening(self):
+        """Return a context in which Ctrl-C is caught."""
+        import contextlib
+
+        @contextlib.contextmanager
+        def manage():
+            try:
+                before = signal.signal(signal.SIGINT, self._ask)
+            except ValueError:  # not in the main thread: Python raises KeyboardInterrupt there
+                yield
+                return
+            try:
+                yield
+            finally:
+                signal.signal(signal.SIGINT, before)
+
+        return manage()
+
+    def _ask(self, number: int, frame: Any) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+
+    def on_step(self, trainer: Any, loss: float) -> None:
+        """Tell the trainer.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            Is told to stop.
+        loss : float
+            Not used.
+        """
+        if self._asked:
+            trainer.interrupted = True
+
+
+class ProgressBar(Callback):
+    """Shows epochs, loss and time left on stderr."""
+
+    def on_fit_start(self, trainer: Any) -> None:
+        """Open the bar.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            Knows the number of steps.
+        """
+        total = trainer.steps_per_epoch * trainer.epochs
+        self._bar = click.progressbar(
+            length=total, label="training", file=sys.stderr, show_pos=True, update_min_steps=
+            max(1, total // 200), item_show_func=lambda text: text,
+        )  # fmt: skip
+        self._bar.__enter__()
+        self._bar.update(trainer.steps_done)
+        self._smooth = None
+
+    def on_step(self, trainer: Any, loss: float) -> None:
+        """Advance; see ``Callback``.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            Knows the epoch.
+        loss : float
+            Is shown, smoothed.
+        """
+        self._smooth = loss if self._smooth is None else 0.95 * self._smooth + 0.05 * loss
+        text = f"epoch {trainer.epochs_done + 1}/{trainer.epochs}  loss {self._smooth:.4f}"
+        self._bar.update(1, text)
+
+    def on_fit_end(self, trainer: Any) -> None:
+        """Close the bar.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            Not used.
+        """
+        self._bar.__exit__(None, None, None)

@@ -1,0 +1,380 @@
+"""Where the nonzeros are: patterns in CSR, without their values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sparsecpu.errors import ParameterError, PatternError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+_INT32_MAX = 2**31 - 1
+#: Rows are cut into at most this many runs of equal work, of at least this many nonzeros.
+_MAX_CHUNKS, _CHUNK_WORK = 64, 2048
+
+
+@dataclass(frozen=True)
+class TransposedPattern:
+    """The same nonzeros, column by column.
+
+    Parameters
+    ----------
+    indptr : ndarray of int64, shape (n_in + 1,)
+        Where each column starts.
+    indices : ndarray of int32, shape (nnz,)
+        The row of each nonzero.
+    perm : ndarray of int32, shape (nnz,)
+        Its place in the pattern: ``transposed_data = data[perm]``.
+    chunks : ndarray of int64
+        Runs of columns of similar work.
+    """
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    perm: np.ndarray
+    chunks: np.ndarray
+
+
+@dataclass(frozen=True)
+class Merge:
+    """What became of the nonzeros when a pattern changed.
+
+    Parameters
+    ----------
+    pattern : Pattern
+        The new pattern.
+    kept : ndarray of int64
+        Places in the old pattern that stay, in order.
+    kept_at : ndarray of int64
+        Where they are in the new one.
+    new_at : ndarray of int64
+        Where the new positions are, in the order in which they were given.
+    """
+
+    pattern: Pattern
+    kept: np.ndarray
+    kept_at: np.ndarray
+    new_at: np.ndarray
+
+
+class Pattern:
+    """An immutable CSR sparsity pattern; rows are outputs, columns are inputs.
+
+    Parameters
+    ----------
+    shape : tuple of two ints
+        ``(n_out, n_in)``.
+    indptr : array_like of int, shape (n_out + 1,)
+        ``indices[indptr[i]:indptr[i + 1]]`` are the columns of row i.
+    indices : array_like of int, shape (nnz,)
+        Columns, sorted and unique within each row.
+    validate : bool
+        Whether to check all of that; False only for arrays that were made here.
+
+    Raises
+    ------
+    PatternError
+        If the arrays do not describe such a pattern.
+    """
+
+    def __init__(self, shape: Any, indptr: Any, indices: Any, *, validate: bool = True) -> None:
+        self.shape = _check_shape(shape)
+        if validate:
+            _validate(self.shape, indptr, indices)
+        self.indptr = np.ascontiguousarray(indptr, dtype=np.int64)
+        self.indices = np.ascontiguousarray(indices, dtype=np.int32)
+        _freeze(self.indptr, self.indices)
+
+    @classmethod
+    def random(cls, shape: Any, nnz: int, rng: np.random.Generator) -> Pattern:
+        """Draw a pattern uniformly among all with exactly ``nnz`` nonzeros.
+
+        Distinct 64-bit keys ``i * n_in + j`` are drawn (their complement, where more than half
+        are kept), so time and memory are O(nnz) at any shape.
+
+        Parameters
+        ----------
+        shape : tuple of two ints
+            ``(n_out, n_in)``.
+        nnz : int
+            From 0 to ``n_out * n_in``.
+        rng : numpy.random.Generator
+            Source of randomness.
+
+        Returns
+        -------
+        Pattern
+            The pattern.
+
+        Raises
+        ------
+        ParameterError
+            If ``nnz`` is out of range.
+        """
+        shape = _check_shape(shape)
+        size = shape[0] * shape[1]
+        if not 0 <= nnz <= min(size, _INT32_MAX):
+            raise ParameterError("nnz", nnz, f"an integer from 0 to {min(size, _INT32_MAX)}")
+        if 2 * nnz <= size:
+            return cls.from_keys(shape, distinct_keys(size, nnz, rng))
+        left_out = distinct_keys(size, size - nnz, rng)
+        return cls.from_keys(shape, np.delete(np.arange(size, dtype=np.int64), left_out))
+
+    @classmethod
+    def full(cls, shape: Any) -> Pattern:
+        """Return the pattern that keeps everything, in dense row-major order.
+
+        Parameters
+        ----------
+        shape : tuple of two ints
+            ``(n_out, n_in)``.
+
+        Returns
+        -------
+        Pattern
+            The pattern.
+        """
+        n_out, n_in = _check_shape(shape)
+        indptr = np.arange(n_out + 1, dtype=np.int64) * n_in
+        indices = np.tile(np.arange(n_in, dtype=np.int32), n_out)
+        return cls((n_out, n_in), indptr, indices, validate=False)
+
+    @classmethod
+    def from_keys(cls, shape: Any, keys: np.ndarray) -> Pattern:
+        """Return the pattern of sorted, distinct keys ``i * n_in + j``.
+
+        Parameters
+        ----------
+        shape : tuple of two ints
+            ``(n_out, n_in)``.
+        keys : ndarray of int64
+            Sorted and distinct.
+
+        Returns
+        -------
+        Pattern
+            The pattern.
+        """
+        n_out, n_in = _check_shape(shape)
+        edges = np.arange(n_out + 1, dtype=np.int64) * n_in
+        indptr = np.searchsorted(keys, edges)
+        indices = np.remainder(keys, n_in).astype(np.int32)
+        return cls((n_out, n_in), indptr, indices, validate=False)
+
+    @property
+    def nnz(self) -> int:
+        """Number of nonzeros."""
+        return len(self.indices)
+
+    @property
+    def size(self) -> int:
+        """Number of positions, ``n_out * n_in``."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def density(self) -> float:
+        """Fraction of the positions that is kept."""
+        return self.nnz / self.size
+
+    @property
+    def sparsity(self) -> float:
+        """1 - density."""
+        return 1.0 - self.density
+
+    @property
+    def is_full(self) -> bool:
+        """Whether every position is kept, so that values lie in dense row-major order."""
+        return self.nnz == self.size
+
+    @property
+    def fan_in(self) -> np.ndarray:
+        """Nonzeros per row (output)."""
+        return np.diff(self.indptr)
+
+    @property
+    def fan_out(self) -> np.ndarray:
+        """Nonzeros per column (input)."""
+        return np.bincount(self.indices, minlength=self.shape[1])
+
+    @cached_property
+    def chunks(self) -> np.ndarray:
+        """Runs of rows of similar work, as row numbers; see ``kernels.linear``."""
+        return _cut(self.indptr)
+
+    @cached_property
+    def transposed(self) -> TransposedPattern:
+        """The column-by-column index of the same nonzeros."""
+        from scipy.sparse import csr_array
+
+        order = np.arange(self.nnz, dtype=np.int32)
+        columns = csr_array((order, self.indices, self.indptr), shape=self.shape).tocsc()
+        indptr = columns.indptr.astype(np.int64)
+        indices = columns.indices.astype(np.int32, copy=False)
+        _freeze(indptr, indices, columns.data)
+        return TransposedPattern(indptr, indices, columns.data, _cut(indptr))
+
+    def rows(self) -> np.ndarray:
+        """Return the row of every nonzero, int64, shape (nnz,)."""
+        return np.repeat(np.arange(self.shape[0], dtype=np.int64), self.fan_in)
+
+    def keys(self) -> np.ndarray:
+        """Return ``i * n_in + j`` of every nonzero, sorted, int64, shape (nnz,)."""
+        keys = self.rows()
+        keys *= self.shape[1]
+        keys += self.indices
+        return keys
+
+    def merge(self, drop: np.ndarray, new_keys: np.ndarray) -> Merge:
+        """Return the pattern without some nonzeros and with others, and where each one went.
+
+        Parameters
+        ----------
+        drop : ndarray of int
+            Places (not keys) of the nonzeros that go.
+        new_keys : ndarray of int64
+            Keys of the positions that come, distinct, in any order; a position that is dropped
+            may come back.
+
+        Returns
+        -------
+        Merge
+            The new pattern and the places of old and new nonzeros.
+
+        Raises
+        ------
+        PatternError
+            If a new position is already there, is out of range, or comes twice.
+        """
+        keep = np.ones(self.nnz, dtype=bool)
+        keep[drop] = False
+        kept = np.flatnonzero(keep)
+        old_keys = self.keys()[kept]
+        order = np.argsort(new_keys, kind="stable")
+        arrivals = np.asarray(new_keys, dtype=np.int64)[order]
+        if len(arrivals) and (arrivals[0] < 0 or arrivals[-1] >= self.size):
+            raise PatternError(f"new positions must lie in a {self.shape} matrix")
+        before = np.searchsorted(old_keys, arrivals)
+        taken = old_keys[np.minimum(before, len(old_keys) - 1)] == arrivals if len(old_keys) else []
+        if np.any(taken) or np.any(arrivals[1:] == arrivals[:-1]):
+            raise PatternError("new positions must be distinct and not in the pattern already")
+        arrivals_at = before + np.arange(len(arrivals))
+        is_old = np.ones(len(old_keys) + len(arrivals), dtype=bool)
+        is_old[arrivals_at] = False
+        kept_at = np.flatnonzero(is_old)
+        keys = np.empty(len(is_old), dtype=np.int64)
+        keys[kept_at], keys[arrivals_at] = old_keys, arrivals
+        new_at = np.empty_like(arrivals_at)
+        new_at[order] = arrivals_at
+        return Merge(Pattern.from_keys(self.shape, keys), kept, kept_at, new_at)
+
+    def to_scipy(self, data: np.ndarray) -> csr_array:
+        """Return a SciPy CSR array with these values (copies).
+
+        Parameters
+        ----------
+        data : ndarray, shape (nnz,)
+            The values.
+
+        Returns
+        -------
+        scipy.sparse.csr_array
+            Of shape ``(n_out, n_in)``.
+        """
+        from scipy.sparse import csr_array
+
+        parts = (np.array(data), self.indices.copy(), self.indptr.copy())
+        return csr_array(parts, shape=self.shape)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Pattern)
+            and self.shape == other.shape
+            and np.array_equal(self.indptr, other.indptr)
+            and np.array_equal(self.indices, other.indices)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Pattern(shape={self.shape}, nnz={self.nnz}, density={self.density:.4g})"
+
+
+def distinct_keys(size: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw distinct integers below ``size``, uniformly among all such sets, in O(count).
+
+    Parameters
+    ----------
+    size : int
+        Keys are in ``[0, size)``; ``count`` must be at most about half of it to be fast.
+    count : int
+        How many.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    ndarray of int64
+        Sorted.
+    """
+    keys = np.empty(0, dtype=np.int64)
+    while len(keys) < count:
+        missing = count - len(keys)
+        # A draw repeats an earlier one with a chance below count / size; draw a little more.
+        draws = missing + int(1.1 * missing * count / size) + 16
+        keys = np.unique(np.concatenate([keys, rng.integers(size, size=draws)]))
+    surplus = len(keys) - count
+    return np.delete(keys, rng.choice(len(keys), surplus, replace=False)) if surplus else keys
+
+
+def _freeze(*arrays: np.ndarray) -> None:
+    """Make arrays read-only; all index arrays alike, for kernels compile once per array type."""
+    for array in arrays:
+        array.setflags(write=False)
+
+
+def _check_shape(shape: Any) -> tuple[int, int]:
+    try:
+        n_out, n_in = (int(n) for n in shape)
+    except (TypeError, ValueError):
+        raise ParameterError("shape", shape, "two positive integers") from None
+    if not (1 <= n_out <= _INT32_MAX and 1 <= n_in <= _INT32_MAX):
+        raise ParameterError("shape", shape, f"two integers from 1 to {_INT32_MAX}")
+    return n_out, n_in
+
+
+def _validate(shape: tuple[int, int], indptr: Any, indices: Any) -> None:
+    n_out, n_in = shape
+    indptr, indices = np.asarray(indptr), np.asarray(indices)
+    for name, array in (("indptr", indptr), ("indices", indices)):
+        if array.ndim != 1 or array.dtype.kind not in "iu":
+            raise PatternError(f"{name} must be a one-dimensional array of integers")
+    if len(indptr) != n_out + 1 or indptr[0] != 0 or indptr[-1] != len(indices):
+        raise PatternError(
+            f"indptr must have {n_out + 1} entries and run from 0 to nnz = {len(indices)}"
+        )
+    if np.any(np.diff(indptr.astype(np.int64)) < 0):
+        raise PatternError("indptr must not decrease")
+    if len(indices) > _INT32_MAX:
+        raise PatternError(f"at most {_INT32_MAX} nonzeros fit, got {len(indices)}")
+    if len(indices) and (indices.min() < 0 or indices.max() >= n_in):
+        raise PatternError(f"indices must lie in [0, {n_in})")
+    rises = np.diff(indices.astype(np.int64)) > 0
+    starts = indptr[1:-1].astype(np.int64)
+    rises[starts[(starts > 0) & (starts < len(indices))] - 1] = True  # between rows
+    if not rises.all():
+        raise PatternError("indices must be sorted and unique within each row")
+
+
+def _cut(indptr: np.ndarray) -> np.ndarray:
+    """Cut rows into runs of about equal work; storing an empty row costs like a few nonzeros."""
+    n_rows = len(indptr) - 1
+    work = indptr + 4 * np.arange(n_rows + 1)
+    runs = int(np.clip(work[-1] // _CHUNK_WORK, 1, min(_MAX_CHUNKS, n_rows)))
+    edges = np.searchsorted(work, np.linspace(0, work[-1], runs + 1))
+    edges[0], edges[-1] = 0, n_rows
+    return np.unique(edges).astype(np.int64)

@@ -1,0 +1,86 @@
+"""Every exception that sparsecpu raises on purpose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class SparseCPUError(Exception):
+    """Base of everything that sparsecpu raises on purpose."""
+
+
+class ParameterError(SparseCPUError, ValueError):
+    """An argument has a value that cannot work.
+
+    Parameters
+    ----------
+    name : str
+        The argument.
+    value : object
+        What was given.
+    expected : str
+        What would have been right.
+    """
+
+    def __init__(self, name: str, value: Any, expected: str) -> None:
+        self.name, self.value, self.expected = name, value, expected
+        super().__init__(f"{name} is {value!r}; expected {expected}")
+
+
+class PatternError(SparseCPUError, ValueError):
+    """Index arrays do not form a valid sparsity pattern."""
+
+
+class DataError(SparseCPUError, ValueError):
+    """A data set cannot be read or used."""
+
+
+class FileFormatError(SparseCPUError, ValueError):
+    """A model or checkpoint file is damaged, or not one of ours."""
+
+
+class ResumeError(SparseCPUError, ValueError):
+    """A checkpoint belongs to another network, data set or recipe."""
+
+
+class DivergedError(SparseCPUError, ArithmeticError):
+    """Training produced a loss that is not finite.
+
+    Parameters
+    ----------
+    step : int
+        The optimizer step at which it was noticed, counted from 0.
+    loss : float
+        The loss of that step.
+    learning_rate : float
+        The learning rate of that step.
+    """
+
+    def __init__(self, step: int, loss: float, learning_rate: float) -> None:
+        self.step, self.loss, self.learning_rate = step, loss, learning_rate
+        super().__init__(
+            f"the loss became {loss} at step {step} (learning rate {learning_rate:g}); "
+            "a smaller learning rate or a warm-up usually cures this"
+        )
+
+
+class MissingExtraError(SparseCPUError, ImportError):
+    """An optional package is needed and not installed.
+
+    Parameters
+    ----------
+    package : str
+        What to install.
+    purpose : str
+        What it is needed for.
+    extra : str
+        The extra of sparsecpu that brings it.
+    """
+
+    def __init__(self, package: str, purpose: str, extra: str) -> None:
+        self.package = package
+        super().__init__(f"{purpose} needs {package}: pip install 'sparsecpu[{extra}]'")
+
+
+class MemoryBudgetError(SparseCPUError, MemoryError):
+    """A run would not fit into this machine's memory."""

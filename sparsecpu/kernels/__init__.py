@@ -1,0 +1,1 @@
+"""Numba kernels: plain functions on plain arrays, one writer per output element."""

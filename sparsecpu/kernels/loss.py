@@ -1,0 +1,108 @@
+"""Losses and their gradients on lane-tiled outputs.
+
+Each kernel fills ``dz`` with the gradient of ``scale * sum(weight * loss)`` and ``tile_loss`` with
+that sum per tile, in a fixed order; lanes after the last sample get a gradient of 0. ``targets``
+is indexed by ``rows[sample]``, as the features are; an empty ``weights`` counts as ones. One thread
+does it: outputs are few, and threads would triple the time to compile.
+"""
+
+from __future__ import annotations
+
+import math
+
+from sparsecpu.kernels.compile import kernel
+
+
+@kernel()
+def softmax_cross_entropy(z, rows, targets, weights, smoothing, scale, dz, scratch, tile_loss):
+    """``loss = -sum_c q_c log p_c``, ``p = softmax(z)``, ``q = (1 - s) onehot + s / classes``.
+
+    ``scratch`` is ``(tiles, 2, lanes)``; ``targets`` holds class numbers.
+    """
+    tiles, classes, lanes = z.shape
+    for tile in range(tiles):
+        largest, normaliser = scratch[tile, 0], scratch[tile, 1]
+        for lane in range(lanes):
+            largest[lane] = z[tile, 0, lane]
+            normaliser[lane] = 0
+        for c in range(1, classes):
+            for lane in range(lanes):
+                largest[lane] = max(largest[lane], z[tile, c, lane])
+        for c in range(classes):
+            for lane in range(lanes):
+                e = math.exp(z[tile, c, lane] - largest[lane])
+                dz[tile, c, lane] = e
+                normaliser[lane] += e
+        summed = 0.0
+        for lane in range(lanes):
+            sample = tile * lanes + lane
+            weight = z.dtype.type(0)
+            target = 0
+            if sample < rows.shape[0]:
+                row = rows[sample]
+                target = targets[row]
+                weight = z.dtype.type(scale)
+                if weights.shape[0] > 0:
+                    weight *= z.dtype.type(weights[row])
+                score = (1 - smoothing) * z[tile, target, lane]
+                if smoothing > 0:
+                    for c in range(classes):
+                        score += smoothing / classes * z[tile, c, lane]
+                loss = math.log(normaliser[lane]) + largest[lane] - score
+                if weight != 0:
+                    summed += weight * loss
+            for c in range(classes):
+                q = smoothing / classes
+                if c == target:
+                    q += 1 - smoothing
+                gradient = weight * (dz[tile, c, lane] / normaliser[lane] - z.dtype.type(q))
+                dz[tile, c, lane] = gradient if weight != 0 else z.dtype.type(0)
+        tile_loss[tile] = summed
+
+
+@kernel()
+def sigmoid_cross_entropy(z, rows, targets, weights, scale, dz, tile_loss):
+    """``loss = sum_c max(z, 0) - z t + log(1 + exp(-|z|))``; ``targets`` is (samples, outputs)."""
+    tiles, outputs, lanes = z.shape
+    for tile in range(tiles):
+        summed = 0.0
+        for lane in range(lanes):
+            sample = tile * lanes + lane
+            if sample >= rows.shape[0]:
+                for c in range(outputs):
+                    dz[tile, c, lane] = 0
+                continue
+            row = rows[sample]
+            weight = scale
+            if weights.shape[0] > 0:
+                weight *= weights[row]
+            for c in range(outputs):
+                v, t = z[tile, c, lane], targets[row, c]
+                e = math.exp(-abs(v))
+                p = 1 / (1 + e) if v >= 0 else e / (1 + e)
+                dz[tile, c, lane] = weight * (p - t)
+                summed += weight * (max(v, 0) - v * t + math.log1p(e))
+        tile_loss[tile] = summed
+
+
+@kernel()
+def squared_error(z, rows, targets, weights, scale, dz, tile_loss):
+    """``loss = sum_c (z - t)^2 / 2``; ``targets`` is (samples, outputs)."""
+    tiles, outputs, lanes = z.shape
+    for tile in range(tiles):
+        summed = 0.0
+        for lane in range(lanes):
+            sample = tile * lanes + lane
+            if sample >= rows.shape[0]:
+                for c in range(outputs):
+                    dz[tile, c, lane] = 0
+                continue
+            row = rows[sample]
+            weight = scale
+            if weights.shape[0] > 0:
+                weight *= weights[row]
+            for c in range(outputs):
+                error = z[tile, c, lane] - targets[row, c]
+                dz[tile, c, lane] = weight * error
+                summed += weight * 0.5 * error * error
+        tile_loss[tile] = summed

@@ -1,0 +1,73 @@
+"""Batch normalisation per feature, on lane-tiled arrays; only real samples count."""
+
+from __future__ import annotations
+
+import math
+
+from numba import prange
+
+from sparsecpu.kernels.compile import kernel
+
+
+@kernel(parallel=True)
+def batch_statistics(x, n_valid, mean, variance):
+    """Write the mean and the (biased) variance of each feature over the batch, in two passes."""
+    tiles, features, lanes = x.shape
+    for f in prange(features):
+        summed = 0.0
+        for tile in range(tiles):
+            for lane in range(min(lanes, n_valid - tile * lanes)):
+                summed += x[tile, f, lane]
+        centre = summed / n_valid
+        squares = 0.0
+        for tile in range(tiles):
+            for lane in range(min(lanes, n_valid - tile * lanes)):
+                d = x[tile, f, lane] - centre
+                squares += d * d
+        mean[f] = centre
+        variance[f] = squares / n_valid
+
+
+@kernel(parallel=True)
+def normalise(x, mean, variance, epsilon, gamma, beta, y):
+    """Write ``y = gamma (x - mean) / sqrt(variance + epsilon) + beta``."""
+    tiles, features, lanes = x.shape
+    for f in prange(features):
+        factor = gamma[f] / math.sqrt(variance[f] + epsilon)
+        scale = x.dtype.type(factor)
+        shift = x.dtype.type(beta[f] - mean[f] * factor)
+        for tile in range(tiles):
+            for lane in range(lanes):
+                y[tile, f, lane] = x[tile, f, lane] * scale + shift
+
+
+@kernel(parallel=True)
+def normalise_backward(x, dy, n_valid, mean, variance, epsilon, gamma, batch, dgamma, dbeta, dx):
+    """Write the gradients of ``normalise``; through the statistics too where ``batch``.
+
+    With ``h = (x - mean) / sqrt(variance + epsilon)``: ``dgamma = sum dy h``, ``dbeta = sum dy``,
+    ``dx = gamma / sqrt(variance + epsilon) (dy - mean(dy) - h mean(dy h))``, which is linear in
+    dy and x.
+    """
+    tiles, features, lanes = x.shape
+    for f in prange(features):
+        inverse = 1 / math.sqrt(variance[f] + epsilon)
+        sum_dy = 0.0
+        sum_dy_h = 0.0
+        for tile in range(tiles):
+            for lane in range(min(lanes, n_valid - tile * lanes)):
+                d = dy[tile, f, lane]
+                sum_dy += d
+                sum_dy_h += d * (x[tile, f, lane] - mean[f]) * inverse
+        dgamma[f] = sum_dy_h
+        dbeta[f] = sum_dy
+        factor = gamma[f] * inverse
+        tilt = -factor * inverse * sum_dy_h / n_valid if batch else 0.0
+        a, b = x.dtype.type(factor), x.dtype.type(tilt)
+        c = x.dtype.type(-factor * sum_dy / n_valid - tilt * mean[f] if batch else 0.0)
+        for tile in range(tiles):
+            real = min(lanes, n_valid - tile * lanes)
+            for lane in range(real):
+                dx[tile, f, lane] = a * dy[tile, f, lane] + b * x[tile, f, lane] + c
+            for lane in range(max(real, 0), lanes):
+                dx[tile, f, lane] = 0

@@ -1,0 +1,230 @@
+"""Vectors as wide as a tile, for Numba: one opaque type per width, LLVM's ``<lanes x float>``.
+
+LLVM splits such a vector into as many registers as the CPU needs (8 of 512 bits for 128 floats,
+16 of 256 bits for 128 on AVX2), so one source serves every machine. What plain loops lose (stores
+and reloads of the accumulator, index checks) is what this file is for.
+
+Offsets count elements from the start of a C-contiguous array.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba.core import types
+from numba.core.extending import intrinsic, models, register_model
+
+_I32 = ir.IntType(32)
+_I64 = ir.IntType(64)
+#: NaN and infinity keep their meaning; see compile.FASTMATH.
+_FLAGS = ("contract", "reassoc", "nsz")
+#: Products are folded to this many lanes before they are transposed and summed.
+FOLD = 16
+
+
+class Vector(types.Type):
+    """Numba type of a vector of ``lanes`` floats held in registers."""
+
+    def __init__(self, dtype, lanes):
+        self.dtype = dtype
+        self.lanes = lanes
+        super().__init__(name=f"Vector({dtype}, {lanes})")
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, vector):
+        super().__init__(manager, vector, _llvm_vector(vector.dtype, vector.lanes))
+
+
+def _llvm_vector(dtype, lanes):
+    return ir.VectorType(ir.DoubleType() if dtype == types.float64 else ir.FloatType(), lanes)
+
+
+def _address(context, builder, array_type, array, offset):
+    return builder.gep(context.make_array(array_type)(context, builder, array).data, [offset])
+
+
+def _load(builder, address, vector_type):
+    value = builder.load(builder.bitcast(address, vector_type.as_pointer()))
+    value.align = 4  # views may start anywhere; our own arrays are 64-byte aligned and run faster
+    return value
+
+
+def _store(builder, address, value):
+    builder.store(value, builder.bitcast(address, value.type.as_pointer())).align = 4
+
+
+def _pick(builder, a, b, lanes):
+    mask = ir.Constant(ir.VectorType(_I32, len(lanes)), lanes)
+    return builder.shuffle_vector(a, b, mask)
+
+
+def _splat(builder, scalar, vector_type):
+    undefined = ir.Constant(vector_type, ir.Undefined)
+    one = builder.insert_element(undefined, scalar, ir.Constant(_I32, 0))
+    return _pick(builder, one, undefined, [0] * vector_type.count)
+
+
+def _fma(builder, a, b, c):
+    """Return ``a + b * c``, contracted."""
+    return builder.fadd(a, builder.fmul(b, c, flags=_FLAGS), flags=_FLAGS)
+
+
+def _halve(builder, v):
+    half = v.type.count // 2
+    low = _pick(builder, v, v, list(range(half)))
+    high = _pick(builder, v, v, list(range(half, 2 * half)))
+    return builder.fadd(low, high, flags=_FLAGS)
+
+
+@intrinsic
+def at(typing_context, array, i):
+    """Read ``array[i]`` without Numba's handling of negative indices."""
+
+    def generate(context, builder, signature, args):
+        return builder.load(_address(context, builder, signature.args[0], args[0], args[1]))
+
+    return array.dtype(array, types.int64), generate
+
+
+@intrinsic(prefer_literal=True)
+def load(typing_context, array, offset, lanes):
+    """Read ``lanes`` contiguous floats at ``offset``."""
+    vector = Vector(array.dtype, lanes.literal_value)
+
+    def generate(context, builder, signature, args):
+        address = _address(context, builder, signature.args[0], args[0], args[1])
+        return _load(builder, address, _llvm_vector(vector.dtype, vector.lanes))
+
+    return vector(array, types.int64, lanes), generate
+
+
+@intrinsic
+def store(typing_context, array, offset, v):
+    """Write a vector at ``offset``."""
+
+    def generate(context, builder, signature, args):
+        _store(builder, _address(context, builder, signature.args[0], args[0], args[1]), args[2])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, v), generate
+
+
+@intrinsic(prefer_literal=True)
+def splat(typing_context, scalar, lanes):
+    """Return a vector with ``scalar`` in every lane."""
+    vector = Vector(scalar, lanes.literal_value)
+
+    def generate(context, builder, signature, args):
+        return _splat(builder, args[0], _llvm_vector(vector.dtype, vector.lanes))
+
+    return vector(scalar, lanes), generate
+
+
+@intrinsic
+def fma(typing_context, accumulator, scalar, v):
+    """Return ``accumulator + scalar * v``."""
+
+    def generate(context, builder, signature, args):
+        return _fma(builder, args[0], _splat(builder, args[1], args[2].type), args[2])
+
+    return v(accumulator, v.dtype, v), generate
+
+
+@intrinsic
+def add(typing_context, u, v):
+    """Return ``u + v``."""
+
+    def generate(context, builder, signature, args):
+        return builder.fadd(args[0], args[1], flags=_FLAGS)
+
+    return v(u, v), generate
+
+
+@intrinsic
+def positive_part(typing_context, v):
+    """Return ``max(v, 0)``; NaN stays NaN."""
+
+    def generate(context, builder, signature, args):
+        zero = ir.Constant(args[0].type, [0.0] * args[0].type.count)
+        return builder.select(builder.fcmp_ordered("<", args[0], zero), zero, args[0])
+
+    return v(v), generate
+
+
+@intrinsic
+def where_positive(typing_context, v, gate):
+    """Return ``v`` in the lanes where ``gate > 0`` and 0 elsewhere."""
+
+    def generate(context, builder, signature, args):
+        zero = ir.Constant(args[0].type, [0.0] * args[0].type.count)
+        return builder.select(builder.fcmp_ordered(">", args[1], zero), args[0], zero)
+
+    return v(v, gate), generate
+
+
+@intrinsic
+def total(typing_context, v):
+    """Return the sum over the lanes."""
+
+    def generate(context, builder, signature, args):
+        value = args[0]
+        while value.type.count > 1:
+            value = _halve(builder, value)
+        return builder.extract_element(value, ir.Constant(_I32, 0))
+
+    return v.dtype(v), generate
+
+
+def _merge(builder, a, b, level):
+    """Add pairs of lanes of ``a`` and ``b`` so that each result keeps half of the lanes of each.
+
+    After ``log2(group)`` levels lane k holds the sum of the k-th vector: a transpose and a sum in
+    one, with ``group - 1`` merges for ``group`` horizontal sums.
+    """
+    count, step = a.type.count, 1 << level
+    first = [i if not (i >> level) & 1 else count + i - step for i in range(count)]
+    second = [i + step if not (i >> level) & 1 else count + i for i in range(count)]
+    return builder.fadd(_pick(builder, a, b, first), _pick(builder, a, b, second), flags=_FLAGS)
+
+
+@intrinsic(prefer_literal=True)
+def dots(typing_context, x, indices, k, base, dy, group):
+    """Return ``group`` dot products of rows of ``x`` with ``dy``, as one vector.
+
+    Lane q is ``sum(x[base + indices[k + q] * lanes + l] * dy[l] for l in range(lanes))``.
+    """
+    lanes, size = dy.lanes, group.literal_value
+    result = Vector(dy.dtype, size)
+    index_type = indices.dtype
+
+    def generate(context, builder, signature, args):
+        x_, indices_, k_, base_, dy_ = args[:5]
+        fold_type = _llvm_vector(dy.dtype, FOLD)
+        folds = range(0, lanes, FOLD)
+        parts = [_pick(builder, dy_, dy_, list(range(f, f + FOLD))) for f in folds]
+        first = _address(context, builder, signature.args[1], indices_, k_)
+        stack = []  # (level, partial sums); equal levels merge as soon as they meet
+        for q in range(size):
+            index = builder.load(builder.gep(first, [ir.Constant(_I64, q)]))
+            if index_type.bitwidth < 64:
+                index = builder.sext(index, _I64)
+            offset = builder.add(builder.mul(index, ir.Constant(_I64, lanes)), base_)
+            row = _address(context, builder, signature.args[0], x_, offset)
+            folded = None
+            for f, part in zip(folds, parts, strict=True):
+                here = _load(builder, builder.gep(row, [ir.Constant(_I64, f)]), fold_type)
+                if folded is None:
+                    folded = builder.fmul(here, part, flags=_FLAGS)
+                else:
+                    folded = _fma(builder, folded, here, part)
+            while folded.type.count > size:
+                folded = _halve(builder, folded)
+            stack.append((0, folded))
+            while len(stack) > 1 and stack[-1][0] == stack[-2][0]:
+                level, b = stack.pop()
+                stack.append((level + 1, _merge(builder, stack.pop()[1], b, level)))
+        return stack[0][1]
+
+    signature = result(x, indices, types.int64, types.int64, dy, group)
+    return signature, generate

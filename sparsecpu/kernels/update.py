@@ -1,0 +1,64 @@
+"""Optimizer updates: one fused pass over vectors of length nnz.
+
+``transposed[k] = data[perm[k]]`` is refreshed in the same call; both are empty where a parameter
+has no transposed copy. A weight or a momentum below ``TINY`` becomes 0: arithmetic on subnormal
+numbers is many times slower, and decayed weights would end there.
+"""
+
+from __future__ import annotations
+
+import math
+
+from numba import prange
+
+from sparsecpu.kernels.compile import kernel
+
+TINY = 1e-30
+
+
+@kernel(parallel=True)
+def sgd_update(data, grad, velocity, rate, momentum, decay, nesterov, perm, transposed):
+    """``v = momentum v + g``, ``w -= rate v`` (or ``rate (g + momentum v)``), ``g += decay w``.
+
+    An empty ``velocity`` means no momentum.
+    """
+    zero, tiny = data.dtype.type(0), data.dtype.type(TINY)
+    for k in prange(data.shape[0]):
+        g = grad[k] + decay * data[k]
+        if velocity.shape[0] > 0:
+            v = momentum * velocity[k] + g
+            velocity[k] = zero if abs(v) < tiny else v
+            g = g + momentum * v if nesterov else v
+        w = data[k] - rate * g
+        data[k] = zero if abs(w) < tiny else w  # written so that NaN stays NaN
+    for k in prange(transposed.shape[0]):
+        transposed[k] = data[perm[k]]
+
+
+@kernel(parallel=True)
+def adam_update(
+    data, grad, first, second, rate, beta1, beta2, epsilon, decay, decoupled, step, perm, transposed
+):
+    """``w -= rate m' / (sqrt(v') + epsilon)`` with bias-corrected moments ``m'`` and ``v'``.
+
+    ``decay`` is added to the gradient, or taken off the weight directly where ``decoupled``.
+    """
+    correct1 = data.dtype.type(1 - math.pow(beta1, step))
+    correct2 = data.dtype.type(1 - math.pow(beta2, step))
+    zero, tiny = data.dtype.type(0), data.dtype.type(TINY)
+    one = data.dtype.type(1)
+    for k in prange(data.shape[0]):
+        w = data[k]
+        g = grad[k]
+        if decoupled:
+            w -= rate * decay * w
+        else:
+            g += decay * w
+        m = beta1 * first[k] + (one - beta1) * g
+        v = beta2 * second[k] + (one - beta2) * g * g
+        first[k] = zero if abs(m) < tiny else m
+        second[k] = zero if v < tiny else v
+        w -= rate * (m / correct1) / (math.sqrt(v / correct2) + epsilon)
+        data[k] = zero if abs(w) < tiny else w
+    for k in prange(transposed.shape[0]):
+        transposed[k] = data[perm[k]]

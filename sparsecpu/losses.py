@@ -1,0 +1,177 @@
+"""What training minimises: the mean over the samples of a loss of the network's raw outputs."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.workspace import Context
+
+_NO_WEIGHTS = np.empty(0, dtype=np.float64)
+
+
+class Loss:
+    """Base of the losses: how targets are stored, and how a batch is weighed."""
+
+    #: Name in files and on the command line.
+    name: ClassVar[str] = ""
+
+    def prepare(self, targets: Any, n_outputs: int) -> np.ndarray:
+        """Return targets as the kernels read them.
+
+        Parameters
+        ----------
+        targets : array_like
+            One entry (or row) per sample.
+        n_outputs : int
+            Outputs of the network.
+
+        Returns
+        -------
+        ndarray
+            Contiguous; float64 of shape (samples, n_outputs) unless a loss says otherwise.
+
+        Raises
+        ------
+        ParameterError
+            If they do not match the outputs.
+        """
+        array = np.asarray(targets, dtype=np.float64)
+        array = np.ascontiguousarray(array.reshape(len(array), -1))
+        if array.shape[1] != n_outputs:
+            raise ParameterError("targets", array.shape, f"{n_outputs} numbers per sample")
+        return array
+
+    def __call__(
+        self,
+        z: np.ndarray,
+        rows: np.ndarray,
+        targets: np.ndarray,
+        ctx: Context,
+        weights: np.ndarray | None = None,
+    ) -> tuple[float, np.ndarray]:
+        r"""Return :math:`\sum_i w_i \ell_i / \sum_i w_i` and its gradient.
+
+        Parameters
+        ----------
+        z : ndarray, shape (tiles, n_outputs, lanes)
+            Raw outputs of the network.
+        rows : ndarray of int64, shape (batch,)
+            Which entries of ``targets`` and ``weights`` the samples belong to.
+        targets : ndarray
+            As ``prepare`` returned them.
+        ctx : Context
+            Gives the memory.
+        weights : ndarray of float64, optional
+            A weight per entry of ``targets``.
+
+        Returns
+        -------
+        loss : float
+            The mean.
+        dz : ndarray, shape (tiles, n_outputs, lanes)
+            Its gradient, in the workspace.
+        """
+        total = float(len(rows)) if weights is None else float(weights[rows].sum())
+        scale = 1.0 / total if total > 0 else 0.0
+        dz = ctx.workspace.array(self, "dz", z.shape, z.dtype)
+        tile_loss = ctx.workspace.array(self, "tile_loss", z.shape[:1], np.float64)
+        given = _NO_WEIGHTS if weights is None else weights
+        self._run(z, rows, targets, given, scale, dz, tile_loss, ctx)
+        return float(tile_loss.sum()), dz
+
+    def _run(self, z, rows, targets, weights, scale, dz, tile_loss, ctx) -> None:
+        """Call the loss's kernel; see ``kernels.loss``."""
+        raise NotImplementedError
+
+
+class SoftmaxCrossEntropy(Loss):
+    r"""Cross-entropy of a softmax over classes, with label smoothing.
+
+    :math:`\ell = -\sum_c q_c \log \mathrm{softmax}(z)_c` with
+    :math:`q_c = (1 - s)[c = y] + s / C`.
+
+    Parameters
+    ----------
+    label_smoothing : float
+        ``s``, in [0, 1).
+
+    Raises
+    ------
+    ParameterError
+        If ``label_smoothing`` is out of range.
+    """
+
+    name = "softmax-cross-entropy"
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        if not 0.0 <= label_smoothing < 1.0:
+            raise ParameterError("label_smoothing", label_smoothing, "a number in [0, 1)")
+        self.label_smoothing = float(label_smoothing)
+
+    def prepare(self, targets: Any, n_outputs: int) -> np.ndarray:
+        """Return class numbers as int32.
+
+        Parameters
+        ----------
+        targets : array_like of int, shape (samples,)
+            Class numbers.
+        n_outputs : int
+            Number of classes.
+
+        Returns
+        -------
+        ndarray of int32
+            The same.
+
+        Raises
+        ------
+        ParameterError
+            If they are not integers in ``[0, n_outputs)``.
+        """
+        array = np.asarray(targets)
+        whole = array.ndim == 1 and array.dtype.kind in "iu"
+        if not whole or (len(array) and not 0 <= array.min() <= array.max() < n_outputs):
+            raise ParameterError("targets", targets, f"class numbers from 0 to {n_outputs - 1}")
+        return np.ascontiguousarray(array, dtype=np.int32)
+
+    def _run(self, z, rows, targets, weights, scale, dz, tile_loss, ctx) -> None:
+        from sparsecpu.kernels.loss import softmax_cross_entropy
+
+        scratch = ctx.workspace.array(self, "scratch", (z.shape[0], 2, z.shape[2]), z.dtype)
+        softmax_cross_entropy(
+            z, rows, targets, weights, self.label_smoothing, scale, dz, scratch, tile_loss
+        )
+
+
+class SigmoidCrossEntropy(Loss):
+    r"""Sum over the outputs of independent cross-entropies, for multi-label targets.
+
+    :math:`\ell = \sum_c \log(1 + e^{z_c}) - t_c z_c`, with targets in [0, 1].
+    """
+
+    name = "sigmoid-cross-entropy"
+
+    def _run(self, z, rows, targets, weights, scale, dz, tile_loss, ctx) -> None:
+        from sparsecpu.kernels.loss import sigmoid_cross_entropy
+
+        sigmoid_cross_entropy(z, rows, targets, weights, scale, dz, tile_loss)
+
+
+class SquaredError(Loss):
+    r"""Half the squared error, summed over the outputs: :math:`\ell = \|z - t\|^2 / 2`."""
+
+    name = "squared-error"
+
+    def _run(self, z, rows, targets, weights, scale, dz, tile_loss, ctx) -> None:
+        from sparsecpu.kernels.loss import squared_error
+
+        squared_error(z, rows, targets, weights, scale, dz, tile_loss)
+
+
+#: Losses by name.
+LOSSES: dict[str, type[Loss]] = {
+    loss.name: loss for loss in (SoftmaxCrossEntropy, SigmoidCrossEntropy, SquaredError)
+}

@@ -1,0 +1,201 @@
+"""Optimizers on vectors of length nnz; their state lies on the parameters, in named slots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+import numpy as np
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.parameters import Parameter, SparseParameter
+
+_NONE = np.empty(0, dtype=np.int32)
+_NONE.setflags(write=False)  # as index arrays are, so that kernels compile once
+
+
+class Optimizer:
+    """Base of the optimizers.
+
+    Weight decay acts on sparse weights alone, never on biases and norms.
+    """
+
+    #: Slot that sparse momentum ranks weights by, or None.
+    momentum_slot: ClassVar[str | None] = None
+
+    def step(self, parameters: Iterable[Parameter], learning_rate: float, step: int) -> None:
+        """Update every parameter from its gradient.
+
+        Parameters
+        ----------
+        parameters : iterable of Parameter
+            What to update.
+        learning_rate : float
+            Learning rate of this step.
+        step : int
+            Number of this step, counted from 0.
+        """
+        for parameter in parameters:
+            if isinstance(parameter, SparseParameter) and not parameter.pattern.is_full:
+                perm = parameter.pattern.transposed.perm
+                transposed = parameter.transposed_target()
+                self._update(parameter, learning_rate, step, True, perm, transposed)
+                parameter.touch(refreshed=True)
+            else:
+                sparse = isinstance(parameter, SparseParameter)
+                nothing = parameter.data[:0]
+                self._update(parameter, learning_rate, step, sparse, _NONE, nothing)
+                if isinstance(parameter, SparseParameter):
+                    parameter.touch()
+
+    def _update(self, parameter, learning_rate, step, decays, perm, transposed) -> None:
+        raise NotImplementedError
+
+    @property
+    def decay_of_history(self) -> float:
+        """Factor by which one step fades the gradients before it, in ``momentum_slot``."""
+        return 0.0
+
+    @property
+    def share_of_gradient(self) -> float:
+        """Factor with which a gradient enters ``momentum_slot``."""
+        return 1.0
+
+
+class SGD(Optimizer):
+    r"""Stochastic gradient descent with momentum.
+
+    :math:`v \leftarrow b v + g + \lambda w`, then :math:`w \leftarrow w - \eta v`, or with Nesterov
+    :math:`w \leftarrow w - \eta (g + \lambda w + b v)`.
+
+    Parameters
+    ----------
+    momentum : float
+        ``b``, in [0, 1).
+    nesterov : bool
+        Whether to look ahead.
+    weight_decay : float
+        ``lambda``, at least 0.
+
+    Raises
+    ------
+    ParameterError
+        If an argument is out of range.
+    """
+
+    def __init__(
+        self, momentum: float = 0.9, *, nesterov: bool = True, weight_decay: float = 0.0
+    ) -> None:
+        if not 0.0 <= momentum < 1.0:
+            raise ParameterError("momentum", momentum, "a number in [0, 1)")
+        if not weight_decay >= 0.0:
+            raise ParameterError("weight_decay", weight_decay, "a number of at least 0")
+        self.momentum, self.nesterov = float(momentum), bool(nesterov)
+        self.weight_decay = float(weight_decay)
+
+    @property
+    def momentum_slot(self) -> str | None:  # type: ignore[override]
+        """Name of the momentum's slot, or None without momentum."""
+        return "momentum" if self.momentum > 0 else None
+
+    @property
+    def decay_of_history(self) -> float:
+        """The momentum coefficient."""
+        return self.momentum
+
+    def _update(self, parameter, learning_rate, step, decays, perm, transposed) -> None:
+        from sparsecpu.kernels.update import sgd_update
+
+        velocity = parameter.slot("momentum") if self.momentum > 0 else parameter.data[:0]
+        number = parameter.data.dtype.type
+        sgd_update(
+            parameter.data,
+            parameter.grad,
+            velocity,
+            number(learning_rate),
+            number(self.momentum),
+            number(self.weight_decay if decays else 0.0),
+            self.nesterov,
+            perm,
+            transposed,
+        )
+
+
+class Adam(Optimizer):
+    r"""Adam, or AdamW where weight decay is decoupled.
+
+    :math:`m \leftarrow \beta_1 m + (1-\beta_1) g`, :math:`v \leftarrow \beta_2 v + (1-\beta_2) g^2`,
+    :math:`w \leftarrow w - \eta \hat m / (\sqrt{\hat v} + \epsilon)`.
+
+    Parameters
+    ----------
+    beta1, beta2 : float
+        Decay of the two moments, in [0, 1).
+    epsilon : float
+        Added to the root.
+    weight_decay : float
+        At least 0.
+    decoupled : bool
+        Whether decay acts on the weight directly (AdamW) or through the gradient.
+
+    Raises
+    ------
+    ParameterError
+        If an argument is out of range.
+
+    Notes
+    -----
+    Kingma and Ba (2015); Loshchilov and Hutter (2019). A weight that grows starts with moments of
+    0 while the bias correction counts all steps, so its first steps are small.
+    """
+
+    momentum_slot = "first_moment"
+
+    def __init__(
+        self,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        *,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+        decoupled: bool = True,
+    ) -> None:
+        for name, value in (("beta1", beta1), ("beta2", beta2)):
+            if not 0.0 <= value < 1.0:
+                raise ParameterError(name, value, "a number in [0, 1)")
+        if not weight_decay >= 0.0:
+            raise ParameterError("weight_decay", weight_decay, "a number of at least 0")
+        if not epsilon > 0.0:
+            raise ParameterError("epsilon", epsilon, "a number above 0")
+        self.beta1, self.beta2, self.epsilon = float(beta1), float(beta2), float(epsilon)
+        self.weight_decay, self.decoupled = float(weight_decay), bool(decoupled)
+
+    @property
+    def decay_of_history(self) -> float:
+        """``beta1``."""
+        return self.beta1
+
+    @property
+    def share_of_gradient(self) -> float:
+        """``1 - beta1``."""
+        return 1.0 - self.beta1
+
+    def _update(self, parameter, learning_rate, step, decays, perm, transposed) -> None:
+        from sparsecpu.kernels.update import adam_update
+
+        number = parameter.data.dtype.type
+        adam_update(
+            parameter.data,
+            parameter.grad,
+            parameter.slot("first_moment"),
+            parameter.slot("second_moment"),
+            number(learning_rate),
+            number(self.beta1),
+            number(self.beta2),
+            number(self.epsilon),
+            number(self.weight_decay if decays else 0.0),
+            self.decoupled,
+            step + 1,
+            perm,
+            transposed,
+        )

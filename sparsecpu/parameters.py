@@ -1,0 +1,231 @@
+"""Trainable values: dense vectors, and vectors on a sparsity pattern."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sparsecpu.csr import Pattern
+from sparsecpu.errors import PatternError
+from sparsecpu.workspace import aligned_copy, aligned_empty, aligned_zeros
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+
+class Parameter:
+    """A vector of trainable values (bias, norm scale and shift): dense, never pruned.
+
+    Parameters
+    ----------
+    data : array_like, shape (n,)
+        Initial values.
+    dtype : dtype
+        float32 or float64.
+
+    Attributes
+    ----------
+    data : ndarray, shape (n,)
+        The values.
+    grad : ndarray, shape (n,)
+        Their gradient, written by the layer's backward pass.
+    slots : dict of str to ndarray, shape (n,)
+        What the optimizer remembers for each value, by name.
+    """
+
+    def __init__(self, data: Any, dtype: Any = np.float32) -> None:
+        self.data = aligned_copy(data, dtype)
+        self.grad = aligned_zeros(self.data.shape, self.data.dtype)
+        self.slots: dict[str, np.ndarray] = {}
+
+    @property
+    def nnz(self) -> int:
+        """Number of values."""
+        return self.data.size
+
+    def slot(self, name: str) -> np.ndarray:
+        """Return a slot, created with zeros at the first use.
+
+        Parameters
+        ----------
+        name : str
+            For example ``"momentum"``.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+            One number per value.
+        """
+        found = self.slots.get(name)
+        if found is None:
+            found = self.slots[name] = aligned_zeros(self.data.shape, self.data.dtype)
+        return found
+
+    def vectors(self) -> dict[str, np.ndarray]:
+        """Return everything of length n, by name: data, grad and every slot."""
+        return {"data": self.data, "grad": self.grad, **self.slots}
+
+
+class SparseParameter(Parameter):
+    """Trainable values on a sparsity pattern; gradient and slots are vectors of length nnz too.
+
+    Parameters
+    ----------
+    pattern : Pattern
+        Where the values are.
+    data : array_like, shape (nnz,)
+        Initial values, in the pattern's order.
+    dtype : dtype
+        float32 or float64.
+
+    Raises
+    ------
+    PatternError
+        If there is not one value per nonzero.
+    """
+
+    def __init__(self, pattern: Pattern, data: Any, dtype: Any = np.float32) -> None:
+        super().__init__(data, dtype)
+        if self.data.shape != (pattern.nnz,):
+            raise PatternError(f"{pattern.nnz} values were expected, got shape {self.data.shape}")
+        self.pattern = pattern
+        self._transposed_data: np.ndarray | None = None
+        self._stale = True
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(n_out, n_in)``."""
+        return self.pattern.shape
+
+    @property
+    def density(self) -> float:
+        """Fraction of the positions that is kept."""
+        return self.pattern.density
+
+    @property
+    def sparsity(self) -> float:
+        """1 - density."""
+        return self.pattern.sparsity
+
+    @property
+    def transposed_data(self) -> np.ndarray:
+        """The values in the order of ``pattern.transposed``.
+
+        A copy that an optimizer step refreshes (``transposed_target``) and everything else
+        refreshes on demand, after ``touch``.
+        """
+        if self._stale:
+            np.take(self.data, self.pattern.transposed.perm, out=self.transposed_target())
+            self._stale = False
+        assert self._transposed_data is not None
+        return self._transposed_data
+
+    def transposed_target(self) -> np.ndarray:
+        """Return the memory of ``transposed_data``, for a kernel that refreshes it."""
+        if self._transposed_data is None or self._transposed_data.shape != self.data.shape:
+            self._transposed_data = aligned_empty(self.data.shape, self.data.dtype)
+        return self._transposed_data
+
+    def touch(self, *, refreshed: bool = False) -> None:
+        """Say that ``data`` changed.
+
+        Parameters
+        ----------
+        refreshed : bool
+            Whether ``transposed_target`` was brought up to date along with it.
+        """
+        self._stale = not refreshed
+
+    def full_view(self) -> np.ndarray:
+        """Return the values of a full pattern as a matrix, without a copy.
+
+        Returns
+        -------
+        ndarray, shape (n_out, n_in)
+            A view of ``data``.
+
+        Raises
+        ------
+        PatternError
+            If the pattern is not full.
+        """
+        if not self.pattern.is_full:
+            raise PatternError(f"only a full pattern is a matrix; {self.pattern!r} is not")
+        return self.data.reshape(self.shape)
+
+    def rewire(
+        self,
+        drop: np.ndarray,
+        rows: np.ndarray,
+        cols: np.ndarray,
+        values: dict[str, np.ndarray] | None = None,
+    ) -> None:
+        """Change the pattern; the one place where that happens.
+
+        Values, gradient and every slot of the nonzeros that stay move along.
+
+        Parameters
+        ----------
+        drop : ndarray of int
+            Places of the nonzeros that go.
+        rows, cols : ndarray of int
+            Positions that come, distinct, in any order. One that is dropped in the same call may
+            come back (as a new one).
+        values : dict of str to ndarray, optional
+            What the new positions start with, by name (``"data"``, ``"grad"`` or a slot);
+            whatever is not named starts at 0.
+
+        Raises
+        ------
+        PatternError
+            If a position is out of range, there already, or comes twice.
+        """
+        n_out, n_in = self.shape
+        rows, cols = np.asarray(rows, dtype=np.int64), np.asarray(cols, dtype=np.int64)
+        if rows.size and not (rows.min() >= 0 and rows.max() < n_out):
+            raise PatternError(f"rows of new positions must lie in [0, {n_out})")
+        if cols.size and not (cols.min() >= 0 and cols.max() < n_in):
+            raise PatternError(f"columns of new positions must lie in [0, {n_in})")
+        merge = self.pattern.merge(drop, rows * n_in + cols)
+        values = values or {}
+
+        def move(name: str, old: np.ndarray) -> np.ndarray:
+            new = aligned_zeros(merge.pattern.nnz, old.dtype)
+            new[merge.kept_at] = old[merge.kept]
+            if name in values:
+                new[merge.new_at] = values[name]
+            return new
+
+        for name in values:
+            if name not in ("data", "grad"):
+                self.slot(name)
+        self.data, self.grad = move("data", self.data), move("grad", self.grad)
+        self.slots = {name: move(name, old) for name, old in self.slots.items()}
+        self.pattern = merge.pattern
+        self._transposed_data = None
+        self.touch()
+
+    def to_scipy(self) -> csr_array:
+        """Return a copy as a SciPy CSR array of shape (n_out, n_in)."""
+        return self.pattern.to_scipy(self.data)
+
+    @classmethod
+    def from_scipy(cls, matrix: Any, dtype: Any = np.float32) -> SparseParameter:
+        """Return the parameter of a SciPy sparse matrix; stored zeros stay in the pattern.
+
+        Parameters
+        ----------
+        matrix : scipy.sparse matrix or array, shape (n_out, n_in)
+            Any format; duplicates are summed and indices sorted.
+        dtype : dtype
+            float32 or float64.
+
+        Returns
+        -------
+        SparseParameter
+            With copies of its arrays.
+        """
+        csr = matrix.tocsr(copy=True)
+        csr.sum_duplicates()
+        return cls(Pattern(csr.shape, csr.indptr, csr.indices), csr.data, dtype)

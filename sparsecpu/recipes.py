@@ -1,0 +1,278 @@
+"""A whole training run as plain values: what the command line asks for, and how it is set up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.architecture import Architecture
+from sparsecpu.callbacks import Callback
+from sparsecpu.densities import check_density
+from sparsecpu.errors import DataError, ParameterError
+from sparsecpu.layers import Sequential
+from sparsecpu.losses import Loss, SoftmaxCrossEntropy, SquaredError
+from sparsecpu.models import MODELS
+from sparsecpu.optimizers import SGD, Adam, Optimizer
+from sparsecpu.schedules import Schedule, constant, cosine, one_cycle, warmup
+from sparsecpu.topology import TOPOLOGIES, Topology
+from sparsecpu.trainer import Trainer, streams
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What determines a run, beside its data.
+
+    Parameters
+    ----------
+    model : str
+        A name in ``models.MODELS``, or sizes of hidden layers (``"300,100"``).
+    density : float
+        Fraction of the weights to keep, in (0, 1].
+    distribution : {"erk", "er", "uniform"}
+        How the layers share them.
+    topology : str
+        A name in ``topology.TOPOLOGIES``.
+    epochs, batch_size : int
+        Length of the run.
+    learning_rate : float
+        Peak of the schedule.
+    schedule : {"cosine", "one-cycle", "constant"}
+        Its shape, after a warm-up over a twentieth of the run.
+    optimizer : {"sgd", "adam"}
+        With momentum 0.9 and Nesterov; or AdamW.
+    momentum, weight_decay : float
+        Of the optimizer.
+    label_smoothing : float
+        Of classification.
+    prune_rate : float or None
+        First prune rate of the topology; its own default for None.
+    update_every : int or None
+        Steps between topology updates; an epoch for None.
+    growth_memory : float
+        Bytes that sparse momentum may use to watch inactive weights.
+    seed : int
+        Of everything random.
+    """
+
+    model: str = "lenet-300-100"
+    density: float = 0.1
+    distribution: str = "erk"
+    topology: str = "sparse-momentum"
+    epochs: int = 30
+    batch_size: int = 64
+    learning_rate: float = 0.05
+    schedule: str = "cosine"
+    optimizer: str = "sgd"
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.1
+    prune_rate: float | None = None
+    update_every: int | None = None
+    growth_memory: float = 64e6
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_density(self.density)
+        for name, value, least in (("epochs", self.epochs, 1), ("batch_size", self.batch_size, 1)):
+            if isinstance(value, bool) or int(value) != value or value < least:
+                raise ParameterError(name, value, f"an integer of at least {least}")
+        if not 0 < self.learning_rate < math.inf:
+            raise ParameterError("learning_rate", self.learning_rate, "a number above 0")
+        if not (int(self.seed) == self.seed and self.seed >= 0):
+            raise ParameterError("seed", self.seed, "an integer of at least 0")
+        for name, value, allowed in (
+            ("topology", self.topology, tuple(TOPOLOGIES)),
+            ("schedule", self.schedule, ("cosine", "one-cycle", "constant")),
+            ("optimizer", self.optimizer, ("sgd", "adam")),
+        ):
+            if value not in allowed:
+                raise ParameterError(name, value, f"one of {', '.join(allowed)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the recipe as plain values."""
+        return asdict(self)
+
+    def architecture(self, input_shape: tuple[int, ...], n_outputs: int) -> Architecture:
+        """Describe the network.
+
+        Parameters
+        ----------
+        input_shape : tuple of ints
+            Of one sample.
+        n_outputs : int
+            Numbers to put out.
+
+        Returns
+        -------
+        Architecture
+            With its weights shared out among the layers.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such model.
+        """
+        if self.model in MODELS:
+            dense = MODELS[self.model](input_shape, n_outputs)
+        else:
+            from sparsecpu.architecture import mlp
+
+            try:
+                hidden = tuple(int(size) for size in self.model.split(",") if size)
+            except ValueError:
+                known = ", ".join(MODELS)
+                expected = f"one of {known}, or sizes such as 300,100"
+                raise ParameterError("model", self.model, expected) from None
+            dense = mlp(input_shape, hidden, n_outputs)
+        return dense.sparsify(self.density, self.distribution)
+
+    def loss(self, task: str) -> Loss:
+        """Return the loss of a task.
+
+        Parameters
+        ----------
+        task : {"classification", "regression"}
+            What is to be learnt.
+
+        Returns
+        -------
+        Loss
+            Softmax cross-entropy, or the squared error.
+        """
+        if task == "regression":
+            return SquaredError()
+        return SoftmaxCrossEntropy(self.label_smoothing)
+
+    def make_optimizer(self) -> Optimizer:
+        """Return the optimizer."""
+        if self.optimizer == "adam":
+            return Adam(self.momentum, weight_decay=self.weight_decay)
+        return SGD(self.momentum, weight_decay=self.weight_decay)
+
+    def make_topology(self) -> Topology:
+        """Return the topology algorithm."""
+        options: dict[str, Any] = {}
+        if self.topology != "static":
+            options["update_every"] = self.update_every
+            if self.prune_rate is not None:
+                options["prune_rate"] = self.prune_rate
+        if self.topology == "sparse-momentum":
+            options["growth_memory"] = self.growth_memory
+        return TOPOLOGIES[self.topology](**options)
+
+    def make_schedule(self, steps: int) -> Schedule:
+        """Return the learning rate over a run.
+
+        Parameters
+        ----------
+        steps : int
+            Its length.
+
+        Returns
+        -------
+        callable
+            A function of the step.
+        """
+        if self.schedule == "one-cycle":
+            return one_cycle(self.learning_rate, steps)
+        shape = constant(self.learning_rate)
+        if self.schedule == "cosine":
+            shape = cosine(self.learning_rate, steps)
+        return warmup(shape, steps // 20)
+
+    def trainer(
+        self,
+        network: Sequential,
+        task: str,
+        samples: int,
+        *,
+        threads: int | None = None,
+        callbacks: Iterable[Callback] = (),
+    ) -> Trainer:
+        """Return the trainer of a run.
+
+        Parameters
+        ----------
+        network : Sequential
+            What to train.
+        task : {"classification", "regression"}
+            What is to be learnt.
+        samples : int
+            Training samples.
+        threads : int, optional
+            Threads of the kernels.
+        callbacks : iterable of Callback
+            Hooks.
+
+        Returns
+        -------
+        Trainer
+            Ready to fit.
+        """
+        steps = -(-samples // self.batch_size) * self.epochs
+        return Trainer(
+            network,
+            loss=self.loss(task),
+            optimizer=self.make_optimizer(),
+            topology=self.make_topology(),
+            learning_rate=self.make_schedule(steps),
+            batch_size=self.batch_size,
+            epochs=self.epochs,
+            seed=self.seed,
+            threads=threads,
+            callbacks=callbacks,
+        )
+
+    def network(self, architecture: Architecture, dtype: Any = np.float32) -> Sequential:
+        """Build the network with this recipe's seed.
+
+        Parameters
+        ----------
+        architecture : Architecture
+            The description.
+        dtype : dtype
+            float32 or float64.
+
+        Returns
+        -------
+        Sequential
+            The network.
+        """
+        return architecture.build(streams(self.seed)["init"], dtype=dtype)
+
+
+def standardise(network: Sequential, x: Any, scaling: str) -> None:
+    """Let a network read its inputs with mean 0 and variance 1 over the training samples.
+
+    Parameters
+    ----------
+    network : Sequential
+        Gets ``offset`` and ``scale``.
+    x : array_like or Source
+        Training samples; of many, the first 10,000 count.
+    scaling : {"feature", "global", "none"}
+        Feature by feature, all alike, or not at all.
+
+    Raises
+    ------
+    DataError
+        If the samples are sparse, and would not stay so.
+    """
+    if scaling == "none":
+        return
+    if hasattr(x, "tocsr"):
+        raise DataError("sparse samples cannot be standardised; use scaling 'none'")
+    rows = np.arange(min(x.shape[0], 10_000), dtype=np.int64)
+    array, at = network.source(x).take_samples(rows)
+    sample = np.asarray(array[at], dtype=np.float64)
+    mean, deviation = sample.mean(axis=0), sample.std(axis=0)
+    if scaling == "global":
+        mean = np.full_like(mean, sample.mean())
+        deviation = np.full_like(deviation, sample.std() or 1.0)
+    deviation[deviation == 0] = 1.0
+    network.offset = mean.astype(network.dtype)
+    network.scale = (1.0 / deviation).astype(network.dtype)

@@ -1,0 +1,180 @@
+"""Plain functions of the optimizer step, for learning rates and prune rates alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from sparsecpu.errors import ParameterError
+
+Schedule = Callable[[int], float]
+
+
+def constant(value: float) -> Schedule:
+    """Return the schedule that is always ``value``.
+
+    Parameters
+    ----------
+    value : float
+        The value.
+
+    Returns
+    -------
+    callable
+        ``schedule(step) -> float``.
+    """
+    return lambda step: value
+
+
+def linear(start: float, total: int, end: float = 0.0) -> Schedule:
+    """Return ``start + (end - start) step / total``, then ``end``.
+
+    Parameters
+    ----------
+    start, end : float
+        First and last value.
+    total : int
+        Steps in between.
+
+    Returns
+    -------
+    callable
+        ``schedule(step) -> float``.
+    """
+    return lambda step: start + (end - start) * min(step / max(total, 1), 1.0)
+
+
+def cosine(start: float, total: int, end: float = 0.0) -> Schedule:
+    """Return ``end + (start - end) (1 + cos(pi step / total)) / 2``, then ``end``.
+
+    Parameters
+    ----------
+    start, end : float
+        First and last value.
+    total : int
+        Steps in between.
+
+    Returns
+    -------
+    callable
+        ``schedule(step) -> float``.
+    """
+
+    def schedule(step: int) -> float:
+        part = min(step / max(total, 1), 1.0)
+        return end + (start - end) * (1.0 + math.cos(math.pi * part)) / 2.0
+
+    return schedule
+
+
+def multistep(value: float, milestones: Sequence[int], factor: float = 0.1) -> Schedule:
+    """Return ``value`` times ``factor`` for every milestone that has been reached.
+
+    Parameters
+    ----------
+    value : float
+        First value.
+    milestones : sequence of int
+        Steps at which the value changes.
+    factor : float
+        What it is multiplied by.
+
+    Returns
+    -------
+    callable
+        ``schedule(step) -> float``.
+    """
+    return lambda step: value * factor ** sum(step >= milestone for milestone in milestones)
+
+
+def every(value: float, period: int, factor: float = 0.1) -> Schedule:
+    """Return ``value * factor ** (step // period)``.
+
+    Parameters
+    ----------
+    value : float
+        First value.
+    period : int
+        Steps between changes.
+    factor : float
+        What it is multiplied by.
+
+    Returns
+    -------
+    callable
+        ``schedule(step) -> float``.
+
+    Raises
+    ------
+    ParameterError
+        If ``period`` is below 1.
+    """
+    if period < 1:
+        raise ParameterError("period", period, "an integer of at least 1")
+    return lambda step: value * factor ** (step // period)
+
+
+def inverse_scaling(value: float, power: float = 0.5) -> Schedule:
+    """Return ``value / (step + 1) ** power``.
+
+    Parameters
+    ----------
+    value : float
+        First value.
+    power : float
+        The exponent.
+
+    Returns
+    -------
+    callable
+        ``schedule(step) -> float``.
+    """
+    return lambda step: value / (step + 1) ** power
+
+
+def warmup(schedule: Schedule, steps: int) -> Schedule:
+    """Return ``schedule`` rising linearly from near 0 over its first ``steps`` steps.
+
+    Parameters
+    ----------
+    schedule : callable
+        What to warm up.
+    steps : int
+        How long.
+
+    Returns
+    -------
+    callable
+        ``schedule(step) -> float``.
+    """
+    return lambda step: schedule(step) * min((step + 1) / (steps + 1), 1.0)
+
+
+def one_cycle(peak: float, total: int, rise: float = 0.3, start_factor: float = 0.04) -> Schedule:
+    """Return the one-cycle policy: cosine up to ``peak``, then cosine down to almost nothing.
+
+    Parameters
+    ----------
+    peak : float
+        Largest value.
+    total : int
+        Steps of the whole cycle.
+    rise : float
+        Fraction of the steps that go up.
+    start_factor : float
+        First value over ``peak``; the last is ``1e-4`` of the first.
+
+    Returns
+    -------
+    callable
+        ``schedule(step) -> float``.
+
+    Notes
+    -----
+    Smith and Topin, Super-convergence (2018).
+    """
+    up = max(int(rise * total), 1)
+    first = peak * start_factor
+    climb = cosine(first, up, peak)
+    fall = cosine(peak, max(total - up, 1), first * 1e-4)
+    return lambda step: climb(step) if step < up else fall(step - up)

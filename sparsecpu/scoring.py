@@ -1,0 +1,51 @@
+"""How good a network is on samples that it has not seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def score(network: Any, x: Any, y: np.ndarray, facts: dict[str, Any]) -> float:
+    """Return the accuracy of a classifier, or R² of a regressor.
+
+    Parameters
+    ----------
+    network : Sequential
+        The network.
+    x : array_like or Source
+        Samples.
+    y : ndarray
+        Class numbers, or numbers of shape (samples, outputs).
+    facts : dict
+        ``task``; for regression ``target_mean`` and ``target_scale``.
+
+    Returns
+    -------
+    float
+        At most 1.
+    """
+    from sklearn.metrics import accuracy_score, r2_score
+
+    if facts["task"] == "classification":
+        return float(accuracy_score(y, network.predict(x).argmax(axis=1)))
+    return float(r2_score(y, quantities(network.predict(x), facts)))
+
+
+def quantities(z: np.ndarray, facts: dict[str, Any]) -> np.ndarray:
+    """Return a regressor's outputs in the units of its targets.
+
+    Parameters
+    ----------
+    z : ndarray, shape (samples, outputs)
+        Raw outputs.
+    facts : dict
+        ``target_mean`` and ``target_scale``.
+
+    Returns
+    -------
+    ndarray of float64
+        The quantities.
+    """
+    return z.astype(np.float64) * facts["target_scale"] + facts["target_mean"]

@@ -1,0 +1,317 @@
+"""Sparse momentum: drop by magnitude, share out by mean momentum, grow by momentum."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.parameters import SparseParameter
+from sparsecpu.topology.base import Growth, Observer, Run, Topology, keys_of
+from sparsecpu.topology.momentum import Source, Tiles, choose_sources
+from sparsecpu.topology.quotas import growth_quotas
+from sparsecpu.topology.selection import largest, random_free, smallest
+
+#: A layer below this sparsity that still asks for more weights is pruned at most to its sparsity.
+_NEARLY_DENSE = 0.2
+
+
+class SparseMomentum(Topology):
+    r"""Sparse momentum, without a dense weight, gradient or momentum.
+
+    At each update, layer l drops the :math:`\lceil p\,\text{nnz}_l \rceil` weights of smallest
+    \|w\|; the total is shared out in proportion to the mean \|momentum\| of each layer's active
+    weights (at most 99 % of a layer's free positions; what a layer cannot take is spread evenly);
+    each layer grows its inactive positions of largest \|momentum\|, those just dropped included.
+
+    Parameters
+    ----------
+    prune_rate : float
+        p at the start, in (0, 1).
+    decay : {"cosine", "linear"}
+        How p falls during training.
+    update_every : int, optional
+        Steps between updates; an epoch by default.
+    redistribution : {"momentum", "magnitude", "nonzero", "none"}
+        What a layer's share is proportional to: mean \|momentum\|, mean \|w\|, nnz, or what the
+        layer itself dropped.
+    source : {"auto", "window", "tiles", "candidates"}
+        Where the momentum of inactive weights comes from; see ``topology.momentum``.
+    window : int, optional
+        K, steps that count; by default as many as leave a relative error of 10 %.
+    growth_memory : float
+        Bytes that the windows and tiles of all layers may take together.
+    candidate_factor : float
+        Candidates per active weight.
+    grown_momentum : {"carry", "zero"}
+        Whether a grown weight starts with the momentum that it was chosen by.
+    regrow_keeps_value : bool
+        Whether a weight that is dropped and grown in the same update keeps its value.
+
+    Raises
+    ------
+    ParameterError
+        If an argument is out of range, or the optimizer has no momentum.
+
+    Notes
+    -----
+    Dettmers and Zettlemoyer, Sparse networks from scratch: faster training without losing
+    performance (2019), section 3 and algorithm 1. The authors' code works on masks over dense
+    tensors; there nnz drifts and a feedback term corrects it, here nnz is exact. Where fewer
+    inactive positions have any momentum than a layer is to grow, the rest is drawn at random
+    (``shortfall`` in the report).
+    """
+
+    name = "sparse-momentum"
+
+    def __init__(
+        self,
+        *,
+        prune_rate: float = 0.5,
+        decay: str = "cosine",
+        update_every: int | None = None,
+        redistribution: str = "momentum",
+        source: str = "auto",
+        window: int | None = None,
+        growth_memory: float = 64e6,
+        candidate_factor: float = 4.0,
+        grown_momentum: str = "carry",
+        regrow_keeps_value: bool = True,
+    ) -> None:
+        super().__init__(
+            prune_rate=prune_rate,
+            decay=decay,
+            update_every=update_every,
+            regrow_keeps_value=regrow_keeps_value,
+        )
+        for option, value, allowed in (
+            ("redistribution", redistribution, ("momentum", "magnitude", "nonzero", "none")),
+            ("source", source, ("auto", "window", "tiles", "candidates")),
+            ("grown_momentum", grown_momentum, ("carry", "zero")),
+        ):
+            if value not in allowed:
+                raise ParameterError(option, value, f"one of {', '.join(allowed)}")
+        for option, number in (
+            ("window", 1 if window is None else window),
+            ("growth_memory", growth_memory),
+            ("candidate_factor", candidate_factor),
+        ):
+            if not number > 0:
+                raise ParameterError(option, number, "a number above 0")
+        self.redistribution, self.source, self.window = redistribution, source, window
+        self.growth_memory, self.candidate_factor = growth_memory, candidate_factor
+        self.grown_momentum = grown_momentum
+
+    def start(self, run: Run) -> None:
+        """Choose a source per layer; see ``Topology.start``.
+
+        Parameters
+        ----------
+        run : Run
+            The run.
+
+        Raises
+        ------
+        ParameterError
+            If the optimizer has no momentum.
+        """
+        super().start(run)
+        if run.momentum_slot is None or not 0 < run.momentum < 1:
+            raise ParameterError("momentum", run.momentum, "above 0, for sparse momentum")
+        steps = self.window or max(1, math.ceil(math.log(0.1) / math.log(run.momentum)))
+        self.sources: dict[str, Source] = choose_sources(
+            run.parameters,
+            kind=self.source,
+            memory=self.growth_memory,
+            interval=self.interval,
+            factor=self.candidate_factor,
+            rng=run.rng,
+            steps=steps,
+            batch_size=run.batch_size,
+            momentum=run.momentum,
+            share=run.share,
+        )
+        self._name_of = {id(parameter): name for name, parameter in run.parameters.items()}
+
+    def observer(self, step: int) -> Observer | None:
+        """Return the tap that feeds the sources; see ``Topology.observer``.
+
+        Parameters
+        ----------
+        step : int
+            Number of the step that is about to run.
+
+        Returns
+        -------
+        callable or None
+            The tap.
+        """
+        left = self.steps_to_update(step)
+        if left is None:
+            return None
+
+        def observe(parameter: SparseParameter, x: np.ndarray, dy: np.ndarray) -> None:
+            self.sources[self._name_of[id(parameter)]].observe(step, left, x, dy)
+
+        return observe
+
+    def prepare(self, steps_done: int) -> None:
+        """Compute each layer's share; see ``Topology.prepare``.
+
+        Parameters
+        ----------
+        steps_done : int
+            Optimizer steps done so far.
+        """
+        self._steps_done = steps_done
+        raw = np.array([self._importance(p) for p in self.run.parameters.values()], np.float64)
+        raw[~np.isfinite(raw)] = 0.0
+        total = raw.sum()
+        shares = raw / total if total > 0 else np.full(len(raw), 1.0 / len(raw))
+        self.shares = dict(zip(self.run.parameters, shares, strict=True))
+
+    def _importance(self, parameter: SparseParameter) -> float:
+        slot = self.run.momentum_slot
+        assert slot is not None
+        if self.redistribution == "magnitude":
+            return float(np.abs(parameter.data).mean())
+        if self.redistribution != "momentum":
+            return float(parameter.nnz)
+        momentum = np.abs(parameter.slot(slot))
+        if "second_moment" in parameter.slots:  # Adam
+            momentum /= np.sqrt(parameter.slots["second_moment"]) + 1e-8
+        return float(momentum.mean(dtype=np.float64))
+
+    def drop(self, name: str, parameter: SparseParameter, rate: float) -> np.ndarray:
+        r"""Return the places of the smallest \|w\|; see ``Topology.drop``.
+
+        Parameters
+        ----------
+        name : str
+            The layer.
+        parameter : SparseParameter
+            Its weights.
+        rate : float
+            Fraction to drop.
+
+        Returns
+        -------
+        ndarray of int
+            Places; never all of them.
+        """
+        sparsity = parameter.sparsity
+        if sparsity < _NEARLY_DENSE and self.shares[name] > 1.0 / len(self.shares):
+            rate = min(sparsity, rate)
+        count = min(math.ceil(rate * parameter.nnz), parameter.nnz - 1)
+        return smallest(np.abs(parameter.data), count)
+
+    def quotas(self, dropped: dict[str, np.ndarray]) -> dict[str, int]:
+        """Share out what was dropped; see ``Topology.quotas``.
+
+        Parameters
+        ----------
+        dropped : dict of str to ndarray
+            Places dropped per layer.
+
+        Returns
+        -------
+        dict of str to int
+            Counts with the same sum.
+        """
+        if self.redistribution == "none":
+            return super().quotas(dropped)
+        names, parameters = list(dropped), self.run.parameters
+        gone = np.array([len(dropped[name]) for name in names])
+        free = gone + [parameters[n].pattern.size - parameters[n].nnz for n in names]
+        shares = np.array([self.shares[name] for name in names])
+        counts = growth_quotas(shares, free, int(gone.sum()))
+        return dict(zip(names, counts.tolist(), strict=True))
+
+    def grow(
+        self, name: str, parameter: SparseParameter, dropped: np.ndarray, count: int
+    ) -> Growth:
+        r"""Return the inactive positions of largest \|momentum\|; see ``Topology.grow``.
+
+        Parameters
+        ----------
+        name : str
+            The layer.
+        parameter : SparseParameter
+            Its weights, before anything is dropped.
+        dropped : ndarray of int
+            Places that are dropped.
+        count : int
+            How many.
+
+        Returns
+        -------
+        Growth
+            The positions, and their momentum.
+        """
+        slot, source = self.run.momentum_slot, self.sources[name]
+        assert slot is not None
+        keys, values = source.top(count, self._steps_done)
+        # The momentum of what was just dropped is known exactly.
+        dropped_keys = keys_of(parameter.pattern, dropped)
+        keys = np.concatenate([keys, dropped_keys])
+        values = np.concatenate([values, parameter.slot(slot)[dropped]])
+        order = np.argsort(keys)
+        keys, values = keys[order], values[order]
+        moving = np.flatnonzero(values)
+        chosen = moving[largest(np.abs(values[moving]), min(count, len(moving)))]
+        keys, values = keys[chosen], values[chosen]
+        shortfall = count - len(keys)
+        if shortfall:
+            free = parameter.pattern.size - parameter.nnz - (len(keys) - int(
+                np.isin(keys, dropped_keys).sum()))  # fmt: skip
+            extra = random_free(parameter.pattern, min(shortfall, free), self.run.rng, keys)
+            still = shortfall - len(extra)
+            back = np.setdiff1d(dropped_keys, keys)[:still]
+            keys = np.concatenate([keys, extra, back])
+            values = np.concatenate([values, np.zeros(len(keys) - len(values), values.dtype)])
+        start = {slot: values} if self.grown_momentum == "carry" else {}
+        return Growth(keys, start, {"source": source.name, "shortfall": shortfall})
+
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Return what the sources hold; see ``Topology.state``."""
+        arrays = {
+            f"{name}/{key}": array
+            for name, source in self.sources.items()
+            for key, array in source.state().items()
+        }
+        return {"sources": {name: source.name for name, source in self.sources.items()}}, arrays
+
+    def load_state(self, values: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        """Take up what ``state`` returned; see ``Topology.load_state``.
+
+        Parameters
+        ----------
+        values : dict
+            Plain values.
+        arrays : dict of str to ndarray
+            Arrays by name.
+        """
+        for name, source in self.sources.items():
+            held = {key: arrays.get(f"{name}/{key}") for key in source.arrays}
+            source.load_state({key: array for key, array in held.items() if array is not None})
+
+    def update(self, steps_done: int) -> Any:
+        """Drop and grow; see ``Topology.update``.
+
+        Parameters
+        ----------
+        steps_done : int
+            Optimizer steps done so far.
+
+        Returns
+        -------
+        Report
+            What happened.
+        """
+        report = super().update(steps_done)
+        for source in self.sources.values():
+            if isinstance(source, Tiles):
+                source.restart()
+        return report

@@ -1,0 +1,386 @@
+"""Training: the step, the epochs, and everything a resumed run needs to go on bit for bit."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from sparsecpu.batches import Source
+from sparsecpu.callbacks import Callback
+from sparsecpu.errors import DataError, DivergedError, ParameterError
+from sparsecpu.losses import Loss
+from sparsecpu.optimizers import SGD, Optimizer
+from sparsecpu.parameters import Parameter, SparseParameter
+from sparsecpu.schedules import Schedule, constant
+from sparsecpu.topology import Run, Static, Topology
+from sparsecpu.workspace import Context, Workspace
+
+#: Independent streams, all from one seed. "init" is drawn by whoever builds the network.
+STREAMS = ("init", "order", "augmentation", "dropout", "topology")
+
+
+def streams(seed: int) -> dict[str, np.random.Generator]:
+    """Return the random streams of a run.
+
+    Parameters
+    ----------
+    seed : int
+        At least 0.
+
+    Returns
+    -------
+    dict of str to numpy.random.Generator
+        By name; see ``STREAMS``.
+    """
+    children = np.random.SeedSequence(seed).spawn(len(STREAMS))
+    return dict(zip(STREAMS, map(np.random.default_rng, children), strict=True))
+
+
+class Network(Protocol):
+    """What the trainer needs of a network; ``layers.Sequential`` has it."""
+
+    n_outputs: int
+
+    def parameters(self) -> dict[str, Parameter]:
+        """Return all parameters by name."""
+        ...
+
+    def buffers(self) -> dict[str, np.ndarray]:
+        """Return all buffers by name."""
+        ...
+
+    def sparse_parameters(self) -> dict[str, SparseParameter]:
+        """Return the parameters that have a pattern."""
+        ...
+
+    def source(self, x: Any) -> Source:
+        """Return samples as a source."""
+        ...
+
+    def lanes(self, batch: int) -> int:
+        """Return the width of the tiles."""
+        ...
+
+    def gather(self, source: Source, rows: np.ndarray, lanes: int, ctx: Context) -> np.ndarray:
+        """Read samples into the input buffer."""
+        ...
+
+    def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
+        """Compute the outputs."""
+        ...
+
+    def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
+        """Compute the gradients."""
+        ...
+
+
+class Trainer:
+    """Trains a network by minibatches.
+
+    Parameters
+    ----------
+    network : Sequential
+        What to train.
+    loss : Loss
+        What to minimise.
+    optimizer : Optimizer, optional
+        ``SGD()`` by default.
+    topology : Topology, optional
+        ``Static()`` by default.
+    learning_rate : float or callable
+        A number, or a function of the step.
+    batch_size : int
+        Samples per step; the last batch of an epoch may be smaller.
+    epochs : int
+        Passes over the samples.
+    seed : int
+        Of all randomness in training: order, dropout, topology.
+    threads : int, optional
+        Threads of the kernels; all by default. Results do not depend on it.
+    shuffle : bool
+        Whether each epoch has its own order.
+    callbacks : iterable of Callback
+        Hooks.
+
+    Attributes
+    ----------
+    steps_done, epochs_done : int
+        So far.
+    stop : bool
+        A callback sets it to end training after the epoch.
+    interrupted : bool
+        Setting it ends training after the step.
+    learning_rate_factor : float
+        Multiplies the schedule.
+
+    Raises
+    ------
+    ParameterError
+        If an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        loss: Loss,
+        optimizer: Optimizer | None = None,
+        topology: Topology | None = None,
+        learning_rate: float | Schedule = 0.1,
+        batch_size: int = 128,
+        epochs: int = 10,
+        seed: int = 0,
+        threads: int | None = None,
+        shuffle: bool = True,
+        callbacks: Iterable[Callback] = (),
+    ) -> None:
+        for name, value, least in (("batch_size", batch_size, 1), ("epochs", epochs, 0)):
+            if isinstance(value, bool) or int(value) != value or value < least:
+                raise ParameterError(name, value, f"an integer of at least {least}")
+        if not callable(learning_rate):
+            if not 0.0 < learning_rate < math.inf:
+                raise ParameterError("learning_rate", learning_rate, "a number above 0")
+            learning_rate = constant(float(learning_rate))
+        self.network, self.loss = network, loss
+        self.optimizer = SGD() if optimizer is None else optimizer
+        self.topology = Static() if topology is None else topology
+        self.schedule: Schedule = learning_rate
+        self.batch_size, self.epochs = int(batch_size), int(epochs)
+        self.threads, self.shuffle = threads, shuffle
+        self.callbacks = list(callbacks)
+        self.rngs = streams(seed)
+        self.steps_done = self.epochs_done = 0
+        self.learning_rate_factor = 1.0
+        self.stop = self.interrupted = False
+        self._ctx = Context(Workspace(), train=True, dropout=self.rngs["dropout"])
+        self._position = 0  # samples of the current epoch that have been used
+        self._losses = 0.0  # their summed loss
+        self._order_state: dict[str, Any] | None = None
+
+    def learning_rate_now(self) -> float:
+        """Return the learning rate of the next step."""
+        return self.schedule(self.steps_done) * self.learning_rate_factor
+
+    def step(
+        self,
+        source: Source,
+        targets: np.ndarray,
+        rows: np.ndarray,
+        weights: np.ndarray | None = None,
+    ) -> float:
+        """Do one training step: gather, forward, loss, backward, optimizer, topology.
+
+        Parameters
+        ----------
+        source : Source
+            The samples.
+        targets : ndarray
+            As ``loss.prepare`` returned them.
+        rows : ndarray of int64, shape (batch,)
+            Which samples.
+        weights : ndarray of float64, optional
+            A weight per sample of ``source``.
+
+        Returns
+        -------
+        float
+            The mean loss of the batch, before the step.
+
+        Raises
+        ------
+        DivergedError
+            If the loss is not finite.
+        """
+        ctx, network = self._ctx, self.network
+        ctx.observe = self.topology.observer(self.steps_done) if self._started else None
+        lanes = network.lanes(self.batch_size)
+        z, saved = network.forward(network.gather(source, rows, lanes, ctx), ctx)
+        loss, dz = self.loss(z, rows, targets, ctx, weights)
+        rate = self.learning_rate_now()
+        if not math.isfinite(loss):
+            raise DivergedError(self.steps_done, loss, rate)
+        network.backward(dz, saved, ctx)
+        self.optimizer.step(network.parameters().values(), rate, self.steps_done)
+        self.steps_done += 1
+        if self._started and self.topology.due(self.steps_done):
+            report = self.topology.update(self.steps_done)
+            for callback in self.callbacks:
+                callback.on_update(self, report)
+        return loss
+
+    _started = False
+
+    def start(self, samples: int) -> None:
+        """Tell the topology about the run that is to come; ``fit`` does this by itself.
+
+        Parameters
+        ----------
+        samples : int
+            Samples per epoch.
+        """
+        per_epoch = -(-samples // self.batch_size)
+        self.steps_per_epoch = per_epoch
+        slot = self.optimizer.momentum_slot
+        run = Run(
+            self.network.sparse_parameters(),
+            per_epoch,
+            per_epoch * self.epochs,
+            min(self.batch_size, samples),
+            slot,
+            self.optimizer.decay_of_history,
+            self.optimizer.share_of_gradient,
+            self.rngs["topology"],
+        )
+        self.topology.start(run)
+        self._started = True
+
+    def fit(self, x: Any, y: Any, sample_weight: Any = None) -> Trainer:
+        """Train for the epochs that are left.
+
+        Parameters
+        ----------
+        x : array_like, sparse matrix or Source
+            Samples in the users' order.
+        y : array_like
+            Targets.
+        sample_weight : array_like, shape (samples,), optional
+            Weights of the samples in the loss.
+
+        Returns
+        -------
+        Trainer
+            Itself.
+
+        Raises
+        ------
+        DataError
+            If numbers of samples differ, or there are none.
+        DivergedError
+            If the loss is not finite.
+        """
+        source = self.network.source(x)
+        targets = self.loss.prepare(y, self.network.n_outputs)
+        weights = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        samples = source.shape[0]
+        if samples == 0 or len(targets) != samples:
+            raise DataError(f"x has {samples} samples and y has {len(targets)}")
+        if weights is not None and weights.shape != (samples,):
+            raise DataError(f"sample_weight has shape {weights.shape}; expected ({samples},)")
+        with self.machine():
+            if not self._started:
+                self.start(samples)
+            for callback in self.callbacks:
+                callback.on_fit_start(self)
+            while self.epochs_done < self.epochs and not (self.stop or self.interrupted):
+                self.run_epoch(source, targets, weights)
+            for callback in self.callbacks:
+                callback.on_fit_end(self)
+        return self
+
+    @contextlib.contextmanager
+    def machine(self) -> Iterator[None]:
+        """Hold Numba to the trainer's threads, and BLAS to one, inside the ``with`` block."""
+        from threadpoolctl import threadpool_limits
+
+        from sparsecpu.kernels.compile import use_threads
+
+        with use_threads(self.threads), threadpool_limits(1, user_api="blas"):
+            yield
+
+    def run_epoch(
+        self, source: Source, targets: np.ndarray, weights: np.ndarray | None = None
+    ) -> None:
+        """Train on every sample once; go on where an interrupted epoch stopped.
+
+        Parameters
+        ----------
+        source : Source
+            The samples.
+        targets : ndarray
+            As ``loss.prepare`` returned them.
+        weights : ndarray of float64, optional
+            A weight per sample.
+        """
+        samples = source.shape[0]
+        rng = self.rngs["order"]
+        if self._position == 0:
+            self._order_state, self._losses = rng.bit_generator.state, 0.0
+        elif self._order_state is not None:  # resumed: draw the same order again
+            rng.bit_generator.state = self._order_state
+        order = rng.permutation(samples) if self.shuffle else np.arange(samples)
+        while self._position < samples:
+            rows = order[self._position : self._position + self.batch_size]
+            loss = self.step(source, targets, rows, weights)
+            self._position += len(rows)
+            self._losses += loss * len(rows)
+            for callback in self.callbacks:
+                callback.on_step(self, loss)
+            if self.interrupted and self._position < samples:
+                return
+        self._position = 0
+        self.epochs_done += 1
+        record = {
+            "epoch": self.epochs_done,
+            "step": self.steps_done,
+            "loss": self._losses / samples,
+            "learning_rate": self.schedule(self.steps_done - 1) * self.learning_rate_factor,
+        }
+        for callback in self.callbacks:
+            callback.on_epoch_end(self, record)
+
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Return all that a resumed run needs beside the model: plain values, and arrays."""
+        topology, arrays = self.topology.state()
+        named = {f"topology/{name}": array for name, array in arrays.items()}
+        for name, parameter in self.network.parameters().items():
+            for slot, values in parameter.slots.items():
+                named[f"slot/{name}/{slot}"] = values
+        values = {
+            "steps_done": self.steps_done,
+            "epochs_done": self.epochs_done,
+            "position": self._position,
+            "losses": self._losses,
+            "order_state": self._order_state,
+            "learning_rate_factor": self.learning_rate_factor,
+            "stop": self.stop,
+            "rngs": {name: rng.bit_generator.state for name, rng in self.rngs.items()},
+            "topology": topology,
+            "callbacks": [callback.state() for callback in self.callbacks],
+        }
+        return values, named
+
+    def load_state(
+        self, values: dict[str, Any], arrays: dict[str, np.ndarray], samples: int
+    ) -> None:
+        """Take up what ``state`` returned, in a trainer made with the same arguments.
+
+        Parameters
+        ----------
+        values : dict
+            Plain values.
+        arrays : dict of str to ndarray
+            Arrays by name.
+        samples : int
+            Samples per epoch.
+        """
+        for name, parameter in self.network.parameters().items():
+            prefix = f"slot/{name}/"
+            for key, array in arrays.items():
+                if key.startswith(prefix):
+                    parameter.slot(key[len(prefix) :])[...] = array
+        self.start(samples)
+        held = {k.removeprefix("topology/"): v for k, v in arrays.items() if k[:9] == "topology/"}
+        self.topology.load_state(values["topology"], held)
+        for name, state in values["rngs"].items():
+            self.rngs[name].bit_generator.state = state
+        self.steps_done, self.epochs_done = values["steps_done"], values["epochs_done"]
+        self._position, self._losses = values["position"], values["losses"]
+        self._order_state, self.stop = values["order_state"], values["stop"]
+        self.learning_rate_factor = values["learning_rate_factor"]
+        states: Sequence[dict[str, Any]] = values["callbacks"]
+        for callback, state in zip(self.callbacks, states, strict=True):
+            callback.load_state(state)
