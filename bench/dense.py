@@ -8,6 +8,7 @@ none of Numba's are awake beside it.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -37,7 +38,7 @@ class DenseMLP:
 
     def __init__(self, layers: Sequence[int], batch: int) -> None:
         rng = np.random.default_rng(0)
-        pairs = list(zip(layers, layers[1:], strict=False))
+        pairs = list(itertools.pairwise(layers))
         self.weights = [
             (rng.standard_normal((o, i), dtype=np.float32) * np.float32((2 / i) ** 0.5))
             for i, o in pairs
@@ -166,7 +167,7 @@ def dense_bytes(layers: Sequence[int]) -> int:
     int
         Bytes.
     """
-    return 12 * sum(i * o for i, o in zip(layers, layers[1:], strict=False))
+    return 12 * sum(i * o for i, o in itertools.pairwise(layers))
 
 
 if __name__ == "__main__":

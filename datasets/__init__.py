@@ -14,7 +14,14 @@ from sparsecpu.datasets.bundled import (
     load_wine,
 )
 from sparsecpu.datasets.digits28 import load_digits28
-from sparsecpu.datasets.files import class_numbers, read_csv, read_idx, read_npz, read_svmlight
+from sparsecpu.datasets.files import (
+    class_numbers,
+    read_csv,
+    read_idx,
+    read_npz,
+    read_samples,
+    read_svmlight,
+)
 from sparsecpu.datasets.generated import make_classification, make_regression
 
 from sparsecpu.errors import DataError
@@ -34,6 +41,7 @@ __all__ = [
     "read_csv",
     "read_idx",
     "read_npz",
+    "read_samples",
     "read_svmlight",
 ]
 
@@ -88,9 +96,8 @@ def open_data(
     if path.is_dir():
         return read_idx(path)
     if not path.is_file():
-        raise DataError(
-            f"DATA is {name!r}; expected a file, a folder, or one of {', '.join([*_FIXED, *_SIZED])}"
-        )
+        known = ", ".join([*_FIXED, *_SIZED])
+        raise DataError(f"DATA is {name!r}; expected a file, a folder, or one of {known}")
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return read_npz(path, task=task)

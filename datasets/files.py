@@ -76,6 +76,27 @@ def read_csv(path: Path | str, *, target: str | None = None, task: str = "auto")
         Naming the line, where the file cannot be used.
     """
     path = Path(path)
+    names, rows, width = _table(path)
+    column = width - 1
+    if target is not None:
+        if names is None or target not in names:
+            raise DataError(f"{path} has no column {target!r}; expected one of {names}")
+        column = names.index(target)
+    x = _numbers(path, rows, width, column)
+    labels = [row[column].strip() for _, row in rows]
+    y = np.array(labels)
+    if all(_is_number(label) for label in labels):
+        y = np.array([float(label) for label in labels])
+        if not np.isfinite(y).all():
+            line = rows[int(np.flatnonzero(~np.isfinite(y))[0])][0]
+            raise DataError(f"{path}, line {line}: the target is not finite")
+        if guess_task(y, task) == "classification" and np.all(y == np.rint(y)):
+            y = y.astype(np.int64)
+    return split(path.stem, x, y, guess_task(y, task))
+
+
+def _table(path: Path) -> tuple[list[str] | None, list[tuple[int, list[str]]], int]:
+    """Return names (or None), rows with their line numbers, and the number of columns."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
@@ -91,34 +112,79 @@ def read_csv(path: Path | str, *, target: str | None = None, task: str = "auto")
         if len(row) != width:
             raise DataError(f"{path}, line {line}: {len(row)} values; expected {width}")
     names: list[str] | None = None
-    if not all(_is_number(cell) for cell in rows[0][1][:-1]):
+    if not any(_is_number(cell) for cell in rows[0][1][:-1]):
         names = [cell.strip() for cell in rows[0][1]]
         rows = rows[1:]
-    column = width - 1
-    if target is not None:
-        if names is None or target not in names:
-            raise DataError(f"{path} has no column {target!r}; expected one of {names}")
-        column = names.index(target)
     if not rows:
         raise DataError(f"{path} has names but no rows")
-    x = np.empty((len(rows), width - 1), dtype=np.float64)
+    return names, rows, width
+
+
+def _numbers(
+    path: Path, rows: list[tuple[int, list[str]]], width: int, without: int | None
+) -> np.ndarray:
+    """Return the features as numbers, leaving out a column."""
+    x = np.empty((len(rows), width - (without is not None)), dtype=np.float64)
     for i, (line, row) in enumerate(rows):
         try:
-            x[i] = [float(cell) for j, cell in enumerate(row) if j != column]
+            x[i] = [float(cell) for j, cell in enumerate(row) if j != without]
         except ValueError as error:
             raise DataError(f"{path}, line {line}: {error}; expected numbers") from None
         if not np.isfinite(x[i]).all():
             raise DataError(f"{path}, line {line}: a value is not finite; expected numbers")
-    labels = [row[column].strip() for _, row in rows]
-    y = np.array(labels)
-    if all(_is_number(label) for label in labels):
-        y = np.array([float(label) for label in labels])
-        if not np.isfinite(y).all():
-            line = rows[int(np.flatnonzero(~np.isfinite(y))[0])][0]
-            raise DataError(f"{path}, line {line}: the target is not finite")
-        if guess_task(y, task) == "classification" and np.all(y == np.rint(y)):
-            y = y.astype(np.int64)
-    return split(path.stem, x, y, guess_task(y, task))
+    return x
+
+
+def read_samples(path: Path | str, features: int, *, target: str | None = None) -> np.ndarray:
+    """Read samples to predict for, from a CSV or a NumPy archive.
+
+    Parameters
+    ----------
+    path : path
+        A ``.csv`` with as many columns as features, or one more that is left out; or a ``.npz``
+        with ``x`` (or ``x_test``).
+    features : int
+        Numbers per sample that the model expects.
+    target : str, optional
+        Name of the column to leave out; the last one by default.
+
+    Returns
+    -------
+    ndarray, shape (samples, features)
+        The samples.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be used.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".npz":
+        found = _archive(path)
+        x = found.get("x", found.get("x_test"))
+        if x is None:
+            raise DataError(f"{path} has {sorted(found)}; expected x")
+        x, _ = _samples(path, x, np.zeros(len(x)))
+    else:
+        names, rows, width = _table(path)
+        without = width - 1 if width == features + 1 else None
+        if without is not None and target is not None:
+            if names is None or target not in names:
+                raise DataError(f"{path} has no column {target!r}; expected one of {names}")
+            without = names.index(target)
+        x = _numbers(path, rows, width, without)
+    if x.shape[1] != features:
+        raise DataError(f"{path} has {x.shape[1]} features; the model expects {features}")
+    return x
+
+
+def _archive(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a NumPy archive, by lower-case name."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name.lower(): archive[name] for name in archive.files}
+    except Exception as error:  # zipfile, zlib and NumPy raise many kinds on damaged bytes
+        raise DataError(f"{path} cannot be read: {error}") from error
 
 
 def _is_number(cell: str) -> bool:
@@ -150,11 +216,7 @@ def read_npz(path: Path | str, *, task: str = "auto") -> Dataset:
         If the file cannot be used.
     """
     path = Path(path)
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            found = {name.lower(): archive[name] for name in archive.files}
-    except Exception as error:  # zipfile, zlib and NumPy raise many kinds on damaged bytes
-        raise DataError(f"{path} cannot be read: {error}") from error
+    found = _archive(path)
     if {"x", "y"} <= found.keys():
         x, y = _samples(path, found["x"], found["y"])
         shape = found["x"].shape[1:]
@@ -332,8 +394,7 @@ def _idx(folder: Path, name: str, dimensions: int) -> np.ndarray:
     else:
         raise DataError(f"{folder} has no {name} or {name}.gz")
     try:
-        opened = gzip.open(path) if path.suffix == ".gz" else open(path, "rb")
-        with opened as file:
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
             head = file.read(4 + 4 * dimensions)
             if len(head) < 4 + 4 * dimensions or head[:4] != bytes((0, 0, 8, dimensions)):
                 raise DataError(f"{path} is not an IDX file of bytes in {dimensions} dimension(s)")

@@ -27,9 +27,11 @@ _HOMES = {
 __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
-    from sparsecpu.checkpoint import load, save
-    from sparsecpu.estimators import SparseMLPClassifier, SparseMLPRegressor
-    from sparsecpu.trainer import Trainer
+    from sparsecpu.checkpoint import load as load
+    from sparsecpu.checkpoint import save as save
+    from sparsecpu.estimators import SparseMLPClassifier as SparseMLPClassifier
+    from sparsecpu.estimators import SparseMLPRegressor as SparseMLPRegressor
+    from sparsecpu.trainer import Trainer as Trainer
 
 
 def __getattr__(name: str) -> Any:

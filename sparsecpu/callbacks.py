@@ -26,7 +26,7 @@ class Callback:
         """
 
     def on_step(self, trainer: Trainer, loss: float) -> None:
-        """An optimizer step is done.
+        """Take note that an optimizer step is done.
 
         Parameters
         ----------
@@ -37,7 +37,7 @@ class Callback:
         """
 
     def on_update(self, trainer: Trainer, report: Report) -> None:
-        """The topology has changed.
+        """Take note that the topology has changed.
 
         Parameters
         ----------
@@ -48,7 +48,7 @@ class Callback:
         """
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
-        """An epoch is done.
+        """Take note that an epoch is done.
 
         Parameters
         ----------

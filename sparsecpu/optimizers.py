@@ -124,7 +124,8 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     r"""Adam, or AdamW where weight decay is decoupled.
 
-    :math:`m \leftarrow \beta_1 m + (1-\beta_1) g`, :math:`v \leftarrow \beta_2 v + (1-\beta_2) g^2`,
+    :math:`m \leftarrow \beta_1 m + (1-\beta_1) g`,
+    :math:`v \leftarrow \beta_2 v + (1-\beta_2) g^2`,
     :math:`w \leftarrow w - \eta \hat m / (\sqrt{\hat v} + \epsilon)`.
 
     Parameters

@@ -44,7 +44,7 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="sparsecpu")
 def main() -> None:
-    """Train always-sparse neural networks on an ordinary CPU.
+    r"""Train always-sparse neural networks on an ordinary CPU.
 
     \b
     sparsecpu train digits --out run

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from sparsecpu.callbacks import Callback
+from sparsecpu.callbacks import Callback, History
 from sparsecpu.cli.common import Speaker, data_options, output_options, print_json
 from sparsecpu.errors import MemoryBudgetError, ParameterError, ResumeError
 
@@ -70,7 +70,7 @@ _DENSE_LIMIT = 1_000_000_000
 @output_options
 @click.pass_context
 def train(ctx: click.Context, data: str | None, **options: Any) -> None:  # fmt: skip
-    """Train a sparse network on DATA and say what sparsity bought.
+    r"""Train a sparse network on DATA and say what sparsity bought.
 
     DATA is a bundled name (digits, breast-cancer, wine, iris, diabetes), a generated one
     (digits28, make:classification, make:regression), a .csv, .npz or .svm file, or a folder of
@@ -148,7 +148,7 @@ def _run(data, reading, recipe, folder, config, options, speaker):
 
     standardise(network, dataset.x_train, dataset.scaling)
     clock, stopper = StepClock(), Interruption()
-    callbacks: list[Callback] = [clock, stopper]
+    callbacks: list[Callback] = [clock, stopper, History()]
     keeper = None
     fresh = folder is None
     if fresh and options["out"] is not None:

@@ -36,7 +36,7 @@ def gather_samples(x, rows, offset, scale, out):
 @kernel()
 def scatter_samples(tiled, out):
     """Write ``out[t * lanes + l, f] = tiled[t, f, l]`` for the samples that ``out`` has."""
-    tiles, features, lanes = tiled.shape
+    features, lanes = tiled.shape[1:]
     for sample in range(out.shape[0]):
         tile, lane = sample // lanes, sample % lanes
         for f in range(features):

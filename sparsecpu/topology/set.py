@@ -67,11 +67,11 @@ class SET(Topology):
             Places.
         """
         data = parameter.data
+        rate = rate if self.variant == "magnitude" else self.prune_rate
         if self.variant == "magnitude":
             return smallest(np.abs(data), min(int(rate * len(data)), len(data) - 1))
-        places = []
-        for side in (np.flatnonzero(data > 0), np.flatnonzero(data <= 0)):
-            places.append(side[smallest(np.abs(data[side]), int(self.prune_rate * len(side)))])
+        sides = (np.flatnonzero(data > 0), np.flatnonzero(data <= 0))
+        places = [side[smallest(np.abs(data[side]), int(rate * len(side)))] for side in sides]
         return np.sort(np.concatenate(places))
 
     def grow(

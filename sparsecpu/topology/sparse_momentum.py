@@ -272,6 +272,9 @@ class SparseMomentum(Topology):
             keys = np.concatenate([keys, extra, back])
             values = np.concatenate([values, np.zeros(len(keys) - len(values), values.dtype)])
         start = {slot: values} if self.grown_momentum == "carry" else {}
+        if start and "second_moment" in parameter.slots:
+            # Adam divides by the root of this; a 0 would make the first steps of a weight huge.
+            start["second_moment"] = values * values
         return Growth(keys, start, {"source": source.name, "shortfall": shortfall})
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

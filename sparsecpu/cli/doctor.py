@@ -1,0 +1,69 @@
+"""``sparsecpu doctor``."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from sparsecpu.cli.common import print_json, timed
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def doctor(as_json: bool) -> None:
+    """Check this machine: CPU, threads, caches, versions."""
+    found = examine()
+    if as_json:
+        print_json(found)
+        return
+    for key, value in found.items():
+        text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        click.echo(f"{key.replace('_', ' '):<18}{text}")
+
+
+def examine() -> dict[str, Any]:
+    """Return what is worth knowing of this machine, after running a kernel on it."""
+    import numba
+    import numpy as np
+
+    from sparsecpu.bench.machine import cpu_model, instruction_set, memory_free, versions
+    from sparsecpu.kernels.compile import available_threads, compile_clock
+    from sparsecpu.kernels.layout import gather_samples
+    from sparsecpu.workspace import level_two_cache, widest_lanes
+
+    x, out = np.ones((4, 3), np.float32), np.empty((1, 3, 16), np.float32)
+    nothing = np.empty(0, np.float32)
+    _, first = timed(gather_samples, x, np.arange(4), nothing, nothing, out)
+    _, second = timed(gather_samples, x, np.arange(4), nothing, nothing, out)
+    free = memory_free()
+    cache = gather_samples.stats.cache_path if gather_samples.stats else None
+    return {
+        "cpu": cpu_model(),
+        "instruction_set": instruction_set(),
+        "cores": os.cpu_count(),
+        "threads": available_threads(),
+        "threading_layer": numba.threading_layer(),
+        "blas": _blas(),
+        "level_2_cache": f"{level_two_cache() // 1024} KiB",
+        "widest_tile": f"{widest_lanes()} samples",
+        "memory_free": None if free is None else f"{free / 1e9:.1f} GB",
+        "kernel_cache": cache or "none: kernels are compiled in every process",
+        "first_kernel": f"{first:.3f} s, of which compiling {compile_clock.seconds:.3f} s",
+        "second_call": f"{second * 1e6:.0f} us",
+        "versions": versions(),
+    }
+
+
+def _blas() -> str:
+    import numpy as np
+    from threadpoolctl import threadpool_info
+
+    np.ones((2, 2)) @ np.ones((2, 2))
+    libraries = {
+        f"{info['internal_api']} {info['version']} ({info.get('architecture', 'unknown')})"
+        for info in threadpool_info()
+        if info["user_api"] == "blas"
+    }
+    return "; ".join(sorted(libraries)) or "unknown"

@@ -1,0 +1,147 @@
+"""``sparsecpu inspect``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sparsecpu.cli.common import model_path, print_json
+
+
+@click.command()
+@click.argument("model")
+@click.option("--plot", type=click.Path(), help="Draw the patterns into this file (.png, .svg).")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def inspect(model: str, plot: str | None, as_json: bool) -> None:
+    """Show what is in MODEL (a file, or the folder of a run)."""
+    from sparsecpu.checkpoint import load_all
+
+    path = model_path(model)
+    network, header, _ = load_all(path)
+    layers = [layer_facts(name, p) for name, p in network.sparse_parameters().items()]
+    updates = last_updates(Path(model))
+    for layer in layers:
+        layer |= updates.get(layer["name"], {})
+    facts = {k: v for k, v in header["facts"].items() if k != "trainer"}
+    document = {
+        "model": str(path),
+        "architecture": header["architecture"].to_dict(),
+        "dtype": network.dtype.name,
+        "density": network.density,
+        "nnz": network.nnz,
+        "weights": network.size,
+        "layers": layers,
+        "facts": facts,
+    }
+    if plot is not None:
+        from sparsecpu.plots import plot_patterns
+
+        plot_patterns(network, plot)
+        click.echo(f"drew {plot}", err=True)
+    print_json(document) if as_json else click.echo(table(document))
+
+
+def layer_facts(name: str, parameter: Any) -> dict[str, Any]:
+    """Return what is worth knowing of a layer's pattern.
+
+    Parameters
+    ----------
+    name : str
+        The layer.
+    parameter : SparseParameter
+        Its weights.
+
+    Returns
+    -------
+    dict
+        Shape, nnz, density, and least, median and most weights per output and per input.
+    """
+    import numpy as np
+
+    def spread(counts: Any) -> list[int]:
+        return [int(counts.min()), int(np.median(counts)), int(counts.max())]
+
+    pattern = parameter.pattern
+    return {
+        "name": name,
+        "shape": list(pattern.shape),
+        "nnz": pattern.nnz,
+        "density": pattern.density,
+        "fan_in": spread(pattern.fan_in),
+        "fan_out": spread(pattern.fan_out),
+        "bytes": parameter.data.nbytes + pattern.indices.nbytes + pattern.indptr.nbytes,
+    }
+
+
+def last_updates(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return what the last topology update of a run did, by layer.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the run; for anything else nothing is returned.
+
+    Returns
+    -------
+    dict
+        ``last_update`` per layer.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    history = folder / "history.jsonl"
+    if history.is_file():
+        for line in history.read_text(encoding="utf-8").splitlines():
+            try:
+                updates = json.loads(line).get("updates", [])
+            except ValueError:
+                break
+            for update in updates:
+                for name, facts in update["layers"].items():
+                    found[name] = {"last_update": {"step": update["step"], **facts}}
+    return found
+
+
+def table(document: dict[str, Any]) -> str:
+    """Return the document as a table.
+
+    Parameters
+    ----------
+    document : dict
+        As ``--json`` prints it.
+
+    Returns
+    -------
+    str
+        Lines.
+    """
+    lines = [f"{document['model']}  {document['architecture']['name']}, {document['dtype']}", ""]
+    head = f"{'layer':<12}{'shape':>14}{'nnz':>12}{'density':>10}"
+    lines.append(f"{head}{'per output':>18}{'per input':>18}{'bytes':>12}")
+    for layer in document["layers"]:
+        shape = " x ".join(map(str, layer["shape"]))
+        low = f"{layer['name']:<12}{shape:>14}{layer['nnz']:>12,}{layer['density']:>10.4f}"
+        spreads = "".join(
+            f"{'{} / {} / {}'.format(*layer[side]):>18}" for side in ("fan_in", "fan_out")
+        )
+        lines.append(f"{low}{spreads}{layer['bytes']:>12,}")
+    density = document["density"]
+    lines.append(
+        f"{'all':<12}{'':>14}{document['nnz']:>12,}{density:>10.4f}   least / median / most"
+    )
+    lines += [
+        f"{layer['name']}, last update: {_sentence(layer['last_update'])}"
+        for layer in document["layers"]
+        if "last_update" in layer
+    ]
+    metrics = document["facts"].get("metrics", {})
+    lines += [f"{key}: {value:.4f}" for key, value in metrics.items()]
+    return "\n".join(lines)
+
+
+def _sentence(update: dict[str, Any]) -> str:
+    text = f"step {update['step']}, dropped {update['dropped']}, grew {update['grown']}"
+    if "source" in update:
+        text += f" (momentum by {update['source']}, {update['shortfall']} at random)"
+    return text

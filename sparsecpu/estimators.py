@@ -1,0 +1,693 @@
+"""scikit-learn front door: estimators with the parameters of ``MLPClassifier`` and more."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, softmax
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils import check_random_state
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
+
+from sparsecpu.architecture import mlp
+from sparsecpu.callbacks import (
+    AdaptiveLearningRate,
+    BestModel,
+    Callback,
+    EarlyStopping,
+    History,
+    Validation,
+)
+from sparsecpu.errors import ParameterError
+from sparsecpu.kernels.compile import use_threads
+from sparsecpu.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
+from sparsecpu.optimizers import SGD, Adam, Optimizer
+from sparsecpu.schedules import Schedule, constant, inverse_scaling
+from sparsecpu.topology import TOPOLOGIES, Topology
+from sparsecpu.trainer import Trainer, streams
+
+#: Updates of the topology are at least this many steps apart, however short an epoch is.
+_LEAST_INTERVAL = 20
+
+
+class _SparseMLP(BaseEstimator):
+    """What classifier and regressor share."""
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        density=0.1,
+        distribution="erk",
+        topology="sparse-momentum",
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.01,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        dropout=0.0,
+        batch_norm=False,
+        dtype="float32",
+        n_jobs=None,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.density = density
+        self.distribution = distribution
+        self.topology = topology
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.dropout = dropout
+        self.batch_norm = batch_norm
+        self.dtype = dtype
+        self.n_jobs = n_jobs
+
+    def _more_state(self) -> tuple[str, ...]:
+        return ()
+
+    def fit(self, X, y, sample_weight=None):
+        """Train on samples.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (samples, features)
+            Samples; sparse ones are made dense one minibatch at a time.
+        y : array_like
+            Targets.
+        sample_weight : array_like, shape (samples,), optional
+            Weights of the samples in the loss.
+
+        Returns
+        -------
+        estimator
+            Itself.
+        """
+        fresh = not (self.warm_start and hasattr(self, "network_"))
+        X, targets, sample_weight = self._prepare(X, y, sample_weight, reset=fresh)
+        if sample_weight is not None and (sample_weight == 0).any():
+            keep = sample_weight > 0  # a weight of 0 is the same as absence
+            X, targets, sample_weight = X[keep], targets[keep], sample_weight[keep]
+        rng = check_random_state(self.random_state)
+        seed = int(rng.randint(np.iinfo(np.int32).max))
+        if fresh:
+            self._build(targets, seed)
+        callbacks: list[Callback] = [history := History()]
+        if self.early_stopping:
+            X, held, targets, held_targets, sample_weight = self._hold_out(
+                X, targets, sample_weight, seed
+            )
+            callbacks.insert(0, Validation(lambda network: self._quality(held, held_targets)))
+            callbacks.append(best := BestModel())
+        stopper = AdaptiveLearningRate if self.learning_rate == "adaptive" else EarlyStopping
+        key = "validation_score" if self.early_stopping else "loss"
+        patience = dict(patience=self.n_iter_no_change, tol=self.tol, maximise=self.early_stopping)
+        callbacks.append(stopper(key, **patience))
+        if self.verbose:
+            callbacks.append(_Narrator())
+        trainer = self._make_trainer(X.shape[0], sample_weight, seed, callbacks)
+        trainer.fit(X, targets, sample_weight)
+        self.loss_curve_ = [record["loss"] for record in history.records]
+        self.loss_ = self.loss_curve_[-1]
+        self.n_iter_, self.t_ = trainer.epochs_done, trainer.steps_done
+        if self.early_stopping:
+            self.validation_scores_ = [r["validation_score"] for r in history.records]
+            self.best_validation_score_ = best.best
+        if not trainer.stop and self.n_iter_ == self.max_iter:
+            warnings.warn(
+                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
+                "optimization hasn't converged yet.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        self._running = None
+        return self
+
+    def _partial_fit(self, X, targets, sample_weight, fresh: bool):
+        """Train for one epoch on these samples."""
+        if fresh:
+            seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+            self._build(targets, seed)
+            self.loss_curve_, self.t_, self.n_iter_ = [], 0, 0
+            self._running = None
+        trainer = getattr(self, "_running", None)
+        if trainer is None:
+            trainer = self._make_trainer(X.shape[0], sample_weight, self._seed, [])
+            trainer.steps_done = self.t_
+            trainer.start(X.shape[0])
+            self._running = trainer
+        trainer.network = self.network_
+        source, prepared = self.network_.source(X), trainer.loss.prepare(targets, self.n_outputs_)
+        trainer.callbacks = [history := History()]
+        with trainer.machine():
+            trainer.run_epoch(source, prepared, sample_weight)
+        self.loss_curve_.append(history.records[-1]["loss"])
+        self.loss_ = self.loss_curve_[-1]
+        self.n_iter_ += 1
+        self.t_ = trainer.steps_done
+        return self
+
+    def _prepare(self, X, y, sample_weight, *, reset: bool):
+        """Return checked samples, targets as the loss takes them, and weights or None."""
+        self._check_parameters()
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr"],
+            multi_output=True,
+            dtype=[np.float64, np.float32],
+            reset=reset,
+        )
+        targets = self._encode(y, reset=reset)
+        weights = None
+        if sample_weight is not None:
+            weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        return X, targets, self._weigh(y, weights)
+
+    def _weigh(self, y, weights):
+        return weights
+
+    def _check_parameters(self) -> None:
+        if self.solver not in ("adam", "sgd"):
+            raise ParameterError("solver", self.solver, "'adam' or 'sgd'")
+        if self.learning_rate not in ("constant", "invscaling", "adaptive"):
+            expected = "'constant', 'invscaling' or 'adaptive'"
+            raise ParameterError("learning_rate", self.learning_rate, expected)
+        if self.batch_size != "auto" and not (
+            isinstance(self.batch_size, (int, np.integer)) and self.batch_size >= 1
+        ):
+            raise ParameterError("batch_size", self.batch_size, "'auto' or an integer above 0")
+        if not (isinstance(self.max_iter, (int, np.integer)) and self.max_iter >= 1):
+            raise ParameterError("max_iter", self.max_iter, "an integer of at least 1")
+        if not self.alpha >= 0:
+            raise ParameterError("alpha", self.alpha, "a number of at least 0")
+        if not 0 < self.validation_fraction < 1:
+            raise ParameterError("validation_fraction", self.validation_fraction, "in (0, 1)")
+        if str(np.dtype(self.dtype)) not in ("float32", "float64"):
+            raise ParameterError("dtype", self.dtype, "'float32' or 'float64'")
+
+    def _build(self, targets, seed: int) -> None:
+        """Make the network."""
+        sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)).tolist()
+        self.n_outputs_ = self._count_outputs(targets)
+        self.architecture_ = mlp(
+            self.n_features_in_,
+            tuple(sizes),
+            self.n_outputs_,
+            activation=self.activation,
+            dropout=self.dropout,
+            batch_norm=self.batch_norm,
+        ).sparsify(self.density, self.distribution)
+        self._seed = seed
+        self.network_ = self.architecture_.build(streams(seed)["init"], dtype=np.dtype(self.dtype))
+
+    def _make_trainer(self, samples: int, weights, seed: int, callbacks) -> Trainer:
+        batch = min(200, samples) if self.batch_size == "auto" else min(self.batch_size, samples)
+        weight = batch if weights is None else batch * float(weights.mean())
+        decay = self.alpha / weight if weight > 0 else 0.0
+        schedule: Schedule = constant(self.learning_rate_init)
+        if self.learning_rate == "invscaling":
+            schedule = inverse_scaling(self.learning_rate_init, self.power_t)
+        optimizer: Optimizer = SGD(
+            self.momentum, nesterov=self.nesterovs_momentum, weight_decay=decay
+        )
+        if self.solver == "adam":
+            optimizer = Adam(
+                self.beta_1,
+                self.beta_2,
+                epsilon=self.epsilon,
+                weight_decay=decay,
+                decoupled=False,
+            )
+        return Trainer(
+            self.network_,
+            loss=self._loss(),
+            optimizer=optimizer,
+            topology=self._make_topology(-(-samples // batch)),
+            learning_rate=schedule,
+            batch_size=batch,
+            epochs=self.max_iter,
+            seed=seed,
+            threads=self._threads(),
+            shuffle=self.shuffle,
+            callbacks=callbacks,
+        )
+
+    def _threads(self) -> int | None:
+        if self.n_jobs is None or self.n_jobs == -1:
+            return None
+        return self.n_jobs
+
+    def _make_topology(self, steps_per_epoch: int) -> Topology:
+        if isinstance(self.topology, Topology):
+            import copy
+
+            return copy.deepcopy(self.topology)
+        if self.topology not in TOPOLOGIES:
+            expected = f"a Topology, or one of {', '.join(TOPOLOGIES)}"
+            raise ParameterError("topology", self.topology, expected)
+        if self.topology == "static" or self.density >= 1.0:
+            return TOPOLOGIES["static"]()
+        if self.topology == "sparse-momentum" and self.solver == "sgd" and self.momentum == 0:
+            raise ParameterError("momentum", self.momentum, "above 0, for sparse momentum")
+        return TOPOLOGIES[self.topology](update_every=max(steps_per_epoch, _LEAST_INTERVAL))
+
+    def _hold_out(self, X, targets, weights, seed: int):
+        """Split off the validation samples of early stopping."""
+        stratify = targets if self._stratified(targets) else None
+        given = np.ones(X.shape[0]) if weights is None else weights
+        X, held, targets, held_targets, given, _ = train_test_split(
+            X,
+            targets,
+            given,
+            test_size=self.validation_fraction,
+            random_state=seed,
+            stratify=stratify,
+        )
+        return X, held, targets, held_targets, None if weights is None else given
+
+    def _stratified(self, targets) -> bool:
+        return False
+
+    def _raw(self, X) -> np.ndarray:
+        """Return the network's outputs."""
+        check_is_fitted(self, "network_")
+        X = validate_data(
+            self, X, accept_sparse=["csr"], dtype=[np.float64, np.float32], reset=False
+        )
+        with use_threads(self._threads()):
+            return self.network_.predict(X)
+
+    @property
+    def coefs_(self):
+        """Weights of each layer, as SciPy matrices of shape (n_in, n_out)."""
+        check_is_fitted(self, "network_")
+        return [p.to_scipy().T.tocsr() for p in self.network_.sparse_parameters().values()]
+
+    @property
+    def intercepts_(self):
+        """Bias of each layer."""
+        check_is_fitted(self, "network_")
+        found = self.network_.parameters().items()
+        return [p.data.copy() for name, p in found if name.endswith(".bias")]
+
+    @property
+    def density_(self) -> float:
+        """Fraction of the weights that is kept."""
+        check_is_fitted(self, "network_")
+        return self.network_.density
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        state.pop("_running", None)  # a trainer; the network holds all that matters
+        return state
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+class SparseMLPClassifier(ClassifierMixin, _SparseMLP):
+    """A multilayer perceptron whose weights are sparse from the first step to the last.
+
+    Parameters are those of ``sklearn.neural_network.MLPClassifier``, with its meanings, and:
+
+    Parameters
+    ----------
+    density : float
+        Fraction of the weights to keep, in (0, 1].
+    distribution : {"erk", "er", "uniform"}
+        How the layers share them.
+    topology : {"sparse-momentum", "set", "static"} or Topology
+        How the pattern changes while training.
+    class_weight : dict, "balanced" or None
+        Weights of the classes in the loss.
+    dropout : float
+        Rate behind every hidden layer.
+    batch_norm : bool
+        Whether to normalise before every activation.
+    dtype : {"float32", "float64"}
+        Type of all values.
+    n_jobs : int or None
+        Threads of the kernels; None or -1 for all. Results do not depend on it.
+    hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, \
+power_t, max_iter, shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, \
+early_stopping, validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change : object
+        As in ``MLPClassifier``. ``solver`` is "adam" or "sgd".
+
+    Attributes
+    ----------
+    classes_ : ndarray
+        Labels.
+    network_ : Sequential
+        The network.
+    density_ : float
+        Fraction of the weights that is kept.
+    coefs_ : list of scipy.sparse.csr_array
+        Weights, shape (n_in, n_out) each.
+    intercepts_ : list of ndarray
+        Biases.
+    n_iter_ : int
+        Epochs.
+    loss_, loss_curve_ : float, list of float
+        Last and all mean losses of the epochs, without the penalty on weights.
+
+    Notes
+    -----
+    Two classes have two outputs. Multi-label targets (a binary matrix) have a sigmoid each.
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        density=0.1,
+        distribution="erk",
+        topology="sparse-momentum",
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.01,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        dropout=0.0,
+        batch_norm=False,
+        dtype="float32",
+        class_weight=None,
+        n_jobs=None,
+    ):
+        super().__init__(
+            hidden_layer_sizes,
+            activation,
+            density=density,
+            distribution=distribution,
+            topology=topology,
+            solver=solver,
+            alpha=alpha,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            learning_rate_init=learning_rate_init,
+            power_t=power_t,
+            max_iter=max_iter,
+            shuffle=shuffle,
+            random_state=random_state,
+            tol=tol,
+            verbose=verbose,
+            warm_start=warm_start,
+            momentum=momentum,
+            nesterovs_momentum=nesterovs_momentum,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            n_iter_no_change=n_iter_no_change,
+            dropout=dropout,
+            batch_norm=batch_norm,
+            dtype=dtype,
+            n_jobs=n_jobs,
+        )
+        self.class_weight = class_weight
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Train for one epoch on these samples.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (samples, features)
+            Samples.
+        y : array_like
+            Targets.
+        classes : array_like, optional
+            All labels; required at the first call.
+        sample_weight : array_like, shape (samples,), optional
+            Weights of the samples in the loss.
+
+        Returns
+        -------
+        SparseMLPClassifier
+            Itself.
+        """
+        fresh = not hasattr(self, "network_")
+        if fresh:
+            if classes is None:
+                raise ParameterError("classes", None, "all labels, at the first call")
+            self._label_encoder = LabelEncoder().fit(np.asarray(classes))
+            self.classes_ = self._label_encoder.classes_
+            self._multilabel = type_of_target(y) == "multilabel-indicator"
+        self._check_parameters()
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr"],
+            multi_output=True,
+            dtype=[np.float64, np.float32],
+            reset=fresh,
+        )
+        targets = self._encode(y, reset=False)
+        weights = None
+        if sample_weight is not None:
+            weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        return self._partial_fit(X, targets, self._weigh(y, weights), fresh)
+
+    def _encode(self, y, *, reset: bool):
+        if reset:
+            check_classification_targets(y)
+            self._multilabel = type_of_target(y) == "multilabel-indicator"
+            if self._multilabel:
+                self._label_encoder = None
+                self.classes_ = np.arange(np.asarray(y).shape[1])
+            else:
+                y = column_or_1d(y, warn=True)
+                self._label_encoder = LabelEncoder().fit(y)
+                self.classes_ = self._label_encoder.classes_
+        if self._multilabel:
+            return np.asarray(y, dtype=np.float64)
+        y = column_or_1d(y, warn=not reset)
+        unknown = np.setdiff1d(unique_labels(y), self.classes_)
+        if len(unknown):
+            raise ValueError(f"y has new labels: {unknown}; the classes are {self.classes_}")
+        return self._label_encoder.transform(y)
+
+    def _weigh(self, y, weights):
+        if self.class_weight is None or self._multilabel:
+            return weights
+        by_class = compute_sample_weight(self.class_weight, column_or_1d(y))
+        return by_class if weights is None else weights * by_class
+
+    def _count_outputs(self, targets) -> int:
+        return len(self.classes_)
+
+    def _loss(self) -> Loss:
+        return SigmoidCrossEntropy() if self._multilabel else SoftmaxCrossEntropy()
+
+    def _stratified(self, targets) -> bool:
+        return not self._multilabel
+
+    def _quality(self, X, targets) -> float:
+        z = self.network_.predict(X)
+        if self._multilabel:
+            return float(np.mean(np.all((z > 0) == (targets > 0), axis=1)))
+        return float(np.mean(z.argmax(axis=1) == targets))
+
+    def predict_proba(self, X) -> np.ndarray:
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (samples, features)
+            Samples.
+
+        Returns
+        -------
+        ndarray, shape (samples, classes)
+            Rows add up to 1, except for multi-label targets.
+        """
+        z = self._raw(X).astype(np.float64)
+        return expit(z) if self._multilabel else softmax(z, axis=1)
+
+    def predict_log_proba(self, X) -> np.ndarray:
+        """Return the logarithm of ``predict_proba``.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (samples, features)
+            Samples.
+
+        Returns
+        -------
+        ndarray, shape (samples, classes)
+            Logarithms.
+        """
+        return np.log(self.predict_proba(X))
+
+    def predict(self, X) -> np.ndarray:
+        """Return the most probable label, or a binary matrix for multi-label targets.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (samples, features)
+            Samples.
+
+        Returns
+        -------
+        ndarray
+            Labels.
+        """
+        z = self._raw(X)
+        if self._multilabel:
+            return (z > 0).astype(int)
+        return self.classes_[z.argmax(axis=1)]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class SparseMLPRegressor(RegressorMixin, _SparseMLP):
+    """A regressor whose weights are sparse from the first step to the last.
+
+    Parameters
+    ----------
+    hidden_layer_sizes, activation, density, distribution, topology, solver, alpha, batch_size, \
+learning_rate, learning_rate_init, power_t, max_iter, shuffle, random_state, tol, verbose, \
+warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, \
+epsilon, n_iter_no_change, dropout, batch_norm, dtype, n_jobs : object
+        As in ``SparseMLPClassifier``.
+
+    Attributes
+    ----------
+    network_, density_, coefs_, intercepts_, n_iter_, loss_, loss_curve_ : object
+        As in ``SparseMLPClassifier``.
+
+    Notes
+    -----
+    The loss is half the squared error, summed over the outputs. Targets are not rescaled.
+    """
+
+    def partial_fit(self, X, y, sample_weight=None):
+        """Train for one epoch on these samples.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (samples, features)
+            Samples.
+        y : array_like
+            Numbers to predict.
+        sample_weight : array_like, shape (samples,), optional
+            Weights of the samples in the loss.
+
+        Returns
+        -------
+        SparseMLPRegressor
+            Itself.
+        """
+        fresh = not hasattr(self, "network_")
+        X, targets, weights = self._prepare(X, y, sample_weight, reset=fresh)
+        return self._partial_fit(X, targets, weights, fresh)
+
+    def _encode(self, y, *, reset: bool):
+        y = np.asarray(y, dtype=np.float64)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if reset:
+            self._flat = y.ndim == 1
+        return y.reshape(len(y), -1)
+
+    def _count_outputs(self, targets) -> int:
+        return targets.shape[1]
+
+    def _loss(self) -> Loss:
+        return SquaredError()
+
+    def _quality(self, X, targets) -> float:
+        from sklearn.metrics import r2_score
+
+        return float(r2_score(targets, self.network_.predict(X)))
+
+    def predict(self, X) -> np.ndarray:
+        """Return the predicted numbers.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (samples, features)
+            Samples.
+
+        Returns
+        -------
+        ndarray, shape (samples,) or (samples, outputs)
+            Numbers.
+        """
+        z = self._raw(X)
+        return z.ravel() if self._flat else z
+
+
+class _Narrator(Callback):
+    """Prints a line per epoch, as scikit-learn's ``verbose`` does."""
+
+    def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        print(f"Iteration {record['epoch']}, loss = {record['loss']:.8f}")  # noqa: T201
