@@ -9,7 +9,7 @@ from sparsecpu.layers.activations import (
     Sigmoid,
     Tanh,
 )
-from sparsecpu.layers.base import Layer, Spec
+from sparsecpu.layers.base import KINDS, Layer, Spec
 from sparsecpu.layers.batch_norm import BatchNorm
 from sparsecpu.layers.dropout import Dropout
 from sparsecpu.layers.flatten import Flatten
@@ -18,6 +18,7 @@ from sparsecpu.layers.sequential import Sequential
 
 __all__ = [
     "GELU",
+    "KINDS",
     "AllReLU",
     "BatchNorm",
     "Dropout",
@@ -32,10 +33,3 @@ __all__ = [
     "Spec",
     "Tanh",
 ]
-
-#: Layers by the name that network descriptions use.
-KINDS: dict[str, type[Layer]] = {
-    layer.kind: layer
-    for layer in globals().copy().values()
-    if isinstance(layer, type) and issubclass(layer, Layer) and layer.kind
-}

@@ -33,6 +33,10 @@ class Spec:
         return int(np.prod(self.shape))
 
 
+#: Layers by the name that network descriptions use; a layer enters it by being imported.
+KINDS: dict[str, type[Layer]] = {}
+
+
 class Layer:
     """A step of a network with explicit forward and backward.
 
@@ -42,6 +46,11 @@ class Layer:
 
     #: Name in network descriptions.
     kind: ClassVar[str] = ""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if cls.kind:
+            KINDS[cls.kind] = cls
 
     @classmethod
     def build(cls, shape: tuple[int, ...], options: dict[str, Any], **context: Any) -> Layer:

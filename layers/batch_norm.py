@@ -15,8 +15,9 @@ from sparsecpu.workspace import Context
 class BatchNorm(Layer):
     r"""Normalise each feature over the batch.
 
-    :math:`y = \gamma (x-\mu)/\sqrt{\sigma^2+\epsilon} + \beta`. In training ``mu`` and ``sigma^2`` are those of the batch, and running averages are kept for
-    prediction (of the unbiased variance, as PyTorch does).
+    :math:`y = \gamma (x-\mu)/\sqrt{\sigma^2+\epsilon} + \beta`. In training :math:`\mu` and
+    :math:`\sigma^2` are those of the batch, and running averages are kept for prediction (of the
+    unbiased variance, as PyTorch does).
 
     Parameters
     ----------

@@ -84,13 +84,13 @@ class Recipe:
             raise ParameterError("learning_rate", self.learning_rate, "a number above 0")
         if not (int(self.seed) == self.seed and self.seed >= 0):
             raise ParameterError("seed", self.seed, "an integer of at least 0")
-        for name, value, allowed in (
+        for name, choice, allowed in (
             ("topology", self.topology, tuple(TOPOLOGIES)),
             ("schedule", self.schedule, ("cosine", "one-cycle", "constant")),
             ("optimizer", self.optimizer, ("sgd", "adam")),
         ):
-            if value not in allowed:
-                raise ParameterError(name, value, f"one of {', '.join(allowed)}")
+            if choice not in allowed:
+                raise ParameterError(name, choice, f"one of {', '.join(allowed)}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as plain values."""

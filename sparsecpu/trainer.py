@@ -308,7 +308,7 @@ class Trainer:
         samples = source.shape[0]
         rng = self.rngs["order"]
         if self._position == 0:
-            self._order_state, self._losses = rng.bit_generator.state, 0.0
+            self._order_state, self._losses = dict(rng.bit_generator.state), 0.0
         elif self._order_state is not None:  # resumed: draw the same order again
             rng.bit_generator.state = self._order_state
         order = rng.permutation(samples) if self.shuffle else np.arange(samples)
@@ -335,11 +335,11 @@ class Trainer:
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return all that a resumed run needs beside the model: plain values, and arrays."""
         topology, arrays = self.topology.state()
-        named = {f"topology/{name}": array for name, array in arrays.items()}
+        named: dict[str, np.ndarray] = {f"topology/{name}": array for name, array in arrays.items()}
         for name, parameter in self.network.parameters().items():
-            for slot, values in parameter.slots.items():
-                named[f"slot/{name}/{slot}"] = values
-        values = {
+            for slot, array in parameter.slots.items():
+                named[f"slot/{name}/{slot}"] = array
+        values: dict[str, Any] = {
             "steps_done": self.steps_done,
             "epochs_done": self.epochs_done,
             "position": self._position,

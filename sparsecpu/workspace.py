@@ -164,8 +164,9 @@ def widest_lanes() -> int:
     import llvmlite.binding as llvm
     from numba.core import config
 
-    if config.CPU_NAME:  # the user chose a CPU to compile for
-        return 128 if "avx512" in config.CPU_NAME or config.CPU_NAME.startswith("znver5") else 64
+    chosen = getattr(config, "CPU_NAME", None)  # the user chose a CPU to compile for
+    if chosen and chosen not in ("host", llvm.get_host_cpu_name()):
+        return 128 if "avx512" in chosen else 64
     return 128 if llvm.get_host_cpu_features().get("avx512f") else 64
 
 

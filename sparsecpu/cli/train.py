@@ -388,7 +388,7 @@ class ProgressBar(Callback):
         )  # fmt: skip
         self._bar.__enter__()
         self._bar.update(trainer.steps_done)
-        self._smooth = None
+        self._smooth: float | None = None
 
     def on_step(self, trainer: Any, loss: float) -> None:
         """Advance; see ``Callback``.

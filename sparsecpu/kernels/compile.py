@@ -98,7 +98,7 @@ event.register("numba:compile", compile_clock)
 
 def available_threads() -> int:
     """Return how many threads Numba can use in this process."""
-    return int(numba.config.NUMBA_NUM_THREADS)
+    return int(getattr(numba.config, "NUMBA_NUM_THREADS"))  # noqa: B009
 
 
 @contextlib.contextmanager
