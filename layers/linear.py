@@ -316,9 +316,10 @@ class SparseLinear(Layer):
         dx = like(x, self, "dx", ctx)
         np.matmul(matrix.T, dy, out=dx)
         if self._gated:
-            open_ = ctx.workspace.array(self, "gate", x.shape, bool)
-            np.greater(x, 0, out=open_)
-            np.multiply(dx, open_, out=dx)
+            shut = ctx.workspace.array(self, "gate", x.shape, bool)
+            np.greater(x, 0, out=shut)
+            np.logical_not(shut, out=shut)
+            np.copyto(dx, 0, where=shut)
         return dx
 
     def parameters(self) -> dict[str, Parameter]:

@@ -163,7 +163,8 @@ class Pattern:
         n_out, n_in = _check_shape(shape)
         edges = np.arange(n_out + 1, dtype=np.int64) * n_in
         indptr = np.searchsorted(keys, edges)
-        indices = np.remainder(keys, n_in).astype(np.int32)
+        indices = np.empty(len(keys), dtype=np.int32)
+        np.remainder(keys, n_in, out=indices, casting="unsafe")
         return cls((n_out, n_in), indptr, indices, validate=False)
 
     @property

@@ -22,11 +22,15 @@ import numpy as np
 
 from sparsecpu.csr import Pattern
 from sparsecpu.parameters import SparseParameter
-from sparsecpu.topology.selection import RunningTop
+from sparsecpu.topology.selection import RunningTop, largest
 from sparsecpu.workspace import aligned_empty, aligned_zeros
 
 #: Bytes of a row tile of M that is formed at an update.
 TILE_BYTES = 4 * 1024**2
+#: A tile has at most this fraction of the rows: it must stay far from a dense matrix.
+_TILE_SHARE = 16
+#: Candidates that are drawn at a time.
+_BLOCK = 1 << 16
 
 
 class Source:
@@ -211,8 +215,8 @@ class Window(Source):
         age = steps_done - 1 - self.when[:used]
         weight = np.repeat(self.share * self.momentum**age, self.batch_size).astype(self.dtype)
         n_out, n_in = self.parameter.shape
-        # A tile is small, and never the whole matrix.
-        rows = int(np.clip(TILE_BYTES // (n_in * self.dtype.itemsize), 1, max(1, n_out // 4)))
+        most = max(1, n_out // _TILE_SHARE)
+        rows = int(np.clip(TILE_BYTES // (n_in * self.dtype.itemsize), 1, most))
         buffer = aligned_empty((rows, n_in), self.dtype)
         top = RunningTop(count, self.dtype)
         for first in range(0, n_out, rows):
@@ -241,7 +245,7 @@ class Tiles(Source):
 
     @staticmethod
     def parts_for(parameter: SparseParameter, memory: float) -> int:
-        """Return into how many parts the rows must be cut to fit; at least 2.
+        """Return into how many parts the rows must be cut to fit, and to stay far from dense.
 
         Parameters
         ----------
@@ -256,9 +260,9 @@ class Tiles(Source):
             Parts.
         """
         n_out, n_in = parameter.shape
-        # The tile, its magnitudes and a mask; two parts at least: one would be a dense matrix.
+        # The tile, its magnitudes and a mask.
         per_row = n_in * (2 * parameter.data.itemsize + 1)
-        return max(2, math.ceil(n_out / max(1, int(memory // per_row))))
+        return max(min(_TILE_SHARE, n_out), math.ceil(n_out / max(1, int(memory // per_row))))
 
     def _empty(self) -> RunningTop:
         pattern = self.parameter.pattern
@@ -382,21 +386,40 @@ class Candidates(Source):
         by_column = np.cumsum(np.sqrt(np.einsum("tjl,tjl,tl->j", x, x, real, dtype=np.float64)))
         self.keys, self._pattern = np.empty(0, dtype=np.int64), None
         if by_row[-1] > 0 and by_column[-1] > 0:
-            draws = int(self.factor * pattern.nnz) + 1
-            rows = np.searchsorted(by_row, self.rng.random(draws) * by_row[-1], side="right")
-            cols = np.searchsorted(by_column, self.rng.random(draws) * by_column[-1], side="right")
-            n_out, n_in = pattern.shape
-            np.clip(rows, 0, n_out - 1, out=rows)
-            np.clip(cols, 0, n_in - 1, out=cols)
-            keys = np.unique(rows * n_in + cols)
-            self.keys = keys[~np.isin(keys, pattern.keys(), assume_unique=True)]
+            keys = np.empty(int(self.factor * pattern.nnz) + 1, dtype=np.int64)
+            for first in range(0, len(keys), _BLOCK):  # blocks, to keep temporary arrays small
+                block = keys[first : first + _BLOCK]
+                block[:] = self._places(by_row, len(block))
+                block *= pattern.shape[1]
+                block += self._places(by_column, len(block))
+            keys.sort()
+            self.keys = keys[self._usable(keys)]
         self.values = aligned_zeros(len(self.keys), self.dtype)
+
+    def _places(self, cumulated: np.ndarray, count: int) -> np.ndarray:
+        """Draw places with probabilities given by their running sum."""
+        drawn = self.rng.random(count)
+        drawn *= cumulated[-1]
+        places = np.searchsorted(cumulated, drawn, side="right")
+        return np.minimum(places, len(cumulated) - 1, out=places)
+
+    def _usable(self, keys: np.ndarray) -> np.ndarray:
+        """Return which of sorted keys are neither repeated nor active."""
+        active, usable = self.parameter.pattern.keys(), np.ones(len(keys), dtype=bool)
+        usable[1:] = keys[1:] != keys[:-1]
+        for first in range(0, len(keys), _BLOCK):
+            block = slice(first, first + _BLOCK)
+            at = np.searchsorted(active, keys[block])
+            np.minimum(at, len(active) - 1, out=at)
+            usable[block] &= active[at] != keys[block]
+        return usable
 
     def _accumulate(self, x: np.ndarray, dy: np.ndarray) -> None:
         from sparsecpu.kernels.linear import gradient_kernel
 
         if self._pattern is None:
             self._pattern = Pattern.from_keys(self.parameter.shape, self.keys)
+        if len(self._scratch) != len(self.keys):
             self._scratch = aligned_empty(len(self.keys), self.dtype)
         p, fresh = self._pattern, self._scratch
         gradient_kernel(x.shape[2])(p.indptr, p.indices, x, dy, fresh, fresh[:0], p.chunks)
@@ -419,11 +442,12 @@ class Candidates(Source):
         tuple of ndarray
             Keys and values.
         """
-        top = RunningTop(count, self.dtype)
-        top.add(self.keys, self.values)
-        self.keys, self.values, self._pattern = self.keys[:0], self.values[:0], None
-        self._scratch = self.values
-        return top.result()
+        chosen = largest(np.abs(self.values), count)
+        chosen = chosen[self.values[chosen] != 0]
+        found = self.keys[chosen], self.values[chosen]
+        self.keys, self._pattern = np.empty(0, dtype=np.int64), None
+        self.values = self._scratch = np.empty(0, dtype=self.dtype)
+        return found
 
 
 def choose_sources(

@@ -1,0 +1,195 @@
+"""Plain NumPy twins of the kernels and algorithms. Nothing of sparsecpu is imported here.
+
+Everything is dense, in the users' order, and as close to the equations as it gets.
+"""
+
+import math
+
+import numpy as np
+
+
+def to_tiles(x, lanes):
+    """(samples, features) -> (tiles, features, lanes), zeros after the last sample."""
+    samples, features = x.shape
+    tiles = -(-samples // lanes)
+    out = np.zeros((tiles, features, lanes), x.dtype)
+    for s in range(samples):
+        out[s // lanes, :, s % lanes] = x[s]
+    return out
+
+
+def from_tiles(tiled, samples):
+    """(tiles, features, lanes) -> (samples, features)."""
+    return np.array([tiled[s // tiled.shape[2], :, s % tiled.shape[2]] for s in range(samples)])
+
+
+def dense(shape, indptr, indices, data):
+    w = np.zeros(shape, np.float64)
+    for i in range(shape[0]):
+        for k in range(indptr[i], indptr[i + 1]):
+            w[i, indices[k]] = data[k]
+    return w
+
+
+def at_nonzeros(matrix, indptr, indices):
+    rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    return matrix[rows, indices]
+
+
+def linear(w, b, x):
+    return x @ w.T + b
+
+
+def linear_backward(w, x, dy):
+    return dy @ w, dy.T @ x, dy.sum(axis=0)
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def softmax_cross_entropy(z, y, weights=None, smoothing=0.0):
+    n, classes = z.shape
+    w = np.ones(n) if weights is None else weights
+    z = z - z.max(axis=1, keepdims=True)
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    q = np.full((n, classes), smoothing / classes)
+    q[np.arange(n), y] += 1 - smoothing
+    loss = -(q * np.log(p)).sum(axis=1)
+    return (w * loss).sum() / w.sum(), (w / w.sum())[:, None] * (p - q)
+
+
+def sigmoid_cross_entropy(z, t, weights=None):
+    w = np.ones(len(z)) if weights is None else weights
+    p = 1 / (1 + np.exp(-z))
+    loss = -(t * np.log(p) + (1 - t) * np.log(1 - p)).sum(axis=1)
+    return (w * loss).sum() / w.sum(), (w / w.sum())[:, None] * (p - t)
+
+
+def squared_error(z, t, weights=None):
+    w = np.ones(len(z)) if weights is None else weights
+    return (w * ((z - t) ** 2).sum(axis=1) / 2).sum() / w.sum(), (w / w.sum())[:, None] * (z - t)
+
+
+def sgd(w, g, v, rate, momentum, decay, nesterov):
+    g = g + decay * w
+    v = momentum * v + g
+    return w - rate * (g + momentum * v if nesterov else v), v
+
+
+def adam(w, g, m, v, rate, b1, b2, eps, decay, decoupled, step):
+    if decoupled:
+        w = w - rate * decay * w
+    else:
+        g = g + decay * w
+    m = b1 * m + (1 - b1) * g
+    v = b2 * v + (1 - b2) * g * g
+    mh, vh = m / (1 - b1 ** (step + 1)), v / (1 - b2 ** (step + 1))
+    return w - rate * mh / (np.sqrt(vh) + eps), m, v
+
+
+def batch_norm(x, gamma, beta, eps):
+    mean, var = x.mean(axis=0), x.var(axis=0)
+    return gamma * (x - mean) / np.sqrt(var + eps) + beta
+
+
+def cosine_rate(p0, t, total):
+    return 0.005 + (p0 - 0.005) * (1 + math.cos(math.pi * t / total)) / 2
+
+
+def water_fill_by_sweeps(shares, caps, total):
+    """The reference code's loop: full layers pass their surplus on, evenly, until none is left."""
+    g = np.ceil(shares * total).astype(float)
+    bonus = 0.0
+    for _ in range(1000):
+        residual = 0.0
+        for i in range(len(g)):
+            x = g[i] + bonus
+            residual += max(x - caps[i], 0)
+            g[i] = min(x, caps[i])
+        bonus = residual / len(g)
+        if residual == 0:
+            break
+    return np.floor(g)
+
+
+class MaskedDenseSparseMomentum:
+    """Sparse momentum as published: masks on dense weights, gradients and momenta.
+
+    nnz is kept exact as the package does: quotas are the closed form, rounded by largest
+    remainders, and where fewer inactive positions have momentum than a layer is to grow, the test
+    fails rather than guess.
+    """
+
+    def __init__(self, weights, masks, biases, *, rate, momentum, p0, total_steps):
+        self.w = [w.copy() for w in weights]
+        self.mask = [m.copy() for m in masks]
+        self.b = [b.copy() for b in biases]
+        self.m = [np.zeros_like(w) for w in weights]
+        self.mb = [np.zeros_like(b) for b in biases]
+        self.rate, self.momentum, self.p0, self.total = rate, momentum, p0, total_steps
+        self.log = []
+
+    def gradients(self, x, y):
+        hs = [x]
+        for k, (w, b) in enumerate(zip(self.w, self.b, strict=True)):
+            z = linear(w, b, hs[-1])
+            hs.append(relu(z) if k < len(self.w) - 1 else z)
+        _, d = softmax_cross_entropy(hs[-1], y)
+        gw, gb = [None] * len(self.w), [None] * len(self.w)
+        for k in range(len(self.w) - 1, -1, -1):
+            dx, gw[k], gb[k] = linear_backward(self.w[k], hs[k], d)
+            d = dx * (hs[k] > 0)
+        return gw, gb
+
+    def step(self, x, y):
+        gw, gb = self.gradients(x, y)
+        for k in range(len(self.w)):
+            new, self.m[k] = sgd(self.w[k], gw[k], self.m[k], self.rate, self.momentum, 0.0, True)
+            self.w[k] = new * self.mask[k]
+            self.b[k], self.mb[k] = sgd(
+                self.b[k], gb[k], self.mb[k], self.rate, self.momentum, 0.0, True
+            )
+
+    def update(self, t):
+        layers = range(len(self.w))
+        p = cosine_rate(self.p0, t, self.total)
+        v = np.array([np.abs(self.m[k][self.mask[k]]).mean() for k in layers])
+        q = v / v.sum()
+        drops = []
+        for k in layers:
+            nz, size = self.mask[k].sum(), self.mask[k].size
+            sparsity = 1 - nz / size
+            rate = min(sparsity, p) if sparsity < 0.2 and q[k] > 1 / len(self.w) else p
+            r = min(math.ceil(rate * nz), nz - 1)
+            magnitude = np.where(self.mask[k], np.abs(self.w[k]), np.inf).ravel()
+            drops.append(np.sort(np.argsort(magnitude, kind="stable")[:r]))
+        total = sum(map(len, drops))
+        free = np.array([self.mask[k].size - self.mask[k].sum() + len(drops[k]) for k in layers])
+        caps = 0.99 * free
+        g = q * total
+        full = np.zeros(len(g), bool)
+        while True:
+            c = (total - caps[full].sum() - g[~full].sum()) / (~full).sum()
+            over = ~full & (g + c > caps)
+            if not over.any():
+                break
+            full |= over
+        wanted = np.where(full, caps, g + c)
+        counts = np.floor(wanted + 1e-9).astype(int)
+        order = np.argsort(-(wanted - counts), kind="stable")
+        order = [k for k in order if counts[k] < np.floor(caps[k])]
+        for k in order[: total - counts.sum()]:
+            counts[k] += 1
+        grown = []
+        for k in layers:
+            mask = self.mask[k].ravel().copy()
+            mask[drops[k]] = False
+            score = np.where(mask, -1.0, np.abs(self.m[k].ravel()))
+            best = np.sort(np.argsort(-score, kind="stable")[: counts[k]])
+            assert (score[best] > 0).all()
+            mask[best] = True
+            self.mask[k] = mask.reshape(self.mask[k].shape)
+            self.w[k] = self.w[k] * self.mask[k]  # regrown weights keep their value
+            grown.append(best)
+        self.log.append((drops, grown))

@@ -1,0 +1,23 @@
+"""Random patterns and shapes for hypothesis, odd ones included."""
+
+import numpy as np
+from hypothesis import strategies as st
+
+from sparsecpu.csr import Pattern
+
+LANES = (16, 32, 64, 128)
+
+
+@st.composite
+def patterns(draw, most=40):
+    """Patterns with empty rows, full rows, no nonzeros, or nothing but nonzeros."""
+    shape = (draw(st.integers(1, most)), draw(st.integers(1, most)))
+    size = shape[0] * shape[1]
+    nnz = draw(st.sampled_from([0, 1, size // 10, size // 2, size - 1, size]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    pattern = Pattern.random(shape, max(nnz, 0), rng)
+    if draw(st.booleans()):  # one full row among the rest
+        row = int(rng.integers(shape[0]))
+        keys = np.union1d(pattern.keys(), row * shape[1] + np.arange(shape[1]))
+        pattern = Pattern.from_keys(shape, keys)
+    return pattern

@@ -1,0 +1,186 @@
+import naive
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import LANES, patterns
+
+from sparsecpu.kernels.layout import gather_samples, scatter_samples
+from sparsecpu.kernels.linear import GATED, PLAIN, RELU, gradient_kernel, matmul_kernel
+from sparsecpu.kernels.norm import batch_statistics, normalise, normalise_backward
+from sparsecpu.kernels.update import adam_update, sgd_update
+from sparsecpu.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
+from sparsecpu.workspace import Context, Workspace, aligned_copy
+
+TOLERANCE = {np.float32: 2e-5, np.float64: 1e-12}
+
+
+def close(found, wanted, dtype):
+    scale = max(1.0, float(np.abs(wanted).max(initial=0)))
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE[dtype] * scale)
+
+
+def problem(pattern, batch, lanes, dtype, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((batch, pattern.shape[1])).astype(dtype)
+    dy = rng.standard_normal((batch, pattern.shape[0])).astype(dtype)
+    data = aligned_copy(rng.standard_normal(pattern.nnz), dtype)
+    bias = rng.standard_normal(pattern.shape[0]).astype(dtype)
+    return x, dy, data, bias, *(aligned_copy(naive.to_tiles(a, lanes)) for a in (x, dy))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("lanes", LANES)
+@given(pattern=patterns(), batch=st.sampled_from([1, 17, 64, 130]), seed=st.integers(0, 99))
+def test_linear_kernels(lanes, dtype, pattern, batch, seed):
+    x, dy, data, bias, xt, dyt = problem(pattern, batch, lanes, dtype, seed)
+    w = naive.dense(pattern.shape, pattern.indptr, pattern.indices, data)
+    y, nothing = np.empty_like(dyt), np.empty(0, dtype)
+    matmul, p = matmul_kernel(lanes), pattern
+    matmul(p.indptr, p.indices, data, xt, bias, y, y, PLAIN, p.chunks)
+    wanted = naive.linear(w, bias, x)
+    close(naive.from_tiles(y, batch), wanted, dtype)
+    matmul(p.indptr, p.indices, data, xt, bias, y, y, RELU, p.chunks)
+    close(naive.from_tiles(y, batch), naive.relu(wanted), dtype)
+
+    wanted_dx, wanted_dw, wanted_db = naive.linear_backward(w, x, dy)
+    t, dx = p.transposed, np.empty_like(xt)
+    turned = aligned_copy(data[t.perm])
+    matmul(t.indptr, t.indices, turned, dyt, nothing, dx, dx, PLAIN, t.chunks)
+    close(naive.from_tiles(dx, batch), wanted_dx, dtype)
+    matmul(t.indptr, t.indices, turned, dyt, nothing, xt, dx, GATED, t.chunks)
+    close(naive.from_tiles(dx, batch), wanted_dx * (x > 0), dtype)
+
+    dw, db = np.full(p.nnz, np.nan, dtype), np.full(p.shape[0], np.nan, dtype)
+    gradient_kernel(lanes)(p.indptr, p.indices, xt, dyt, dw, db, p.chunks)
+    close(dw, naive.at_nonzeros(wanted_dw, p.indptr, p.indices), dtype)
+    close(db, wanted_db, dtype)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_nan_and_infinity_come_through(value):
+    from sparsecpu.csr import Pattern
+
+    p = Pattern.full((3, 2))
+    data = np.ones(6, np.float32)
+    data[2] = value
+    x, y = np.ones((1, 2, 16), np.float32), np.empty((1, 3, 16), np.float32)
+    bias = np.zeros(3, np.float32)
+    matmul_kernel(16)(p.indptr, p.indices, data, x, bias, y, y, RELU, p.chunks)
+    assert np.isfinite(y[0, 0]).all()
+    assert not np.isfinite(y[0, 1]).any()
+
+
+@given(samples=st.integers(1, 70), features=st.integers(1, 40), lanes=st.sampled_from(LANES))
+def test_layout(samples, features, lanes):
+    rng = np.random.default_rng(samples)
+    x = rng.standard_normal((90, features)).astype(np.float32)
+    rows = rng.permutation(90)[:samples]
+    offset, scale = rng.standard_normal((2, features)).astype(np.float32)
+    out = np.full((-(-samples // lanes), features, lanes), np.nan, np.float32)
+    gather_samples(x, rows, offset, scale, out)
+    np.testing.assert_allclose(out, naive.to_tiles((x[rows] - offset) * scale, lanes), rtol=1e-6)
+    gather_samples(x, rows, offset[:0], scale[:0], out)
+    np.testing.assert_array_equal(out, naive.to_tiles(x[rows], lanes))
+    back = np.empty((samples, features), np.float32)
+    scatter_samples(out, back)
+    np.testing.assert_array_equal(back, x[rows])
+
+
+LOSSES = {
+    "softmax": (SoftmaxCrossEntropy(), naive.softmax_cross_entropy),
+    "smoothed": (
+        SoftmaxCrossEntropy(0.1),
+        lambda z, y, w: naive.softmax_cross_entropy(z, y, w, 0.1),
+    ),
+    "sigmoid": (SigmoidCrossEntropy(), naive.sigmoid_cross_entropy),
+    "squared": (SquaredError(), naive.squared_error),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("batch", [1, 17, 33])
+def test_losses(name, weighted, batch, rng):
+    loss, twin = LOSSES[name]
+    z = 3 * rng.standard_normal((batch, 4))
+    rows = rng.permutation(50)[:batch]
+    targets = rng.integers(0, 4, 50) if "s" in name[:2] and name != "sigmoid" else None
+    if name in ("sigmoid", "squared"):
+        targets = rng.integers(0, 2, (50, 4)).astype(float)
+    weights = rng.random(50) + 0.1 if weighted else None
+    ctx = Context(Workspace(), n_valid=batch)
+    tiles = naive.to_tiles(z, 16)
+    tiles[-1, :, (batch - 1) % 16 + 1 :] = 7.0  # padding must not count
+    value, dz = loss(tiles, rows, loss.prepare(targets, 4), ctx, weights)
+    wanted, gradient = twin(z, targets[rows], None if weights is None else weights[rows])
+    assert value == pytest.approx(wanted, rel=1e-12)
+    np.testing.assert_allclose(naive.from_tiles(dz, batch), gradient, atol=1e-14)
+    assert not dz[-1, :, (batch - 1) % 16 + 1 :].any()
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_sgd(nesterov, momentum, rng):
+    w, g, v = rng.standard_normal((3, 41))
+    if momentum == 0:
+        v[:] = 0
+    perm = rng.permutation(41).astype(np.int32)
+    turned = np.empty(41)
+    wanted = naive.sgd(w, g, v, 0.1, momentum, 0.01, nesterov)
+    slot = v if momentum else v[:0]
+    sgd_update(w, g, slot, 0.1, momentum, 0.01, nesterov, perm, turned)
+    np.testing.assert_allclose(w, wanted[0], rtol=1e-13)
+    np.testing.assert_array_equal(turned, w[perm])
+    if momentum:
+        np.testing.assert_allclose(v, wanted[1], rtol=1e-13)
+
+
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_adam(decoupled, rng):
+    w, g, m, v = rng.standard_normal((4, 23))
+    v = np.abs(v)
+    args = (0.1, 0.9, 0.99, 1e-8, 0.01, decoupled)
+    wanted = naive.adam(w, g, m, v, *args, 4)
+    adam_update(w, g, m, v, *args, 5, np.empty(0, np.int32), w[:0])
+    for found, want in zip((w, m, v), wanted, strict=True):
+        np.testing.assert_allclose(found, want, rtol=1e-12)
+
+
+def test_tiny_values_are_flushed():
+    w = np.array([1e-31, -1e-31, 1e-20, np.nan], np.float32)
+    v = np.array([1e-33, 0, 0, 0], np.float32)
+    zero = np.zeros(4, np.float32)
+    n = np.float32
+    sgd_update(w, zero, v, n(0.1), n(0.9), n(0), True, np.empty(0, np.int32), w[:0])
+    assert w[0] == 0
+    assert w[1] == 0
+    assert w[2] == n(1e-20)
+    assert np.isnan(w[3])
+    assert v[0] == 0
+
+
+@pytest.mark.parametrize("batch", [2, 17, 40])
+def test_batch_norm_kernels(batch, rng):
+    x, dy = rng.standard_normal((2, batch, 5))
+    gamma, beta = np.array([1.0, -2.0, 0.5, 0.0, 3.0]), rng.standard_normal(5)
+    xt, dyt = naive.to_tiles(x, 16), naive.to_tiles(dy, 16)
+    xt[-1, :, (batch - 1) % 16 + 1 :] = 9.0
+    mean, variance, y = np.empty(5), np.empty(5), np.empty_like(xt)
+    batch_statistics(xt, batch, mean, variance)
+    np.testing.assert_allclose(mean, x.mean(axis=0), atol=1e-14)
+    np.testing.assert_allclose(variance, x.var(axis=0), rtol=1e-12)
+    normalise(xt, mean, variance, 1e-5, gamma, beta, y)
+    wanted = naive.batch_norm(x, gamma, beta, 1e-5)
+    np.testing.assert_allclose(naive.from_tiles(y, batch), wanted, atol=1e-12)
+    dx, dgamma, dbeta = np.full_like(xt, np.nan), np.empty(5), np.empty(5)
+    normalise_backward(
+        xt, dyt, batch, mean, variance, 1e-5, gamma, True, dgamma, dbeta, dx
+    )  # fmt: skip
+    h = (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + 1e-5)
+    np.testing.assert_allclose(dgamma, (dy * h).sum(axis=0), atol=1e-11)
+    np.testing.assert_allclose(dbeta, dy.sum(axis=0), atol=1e-12)
+    inner = dy - dy.mean(axis=0) - h * (dy * h).mean(axis=0)
+    wanted = gamma / np.sqrt(x.var(axis=0) + 1e-5) * inner
+    np.testing.assert_allclose(naive.from_tiles(dx, batch), wanted, atol=1e-11)
+    assert not dx[-1, :, (batch - 1) % 16 + 1 :].any()
