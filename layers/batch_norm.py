@@ -80,6 +80,8 @@ class BatchNorm(Layer):
         """
         layer = cls(shape[0], **options, dtype=context["dtype"])
         for name, parameter in (context.get("parameters") or {}).items():
+            if parameter.data.shape != (shape[0],):
+                raise ParameterError(name, parameter.data.shape, f"shape ({shape[0]},)")
             setattr(layer, name, parameter)
         return layer
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.rounding import round_to_total
 
 Shape = tuple[int, ...]
 
@@ -129,37 +130,6 @@ def allocate(shapes: Sequence[Shape], density: float, distribution: str = "erk")
     wanted = np.minimum(DISTRIBUTIONS[distribution](shapes, density) * sizes, sizes)
     total = max(round(density * int(sizes.sum())), len(shapes))
     return round_to_total(wanted, total, lower=np.ones_like(sizes), upper=sizes).tolist()
-
-
-def round_to_total(
-    wanted: np.ndarray, total: int, lower: np.ndarray, upper: np.ndarray
-) -> np.ndarray:
-    """Round to integers within bounds that add up to ``total``, by largest remainders.
-
-    Parameters
-    ----------
-    wanted : ndarray of float
-        Amounts that add up to about ``total``.
-    total : int
-        What the integers must add up to; between the sums of the bounds.
-    lower, upper : ndarray of int
-        Bounds of each.
-
-    Returns
-    -------
-    ndarray of int64
-        The integers.
-    """
-    counts = np.clip(np.floor(wanted + 1e-9).astype(np.int64), lower, upper)
-    while (missing := total - int(counts.sum())) != 0:
-        step = 1 if missing > 0 else -1
-        room = (counts < upper) if step > 0 else (counts > lower)
-        order = np.argsort(-step * (wanted - counts), kind="stable")
-        order = order[room[order]][: abs(missing)]
-        if not len(order):
-            raise ParameterError("total", total, f"between {lower.sum()} and {upper.sum()}")
-        counts[order] += step
-    return counts
 
 
 def check_density(density: float, name: str = "density") -> float:

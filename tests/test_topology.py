@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import naive
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from sparsecpu.trainer import Trainer
 
 
 def make_network(widths, density, rng, dtype=np.float64):
-    shapes = [(o, i) for i, o in zip(widths, widths[1:], strict=False)]
+    shapes = [(o, i) for i, o in pairwise(widths)]
     layers = []
     for (n_out, n_in), nnz in zip(shapes, allocate(shapes, density), strict=True):
         layers += [SparseLinear(n_in, n_out, nnz=nnz, rng=rng, dtype=dtype), ReLU()]

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -250,10 +251,7 @@ def test_adaptive_learning_rate():
     trainer([adaptive, Watch()], epochs=8).fit(x, y)
     assert rates[0] == pytest.approx(0.03)
     assert rates[-1] < 0.03 / 20
-    assert all(
-        b == pytest.approx(a) or b == pytest.approx(a / 5)
-        for a, b in zip(rates, rates[1:], strict=False)
-    )
+    assert all(b == pytest.approx(a) or b == pytest.approx(a / 5) for a, b in pairwise(rates))
 
 
 def test_schedules():

@@ -28,8 +28,8 @@ from sparsecpu.workspace import aligned_empty, aligned_zeros
 #: Bytes of a row tile of M that is formed at an update.
 TILE_BYTES = 4 * 1024**2
 #: A tile has at most this fraction of the rows: it must stay far from a dense matrix.
-_TILE_SHARE = 16
-#: Candidates that are drawn at a time.
+_TILE_SHARE = 32
+#: Positions that are looked at at a time.
 _BLOCK = 1 << 16
 
 
@@ -111,9 +111,13 @@ class Source:
         start, end = pattern.indptr[first], pattern.indptr[first + len(tile)]
         fan_in = np.diff(pattern.indptr[first : first + len(tile) + 1])
         tile[np.repeat(np.arange(len(tile)), fan_in), pattern.indices[start:end]] = 0
-        flat = tile.reshape(-1)
-        found = np.flatnonzero(np.abs(flat) > top.threshold)
-        top.add(first * n_in + found, flat[found])
+        flat, offset = tile.reshape(-1), first * n_in
+        # In pieces: after the first few, hardly anything exceeds the threshold any more.
+        piece = max(2 * top.count, _BLOCK)
+        for start in range(0, len(flat), piece):
+            part = flat[start : start + piece]
+            found = np.flatnonzero(np.abs(part) > top.threshold)
+            top.add(offset + start + found, part[found])
 
     def state(self) -> dict[str, np.ndarray]:
         """Return the arrays that a resumed run needs, by name; nothing between two windows."""
@@ -136,7 +140,15 @@ class Source:
 
 
 class Window(Source):
-    """The factors of the last K steps; see the module."""
+    """The factors of the last K steps; see the module.
+
+    Parameters
+    ----------
+    parameter : SparseParameter
+        The layer's weights.
+    **options : object
+        See ``Source``.
+    """
 
     name = "window"
     arrays = ("x", "dy", "when", "seen")
@@ -230,7 +242,17 @@ class Window(Source):
 
 
 class Tiles(Source):
-    """Row tiles of M, accumulated one after the other; see the module."""
+    """Row tiles of M, accumulated one after the other; see the module.
+
+    Parameters
+    ----------
+    parameter : SparseParameter
+        The layer's weights.
+    parts : int
+        Into how many tiles the rows are cut.
+    **options : object
+        See ``Source``.
+    """
 
     name = "tiles"
     arrays = ("tile", "keys", "values")
@@ -275,6 +297,13 @@ class Tiles(Source):
 
     @keys.setter
     def keys(self, keys: np.ndarray) -> None:
+        """Take up the keys of a checkpoint; ``values`` must follow.
+
+        Parameters
+        ----------
+        keys : ndarray of int64
+            The keys.
+        """
         self._top = self._empty()
         self._top.keys = keys
 
@@ -285,6 +314,13 @@ class Tiles(Source):
 
     @values.setter
     def values(self, values: np.ndarray) -> None:
+        """Take up the momentum of a checkpoint.
+
+        Parameters
+        ----------
+        values : ndarray
+            One per key.
+        """
         self._top.values = values
 
     def observe(self, step: int, left: int, x: np.ndarray, dy: np.ndarray) -> None:
@@ -343,7 +379,19 @@ class Tiles(Source):
 
 
 class Candidates(Source):
-    """Exact momentum on a drawn set of positions; see the module."""
+    """Exact momentum on a drawn set of positions; see the module.
+
+    Parameters
+    ----------
+    parameter : SparseParameter
+        The layer's weights.
+    factor : float
+        Candidates per active weight.
+    rng : numpy.random.Generator
+        Draws them.
+    **options : object
+        See ``Source``.
+    """
 
     name = "candidates"
     arrays = ("keys", "values")
