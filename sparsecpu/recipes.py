@@ -36,8 +36,10 @@ class Recipe:
         How the layers share them.
     topology : str
         A name in ``topology.TOPOLOGIES``.
-    epochs, batch_size : int
-        Length of the run.
+    epochs : int
+        Passes over the samples.
+    batch_size : int or None
+        Samples per step; None for 32 with fewer than 10,000 samples and 128 with more.
     learning_rate : float
         Peak of the schedule.
     schedule : {"cosine", "one-cycle", "constant"}
@@ -63,7 +65,7 @@ class Recipe:
     distribution: str = "erk"
     topology: str = "sparse-momentum"
     epochs: int = 30
-    batch_size: int = 64
+    batch_size: int | None = None
     learning_rate: float = 0.05
     schedule: str = "cosine"
     optimizer: str = "sgd"
@@ -77,9 +79,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_density(self.density)
-        for name, value, least in (("epochs", self.epochs, 1), ("batch_size", self.batch_size, 1)):
-            if isinstance(value, bool) or int(value) != value or value < least:
-                raise ParameterError(name, value, f"an integer of at least {least}")
+        batch_size = 1 if self.batch_size is None else self.batch_size
+        for name, value in (("epochs", self.epochs), ("batch_size", batch_size)):
+            if isinstance(value, bool) or int(value) != value or value < 1:
+                raise ParameterError(name, value, "an integer of at least 1")
         if not 0 < self.learning_rate < math.inf:
             raise ParameterError("learning_rate", self.learning_rate, "a number above 0")
         if not (int(self.seed) == self.seed and self.seed >= 0):
@@ -95,6 +98,23 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as plain values."""
         return asdict(self)
+
+    def batch(self, samples: int) -> int:
+        """Return the samples per step.
+
+        Parameters
+        ----------
+        samples : int
+            Training samples.
+
+        Returns
+        -------
+        int
+            ``batch_size``, or what stands in for it.
+        """
+        if self.batch_size is not None:
+            return self.batch_size
+        return 32 if samples < 10_000 else 128
 
     def architecture(self, input_shape: tuple[int, ...], n_outputs: int) -> Architecture:
         """Describe the network.
@@ -213,14 +233,15 @@ class Recipe:
         Trainer
             Ready to fit.
         """
-        steps = -(-samples // self.batch_size) * self.epochs
+        batch = self.batch(samples)
+        steps = -(-samples // batch) * self.epochs
         return Trainer(
             network,
             loss=self.loss(task),
             optimizer=self.make_optimizer(),
             topology=self.make_topology(),
             learning_rate=self.make_schedule(steps),
-            batch_size=self.batch_size,
+            batch_size=batch,
             epochs=self.epochs,
             seed=self.seed,
             threads=threads,

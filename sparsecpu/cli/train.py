@@ -42,7 +42,9 @@ _DENSE_LIMIT = 1_000_000_000
     help="sparse-momentum, set or static.",
 )
 @click.option("--epochs", type=int, default=30, show_default=True)
-@click.option("--batch-size", type=int, default=64, show_default=True)
+@click.option(
+    "--batch-size", type=int, help="Samples per step.  [default: 32; 128 from 10,000 samples on]"
+)
 @click.option(
     "--learning-rate", type=float, default=0.05, show_default=True, help="Peak of the schedule."
 )
@@ -136,7 +138,7 @@ def _run(data, reading, recipe, folder, config, options, speaker):
     began = time.perf_counter()
     dataset = open_data(data, **reading)
     architecture = recipe.architecture(dataset.input_shape, dataset.n_outputs)
-    _check_memory(architecture, recipe)
+    _check_memory(architecture, recipe, dataset.x_train.shape[0])
     mark = _fingerprint(dataset)
     if config is not None and config["fingerprint"] != mark:
         raise ResumeError(f"{data} is not the data that {folder.path} was begun with")
@@ -194,9 +196,9 @@ def _result(outcome, dataset, recipe, network, clock, options, folder):
     from sparsecpu.kernels.compile import compile_clock
 
     sizes = [network.widths[0], *(p.shape[0] for p in network.sparse_parameters().values())]
-    dense = None
+    dense, samples = None, dataset.x_train.shape[0]
     if not options["no_dense_timing"] and dense_bytes(sizes) <= _DENSE_LIMIT:
-        dense = time_in_child(sizes, recipe.batch_size, outcome["threads"])
+        dense = time_in_child(sizes, recipe.batch(samples), outcome["threads"])
     parameters = network.sparse_parameters()
     stored = sum(
         p.data.nbytes + p.pattern.indices.nbytes + p.pattern.indptr.nbytes
@@ -212,10 +214,10 @@ def _result(outcome, dataset, recipe, network, clock, options, folder):
         "weights": network.size,
         "weight_bytes": stored,
         "dense_weight_bytes": 4 * network.size,
-        "train_samples": dataset.x_train.shape[0],
+        "train_samples": samples,
         "test_samples": dataset.x_test.shape[0],
         "epochs": recipe.epochs,
-        "batch_size": recipe.batch_size,
+        "batch_size": recipe.batch(samples),
         "seconds_per_epoch": clock.seconds_per_epoch(),
         "compile_seconds": compile_clock.seconds,
         "step_ms": clock.step_ms(),
@@ -255,14 +257,16 @@ def _fingerprint(dataset) -> str:
     return fingerprint(x, dataset.y_train)
 
 
-def _check_memory(architecture, recipe) -> None:
+def _check_memory(architecture, recipe, samples: int) -> None:
     """Refuse a run that would not fit."""
     from sparsecpu.bench.machine import memory_free
 
     shapes = architecture.weight_shapes()
     counts = [layer.options["nnz"] for layer in architecture.layers if "nnz" in layer.options]
     width = sum(a + b for a, b in shapes)
-    need = 28 * sum(counts) + 12 * width * max(recipe.batch_size, 16) + int(recipe.growth_memory)
+    need = (
+        28 * sum(counts) + 12 * width * max(recipe.batch(samples), 16) + int(recipe.growth_memory)
+    )
     free = memory_free()
     if free is not None and need > free:
         raise MemoryBudgetError(

@@ -227,7 +227,8 @@ class Window(Source):
         age = steps_done - 1 - self.when[:used]
         weight = np.repeat(self.share * self.momentum**age, self.batch_size).astype(self.dtype)
         n_out, n_in = self.parameter.shape
-        most = max(1, n_out // _TILE_SHARE)
+        small = n_out * n_in <= 1 << 18
+        most = max(1, n_out // (4 if small else _TILE_SHARE))
         rows = int(np.clip(TILE_BYTES // (n_in * self.dtype.itemsize), 1, most))
         buffer = aligned_empty((rows, n_in), self.dtype)
         top = RunningTop(count, self.dtype)
