@@ -13,7 +13,7 @@ from sparsecpu.batches import Source, as_source
 from sparsecpu.errors import ParameterError
 from sparsecpu.losses import Loss
 from sparsecpu.parameters import Parameter, SparseParameter
-from sparsecpu.workspace import Context, Workspace, choose_lanes
+from sparsecpu.workspace import Context, Workspace, choose_lanes, one_blas_thread
 
 _PREDICT_BATCH = 1024
 
@@ -254,10 +254,11 @@ class Sequential(Layer):
         out = np.empty((samples, self.n_outputs), dtype=self.dtype)
         lanes = self.lanes(min(samples, batch_size)) if samples else 16
         rows = np.arange(samples, dtype=np.int64)
-        for start in range(0, samples, batch_size):
-            part = rows[start : start + batch_size]
-            y, _ = self.forward(self.gather(source, part, lanes, ctx), ctx)
-            scatter_samples(y, out[start : start + batch_size])
+        with one_blas_thread():
+            for start in range(0, samples, batch_size):
+                part = rows[start : start + batch_size]
+                y, _ = self.forward(self.gather(source, part, lanes, ctx), ctx)
+                scatter_samples(y, out[start : start + batch_size])
         return out
 
     def loss_and_gradients(
@@ -286,9 +287,10 @@ class Sequential(Layer):
         source, targets = self.source(x), loss.prepare(y, self.n_outputs)
         ctx = Context(Workspace(), train=train, dropout=np.random.default_rng(0))
         rows = np.arange(source.shape[0], dtype=np.int64)
-        z, saved = self.forward(self.gather(source, rows, self.lanes(len(rows)), ctx), ctx)
-        value, dz = loss(z, rows, targets, ctx)
-        self.backward(dz, saved, ctx)
+        with one_blas_thread():
+            z, saved = self.forward(self.gather(source, rows, self.lanes(len(rows)), ctx), ctx)
+            value, dz = loss(z, rows, targets, ctx)
+            self.backward(dz, saved, ctx)
         return value, {name: p.grad.copy() for name, p in self.parameters().items()}
 
     def summary(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +17,7 @@ from sparsecpu.optimizers import SGD, Optimizer
 from sparsecpu.parameters import Parameter, SparseParameter
 from sparsecpu.schedules import Schedule, constant
 from sparsecpu.topology import Run, Static, Topology
-from sparsecpu.workspace import Context, Workspace
+from sparsecpu.workspace import Context, Workspace, one_blas_thread
 
 #: Independent streams, all from one seed. "init" is drawn by whoever builds the network.
 STREAMS = ("init", "order", "augmentation", "dropout", "topology")
@@ -157,6 +157,7 @@ class Trainer:
         self.learning_rate_factor = 1.0
         self.stop = self.interrupted = False
         self._ctx = Context(Workspace(), train=True, dropout=self.rngs["dropout"])
+        self._started = False  # whether the topology knows about the run
         self._position = 0  # samples of the current epoch that have been used
         self._losses = 0.0  # their summed loss
         self._order_state: dict[str, Any] | None = None
@@ -211,8 +212,6 @@ class Trainer:
             for callback in self.callbacks:
                 callback.on_update(self, report)
         return loss
-
-    _started = False
 
     def start(self, samples: int) -> None:
         """Tell the topology about the run that is to come; ``fit`` does this by itself.
@@ -284,11 +283,9 @@ class Trainer:
     @contextlib.contextmanager
     def machine(self) -> Iterator[None]:
         """Hold Numba to the trainer's threads, and BLAS to one, inside the ``with`` block."""
-        from threadpoolctl import threadpool_limits
-
         from sparsecpu.kernels.compile import use_threads
 
-        with use_threads(self.threads), threadpool_limits(1, user_api="blas"):
+        with use_threads(self.threads), one_blas_thread():
             yield
 
     def run_epoch(
@@ -349,7 +346,11 @@ class Trainer:
             "stop": self.stop,
             "rngs": {name: rng.bit_generator.state for name, rng in self.rngs.items()},
             "topology": topology,
-            "callbacks": [callback.state() for callback in self.callbacks],
+            "callbacks": {
+                type(callback).__name__: state
+                for callback in self.callbacks
+                if (state := callback.state())
+            },
         }
         return values, named
 
@@ -381,6 +382,6 @@ class Trainer:
         self._position, self._losses = values["position"], values["losses"]
         self._order_state, self.stop = values["order_state"], values["stop"]
         self.learning_rate_factor = values["learning_rate_factor"]
-        states: Sequence[dict[str, Any]] = values["callbacks"]
-        for callback, state in zip(self.callbacks, states, strict=True):
-            callback.load_state(state)
+        for callback in self.callbacks:
+            if type(callback).__name__ in values["callbacks"]:
+                callback.load_state(values["callbacks"][type(callback).__name__])

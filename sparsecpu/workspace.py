@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -75,6 +76,30 @@ def aligned_copy(values: Any, dtype: Any = None) -> np.ndarray:
     array = aligned_empty(values.shape, values.dtype)
     array[...] = values
     return array
+
+
+@cache
+def _thread_pools() -> Any:
+    import scipy.linalg.blas  # noqa: F401  (SciPy has a BLAS of its own, to be held as well)
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+@contextlib.contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold BLAS to one thread inside the ``with`` block, and leave it as it was afterwards.
+
+    Two thread pools that spin beside each other cost more than a second thread brings, and sums
+    that depend on the number of threads would depend on the machine.
+
+    Yields
+    ------
+    None
+        Nothing.
+    """
+    with _thread_pools().limit(limits=1, user_api="blas"):
+        yield
 
 
 class Workspace:

@@ -162,12 +162,10 @@ def _run(data, reading, recipe, folder, config, options, speaker):
         callbacks.append(keeper)
     if speaker.bar:
         callbacks.append(ProgressBar())
-    keep_only = [c for c in callbacks if not isinstance(c, ProgressBar)]
-    trainer = recipe.trainer(network, dataset.task, samples, threads=threads, callbacks=keep_only)
+    trainer = recipe.trainer(network, dataset.task, samples, threads=threads, callbacks=callbacks)
     if folder is not None and not fresh and folder.checkpoint.exists():
         network = resume(folder, trainer, architecture, samples)
         folder.write_history(folder.read_history(trainer.epochs_done))
-    trainer.callbacks = callbacks
     with stopper.listening():
         trainer.fit(dataset.x_train, targets)
     network = trainer.network
