@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from sparsecpu.datasets.arrays import read_npz, read_svmlight
 from sparsecpu.datasets.base import Dataset
 from sparsecpu.datasets.bundled import (
     load_breast_cancer,
@@ -14,15 +15,11 @@ from sparsecpu.datasets.bundled import (
     load_wine,
 )
 from sparsecpu.datasets.digits28 import load_digits28
-from sparsecpu.datasets.files import (
-    class_numbers,
-    read_csv,
-    read_idx,
-    read_npz,
-    read_samples,
-    read_svmlight,
-)
 from sparsecpu.datasets.generated import make_classification, make_regression
+from sparsecpu.datasets.idx import read_idx
+from sparsecpu.datasets.labels import class_numbers
+from sparsecpu.datasets.samples import read_samples
+from sparsecpu.datasets.tables import read_csv
 
 from sparsecpu.errors import DataError
 

@@ -12,9 +12,9 @@ from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.optimizers import SGD, Adam
 from sparsecpu.parameters import SparseParameter
 from sparsecpu.topology import SET, TOPOLOGIES, SparseMomentum, Static
-from sparsecpu.topology.momentum import Candidates, Tiles, Window
 from sparsecpu.topology.quotas import growth_quotas
 from sparsecpu.topology.selection import RunningTop, largest, random_free, smallest
+from sparsecpu.topology.sources import Candidates, Tiles, Window
 from sparsecpu.trainer import Trainer
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from sparsecpu.errors import ParameterError
 from sparsecpu.parameters import SparseParameter
 from sparsecpu.topology.base import Growth, Observer, Run, Topology, keys_of
-from sparsecpu.topology.momentum import Source, Tiles, choose_sources
 from sparsecpu.topology.quotas import growth_quotas
 from sparsecpu.topology.selection import largest, random_free, smallest
+from sparsecpu.topology.sources import Source, Tiles, choose_sources
 
 #: A layer below this sparsity that still asks for more weights is pruned at most to its sparsity.
 _NEARLY_DENSE = 0.2
@@ -38,7 +38,7 @@ class SparseMomentum(Topology):
         What a layer's share is proportional to: mean \|momentum\|, mean \|w\|, nnz, or what the
         layer itself dropped.
     source : {"auto", "window", "tiles", "candidates"}
-        Where the momentum of inactive weights comes from; see ``topology.momentum``.
+        Where the momentum of inactive weights comes from; see ``topology.sources``.
     window : int, optional
         K, steps that count; by default as many as leave a relative error of 10 %.
     growth_memory : float

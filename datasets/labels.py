@@ -1,0 +1,118 @@
+"""Targets: classes or quantities, and the numbers of classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sparsecpu.datasets.base import Dataset, encode
+
+from sparsecpu.errors import DataError
+
+#: Integers with at most this many different values are taken for classes.
+_MOST_CLASSES = 100
+
+
+def guess_task(y: np.ndarray, task: str = "auto") -> str:
+    """Return whether targets are classes or quantities.
+
+    Parameters
+    ----------
+    y : ndarray
+        Targets.
+    task : {"auto", "classification", "regression"}
+        What the user says.
+
+    Returns
+    -------
+    {"classification", "regression"}
+        What it is.
+
+    Raises
+    ------
+    DataError
+        If text is to be regressed on.
+    """
+    text = y.dtype.kind in "OUSb"
+    if task == "regression" and text:
+        raise DataError(f"the targets are text ({y.flat[0]!r}); expected numbers for regression")
+    if task != "auto":
+        return task
+    if text:
+        return "classification"
+    whole = y.ndim == 1 and bool(np.all(y == np.rint(y)))
+    return "classification" if whole and len(np.unique(y)) <= _MOST_CLASSES else "regression"
+
+
+def given_split(
+    name: str, x: Any, y: Any, x_test: Any, y_test: Any, task: str, shape: tuple[int, ...]
+) -> Dataset:
+    """Return a data set whose test part was given.
+
+    Parameters
+    ----------
+    name : str
+        Name of the data set.
+    x, y, x_test, y_test : ndarray
+        Samples and targets.
+    task : {"auto", "classification", "regression"}
+        What is to be learnt.
+    shape : tuple of ints
+        Of one sample.
+
+    Returns
+    -------
+    Dataset
+        The data set.
+
+    Raises
+    ------
+    DataError
+        If test and training part do not fit.
+    """
+    if x_test.shape[1] != x.shape[1]:
+        raise DataError(f"test samples have {x_test.shape[1]} features; expected {x.shape[1]}")
+    kind, classes = guess_task(y, task), None
+    if kind == "classification":
+        classes, y = encode(y)
+        y_test = class_numbers(classes, y_test)
+    else:
+        y = np.asarray(y, np.float64).reshape(len(y), -1)
+        y_test = np.asarray(y_test, np.float64).reshape(len(y_test), -1)
+    scaling = "global" if x.dtype == np.uint8 else "feature"
+    return Dataset(name, kind, x, y, x_test, y_test, classes, tuple(shape), scaling)
+
+
+def class_numbers(classes: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the number of each label.
+
+    Parameters
+    ----------
+    classes : ndarray
+        Sorted labels.
+    labels : ndarray
+        Some of them.
+
+    Returns
+    -------
+    ndarray of int64
+        Numbers.
+
+    Raises
+    ------
+    DataError
+        If a label is none of the classes.
+    """
+    labels = np.asarray(labels)
+    if (labels.dtype.kind in "US") != (classes.dtype.kind in "US"):
+        labels = labels.astype(str)
+        classes = classes.astype(str)
+    order = np.argsort(classes)
+    at = np.searchsorted(classes[order], labels)
+    numbers = order[np.minimum(at, len(classes) - 1)]
+    wrong = classes[numbers] != labels
+    if wrong.any():
+        raise DataError(
+            f"label {labels[wrong][0]!s} is none of the classes {', '.join(map(str, classes[:10]))}"
+        )
+    return numbers.astype(np.int64)

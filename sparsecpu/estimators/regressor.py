@@ -1,0 +1,90 @@
+"""The regressor."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.utils.validation import (
+    column_or_1d,
+)
+
+from sparsecpu.estimators.base import SparseMLP
+from sparsecpu.losses import Loss, SquaredError
+
+
+class SparseMLPRegressor(RegressorMixin, SparseMLP):
+    """A regressor whose weights are sparse from the first step to the last.
+
+    Parameters
+    ----------
+    hidden_layer_sizes, activation, density, distribution, topology, solver, alpha, batch_size, \
+learning_rate, learning_rate_init, power_t, max_iter, shuffle, random_state, tol, verbose, \
+warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, \
+epsilon, n_iter_no_change, dropout, batch_norm, dtype, n_jobs : object
+        As in ``SparseMLPClassifier``.
+
+    Attributes
+    ----------
+    network_, density_, coefs_, intercepts_, n_iter_, loss_, loss_curve_ : object
+        As in ``SparseMLPClassifier``.
+
+    Notes
+    -----
+    The loss is half the squared error, summed over the outputs. Targets are not rescaled.
+    """
+
+    def partial_fit(self, X, y, sample_weight=None):
+        """Train for one epoch on these samples.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (samples, features)
+            Samples.
+        y : array_like
+            Numbers to predict.
+        sample_weight : array_like, shape (samples,), optional
+            Weights of the samples in the loss.
+
+        Returns
+        -------
+        SparseMLPRegressor
+            Itself.
+        """
+        fresh = not hasattr(self, "network_")
+        X, targets, weights = self._prepare(X, y, sample_weight, reset=fresh)
+        return self._partial_fit(X, targets, weights, fresh)
+
+    def _encode(self, y, *, reset: bool):
+        y = np.asarray(y, dtype=np.float64)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if reset:
+            self._flat = y.ndim == 1
+        return y.reshape(len(y), -1)
+
+    def _count_outputs(self, targets) -> int:
+        return targets.shape[1]
+
+    def _loss(self) -> Loss:
+        return SquaredError()
+
+    def _quality(self, X, targets) -> float:
+        from sklearn.metrics import r2_score
+
+        return float(r2_score(targets, self.network_.predict(X)))
+
+    def predict(self, X) -> np.ndarray:
+        """Return the predicted numbers.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (samples, features)
+            Samples.
+
+        Returns
+        -------
+        ndarray, shape (samples,) or (samples, outputs)
+            Numbers.
+        """
+        z = self._raw(X)
+        return z.ravel() if self._flat else z

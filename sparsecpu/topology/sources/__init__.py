@@ -1,0 +1,86 @@
+r"""The momentum of weights that do not exist, without a dense tensor.
+
+Between two updates the pattern is fixed and inactive weights are 0, so an inactive position's
+momentum is :math:`M = \sum_t b^{T-t} dY_t X_t^T` over the steps t. A source observes each step's
+``(x, dy)`` inside its window, the last K steps before an update, and answers which inactive
+positions have the largest \|M\|.
+
+* ``window``: the factors of the last K steps, exactly; row tiles of M are formed at the update.
+* ``tiles``: P row tiles, each accumulated densely for K steps, one after the other; each is exact
+  at the end of its own turn.
+* ``candidates``: exact momentum on O(nnz) positions, drawn by the norms of rows and columns.
+
+Leaving out what lies before the window changes M by a factor of b^K in any norm.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.parameters import SparseParameter
+from sparsecpu.topology.sources.base import Source
+from sparsecpu.topology.sources.candidates import Candidates
+from sparsecpu.topology.sources.tiles import Tiles
+from sparsecpu.topology.sources.window import Window
+
+__all__ = ["Candidates", "Source", "Tiles", "Window", "choose_sources"]
+
+
+def choose_sources(
+    parameters: dict[str, SparseParameter],
+    *,
+    kind: str,
+    memory: float,
+    interval: int,
+    factor: float,
+    rng: np.random.Generator,
+    **options: Any,
+) -> dict[str, Source]:
+    """Choose a source for each layer: window where it fits, else tiles, else candidates.
+
+    Parameters
+    ----------
+    parameters : dict of str to SparseParameter
+        The layers.
+    kind : {"auto", "window", "tiles", "candidates"}
+        A source for all layers, or the rule above.
+    memory : float
+        Bytes for all windows and tiles; the smallest layers choose first.
+    interval : int
+        Steps between updates. Tiles need enough of them for every part's turn.
+    factor : float
+        Candidates per active weight.
+    rng : numpy.random.Generator
+        Stream for candidates.
+    **options : object
+        ``steps, batch_size, momentum, share`` of ``Source``.
+
+    Returns
+    -------
+    dict of str to Source
+        By layer.
+    """
+    options["interval"] = interval
+    steps, batch_size = options["steps"], options["batch_size"]
+    sources: dict[str, Source] = {}
+    need = {n: Window.nbytes(p, steps, batch_size) for n, p in parameters.items()}
+    order = sorted(parameters, key=lambda name: need[name])
+    for position, name in enumerate(order):
+        parameter = parameters[name]
+        parts = Tiles.parts_for(parameter, memory / (len(order) - position))
+        rows = parameter.shape[0]
+        tiles_fit = 2 <= parts <= rows and parts * steps <= interval
+        if kind == "window" or (kind == "auto" and need[name] <= memory):
+            sources[name] = Window(parameter, **options)
+            memory -= need[name]
+        elif kind == "tiles" or (kind == "auto" and tiles_fit):
+            parts = min(parts, rows)
+            turns = {**options, "steps": max(1, min(steps, interval // parts))}
+            sources[name] = Tiles(parameter, parts=parts, **turns)
+            memory -= 9 * sources[name].tile.size  # type: ignore[attr-defined]
+        else:
+            turns = {**options, "steps": max(1, min(steps, interval - 1))}
+            sources[name] = Candidates(parameter, factor=factor, rng=rng, **turns)
+    return sources

@@ -1,0 +1,150 @@
+"""Row tiles of the momentum, one after the other."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.parameters import SparseParameter
+from sparsecpu.topology.selection import RunningTop
+from sparsecpu.topology.sources.base import TILE_SHARE, Source
+from sparsecpu.workspace import aligned_zeros
+
+
+class Tiles(Source):
+    """Row tiles of M, accumulated one after the other; see the module.
+
+    Parameters
+    ----------
+    parameter : SparseParameter
+        The layer's weights.
+    parts : int
+        Into how many tiles the rows are cut.
+    **options : object
+        See ``Source``.
+    """
+
+    name = "tiles"
+    arrays = ("tile", "keys", "values")
+
+    def __init__(self, parameter: SparseParameter, *, parts: int, **options: Any) -> None:
+        super().__init__(parameter, **options)
+        n_out, n_in = parameter.shape
+        self.rows = -(-n_out // parts)
+        self.parts = -(-n_out // self.rows)
+        self.tile = aligned_zeros((self.rows, n_in), self.dtype)
+        self._top = self._empty()
+
+    @staticmethod
+    def parts_for(parameter: SparseParameter, memory: float) -> int:
+        """Return into how many parts the rows must be cut to fit, and to stay far from dense.
+
+        Parameters
+        ----------
+        parameter : SparseParameter
+            The layer's weights.
+        memory : float
+            Bytes for the tile and for finding its largest entries.
+
+        Returns
+        -------
+        int
+            Parts.
+        """
+        n_out, n_in = parameter.shape
+        # The tile, its magnitudes and a mask.
+        per_row = n_in * (2 * parameter.data.itemsize + 1)
+        return max(min(TILE_SHARE, n_out), math.ceil(n_out / max(1, int(memory // per_row))))
+
+    def _empty(self) -> RunningTop:
+        pattern = self.parameter.pattern
+        return RunningTop(min(pattern.nnz, pattern.size - pattern.nnz), self.dtype)
+
+    @property
+    def keys(self) -> np.ndarray:
+        """Keys found so far."""
+        return self._top.result()[0]
+
+    @keys.setter
+    def keys(self, keys: np.ndarray) -> None:
+        """Take up the keys of a checkpoint; ``values`` must follow.
+
+        Parameters
+        ----------
+        keys : ndarray of int64
+            The keys.
+        """
+        self._top = self._empty()
+        self._top.keys = keys
+
+    @property
+    def values(self) -> np.ndarray:
+        """Momentum at those keys."""
+        return self._top.result()[1]
+
+    @values.setter
+    def values(self, values: np.ndarray) -> None:
+        """Take up the momentum of a checkpoint.
+
+        Parameters
+        ----------
+        values : ndarray
+            One per key.
+        """
+        self._top.values = values
+
+    def observe(self, step: int, left: int, x: np.ndarray, dy: np.ndarray) -> None:
+        """Add this step to the tile whose turn it is; see ``Source``.
+
+        Parameters
+        ----------
+        step, left : int
+            See ``Source``.
+        x, dy : ndarray
+            See ``Source``.
+        """
+        from scipy.linalg.blas import dgemm, sgemm
+
+        turn, remaining = divmod(left - 1, self.steps)
+        part = self.parts - 1 - turn
+        if part < 0:
+            return
+        first = part * self.rows
+        tile = self.tile[: self.parameter.shape[0] - first]
+        gemm = sgemm if self.dtype == np.float32 else dgemm
+        # tile <- beta tile + share dY X', as BLAS sees it: transposed, Fortran order, in place.
+        beta = 0.0 if remaining == self.steps - 1 else self.momentum
+        for t in range(len(x)):
+            rows = dy[t, first : first + len(tile)]
+            gemm(
+                self.share, x[t].T, rows.T, beta=beta, c=tile.T, trans_a=True, overwrite_c=True
+            )  # fmt: skip
+            beta = 1.0
+        if remaining == 0:
+            self._offer(self._top, tile, first)
+
+    def top(self, count: int, steps_done: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the best of what each part held at the end of its turn; see ``Source``.
+
+        Parameters
+        ----------
+        count : int
+            How many.
+        steps_done : int
+            Optimizer steps done so far.
+
+        Returns
+        -------
+        tuple of ndarray
+            Keys and values.
+        """
+        self._top.count = min(count, self._top.count)
+        found = self._top.result()
+        self._top = self._empty()
+        return found
+
+    def restart(self) -> None:
+        """Forget what was found; the pattern has changed."""
+        self._top = self._empty()
