@@ -101,6 +101,47 @@ class Sparse:
         return {"forward": self.forward, "dx": self.dx_, "dw": self.dw}
 
 
+class Limit:
+    """The machine's limit for such a tile: random loads and multiply-adds, on one thread.
+
+    Parameters
+    ----------
+    case : Case
+        Gives the size of the tile.
+    """
+
+    places = 16_384
+
+    def __init__(self, case: Case) -> None:
+        rng = np.random.default_rng(0)
+        self.lanes = choose_lanes(case.batch, max(case.n_out, case.n_in))
+        shape = (case.n_in, self.lanes)
+        self.tile = aligned_copy(rng.standard_normal(shape, dtype=np.float32))
+        self.rows = rng.integers(0, case.n_in, self.places).astype(np.int32)
+
+    def parts(self) -> dict[str, Callable[[], None]]:
+        """Return the loads."""
+        from sparsecpu.kernels.probe import random_load_kernel
+
+        probe, factor = random_load_kernel(self.lanes), np.float32(0.5)
+        return {"loads": lambda: probe(self.tile, self.rows, factor)}
+
+    def gflops(self, timing: Timing) -> float:
+        """Return the GFLOP/s that a time means.
+
+        Parameters
+        ----------
+        timing : Timing
+            Of the loads.
+
+        Returns
+        -------
+        float
+            Two operations per float.
+        """
+        return 2e-6 * self.places * self.lanes / timing.ms
+
+
 class DenseNumPy:
     """NumPy's BLAS on dense matrices, samples as columns.
 
@@ -200,7 +241,8 @@ def run(case: Case, rounds: int = 7) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``case, shape, batch, sparsity, threads, ms, gflops, ratio, dense_speedup``. ``ratio`` maps
+        ``case, shape, batch, sparsity, threads, ms, gflops, limit_fraction, ratio,
+        dense_speedup``. ``limit_fraction`` is GFLOP/s over those of ``Limit``. ``ratio`` maps
         a rival to its total time over ours (SciPy's: forward alone); null where the quartiles lie
         too far apart to say.
     """
@@ -210,6 +252,8 @@ def run(case: Case, rounds: int = 7) -> dict[str, Any]:
 
     found, _ = rivals()
     contestants = {f"ours/{k}": call for k, call in Sparse(case).parts().items()}
+    limit = Limit(case)
+    contestants |= {f"limit/{k}": call for k, call in limit.parts().items()}
     for name, kind in found.items():
         contestants |= {f"{name}/{k}": call for k, call in kind(case).parts().items()}
     with use_threads(case.threads), threadpool_limits(case.threads):
@@ -218,6 +262,7 @@ def run(case: Case, rounds: int = 7) -> dict[str, Any]:
     ms = {part: timing.ms for part, timing in ours.items()}
     ms["total"] = sum(ms.values())
     flop = 2e-6 * Sparse(case).weight.nnz * case.batch  # per part, in units of GFLOP/s times ms
+    best = limit.gflops(times["limit/loads"]) * case.threads
     ratio = {}
     for name in found:
         parts = [part for part in PARTS if f"{name}/{part}" in times]
@@ -233,6 +278,7 @@ def run(case: Case, rounds: int = 7) -> dict[str, Any]:
         "lanes": choose_lanes(case.batch, max(case.n_out, case.n_in)),
         "ms": ms,
         "gflops": {part: flop / ms[part] for part in PARTS},
+        "limit_fraction": {part: flop / ms[part] / best for part in PARTS},
         "ratio": ratio,
         "dense_speedup": min(dense) if dense else None,
     }
@@ -259,6 +305,7 @@ def table(results: list[dict[str, Any]]) -> str:
     """
     names = list(results[0]["ratio"])
     head = f"{'layer':<12}{'batch':>6}{'sparsity':>9}{'fwd+dx+dW ms':>22}{'GFLOP/s':>16}"
+    head += f"{'of the limit':>18}"
     lines = [head + "".join(f"{'vs ' + name:>18}" for name in names)]
     for result in results:
         ms, rate = result["ms"], result["gflops"]
@@ -266,6 +313,8 @@ def table(results: list[dict[str, Any]]) -> str:
         rates = " / ".join(f"{rate[part]:.0f}" for part in PARTS)
         shape = "x".join(map(str, result["shape"]))
         line = f"{shape:<12}{result['batch']:>6}{result['sparsity']:>9g}{times:>22}{rates:>16}"
+        limits = " / ".join(f"{result['limit_fraction'][part]:.2f}" for part in PARTS)
+        line += f"{limits:>18}"
         for name in names:
             value = result["ratio"][name]
             line += f"{'too noisy' if value is None else f'{value:.2f}x':>18}"

@@ -130,6 +130,7 @@ def test_bench_linear():
     case = found["results"][0]
     assert case["shape"] == [64, 48]
     assert set(case["ms"]) == {"forward", "dx", "dw", "total"}
+    assert set(case["limit_fraction"]) == {"forward", "dx", "dw"}
     assert {"dense NumPy", "SciPy"} <= case["ratio"].keys()
     table = run("bench", "linear", "--shape", "64x48", "--sparsity", 0.9, "--rounds", 1)
     assert "64x48" in table.stdout
@@ -193,7 +194,8 @@ def test_errors_name_argument_value_and_expectation(args, words):
 def test_bad_input_leaves_nothing_behind(tmp_path):
     assert run("train", "iris", "--density", 2, "--out", tmp_path / "r").exit_code == 2
     assert run("train", "nothing", "--out", tmp_path / "r").exit_code == 2
-    assert run("train", "iris", "--threads", 0, "--out", tmp_path / "r").exit_code == 2
+    for option, value in (("--threads", 0), ("--prune-rate", 2), ("--momentum", 0)):
+        assert run("train", "iris", option, value, "--out", tmp_path / "r").exit_code == 2
     assert os.listdir(tmp_path) == []
 
 

@@ -41,7 +41,7 @@ _DENSE_LIMIT = 1_000_000_000
     show_default=True,
     help="sparse-momentum, set or static.",
 )
-@click.option("--epochs", type=int, default=30, show_default=True)
+@click.option("--epochs", type=int, default=60, show_default=True)
 @click.option(
     "--batch-size", type=int, help="Samples per step.  [default: 32; 128 from 10,000 samples on]"
 )
@@ -71,7 +71,7 @@ _DENSE_LIMIT = 1_000_000_000
 @data_options
 @output_options
 @click.pass_context
-def train(ctx: click.Context, data: str | None, **options: Any) -> None:  # fmt: skip
+def train(ctx: click.Context, data: str | None, **options: Any) -> None:
     r"""Train a sparse network on DATA and say what sparsity bought.
 
     DATA is a bundled name (digits, breast-cancer, wine, iris, diabetes), a generated one
@@ -99,8 +99,8 @@ def train(ctx: click.Context, data: str | None, **options: Any) -> None:  # fmt:
     result, interrupted = _run(data, reading, recipe, folder, config, options, speaker)
     if interrupted:
         place = folder.path if folder else options["out"]
-        speaker.say(f"interrupted; go on with: sparsecpu train --resume {place}" if place
-                    else "interrupted; nothing was kept (--out keeps a run)")  # fmt: skip
+        going_on = f"go on with: sparsecpu train --resume {place}"
+        speaker.say(f"interrupted; {going_on if place else 'nothing was kept (--out keeps a run)'}")
         sys.exit(130)
     from sparsecpu.cli.train_report import table
 
@@ -128,63 +128,72 @@ def _resumed(ctx, data, reading, chosen, options):
 
 def _run(data, reading, recipe, folder, config, options, speaker):
     """Train, and return the result and whether the user broke it off."""
-    from sparsecpu.bench import versions
-    from sparsecpu.cli.run_folder import Checkpoints, RunFolder, resume
+    from sparsecpu.cli.run_folder import Checkpoints, resume
     from sparsecpu.datasets import open_data
     from sparsecpu.kernels.compile import use_threads
-
-    with use_threads(options["threads"]) as threads:
-        pass  # checked before anything is written
-    began = time.perf_counter()
-    dataset = open_data(data, **reading)
-    architecture = recipe.architecture(dataset.input_shape, dataset.n_outputs)
-    _check_memory(architecture, recipe, dataset.x_train.shape[0])
-    mark = _fingerprint(dataset)
-    if config is not None and config["fingerprint"] != mark:
-        raise ResumeError(f"{data} is not the data that {folder.path} was begun with")
-    targets, facts = _targets(dataset)
-    facts["data"], facts["recipe"] = data, recipe.to_dict()
-    samples = dataset.x_train.shape[0]
-    network = recipe.network(architecture)
     from sparsecpu.recipes import standardise
 
+    with use_threads(options["threads"]) as threads:
+        pass  # everything is checked before anything is written
+    began = time.perf_counter()
+    dataset = open_data(data, **reading)
+    samples = dataset.x_train.shape[0]
+    architecture = recipe.architecture(dataset.input_shape, dataset.n_outputs)
+    _check_memory(architecture, recipe, samples)
+    targets, facts = _targets(dataset)
+    facts["data"], facts["recipe"] = data, recipe.to_dict()
+    network = recipe.network(architecture)
     standardise(network, dataset.x_train, dataset.scaling)
     clock, stopper = StepClock(), Interruption()
     callbacks: list[Callback] = [clock, stopper, History()]
-    keeper = None
-    fresh = folder is None
-    if fresh and options["out"] is not None:
-        folder = RunFolder(options["out"])
-        written = {"data": data, "reading": reading, "recipe": recipe.to_dict()}
-        folder.create({**written, "fingerprint": mark})
+    trainer = recipe.trainer(network, dataset.task, samples, threads=threads, callbacks=callbacks)
+    trainer.start(samples)
+    old, folder = folder, _folder(folder, config, data, reading, recipe, dataset, options["out"])
     if folder is not None:
         keeper = Checkpoints(folder, architecture, facts)
-        callbacks.append(keeper)
-    if speaker.bar:
-        callbacks.append(ProgressBar())
-    trainer = recipe.trainer(network, dataset.task, samples, threads=threads, callbacks=callbacks)
-    if folder is not None and not fresh and folder.checkpoint.exists():
-        network = resume(folder, trainer, architecture, samples)
+        trainer.callbacks.append(keeper)
+    if old is not None and folder.checkpoint.exists():
+        resume(folder, trainer, architecture, samples)
         folder.write_history(folder.read_history(trainer.epochs_done))
+    if speaker.bar:
+        trainer.callbacks.append(ProgressBar())
     with stopper.listening():
         trainer.fit(dataset.x_train, targets)
-    network = trainer.network
     if trainer.interrupted and trainer.epochs_done < trainer.epochs:
-        if keeper is not None:
+        if folder is not None:
             keeper.write(trainer)
         return {}, True
+    outcome = _finish(dataset, trainer.network, architecture, facts, folder)
+    outcome |= {"seconds": time.perf_counter() - began, "threads": threads}
+    return _result(outcome, dataset, recipe, trainer.network, clock, options, folder), False
+
+
+def _folder(folder, config, data, reading, recipe, dataset, out):
+    """Return the run's folder (None without one), made where it is new, checked where not."""
+    from sparsecpu.cli.run_folder import RunFolder
+
+    mark = _fingerprint(dataset)
+    if folder is None and out is not None:
+        folder = RunFolder(out)
+        written = {"data": data, "reading": reading, "recipe": recipe.to_dict()}
+        folder.create({**written, "fingerprint": mark})
+    elif folder is not None and config["fingerprint"] != mark:
+        raise ResumeError(f"{data} is not the data that {folder.path} was begun with")
+    return folder
+
+
+def _finish(dataset, network, architecture, facts, folder) -> dict[str, float]:
+    """Score the network and keep it; return the score by name."""
+    from sparsecpu.bench import versions
+    from sparsecpu.checkpoint import save
     from sparsecpu.scoring import score
 
     value = score(network, dataset.x_test, dataset.y_test, facts)
     key = "test_accuracy" if dataset.task == "classification" else "test_r2"
     if folder is not None:
-        from sparsecpu.checkpoint import save
-
         kept = {**facts, "metrics": {key: value}, "versions": versions()}
         save(network, folder.model, architecture, facts=kept)
-    seconds = time.perf_counter() - began
-    outcome = {key: value, "seconds": seconds, "threads": threads}
-    return _result(outcome, dataset, recipe, network, clock, options, folder), False
+    return {key: value}
 
 
 def _result(outcome, dataset, recipe, network, clock, options, folder):

@@ -110,7 +110,7 @@ def random_free(
     pattern : Pattern
         What is active.
     count : int
-        How many; at most as many as there are.
+        How many; where there are fewer, all of them are returned.
     rng : numpy.random.Generator
         Source of randomness.
     taken : ndarray of int64, optional

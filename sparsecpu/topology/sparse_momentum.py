@@ -263,14 +263,11 @@ class SparseMomentum(Topology):
         chosen = moving[largest(np.abs(values[moving]), min(count, len(moving)))]
         keys, values = keys[chosen], values[chosen]
         shortfall = count - len(keys)
-        if shortfall:
-            free = parameter.pattern.size - parameter.nnz - (len(keys) - int(
-                np.isin(keys, dropped_keys).sum()))  # fmt: skip
-            extra = random_free(parameter.pattern, min(shortfall, free), self.run.rng, keys)
-            still = shortfall - len(extra)
-            back = np.setdiff1d(dropped_keys, keys)[:still]
+        if shortfall:  # too few positions have any momentum: first any free ones, then dropped ones
+            extra = random_free(parameter.pattern, shortfall, self.run.rng, keys)
+            back = np.setdiff1d(dropped_keys, keys)[: shortfall - len(extra)]
             keys = np.concatenate([keys, extra, back])
-            values = np.concatenate([values, np.zeros(len(keys) - len(values), values.dtype)])
+            values = np.concatenate([values, np.zeros(shortfall, values.dtype)])
         start = {slot: values} if self.grown_momentum == "carry" else {}
         if start and "second_moment" in parameter.slots:
             # Adam divides by the root of this; a 0 would make the first steps of a weight huge.
