@@ -1,8 +1,13 @@
 import pytest
+from sklearn.utils import estimator_checks as checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sparsecpu import SparseMLPClassifier, SparseMLPRegressor
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+# scikit-learn makes an exception for its own MLPs in this check, too: it runs it with other
+# parameters than the default (PER_ESTIMATOR_CHECK_PARAMS).
 ROUNDING = {
     f"check_sample_weight_equivalence_on_{kind}_data": "compares to 1e-7, beyond float32; the "
     "same check passes in float64"
@@ -10,21 +15,15 @@ ROUNDING = {
 }
 
 
-def expected_failures(estimator):
-    # scikit-learn makes an exception for its own MLPs in this check, too: it runs it with other
-    # parameters than the default (PER_ESTIMATOR_CHECK_PARAMS).
-    return ROUNDING if estimator.dtype == "float32" else {}
-
-
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(
-    [
-        SparseMLPClassifier(max_iter=100),
-        SparseMLPRegressor(max_iter=100),
-        SparseMLPClassifier(max_iter=100, dtype="float64"),
-        SparseMLPRegressor(max_iter=100, dtype="float64"),
-    ],
-    expected_failed_checks=expected_failures,
+    [SparseMLPClassifier(max_iter=100), SparseMLPRegressor(max_iter=100)],
+    expected_failed_checks=lambda estimator: ROUNDING,
 )
 def test_sklearn_contract(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize("estimator", [SparseMLPClassifier, SparseMLPRegressor])
+@pytest.mark.parametrize("name", ROUNDING)
+def test_sample_weights_are_repetitions_in_float64(name, estimator):
+    getattr(checks, name)(estimator.__name__, estimator(max_iter=100, dtype="float64"))
