@@ -55,7 +55,7 @@ class Sparse:
 
     def __init__(self, case: Case) -> None:
         rng = np.random.default_rng(0)
-        shape = (case.n_out, case.n_in)
+        shape, self.batch = (case.n_out, case.n_in), case.batch
         nnz = max(1, round(case.n_out * case.n_in * (1 - case.sparsity)))
         values = rng.standard_normal(nnz, dtype=np.float32)
         self.weight = SparseParameter(Pattern.random(shape, nnz, rng), values)
@@ -80,9 +80,10 @@ class Sparse:
     def dx_(self) -> None:
         """Compute dx, transposed values refreshed."""
         from sparsecpu.kernels.linear import GATED, matmul_kernel
+        from sparsecpu.kernels.update import refresh
 
-        self.weight.touch()
-        t, values = self.weight.pattern.transposed, self.weight.transposed_data
+        t, values = self.weight.pattern.transposed, self.weight.transposed_target()
+        refresh(self.weight.data, t.perm, values)
         matmul_kernel(self.lanes)(
             t.indptr, t.indices, values, self.dy, self.none, self.x, self.dx, GATED, t.chunks
         )
@@ -173,14 +174,13 @@ class SciPyForward:
 
     Parameters
     ----------
-    case : Case
-        What to time.
+    ours : Sparse
+        Gives weights and input.
     """
 
-    def __init__(self, case: Case) -> None:
-        ours = Sparse(case)
+    def __init__(self, ours: Sparse) -> None:
         self.w = ours.weight.to_scipy()
-        self.x = np.ascontiguousarray(np.concatenate(list(ours.x), axis=1)[:, : case.batch])
+        self.x = np.ascontiguousarray(np.concatenate(list(ours.x), axis=1)[:, : ours.batch])
 
     def parts(self) -> dict[str, Callable[[], None]]:
         """Return the forward computation."""
@@ -251,17 +251,19 @@ def run(case: Case, rounds: int = 7) -> dict[str, Any]:
     from sparsecpu.kernels.compile import use_threads
 
     found, _ = rivals()
-    contestants = {f"ours/{k}": call for k, call in Sparse(case).parts().items()}
+    sparse = Sparse(case)
+    contestants = {f"ours/{k}": call for k, call in sparse.parts().items()}
     limit = Limit(case)
     contestants |= {f"limit/{k}": call for k, call in limit.parts().items()}
     for name, kind in found.items():
-        contestants |= {f"{name}/{k}": call for k, call in kind(case).parts().items()}
+        rival = kind(sparse) if kind is SciPyForward else kind(case)
+        contestants |= {f"{name}/{k}": call for k, call in rival.parts().items()}
     with use_threads(case.threads), threadpool_limits(case.threads):
         times = compare(contestants, rounds=rounds)
     ours = {part: times[f"ours/{part}"] for part in PARTS}
     ms = {part: timing.ms for part, timing in ours.items()}
     ms["total"] = sum(ms.values())
-    flop = 2e-6 * Sparse(case).weight.nnz * case.batch  # per part, in units of GFLOP/s times ms
+    flop = 2e-6 * sparse.weight.nnz * case.batch  # per part, in units of GFLOP/s times ms
     best = limit.gflops(times["limit/loads"]) * case.threads
     ratio = {}
     for name in found:
@@ -291,7 +293,7 @@ def _ratio(theirs: list[Timing], ours: list[Timing]) -> float | None:
 
 
 def table(results: list[dict[str, Any]]) -> str:
-    """Return results as a table.
+    """Return results as a table; see ``heading`` and ``row``.
 
     Parameters
     ----------
@@ -303,22 +305,49 @@ def table(results: list[dict[str, Any]]) -> str:
     str
         Lines.
     """
-    names = list(results[0]["ratio"])
-    head = f"{'layer':<12}{'batch':>6}{'sparsity':>9}{'fwd+dx+dW ms':>22}{'GFLOP/s':>16}"
-    head += f"{'of the limit':>18}"
-    lines = [head + "".join(f"{'vs ' + name:>18}" for name in names)]
-    for result in results:
-        ms, rate = result["ms"], result["gflops"]
-        times = " + ".join(f"{ms[part]:.3f}" for part in PARTS)
-        rates = " / ".join(f"{rate[part]:.0f}" for part in PARTS)
-        shape = "x".join(map(str, result["shape"]))
-        line = f"{shape:<12}{result['batch']:>6}{result['sparsity']:>9g}{times:>22}{rates:>16}"
-        limits = " / ".join(f"{result['limit_fraction'][part]:.2f}" for part in PARTS)
-        line += f"{limits:>18}"
-        for name in names:
-            value = result["ratio"][name]
-            line += f"{'too noisy' if value is None else f'{value:.2f}x':>18}"
-        if result["dense_speedup"] is not None and result["dense_speedup"] < 1:
-            line += "  use dense here"
-        lines.append(line)
-    return "\n".join(lines)
+    return "\n".join([heading(list(results[0]["ratio"])), *map(row, results)])
+
+
+def heading(names: list[str]) -> str:
+    """Return the first line of the table.
+
+    Parameters
+    ----------
+    names : list of str
+        The rivals.
+
+    Returns
+    -------
+    str
+        A line.
+    """
+    head = f"{'layer':<12}{'batch':>6}{'sparsity':>9}{'fwd + dx + dW ms':>25}{'GFLOP/s':>16}"
+    head += f"{'of the limit':>21}"
+    return head + "".join(f"{'vs ' + name:>18}" for name in names)
+
+
+def row(result: dict[str, Any]) -> str:
+    """Return the line of one layer.
+
+    Parameters
+    ----------
+    result : dict
+        From ``run``.
+
+    Returns
+    -------
+    str
+        A line.
+    """
+    ms, rate, part_of = result["ms"], result["gflops"], result["limit_fraction"]
+    times = " + ".join(f"{ms[part]:.3f}" for part in PARTS)
+    rates = " / ".join(f"{rate[part]:.0f}" for part in PARTS)
+    limits = " / ".join(f"{part_of[part]:.2f}" for part in PARTS)
+    shape = "x".join(map(str, result["shape"]))
+    line = f"{shape:<12}{result['batch']:>6}{result['sparsity']:>9g}{times:>25}{rates:>16}"
+    line += f"{limits:>21}"
+    for value in result["ratio"].values():
+        line += f"{'too noisy' if value is None else f'{value:.2f}x':>18}"
+    if result["dense_speedup"] is not None and result["dense_speedup"] < 1:
+        line += "  use dense here"
+    return line

@@ -10,6 +10,9 @@ import numpy as np
 
 #: Other libraries' threads spin for a while after their work; wait for them to sleep.
 _PAUSE = 0.03
+#: Seconds of calls that are timed together. Short, so that whoever takes the CPU away for a moment
+#: spoils a few of many timings, and the median does not move.
+_BURST = 5e-5
 
 
 @dataclass(frozen=True)
@@ -56,22 +59,24 @@ def compare(
     dict of str to Timing
         By name.
     """
-    repeats = {}
+    repeats, bursts = {}, {}
     for name, call in contestants.items():
         call()
         start = time.perf_counter()
         call()
         took = max(time.perf_counter() - start, 1e-7)
-        repeats[name] = int(np.clip(seconds / took, 1, 500))
+        bursts[name] = int(np.clip(_BURST / took, 1, 100))
+        repeats[name] = int(np.clip(seconds / (took * bursts[name]), 1, 200))
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, call in contestants.items():
             time.sleep(_PAUSE)
             call()  # untimed: wakes the library's threads and fills the caches
-            start = time.perf_counter()
             for _ in range(repeats[name]):
-                call()
-            times[name].append((time.perf_counter() - start) / repeats[name] * 1e3)
+                start = time.perf_counter()
+                for _ in range(bursts[name]):
+                    call()
+                times[name].append((time.perf_counter() - start) / bursts[name] * 1e3)
     result = {}
     for name, values in times.items():
         low, middle, high = np.percentile(values, [25, 50, 75])

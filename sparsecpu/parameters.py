@@ -116,7 +116,8 @@ class SparseParameter(Parameter):
         refreshes on demand, after ``touch``.
         """
         if self._stale:
-            np.take(self.data, self.pattern.transposed.perm, out=self.transposed_target())
+            perm = self.pattern.transposed.perm
+            np.take(self.data, perm, out=self.transposed_target(), mode="clip")
             self._stale = False
         assert self._transposed_data is not None
         return self._transposed_data

@@ -8,7 +8,7 @@ from strategies import LANES, patterns
 from sparsecpu.kernels.layout import gather_samples, scatter_samples
 from sparsecpu.kernels.linear import GATED, PLAIN, RELU, gradient_kernel, matmul_kernel
 from sparsecpu.kernels.norm import batch_statistics, normalise, normalise_backward
-from sparsecpu.kernels.update import adam_update, sgd_update
+from sparsecpu.kernels.update import adam_update, refresh, sgd_update
 from sparsecpu.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from sparsecpu.workspace import Context, Workspace, aligned_copy
 
@@ -132,6 +132,8 @@ def test_sgd(nesterov, momentum, rng):
     sgd_update(w, g, slot, 0.1, momentum, 0.01, nesterov, perm, turned)
     np.testing.assert_allclose(w, wanted[0], rtol=1e-13)
     np.testing.assert_array_equal(turned, w[perm])
+    refresh(v, perm, turned)
+    np.testing.assert_array_equal(turned, v[perm])
     if momentum:
         np.testing.assert_allclose(v, wanted[1], rtol=1e-13)
 

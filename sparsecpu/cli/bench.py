@@ -22,7 +22,7 @@ def bench() -> None:
 @click.option("--shape", "shapes", multiple=True, help="OUTxIN; may be given more than once.")
 @click.option("--sparsity", "sparsities", type=float, multiple=True, help="1 - density.")
 @click.option("--batch", type=int, default=128, show_default=True)
-@click.option("--rounds", type=int, default=7, show_default=True)
+@click.option("--rounds", type=int, default=5, show_default=True)
 @output_options
 def linear(shapes: Any, sparsities: Any, batch: int, rounds: int, **options: Any) -> None:
     """Time sparse linear layers beside dense ones, and beside SciPy's.
@@ -31,7 +31,7 @@ def linear(shapes: Any, sparsities: Any, batch: int, rounds: int, **options: Any
     transposed values.
     """
     from sparsecpu.bench import describe
-    from sparsecpu.bench.linear import Case, rivals, run, table
+    from sparsecpu.bench.linear import Case, heading, rivals, row, run
     from sparsecpu.kernels.compile import use_threads
 
     speaker = Speaker(options["quiet"])
@@ -46,16 +46,19 @@ def linear(shapes: Any, sparsities: Any, batch: int, rounds: int, **options: Any
         for shape in shapes or _SHAPES
         for sparsity in sparsities or _SPARSITIES
     ]
-    results = []
+    results, machine, (found, missing) = [], describe(threads), rivals()
+    if not options["as_json"]:
+        click.echo(f"{machine['cpu']}, {machine['instruction_set']}, {threads} thread(s)")
+        click.echo(heading(list(found)))
     for number, case in enumerate(cases, start=1):
-        speaker.say(f"{number}/{len(cases)}  {case.name}")
         results.append(run(case, rounds))
-    machine, missing = describe(threads), rivals()[1]
+        if options["as_json"]:
+            speaker.say(f"{number}/{len(cases)}  {case.name}")
+        else:
+            click.echo(row(results[-1]))
     if options["as_json"]:
         print_json({"machine": machine, "results": results, "missing": missing})
         return
-    click.echo(f"{machine['cpu']}, {machine['instruction_set']}, {threads} thread(s)")
-    click.echo(table(results))
     for name, how in missing.items():
         click.echo(f"not here: {name} ({how})")
 

@@ -17,6 +17,13 @@ TINY = 1e-30
 
 
 @kernel(parallel=True)
+def refresh(data, perm, transposed):
+    """``transposed = data[perm]``: what the updates below do in passing, alone."""
+    for k in prange(transposed.shape[0]):
+        transposed[k] = data[perm[k]]
+
+
+@kernel(parallel=True)
 def sgd_update(data, grad, velocity, rate, momentum, decay, nesterov, perm, transposed):
     """``v = momentum v + g``, ``w -= rate v`` (or ``rate (g + momentum v)``), ``g += decay w``.
 
