@@ -211,6 +211,23 @@ def test_models_and_data_that_do_not_match(trained, tmp_path):
     assert run("predict", trained, "digits").exit_code == 2
 
 
+@pytest.mark.parametrize(
+    "facts",
+    [{}, {"task": 3}, {"task": "classification"}, {"task": "classification", "classes": [1]}],
+)
+def test_models_that_do_not_say_what_they_are_for(facts, tmp_path):
+    from sparsecpu import save
+    from sparsecpu.architecture import mlp
+
+    architecture = mlp(4, (5,), 3)
+    save(architecture.build(), tmp_path / "m.npz", architecture, facts=facts)
+    assert run("inspect", tmp_path / "m.npz").exit_code == 0
+    for command in ("evaluate", "predict"):
+        result = run(command, tmp_path / "m.npz", "iris")
+        assert result.exit_code == 2, result.output
+        assert "Traceback" not in result.output
+
+
 def test_a_folder_with_a_run_is_not_overwritten(trained):
     before = (trained / "model.npz").read_bytes()
     result = run("train", "iris", *TINY, "--out", trained)

@@ -142,6 +142,40 @@ def model_path(path: str) -> Path:
     raise FileFormatError(f"{given} holds no model.npz and no checkpoint.npz")
 
 
+def read_model(path: Path) -> tuple[Any, dict[str, Any]]:
+    """Read a model that ``train`` wrote, with what the commands need to know of it.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    network : Sequential
+        The network.
+    facts : dict
+        ``task``, and ``classes`` or ``target_mean`` and ``target_scale``.
+
+    Raises
+    ------
+    FileFormatError
+        If the file does not say these, as one that was saved from Python need not.
+    """
+    from sparsecpu.checkpoint import load
+
+    network, facts = load(path)
+    needed = {"classification": ["classes"], "regression": ["target_mean", "target_scale"]}
+    task = facts.get("task") if isinstance(facts, dict) else None
+    if not isinstance(task, str) or task not in needed:
+        raise FileFormatError(f"{path} does not say its task; expected a model that train wrote")
+    for name in needed[task]:
+        found = facts.get(name)
+        if not isinstance(found, list) or len(found) != network.n_outputs:
+            raise FileFormatError(f"{path}: {name} must have {network.n_outputs} entries")
+    return network, facts
+
+
 def timed(function: Callable, *args: Any) -> tuple[Any, float]:
     """Call a function and return its result and the seconds that it took.
 

@@ -6,7 +6,14 @@ from typing import Any
 
 import click
 
-from sparsecpu.cli.common import Speaker, data_options, model_path, output_options, print_json
+from sparsecpu.cli.common import (
+    Speaker,
+    data_options,
+    model_path,
+    output_options,
+    print_json,
+    read_model,
+)
 from sparsecpu.errors import DataError
 
 
@@ -17,14 +24,13 @@ from sparsecpu.errors import DataError
 @output_options
 def evaluate(model: str, data: str, **options: Any) -> None:
     """Score MODEL (a file, or the folder of a run) on DATA's held-out samples."""
-    from sparsecpu.checkpoint import load
     from sparsecpu.datasets import open_data
     from sparsecpu.kernels.compile import use_threads
     from sparsecpu.scoring import score
 
     Speaker(options["quiet"]).announce_compilation()
     path = model_path(model)
-    network, facts = load(path)
+    network, facts = read_model(path)
     dataset = open_data(data, **{k: options[k] for k in ("samples", "target", "task")})
     targets = match(dataset, network, facts)
     with use_threads(options["threads"]):

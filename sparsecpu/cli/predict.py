@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from sparsecpu.cli.common import Speaker, data_options, model_path, output_options, print_json
+from sparsecpu.cli.common import (
+    Speaker,
+    data_options,
+    model_path,
+    output_options,
+    print_json,
+    read_model,
+)
 
 
 @click.command()
@@ -24,13 +31,12 @@ def predict(model: str, data: str, proba: bool, **options: Any) -> None:
     """
     import numpy as np
 
-    from sparsecpu.checkpoint import load
     from sparsecpu.datasets import open_data, read_samples
     from sparsecpu.kernels.compile import use_threads
     from sparsecpu.scoring import quantities
 
     Speaker(options["quiet"]).announce_compilation()
-    network, facts = load(model_path(model))
+    network, facts = read_model(model_path(model))
     features = int(np.prod(network.input_shape))
     if Path(data).suffix.lower() in (".csv", ".npz"):
         x = read_samples(data, features, target=options["target"])

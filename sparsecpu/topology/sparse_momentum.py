@@ -12,7 +12,7 @@ from sparsecpu.parameters import SparseParameter
 from sparsecpu.topology.base import Growth, Observer, Run, Topology, keys_of
 from sparsecpu.topology.quotas import growth_quotas
 from sparsecpu.topology.selection import largest, random_free, smallest
-from sparsecpu.topology.sources import Source, Tiles, choose_sources
+from sparsecpu.topology.sources import Source, choose_sources
 
 #: A layer below this sparsity that still asks for more weights is pruned at most to its sparsity.
 _NEARLY_DENSE = 0.2
@@ -296,22 +296,3 @@ class SparseMomentum(Topology):
         for name, source in self.sources.items():
             held = {key: arrays.get(f"{name}/{key}") for key in source.arrays}
             source.load_state({key: array for key, array in held.items() if array is not None})
-
-    def update(self, steps_done: int) -> Any:
-        """Drop and grow; see ``Topology.update``.
-
-        Parameters
-        ----------
-        steps_done : int
-            Optimizer steps done so far.
-
-        Returns
-        -------
-        Report
-            What happened.
-        """
-        report = super().update(steps_done)
-        for source in self.sources.values():
-            if isinstance(source, Tiles):
-                source.restart()
-        return report

@@ -35,7 +35,7 @@ class Tiles(Source):
         self.rows = -(-n_out // parts)
         self.parts = -(-n_out // self.rows)
         self.tile = aligned_zeros((self.rows, n_in), self.dtype)
-        self._top = self._empty()
+        self._top: RunningTop | None = None  # made when the first part has had its turn
 
     @staticmethod
     def parts_for(parameter: SparseParameter, memory: float) -> int:
@@ -65,7 +65,7 @@ class Tiles(Source):
     @property
     def keys(self) -> np.ndarray:
         """Keys found so far."""
-        return self._top.result()[0]
+        return (self._top or self._empty()).result()[0]
 
     @keys.setter
     def keys(self, keys: np.ndarray) -> None:
@@ -82,7 +82,7 @@ class Tiles(Source):
     @property
     def values(self) -> np.ndarray:
         """Momentum at those keys."""
-        return self._top.result()[1]
+        return (self._top or self._empty()).result()[1]
 
     @values.setter
     def values(self, values: np.ndarray) -> None:
@@ -93,6 +93,7 @@ class Tiles(Source):
         values : ndarray
             One per key.
         """
+        assert self._top is not None  # keys come first
         self._top.values = values
 
     def observe(self, step: int, left: int, x: np.ndarray, dy: np.ndarray) -> None:
@@ -123,6 +124,7 @@ class Tiles(Source):
             )  # fmt: skip
             beta = 1.0
         if remaining == 0:
+            self._top = self._top or self._empty()
             self._offer(self._top, tile, first)
 
     def top(self, count: int, steps_done: int) -> tuple[np.ndarray, np.ndarray]:
@@ -140,11 +142,6 @@ class Tiles(Source):
         tuple of ndarray
             Keys and values.
         """
-        self._top.count = min(count, self._top.count)
-        found = self._top.result()
-        self._top = self._empty()
-        return found
-
-    def restart(self) -> None:
-        """Forget what was found; the pattern has changed."""
-        self._top = self._empty()
+        top = self._top or self._empty()
+        top.count, self._top = min(count, top.count), None
+        return top.result()
