@@ -262,8 +262,15 @@ def test_resume_refuses_other_data_and_damaged_checkpoints(tmp_path):
     content = checkpoint.read_bytes()
     checkpoint.write_bytes(content[: len(content) // 2])
     assert run("train", "--resume", tmp_path / "r").exit_code == 2
-    (tmp_path / "r" / "config.json").write_text("{}")
-    assert run("train", "--resume", tmp_path / "r").exit_code == 2
+    config = tmp_path / "r" / "config.json"
+    good = json.loads(config.read_text())
+    lies = [{}, [], 3, {**good, "data": 1}, {**good, "recipe": {}}, {**good, "reading": {"x": 1}}]
+    lies.append({**good, "recipe": {**good["recipe"], "bogus": 1}})
+    for lie in lies:
+        config.write_text(json.dumps(lie))
+        result = run("train", "--resume", tmp_path / "r")
+        assert result.exit_code == 2, lie
+        assert "Traceback" not in result.output
 
 
 LONG = ["digits", "--model", "200,100", "--epochs", "25", "--no-dense-timing"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +59,20 @@ class RunFolder:
         ResumeError
             If there is no run here.
         """
+        from sparsecpu.recipes import Recipe
+
         try:
             found = json.loads(self.config.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ResumeError(f"resume is {str(self.path)!r}; it holds no run ({error})") from None
-        if not isinstance(found, dict) or not {"data", "recipe", "fingerprint"} <= found.keys():
+        known = {field.name for field in fields(Recipe)}
+        try:
+            good = known == found["recipe"].keys() and "fingerprint" in found
+            good = good and {"samples", "target", "task"} == found["reading"].keys()
+            good = good and isinstance(found["data"], str)
+        except (KeyError, TypeError, AttributeError):
+            good = False
+        if not good:
             raise ResumeError(f"{self.config} is not the configuration of a run")
         return found
 
