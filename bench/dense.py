@@ -91,7 +91,7 @@ class DenseMLP:
             w -= g
 
 
-def time_steps(layers: Sequence[int], batch: int, seconds: float = 0.5) -> dict[str, Any]:
+def time_steps(layers: Sequence[int], batch: int, seconds: float = 0.3) -> dict[str, Any]:
     """Time training steps in this process.
 
     Parameters

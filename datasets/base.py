@@ -9,8 +9,8 @@ import numpy as np
 
 from sparsecpu.errors import DataError
 
-#: Share of the samples that are held out where a data set has no test part of its own.
-TEST_FRACTION = 0.2
+#: One sample of so many is held out where a data set has no test part of its own.
+_TEST_EVERY = 5
 #: The cut does not depend on a run's seed: every run is tested on the same samples.
 _SPLIT_SEED = 0
 
@@ -105,21 +105,19 @@ def split(name: str, x: Any, y: np.ndarray, task: str, **options: Any) -> Datase
     DataError
         If there are too few samples.
     """
-    from sklearn.model_selection import train_test_split
-
     if x.shape[0] < 5:
         raise DataError(f"{name} has {x.shape[0]} sample(s); expected at least 5")
-    classes, stratify = None, None
+    order = np.random.default_rng(_SPLIT_SEED).permutation(x.shape[0])
+    classes = None
     if task == "classification":
         classes, y = encode(y)
-        counts = np.bincount(y)
-        test = int(np.ceil(TEST_FRACTION * len(y)))
-        stratify = y if counts.min() >= 2 and test >= len(classes) else None
+        order = order[np.argsort(y[order], kind="stable")]  # class by class, shuffled inside
     else:
         y = np.asarray(y, dtype=np.float64).reshape(x.shape[0], -1)
-    x_train, x_test, y_train, y_test = train_test_split(
-        x, y, test_size=TEST_FRACTION, stratify=stratify, random_state=_SPLIT_SEED
-    )
+    held = np.zeros(x.shape[0], dtype=bool)
+    held[order[1::_TEST_EVERY]] = True
+    train, test = np.flatnonzero(~held), np.flatnonzero(held)
+    x_train, x_test, y_train, y_test = x[train], x[test], y[train], y[test]
     options.setdefault("input_shape", (x.shape[1],))
     return Dataset(name, task, x_train, y_train, x_test, y_test, classes, **options)
 

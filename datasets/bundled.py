@@ -7,15 +7,30 @@ and Kaynak), breast cancer (Wolberg, Street and Mangasarian), wine (Aeberhard an
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
+import numpy as np
 from sparsecpu.datasets.base import Dataset, split
 
 
 def load_digits() -> Dataset:
     """Load 1797 handwritten digits of 8×8 pixels: 1437 to train on, 360 held out."""
-    from sklearn import datasets
-
-    x, y = datasets.load_digits(return_X_y=True)
+    x, y = _read_digits()
     return split("digits", x.astype("float32"), y, "classification")
+
+
+def _read_digits() -> tuple[np.ndarray, np.ndarray]:
+    """Read scikit-learn's copy; importing scikit-learn takes longer than training on it."""
+    spec = importlib.util.find_spec("sklearn")
+    for folder in spec.submodule_search_locations or () if spec is not None else ():
+        path = Path(folder, "datasets", "data", "digits.csv.gz")
+        if path.is_file():
+            table = np.loadtxt(path, delimiter=",")
+            return table[:, :-1], table[:, -1].astype(np.int64)
+    from sklearn import datasets  # laid out differently in this version
+
+    return datasets.load_digits(return_X_y=True)
 
 
 def load_breast_cancer() -> Dataset:

@@ -66,7 +66,8 @@ class Dropout(Layer):
         ctx.dropout.random(out=factor, dtype=factor.dtype)
         np.greater_equal(factor, self.rate, out=factor)
         np.multiply(factor, 1.0 / (1.0 - self.rate), out=factor)
-        np.multiply(x, factor, out=y)
+        with np.errstate(invalid="ignore"):  # infinity times 0: the trainer speaks of divergence
+            np.multiply(x, factor, out=y)
         return y, factor
 
     def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:

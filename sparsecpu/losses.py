@@ -140,10 +140,7 @@ class SoftmaxCrossEntropy(Loss):
     def _run(self, z, rows, targets, weights, scale, dz, tile_loss, ctx) -> None:
         from sparsecpu.kernels.loss import softmax_cross_entropy
 
-        scratch = ctx.workspace.array(self, "scratch", (z.shape[0], 2, z.shape[2]), z.dtype)
-        softmax_cross_entropy(
-            z, rows, targets, weights, self.label_smoothing, scale, dz, scratch, tile_loss
-        )
+        softmax_cross_entropy(z, rows, targets, weights, self.label_smoothing, scale, dz, tile_loss)
 
 
 class SigmoidCrossEntropy(Loss):

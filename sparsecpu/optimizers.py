@@ -106,8 +106,9 @@ class SGD(Optimizer):
     def _update(self, parameter, learning_rate, step, decays, perm, transposed) -> None:
         from sparsecpu.kernels.update import sgd_update
 
-        velocity = parameter.slot("momentum") if self.momentum > 0 else parameter.data[:0]
+        velocity = parameter.slot("momentum") if self.momentum > 0 else parameter.grad
         number = parameter.data.dtype.type
+        by_gradient, by_velocity = (1.0, self.momentum) if self.nesterov else (0.0, 1.0)
         sgd_update(
             parameter.data,
             parameter.grad,
@@ -115,7 +116,8 @@ class SGD(Optimizer):
             number(learning_rate),
             number(self.momentum),
             number(self.weight_decay if decays else 0.0),
-            self.nesterov,
+            number(by_gradient),
+            number(by_velocity),
             perm,
             transposed,
         )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 
-def score(network: Any, x: Any, y: np.ndarray, facts: dict[str, Any]) -> float:
+def score(network: Any, x: Any, y: np.ndarray, facts: dict[str, Any], **options: Any) -> float:
     """Return the accuracy of a classifier, or R² of a regressor.
 
     Parameters
@@ -20,17 +20,19 @@ def score(network: Any, x: Any, y: np.ndarray, facts: dict[str, Any]) -> float:
         Class numbers, or numbers of shape (samples, outputs).
     facts : dict
         ``task``; for regression ``target_mean`` and ``target_scale``.
+    **options : object
+        For ``predict``: ``batch_size``.
 
     Returns
     -------
     float
         At most 1.
     """
-    from sklearn.metrics import accuracy_score, r2_score
-
     if facts["task"] == "classification":
-        return float(accuracy_score(y, network.predict(x).argmax(axis=1)))
-    return float(r2_score(y, quantities(network.predict(x), facts)))
+        return float(np.mean(network.predict(x, **options).argmax(axis=1) == y))
+    from sklearn.metrics import r2_score
+
+    return float(r2_score(y, quantities(network.predict(x, **options), facts)))
 
 
 def quantities(z: np.ndarray, facts: dict[str, Any]) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -78,9 +79,12 @@ def aligned_copy(values: Any, dtype: Any = None) -> np.ndarray:
     return array
 
 
+#: Packages that bring a BLAS of their own; thread pools are looked for once for each set of them.
+_WITH_A_BLAS = ("scipy.linalg", "torch")
+
+
 @cache
-def _thread_pools() -> Any:
-    import scipy.linalg.blas  # noqa: F401  (SciPy has a BLAS of its own, to be held as well)
+def _thread_pools(loaded: tuple[bool, ...]) -> Any:
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
@@ -91,14 +95,16 @@ def one_blas_thread() -> Iterator[None]:
     """Hold BLAS to one thread inside the ``with`` block, and leave it as it was afterwards.
 
     Two thread pools that spin beside each other cost more than a second thread brings, and sums
-    that depend on the number of threads would depend on the machine.
+    that depend on the number of threads would depend on the machine. Libraries that are imported
+    inside the block are not held: whoever brings a BLAS imports it before.
 
     Yields
     ------
     None
         Nothing.
     """
-    with _thread_pools().limit(limits=1, user_api="blas"):
+    loaded = tuple(name in sys.modules for name in _WITH_A_BLAS)
+    with _thread_pools(loaded).limit(limits=1, user_api="blas"):
         yield
 
 

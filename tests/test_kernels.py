@@ -87,6 +87,18 @@ def test_layout(samples, features, lanes):
     np.testing.assert_array_equal(back, x[rows])
 
 
+@pytest.mark.parametrize("given", [np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize("wanted", [np.float32, np.float64])
+def test_samples_are_read_from_any_type(given, wanted, rng):
+    x = rng.integers(0, 256, (50, 37)).astype(given)
+    rows = rng.permutation(50)[:43]
+    offset, scale = rng.standard_normal((2, 37)).astype(wanted)
+    out = np.empty((2, 37, 32), wanted)
+    gather_samples(x, rows, offset, scale, out)
+    want = naive.to_tiles((x[rows].astype(wanted) - offset) * scale, 32)
+    np.testing.assert_allclose(out, want, rtol=1e-6)
+
+
 LOSSES = {
     "softmax": (SoftmaxCrossEntropy(), naive.softmax_cross_entropy),
     "smoothed": (
@@ -128,8 +140,9 @@ def test_sgd(nesterov, momentum, rng):
     perm = rng.permutation(41).astype(np.int32)
     turned = np.empty(41)
     wanted = naive.sgd(w, g, v, 0.1, momentum, 0.01, nesterov)
-    slot = v if momentum else v[:0]
-    sgd_update(w, g, slot, 0.1, momentum, 0.01, nesterov, perm, turned)
+    slot = v if momentum else g
+    by_gradient, by_velocity = (1.0, momentum) if nesterov else (0.0, 1.0)
+    sgd_update(w, g, slot, 0.1, momentum, 0.01, by_gradient, by_velocity, perm, turned)
     np.testing.assert_allclose(w, wanted[0], rtol=1e-13)
     np.testing.assert_array_equal(turned, w[perm])
     refresh(v, perm, turned)
@@ -154,7 +167,7 @@ def test_tiny_values_are_flushed():
     v = np.array([1e-33, 0, 0, 0], np.float32)
     zero = np.zeros(4, np.float32)
     n = np.float32
-    sgd_update(w, zero, v, n(0.1), n(0.9), n(0), True, np.empty(0, np.int32), w[:0])
+    sgd_update(w, zero, v, n(0.1), n(0.9), n(0), n(1), n(0.9), np.empty(0, np.int32), w[:0])
     assert w[0] == 0
     assert w[1] == 0
     assert w[2] == n(1e-20)

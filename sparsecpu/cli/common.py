@@ -55,7 +55,7 @@ def output_options(command: Callable) -> Callable:
         The same.
     """
     for option in (
-        click.option("--threads", type=int, help="Threads.  [default: all]"),
+        click.option("--threads", type=int, help="Threads.  [default: all that are worth it]"),
         click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
         click.option("--quiet", is_flag=True, help="No progress and no messages."),
     ):

@@ -133,7 +133,7 @@ def _run(data, reading, recipe, folder, config, options, speaker):
     from sparsecpu.kernels.compile import use_threads
     from sparsecpu.recipes import standardise
 
-    with use_threads(options["threads"]) as threads:
+    with use_threads(options["threads"]) as allowed:
         pass  # everything is checked before anything is written
     began = time.perf_counter()
     dataset = open_data(data, **reading)
@@ -146,7 +146,9 @@ def _run(data, reading, recipe, folder, config, options, speaker):
     standardise(network, dataset.x_train, dataset.scaling)
     clock, stopper = StepClock(), Interruption()
     callbacks: list[Callback] = [clock, stopper, History()]
-    trainer = recipe.trainer(network, dataset.task, samples, threads=threads, callbacks=callbacks)
+    trainer = recipe.trainer(
+        network, dataset.task, samples, threads=options["threads"], callbacks=callbacks
+    )
     trainer.start(samples)
     old, folder = folder, _folder(folder, config, data, reading, recipe, dataset, options["out"])
     if folder is not None:
@@ -163,8 +165,9 @@ def _run(data, reading, recipe, folder, config, options, speaker):
         if folder is not None:
             keeper.write(trainer)
         return {}, True
-    outcome = _finish(dataset, trainer.network, architecture, facts, folder)
-    outcome |= {"seconds": time.perf_counter() - began, "threads": threads}
+    outcome = _finish(dataset, trainer.network, architecture, facts, folder, recipe.batch(samples))
+    outcome |= {"seconds": time.perf_counter() - began}
+    outcome |= {"threads": trainer.team or allowed, "dense_threads": allowed}
     return _result(outcome, dataset, recipe, trainer.network, clock, options, folder), False
 
 
@@ -182,13 +185,14 @@ def _folder(folder, config, data, reading, recipe, dataset, out):
     return folder
 
 
-def _finish(dataset, network, architecture, facts, folder) -> dict[str, float]:
+def _finish(dataset, network, architecture, facts, folder, batch) -> dict[str, float]:
     """Score the network and keep it; return the score by name."""
     from sparsecpu.bench import versions
     from sparsecpu.checkpoint import save
     from sparsecpu.scoring import score
 
-    value = score(network, dataset.x_test, dataset.y_test, facts)
+    # Batches of the trained size run the kernels that are compiled already.
+    value = score(network, dataset.x_test, dataset.y_test, facts, batch_size=batch)
     key = "test_accuracy" if dataset.task == "classification" else "test_r2"
     if folder is not None:
         kept = {**facts, "metrics": {key: value}, "versions": versions()}
@@ -205,7 +209,7 @@ def _result(outcome, dataset, recipe, network, clock, options, folder):
     sizes = [network.widths[0], *(p.shape[0] for p in network.sparse_parameters().values())]
     dense, samples = None, dataset.x_train.shape[0]
     if not options["no_dense_timing"] and dense_bytes(sizes) <= _DENSE_LIMIT:
-        dense = time_in_child(sizes, recipe.batch(samples), outcome["threads"])
+        dense = time_in_child(sizes, recipe.batch(samples), outcome["dense_threads"])
     parameters = network.sparse_parameters()
     stored = sum(
         p.data.nbytes + p.pattern.indices.nbytes + p.pattern.indptr.nbytes

@@ -40,7 +40,8 @@ def table(result: dict[str, Any]) -> str:
         )
     whole = f"{result['seconds']:.1f} s, of which compiling {result['compile_seconds']:.1f} s"
     lines.append(f"in all           {whole}")
-    lines.append(f"measured on      {result['cpu']}, {result['threads']} thread(s)")
+    teams = f"{result['threads']} thread(s), dense up to {result['dense_threads']}"
+    lines.append(f"measured on      {result['cpu']}, {teams}")
     if result["out"]:
         lines.append(f"kept in          {result['out']}")
     return "\n".join(lines)

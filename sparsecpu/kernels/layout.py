@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-from numba import prange
+import numpy as np
 
 from sparsecpu.kernels.compile import kernel
+from sparsecpu.kernels.simd import FOLD, load, splat, transpose
 
-_BLOCK = 16  # features per job: one cache line of a float32 sample
 
-
-@kernel(parallel=True)
+@kernel()
 def gather_samples(x, rows, offset, scale, out):
     """Write ``out[t, f, l] = (x[rows[t * lanes + l], f] - offset[f]) * scale[f]``.
 
-    Lanes after the last sample become 0. An empty ``offset`` means no offset and no scale.
+    Lanes after the last sample become 0. An empty ``offset`` means no offset and no scale. One
+    thread does it: blocks of 16 x 16 are transposed in registers, as fast as memory delivers.
     """
     tiles, features, lanes = out.shape
-    blocks = (features + _BLOCK - 1) // _BLOCK
-    for job in prange(tiles * blocks):
-        tile, first = job // blocks, (job % blocks) * _BLOCK
-        last = min(first + _BLOCK, features)
-        for lane in range(lanes):
-            sample = tile * lanes + lane
-            if sample >= rows.shape[0]:
-                for f in range(first, last):
-                    out[tile, f, lane] = 0
-            elif offset.shape[0] == 0:
-                for f in range(first, last):
-                    out[tile, f, lane] = x[rows[sample], f]
-            else:
-                for f in range(first, last):
-                    out[tile, f, lane] = (x[rows[sample], f] - offset[f]) * scale[f]
+    zero, one = out.dtype.type(0), out.dtype.type(1)
+    shift, factor = splat(zero, FOLD), splat(one, FOLD)
+    for first in range(0, tiles * lanes, FOLD):
+        tile, lane = first // lanes, first % lanes
+        f = 0
+        while f + FOLD <= features and first + FOLD <= rows.shape[0]:
+            if offset.shape[0] > 0:
+                shift, factor = load(offset, np.int64(f), FOLD), load(scale, np.int64(f), FOLD)
+            place = (np.int64(tile) * features + f) * lanes + lane
+            transpose(x, rows, np.int64(first), np.int64(f), shift, factor, out, place)
+            f += FOLD
+        for sample in range(first, first + FOLD):
+            for g in range(f, features):
+                value = zero
+                if sample < rows.shape[0]:
+                    value = out.dtype.type(x[rows[sample], g])
+                    if offset.shape[0] > 0:
+                        value = (value - offset[g]) * scale[g]
+                out[tile, g, sample - tile * lanes] = value
 
 
 @kernel()

@@ -14,49 +14,42 @@ from sparsecpu.kernels.compile import kernel
 
 
 @kernel()
-def softmax_cross_entropy(z, rows, targets, weights, smoothing, scale, dz, scratch, tile_loss):
+def softmax_cross_entropy(z, rows, targets, weights, smoothing, scale, dz, tile_loss):
     """``loss = -sum_c q_c log p_c``, ``p = softmax(z)``, ``q = (1 - s) onehot + s / classes``.
 
-    ``scratch`` is ``(tiles, 2, lanes)``; ``targets`` holds class numbers.
+    ``targets`` holds class numbers.
     """
     tiles, classes, lanes = z.shape
     for tile in range(tiles):
-        largest, normaliser = scratch[tile, 0], scratch[tile, 1]
-        for lane in range(lanes):
-            largest[lane] = z[tile, 0, lane]
-            normaliser[lane] = 0
-        for c in range(1, classes):
-            for lane in range(lanes):
-                largest[lane] = max(largest[lane], z[tile, c, lane])
-        for c in range(classes):
-            for lane in range(lanes):
-                e = math.exp(z[tile, c, lane] - largest[lane])
-                dz[tile, c, lane] = e
-                normaliser[lane] += e
         summed = 0.0
         for lane in range(lanes):
             sample = tile * lanes + lane
-            weight = z.dtype.type(0)
-            target = 0
-            if sample < rows.shape[0]:
-                row = rows[sample]
-                target = targets[row]
-                weight = z.dtype.type(scale)
-                if weights.shape[0] > 0:
-                    weight *= z.dtype.type(weights[row])
-                score = (1 - smoothing) * z[tile, target, lane]
-                if smoothing > 0:
-                    for c in range(classes):
-                        score += smoothing / classes * z[tile, c, lane]
-                loss = math.log(normaliser[lane]) + largest[lane] - score
-                if weight != 0:
-                    summed += weight * loss
+            row = rows[sample] if sample < rows.shape[0] else -1
+            weight = z.dtype.type(scale)
+            if row >= 0 and weights.shape[0] > 0:
+                weight *= z.dtype.type(weights[row])
+            if row < 0 or weight == 0:
+                for c in range(classes):
+                    dz[tile, c, lane] = 0
+                continue
+            largest = z[tile, 0, lane]
+            for c in range(1, classes):
+                largest = max(largest, z[tile, c, lane])
+            normaliser, mean = z.dtype.type(0), 0.0
             for c in range(classes):
-                q = smoothing / classes
-                if c == target:
-                    q += 1 - smoothing
-                gradient = weight * (dz[tile, c, lane] / normaliser[lane] - z.dtype.type(q))
-                dz[tile, c, lane] = gradient if weight != 0 else z.dtype.type(0)
+                mean += z[tile, c, lane]
+                e = math.exp(z[tile, c, lane] - largest)
+                dz[tile, c, lane] = e
+                normaliser += e
+            score = (1 - smoothing) * z[tile, targets[row], lane]
+            if smoothing > 0:
+                score += smoothing / classes * mean
+            summed += weight * (math.log(normaliser) + largest - score)
+            for c in range(classes):
+                q = z.dtype.type(smoothing / classes)
+                if c == targets[row]:
+                    q += z.dtype.type(1 - smoothing)
+                dz[tile, c, lane] = weight * (dz[tile, c, lane] / normaliser - q)
         tile_loss[tile] = summed
 
 

@@ -176,16 +176,71 @@ def total(typing_context, v):
     return v.dtype(v), generate
 
 
+def _exchange(builder, a, b, level):
+    """Swap every second run of ``2**level`` lanes of ``a`` with the run before it in ``b``."""
+    count, step = a.type.count, 1 << level
+    first = [i if not (i >> level) & 1 else count + i - step for i in range(count)]
+    second = [i + step if not (i >> level) & 1 else count + i for i in range(count)]
+    return _pick(builder, a, b, first), _pick(builder, a, b, second)
+
+
 def _merge(builder, a, b, level):
     """Add pairs of lanes of ``a`` and ``b`` so that each result keeps half of the lanes of each.
 
     After ``log2(group)`` levels lane k holds the sum of the k-th vector: a transpose and a sum in
     one, with ``group - 1`` merges for ``group`` horizontal sums.
     """
-    count, step = a.type.count, 1 << level
-    first = [i if not (i >> level) & 1 else count + i - step for i in range(count)]
-    second = [i + step if not (i >> level) & 1 else count + i for i in range(count)]
-    return builder.fadd(_pick(builder, a, b, first), _pick(builder, a, b, second), flags=_FLAGS)
+    return builder.fadd(*_exchange(builder, a, b, level), flags=_FLAGS)
+
+
+def _to_float(builder, value, source, vector_type):
+    """Convert a vector of ``source``'s numbers (floats or unsigned integers)."""
+    if isinstance(source, types.Integer):
+        return builder.uitofp(value, vector_type)
+    if source.bitwidth < 64 and isinstance(vector_type.element, ir.DoubleType):
+        return builder.fpext(value, vector_type)
+    if source.bitwidth == 64 and isinstance(vector_type.element, ir.FloatType):
+        return builder.fptrunc(value, vector_type)
+    return value
+
+
+@intrinsic
+def transpose(typing_context, x, rows, sample, feature, offset, scale, out, place):
+    """Write 16 features of 16 samples of ``x``, transposed, as ``(x - offset) * scale``.
+
+    Sample q is row ``rows[sample + q]``; ``offset`` and ``scale`` are vectors of 16; feature i goes
+    to ``out`` from ``place + i * lanes`` on, ``lanes`` being the last axis of ``out``.
+    """
+
+    def generate(context, builder, signature, args):
+        x_, rows_, sample_, feature_, offset_, scale_, out_, place_ = args
+        source, wide = x.dtype, _llvm_vector(out.dtype, FOLD)
+        raw = ir.VectorType(context.get_data_type(source), FOLD)
+        shape = context.make_array(x)(context, builder, x_).shape
+        features = builder.extract_value(shape, 1)
+        lanes = builder.extract_value(context.make_array(out)(context, builder, out_).shape, 2)
+        first = _address(context, builder, rows, rows_, sample_)
+        block = []
+        for q in range(FOLD):
+            row = builder.load(builder.gep(first, [ir.Constant(_I64, q)]))
+            begin = builder.add(builder.mul(row, features), feature_)
+            address = _address(context, builder, x, x_, begin)
+            value = builder.load(builder.bitcast(address, raw.as_pointer()))
+            value.align = 1 if isinstance(source, types.Integer) else 4
+            value = _to_float(builder, value, source, wide)
+            block.append(builder.fmul(builder.fsub(value, offset_), scale_))
+        for level in range(4):  # after level l, runs of 2**(l+1) lanes are where they belong
+            step = 1 << level
+            for q in range(FOLD):
+                if not q & step:
+                    block[q], block[q + step] = _exchange(builder, block[q], block[q + step], level)
+        for q, value in enumerate(block):
+            here = builder.add(place_, builder.mul(lanes, ir.Constant(_I64, q)))
+            _store(builder, _address(context, builder, out, out_, here), value)
+        return context.get_dummy_value()
+
+    signature = types.void(x, rows, types.int64, types.int64, offset, scale, out, types.int64)
+    return signature, generate
 
 
 @intrinsic(prefer_literal=True)

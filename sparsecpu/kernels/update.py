@@ -24,19 +24,20 @@ def refresh(data, perm, transposed):
 
 
 @kernel(parallel=True)
-def sgd_update(data, grad, velocity, rate, momentum, decay, nesterov, perm, transposed):
-    """``v = momentum v + g``, ``w -= rate v`` (or ``rate (g + momentum v)``), ``g += decay w``.
+def sgd_update(
+    data, grad, velocity, rate, momentum, decay, by_gradient, by_velocity, perm, transposed
+):
+    """``g += decay w``, ``v = momentum v + g``, ``w -= rate (by_gradient g + by_velocity v)``.
 
-    An empty ``velocity`` means no momentum.
+    ``velocity`` may be ``grad`` itself where there is no momentum. No branches inside: each would
+    double the code that is compiled.
     """
     zero, tiny = data.dtype.type(0), data.dtype.type(TINY)
     for k in prange(data.shape[0]):
         g = grad[k] + decay * data[k]
-        if velocity.shape[0] > 0:
-            v = momentum * velocity[k] + g
-            velocity[k] = zero if abs(v) < tiny else v
-            g = g + momentum * v if nesterov else v
-        w = data[k] - rate * g
+        v = momentum * velocity[k] + g
+        velocity[k] = zero if abs(v) < tiny else v
+        w = data[k] - rate * (by_gradient * g + by_velocity * v)
         data[k] = zero if abs(w) < tiny else w  # written so that NaN stays NaN
     for k in prange(transposed.shape[0]):
         transposed[k] = data[perm[k]]

@@ -31,6 +31,9 @@ class Tiles(Source):
 
     def __init__(self, parameter: SparseParameter, *, parts: int, **options: Any) -> None:
         super().__init__(parameter, **options)
+        from scipy.linalg.blas import dgemm, sgemm  # before training starts: it brings a BLAS
+
+        self.gemm = sgemm if self.dtype == np.float32 else dgemm
         n_out, n_in = parameter.shape
         self.rows = -(-n_out // parts)
         self.parts = -(-n_out // self.rows)
@@ -106,20 +109,17 @@ class Tiles(Source):
         x, dy : ndarray
             See ``Source``.
         """
-        from scipy.linalg.blas import dgemm, sgemm
-
         turn, remaining = divmod(left - 1, self.steps)
         part = self.parts - 1 - turn
         if part < 0:
             return
         first = part * self.rows
         tile = self.tile[: self.parameter.shape[0] - first]
-        gemm = sgemm if self.dtype == np.float32 else dgemm
         # tile <- beta tile + share dY X', as BLAS sees it: transposed, Fortran order, in place.
         beta = 0.0 if remaining == self.steps - 1 else self.momentum
         for t in range(len(x)):
             rows = dy[t, first : first + len(tile)]
-            gemm(
+            self.gemm(
                 self.share, x[t].T, rows.T, beta=beta, c=tile.T, trans_a=True, overwrite_c=True
             )  # fmt: skip
             beta = 1.0
