@@ -256,8 +256,9 @@ class SparseLinear(Layer):
             return y, x
         bias = weight.data[:0] if self.bias is None else self.bias.data
         finish = RELU if self._relu else PLAIN
+        cuts = pattern.blocks(lanes * x.itemsize)
         matmul_kernel(lanes)(
-            pattern.indptr, pattern.indices, weight.data, x, bias, y, y, finish, pattern.chunks
+            *cuts, pattern.indices, weight.data, x, bias, y, y, finish, pattern.chunks
         )
         return y, x
 
@@ -287,16 +288,16 @@ class SparseLinear(Layer):
             return self._backward_full(dy, x, ctx)
         nothing = weight.data[:0]
         dbias = nothing if self.bias is None else self.bias.grad
-        gradient_kernel(lanes)(
-            pattern.indptr, pattern.indices, x, dy, weight.grad, dbias, pattern.chunks
-        )
+        cuts = pattern.blocks(lanes * x.itemsize)
+        gradient_kernel(lanes)(*cuts, pattern.indices, x, dy, weight.grad, dbias, pattern.chunks)
         if not self._needs_dx:
             return dy
         dx = like(x, self, "dx", ctx)
         finish = GATED if self._gated else PLAIN
         turned, values = pattern.transposed, weight.transposed_data
+        cuts = turned.blocks(lanes * x.itemsize)
         matmul_kernel(lanes)(
-            turned.indptr, turned.indices, values, dy, nothing, x, dx, finish, turned.chunks
+            *cuts, turned.indices, values, dy, nothing, x, dx, finish, turned.chunks
         )
         return dx
 

@@ -10,12 +10,14 @@ from sparsecpu.layers.activations import ReLU
 from sparsecpu.layers.base import Layer, Spec
 
 from sparsecpu.batches import Source, as_source
+from sparsecpu.blocks import effective_width
 from sparsecpu.errors import ParameterError
 from sparsecpu.losses import Loss
 from sparsecpu.parameters import Parameter, SparseParameter
 from sparsecpu.workspace import Context, Workspace, choose_lanes, one_blas_thread
 
 _PREDICT_BATCH = 1024
+_NARROW = 1024  # features that need no blocks of columns
 
 
 class Sequential(Layer):
@@ -202,7 +204,11 @@ class Sequential(Layer):
         int
             Lanes.
         """
-        return choose_lanes(batch, max(self.widths), self.dtype)
+        widest = max(self.widths)
+        if widest > _NARROW:
+            density = self.density
+            widest = max(effective_width(n, n * density) for n in self.widths)
+        return choose_lanes(batch, widest, self.dtype)
 
     def gather(self, source: Source, rows: np.ndarray, lanes: int, ctx: Context) -> np.ndarray:
         """Read samples into the network's input buffer.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sparsecpu.blocks import Blocked
 from sparsecpu.errors import ParameterError, PatternError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _MAX_CHUNKS, _CHUNK_WORK = 64, 2048
 
 
 @dataclass(frozen=True)
-class TransposedPattern:
+class TransposedPattern(Blocked):
     """The same nonzeros, column by column.
 
     Parameters
@@ -32,12 +33,16 @@ class TransposedPattern:
         Its place in the pattern: ``transposed_data = data[perm]``.
     chunks : ndarray of int64
         Runs of columns of similar work.
+    columns : int
+        Rows of the pattern.
     """
 
     indptr: np.ndarray
     indices: np.ndarray
     perm: np.ndarray
     chunks: np.ndarray
+    columns: int
+    _cuts: dict = field(init=False, default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Merge:
     new_at: np.ndarray
 
 
-class Pattern:
+class Pattern(Blocked):
     """An immutable CSR sparsity pattern; rows are outputs, columns are inputs.
 
     Parameters
@@ -89,6 +94,8 @@ class Pattern:
         self.indptr = np.ascontiguousarray(indptr, dtype=np.int64)
         self.indices = np.ascontiguousarray(indices, dtype=np.int32)
         _freeze(self.indptr, self.indices)
+        self.columns = self.shape[1]
+        self._cuts: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     @classmethod
     def random(cls, shape: Any, nnz: int, rng: np.random.Generator) -> Pattern:
@@ -217,7 +224,7 @@ class Pattern:
         indptr = columns.indptr.astype(np.int64)
         indices = columns.indices.astype(np.int32, copy=False)
         _freeze(indptr, indices, columns.data)
-        return TransposedPattern(indptr, indices, columns.data, _cut(indptr))
+        return TransposedPattern(indptr, indices, columns.data, _cut(indptr), self.shape[0])
 
     def rows(self) -> np.ndarray:
         """Return the row of every nonzero, int64, shape (nnz,)."""

@@ -64,7 +64,7 @@ class Recipe:
     density: float = 0.1
     distribution: str = "erk"
     topology: str = "sparse-momentum"
-    epochs: int = 60
+    epochs: int = 40
     batch_size: int | None = None
     learning_rate: float = 0.05
     schedule: str = "cosine"

@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from sparsecpu.cpu import level_two_cache, widest_lanes
 
 _ALIGNMENT = 64  # one cache line; a load that straddles two runs at half speed
 
@@ -177,28 +178,6 @@ class Context:
     n_valid: int = 0
     dropout: np.random.Generator | None = None
     observe: Callable[[Any, np.ndarray, np.ndarray], None] | None = None
-
-
-@cache
-def level_two_cache() -> int:
-    """Return the size of this CPU's level-2 cache in bytes, or 1 MiB where it is not told."""
-    try:
-        text = Path("/sys/devices/system/cpu/cpu0/cache/index2/size").read_text().strip()
-        return int(text[:-1]) * {"K": 1024, "M": 1024**2}[text[-1]]
-    except (OSError, ValueError, KeyError, IndexError):
-        return 1024**2
-
-
-@cache
-def widest_lanes() -> int:
-    """Return the widest tile that stays in registers: 128 floats with AVX-512, else 64."""
-    import llvmlite.binding as llvm
-    from numba.core import config
-
-    chosen = getattr(config, "CPU_NAME", None)  # the user chose a CPU to compile for
-    if chosen and chosen not in ("host", llvm.get_host_cpu_name()):
-        return 128 if "avx512" in chosen else 64
-    return 128 if llvm.get_host_cpu_features().get("avx512f") else 64
 
 
 #: Time per useful lane, relative to the widest tile, measured at 90-98 % sparsity.

@@ -15,8 +15,8 @@ FILES = sorted(
 )
 #: Floors; a module imports from floors below its own, and from its own package.
 FLOORS = [
-    {"errors"},
-    {"kernels"},
+    {"errors", "cpu"},
+    {"kernels", "blocks"},
     {"csr"},
     {"parameters", "workspace", "schedules", "losses", "batches", "rounding"},
     {"densities", "initializers", "optimizers", "topology", "layers", "datasets"},

@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import LANES, patterns
 
+from sparsecpu.blocks import block_bytes
+from sparsecpu.csr import Pattern
 from sparsecpu.kernels.layout import gather_samples, scatter_samples
 from sparsecpu.kernels.linear import GATED, PLAIN, RELU, gradient_kernel, matmul_kernel
 from sparsecpu.kernels.norm import batch_statistics, normalise, normalise_backward
@@ -31,42 +33,63 @@ def problem(pattern, batch, lanes, dtype, seed):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("lanes", LANES)
-@given(pattern=patterns(), batch=st.sampled_from([1, 17, 64, 130]), seed=st.integers(0, 99))
-def test_linear_kernels(lanes, dtype, pattern, batch, seed):
+@given(
+    pattern=patterns(),
+    batch=st.sampled_from([1, 17, 64, 130]),
+    seed=st.integers(0, 99),
+    row_bytes=st.sampled_from([4, 100_000]),  # one block of columns, or several where that pays
+)
+def test_linear_kernels(lanes, dtype, pattern, batch, seed, row_bytes):
     x, dy, data, bias, xt, dyt = problem(pattern, batch, lanes, dtype, seed)
     w = naive.dense(pattern.shape, pattern.indptr, pattern.indices, data)
     y, nothing = np.empty_like(dyt), np.empty(0, dtype)
     matmul, p = matmul_kernel(lanes), pattern
-    matmul(p.indptr, p.indices, data, xt, bias, y, y, PLAIN, p.chunks)
+    cuts = p.blocks(row_bytes)
+    matmul(*cuts, p.indices, data, xt, bias, y, y, PLAIN, p.chunks)
     wanted = naive.linear(w, bias, x)
     close(naive.from_tiles(y, batch), wanted, dtype)
-    matmul(p.indptr, p.indices, data, xt, bias, y, y, RELU, p.chunks)
+    matmul(*cuts, p.indices, data, xt, bias, y, y, RELU, p.chunks)
     close(naive.from_tiles(y, batch), naive.relu(wanted), dtype)
 
     wanted_dx, wanted_dw, wanted_db = naive.linear_backward(w, x, dy)
     t, dx = p.transposed, np.empty_like(xt)
     turned = aligned_copy(data[t.perm])
-    matmul(t.indptr, t.indices, turned, dyt, nothing, dx, dx, PLAIN, t.chunks)
+    turned_cuts = t.blocks(row_bytes)
+    matmul(*turned_cuts, t.indices, turned, dyt, nothing, dx, dx, PLAIN, t.chunks)
     close(naive.from_tiles(dx, batch), wanted_dx, dtype)
-    matmul(t.indptr, t.indices, turned, dyt, nothing, xt, dx, GATED, t.chunks)
+    matmul(*turned_cuts, t.indices, turned, dyt, nothing, xt, dx, GATED, t.chunks)
     close(naive.from_tiles(dx, batch), wanted_dx * (x > 0), dtype)
 
     dw, db = np.full(p.nnz, np.nan, dtype), np.full(p.shape[0], np.nan, dtype)
-    gradient_kernel(lanes)(p.indptr, p.indices, xt, dyt, dw, db, p.chunks)
+    gradient_kernel(lanes)(*cuts, p.indices, xt, dyt, dw, db, p.chunks)
     close(dw, naive.at_nonzeros(wanted_dw, p.indptr, p.indices), dtype)
     close(db, wanted_db, dtype)
 
 
+@pytest.mark.parametrize("row_bytes", [4, 20_000, 300_000])
+def test_blocks_hold_every_nonzero_once(row_bytes, rng):
+    p = Pattern.random((37, 501), 37 * 200, rng)
+    for index in (p, p.transposed):
+        starts, ends = index.blocks(row_bytes)
+        assert len(starts) == max(1, min(-(-index.columns * row_bytes // block_bytes()), len(
+            index.indices) // (16 * starts.shape[1])))  # fmt: skip
+        np.testing.assert_array_equal(starts[0], index.indptr[:-1])
+        np.testing.assert_array_equal(ends[-1], index.indptr[1:])
+        np.testing.assert_array_equal(starts[1:], ends[:-1])
+        width = -(-index.columns // len(starts))
+        for block, (begin, end) in enumerate(zip(starts, ends, strict=True)):
+            for a, b in zip(begin, end, strict=True):
+                assert (index.indices[a:b] // width == block).all()
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_nan_and_infinity_come_through(value):
-    from sparsecpu.csr import Pattern
-
     p = Pattern.full((3, 2))
     data = np.ones(6, np.float32)
     data[2] = value
     x, y = np.ones((1, 2, 16), np.float32), np.empty((1, 3, 16), np.float32)
     bias = np.zeros(3, np.float32)
-    matmul_kernel(16)(p.indptr, p.indices, data, x, bias, y, y, RELU, p.chunks)
+    matmul_kernel(16)(*p.blocks(64), p.indices, data, x, bias, y, y, RELU, p.chunks)
     assert np.isfinite(y[0, 0]).all()
     assert not np.isfinite(y[0, 1]).any()
 

@@ -29,16 +29,16 @@ def examine() -> dict[str, Any]:
     import numpy as np
 
     from sparsecpu.bench.machine import cpu_model, instruction_set, memory_free, versions
+    from sparsecpu.cpu import level_two_cache, widest_lanes
     from sparsecpu.kernels.compile import available_threads, compile_clock
-    from sparsecpu.kernels.layout import gather_samples
-    from sparsecpu.workspace import level_two_cache, widest_lanes
+    from sparsecpu.kernels.update import refresh
 
-    x, out = np.ones((4, 3), np.float32), np.empty((1, 3, 16), np.float32)
-    nothing = np.empty(0, np.float32)
-    _, first = timed(gather_samples, x, np.arange(4), nothing, nothing, out)
-    _, second = timed(gather_samples, x, np.arange(4), nothing, nothing, out)
+    data, perm = np.ones(4, np.float32), np.arange(4, dtype=np.int32)
+    perm.setflags(write=False)
+    _, first = timed(refresh, data, perm, np.empty(4, np.float32))
+    _, second = timed(refresh, data, perm, np.empty(4, np.float32))
     free = memory_free()
-    cache = getattr(gather_samples, "stats").cache_path  # noqa: B009
+    cache = getattr(refresh, "stats").cache_path  # noqa: B009
     return {
         "cpu": cpu_model(),
         "instruction_set": instruction_set(),

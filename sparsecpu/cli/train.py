@@ -41,7 +41,7 @@ _DENSE_LIMIT = 1_000_000_000
     show_default=True,
     help="sparse-momentum, set or static.",
 )
-@click.option("--epochs", type=int, default=60, show_default=True)
+@click.option("--epochs", type=int, default=40, show_default=True)
 @click.option(
     "--batch-size", type=int, help="Samples per step.  [default: 32; 128 from 10,000 samples on]"
 )

@@ -1,8 +1,9 @@
 """The three kernels of a sparse linear layer, on lane-tiled arrays.
 
 ``x`` is ``(tiles, n_in, lanes)``, ``y`` is ``(tiles, n_out, lanes)``, the pattern is CSR with rows
-of outputs. ``chunks`` cuts the rows into runs of similar work: ``chunks[c] <= row < chunks[c+1]``.
-How rows are cut changes who computes a row, never the order of its sums.
+of outputs. ``starts`` and ``ends`` are ``(blocks, n_out)``: where each row's nonzeros of each block
+of columns lie; see ``sparsecpu.blocks``. ``chunks`` cuts the rows into runs of similar work:
+``chunks[c] <= row < chunks[c+1]``. Chunks change who computes a row, never the order of its sums.
 """
 
 from __future__ import annotations
@@ -45,43 +46,48 @@ def matmul_kernel(lanes: int) -> Callable:
     Returns
     -------
     callable
-        ``matmul(indptr, indices, data, x, bias, gate, y, finish, chunks)``: ``finish`` is PLAIN,
-        RELU (``max(y, 0)``) or GATED (0 where ``gate <= 0``, the backward pass of a ReLU whose
-        output was ``gate``). An empty ``bias`` counts as zeros; ``gate`` is read when GATED only.
+        ``matmul(starts, ends, indices, data, x, bias, gate, y, finish, chunks)``: ``finish`` is
+        PLAIN, RELU (``max(y, 0)``) or GATED (0 where ``gate <= 0``, the backward pass of a ReLU
+        whose output was ``gate``). An empty ``bias`` counts as zeros; ``gate`` is read when GATED
+        only.
     """
 
     @kernel(parallel=True)
-    def matmul(indptr, indices, data, x, bias, gate, y, finish, chunks):
+    def matmul(starts, ends, indices, data, x, bias, gate, y, finish, chunks):
         tiles, n_in, n_out = x.shape[0], x.shape[1], y.shape[1]
-        n_chunks = chunks.shape[0] - 1
-        for job in prange(tiles * n_chunks):  # tile by tile: a thread keeps one tile in L2
-            tile, chunk = job // n_chunks, job % n_chunks
-            base = np.int64(tile) * n_in * lanes
-            for i in range(chunks[chunk], chunks[chunk + 1]):
-                k, end = at(indptr, np.int64(i)), at(indptr, np.int64(i + 1))
-                start = data.dtype.type(0)
-                if bias.shape[0] > 0:
-                    start = at(bias, np.int64(i))
-                y_i = splat(start, lanes)
-                if lanes <= 32:  # narrow tiles need a second sum to hide the latency of an FMA
-                    other = splat(data.dtype.type(0), lanes)
-                    while k + 2 <= end:
+        n_chunks, blocks = chunks.shape[0] - 1, starts.shape[0]
+        for block in range(blocks):
+            for job in prange(tiles * n_chunks):  # tile by tile: a thread keeps one in its L2
+                tile, chunk = job // n_chunks, job % n_chunks
+                base = np.int64(tile) * n_in * lanes
+                for i in range(chunks[chunk], chunks[chunk + 1]):
+                    here = (np.int64(tile) * n_out + i) * lanes
+                    k = at(starts, np.int64(block) * n_out + i)
+                    end = at(ends, np.int64(block) * n_out + i)
+                    start = data.dtype.type(0)
+                    if bias.shape[0] > 0:
+                        start = at(bias, np.int64(i))
+                    y_i = splat(start, lanes)
+                    if block > 0:
+                        y_i = load(y, here, lanes)
+                    if lanes <= 32:  # narrow tiles need a second sum to hide an FMA's latency
+                        other = splat(data.dtype.type(0), lanes)
+                        while k + 2 <= end:
+                            j = base + np.int64(at(indices, k)) * lanes
+                            y_i = fma(y_i, at(data, k), load(x, j, lanes))
+                            j = base + np.int64(at(indices, k + 1)) * lanes
+                            other = fma(other, at(data, k + 1), load(x, j, lanes))
+                            k += 2
+                        y_i = add(y_i, other)
+                    while k < end:
                         j = base + np.int64(at(indices, k)) * lanes
                         y_i = fma(y_i, at(data, k), load(x, j, lanes))
-                        j = base + np.int64(at(indices, k + 1)) * lanes
-                        other = fma(other, at(data, k + 1), load(x, j, lanes))
-                        k += 2
-                    y_i = add(y_i, other)
-                while k < end:
-                    j = base + np.int64(at(indices, k)) * lanes
-                    y_i = fma(y_i, at(data, k), load(x, j, lanes))
-                    k += 1
-                here = (np.int64(tile) * n_out + i) * lanes
-                if finish == RELU:
-                    y_i = positive_part(y_i)
-                elif finish == GATED:
-                    y_i = where_positive(y_i, load(gate, here, lanes))
-                store(y, here, y_i)
+                        k += 1
+                    if block == blocks - 1 and finish == RELU:
+                        y_i = positive_part(y_i)
+                    elif block == blocks - 1 and finish == GATED:
+                        y_i = where_positive(y_i, load(gate, here, lanes))
+                    store(y, here, y_i)
 
     return matmul
 
@@ -98,23 +104,24 @@ def gradient_kernel(lanes: int) -> Callable:
     Returns
     -------
     callable
-        ``gradient(indptr, indices, x, dy, dw, dbias, chunks)``; an empty ``dbias`` is left alone.
-        Rows are cut between threads and tiles are summed in order inside, so each nonzero has one
-        writer.
+        ``gradient(starts, ends, indices, x, dy, dw, dbias, chunks)``; an empty ``dbias`` is left
+        alone. Rows are cut between threads and tiles come one after the other, so each nonzero has
+        one writer at a time and its sum one order.
     """
 
     @kernel(parallel=True)
-    def gradient(indptr, indices, x, dy, dw, dbias, chunks):
+    def gradient(starts, ends, indices, x, dy, dw, dbias, chunks):
         tiles, n_in, n_out = x.shape[0], x.shape[1], dy.shape[1]
-        for chunk in prange(chunks.shape[0] - 1):
-            first, last = chunks[chunk], chunks[chunk + 1]
-            dw[indptr[first] : indptr[last]] = 0
-            if dbias.shape[0] > 0:
-                dbias[first:last] = 0
-            for tile in range(tiles):
-                base = np.int64(tile) * n_in * lanes
-                for i in range(first, last):
-                    k, end = at(indptr, np.int64(i)), at(indptr, np.int64(i + 1))
+        n_chunks, blocks = chunks.shape[0] - 1, starts.shape[0]
+        for turn in range(blocks * tiles):
+            block, tile = turn // tiles, turn % tiles
+            base = np.int64(tile) * n_in * lanes
+            for chunk in prange(n_chunks):
+                for i in range(chunks[chunk], chunks[chunk + 1]):
+                    k = at(starts, np.int64(block) * n_out + i)
+                    end = at(ends, np.int64(block) * n_out + i)
+                    if tile == 0:
+                        dw[k:end] = 0
                     dy_i = load(dy, (np.int64(tile) * n_out + i) * lanes, lanes)
                     while k + 16 <= end:
                         found = dots(x, indices, k, base, dy_i, 16)
@@ -131,7 +138,9 @@ def gradient_kernel(lanes: int) -> Callable:
                     while k < end:
                         dw[k] += total(dots(x, indices, k, base, dy_i, 1))
                         k += 1
-                    if dbias.shape[0] > 0:
+                    if dbias.shape[0] > 0 and block == 0:
+                        if tile == 0:
+                            dbias[i] = 0
                         dbias[i] += total(dy_i)
 
     return gradient

@@ -105,7 +105,8 @@ class Candidates(Source):
         if len(self._scratch) != len(self.keys):
             self._scratch = aligned_empty(len(self.keys), self.dtype)
         p, fresh = self._pattern, self._scratch
-        gradient_kernel(x.shape[2])(p.indptr, p.indices, x, dy, fresh, fresh[:0], p.chunks)
+        cuts = p.blocks(x.shape[2] * x.itemsize)
+        gradient_kernel(x.shape[2])(*cuts, p.indices, x, dy, fresh, fresh[:0], p.chunks)
         np.multiply(self.values, self.dtype.type(self.momentum), out=self.values)
         np.multiply(fresh, self.dtype.type(self.share), out=fresh)
         np.add(self.values, fresh, out=self.values)

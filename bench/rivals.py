@@ -1,0 +1,282 @@
+"""Whom a sparse linear layer is measured against.
+
+A rival is a class with a ``name``, the module that it ``needs``, the command that gets it
+(``how``), whether it is ``dense``, and ``parts()``: calls named ``forward``, ``dx``, ``dw``, or
+``dx+dw`` where it does both at once. Inputs lie ready in the order that each library likes best;
+turning them round is not counted.
+"""
+
+from __future__ import annotations
+
+import glob
+import importlib.util
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+
+Parts = dict[str, Callable[[], object]]
+_PEERS = "pip install 'sparsecpu[peers]'"
+
+
+class Rival:
+    """What all rivals share: the layer's weights and one batch.
+
+    Parameters
+    ----------
+    weight : scipy.sparse.csr_array, shape (n_out, n_in)
+        Of the sparse layer; dense rivals only look at its shape.
+    batch : int
+        Samples.
+    threads : int
+        Threads that it may use.
+    """
+
+    name: ClassVar[str]
+    needs: ClassVar[str | None] = None
+    how: ClassVar[str] = _PEERS
+    dense: ClassVar[bool] = False
+
+    def __init__(self, weight: Any, batch: int, threads: int) -> None:
+        rng = np.random.default_rng(0)
+        self.weight, self.batch, self.threads = weight, batch, threads
+        n_out, n_in = weight.shape
+        self.x = rng.standard_normal((n_in, batch), dtype=np.float32)
+        self.dy = rng.standard_normal((n_out, batch), dtype=np.float32)
+        self.setup()
+
+    def setup(self) -> None:
+        """Prepare what is not timed."""
+
+    def parts(self) -> Parts:
+        """Return what is timed."""
+        raise NotImplementedError
+
+
+class DenseNumPy(Rival):
+    """NumPy's BLAS on dense matrices, samples as columns."""
+
+    name, dense = "dense NumPy", True
+
+    def setup(self) -> None:
+        """Make the dense weights and all outputs."""
+        self.w = np.random.default_rng(1).standard_normal(self.weight.shape, dtype=np.float32)
+        self.outs = [np.empty_like(self.dy), np.empty_like(self.x), np.empty_like(self.w)]
+
+    def parts(self) -> Parts:
+        """Return the three products."""
+        y, dx, dw = self.outs
+        return {
+            "forward": lambda: np.matmul(self.w, self.x, out=y),
+            "dx": lambda: np.matmul(self.w.T, self.dy, out=dx),
+            "dw": lambda: np.matmul(self.dy, self.x.T, out=dw),
+        }
+
+
+class SciPy(Rival):
+    """``scipy.sparse`` CSR times dense, forward only (single-threaded)."""
+
+    name = "SciPy"
+
+    def parts(self) -> Parts:
+        """Return the forward product."""
+        return {"forward": lambda: self.weight @ self.x}
+
+
+class DenseTorch(Rival):
+    """PyTorch's dense linear layer as users have it."""
+
+    name, needs, dense = "dense PyTorch", "torch", True
+
+    def setup(self) -> None:
+        """Make the dense weights; samples are rows here."""
+        import torch
+
+        torch.set_num_threads(self.threads)
+        self.torch = torch
+        self.w = torch.randn(*self.weight.shape, generator=torch.Generator().manual_seed(1))
+        self.xr = torch.from_numpy(np.ascontiguousarray(self.x.T))
+        self.dyr = torch.from_numpy(np.ascontiguousarray(self.dy.T))
+
+    def parts(self) -> Parts:
+        """Return the three products."""
+        linear, mm = self.torch.nn.functional.linear, self.torch.mm
+        return {
+            "forward": lambda: linear(self.xr, self.w),
+            "dx": lambda: mm(self.dyr, self.w),
+            "dw": lambda: mm(self.dyr.t(), self.xr),
+        }
+
+
+class OneDNN(DenseTorch):
+    """The same products through oneDNN, which PyTorch has but does not use by default."""
+
+    name = "dense oneDNN"
+
+    def parts(self) -> Parts:
+        """Return the three products."""
+        product = self.torch.ops.mkldnn._linear_pointwise
+        turned, xt, dyt = self.w.t(), self.xr.t(), self.dyr.t()
+        return {
+            "forward": lambda: product(self.xr, self.w, None, "none", [], ""),
+            "dx": lambda: product(self.dyr, turned, None, "none", [], ""),
+            "dw": lambda: product(dyt, xt, None, "none", [], ""),
+        }
+
+
+class MaskedTorch(DenseTorch):
+    """PyTorch as sparse training is usually simulated: dense products and a mask."""
+
+    name, dense = "masked PyTorch", False
+
+    def setup(self) -> None:
+        """Make the mask, which is as large as the dense weights."""
+        super().setup()
+        self.mask = self.torch.zeros(self.weight.shape)
+        rows = np.repeat(np.arange(self.weight.shape[0]), np.diff(self.weight.indptr))
+        self.mask[rows, self.weight.indices.astype(np.int64)] = 1.0
+
+    def parts(self) -> Parts:
+        """Return the three products, weights and gradient masked."""
+        linear, mm = self.torch.nn.functional.linear, self.torch.mm
+        return {
+            "forward": lambda: linear(self.xr, self.w * self.mask),
+            "dx": lambda: mm(self.dyr, self.w * self.mask),
+            "dw": lambda: mm(self.dyr.t(), self.xr) * self.mask,
+        }
+
+
+class SparseTorch(Rival):
+    """``torch.sparse`` CSR; its gradient at the nonzeros is ``sampled_addmm``."""
+
+    name, needs = "torch.sparse", "torch"
+
+    def setup(self) -> None:
+        """Make the CSR tensors of the weights and of their transpose."""
+        import torch
+
+        torch.set_num_threads(self.threads)
+        self.torch = torch
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.w, self.wt = (self._csr(m) for m in (self.weight, self.weight.T.tocsr()))
+        self.xc, self.dyc = torch.from_numpy(self.x), torch.from_numpy(self.dy)
+
+    def _csr(self, matrix: Any) -> Any:
+        arrays = (matrix.indptr.astype(np.int32), matrix.indices.astype(np.int32), matrix.data)
+        tensors = (self.torch.from_numpy(np.array(a)) for a in arrays)
+        return self.torch.sparse_csr_tensor(*tensors, size=matrix.shape)
+
+    def parts(self) -> Parts:
+        """Return the three products; a transpose lies ready for dx."""
+        mm, sampled, xr = self.torch.sparse.mm, self.torch.sparse.sampled_addmm, self.xc.t()
+        return {
+            "forward": lambda: mm(self.w, self.xc),
+            "dx": lambda: mm(self.wt, self.dyc),
+            "dw": lambda: sampled(self.w, self.dyc, xr, beta=0.0),
+        }
+
+
+class MKL(Rival):
+    """Intel MKL's sparse times dense, through ``sparse_dot_mkl``: forward and dx."""
+
+    name, needs = "MKL sparse", "sparse_dot_mkl"
+
+    def setup(self) -> None:
+        """Find MKL's library, where pip puts it, and the transposed weights."""
+        found = sorted(glob.glob(os.path.join(sys.prefix, "lib", "libmkl_rt.*")))
+        if found:
+            os.environ.setdefault("MKL_RT", found[-1])
+        import sparse_dot_mkl
+
+        sparse_dot_mkl.mkl_set_num_threads_local(self.threads)
+        self.product = sparse_dot_mkl.dot_product_mkl
+        self.weight.indptr = self.weight.indptr.astype(np.int32)
+        self.turned = self.weight.T.tocsr()
+        self.outs = [np.zeros_like(self.dy), np.zeros_like(self.x)]
+
+    def parts(self) -> Parts:
+        """Return the two products that it has."""
+        y, dx = self.outs
+        return {
+            "forward": lambda: self.product(self.weight, self.x, out=y),
+            "dx": lambda: self.product(self.turned, self.dy, out=dx),
+        }
+
+
+class SparseProp(Rival):
+    """SparseProp's raw C++ kernels, without the transpositions around them."""
+
+    name, needs = "SparseProp", "sparseprop"
+    how = "build https://pypi.org/project/sparseprop by hand (Linux)"
+
+    def setup(self) -> None:
+        """Make its arrays. Its outputs are added to, so that zeroing is not counted."""
+        import torch  # noqa: F401  (its library needs PyTorch's)
+        from sparseprop import backend
+
+        self.backend = backend
+        w = self.weight
+        self.csr = (w.indptr.astype(np.int32), w.indices.astype(np.int32), w.data)
+        self.outs = [np.zeros_like(self.dy), np.zeros_like(self.x), np.zeros_like(w.data)]
+
+    def parts(self) -> Parts:
+        """Return its two calls; backward is fused."""
+        y, dx, dw = self.outs
+        forward = self.backend.sparse_linear_vectorized_forward
+        backward = self.backend.sparse_linear_vectorized_backward
+        return {
+            "forward": lambda: forward(self.x, *self.csr, y),
+            "dx+dw": lambda: backward(self.x, *self.csr, self.dy, dx, dw),
+        }
+
+
+class SparseLab(Rival):
+    """SparseLab's padded CSR kernels; the transposed copy's refresh is not counted."""
+
+    name, needs, how = "SparseLab", "sparselab", "pip install sparselab"
+
+    def setup(self) -> None:
+        """Make its matrices."""
+        from sparselab import PaddedCSR, _core
+
+        self.core = _core
+        helper = SparseTorch(self.weight, 1, self.threads)
+        self.w = PaddedCSR.from_torch_sparse_csr(helper.w)
+        self.wt = PaddedCSR.from_torch_sparse_csr(helper.wt)
+
+    def parts(self) -> Parts:
+        """Return the three products."""
+        return {
+            "forward": lambda: self.core.spmm_simd(self.w, self.x),
+            "dx": lambda: self.core.spmm_simd(self.wt, self.dy),
+            "dw": lambda: self.core.spmm_grad_w_simd(self.w, self.dy, self.x),
+        }
+
+
+#: A new rival is one class and one entry here. Those that share a thread pool stand together.
+RIVALS: tuple[type[Rival], ...] = (
+    DenseNumPy,
+    SciPy,
+    DenseTorch,
+    OneDNN,
+    MaskedTorch,
+    SparseTorch,
+    MKL,
+    SparseProp,
+    SparseLab,
+)
+
+
+def present() -> tuple[list[type[Rival]], dict[str, str]]:
+    """Return the rivals that are installed, and for the others how to get them."""
+    found, missing = [], {}
+    for rival in RIVALS:
+        if rival.needs is None or importlib.util.find_spec(rival.needs) is not None:
+            found.append(rival)
+        else:
+            missing[rival.name] = rival.how
+    return found, missing
