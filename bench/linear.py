@@ -1,32 +1,38 @@
-"""Sparse linear kernels beside dense ones: y = W x, dx = W' dy and dW at the nonzeros."""
+"""``bench linear``: sparse layers beside dense ones and beside other people's sparse kernels."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sparsecpu.bench.timing import Timing, compare
+from sparsecpu.bench.base import Benchmark
+from sparsecpu.bench.limits import Loads
+from sparsecpu.bench.rivals import present
+from sparsecpu.bench.timing import Timing, compare, ratio, shown
 
+from sparsecpu.blocks import block_bytes, effective_width
 from sparsecpu.csr import Pattern
+from sparsecpu.errors import ParameterError
 from sparsecpu.parameters import SparseParameter
 from sparsecpu.workspace import aligned_copy, aligned_empty, choose_lanes
 
 PARTS = ("forward", "dx", "dw")
-#: A ratio is not worth printing where a contestant's quartiles lie further apart than this.
-_WIDE = 0.5
+#: Other sparse kernels are timed from this sparsity on; below it they are slow for everybody.
+_WORTH_TRYING = 0.8
 
 
 @dataclass(frozen=True)
 class Case:
-    """One layer to time.
+    """One shape of layer to time, at several sparsities beside the same dense rivals.
 
     Parameters
     ----------
     n_out, n_in, batch : int
         Sizes.
-    sparsity : float
+    sparsities : tuple of float
         1 - density.
     threads : int
         Threads of everybody.
@@ -35,13 +41,8 @@ class Case:
     n_out: int
     n_in: int
     batch: int
-    sparsity: float
+    sparsities: tuple[float, ...]
     threads: int
-
-    @property
-    def name(self) -> str:
-        """For people."""
-        return f"{self.n_out}x{self.n_in} batch {self.batch} sparsity {self.sparsity:g}"
 
 
 class Sparse:
@@ -50,16 +51,25 @@ class Sparse:
     Parameters
     ----------
     case : Case
-        What to time.
+        The shape.
+    sparsity : float
+        1 - density.
+    lanes : int, optional
+        Width of the tiles; as training would choose by default.
+    blocked : bool
+        Whether wide rows are cut into blocks of columns, as training does.
     """
 
-    def __init__(self, case: Case) -> None:
+    def __init__(
+        self, case: Case, sparsity: float, lanes: int | None = None, blocked: bool = True
+    ) -> None:
         rng = np.random.default_rng(0)
         shape, self.batch = (case.n_out, case.n_in), case.batch
-        nnz = max(1, round(case.n_out * case.n_in * (1 - case.sparsity)))
+        nnz = max(1, round(case.n_out * case.n_in * (1 - sparsity)))
         values = rng.standard_normal(nnz, dtype=np.float32)
         self.weight = SparseParameter(Pattern.random(shape, nnz, rng), values)
-        self.lanes = choose_lanes(case.batch, max(shape))
+        widest = max(effective_width(n, n * (1 - sparsity)) for n in shape)
+        self.lanes = lanes or choose_lanes(case.batch, widest)
         tiles = -(-case.batch // self.lanes)
         self.x = aligned_copy(rng.standard_normal((tiles, case.n_in, self.lanes), dtype=np.float32))
         self.dy = aligned_copy(
@@ -67,6 +77,9 @@ class Sparse:
         )
         self.y, self.dx = aligned_empty(self.dy.shape, "f4"), aligned_empty(self.x.shape, "f4")
         self.bias, self.none = np.zeros(case.n_out, "f4"), np.empty(0, "f4")
+        row_bytes = 4 * self.lanes if blocked else 1
+        pattern = self.weight.pattern
+        self.cuts, self.turned = pattern.blocks(row_bytes), pattern.transposed.blocks(row_bytes)
 
     def forward(self) -> None:
         """Compute y."""
@@ -74,10 +87,11 @@ class Sparse:
 
         p = self.weight.pattern
         matmul_kernel(self.lanes)(
-            p.indptr, p.indices, self.weight.data, self.x, self.bias, self.y, self.y, RELU, p.chunks
-        )
+            *self.cuts, p.indices, self.weight.data, self.x, self.bias, self.y, self.y, RELU,
+            p.chunks,
+        )  # fmt: skip
 
-    def dx_(self) -> None:
+    def input_gradient(self) -> None:
         """Compute dx, transposed values refreshed."""
         from sparsecpu.kernels.linear import GATED, matmul_kernel
         from sparsecpu.kernels.update import refresh
@@ -85,269 +99,246 @@ class Sparse:
         t, values = self.weight.pattern.transposed, self.weight.transposed_target()
         refresh(self.weight.data, t.perm, values)
         matmul_kernel(self.lanes)(
-            t.indptr, t.indices, values, self.dy, self.none, self.x, self.dx, GATED, t.chunks
+            *self.turned, t.indices, values, self.dy, self.none, self.x, self.dx, GATED, t.chunks
         )
 
-    def dw(self) -> None:
+    def weight_gradient(self) -> None:
         """Compute dW and the bias gradient."""
         from sparsecpu.kernels.linear import gradient_kernel
 
         p = self.weight.pattern
         gradient_kernel(self.lanes)(
-            p.indptr, p.indices, self.x, self.dy, self.weight.grad, self.bias, p.chunks
+            *self.cuts, p.indices, self.x, self.dy, self.weight.grad, self.bias, p.chunks
         )
 
     def parts(self) -> dict[str, Callable[[], None]]:
         """Return the three computations."""
-        return {"forward": self.forward, "dx": self.dx_, "dw": self.dw}
+        return {
+            "forward": self.forward, "dx": self.input_gradient, "dw": self.weight_gradient
+        }  # fmt: skip
+
+    def limit(self) -> Loads:
+        """Return the loads that limit it: one tile, or one block of its columns."""
+        width = self.weight.shape[1] // len(self.cuts[0])
+        return Loads(min(width * self.lanes * 4, 2 * block_bytes()), lanes=self.lanes)
 
 
-class Limit:
-    """The machine's limit for such a tile: random loads and multiply-adds, on one thread.
+class Linear(Benchmark):
+    """Forward, dx and dW of single layers."""
 
-    Parameters
-    ----------
-    case : Case
-        Gives the size of the tile.
-    """
+    name = "linear"
+    title = "one layer: y = W x, dx = W' dy and dW at the nonzeros"
 
-    places = 16_384
+    def setup(self) -> None:
+        """Look for the rivals."""
+        self.rivals, self.missing = present()
 
-    def __init__(self, case: Case) -> None:
-        rng = np.random.default_rng(0)
-        self.lanes = choose_lanes(case.batch, max(case.n_out, case.n_in))
-        shape = (case.n_in, self.lanes)
-        self.tile = aligned_copy(rng.standard_normal(shape, dtype=np.float32))
-        self.rows = rng.integers(0, case.n_in, self.places).astype(np.int32)
+    def cases(self) -> list[Case]:
+        """Return shapes times sparsities."""
+        shapes = self.options.get("shapes") or self.pick(
+            ["1024x1024"], ["300x784", "1024x1024", "4096x4096"],
+            ["300x784", "1024x1024", "1000x4000", "2048x2048", "4096x4096"],
+        )  # fmt: skip
+        sparsities = self.options.get("sparsities") or self.pick(
+            [0.5, 0.9, 0.95, 0.99], [0.5, 0.8, 0.9, 0.95, 0.98, 0.99],
+            [0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99],
+        )  # fmt: skip
+        batches = [self.options.get("batch") or 128]
+        if self.scope == "full" and not self.options.get("batch"):
+            batches = [32, 128, 512]
+        every = tuple(_check(sparsity) for sparsity in sparsities)
+        return [Case(*_parse(s), b, every, self.threads) for b in batches for s in shapes]
 
-    def parts(self) -> dict[str, Callable[[], None]]:
-        """Return the loads."""
-        from sparsecpu.kernels.probe import random_load_kernel
-
-        probe, factor = random_load_kernel(self.lanes), np.float32(0.5)
-        return {"loads": lambda: probe(self.tile, self.rows, factor)}
-
-    def gflops(self, timing: Timing) -> float:
-        """Return the GFLOP/s that a time means.
+    def run(self, case: Case) -> dict[str, Any]:
+        """Time one shape beside its rivals; see ``Benchmark.run``.
 
         Parameters
         ----------
-        timing : Timing
-            Of the loads.
+        case : Case
+            What to time.
 
         Returns
         -------
-        float
-            Two operations per float.
+        dict
+            ``n_out, n_in, batch, threads``, and ``results``: per sparsity ``nnz, lanes, blocks``;
+            ``ms`` per part and in all, with ``quartiles``; ``gflops`` at the nonzeros and
+            ``limit_fraction``, those over the rate of random loads; per rival ``rival_ms`` and
+            ``ratio`` (over the parts that it has; null where a median is too vague);
+            ``dense_speedup``, the ratio to the fastest dense rival.
         """
-        return 2e-6 * self.places * self.lanes / timing.ms
+        from threadpoolctl import threadpool_limits
 
+        from sparsecpu.kernels.compile import use_threads
 
-class DenseNumPy:
-    """NumPy's BLAS on dense matrices, samples as columns.
+        contestants, ours, loads = {}, {}, {}
+        for sparsity in case.sparsities:
+            made = ours[sparsity] = Sparse(case, sparsity)
+            limit = loads[sparsity] = made.limit()
+            parts = {**made.parts(), "limit": limit.call()}
+            contestants |= {f"ours/{k}@{sparsity}": call for k, call in parts.items()}
+        for rival in self.rivals:
+            for sparsity in _timed_at(rival, case):
+                matrix = ours[sparsity].weight.to_scipy()
+                parts = rival(matrix, case.batch, case.threads).parts()
+                contestants |= {f"{rival.name}/{k}@{sparsity}": c for k, c in parts.items()}
+        with use_threads(case.threads), threadpool_limits(case.threads):
+            rounds = self.options.get("rounds") or self.pick(3, 5, 9)
+            times = compare(contestants, rounds=rounds)
+        results = []
+        for sparsity, made in ours.items():
+            best = loads[sparsity].gflops(times[f"ours/limit@{sparsity}"].ms) * case.threads
+            mine = {part: times[f"ours/{part}@{sparsity}"] for part in PARTS}
+            result = {"sparsity": sparsity, **_our_figures(made, mine, best)}
+            results.append(result | self._beside(case, sparsity, times, mine))
+        sizes = {"n_out": case.n_out, "n_in": case.n_in, "batch": case.batch}
+        return {**sizes, "threads": case.threads, "results": results}
 
-    Parameters
-    ----------
-    case : Case
-        What to time.
-    """
-
-    def __init__(self, case: Case) -> None:
-        rng = np.random.default_rng(0)
-        self.w = rng.standard_normal((case.n_out, case.n_in), dtype=np.float32)
-        self.x = rng.standard_normal((case.n_in, case.batch), dtype=np.float32)
-        self.dy = rng.standard_normal((case.n_out, case.batch), dtype=np.float32)
-        self.outs = [np.empty_like(self.dy), np.empty_like(self.x), np.empty_like(self.w)]
-
-    def parts(self) -> dict[str, Callable[[], None]]:
-        """Return the three computations."""
-        y, dx, dw = self.outs
+    def _beside(self, case, sparsity, times, ours: dict[str, Timing]) -> dict[str, Any]:
+        """Return milliseconds and ratios per rival, and the speed-up over the fastest dense."""
+        rival_ms, ratios, dense = {}, {}, {}
+        for rival in self.rivals:
+            at = _timed_at(rival, case)
+            at = at[0] if rival.once else sparsity if sparsity in at else None
+            head, tail = f"{rival.name}/", f"@{at}"
+            found = {n: t for n, t in times.items() if n.startswith(head) and n.endswith(tail)}
+            theirs = {n.removeprefix(head).removesuffix(tail): t for n, t in found.items()}
+            covered = {part for name in theirs for part in name.split("+")}
+            rival_ms[rival.name] = {name: t.ms for name, t in theirs.items()}
+            mine = [ours[p] for p in PARTS if p in covered]
+            ratios[rival.name] = ratio(theirs.values(), mine) if theirs else None
+            if rival.dense:
+                dense[rival.name] = sum(t.ms for t in theirs.values())
+        fastest = min(dense, key=dense.__getitem__)
         return {
-            "forward": lambda: np.matmul(self.w, self.x, out=y),
-            "dx": lambda: np.matmul(self.w.T, self.dy, out=dx),
-            "dw": lambda: np.matmul(self.dy, self.x.T, out=dw),
-        }
+            "rival_ms": rival_ms, "ratio": ratios, "dense_ms": dense[fastest],
+            "fastest_dense": fastest, "dense_speedup": ratios[fastest],
+        }  # fmt: skip
+
+    def heading(self) -> str:
+        """Return the table's first line."""
+        head = f"{'layer':<10}{'batch':>6}{'spars.':>7}{'fwd + dx + dW ms':>25}{'GFLOP/s':>13}"
+        head += f"{'of the limit':>18}{'vs dense':>10}"
+        return head + "".join(f"{r.name:>{max(len(r.name) + 3, 10)}}" for r in self.rivals)
+
+    def row(self, result: dict[str, Any]) -> str:
+        """Return the lines of one shape; see ``Benchmark.row``.
+
+        Parameters
+        ----------
+        result : dict
+            From ``run``.
+
+        Returns
+        -------
+        str
+            One line per sparsity.
+        """
+        return "\n".join(self._line(result, found) for found in result["results"])
+
+    def _line(self, result: dict[str, Any], found: dict[str, Any]) -> str:
+        times = " + ".join(f"{found['ms'][part]:.3f}" for part in PARTS)
+        rates = "/".join(f"{found['gflops'][part]:.0f}" for part in PARTS)
+        limits = "/".join(f"{found['limit_fraction'][part]:.2f}" for part in PARTS)
+        shape = f"{result['n_out']}x{result['n_in']}"
+        line = f"{shape:<10}{result['batch']:>6}{found['sparsity']:>7g}{times:>25}{rates:>13}"
+        line += f"{limits:>18}{shown(found['dense_speedup']):>10}"
+        for name, value in found["ratio"].items():
+            text = shown(value) if found["rival_ms"][name] else "-"
+            line += f"{text:>{max(len(name) + 3, 10)}}"
+        if found["dense_speedup"] is not None and found["dense_speedup"] < 1:
+            line += "  use dense here"
+        return line
+
+    def verdict(self, results: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
+        """Return the break-even sparsity of each shape; see ``Benchmark.verdict``.
+
+        Parameters
+        ----------
+        results : list of dict
+            All of them.
+
+        Returns
+        -------
+        tuple
+            Values and lines.
+        """
+        lines, values = [], {}
+        for result in results:
+            found, measured = break_even(result["results"])
+            name = f"{result['n_out']}x{result['n_in']}, batch {result['batch']}"
+            if found is None:
+                continue
+            values[name] = {"sparsity": found, "measured": measured}
+            how = "" if measured else " (extrapolated)"
+            if found <= 0:
+                lines.append(f"{name}: sparse is faster at every sparsity that was measured")
+            else:
+                lines.append(f"{name}: break-even at {found:.0%} sparsity{how}; below, use dense")
+        return {"break_even": values}, lines
 
 
-class SciPyForward:
-    """``scipy.sparse`` CSR times dense, forward only (single-threaded).
-
-    Parameters
-    ----------
-    ours : Sparse
-        Gives weights and input.
-    """
-
-    def __init__(self, ours: Sparse) -> None:
-        self.w = ours.weight.to_scipy()
-        self.x = np.ascontiguousarray(np.concatenate(list(ours.x), axis=1)[:, : ours.batch])
-
-    def parts(self) -> dict[str, Callable[[], None]]:
-        """Return the forward computation."""
-        return {"forward": lambda: self.w @ self.x}
+def _timed_at(rival: Any, case: Case) -> tuple[float, ...]:
+    """Return the sparsities at which a rival is timed: sparse ones where sparsity could pay."""
+    if rival.once:
+        return case.sparsities[:1]
+    return tuple(s for s in case.sparsities if s >= _WORTH_TRYING)
 
 
-class DenseTorch:
-    """PyTorch's dense linear layer, where PyTorch is installed.
-
-    Parameters
-    ----------
-    case : Case
-        What to time.
-    """
-
-    def __init__(self, case: Case) -> None:
-        import torch
-
-        torch.set_num_threads(case.threads)
-        generator = torch.Generator().manual_seed(0)
-        self.w = torch.randn(case.n_out, case.n_in, generator=generator)
-        self.x = torch.randn(case.batch, case.n_in, generator=generator)
-        self.dy = torch.randn(case.batch, case.n_out, generator=generator)
-        self.linear, self.mm = torch.nn.functional.linear, torch.mm
-
-    def parts(self) -> dict[str, Callable[[], None]]:
-        """Return the three computations."""
-        return {
-            "forward": lambda: self.linear(self.x, self.w),
-            "dx": lambda: self.mm(self.dy, self.w),
-            "dw": lambda: self.mm(self.dy.t(), self.x),
-        }
-
-
-def rivals() -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the rivals that are here, and for those that are not how to get them."""
-    import importlib.util
-
-    found: dict[str, Any] = {"dense NumPy": DenseNumPy, "SciPy": SciPyForward}
-    missing = {}
-    if importlib.util.find_spec("torch") is not None:
-        found["dense PyTorch"] = DenseTorch
-    else:
-        missing["dense PyTorch"] = "pip install 'sparsecpu[peers]'"
-    return found, missing
-
-
-def run(case: Case, rounds: int = 7) -> dict[str, Any]:
-    """Time one layer beside its rivals.
-
-    Parameters
-    ----------
-    case : Case
-        What to time.
-    rounds : int
-        Rounds.
-
-    Returns
-    -------
-    dict
-        ``case, shape, batch, sparsity, threads, ms, gflops, limit_fraction, ratio,
-        dense_speedup``. ``limit_fraction`` is GFLOP/s over those of ``Limit``. ``ratio`` maps
-        a rival to its total time over ours (SciPy's: forward alone); null where the quartiles lie
-        too far apart to say.
-    """
-    from threadpoolctl import threadpool_limits
-
-    from sparsecpu.kernels.compile import use_threads
-
-    found, _ = rivals()
-    sparse = Sparse(case)
-    contestants = {f"ours/{k}": call for k, call in sparse.parts().items()}
-    limit = Limit(case)
-    contestants |= {f"limit/{k}": call for k, call in limit.parts().items()}
-    for name, kind in found.items():
-        rival = kind(sparse) if kind is SciPyForward else kind(case)
-        contestants |= {f"{name}/{k}": call for k, call in rival.parts().items()}
-    with use_threads(case.threads), threadpool_limits(case.threads):
-        times = compare(contestants, rounds=rounds)
-    ours = {part: times[f"ours/{part}"] for part in PARTS}
-    ms = {part: timing.ms for part, timing in ours.items()}
-    ms["total"] = sum(ms.values())
-    flop = 2e-6 * sparse.weight.nnz * case.batch  # per part, in units of GFLOP/s times ms
-    best = limit.gflops(times["limit/loads"]) * case.threads
-    ratio = {}
-    for name in found:
-        parts = [part for part in PARTS if f"{name}/{part}" in times]
-        theirs = [times[f"{name}/{part}"] for part in parts]
-        ratio[name] = _ratio(theirs, [ours[part] for part in parts])
-    dense = [value for name, value in ratio.items() if name.startswith("dense") and value]
+def _our_figures(made: Sparse, mine: dict[str, Timing], best: float) -> dict[str, Any]:
+    """Return what is ours alone: times, rates, and the part of the limit that they reach."""
+    nnz = made.weight.nnz
+    ms = {part: timing.ms for part, timing in mine.items()}
+    flop = 2e-6 * nnz * made.batch  # per part, in units of GFLOP/s times ms
+    gflops = {part: flop / ms[part] for part in PARTS}
     return {
-        "case": case.name,
-        "shape": [case.n_out, case.n_in],
-        "batch": case.batch,
-        "sparsity": case.sparsity,
-        "threads": case.threads,
-        "lanes": choose_lanes(case.batch, max(case.n_out, case.n_in)),
-        "ms": ms,
-        "gflops": {part: flop / ms[part] for part in PARTS},
-        "limit_fraction": {part: flop / ms[part] / best for part in PARTS},
-        "ratio": ratio,
-        "dense_speedup": min(dense) if dense else None,
-    }
+        "nnz": nnz, "lanes": made.lanes, "blocks": len(made.cuts[0]),
+        "ms": {**ms, "total": sum(ms.values())},
+        "quartiles": {part: [t.low, t.high] for part, t in mine.items()},
+        "gflops": gflops, "limit_gflops": best,
+        "limit_fraction": {part: rate / best for part, rate in gflops.items()},
+    }  # fmt: skip
 
 
-def _ratio(theirs: list[Timing], ours: list[Timing]) -> float | None:
-    if max(timing.spread for timing in [*theirs, *ours]) > _WIDE:
-        return None
-    return sum(t.ms for t in theirs) / sum(t.ms for t in ours)
+def break_even(results: list[dict[str, Any]]) -> tuple[float | None, bool]:
+    """Return the sparsity from which on the sparse layer is faster than the fastest dense one.
 
-
-def table(results: list[dict[str, Any]]) -> str:
-    """Return results as a table; see ``heading`` and ``row``.
+    Our time is nearly linear in the density, so it is interpolated in that.
 
     Parameters
     ----------
     results : list of dict
-        From ``run``.
+        Of one layer at two or more sparsities.
 
     Returns
     -------
-    str
-        Lines.
+    sparsity : float or None
+        None where there is too little to go by.
+    measured : bool
+        Whether it lies between two measured sparsities.
     """
-    return "\n".join([heading(list(results[0]["ratio"])), *map(row, results)])
+    points = sorted((1 - r["sparsity"], r["ms"]["total"] / r["dense_ms"]) for r in results)
+    for (d0, share0), (d1, share1) in itertools.pairwise(points):
+        if share0 <= 1 < share1:
+            return 1 - (d0 + (d1 - d0) * (1 - share0) / (share1 - share0)), True
+    if len(points) < 2:
+        return None, False
+    (d0, share0), (d1, share1) = points[-2:] if points[-1][1] <= 1 else points[:2]
+    if share1 <= share0:
+        return None, False
+    return 1 - (d0 + (d1 - d0) * (1 - share0) / (share1 - share0)), False
 
 
-def heading(names: list[str]) -> str:
-    """Return the first line of the table.
-
-    Parameters
-    ----------
-    names : list of str
-        The rivals.
-
-    Returns
-    -------
-    str
-        A line.
-    """
-    head = f"{'layer':<12}{'batch':>6}{'sparsity':>9}{'fwd + dx + dW ms':>25}{'GFLOP/s':>16}"
-    head += f"{'of the limit':>21}"
-    return head + "".join(f"{'vs ' + name:>18}" for name in names)
+def _parse(shape: str) -> tuple[int, int]:
+    try:
+        n_out, n_in = (int(part) for part in shape.lower().split("x"))
+    except ValueError:
+        raise ParameterError("shape", shape, "OUTxIN, such as 1024x784") from None
+    if n_out < 1 or n_in < 1:
+        raise ParameterError("shape", shape, "OUTxIN, such as 1024x784")
+    return n_out, n_in
 
 
-def row(result: dict[str, Any]) -> str:
-    """Return the line of one layer.
-
-    Parameters
-    ----------
-    result : dict
-        From ``run``.
-
-    Returns
-    -------
-    str
-        A line.
-    """
-    ms, rate, part_of = result["ms"], result["gflops"], result["limit_fraction"]
-    times = " + ".join(f"{ms[part]:.3f}" for part in PARTS)
-    rates = " / ".join(f"{rate[part]:.0f}" for part in PARTS)
-    limits = " / ".join(f"{part_of[part]:.2f}" for part in PARTS)
-    shape = "x".join(map(str, result["shape"]))
-    line = f"{shape:<12}{result['batch']:>6}{result['sparsity']:>9g}{times:>25}{rates:>16}"
-    line += f"{limits:>21}"
-    for value in result["ratio"].values():
-        line += f"{'too noisy' if value is None else f'{value:.2f}x':>18}"
-    if result["dense_speedup"] is not None and result["dense_speedup"] < 1:
-        line += "  use dense here"
-    return line
+def _check(sparsity: float) -> float:
+    if not 0 <= sparsity < 1:
+        raise ParameterError("sparsity", sparsity, "a number in [0, 1)")
+    return sparsity

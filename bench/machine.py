@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
 import platform
+import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+_PACKAGES = ("sparsecpu", "numpy", "numba", "scipy", "scikit-learn", "click")
+#: Named in reports where they are installed.
+_PEERS = ("torch", "mkl", "sparseprop", "sparselab")
 
 
 def cpu_model() -> str:
@@ -22,13 +30,14 @@ def cpu_model() -> str:
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that matter."""
     found = {"python": platform.python_version()}
-    for package in ("sparsecpu", "numpy", "numba", "scipy", "scikit-learn", "click"):
+    for package in (*_PACKAGES, *_PEERS):
         try:
             found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:  # run from a checkout
-            from sparsecpu import __version__
+        except metadata.PackageNotFoundError:
+            if package == "sparsecpu":  # run from a checkout
+                from sparsecpu import __version__
 
-            found[package] = __version__
+                found[package] = __version__
     return found
 
 
@@ -54,6 +63,33 @@ def memory_free() -> int | None:
     return None
 
 
+def commit() -> str | None:
+    """Return the commit of the checkout that runs, or None outside of one."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty"],
+            capture_output=True, timeout=10, check=True, text=True,
+        )  # fmt: skip
+        return done.stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def threading_layer() -> str:
+    """Return the library that runs Numba's threads here; a kernel is run to find out."""
+    import numba
+
+    from sparsecpu.kernels.update import refresh
+
+    perm = np.arange(1, dtype=np.int32)
+    perm.setflags(write=False)  # as index arrays are, so that the kernel compiles once
+    refresh(np.ones(1, dtype=np.float32), perm, np.empty(1, dtype=np.float32))
+    return str(numba.threading_layer())
+
+
 def describe(threads: int) -> dict[str, Any]:
     """Return all of it, for reports.
 
@@ -71,6 +107,9 @@ def describe(threads: int) -> dict[str, Any]:
         "cpu": cpu_model(),
         "instruction_set": instruction_set(),
         "threads": threads,
+        "threading_layer": threading_layer(),
         "system": f"{platform.system()} {platform.release()}",
         "versions": versions(),
+        "commit": commit(),
+        "date": datetime.date.today().isoformat(),
     }

@@ -39,6 +39,8 @@ class Rival:
     needs: ClassVar[str | None] = None
     how: ClassVar[str] = _PEERS
     dense: ClassVar[bool] = False
+    #: Whether its time does not depend on the sparsity.
+    once: ClassVar[bool] = False
 
     def __init__(self, weight: Any, batch: int, threads: int) -> None:
         rng = np.random.default_rng(0)
@@ -59,7 +61,7 @@ class Rival:
 class DenseNumPy(Rival):
     """NumPy's BLAS on dense matrices, samples as columns."""
 
-    name, dense = "dense NumPy", True
+    name, dense, once = "dense NumPy", True, True
 
     def setup(self) -> None:
         """Make the dense weights and all outputs."""
@@ -89,7 +91,7 @@ class SciPy(Rival):
 class DenseTorch(Rival):
     """PyTorch's dense linear layer as users have it."""
 
-    name, needs, dense = "dense PyTorch", "torch", True
+    name, needs, dense, once = "dense PyTorch", "torch", True, True
 
     def setup(self) -> None:
         """Make the dense weights; samples are rows here."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,10 @@ _PAUSE = 0.03
 #: Seconds of calls that are timed together. Short, so that whoever takes the CPU away for a moment
 #: spoils a few of many timings, and the median does not move.
 _BURST = 5e-5
+#: A ratio is not worth printing where a median is known less well than this, relative to itself.
+_VAGUE = 0.15
+#: So many times the rounds are spent on contestants whose medians are vague.
+_PATIENCE = 3
 
 
 @dataclass(frozen=True)
@@ -25,16 +29,30 @@ class Timing:
         Median milliseconds per call.
     low, high : float
         Quartiles.
+    uncertainty : float
+        Half the width of the median's 95 % confidence interval, over the median.
     """
 
     ms: float
     low: float
     high: float
+    uncertainty: float = 0.0
 
-    @property
-    def spread(self) -> float:
-        """Distance of the quartiles over the median."""
-        return (self.high - self.low) / self.ms
+
+def library(name: str) -> str:
+    """Return whose thread pool a contestant ``library/part`` uses.
+
+    Parameters
+    ----------
+    name : str
+        Of the contestant.
+
+    Returns
+    -------
+    str
+        What stands before the slash.
+    """
+    return name.partition("/")[0]
 
 
 def compare(
@@ -48,7 +66,8 @@ def compare(
     Parameters
     ----------
     contestants : dict of str to callable
-        What to time. Neighbours of one library should stand together.
+        What to time, named ``library/part``. At each switch of library everybody waits until
+        foreign threads sleep.
     rounds : int
         Rounds; in each everybody has a turn.
     seconds : float
@@ -68,17 +87,79 @@ def compare(
         bursts[name] = int(np.clip(_BURST / took, 1, 100))
         repeats[name] = int(np.clip(seconds / (took * bursts[name]), 1, 200))
     times: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(rounds):
+    for turn in range(_PATIENCE * rounds):
+        before, vague = None, turn < rounds
         for name, call in contestants.items():
-            time.sleep(_PAUSE)
+            if turn >= rounds and summarise(times[name]).uncertainty <= _VAGUE:
+                continue
+            vague = True
+            if library(name) != before:
+                before = library(name)
+                time.sleep(_PAUSE)
             call()  # untimed: wakes the library's threads and fills the caches
             for _ in range(repeats[name]):
                 start = time.perf_counter()
                 for _ in range(bursts[name]):
                     call()
                 times[name].append((time.perf_counter() - start) / bursts[name] * 1e3)
-    result = {}
-    for name, values in times.items():
-        low, middle, high = np.percentile(values, [25, 50, 75])
-        result[name] = Timing(float(middle), float(low), float(high))
-    return result
+        if not vague:
+            break
+    return {name: summarise(values) for name, values in times.items()}
+
+
+def summarise(milliseconds: Iterable[float]) -> Timing:
+    """Return the median, the quartiles, and how well the median is known.
+
+    Parameters
+    ----------
+    milliseconds : iterable of float
+        Measured times.
+
+    Returns
+    -------
+    Timing
+        Of them. The interval of the median is that between two order statistics: it assumes
+        nothing about the noise.
+    """
+    values = np.sort(list(milliseconds))
+    low, middle, high = np.percentile(values, [25, 50, 75])
+    n, reach = len(values), 0.98 * np.sqrt(len(values))
+    first = values[max(0, int(np.floor(n / 2 - reach)))]
+    last = values[min(n - 1, int(np.ceil(n / 2 + reach)))]
+    vague = (last - first) / (2 * middle)
+    return Timing(float(middle), float(low), float(high), float(vague))
+
+
+def ratio(theirs: Iterable[Timing], ours: Iterable[Timing]) -> float | None:
+    """Return how many times longer theirs take, all together.
+
+    Parameters
+    ----------
+    theirs, ours : iterable of Timing
+        Parts that are added up.
+
+    Returns
+    -------
+    float or None
+        None where a median is too vague to say.
+    """
+    theirs, ours = list(theirs), list(ours)
+    if max(timing.uncertainty for timing in [*theirs, *ours]) > _VAGUE:
+        return None
+    return sum(t.ms for t in theirs) / sum(t.ms for t in ours)
+
+
+def shown(value: float | None) -> str:
+    """Return a ratio for a table.
+
+    Parameters
+    ----------
+    value : float or None
+        From ``ratio``.
+
+    Returns
+    -------
+    str
+        Such as ``4.12x``.
+    """
+    return "too noisy" if value is None else f"{value:.2f}x" if value < 10 else f"{value:.1f}x"

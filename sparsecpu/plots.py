@@ -15,12 +15,40 @@ _INK, _BLUE, _GRID = "#333333", "#2b6ca3", "#dddddd"
 _CELLS = 256
 
 
-def _figure(*args: Any, **options: Any) -> Any:
+def require_matplotlib() -> None:
+    """Prepare matplotlib for files, without a window.
+
+    Raises
+    ------
+    MissingExtraError
+        Without matplotlib.
+    """
     try:
         import matplotlib
     except ImportError:
         raise MissingExtraError("matplotlib", "a picture", "plot") from None
     matplotlib.use("Agg", force=False)
+
+
+def figure(*args: Any, **options: Any) -> Any:
+    """Return a figure and its axes, as ``matplotlib.pyplot.subplots`` does.
+
+    Parameters
+    ----------
+    *args, **options : object
+        For ``subplots``.
+
+    Returns
+    -------
+    tuple
+        Figure and axes.
+
+    Raises
+    ------
+    MissingExtraError
+        Without matplotlib.
+    """
+    require_matplotlib()
     from matplotlib import pyplot
 
     return pyplot.subplots(*args, layout="constrained", **options)
@@ -69,8 +97,8 @@ def plot_patterns(network: Any, path: Path | str) -> None:
         If the file cannot be written.
     """
     layers = network.sparse_parameters()
-    figure, axes = _figure(2, len(layers), figsize=(3.6 * len(layers), 6.4), squeeze=False,
-                           height_ratios=(3, 2))  # fmt: skip
+    drawing, axes = figure(2, len(layers), figsize=(3.6 * len(layers), 6.4), squeeze=False,
+                            height_ratios=(3, 2))  # fmt: skip
     for (name, parameter), picture, chart in zip(layers.items(), *axes, strict=True):
         pattern = parameter.pattern
         density = local_density(pattern)
@@ -105,15 +133,29 @@ def plot_patterns(network: Any, path: Path | str) -> None:
         axis.tick_params(labelsize=7)
         for side in ("top", "right"):
             axis.spines[side].set_visible(False)
-    _save(figure, path)
+    keep(drawing, path)
 
 
-def _save(figure: Any, path: Path | str) -> None:
+def keep(drawing: Any, path: Path | str) -> None:
+    """Write a figure to a file and forget it.
+
+    Parameters
+    ----------
+    drawing : matplotlib.figure.Figure
+        The figure.
+    path : path
+        A ``.png``, ``.svg`` or ``.pdf``.
+
+    Raises
+    ------
+    ParameterError
+        If the file cannot be written.
+    """
     from matplotlib import pyplot
 
     try:
-        figure.savefig(path, dpi=150)
+        drawing.savefig(path, dpi=150)
     except (OSError, ValueError) as error:
         raise ParameterError("plot", str(path), f"a .png, .svg or .pdf ({error})") from error
     finally:
-        pyplot.close(figure)
+        pyplot.close(drawing)

@@ -204,12 +204,9 @@ def choose_lanes(batch: int, features: int, dtype: Any = np.float32) -> int:
     int
         16, 32, 64 or 128.
     """
-    budget = 0.6 * level_two_cache()
-    itemsize = np.dtype(dtype).itemsize
-
-    def cost(lanes: int) -> float:
-        spills = features * lanes * itemsize > budget and lanes > 16
-        return -(-batch // lanes) * lanes * _LANE_COST[lanes] * (2.0 if spills else 1.0)
-
-    fitting = [lanes for lanes in _LANE_COST if lanes * itemsize <= widest_lanes() * 4]
-    return min(fitting, key=cost)
+    most = level_two_cache() / (features * np.dtype(dtype).itemsize)
+    widths = [n for n in _LANE_COST if n * np.dtype(dtype).itemsize <= widest_lanes() * 4]
+    fitting = [lanes for lanes in widths if lanes <= 0.6 * most]
+    # Where not even the narrowest tile fits, each visit to the far cache should bring much.
+    fitting = fitting or [lanes for lanes in widths if lanes <= most] or widths
+    return min(fitting, key=lambda lanes: -(-batch // lanes) * lanes * _LANE_COST[lanes])

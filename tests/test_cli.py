@@ -122,21 +122,6 @@ def test_doctor():
     assert run("doctor").exit_code == 0
 
 
-def test_bench_linear():
-    result = run("bench", "linear", "--shape", "64x48", "--sparsity", 0.9, "--batch", 32,
-                 "--rounds", 1, "--json", "--quiet")  # fmt: skip
-    assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
-    case = found["results"][0]
-    assert case["shape"] == [64, 48]
-    assert set(case["ms"]) == {"forward", "dx", "dw", "total"}
-    assert set(case["limit_fraction"]) == {"forward", "dx", "dw"}
-    assert {"dense NumPy", "SciPy"} <= case["ratio"].keys()
-    from sparsecpu.bench.linear import table
-
-    assert "64x48" in table(found["results"])
-
-
 BAD = [
     ("train",),
     ("train", "nothing"),
@@ -165,6 +150,12 @@ BAD = [
     ("bench", "linear", "--shape", "3"),
     ("bench", "linear", "--sparsity", "1"),
     ("bench", "linear", "--batch", "0"),
+    ("bench", "train", "--model", "nope"),
+    ("bench", "train", "--rounds", "0"),
+    ("bench", "scale", "--threads", "0"),
+    ("bench", "linear", "--plot", "picture.txt"),
+    ("bench", "linear", "--blas", "mine"),
+    ("bench", "--plot", "picture.png"),
 ]
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -9,71 +12,193 @@ import click
 from sparsecpu.cli.common import Speaker, output_options, print_json
 from sparsecpu.errors import ParameterError
 
-_SHAPES = ("300x784", "1024x1024", "4096x4096")
-_SPARSITIES = (0.8, 0.9, 0.95, 0.98, 0.99)
+#: In this order a bare ``sparsecpu bench`` runs them.
+_ALL = ("kernels", "linear", "train", "topology", "scale")
 
 
-@click.group()
-def bench() -> None:
-    """Measure what sparsity buys on this CPU."""
+def _bench_options(command: Callable) -> Callable:
+    """Add what all benchmarks share."""
+    for option in (
+        click.option("--quick", "scope", flag_value="quick", help="Under a minute each."),
+        click.option("--full", "scope", flag_value="full", help="As long as it takes."),
+        click.option("--plot", type=click.Path(dir_okay=False), help="Draw it: .png, .svg, .pdf."),
+        click.option("--blas", default="fastest", show_default=True,
+                     help="fastest: look for OpenBLAS's fastest kernels; as-is: do not."),
+    ):  # fmt: skip
+        command = option(command)
+    return output_options(command)
+
+
+@click.group(invoke_without_command=True)
+@_bench_options
+@click.pass_context
+def bench(ctx: click.Context, **options: Any) -> None:
+    """Measure what sparsity buys on this CPU, beside the fastest dense there is.
+
+    Without a subject, all of them run, quickly; give one for more.
+    """
+    if ctx.invoked_subcommand is None:
+        options["scope"] = options["scope"] or "quick"
+        if options["plot"] is not None:
+            raise ParameterError("plot", options["plot"], "a subject, such as bench linear --plot")
+        _measure(_ALL, options)
 
 
 @bench.command()
 @click.option("--shape", "shapes", multiple=True, help="OUTxIN; may be given more than once.")
 @click.option("--sparsity", "sparsities", type=float, multiple=True, help="1 - density.")
-@click.option("--batch", type=int, default=128, show_default=True)
-@click.option("--rounds", type=int, default=5, show_default=True)
-@output_options
-def linear(shapes: Any, sparsities: Any, batch: int, rounds: int, **options: Any) -> None:
-    """Time sparse linear layers beside dense ones, and beside SciPy's.
+@click.option("--batch", type=int, help="Samples.  [default: 128]")
+@click.option("--rounds", type=int, help="Turns of everybody.")
+@_bench_options
+def linear(**options: Any) -> None:
+    """Time sparse linear layers beside dense and sparse ones of other libraries.
 
     Everybody takes turns in one process; the figures are medians. Ours include the refresh of the
-    transposed values.
+    transposed values. A ratio is over the parts that a rival has.
     """
+    _measure(("linear",), options)
+
+
+@bench.command()
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    help="A network by name, or sizes such as 784-300-10; may be given more than once.",
+)
+@click.option("--sparsity", "sparsities", type=float, multiple=True, help="1 - density.")
+@click.option("--batch", type=int, help="Samples per step.")
+@click.option("--rounds", type=int, help="Turns of everybody.")
+@click.option("--profile", is_flag=True, help="Show the share of each part of a step.")
+@_bench_options
+def train(**options: Any) -> None:
+    """Time whole training steps of MLPs beside dense ones of NumPy, scikit-learn and PyTorch."""
+    _measure(("train",), options)
+
+
+@bench.command()
+@_bench_options
+def topology(**options: Any) -> None:
+    """Time updates of the topology beside the steps that pay for them."""
+    _measure(("topology",), options)
+
+
+@bench.command()
+@_bench_options
+def scale(**options: Any) -> None:
+    """Time steps as width doubles from 1,000 to 1,000,000 neurons, 16 connections each."""
+    _measure(("scale",), options)
+
+
+@bench.command()
+@_bench_options
+def kernels(**options: Any) -> None:
+    """Measure this machine's limits and how near the kernels come to them."""
+    _measure(("kernels",), options)
+
+
+def _subjects() -> dict[str, Any]:
+    """Return the benchmarks by name; a new one is one file and one line here."""
+    from sparsecpu.bench.limits import Kernels
+    from sparsecpu.bench.linear import Linear
+    from sparsecpu.bench.scale import Scale
+    from sparsecpu.bench.steps import Train
+    from sparsecpu.bench.topology import Topology
+
+    return {kind.name: kind for kind in (Kernels, Linear, Train, Topology, Scale)}
+
+
+def _measure(names: tuple[str, ...], options: dict[str, Any]) -> None:
+    """Run subjects one after the other, and print, write or draw what comes out."""
     from sparsecpu.bench import describe
-    from sparsecpu.bench.linear import Case, heading, rivals, row, run
-    from sparsecpu.kernels.compile import use_threads
+    from sparsecpu.bench.blas import best_core_type, start_again_under
+    from sparsecpu.kernels.compile import compile_clock, use_threads
 
-    speaker = Speaker(options["quiet"])
-    speaker.announce_compilation()
-    with use_threads(options["threads"] if options["threads"] is not None else 1) as threads:
+    speaker = Speaker(options.pop("quiet"))
+    scope, wanted = options.pop("scope") or "default", options.pop("threads")
+    as_json, picture = options.pop("as_json"), _checked_plot(options.pop("plot"))
+    with use_threads(1 if wanted is None else wanted) as threads:
         pass
-    for name, value in (("batch", batch), ("rounds", rounds)):
-        if value < 1:
-            raise ParameterError(name, value, "an integer of at least 1")
-    cases = [
-        Case(*_parse(shape), batch, _check(sparsity), threads)
-        for shape in shapes or _SHAPES
-        for sparsity in sparsities or _SPARSITIES
-    ]
-    results, machine, (found, missing) = [], describe(threads), rivals()
-    if not options["as_json"]:
-        click.echo(f"{machine['cpu']}, {machine['instruction_set']}, {threads} thread(s)")
-        click.echo(heading(list(found)))
-    for number, case in enumerate(cases, start=1):
-        results.append(run(case, rounds))
-        if options["as_json"]:
-            speaker.say(f"{number}/{len(cases)}  {case.name}")
-        else:
-            click.echo(row(results[-1]))
-    if options["as_json"]:
-        print_json({"machine": machine, "results": results, "missing": missing})
-        return
-    for name, how in missing.items():
-        click.echo(f"not here: {name} ({how})")
+    for name in ("batch", "rounds"):
+        if options.get(name) is not None and options[name] < 1:
+            raise ParameterError(name, options[name], "an integer of at least 1")
+    core, rates = "default", {}
+    choice = options.pop("blas")
+    if choice not in ("fastest", "as-is"):
+        raise ParameterError("blas", choice, "fastest or as-is")
+    subjects = [_subjects()[name](scope, threads, **options) for name in names]
+    cases = [subject.cases() for subject in subjects]  # bad arguments are refused before the wait
+    if choice == "fastest" and {"linear", "train"} & set(names):
+        import os
+
+        core, rates = best_core_type(threads)
+        if core != "default" and os.environ.get("OPENBLAS_CORETYPE") != core:
+            speaker.say(f"OpenBLAS is fastest here as {core}; starting again under it")
+            sys.exit(start_again_under(core, rates))
+    speaker.announce_compilation()
+    document: dict[str, Any] = {"machine": describe(threads), "scope": scope}
+    document["openblas"] = {"core_type": core, "gflops": rates}
+    if not as_json:
+        _introduce(document)
+    for subject, todo in zip(subjects, cases, strict=True):
+        results = _one(subject, todo, speaker, as_json)
+        values, lines = subject.verdict(results)
+        document[subject.name] = {"results": results, **values, "missing": subject.missing}
+        if not as_json:
+            lines += [f"not here: {name} ({how})" for name, how in subject.missing.items()]
+            click.echo("\n".join([*lines, ""]))
+        if picture is not None:
+            from sparsecpu.bench.plots import plot
+
+            plot(subject.name, results, document, picture)
+            speaker.say(f"drawn: {picture}")
+    document["compile_seconds"] = compile_clock.seconds
+    if as_json:
+        print_json(document)
+    else:
+        click.echo(f"compiling took {compile_clock.seconds:.1f} s and is in none of these figures")
 
 
-def _parse(shape: str) -> tuple[int, int]:
-    try:
-        n_out, n_in = (int(part) for part in shape.lower().split("x"))
-    except ValueError:
-        raise ParameterError("shape", shape, "OUTxIN, such as 1024x784") from None
-    if n_out < 1 or n_in < 1:
-        raise ParameterError("shape", shape, "OUTxIN, such as 1024x784")
-    return n_out, n_in
+def _one(subject: Any, todo: list[Any], speaker: Speaker, as_json: bool) -> list[dict[str, Any]]:
+    """Run one subject's cases, a line at a time."""
+    results = []
+    if not as_json:
+        click.echo(subject.title)
+        click.echo(subject.heading())
+    for number, case in enumerate(todo, start=1):
+        if as_json:
+            speaker.say(f"{subject.name} {number}/{len(todo)}")
+        results.append(subject.run(case))
+        if not as_json:
+            click.echo(subject.row(results[-1]))
+    return results
 
 
-def _check(sparsity: float) -> float:
-    if not 0 <= sparsity < 1:
-        raise ParameterError("sparsity", sparsity, "a number in [0, 1)")
-    return sparsity
+def _introduce(document: dict[str, Any]) -> None:
+    machine = document["machine"]
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    click.echo(
+        f"{machine['cpu']}, {machine['instruction_set']}, {machine['threads']} thread(s) "
+        f"({machine['threading_layer']}); {machine['system']}"
+    )
+    click.echo(f"{versions}; commit {machine['commit'] or 'unknown'}; {machine['date']}")
+    rates = document["openblas"]["gflops"]
+    if rates:
+        seen = ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items())
+        click.echo(
+            f"OpenBLAS, GFLOP/s by core type: {seen}; used: {document['openblas']['core_type']}"
+        )
+    click.echo("")
+
+
+def _checked_plot(path: str | None) -> Path | None:
+    """Refuse a picture that could not be drawn before anything is measured."""
+    if path is None:
+        return None
+    from sparsecpu.plots import require_matplotlib
+
+    require_matplotlib()
+    target = Path(path)
+    if target.suffix.lower() not in (".png", ".svg", ".pdf") or not target.parent.is_dir():
+        raise ParameterError("plot", path, "a .png, .svg or .pdf in a folder that exists")
+    return target

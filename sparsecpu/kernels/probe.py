@@ -1,4 +1,4 @@
-"""What this machine could do at best: the loads of a sparse kernel, and nothing else."""
+"""What this machine could do at best: a sparse kernel's loads alone, and its sums alone."""
 
 from __future__ import annotations
 
@@ -40,3 +40,13 @@ def random_load_kernel(lanes: int) -> Callable:
         return total(add(a, b))
 
     return probe
+
+
+@kernel()
+def peak_kernel(steps, factor):
+    """Do ``steps`` times 256 multiply-adds between registers: ``a = 1 + factor a``, 16 chains."""
+    one = splat(np.float32(1), 128)
+    a, b = splat(factor, 128), splat(factor, 128)
+    for _ in range(steps):
+        a, b = fma(one, factor, a), fma(one, factor, b)
+    return total(add(a, b))

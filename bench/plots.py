@@ -1,0 +1,129 @@
+"""Pictures of measurements, with matplotlib (the ``plot`` extra)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sparsecpu.plots import figure, keep
+
+_COLOURS = ("#2b6ca3", "#c8553d", "#4f8f5b", "#8a6bb1", "#b8860b", "#4d4d4d", "#d17ba5", "#5fa8a8")
+
+
+def plot(kind: str, results: list[dict[str, Any]], document: dict[str, Any], path: Path) -> None:
+    """Draw the results of a benchmark.
+
+    Parameters
+    ----------
+    kind : str
+        Name of the benchmark.
+    results : list of dict
+        Its results.
+    document : dict
+        The whole report; its machine stands below the picture.
+    path : Path
+        PNG, SVG or PDF.
+    """
+    fig, axes = figure(1, 1, figsize=(8, 5))
+    {"linear": _linear, "train": _train, "topology": _topology, "scale": _scale,
+     "kernels": _kernels}[kind](axes, results)  # fmt: skip
+    machine = document["machine"]
+    note = f"{machine['cpu']}, {machine['instruction_set']}, {machine['threads']} thread(s)"
+    fig.supxlabel(f"{note}; {machine['date']}", fontsize=8, color="#666666")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.grid(True, color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    keep(fig, path)
+
+
+def _speedups(axes: Any, lines: dict[str, list[tuple[float, float]]], what: str) -> None:
+    for colour, (name, points) in zip(_COLOURS * 4, lines.items(), strict=False):
+        if points:
+            x, y = zip(*sorted(points), strict=True)
+            axes.plot(x, y, "o-", color=colour, label=name, linewidth=1.6, markersize=4)
+    axes.axhline(1, color="#333333", linewidth=1, linestyle="--")
+    axes.annotate("as fast as dense", (0.01, 1), xycoords=("axes fraction", "data"), fontsize=8,
+                  va="bottom", color="#333333")  # fmt: skip
+    axes.set(yscale="log", xlabel="density (fraction of weights kept), log scale", xscale="log",
+             ylabel=f"{what}: time of the fastest dense / ours")  # fmt: skip
+    densities = sorted({point[0] for points in lines.values() for point in points})
+    axes.set_xticks(densities, [f"{d:.2g}" for d in densities])
+    axes.minorticks_off()
+    ticks = [t for t in (0.5, 1, 2, 4, 8, 16, 32, 64, 128)
+             if t <= 2 * max((p[1] for ps in lines.values() for p in ps), default=1)]  # fmt: skip
+    axes.set_yticks(ticks, [f"{t:g}x" for t in ticks])
+    axes.invert_xaxis()
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _linear(axes: Any, results: list[dict[str, Any]]) -> None:
+    from sparsecpu.bench.linear import break_even
+
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for result in results:
+        group = result["results"]
+        found, measured = break_even(group)
+        name = f"{result['n_out']}x{result['n_in']}, batch {result['batch']}"
+        if found is not None and measured:
+            name += f" (break-even at {found:.0%} sparsity)"
+            axes.plot([1 - found], [1], "|", color="#333333", markersize=14)
+        lines[name] = [(1 - r["sparsity"], r["dense_ms"] / r["ms"]["total"]) for r in group]
+    _speedups(axes, lines, "forward + dx + dW")
+    axes.set_title("One sparse layer beside the fastest dense one", loc="left", fontsize=11)
+
+
+def _train(axes: Any, results: list[dict[str, Any]]) -> None:
+    lines = {}
+    for result in results:
+        ms = result["rival_ms"]
+        points = [(1 - f["sparsity"], ms[f["fastest_dense"]] / f["ms"]) for f in result["results"]]
+        lines["-".join(map(str, result["sizes"]))] = points
+    _speedups(axes, lines, "training step")
+    axes.set_title("A whole training step beside the fastest dense one", loc="left", fontsize=11)
+
+
+def _topology(axes: Any, results: list[dict[str, Any]]) -> None:
+    names = [f"{r['algorithm']}\n{'-'.join(map(str, r['sizes']))}" for r in results]
+    places = range(len(results))
+    watching = [100 * r["watch_ms"] / r["interval_ms"] for r in results]
+    updates = [100 * r["update_ms"] / r["interval_ms"] for r in results]
+    axes.barh(places, watching, color=_COLOURS[0], label="watching gradients")
+    axes.barh(places, updates, left=watching, color=_COLOURS[1], label="the update")
+    axes.set_yticks(places, names, fontsize=7)
+    axes.invert_yaxis()
+    axes.set(xlabel="per cent of the steps of the epoch that pays for it")
+    axes.legend(frameon=False, fontsize=8)
+    axes.set_title("What a change of topology costs", loc="left", fontsize=11)
+
+
+def _scale(axes: Any, results: list[dict[str, Any]]) -> None:
+    neurons = [r["neurons"] for r in results]
+    axes.loglog(neurons, [r["ms"] for r in results], "o-", color=_COLOURS[0], label="measured")
+    line = [results[0]["ms"] * n / neurons[0] for n in neurons]
+    axes.loglog(neurons, line, "--", color="#888888", label="linear")
+    for r in results:
+        axes.annotate(r["level"], (r["neurons"], r["ms"]), fontsize=7, xytext=(0, 6),
+                      textcoords="offset points", ha="center", color="#555555")  # fmt: skip
+    axes.set(xlabel="hidden neurons, 16 connections each", ylabel="milliseconds per step")
+    axes.legend(frameon=False, fontsize=8)
+    axes.set_title("Time over width; beside each point, the cache that holds a tile",
+                   loc="left", fontsize=11)  # fmt: skip
+
+
+def _kernels(axes: Any, results: list[dict[str, Any]]) -> None:
+    sizes = [r["kib"] for r in results]
+    axes.plot(sizes, [r["random_gflops"] for r in results], "o-", color="#333333",
+              label="the limit: random loads of 512-byte runs")  # fmt: skip
+    for colour, part in zip(_COLOURS, ("forward", "dx", "dw"), strict=False):
+        points = [(r["kib"], r[part]) for r in results if part in r]
+        if points:
+            x, y = zip(*points, strict=True)
+            axes.plot(x, y, "s", color=colour, label=f"{part}, 95 % sparsity", markersize=5)
+    axes.set(xscale="log", xlabel="KiB of the tile that is read", ylabel="GFLOP/s, one thread")
+    axes.set_xticks(sizes, [f"{s:g}" for s in sizes], fontsize=8)
+    axes.minorticks_off()
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, fontsize=8)
+    axes.set_title("Roofline: how fast the cache delivers, and what the kernels make of it",
+                   loc="left", fontsize=11)  # fmt: skip

@@ -1,0 +1,182 @@
+"""``bench topology``: what an update of the topology costs, beside the steps that pay for it."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+from sparsecpu.bench.base import Benchmark
+
+_INTERVAL = 469  # steps of an epoch of 60,000 samples in batches of 128
+
+
+class Repeated:
+    """Few samples that look like many.
+
+    Parameters
+    ----------
+    x : ndarray, shape (few, features)
+        What there is.
+    samples : int
+        How many there seem to be.
+    """
+
+    def __init__(self, x: np.ndarray, samples: int) -> None:
+        self.x, self.shape = x, (samples, x.shape[1])
+
+    def take_samples(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the array and where in it the samples are; see ``batches.Source``.
+
+        Parameters
+        ----------
+        rows : ndarray of int64
+            Which samples.
+
+        Returns
+        -------
+        tuple of ndarray
+            The array and rows in it.
+        """
+        return self.x, rows % len(self.x)
+
+
+class _Clock:
+    """Times what a topology does inside of steps."""
+
+    def __init__(self, topology: Any) -> None:
+        self.updates: list[float] = []
+        self.watching = 0.0
+        self._update, self._observer = topology.update, topology.observer
+        topology.update, topology.observer = self.update, self.observer
+
+    def update(self, step: int) -> Any:
+        """Update, and keep the milliseconds."""
+        start = time.perf_counter()
+        report = self._update(step)
+        self.updates.append((time.perf_counter() - start) * 1e3)
+        return report
+
+    def observer(self, step: int) -> Any:
+        """Return the observer of a step, with a clock around it."""
+        observe = self._observer(step)
+        if observe is None:
+            return None
+
+        def timed(*arguments: Any) -> None:
+            start = time.perf_counter()
+            observe(*arguments)
+            self.watching += (time.perf_counter() - start) * 1e3
+
+        return timed
+
+    def take_watching(self) -> float:
+        """Return the milliseconds of watching since the last call."""
+        spent, self.watching = self.watching, 0.0
+        return spent
+
+
+class Topology(Benchmark):
+    """Watching gradients and updating the pattern, per algorithm and source of momentum."""
+
+    name = "topology"
+    title = "an update of the topology and the watching before it, per epoch of 60,000 samples"
+
+    def cases(self) -> list[tuple[str, tuple[int, ...], float]]:
+        """Return algorithms times networks."""
+        algorithms = ["set", "sparse-momentum/window", "sparse-momentum/tiles",
+                      "sparse-momentum/candidates"]  # fmt: skip
+        networks = self.pick(
+            [(784, 300, 100, 10)],
+            [(784, 300, 100, 10), (784, 1000, 1000, 10)],
+            [(784, 300, 100, 10), (784, 1000, 1000, 10), (3072, 4000, 1000, 4000, 10)],
+        )
+        return [(a, n, 0.95) for n in networks for a in algorithms]
+
+    def run(self, case: tuple[str, tuple[int, ...], float]) -> dict[str, Any]:
+        """Train some epochs with and without; see ``Benchmark.run``.
+
+        Parameters
+        ----------
+        case : tuple
+            Algorithm, sizes, sparsity.
+
+        Returns
+        -------
+        dict
+            ``update_ms``, ``watch_ms`` (what watching adds to the steps of an interval),
+            ``interval_ms`` (those steps, static) and ``share``, both over the last.
+        """
+        algorithm, sizes, sparsity = case
+        plain = float(np.median(self._train("static", sizes, sparsity, 2)["steps"]))
+        spent = self._train(algorithm, sizes, sparsity, 1 + self.pick(3, 5, 9))
+        # Medians over epochs, step by step: watching happens at the same steps of each interval.
+        table = np.array(spent["watching"][_INTERVAL:]).reshape(-1, _INTERVAL)
+        watch, update = float(np.median(table, axis=0).sum()), float(np.median(spent["updates"]))
+        return {
+            "algorithm": algorithm, "sizes": list(sizes), "sparsity": sparsity, "batch": 128,
+            "interval": _INTERVAL, "step_ms": plain, "interval_ms": plain * _INTERVAL,
+            "update_ms": update, "watch_ms": watch,
+            "share": (update + watch) / (plain * _INTERVAL),
+        }  # fmt: skip
+
+    def _train(self, algorithm, sizes, sparsity, epochs) -> dict[str, list[float]]:
+        """Return milliseconds of all ``updates``, ``steps``, and ``watching`` in each step."""
+        from sparsecpu.architecture import mlp
+        from sparsecpu.losses import SoftmaxCrossEntropy
+        from sparsecpu.topology import TOPOLOGIES
+        from sparsecpu.trainer import Trainer
+
+        rng, batch = np.random.default_rng(0), 128
+        name, _, source = algorithm.partition("/")
+        topology = TOPOLOGIES[name](**({"source": source} if source else {}))
+        described = mlp((sizes[0],), sizes[1:-1], sizes[-1]).sparsify(1 - sparsity)
+        trainer = Trainer(
+            described.build(rng), loss=SoftmaxCrossEntropy(), topology=topology,
+            learning_rate=1e-3, batch_size=batch, epochs=epochs + 1, threads=self.threads,
+        )  # fmt: skip
+        samples = _INTERVAL * batch
+        x = rng.standard_normal((4096, sizes[0]), dtype=np.float32)
+        source_of = Repeated(x, samples)
+        targets = trainer.loss.prepare(rng.integers(0, sizes[-1], samples), sizes[-1])
+        trainer.start(samples)
+        spent: dict[str, list[float]] = defaultdict(list)
+        clock = _Clock(trainer.topology)
+        with trainer.machine():
+            for _ in range(epochs):
+                for first in range(0, samples, batch):
+                    rows = np.arange(first, first + batch)
+                    start = time.perf_counter()
+                    trainer.step(source_of, targets, rows)
+                    spent["steps"].append((time.perf_counter() - start) * 1e3)
+                    spent["watching"].append(clock.take_watching())
+        spent["updates"] = clock.updates
+        return spent
+
+    def heading(self) -> str:
+        """Return the table's first line."""
+        return (
+            f"{'network':<24}{'algorithm':<28}{'step ms':>9}{'epoch ms':>10}{'update ms':>11}"
+            f"{'watching ms':>13}{'share':>8}"
+        )
+
+    def row(self, result: dict[str, Any]) -> str:
+        """Return a line; see ``Benchmark.row``.
+
+        Parameters
+        ----------
+        result : dict
+            From ``run``.
+
+        Returns
+        -------
+        str
+            A line.
+        """
+        sizes = "-".join(map(str, result["sizes"]))
+        return (
+            f"{sizes:<24}{result['algorithm']:<28}{result['step_ms']:>9.3f}"
+            f"{result['interval_ms']:>10.0f}{result['update_ms']:>11.1f}"
+            f"{result['watch_ms']:>13.1f}{result['share']:>8.0%}"
+        )

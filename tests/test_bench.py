@@ -1,0 +1,235 @@
+"""What bench says must be right; how fast things are is not tested here."""
+
+import json
+
+import numpy as np
+import pytest
+import scipy.sparse
+from click.testing import CliRunner
+from sparsecpu.bench.limits import Kernels, Loads, level_of
+from sparsecpu.bench.linear import Linear, break_even
+from sparsecpu.bench.plots import plot
+from sparsecpu.bench.scale import Scale
+from sparsecpu.bench.steps import RIVALS as STEPS
+from sparsecpu.bench.steps import Batches, Ours, Train
+from sparsecpu.bench.timing import Timing, compare, ratio, shown, summarise
+
+from sparsecpu.bench import blas, limits, rivals, topology
+from sparsecpu.cli import main
+
+
+def run(*args):
+    return CliRunner().invoke(main, [str(a) for a in args])
+
+
+def test_everybody_has_turns_and_is_warmed_up():
+    calls = []
+    contestants = {f"{n}/x": (lambda n=n: calls.append(n)) for n in "ab"}
+    times = compare(contestants, rounds=2, seconds=1e-6)
+    assert set(times) == {"a/x", "b/x"}
+    assert calls[:4] == ["a", "a", "b", "b"]  # warmed up before anybody is timed
+    assert calls.index("a", 4) < calls.index("b", 4) < len(calls) - 1 - calls[::-1].index("a")
+
+
+def test_medians_quartiles_and_how_well_they_are_known():
+    sure = summarise([1.0] * 50 + [9.0] * 10)
+    assert (sure.ms, sure.low, sure.high, sure.uncertainty) == (1.0, 1.0, 1.0, 0.0)
+    assert summarise([1.0, 5.0, 9.0]).uncertainty > 0.5
+    rng = np.random.default_rng(0)
+    few, many = (summarise(rng.exponential(size=n)).uncertainty for n in (20, 2000))
+    assert many < few / 4
+    inside = 0
+    for _ in range(200):  # the interval holds the true median about 95 times of 100
+        values = np.sort(rng.exponential(size=40))
+        t = summarise(values)
+        inside += abs(t.ms - np.log(2)) <= 2 * t.uncertainty * t.ms
+    assert inside > 180
+
+
+def test_a_ratio_that_means_nothing_is_not_printed():
+    clear, vague = Timing(2.0, 1.9, 2.1, 0.01), Timing(2.0, 1.0, 9.0, 0.6)
+    assert ratio([clear, clear], [Timing(1.0, 1, 1)]) == 4.0
+    assert ratio([vague], [clear]) is None
+    assert ratio([clear], [vague]) is None
+    assert shown(None) == "too noisy"
+    assert shown(4.0) == "4.00x"
+
+
+def layer(sparsity, ours, dense):
+    return {"sparsity": sparsity, "ms": {"total": ours}, "dense_ms": dense}
+
+
+def test_break_even():
+    # ours = 0.5 + 10 density against 2: equal at density 0.15
+    measured = [layer(s, 0.5 + 10 * (1 - s), 2.0) for s in (0.5, 0.8, 0.9, 0.99)]
+    found, inside = break_even(measured)
+    assert found == pytest.approx(0.85)
+    assert inside
+    found, inside = break_even(measured[2:])  # both faster than dense: extrapolated
+    assert found == pytest.approx(0.85)
+    assert not inside
+    found, inside = break_even(measured[:2])
+    assert found == pytest.approx(0.85)
+    assert not inside
+    assert break_even(measured[:1]) == (None, False)
+
+
+@pytest.mark.parametrize("rival", rivals.present()[0], ids=lambda r: r.name)
+def test_rivals_compute_what_they_claim(rival):
+    rng = np.random.default_rng(0)
+    weight = scipy.sparse.csr_array(
+        scipy.sparse.random(48, 64, 0.2, format="csr", dtype=np.float32, rng=rng)
+    )
+    made = rival(weight.copy(), 32, 1)
+    parts = made.parts()
+    assert {p for name in parts for p in name.split("+")} <= {"forward", "dx", "dw"}
+    w = made.w if rival.dense else weight
+    w = np.asarray(w) if rival.dense else w
+    found = {name: call() for name, call in parts.items()}
+    y = found["forward"]  # None from SparseProp, which writes into arrays that it is given
+    y = made.outs[0] if y is None else np.asarray(y)
+    y = y.T if y.shape == (32, 48) else y
+    if rival.name != "masked PyTorch":  # has weights of its own
+        np.testing.assert_allclose(y, w @ made.x, atol=1e-4)
+
+
+def test_missing_rivals_are_named(monkeypatch):
+    monkeypatch.setattr(rivals.importlib.util, "find_spec", lambda name: None)
+    found, missing = rivals.present()
+    assert [r.name for r in found] == ["dense NumPy", "SciPy"]
+    assert missing["dense PyTorch"].startswith("pip install")
+    assert set(missing) == {r.name for r in rivals.RIVALS} - {"dense NumPy", "SciPy"}
+
+
+def test_linear_from_the_command_line(tmp_path):
+    args = ("bench", "linear", "--shape", "64x48", "--sparsity", 0.5, "--sparsity", 0.9, "--batch",
+            32, "--rounds", 1, "--quiet", "--blas", "as-is")  # fmt: skip
+    result = run(*args, "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert {"cpu", "threads", "threading_layer", "versions", "commit", "date"} <= set(
+        report["machine"]
+    )
+    layer = report["linear"]["results"][0]
+    assert (layer["n_out"], layer["n_in"]) == (64, 48)
+    case, sparser = layer["results"]
+    assert (case["nnz"], sparser["nnz"]) == (64 * 48 // 2, round(64 * 48 * 0.1))
+    assert case["dense_ms"] == sparser["dense_ms"]  # timed once, beside both
+    assert set(case["ms"]) == {"forward", "dx", "dw", "total"}
+    assert case["ms"]["total"] == pytest.approx(
+        sum(v for k, v in case["ms"].items() if k != "total")
+    )
+    assert set(case["limit_fraction"]) == {"forward", "dx", "dw"}
+    assert {"dense NumPy", "SciPy"} <= case["ratio"].keys()
+    assert case["fastest_dense"].startswith("dense")
+    picture = tmp_path / "speed.png"
+    result = run(*args, "--plot", picture)
+    assert result.exit_code == 0, result.output
+    assert "64x48" in result.stdout
+    assert picture.stat().st_size > 10_000
+
+
+def test_steps_from_the_command_line():
+    result = run("bench", "train", "--model", "20-16-4", "--sparsity", 0.5, "--batch", 16,
+                 "--rounds", 1, "--profile", "--json", "--quiet", "--blas", "as-is")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)["train"]["results"][0]
+    one = found["results"][0]
+    assert found["sizes"] == [20, 16, 4]
+    assert one["nnz"] == round(0.5 * (20 * 16 + 16 * 4))
+    assert sum(one["profile"].values()) == pytest.approx(1)
+    assert {"dense NumPy", "scikit-learn"} <= found["rival_ms"].keys()
+
+
+def test_steps_learn():
+    """Every contestant really trains: on one batch again and again, its loss falls."""
+    case = Train("quick", 1, models=["20-32-4"], batch=64).cases()[0]
+    batches = Batches(case)
+    batches.order = batches.order[:1].repeat(8, axis=0)
+    ours = Ours(case, 0.5, batches)
+    before = {n: p.data.copy() for n, p in ours.trainer.network.parameters().items()}
+    ours.step()
+    assert all((p.data != before[n]).any() for n, p in ours.trainer.network.parameters().items())
+    for rival in STEPS:
+        if rival.needs is None or rivals.importlib.util.find_spec(rival.needs):
+            rival(case, batches).step()
+
+
+def test_scale_grows_with_width():
+    scale = Scale("quick", 1)
+    results = [scale.run(n) for n in (1000, 2000, 4000)]
+    assert [r["neurons"] for r in results] == [1000, 2000, 4000]
+    values, lines = scale.verdict(results)
+    assert values["operations_exponent"] == pytest.approx(1, abs=0.02)
+    assert len(lines) == 1
+    assert "1,000" in scale.row(results[0])
+    assert scale.cases()[0] == 1000
+
+
+def test_topology_counts_updates(monkeypatch):
+    monkeypatch.setattr(topology, "_INTERVAL", 12)
+    bench = topology.Topology("quick", 1)
+    for algorithm in ("set", "sparse-momentum/tiles"):
+        found = bench.run((algorithm, (30, 20, 5), 0.8))
+        assert found["update_ms"] > 0
+        assert (found["watch_ms"] > 0) == (algorithm != "set")
+        assert algorithm in bench.row(found)
+
+
+def test_limits():
+    kernels = Kernels("quick", 1)
+    small = kernels.run(32)
+    assert small["random_gflops"] > 0
+    assert small["sequential_gbs"] > 0
+    assert "forward" not in small
+    assert "forward" in kernels.run(128 * 512 // 1024 * 2)
+    values, lines = kernels.verdict([small])
+    assert values["peak_gflops"] > 0
+    assert lines
+    assert level_of(1e15) in ("memory", "?")
+    assert Loads(10**7).count >= 10**7 / 512  # every run is visited
+
+
+def test_pictures(tmp_path):
+    machine = {"cpu": "a CPU", "instruction_set": "AVX2", "threads": 1, "date": "2026-01-01"}
+    scale = {"neurons": 10, "ms": 1.0, "level": "L2"}
+    one = {"algorithm": "set", "sizes": [3, 2], "watch_ms": 1, "update_ms": 2, "interval_ms": 9}
+    steps = {"sizes": [3, 2], "rival_ms": {"dense NumPy": 4.0}, "results": [
+        {"sparsity": 0.9, "ms": 1.0, "fastest_dense": "dense NumPy"}]}  # fmt: skip
+    loads = {"kib": 32, "random_gflops": 9.0, "forward": 7.0, "dx": 7.0, "dw": 6.0}
+    for kind, results in {"scale": [scale, {**scale, "neurons": 20, "ms": 2.0}], "topology": [one],
+                          "train": [steps], "kernels": [loads]}.items():  # fmt: skip
+        path = tmp_path / f"{kind}.svg"
+        plot(kind, results, {"machine": machine}, path)
+        assert "a CPU" in path.read_text() or path.stat().st_size > 1000
+
+
+def test_the_fastest_blas_is_looked_for_once(monkeypatch):
+    rates = {"default": 100.0, "SkylakeX": 200.0}
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    monkeypatch.setattr(blas, "survey", lambda threads: rates)
+    monkeypatch.setattr(blas, "architecture", lambda: "Haswell")
+    assert blas.best_core_type(1) == ("SkylakeX", rates)
+    monkeypatch.setattr(blas, "architecture", lambda: "SkylakeX")  # it runs with that already
+    assert blas.best_core_type(1)[0] == "default"
+    started = {}
+
+    def fake(command, env, check):
+        started.update(env)
+        return type("Done", (), {"returncode": 7})
+
+    monkeypatch.setattr(blas.subprocess, "run", fake)
+    assert blas.start_again_under("Zen", rates) == 7
+    assert started["OPENBLAS_CORETYPE"] == "Zen"
+    for name, value in started.items():
+        if name.startswith("SPARSECPU"):
+            monkeypatch.setenv(name, value)
+    monkeypatch.setattr(blas, "survey", lambda threads: pytest.fail("asked again"))
+    assert blas.best_core_type(1) == ("Zen", rates)
+
+
+def test_cases_of_every_scope():
+    for kind in (Linear, Train, Scale, Kernels, topology.Topology):
+        sizes = [len(kind(scope, 1).cases()) for scope in ("quick", "default", "full")]
+        assert 0 < sizes[0] <= sizes[1] <= sizes[2]
+    assert limits.cache_sizes() is not None
