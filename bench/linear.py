@@ -168,7 +168,7 @@ class Linear(Benchmark):
         """
         from threadpoolctl import threadpool_limits
 
-        from sparsecpu.kernels.compile import use_threads
+        from sparsecpu.kernels.threads import use_threads
 
         contestants, ours, loads = {}, {}, {}
         for sparsity in case.sparsities:

@@ -299,7 +299,7 @@ class Train(Benchmark):
         """
         from threadpoolctl import threadpool_limits
 
-        from sparsecpu.kernels.compile import use_threads
+        from sparsecpu.kernels.threads import use_threads
 
         batches = Batches(case)
         ours = {s: Ours(case, s, batches) for s in case.sparsities}

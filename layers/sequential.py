@@ -254,13 +254,14 @@ class Sequential(Layer):
             The outputs.
         """
         from sparsecpu.kernels.layout import scatter_samples
+        from sparsecpu.kernels.threads import safe_launches
 
         source, ctx = self.source(x), Context(Workspace())
         samples = source.shape[0]
         out = np.empty((samples, self.n_outputs), dtype=self.dtype)
         lanes = self.lanes(min(samples, batch_size)) if samples else 16
         rows = np.arange(samples, dtype=np.int64)
-        with one_blas_thread():
+        with one_blas_thread(), safe_launches():
             for start in range(0, samples, batch_size):
                 part = rows[start : start + batch_size]
                 y, _ = self.forward(self.gather(source, part, lanes, ctx), ctx)
@@ -290,10 +291,12 @@ class Sequential(Layer):
         gradients : dict of str to ndarray
             By parameter name; copies.
         """
+        from sparsecpu.kernels.threads import safe_launches
+
         source, targets = self.source(x), loss.prepare(y, self.n_outputs)
         ctx = Context(Workspace(), train=train, dropout=np.random.default_rng(0))
         rows = np.arange(source.shape[0], dtype=np.int64)
-        with one_blas_thread():
+        with one_blas_thread(), safe_launches():
             z, saved = self.forward(self.gather(source, rows, self.lanes(len(rows)), ctx), ctx)
             value, dz = loss(z, rows, targets, ctx)
             self.backward(dz, saved, ctx)

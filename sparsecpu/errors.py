@@ -84,3 +84,14 @@ class MissingExtraError(SparseCPUError, ImportError):
 
 class MemoryBudgetError(SparseCPUError, MemoryError):
     """A run would not fit into this machine's memory."""
+
+
+class ForkError(SparseCPUError, RuntimeError):
+    """A process was forked after kernels had run in its parent, whose threads it lacks."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "kernels ran in this process's parent before it was forked, and GNU OpenMP would end "
+            "it; start processes with the spawn method (joblib's default does), or "
+            "pip install 'sparsecpu[tbb]'"
+        )

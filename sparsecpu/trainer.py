@@ -287,7 +287,7 @@ class Trainer:
     @contextlib.contextmanager
     def machine(self) -> Iterator[None]:
         """Hold Numba to the trainer's ``team``, and BLAS to one, inside the ``with`` block."""
-        from sparsecpu.kernels.compile import use_threads
+        from sparsecpu.kernels.threads import use_threads
 
         with use_threads(self.team), one_blas_thread():
             yield

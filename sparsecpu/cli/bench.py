@@ -112,7 +112,8 @@ def _measure(names: tuple[str, ...], options: dict[str, Any]) -> None:
     """Run subjects one after the other, and print, write or draw what comes out."""
     from sparsecpu.bench import describe
     from sparsecpu.bench.blas import best_core_type, start_again_under
-    from sparsecpu.kernels.compile import compile_clock, use_threads
+    from sparsecpu.kernels.compile import compile_clock
+    from sparsecpu.kernels.threads import use_threads
 
     speaker = Speaker(options.pop("quiet"))
     scope, wanted = options.pop("scope") or "default", options.pop("threads")

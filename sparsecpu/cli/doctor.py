@@ -30,7 +30,8 @@ def examine() -> dict[str, Any]:
 
     from sparsecpu.bench.machine import cpu_model, instruction_set, memory_free, versions
     from sparsecpu.cpu import level_two_cache, widest_lanes
-    from sparsecpu.kernels.compile import available_threads, compile_clock
+    from sparsecpu.kernels.compile import compile_clock
+    from sparsecpu.kernels.threads import available_threads
     from sparsecpu.kernels.update import refresh
 
     data, perm = np.ones(4, np.float32), np.arange(4, dtype=np.int32)

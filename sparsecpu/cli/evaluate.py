@@ -25,7 +25,7 @@ from sparsecpu.errors import DataError
 def evaluate(model: str, data: str, **options: Any) -> None:
     """Score MODEL (a file, or the folder of a run) on DATA's held-out samples."""
     from sparsecpu.datasets import open_data
-    from sparsecpu.kernels.compile import use_threads
+    from sparsecpu.kernels.threads import use_threads
     from sparsecpu.scoring import score
 
     Speaker(options["quiet"]).announce_compilation()

@@ -32,7 +32,7 @@ def predict(model: str, data: str, proba: bool, **options: Any) -> None:
     import numpy as np
 
     from sparsecpu.datasets import open_data, read_samples
-    from sparsecpu.kernels.compile import use_threads
+    from sparsecpu.kernels.threads import use_threads
     from sparsecpu.scoring import quantities
 
     Speaker(options["quiet"]).announce_compilation()

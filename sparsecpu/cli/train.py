@@ -130,7 +130,7 @@ def _run(data, reading, recipe, folder, config, options, speaker):
     """Train, and return the result and whether the user broke it off."""
     from sparsecpu.cli.run_folder import Checkpoints, resume
     from sparsecpu.datasets import open_data
-    from sparsecpu.kernels.compile import use_threads
+    from sparsecpu.kernels.threads import use_threads
     from sparsecpu.recipes import standardise
 
     with use_threads(options["threads"]) as allowed:

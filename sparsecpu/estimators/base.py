@@ -26,7 +26,7 @@ from sparsecpu.callbacks import (
     Validation,
 )
 from sparsecpu.errors import ParameterError
-from sparsecpu.kernels.compile import use_threads
+from sparsecpu.kernels.threads import use_threads
 from sparsecpu.optimizers import SGD, Adam, Optimizer
 from sparsecpu.schedules import Schedule, constant, inverse_scaling
 from sparsecpu.topology import TOPOLOGIES, Topology

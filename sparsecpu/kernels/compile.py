@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numba
 from numba.core import event
 
-from sparsecpu.errors import ParameterError
+from sparsecpu.kernels import threads  # noqa: F401  (finds TBB before Numba looks for it)
+from sparsecpu.kernels.cache import harden
 
 #: Contraction and reassociation, but never ``nnan`` or ``ninf``: the NaN guard must work.
 FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
@@ -40,8 +40,8 @@ def kernel(*, parallel: bool = False) -> Callable[[Callable], Callable]:
             "error_model": "numpy",
         }
         try:
-            return numba.njit(cache=True, **options)(function)
-        except RuntimeError:  # "no locator available": nowhere to keep a cache
+            return harden(numba.njit(cache=True, **options)(function))
+        except (RuntimeError, OSError):  # "no locator available": nowhere to keep a cache
             return numba.njit(**options)(function)
 
     return decorate
@@ -94,43 +94,6 @@ class CompileClock(event.Listener):
 
 compile_clock = CompileClock()
 event.register("numba:compile", compile_clock)
-
-
-def available_threads() -> int:
-    """Return how many threads Numba can use in this process."""
-    return int(getattr(numba.config, "NUMBA_NUM_THREADS"))  # noqa: B009
-
-
-@contextlib.contextmanager
-def use_threads(threads: int | None) -> Iterator[int]:
-    """Run kernels on this many threads inside the ``with`` block.
-
-    Parameters
-    ----------
-    threads : int or None
-        At least 1 and at most what the machine has; None for all of them.
-
-    Yields
-    ------
-    int
-        The number of threads in use.
-
-    Raises
-    ------
-    ParameterError
-        If ``threads`` is not an integer in that range.
-    """
-    limit = available_threads()
-    if threads is None:
-        threads = limit
-    if isinstance(threads, bool) or int(threads) != threads or not 1 <= threads <= limit:
-        raise ParameterError("threads", threads, f"an integer from 1 to {limit}")
-    before = numba.get_num_threads()
-    numba.set_num_threads(int(threads))
-    try:
-        yield int(threads)
-    finally:
-        numba.set_num_threads(before)
 
 
 # Kernels without prange work inside are still launched through the parallel target, so that one

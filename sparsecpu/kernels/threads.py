@@ -1,0 +1,132 @@
+"""Numba's threads: which library runs them, how many, and what a fork does to them."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib.util
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numba
+
+from sparsecpu.errors import ForkError, ParameterError
+
+
+def preload_tbb() -> bool:
+    """Make TBB known to Numba where pip has installed it; it wakes up faster than OpenMP.
+
+    Numba looks for it by name only, and pip puts it where the system's loader does not look.
+
+    Returns
+    -------
+    bool
+        Whether it is there.
+    """
+    found = sorted(Path(sys.prefix, "lib").glob("libtbb.so.12*"))
+    for path in found[:1]:
+        with contextlib.suppress(OSError):
+            ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+            return True
+    return False
+
+
+preload_tbb()
+
+
+def _is_workqueue() -> bool:
+    """Return whether Numba has only its own workqueue, which one thread may use at a time."""
+    chosen = numba.config.THREADING_LAYER  # type: ignore[attr-defined]
+    if chosen == "workqueue":
+        return True
+    try:
+        return numba.threading_layer() == "workqueue"
+    except ValueError:  # no kernel has run yet
+        names = ("numba.np.ufunc.tbbpool", "numba.np.ufunc.omppool")
+        return all(importlib.util.find_spec(name) is None for name in names)
+
+
+_one_at_a_time = threading.RLock()
+_forked_from_openmp = False
+
+
+def _after_fork() -> None:
+    """Note in a child whether its parent's OpenMP threads are lost to it."""
+    global _forked_from_openmp
+    try:
+        _forked_from_openmp = numba.threading_layer() == "omp"
+    except ValueError:
+        _forked_from_openmp = False
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def available_threads() -> int:
+    """Return how many threads Numba can use in this process."""
+    return int(getattr(numba.config, "NUMBA_NUM_THREADS"))  # noqa: B009
+
+
+@contextlib.contextmanager
+def safe_launches() -> Iterator[None]:
+    """Run kernels where it is safe, inside the ``with`` block.
+
+    Under TBB and OpenMP any number of Python threads may run kernels at once; under Numba's
+    workqueue they take turns, block by block.
+
+    Yields
+    ------
+    None
+        Nothing.
+
+    Raises
+    ------
+    ForkError
+        In a child that was forked after its parent ran kernels under OpenMP, which would kill it.
+    """
+    if _forked_from_openmp:
+        raise ForkError()
+    if not _is_workqueue():
+        yield
+        return
+    with _one_at_a_time:
+        yield
+
+
+@contextlib.contextmanager
+def use_threads(threads: int | None) -> Iterator[int]:
+    """Run kernels on this many threads inside the ``with`` block.
+
+    Parameters
+    ----------
+    threads : int or None
+        At least 1 and at most what the machine has; None for all of them.
+
+    Yields
+    ------
+    int
+        The number of threads in use.
+
+    Raises
+    ------
+    ParameterError
+        If ``threads`` is not an integer in that range.
+    ForkError
+        See ``safe_launches``.
+    """
+    limit = available_threads()
+    if threads is None:
+        threads = limit
+    if isinstance(threads, bool) or int(threads) != threads or not 1 <= threads <= limit:
+        raise ParameterError("threads", threads, f"an integer from 1 to {limit}")
+    with safe_launches():
+        before = numba.get_num_threads()
+        numba.set_num_threads(int(threads))
+        try:
+            yield int(threads)
+        finally:
+            numba.set_num_threads(before)

@@ -1,0 +1,138 @@
+"""Threads, forks and the cache of compiled kernels, each in processes of their own."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sparsecpu.layers.sequential import Sequential
+
+from sparsecpu.errors import ForkError
+from sparsecpu.layers import SparseLinear
+
+ROOT = Path(__file__).parent.parent
+SMALL = """
+import json, numba, numpy as np
+from sparsecpu.kernels.compile import compile_clock
+from sparsecpu.kernels.update import refresh
+perm = np.arange(3, dtype=np.int32)[::-1].copy()
+perm.setflags(write=False)
+out = np.empty(3, np.float32)
+refresh(np.arange(3, dtype=np.float32), perm, out)
+print(json.dumps([out.tolist(), compile_clock.seconds]))
+"""
+
+
+def start(code, **variables):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+    return subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def finish(process):
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    values, seconds = json.loads(out)
+    assert values == [2, 1, 0]
+    return seconds
+
+
+def run(**variables):
+    return finish(start(SMALL, **variables))
+
+
+def test_the_cache_survives_what_may_happen_to_it(tmp_path):
+    folder = str(tmp_path / "kernels")
+    both = [start(SMALL, NUMBA_CACHE_DIR=folder) for _ in range(2)]  # compile at once
+    for process in both:
+        finish(process)
+    assert run(NUMBA_CACHE_DIR=folder) == 0
+    files = sorted(Path(folder).rglob("*.nb[ic]"))
+    assert {file.suffix for file in files} == {".nbi", ".nbc"}
+    for kind in (".nbi", ".nbc"):
+        for damage in (lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"rubbish" * 9):
+            for file in files:
+                if file.suffix == kind:
+                    file.write_bytes(damage(file.read_bytes()))
+            assert run(NUMBA_CACHE_DIR=folder) > 0  # compiled anew
+            assert run(NUMBA_CACHE_DIR=folder) == 0  # and kept again
+
+
+def test_without_a_cache_kernels_are_compiled_each_time():
+    assert run(NUMBA_CACHE_DIR="/proc/nowhere") > 0
+
+
+def test_a_change_of_any_kernel_source_is_noticed(tmp_path):
+    changed = SMALL.replace(
+        "from sparsecpu.kernels.update",
+        "import sparsecpu.kernels.cache as c\nc.sources_stamp = lambda: 'newer'\n"
+        "from sparsecpu.kernels.update",
+    ).replace("from sparsecpu.kernels.compile", "import sparsecpu.kernels.cache as c\n"
+              "c.sources_stamp = lambda: 'newer'\nfrom sparsecpu.kernels.compile")  # fmt: skip
+    folder = str(tmp_path)
+    assert run(NUMBA_CACHE_DIR=folder) > 0
+    assert finish(start(changed, NUMBA_CACHE_DIR=folder)) > 0
+    assert finish(start(changed, NUMBA_CACHE_DIR=folder)) == 0
+
+
+def network():
+    rng = np.random.default_rng(0)
+    return Sequential([SparseLinear(40, 30, density=0.2, rng=rng)])
+
+
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_python_threads_may_predict_at_once(layer):
+    code = """
+import json, threading, numpy as np
+from sparsecpu.layers import SparseLinear, Sequential
+net = Sequential([SparseLinear(400, 300, density=0.2, rng=np.random.default_rng(0))])
+x = np.random.default_rng(1).standard_normal((256, 400)).astype(np.float32)
+wanted, wrong = net.predict(x), []
+def work():
+    for _ in range(20):
+        if not np.array_equal(net.predict(x), wanted):
+            wrong.append(1)
+threads = [threading.Thread(target=work) for _ in range(4)]
+[t.start() for t in threads]; [t.join() for t in threads]
+assert not wrong
+print(json.dumps([[2, 1, 0], 0]))
+"""
+    finish(start(code, NUMBA_THREADING_LAYER=layer))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_gets_an_error_instead_of_a_signal():
+    code = """
+import json, os, numba, numpy as np
+from sparsecpu.errors import ForkError
+from sparsecpu.layers import SparseLinear, Sequential
+net = Sequential([SparseLinear(40, 30, density=0.2, rng=np.random.default_rng(0))])
+x = np.ones((8, 40), np.float32)
+net.predict(x)
+child = os.fork()
+if child == 0:
+    try:
+        net.predict(x)
+    except ForkError:
+        os._exit(3)
+    os._exit(0)
+_, status = os.waitpid(child, 0)
+assert os.WIFEXITED(status), status
+assert os.WEXITSTATUS(status) == (3 if numba.threading_layer() == "omp" else 0)
+print(json.dumps([[2, 1, 0], 0]))
+"""
+    finish(start(code, NUMBA_THREADING_LAYER="omp"))
+    finish(start(code, NUMBA_THREADING_LAYER="workqueue"))
+
+
+def test_the_error_says_what_helps():
+    assert "spawn" in str(ForkError())
+    assert isinstance(ForkError(), RuntimeError)
+    assert threading.active_count() >= 1
+    assert network().predict(np.ones((1, 40), np.float32)).shape == (1, 30)
