@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ from sparsecpu.workspace import aligned_copy, aligned_empty, choose_lanes
 PARTS = ("forward", "dx", "dw")
 #: Other sparse kernels are timed from this sparsity on; below it they are slow for everybody.
 _WORTH_TRYING = 0.8
+#: Weights of a large layer.
+_LARGE = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,14 @@ class Linear(Benchmark):
         if self.scope == "full" and not self.options.get("batch"):
             batches = [32, 128, 512]
         every = tuple(_check(sparsity) for sparsity in sparsities)
-        return [Case(*_parse(s), b, every, self.threads) for b in batches for s in shapes]
+        cases = [Case(*_parse(s), b, every, self.threads) for b in batches for s in shapes]
+        if self.scope == "full" or self.options.get("sparsities"):
+            return cases
+        # Large layers far below break-even would take most of the time to say the least.
+        return [
+            replace(c, sparsities=tuple(s for s in every if s >= 0.9))
+            if c.n_out * c.n_in > _LARGE else c for c in cases
+        ]  # fmt: skip
 
     def run(self, case: Case) -> dict[str, Any]:
         """Time one shape beside its rivals; see ``Benchmark.run``.
@@ -183,7 +192,8 @@ class Linear(Benchmark):
                 contestants |= {f"{rival.name}/{k}@{sparsity}": c for k, c in parts.items()}
         with use_threads(case.threads), threadpool_limits(case.threads):
             rounds = self.options.get("rounds") or self.pick(3, 5, 9)
-            times = compare(contestants, rounds=rounds)
+            budget = self.pick(20.0, 60.0, np.inf)
+            times = compare(contestants, rounds=rounds, budget=budget)
         results = []
         for sparsity, made in ours.items():
             best = loads[sparsity].gflops(times[f"ours/limit@{sparsity}"].ms) * case.threads
@@ -216,7 +226,7 @@ class Linear(Benchmark):
 
     def heading(self) -> str:
         """Return the table's first line."""
-        head = f"{'layer':<10}{'batch':>6}{'spars.':>7}{'fwd + dx + dW ms':>25}{'GFLOP/s':>13}"
+        head = f"{'layer':<10}{'batch':>6}{'spars.':>7}{'fwd + dx + dW ms':>31}{'GFLOP/s':>13}"
         head += f"{'of the limit':>18}{'vs dense':>10}"
         return head + "".join(f"{r.name:>{max(len(r.name) + 3, 10)}}" for r in self.rivals)
 
@@ -240,7 +250,7 @@ class Linear(Benchmark):
         rates = "/".join(f"{found['gflops'][part]:.0f}" for part in PARTS)
         limits = "/".join(f"{found['limit_fraction'][part]:.2f}" for part in PARTS)
         shape = f"{result['n_out']}x{result['n_in']}"
-        line = f"{shape:<10}{result['batch']:>6}{found['sparsity']:>7g}{times:>25}{rates:>13}"
+        line = f"{shape:<10}{result['batch']:>6}{found['sparsity']:>7g}{times:>31}{rates:>13}"
         line += f"{limits:>18}{shown(found['dense_speedup']):>10}"
         for name, value in found["ratio"].items():
             text = shown(value) if found["rival_ms"][name] else "-"
@@ -267,6 +277,7 @@ class Linear(Benchmark):
             found, measured = break_even(result["results"])
             name = f"{result['n_out']}x{result['n_in']}, batch {result['batch']}"
             if found is None:
+                lines.append(f"{name}: too few clear ratios to say where it breaks even")
                 continue
             values[name] = {"sparsity": found, "measured": measured}
             how = "" if measured else " (extrapolated)"
@@ -312,11 +323,12 @@ def break_even(results: list[dict[str, Any]]) -> tuple[float | None, bool]:
     Returns
     -------
     sparsity : float or None
-        None where there is too little to go by.
+        None where there is too little to go by: ratios that are too noisy do not count.
     measured : bool
         Whether it lies between two measured sparsities.
     """
-    points = sorted((1 - r["sparsity"], r["ms"]["total"] / r["dense_ms"]) for r in results)
+    clear = [r for r in results if r.get("dense_speedup", 1.0) is not None]
+    points = sorted((1 - r["sparsity"], r["ms"]["total"] / r["dense_ms"]) for r in clear)
     for (d0, share0), (d1, share1) in itertools.pairwise(points):
         if share0 <= 1 < share1:
             return 1 - (d0 + (d1 - d0) * (1 - share0) / (share1 - share0)), True

@@ -310,7 +310,8 @@ class Train(Benchmark):
         contestants |= {f"{r.name}/step": made.step for r, made in theirs.items()}
         rounds = self.options.get("rounds") or self.pick(3, 5, 9)
         with use_threads(case.threads), threadpool_limits(case.threads):
-            times = compare(contestants, rounds=rounds, seconds=0.02)
+            budget = self.pick(15.0, 60.0, np.inf)
+            times = compare(contestants, rounds=rounds, seconds=0.02, budget=budget)
             results = [self._one(s, made, times, case.threads, rounds) for s, made in ours.items()]
         return {
             "sizes": list(case.sizes), "batch": case.batch, "threads": case.threads,

@@ -17,6 +17,7 @@ _BURST = 5e-5
 _VAGUE = 0.15
 #: So many times the rounds are spent on contestants whose medians are vague.
 _PATIENCE = 3
+_LEAST_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def compare(
     *,
     rounds: int = 7,
     seconds: float = 0.01,
+    budget: float = np.inf,
 ) -> dict[str, Timing]:
     """Time functions side by side: warmed up, interleaved, several rounds.
 
@@ -72,6 +74,8 @@ def compare(
         Rounds; in each everybody has a turn.
     seconds : float
         About how long a turn is.
+    budget : float
+        Seconds after which there are no more rounds, once everybody has had three turns.
 
     Returns
     -------
@@ -87,8 +91,11 @@ def compare(
         bursts[name] = int(np.clip(_BURST / took, 1, 100))
         repeats[name] = int(np.clip(seconds / (took * bursts[name]), 1, 200))
     times: dict[str, list[float]] = {name: [] for name in contestants}
+    began = time.perf_counter()
     for turn in range(_PATIENCE * rounds):
         before, vague = None, turn < rounds
+        if turn >= _LEAST_ROUNDS and time.perf_counter() - began > budget:
+            break
         for name, call in contestants.items():
             if turn >= rounds and summarise(times[name]).uncertainty <= _VAGUE:
                 continue

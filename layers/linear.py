@@ -20,7 +20,7 @@ class SparseLinear(Layer):
     r"""A linear layer whose weights exist only at their nonzeros.
 
     Forward :math:`y = W x + b`; backward :math:`dx = W^T dy`, :math:`dW = (dy\,x^T)` at the
-    nonzeros, :math:`db = \sum dy`. A full pattern runs through BLAS on a view of its values.
+    nonzeros, :math:`db = \sum dy`. A large full pattern runs through BLAS on a view of its values.
 
     Parameters
     ----------
@@ -247,7 +247,7 @@ class SparseLinear(Layer):
         tiles, _, lanes = x.shape
         weight, pattern = self.weight, self.weight.pattern
         y = ctx.workspace.array(self, "y", (tiles, self.out_features, lanes), x.dtype)
-        if pattern.is_full:
+        if pattern.suits_blas:
             np.matmul(weight.full_view(), x, out=y)
             if self.bias is not None:
                 np.add(y, self.bias.data[:, None], out=y)
@@ -284,7 +284,7 @@ class SparseLinear(Layer):
         x, weight, pattern, lanes = saved, self.weight, self.weight.pattern, dy.shape[2]
         if ctx.observe is not None:
             ctx.observe(weight, x, dy)
-        if pattern.is_full:
+        if pattern.suits_blas:
             return self._backward_full(dy, x, ctx)
         nothing = weight.data[:0]
         dbias = nothing if self.bias is None else self.bias.grad
@@ -317,10 +317,10 @@ class SparseLinear(Layer):
         dx = like(x, self, "dx", ctx)
         np.matmul(matrix.T, dy, out=dx)
         if self._gated:
-            shut = ctx.workspace.array(self, "gate", x.shape, bool)
-            np.greater(x, 0, out=shut)
-            np.logical_not(shut, out=shut)
-            np.copyto(dx, 0, where=shut)
+            gate = ctx.workspace.array(self, "gate", x.shape, bool)
+            np.greater(x, 0, out=gate)
+            with np.errstate(invalid="ignore"):  # infinity times 0: the trainer says what happened
+                np.multiply(dx, gate, out=dx)  # many times faster than a masked copy
         return dx
 
     def parameters(self) -> dict[str, Parameter]:

@@ -235,7 +235,9 @@ class Sequential(Layer):
         shape = (-(-len(rows) // lanes), self.widths[0], lanes)
         out = ctx.workspace.array(self, "input", shape, self.dtype)
         array, here = source.take_samples(rows)
-        gather_samples(array, here, self.offset, self.scale, out)
+        padded = ctx.workspace.array(self, "rows", (shape[0] * lanes,), np.int64)
+        padded[: len(here)], padded[len(here) :] = here, here[0]
+        gather_samples(array, padded, len(here), self.offset, self.scale, out)
         return out
 
     def predict(self, x: Any, *, batch_size: int = _PREDICT_BATCH) -> np.ndarray:

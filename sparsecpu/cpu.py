@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -26,3 +27,18 @@ def widest_lanes() -> int:
     if chosen and chosen not in ("host", llvm.get_host_cpu_name()):
         return 128 if "avx512" in chosen else 64
     return 128 if llvm.get_host_cpu_features().get("avx512f") else 64
+
+
+@cache
+def wide_vectors_pay() -> bool:
+    """Return whether kernels may use vectors as wide as a tile: with AVX2, AVX-512 or NEON.
+
+    ``SPARSECPU_KERNELS=portable`` (or ``wide``) in the environment overrides the choice.
+    """
+    asked = os.environ.get("SPARSECPU_KERNELS")
+    if asked in ("portable", "wide"):
+        return asked == "wide"
+    import llvmlite.binding as llvm
+
+    features = llvm.get_host_cpu_features()
+    return any(features.get(name) for name in ("avx2", "avx512f", "neon"))

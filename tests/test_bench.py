@@ -194,8 +194,9 @@ def test_pictures(tmp_path):
     machine = {"cpu": "a CPU", "instruction_set": "AVX2", "threads": 1, "date": "2026-01-01"}
     scale = {"neurons": 10, "ms": 1.0, "level": "L2"}
     one = {"algorithm": "set", "sizes": [3, 2], "watch_ms": 1, "update_ms": 2, "interval_ms": 9}
-    steps = {"sizes": [3, 2], "rival_ms": {"dense NumPy": 4.0}, "results": [
-        {"sparsity": 0.9, "ms": 1.0, "fastest_dense": "dense NumPy"}]}  # fmt: skip
+    noisy = {"sparsity": 0.99, "ms": 0.5, "fastest_dense": "dense NumPy", "dense_speedup": None}
+    clear = {**noisy, "sparsity": 0.9, "dense_speedup": 4.0}
+    steps = {"sizes": [3, 2], "rival_ms": {"dense NumPy": 4.0}, "results": [clear, noisy]}
     loads = {"kib": 32, "random_gflops": 9.0, "forward": 7.0, "dx": 7.0, "dw": 6.0}
     for kind, results in {"scale": [scale, {**scale, "neurons": 20, "ms": 2.0}], "topology": [one],
                           "train": [steps], "kernels": [loads]}.items():  # fmt: skip

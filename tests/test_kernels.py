@@ -7,6 +7,7 @@ from strategies import LANES, patterns
 
 from sparsecpu.blocks import block_bytes
 from sparsecpu.csr import Pattern
+from sparsecpu.kernels import portable
 from sparsecpu.kernels.layout import gather_samples, scatter_samples
 from sparsecpu.kernels.linear import GATED, PLAIN, RELU, gradient_kernel, matmul_kernel
 from sparsecpu.kernels.norm import batch_statistics, normalise, normalise_backward
@@ -40,10 +41,23 @@ def problem(pattern, batch, lanes, dtype, seed):
     row_bytes=st.sampled_from([4, 100_000]),  # one block of columns, or several where that pays
 )
 def test_linear_kernels(lanes, dtype, pattern, batch, seed, row_bytes):
+    check_linear(matmul_kernel(lanes), gradient_kernel(lanes), lanes, dtype, pattern, batch, seed,
+                 row_bytes)  # fmt: skip
+
+
+@pytest.mark.parametrize(("lanes", "dtype"), [(32, np.float32), (64, np.float64)])
+@given(pattern=patterns(), batch=st.sampled_from([1, 17, 130]), seed=st.integers(0, 99),
+       row_bytes=st.sampled_from([4, 100_000]))  # fmt: skip
+def test_portable_kernels(lanes, dtype, pattern, batch, seed, row_bytes):
+    check_linear(portable.matmul_kernel(lanes), portable.gradient_kernel(lanes), lanes, dtype,
+                 pattern, batch, seed, row_bytes)  # fmt: skip
+
+
+def check_linear(matmul, gradient, lanes, dtype, pattern, batch, seed, row_bytes):
     x, dy, data, bias, xt, dyt = problem(pattern, batch, lanes, dtype, seed)
     w = naive.dense(pattern.shape, pattern.indptr, pattern.indices, data)
     y, nothing = np.empty_like(dyt), np.empty(0, dtype)
-    matmul, p = matmul_kernel(lanes), pattern
+    p = pattern
     cuts = p.blocks(row_bytes)
     matmul(*cuts, p.indices, data, xt, bias, y, y, PLAIN, p.chunks)
     wanted = naive.linear(w, bias, x)
@@ -61,7 +75,7 @@ def test_linear_kernels(lanes, dtype, pattern, batch, seed, row_bytes):
     close(naive.from_tiles(dx, batch), wanted_dx * (x > 0), dtype)
 
     dw, db = np.full(p.nnz, np.nan, dtype), np.full(p.shape[0], np.nan, dtype)
-    gradient_kernel(lanes)(*cuts, p.indices, xt, dyt, dw, db, p.chunks)
+    gradient(*cuts, p.indices, xt, dyt, dw, db, p.chunks)
     close(dw, naive.at_nonzeros(wanted_dw, p.indptr, p.indices), dtype)
     close(db, wanted_db, dtype)
 
@@ -101,9 +115,11 @@ def test_layout(samples, features, lanes):
     rows = rng.permutation(90)[:samples]
     offset, scale = rng.standard_normal((2, features)).astype(np.float32)
     out = np.full((-(-samples // lanes), features, lanes), np.nan, np.float32)
-    gather_samples(x, rows, offset, scale, out)
+    padded = np.zeros(len(out) * lanes, np.int64)
+    padded[:samples] = rows
+    gather_samples(x, padded, samples, offset, scale, out)
     np.testing.assert_allclose(out, naive.to_tiles((x[rows] - offset) * scale, lanes), rtol=1e-6)
-    gather_samples(x, rows, offset[:0], scale[:0], out)
+    gather_samples(x, padded, samples, offset[:0], scale[:0], out)
     np.testing.assert_array_equal(out, naive.to_tiles(x[rows], lanes))
     back = np.empty((samples, features), np.float32)
     scatter_samples(out, back)
@@ -117,7 +133,7 @@ def test_samples_are_read_from_any_type(given, wanted, rng):
     rows = rng.permutation(50)[:43]
     offset, scale = rng.standard_normal((2, 37)).astype(wanted)
     out = np.empty((2, 37, 32), wanted)
-    gather_samples(x, rows, offset, scale, out)
+    gather_samples(x, np.r_[rows, [0] * 21], 43, offset, scale, out)
     want = naive.to_tiles((x[rows].astype(wanted) - offset) * scale, 32)
     np.testing.assert_allclose(out, want, rtol=1e-6)
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from sparsecpu import csr
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers import (
     GELU,
@@ -79,9 +80,10 @@ def test_activation_gradients(name, batch, rng):
 
 
 @pytest.mark.parametrize("batch", [1, 17, 130])
-@pytest.mark.parametrize("density", [0.02, 0.3, 1.0])
+@pytest.mark.parametrize(("density", "blas"), [(0.02, 0), (0.3, 0), (1.0, 0), (1.0, 10**9)])
 @pytest.mark.parametrize("bias", [True, False])
-def test_linear_gradients(density, bias, batch, rng):
+def test_linear_gradients(density, blas, bias, batch, rng, monkeypatch):
+    monkeypatch.setattr(csr, "BLAS_SIZE", blas)  # full layers through BLAS, or through kernels
     network = Sequential(
         [
             SparseLinear(9, 20, density=density, bias=bias, rng=rng, **F64),

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from numba import prange
 
+from sparsecpu.cpu import wide_vectors_pay
 from sparsecpu.kernels.compile import kernel
 from sparsecpu.kernels.simd import (
     add,
@@ -51,6 +52,10 @@ def matmul_kernel(lanes: int) -> Callable:
         whose output was ``gate``). An empty ``bias`` counts as zeros; ``gate`` is read when GATED
         only.
     """
+    if not wide_vectors_pay():
+        from sparsecpu.kernels import portable
+
+        return portable.matmul_kernel(lanes)
 
     @kernel(parallel=True)
     def matmul(starts, ends, indices, data, x, bias, gate, y, finish, chunks):
@@ -108,6 +113,10 @@ def gradient_kernel(lanes: int) -> Callable:
         alone. Rows are cut between threads and tiles come one after the other, so each nonzero has
         one writer at a time and its sum one order.
     """
+    if not wide_vectors_pay():
+        from sparsecpu.kernels import portable
+
+        return portable.gradient_kernel(lanes)
 
     @kernel(parallel=True)
     def gradient(starts, ends, indices, x, dy, dw, dbias, chunks):
