@@ -1,13 +1,12 @@
 """The same MLP, dense: a training step in plain NumPy, on whatever BLAS NumPy has.
 
-Run as ``python -m sparsecpu.bench.dense --layers 784,300,100,10 --batch 128 --threads 1``, it
-prints one JSON line. It runs in a process of its own, so that BLAS has the threads it is told and
-none of Numba's are awake beside it.
+Run as ``python -m sparsecpu.bench.dense``, it reads ``{"layers": [784, 300, 10], "batch": 128}``
+from its standard input and prints one line of JSON. It runs in a process of its own, so that BLAS
+has the threads it is told and none of Numba's are awake beside it.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import os
@@ -91,7 +90,7 @@ class DenseMLP:
             w -= g
 
 
-def time_steps(layers: Sequence[int], batch: int, seconds: float = 0.3) -> dict[str, Any]:
+def time_steps(layers: Sequence[int], batch: int, seconds: float = 0.25) -> dict[str, Any]:
     """Time training steps in this process.
 
     Parameters
@@ -125,33 +124,60 @@ def time_steps(layers: Sequence[int], batch: int, seconds: float = 0.3) -> dict[
     return {"ms": float(middle), "quartiles": [float(low), float(high)], "steps": len(times)}
 
 
-def time_in_child(layers: Sequence[int], batch: int, threads: int) -> dict[str, Any] | None:
-    """Time training steps in a process of their own.
+class DenseChild:
+    """A process that gets ready while others work, and times dense steps when it is asked to.
+
+    It waits on its standard input, so it ends by itself when its parent does.
 
     Parameters
     ----------
-    layers : sequence of int
-        Sizes, the input first.
-    batch : int
-        Samples per step.
-    threads : int
-        Threads of BLAS.
-
-    Returns
-    -------
-    dict or None
-        See ``time_steps``; None where the child failed.
+    threads : int or None
+        Threads of BLAS; None for its own choice.
     """
-    environment = {**os.environ, **{name: str(threads) for name in _THREAD_VARIABLES}}
-    command = [sys.executable, "-m", "sparsecpu.bench.dense", "--batch", str(batch)]
-    command += ["--layers", ",".join(map(str, layers))]
-    try:
-        done = subprocess.run(
-            command, env=environment, capture_output=True, timeout=600, check=True
-        )
-        return json.loads(done.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return None
+
+    def __init__(self, threads: int | None) -> None:
+        environment = dict(os.environ)
+        if threads is not None:
+            environment |= {name: str(threads) for name in _THREAD_VARIABLES}
+        command = [sys.executable, "-m", "sparsecpu.bench.dense"]
+        pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+        try:
+            self._child: subprocess.Popen[str] | None = subprocess.Popen(
+                command, env=environment, text=True, stdin=pipe, stdout=pipe, stderr=nothing
+            )
+        except OSError:
+            self._child = None
+
+    def __enter__(self) -> DenseChild:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        if self._child is not None and self._child.poll() is None:
+            self._child.kill()
+            self._child.communicate()
+
+    def time(self, layers: Sequence[int], batch: int) -> dict[str, Any] | None:
+        """Time training steps; once.
+
+        Parameters
+        ----------
+        layers : sequence of int
+            Sizes, the input first.
+        batch : int
+            Samples per step.
+
+        Returns
+        -------
+        dict or None
+            See ``time_steps``; None where the child failed.
+        """
+        if self._child is None:
+            return None
+        asked = json.dumps({"layers": list(layers), "batch": batch})
+        try:
+            return json.loads(self._child.communicate(asked, timeout=600)[0])
+        except (OSError, subprocess.SubprocessError, ValueError):
+            return None
 
 
 def dense_bytes(layers: Sequence[int]) -> int:
@@ -171,10 +197,6 @@ def dense_bytes(layers: Sequence[int]) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--layers", required=True)
-    parser.add_argument("--batch", type=int, required=True)
-    parser.add_argument("--seconds", type=float, default=0.5)
-    chosen = parser.parse_args()
-    sizes = [int(n) for n in chosen.layers.split(",")]
-    print(json.dumps(time_steps(sizes, chosen.batch, chosen.seconds)))
+    asked = sys.stdin.read()
+    if asked:  # nothing is asked where the parent has ended
+        print(json.dumps(time_steps(**json.loads(asked))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from dataclasses import fields
@@ -96,7 +97,9 @@ def train(ctx: click.Context, data: str | None, **options: Any) -> None:
     elif data is None:
         raise ParameterError("DATA", None, "a name, a file or a folder; see sparsecpu train --help")
     recipe = Recipe(**chosen)
-    result, interrupted = _run(data, reading, recipe, folder, config, options, speaker)
+    with _dense_child(options) as dense:
+        options["dense"] = dense
+        result, interrupted = _run(data, reading, recipe, folder, config, options, speaker)
     if interrupted:
         place = folder.path if folder else options["out"]
         going_on = f"go on with: sparsecpu train --resume {place}"
@@ -105,6 +108,15 @@ def train(ctx: click.Context, data: str | None, **options: Any) -> None:
     from sparsecpu.cli.train_report import table
 
     print_json(result) if options["as_json"] else click.echo(table(result))
+
+
+def _dense_child(options):
+    """Return the process that will time the dense network, or nothing."""
+    from sparsecpu.bench.dense import DenseChild
+
+    if options["no_dense_timing"]:
+        return contextlib.nullcontext()
+    return DenseChild(options["threads"])
 
 
 def _resumed(ctx, data, reading, chosen, options):
@@ -203,13 +215,13 @@ def _finish(dataset, network, architecture, facts, folder, batch) -> dict[str, f
 def _result(outcome, dataset, recipe, network, clock, options, folder):
     """Return the document that ``--json`` prints."""
     from sparsecpu.bench import cpu_model, versions
-    from sparsecpu.bench.dense import dense_bytes, time_in_child
+    from sparsecpu.bench.dense import dense_bytes
     from sparsecpu.kernels.compile import compile_clock
 
     sizes = [network.widths[0], *(p.shape[0] for p in network.sparse_parameters().values())]
     dense, samples = None, dataset.x_train.shape[0]
-    if not options["no_dense_timing"] and dense_bytes(sizes) <= _DENSE_LIMIT:
-        dense = time_in_child(sizes, recipe.batch(samples), outcome["dense_threads"])
+    if options["dense"] is not None and dense_bytes(sizes) <= _DENSE_LIMIT:
+        dense = options["dense"].time(sizes, recipe.batch(samples))
     parameters = network.sparse_parameters()
     stored = sum(
         p.data.nbytes + p.pattern.indices.nbytes + p.pattern.indptr.nbytes
