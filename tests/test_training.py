@@ -287,3 +287,11 @@ def test_kernels_on_another_cpu(cpu):
     environment.pop("NUMBA_CACHE_DIR")
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_little_work_is_not_shared_unless_asked_for():
+    small = trainer()
+    assert small.team == 1
+    assert trainer(threads=2).team == 2
+    small.batch_size = 10**9
+    assert small.team is None  # all of them
