@@ -11,7 +11,7 @@ import numpy as np
 from sparsecpu.bench.base import Benchmark
 from sparsecpu.bench.limits import Loads
 from sparsecpu.bench.rivals import present
-from sparsecpu.bench.timing import Timing, compare, ratio, shown
+from sparsecpu.bench.timing import Timing, compare, fastest, ratio, shown
 
 from sparsecpu.blocks import block_bytes, effective_width
 from sparsecpu.csr import Pattern
@@ -173,7 +173,8 @@ class Linear(Benchmark):
             ``ms`` per part and in all, with ``quartiles``; ``gflops`` at the nonzeros and
             ``limit_fraction``, those over the rate of random loads; per rival ``rival_ms`` and
             ``ratio`` (over the parts that it has; null where a median is too vague);
-            ``dense_speedup``, the ratio to the fastest dense rival.
+            ``dense_speedup``, the ratio to the fastest dense rival (null where another that is too
+            vague might be the fastest).
         """
         from threadpoolctl import threadpool_limits
 
@@ -217,11 +218,11 @@ class Linear(Benchmark):
             mine = [ours[p] for p in PARTS if p in covered]
             ratios[rival.name] = ratio(theirs.values(), mine) if theirs else None
             if rival.dense:
-                dense[rival.name] = sum(t.ms for t in theirs.values())
-        fastest = min(dense, key=dense.__getitem__)
+                dense[rival.name] = list(theirs.values())
+        name, clear = fastest(dense)
         return {
-            "rival_ms": rival_ms, "ratio": ratios, "dense_ms": dense[fastest],
-            "fastest_dense": fastest, "dense_speedup": ratios[fastest],
+            "rival_ms": rival_ms, "ratio": ratios, "dense_ms": sum(t.ms for t in dense[name]),
+            "fastest_dense": name, "dense_speedup": ratios[name] if clear else None,
         }  # fmt: skip
 
     def heading(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sparsecpu.bench.base import Benchmark
 from sparsecpu.bench.dense import DenseMLP
-from sparsecpu.bench.timing import Timing, compare, ratio, shown
+from sparsecpu.bench.timing import Timing, compare, fastest, ratio, shown
 
 from sparsecpu.errors import ParameterError
 
@@ -321,12 +321,12 @@ class Train(Benchmark):
 
     def _one(self, sparsity, made, times: dict[str, Timing], threads, rounds) -> dict[str, Any]:
         mine = times[f"ours/{sparsity}"]
-        dense = {r.name: times[f"{r.name}/step"] for r in self.rivals if r.dense}
-        fastest = min(dense, key=lambda name: dense[name].ms)
+        dense = {r.name: [times[f"{r.name}/step"]] for r in self.rivals if r.dense}
+        name, clear = fastest(dense)
         found: dict[str, Any] = {
             "sparsity": sparsity, "nnz": made.trainer.network.nnz, "ms": mine.ms,
-            "quartiles": [mine.low, mine.high], "fastest_dense": fastest,
-            "dense_speedup": ratio([dense[fastest]], [mine]),
+            "quartiles": [mine.low, mine.high], "fastest_dense": name,
+            "dense_speedup": ratio(dense[name], [mine]) if clear else None,
             "ratio": {r.name: ratio([times[f"{r.name}/step"]], [mine]) for r in self.rivals},
         }  # fmt: skip
         if self.options.get("profile"):

@@ -156,6 +156,30 @@ def ratio(theirs: Iterable[Timing], ours: Iterable[Timing]) -> float | None:
     return sum(t.ms for t in theirs) / sum(t.ms for t in ours)
 
 
+def fastest(contestants: dict[str, list[Timing]]) -> tuple[str, bool]:
+    """Return who is the fastest by medians, and whether that is clear.
+
+    Parameters
+    ----------
+    contestants : dict of str to list of Timing
+        Parts by name; they are added up.
+
+    Returns
+    -------
+    name : str
+        Of the fastest.
+    clear : bool
+        Whether nobody else has a vague median and a lower quartile below the fastest's median.
+    """
+    name = min(contestants, key=lambda n: sum(t.ms for t in contestants[n]))
+    best = sum(t.ms for t in contestants[name])
+    clear = all(
+        max(t.uncertainty for t in parts) <= _VAGUE or sum(t.low for t in parts) >= best
+        for parts in contestants.values()
+    )
+    return name, clear
+
+
 def shown(value: float | None) -> str:
     """Return a ratio for a table.
 

@@ -236,7 +236,7 @@ class Sequential(Layer):
         out = ctx.workspace.array(self, "input", shape, self.dtype)
         array, here = source.take_samples(rows)
         padded = ctx.workspace.array(self, "rows", (shape[0] * lanes,), np.int64)
-        padded[: len(here)], padded[len(here) :] = here, here[0]
+        padded[: len(here)], padded[len(here) :] = here, here[:1]
         gather_samples(array, padded, len(here), self.offset, self.scale, out)
         return out
 

@@ -12,7 +12,7 @@ from sparsecpu.bench.plots import plot
 from sparsecpu.bench.scale import Scale
 from sparsecpu.bench.steps import RIVALS as STEPS
 from sparsecpu.bench.steps import Batches, Ours, Train
-from sparsecpu.bench.timing import Timing, compare, ratio, shown, summarise
+from sparsecpu.bench.timing import Timing, compare, fastest, ratio, shown, summarise
 
 from sparsecpu.bench import blas, limits, rivals, topology
 from sparsecpu.cli import main
@@ -53,6 +53,14 @@ def test_a_ratio_that_means_nothing_is_not_printed():
     assert ratio([clear], [vague]) is None
     assert shown(None) == "too noisy"
     assert shown(4.0) == "4.00x"
+
+
+def test_the_fastest_is_clear_only_where_nobody_vague_could_be_faster():
+    quick, slow = Timing(1.0, 0.9, 1.1, 0.01), Timing(2.0, 1.9, 2.1, 0.01)
+    assert fastest({"a": [quick, quick], "b": [slow, slow]}) == ("a", True)
+    assert fastest({"a": [quick], "b": [Timing(2.0, 0.5, 9.0, 0.6)]}) == ("a", False)
+    assert fastest({"a": [quick], "b": [Timing(5.0, 2.0, 9.0, 0.6)]}) == ("a", True)
+    assert fastest({"a": [Timing(1.0, 0.5, 3.0, 0.9)], "b": [slow]}) == ("a", False)
 
 
 def layer(sparsity, ours, dense):

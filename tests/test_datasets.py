@@ -238,3 +238,17 @@ def test_class_numbers():
     assert class_numbers(np.array([3, 7]), np.array([7, 3])).tolist() == [1, 0]
     with pytest.raises(DataError):
         class_numbers(np.array([3, 7]), np.array([7, 4]))
+
+
+def test_digits_are_those_of_scikit_learn(monkeypatch):
+    from sklearn.datasets import load_digits as theirs
+
+    from sparsecpu.datasets import bundled
+
+    wanted = theirs(return_X_y=True)
+    for found in (bundled._read_digits(), None):
+        if found is None:  # another version may lay its files out differently
+            monkeypatch.setattr(bundled.importlib.util, "find_spec", lambda name: None)
+            found = bundled._read_digits()
+        for a, b in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(a, b)
