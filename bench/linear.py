@@ -17,7 +17,13 @@ from sparsecpu.blocks import block_bytes, effective_width
 from sparsecpu.csr import Pattern
 from sparsecpu.errors import ParameterError
 from sparsecpu.parameters import SparseParameter
-from sparsecpu.workspace import aligned_copy, aligned_empty, choose_lanes
+from sparsecpu.workspace import (
+    Context,
+    aligned_copy,
+    aligned_empty,
+    check_precision,
+    choose_lanes,
+)
 
 PARTS = ("forward", "dx", "dw")
 #: Other sparse kernels are timed from this sparsity on; below it they are slow for everybody.
@@ -60,10 +66,17 @@ class Sparse:
         Width of the tiles; as training would choose by default.
     blocked : bool
         Whether wide rows are cut into blocks of columns, as training does.
+    precision : {"fp32", "bf16", "fp16"}
+        How x is read, and, unless it is fp32, dy as bf16. Writing the copies counts.
     """
 
     def __init__(
-        self, case: Case, sparsity: float, lanes: int | None = None, blocked: bool = True
+        self,
+        case: Case,
+        sparsity: float,
+        lanes: int | None = None,
+        blocked: bool = True,
+        precision: str = "fp32",
     ) -> None:
         rng = np.random.default_rng(0)
         shape, self.batch = (case.n_out, case.n_in), case.batch
@@ -79,9 +92,22 @@ class Sparse:
         )
         self.y, self.dx = aligned_empty(self.dy.shape, "f4"), aligned_empty(self.x.shape, "f4")
         self.bias, self.none = np.zeros(case.n_out, "f4"), np.empty(0, "f4")
-        row_bytes = 4 * self.lanes if blocked else 1
+        self.precision, self.ctx = precision, Context()
+        row_bytes = (4 if precision == "fp32" else 2) * self.lanes if blocked else 1
         pattern = self.weight.pattern
         self.cuts, self.turned = pattern.blocks(row_bytes), pattern.transposed.blocks(row_bytes)
+
+    def _read(self, name: str, again: bool = False) -> np.ndarray:
+        """Return x or dy as it is read; dW reads again what forward has written."""
+        array = getattr(self, name)
+        if self.precision == "fp32":
+            return array
+        form = self.precision if name == "x" else "bf16"
+        if again:
+            from sparsecpu.kernels.narrow import narrow_shape
+
+            return self.ctx.workspace.array(name, form, *narrow_shape(array.shape, form))
+        return self.ctx.narrow(name, array, form)
 
     def forward(self) -> None:
         """Compute y."""
@@ -89,8 +115,8 @@ class Sparse:
 
         p = self.weight.pattern
         matmul_kernel(self.lanes)(
-            *self.cuts, p.indices, self.weight.data, self.x, self.bias, self.y, self.y, RELU,
-            p.chunks,
+            *self.cuts, p.indices, self.weight.data, self._read("x"), self.bias, self.y, self.y,
+            RELU, p.chunks,
         )  # fmt: skip
 
     def input_gradient(self) -> None:
@@ -101,7 +127,15 @@ class Sparse:
         t, values = self.weight.pattern.transposed, self.weight.transposed_target()
         refresh(self.weight.data, t.perm, values)
         matmul_kernel(self.lanes)(
-            *self.turned, t.indices, values, self.dy, self.none, self.x, self.dx, GATED, t.chunks
+            *self.turned,
+            t.indices,
+            values,
+            self._read("dy"),
+            self.none,
+            self.x,
+            self.dx,
+            GATED,
+            t.chunks,
         )
 
     def weight_gradient(self) -> None:
@@ -110,7 +144,13 @@ class Sparse:
 
         p = self.weight.pattern
         gradient_kernel(self.lanes)(
-            *self.cuts, p.indices, self.x, self.dy, self.weight.grad, self.bias, p.chunks
+            *self.cuts,
+            p.indices,
+            self._read("x", again=True),
+            self.dy,
+            self.weight.grad,
+            self.bias,
+            p.chunks,
         )
 
     def parts(self) -> dict[str, Callable[[], None]]:
@@ -134,6 +174,7 @@ class Linear(Benchmark):
     def setup(self) -> None:
         """Look for the rivals."""
         self.rivals, self.missing = present()
+        self.precision = check_precision(self.options.get("precision", "fp32"), np.float32)
 
     def cases(self) -> list[Case]:
         """Return shapes times sparsities."""
@@ -169,10 +210,11 @@ class Linear(Benchmark):
         Returns
         -------
         dict
-            ``n_out, n_in, batch, threads``, and ``results``: per sparsity ``nnz, lanes, blocks``;
-            ``ms`` per part and in all, with ``quartiles``; ``gflops`` at the nonzeros and
-            ``limit_fraction``, those over the rate of random loads; per rival ``rival_ms`` and
-            ``ratio`` (over the parts that it has; null where a median is too vague);
+            ``n_out, n_in, batch, threads, precision``, and ``results``: per sparsity
+            ``nnz, lanes, blocks``; ``ms`` per part and in all, with ``quartiles``; ``gflops`` at
+            the nonzeros and ``limit_fraction``, those over the rate of random loads of float32; per
+            rival ``rival_ms`` and ``ratio`` (over the parts that it has; null where a median is
+            too vague);
             ``dense_speedup``, the ratio to the fastest dense rival (null where another that is too
             vague might be the fastest).
         """
@@ -182,7 +224,7 @@ class Linear(Benchmark):
 
         contestants, ours, loads = {}, {}, {}
         for sparsity in case.sparsities:
-            made = ours[sparsity] = Sparse(case, sparsity)
+            made = ours[sparsity] = Sparse(case, sparsity, precision=self.precision)
             limit = loads[sparsity] = made.limit()
             parts = {**made.parts(), "limit": limit.call()}
             contestants |= {f"ours/{k}@{sparsity}": call for k, call in parts.items()}
@@ -202,7 +244,8 @@ class Linear(Benchmark):
             result = {"sparsity": sparsity, **_our_figures(made, mine, best)}
             results.append(result | self._beside(case, sparsity, times, mine))
         sizes = {"n_out": case.n_out, "n_in": case.n_in, "batch": case.batch}
-        return {**sizes, "threads": case.threads, "results": results}
+        sizes |= {"threads": case.threads, "precision": self.precision}
+        return {**sizes, "results": results}
 
     def _beside(self, case, sparsity, times, ours: dict[str, Timing]) -> dict[str, Any]:
         """Return milliseconds and ratios per rival, and the speed-up over the fastest dense."""

@@ -15,6 +15,7 @@ from sparsecpu.bench.dense import DenseMLP
 from sparsecpu.bench.timing import Timing, compare, fastest, ratio, shown
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.workspace import check_precision
 
 _RATE, _MOMENTUM, _DECAY = 1e-4, 0.9, 5e-4
 #: Name, sizes, batch. The last two are Nerva's and Truly Sparse's.
@@ -82,9 +83,13 @@ class Ours:
         1 - density, shared out by ERK, as in training.
     batches : Batches
         The samples.
+    precision : {"fp32", "bf16", "fp16"}
+        How layers read their inputs.
     """
 
-    def __init__(self, case: Case, sparsity: float, batches: Batches) -> None:
+    def __init__(
+        self, case: Case, sparsity: float, batches: Batches, precision: str = "fp32"
+    ) -> None:
         from sparsecpu.architecture import mlp
         from sparsecpu.losses import SoftmaxCrossEntropy
         from sparsecpu.optimizers import SGD
@@ -95,7 +100,7 @@ class Ours:
         self.trainer = Trainer(
             network, loss=SoftmaxCrossEntropy(),
             optimizer=SGD(_MOMENTUM, weight_decay=_DECAY), learning_rate=_RATE,
-            batch_size=case.batch, epochs=1, threads=case.threads,
+            batch_size=case.batch, epochs=1, threads=case.threads, precision=precision,
         )  # fmt: skip
         self.batches, self.source = batches, network.source(batches.x)
         self.targets = self.trainer.loss.prepare(batches.y, case.sizes[-1])
@@ -260,6 +265,7 @@ class Train(Benchmark):
         """Look for the rivals."""
         self.rivals = [r for r in RIVALS if not r.needs or importlib.util.find_spec(r.needs)]
         self.missing = {r.name: r.how for r in RIVALS if r not in self.rivals}
+        self.precision = check_precision(self.options.get("precision", "fp32"), np.float32)
 
     def cases(self) -> list[Case]:
         """Return the networks."""
@@ -302,7 +308,7 @@ class Train(Benchmark):
         from sparsecpu.kernels.threads import use_threads
 
         batches = Batches(case)
-        ours = {s: Ours(case, s, batches) for s in case.sparsities}
+        ours = {s: Ours(case, s, batches, self.precision) for s in case.sparsities}
         theirs = {rival: rival(case, batches) for rival in self.rivals}
         contestants: dict[str, Callable[[], object]] = {
             f"ours/{s}": made.step for s, made in ours.items()
@@ -315,6 +321,7 @@ class Train(Benchmark):
             results = [self._one(s, made, times, case.threads, rounds) for s, made in ours.items()]
         return {
             "sizes": list(case.sizes), "batch": case.batch, "threads": case.threads,
+            "precision": self.precision,
             "rival_ms": {r.name: times[f"{r.name}/step"].ms for r in theirs},
             "results": results,
         }  # fmt: skip

@@ -188,6 +188,22 @@ def like(x: np.ndarray, owner: Layer, name: str, ctx: Context) -> np.ndarray:
     return ctx.workspace.array(owner, name, x.shape, x.dtype)
 
 
+def row_bytes(x: np.ndarray) -> int:
+    """Return the bytes of a tile per feature.
+
+    Parameters
+    ----------
+    x : ndarray, shape (tiles, features, lanes)
+        The tiles, in float32, float64 or 16 bits.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
+    return x.shape[2] * x.itemsize
+
+
 def require_vector(spec: Spec, layer: Layer) -> int:
     """Return the number of features of a flat input.
 

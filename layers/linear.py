@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
-from sparsecpu.layers.base import Layer, Spec, like, require_vector
+from sparsecpu.layers.base import Layer, Spec, like, require_vector, row_bytes
 
 from sparsecpu.csr import Pattern
 from sparsecpu.densities import allocate
@@ -15,12 +15,19 @@ from sparsecpu.initializers import scaled_uniform
 from sparsecpu.parameters import Parameter, SparseParameter
 from sparsecpu.workspace import Context
 
+#: Reading in 16 bits pays from so many lanes on, and from so many reads of each row on: writing the
+#: copy costs about as much as 8 reads save.
+_NARROW_LANES, _NARROW_READS = 64, 12
+
 
 class SparseLinear(Layer):
     r"""A linear layer whose weights exist only at their nonzeros.
 
     Forward :math:`y = W x + b`; backward :math:`dx = W^T dy`, :math:`dW = (dy\,x^T)` at the
     nonzeros, :math:`db = \sum dy`. A large full pattern runs through BLAS on a view of its values.
+    Where the context's precision is bf16 or fp16, and where it pays, x and dy are read from copies
+    in 16 bits; weights, sums and everything that is written stay float32. dy is read as bf16 in
+    both cases: small gradients would be lost in fp16.
 
     Parameters
     ----------
@@ -239,8 +246,8 @@ class SparseLinear(Layer):
         -------
         y : ndarray, shape (tiles, out_features, lanes)
             The output.
-        saved : ndarray
-            ``x``.
+        saved : tuple of ndarray
+            ``x``, and what was read of it: itself or its copy in 16 bits.
         """
         from sparsecpu.kernels.linear import PLAIN, RELU, matmul_kernel
 
@@ -253,14 +260,22 @@ class SparseLinear(Layer):
                 np.add(y, self.bias.data[:, None], out=y)
             if self._relu:
                 np.maximum(y, 0, out=y)
-            return y, x
+            return y, (x, x)
         bias = weight.data[:0] if self.bias is None else self.bias.data
         finish = RELU if self._relu else PLAIN
-        cuts = pattern.blocks(lanes * x.itemsize)
+        read = self._read(x, "x", ctx.precision, ctx)
         matmul_kernel(lanes)(
-            *cuts, pattern.indices, weight.data, x, bias, y, y, finish, pattern.chunks
-        )
-        return y, x
+            *pattern.blocks(row_bytes(read)), pattern.indices, weight.data, read, bias, y, y,
+            finish, pattern.chunks,
+        )  # fmt: skip
+        return y, (x, read)
+
+    def _read(self, x: np.ndarray, name: str, precision: str, ctx: Context) -> np.ndarray:
+        """Return ``x`` as the kernels are to read it: in 16 bits where that pays."""
+        often = self.weight.nnz >= _NARROW_READS * x.shape[1]
+        if ctx.precision == "fp32" or x.shape[2] < _NARROW_LANES or not often:
+            return x
+        return ctx.narrow((self, name), x, precision)
 
     def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
         """Compute ``dW``, ``db`` and ``dx``; see ``Layer.backward``.
@@ -269,8 +284,8 @@ class SparseLinear(Layer):
         ----------
         dy : ndarray, shape (tiles, out_features, lanes)
             Gradient of the output.
-        saved : ndarray
-            The input.
+        saved : tuple of ndarray
+            The input, and what was read of it.
         ctx : Context
             Memory, mode and taps.
 
@@ -281,24 +296,28 @@ class SparseLinear(Layer):
         """
         from sparsecpu.kernels.linear import GATED, PLAIN, gradient_kernel, matmul_kernel
 
-        x, weight, pattern, lanes = saved, self.weight, self.weight.pattern, dy.shape[2]
+        (x, read), lanes = saved, dy.shape[2]
+        weight, pattern = self.weight, self.weight.pattern
         if ctx.observe is not None:
             ctx.observe(weight, x, dy)
         if pattern.suits_blas:
             return self._backward_full(dy, x, ctx)
         nothing = weight.data[:0]
         dbias = nothing if self.bias is None else self.bias.grad
-        cuts = pattern.blocks(lanes * x.itemsize)
-        gradient_kernel(lanes)(*cuts, pattern.indices, x, dy, weight.grad, dbias, pattern.chunks)
+        gradient_kernel(lanes)(
+            *pattern.blocks(row_bytes(read)), pattern.indices, read, dy, weight.grad, dbias,
+            pattern.chunks,
+        )  # fmt: skip
         if not self._needs_dx:
             return dy
         dx = like(x, self, "dx", ctx)
         finish = GATED if self._gated else PLAIN
         turned, values = pattern.transposed, weight.transposed_data
-        cuts = turned.blocks(lanes * x.itemsize)
+        dy = self._read(dy, "dy", "bf16", ctx)
         matmul_kernel(lanes)(
-            *cuts, turned.indices, values, dy, nothing, x, dx, finish, turned.chunks
-        )
+            *turned.blocks(row_bytes(dy)), turned.indices, values, dy, nothing, x, dx, finish,
+            turned.chunks,
+        )  # fmt: skip
         return dx
 
     def _backward_full(self, dy: np.ndarray, x: np.ndarray, ctx: Context) -> np.ndarray:

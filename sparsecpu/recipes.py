@@ -20,6 +20,7 @@ from sparsecpu.optimizers import SGD, Adam, Optimizer
 from sparsecpu.schedules import Schedule, constant, cosine, one_cycle, warmup
 from sparsecpu.topology import TOPOLOGIES, Topology
 from sparsecpu.trainer import Trainer, streams
+from sparsecpu.workspace import PRECISIONS
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Recipe:
         Steps between topology updates; an epoch for None.
     growth_memory : float
         Bytes that sparse momentum may use to watch inactive weights.
+    precision : {"fp32", "bf16", "fp16"}
+        How sparse layers read their inputs while training.
     seed : int
         Of everything random.
     """
@@ -75,6 +78,7 @@ class Recipe:
     prune_rate: float | None = None
     update_every: int | None = None
     growth_memory: float = 64e6
+    precision: str = "fp32"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -91,6 +95,7 @@ class Recipe:
             ("topology", self.topology, tuple(TOPOLOGIES)),
             ("schedule", self.schedule, ("cosine", "one-cycle", "constant")),
             ("optimizer", self.optimizer, ("sgd", "adam")),
+            ("precision", self.precision, PRECISIONS),
         ):
             if choice not in allowed:
                 raise ParameterError(name, choice, f"one of {', '.join(allowed)}")
@@ -245,6 +250,7 @@ class Recipe:
             epochs=self.epochs,
             seed=self.seed,
             threads=threads,
+            precision=self.precision,
             callbacks=callbacks,
         )
 

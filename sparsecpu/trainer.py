@@ -17,7 +17,7 @@ from sparsecpu.optimizers import SGD, Optimizer
 from sparsecpu.parameters import Parameter, SparseParameter
 from sparsecpu.schedules import Schedule, constant
 from sparsecpu.topology import Run, Static, Topology
-from sparsecpu.workspace import Context, Workspace, one_blas_thread
+from sparsecpu.workspace import Context, Workspace, check_precision, one_blas_thread
 
 #: Independent streams, all from one seed. "init" is drawn by whoever builds the network.
 STREAMS = ("init", "order", "augmentation", "dropout", "topology")
@@ -48,6 +48,7 @@ class Network(Protocol):
     """What the trainer needs of a network; ``layers.Sequential`` has it."""
 
     n_outputs: int
+    dtype: np.dtype
 
     def parameters(self) -> dict[str, Parameter]:
         """Return all parameters by name."""
@@ -106,6 +107,8 @@ class Trainer:
     threads : int, optional
         Threads of the kernels; by default all, or one where a step has too little work to share
         (see ``team``). Results do not depend on it.
+    precision : {"fp32", "bf16", "fp16"}
+        How sparse layers read their inputs while training; see ``SparseLinear``.
     shuffle : bool
         Whether each epoch has its own order.
     callbacks : iterable of Callback
@@ -140,6 +143,7 @@ class Trainer:
         epochs: int = 10,
         seed: int = 0,
         threads: int | None = None,
+        precision: str = "fp32",
         shuffle: bool = True,
         callbacks: Iterable[Callback] = (),
     ) -> None:
@@ -161,7 +165,9 @@ class Trainer:
         self.steps_done = self.epochs_done = 0
         self.learning_rate_factor = 1.0
         self.stop = self.interrupted = False
+        self.precision = check_precision(precision, network.dtype)
         self._ctx = Context(Workspace(), train=True, dropout=self.rngs["dropout"])
+        self._ctx.precision = self.precision
         self._started = False  # whether the topology knows about the run
         self._position = 0  # samples of the current epoch that have been used
         self._losses = 0.0  # their summed loss

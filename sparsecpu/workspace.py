@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.cpu import level_two_cache, widest_lanes
+from sparsecpu.cpu import level_two_cache, wide_vectors_pay, widest_lanes
+from sparsecpu.errors import ParameterError
 
 _ALIGNMENT = 64  # one cache line; a load that straddles two runs at half speed
 
@@ -171,6 +172,8 @@ class Context:
     observe : callable or None
         ``observe(parameter, x, dy)``: topology's tap on a layer's input and output gradient. What
         it receives are views into the workspace: use at once or copy.
+    precision : {"fp32", "bf16", "fp16"}
+        How layers may read their inputs; see ``SparseLinear``.
     """
 
     workspace: Workspace = field(default_factory=Workspace)
@@ -178,6 +181,62 @@ class Context:
     n_valid: int = 0
     dropout: np.random.Generator | None = None
     observe: Callable[[Any, np.ndarray, np.ndarray], None] | None = None
+    precision: str = "fp32"
+
+    def narrow(self, owner: Any, x: np.ndarray, precision: str) -> np.ndarray:
+        """Return a copy of activations in 16 bits, in the workspace.
+
+        Parameters
+        ----------
+        owner : object
+            Who asks; it has one such copy per precision.
+        x : ndarray of float32
+            What to copy.
+        precision : {"bf16", "fp16"}
+            The form; see ``kernels.narrow``.
+
+        Returns
+        -------
+        ndarray
+            The copy.
+        """
+        from sparsecpu.kernels.narrow import narrow_shape, narrowed
+
+        shape, kind = narrow_shape(x.shape, precision)
+        return narrowed(x, self.workspace.array(owner, precision, shape, kind), precision)
+
+
+#: How activations may be read.
+PRECISIONS = ("fp32", "bf16", "fp16")
+
+
+def check_precision(precision: str, dtype: Any) -> str:
+    """Return the precision, if this machine and this network can have it.
+
+    Parameters
+    ----------
+    precision : {"fp32", "bf16", "fp16"}
+        How activations are to be read.
+    dtype : dtype
+        The network's type of values.
+
+    Returns
+    -------
+    str
+        ``precision``.
+
+    Raises
+    ------
+    ParameterError
+        If not.
+    """
+    if precision not in PRECISIONS:
+        raise ParameterError("precision", precision, f"one of {', '.join(PRECISIONS)}")
+    if precision != "fp32" and np.dtype(dtype) != np.float32:
+        raise ParameterError("precision", precision, f"fp32, with values of {np.dtype(dtype)}")
+    if precision != "fp32" and not wide_vectors_pay():
+        raise ParameterError("precision", precision, "fp32 on a CPU without AVX2 or NEON")
+    return precision
 
 
 #: Time per useful lane, relative to the widest tile, measured at 90-98 % sparsity.

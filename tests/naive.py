@@ -44,6 +44,12 @@ def linear_backward(w, x, dy):
     return dy @ w, dy.T @ x, dy.sum(axis=0)
 
 
+def bf16(x):
+    """float32 rounded to the nearest number of 8 significant bits, ties to even."""
+    mantissa, exponent = np.frexp(np.asarray(x, np.float64))
+    return np.ldexp(np.round(mantissa * 256) / 256, exponent)
+
+
 def relu(x):
     return np.maximum(x, 0)
 

@@ -80,6 +80,51 @@ def check_linear(matmul, gradient, lanes, dtype, pattern, batch, seed, row_bytes
     close(db, wanted_db, dtype)
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("lanes", LANES)
+@given(pattern=patterns(), batch=st.sampled_from([1, 17, 130]), seed=st.integers(0, 99))
+def test_kernels_read_16_bits(lanes, precision, pattern, batch, seed):
+    x, dy, data, bias, xt, dyt = problem(pattern, batch, lanes, np.float32, seed)
+    x[x < -1] = 0
+    xt = aligned_copy(naive.to_tiles(x, lanes))
+    read = Context().narrow("x", xt, precision)
+    assert read.nbytes * 2 == xt.nbytes
+    exact = naive.bf16(x) if precision == "bf16" else x.astype(np.float16)
+    w = naive.dense(pattern.shape, pattern.indptr, pattern.indices, data)
+    # the second of a pair may be its other neighbour: as near, by the bits of the first
+    slack = np.abs(x).max() * (2**-7 if precision == "bf16" else 2**-11)
+    y, p = np.empty_like(dyt), pattern
+    matmul_kernel(lanes)(*p.blocks(4), p.indices, data, read, bias, y, y, PLAIN, p.chunks)
+    allowed = slack * np.abs(w).sum(axis=1) + 1e-4
+    assert (np.abs(naive.from_tiles(y, batch) - naive.linear(w, bias, exact)) <= allowed).all()
+    dw, db = np.empty(p.nnz, np.float32), np.empty(p.shape[0], np.float32)
+    gradient_kernel(lanes)(*p.blocks(4), p.indices, read, dyt, dw, db, p.chunks)
+    wanted = naive.at_nonzeros(dy.T @ exact, p.indptr, p.indices)
+    rows = np.repeat(np.arange(p.shape[0]), np.diff(p.indptr))
+    assert (np.abs(dw - wanted) <= slack * np.abs(dy).sum(axis=0)[rows] + 1e-4).all()
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, 1.0, -1e-30, 3e38, np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("beside", [0.0, 1.0, -3.999, np.nan])
+def test_pairs_of_16_bits(value, beside):
+    """Each number alone, in each half of a pair: no subnormal, nothing finite made of infinity."""
+    pattern = Pattern.full((1, 1))
+    for first, second in ((value, beside), (beside, value)):
+        x = np.zeros((1, 1, 32), np.float32)
+        x[0, 0, 3], x[0, 0, 19] = first, second
+        read = Context().narrow("x", x, "bf16")
+        halves = np.array([read[0, 0, 3] << 16, read[0, 0, 3]], np.uint32).view(np.float32)
+        assert not ((np.abs(halves) > 0) & (np.abs(halves) < 1e-37)).any()
+        y, one = np.empty((1, 1, 32), np.float32), np.ones(1, np.float32)
+        matmul_kernel(32)(*pattern.blocks(4), pattern.indices, one, read, one[:0], y, y, PLAIN,
+                          pattern.chunks)  # fmt: skip
+        for found, given_ in ((y[0, 0, 3], first), (y[0, 0, 19], second)):
+            if np.isfinite(given_):
+                assert found == pytest.approx(given_, rel=2**-8, abs=2**-59)
+            else:
+                assert not np.isfinite(found)
+
+
 @pytest.mark.parametrize("row_bytes", [4, 20_000, 300_000])
 def test_blocks_hold_every_nonzero_once(row_bytes, rng):
     p = Pattern.random((37, 501), 37 * 200, rng)

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from sparsecpu.architecture import mlp
 from sparsecpu.callbacks import (
     AdaptiveLearningRate,
     BestModel,
@@ -295,3 +296,35 @@ def test_little_work_is_not_shared_unless_asked_for():
     assert trainer(threads=2).team == 2
     small.batch_size = 10**9
     assert small.team is None  # all of them
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_training_in_16_bits(precision, rng):
+    """Wide layers read copies; what is learnt stays near, and any number of threads agrees."""
+    from sparsecpu.kernels.threads import use_threads
+
+    x = rng.standard_normal((512, 200)).astype(np.float32)
+    y = (x[:, :3] @ rng.standard_normal((3, 4))).argmax(axis=1)
+
+    def train(precision, threads):
+        network = mlp((200,), (256, 256), 4).sparsify(0.2).build(np.random.default_rng(0))
+        trainer = Trainer(network, loss=SoftmaxCrossEntropy(), epochs=4, batch_size=128,
+                          learning_rate=0.1, threads=threads, precision=precision)  # fmt: skip
+        assert any(p.nnz >= 12 * p.shape[1] for p in network.sparse_parameters().values())
+        with use_threads(threads):
+            trainer.fit(x, y)
+        return network
+
+    exact, narrow, again = train("fp32", 1), train(precision, 1), train(precision, 2)
+    a, b, c = (net.parameters()["2.weight"].data for net in (exact, narrow, again))
+    np.testing.assert_array_equal(b, c)
+    assert 0 < np.abs(a - b).max() < 0.05 * np.abs(a).max()
+    agree = exact.predict(x).argmax(axis=1) == narrow.predict(x).argmax(axis=1)
+    assert agree.mean() > 0.97
+
+
+def test_precision_is_checked():
+    network = mlp((4,), (3,), 2).build(np.random.default_rng(0), dtype=np.float64)
+    for precision in ("fp8", "bf16"):  # an unknown one, and one that float64 cannot have
+        with pytest.raises(ParameterError, match="precision"):
+            Trainer(network, loss=SoftmaxCrossEntropy(), precision=precision)

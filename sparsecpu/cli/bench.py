@@ -49,6 +49,8 @@ def bench(ctx: click.Context, **options: Any) -> None:
 @click.option("--sparsity", "sparsities", type=float, multiple=True, help="1 - density.")
 @click.option("--batch", type=int, help="Samples.  [default: 128]")
 @click.option("--rounds", type=int, help="Turns of everybody.")
+@click.option("--precision", default="fp32", show_default=True,
+              help="How our layers read their inputs: fp32, bf16 or fp16.")  # fmt: skip
 @_bench_options
 def linear(**options: Any) -> None:
     """Time sparse linear layers beside dense and sparse ones of other libraries.
@@ -69,6 +71,8 @@ def linear(**options: Any) -> None:
 @click.option("--sparsity", "sparsities", type=float, multiple=True, help="1 - density.")
 @click.option("--batch", type=int, help="Samples per step.")
 @click.option("--rounds", type=int, help="Turns of everybody.")
+@click.option("--precision", default="fp32", show_default=True,
+              help="How our layers read their inputs: fp32, bf16 or fp16.")  # fmt: skip
 @click.option("--profile", is_flag=True, help="Show the share of each part of a step.")
 @_bench_options
 def train(**options: Any) -> None:

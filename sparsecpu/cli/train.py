@@ -65,6 +65,12 @@ _DENSE_LIMIT = 1_000_000_000
     show_default=True,
     help="Bytes for watching inactive weights.",
 )
+@click.option(
+    "--precision",
+    default="fp32",
+    show_default=True,
+    help="How wide layers read their inputs while training: fp32, bf16 or fp16.",
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--out", type=click.Path(), help="Folder for model, checkpoint and history.")
 @click.option("--resume", type=click.Path(), help="Folder of a run to go on with.")

@@ -44,7 +44,7 @@ class SparseMLP(BaseEstimator):
     hidden_layer_sizes, activation, density, distribution, topology, solver, alpha, batch_size, \
 learning_rate, learning_rate_init, power_t, max_iter, shuffle, random_state, tol, verbose, \
 warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, \
-epsilon, n_iter_no_change, dropout, batch_norm, dtype, n_jobs : object
+epsilon, n_iter_no_change, dropout, batch_norm, dtype, precision, n_jobs : object
         As in ``SparseMLPClassifier``.
     """
 
@@ -79,6 +79,7 @@ epsilon, n_iter_no_change, dropout, batch_norm, dtype, n_jobs : object
         dropout=0.0,
         batch_norm=False,
         dtype="float32",
+        precision="fp32",
         n_jobs=None,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -109,6 +110,7 @@ epsilon, n_iter_no_change, dropout, batch_norm, dtype, n_jobs : object
         self.dropout = dropout
         self.batch_norm = batch_norm
         self.dtype = dtype
+        self.precision = precision
         self.n_jobs = n_jobs
 
     def fit(self, X, y, sample_weight=None):
@@ -275,6 +277,7 @@ epsilon, n_iter_no_change, dropout, batch_norm, dtype, n_jobs : object
             epochs=self.max_iter,
             seed=seed,
             threads=self._threads(),
+            precision=self.precision,
             shuffle=self.shuffle,
             callbacks=callbacks,
         )

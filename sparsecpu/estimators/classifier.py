@@ -40,6 +40,8 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         Whether to normalise before every activation.
     dtype : {"float32", "float64"}
         Type of all values.
+    precision : {"fp32", "bf16", "fp16"}
+        How wide layers read their inputs while training; see ``SparseLinear``.
     n_jobs : int or None
         Threads of the kernels; None or -1 for all. Results do not depend on it.
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, \
@@ -100,6 +102,7 @@ early_stopping, validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change :
         dropout=0.0,
         batch_norm=False,
         dtype="float32",
+        precision="fp32",
         class_weight=None,
         n_jobs=None,
     ):
@@ -132,6 +135,7 @@ early_stopping, validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change :
             dropout=dropout,
             batch_norm=batch_norm,
             dtype=dtype,
+            precision=precision,
             n_jobs=n_jobs,
         )
         self.class_weight = class_weight

@@ -4,6 +4,8 @@
 of outputs. ``starts`` and ``ends`` are ``(blocks, n_out)``: where each row's nonzeros of each block
 of columns lie; see ``sparsecpu.blocks``. ``chunks`` cuts the rows into runs of similar work:
 ``chunks[c] <= row < chunks[c+1]``. Chunks change who computes a row, never the order of its sums.
+
+``x`` may also hold 16-bit numbers, as ``sparsecpu.kernels.narrow`` writes them; sums stay float32.
 """
 
 from __future__ import annotations

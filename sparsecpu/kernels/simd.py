@@ -5,6 +5,9 @@ LLVM splits such a vector into as many registers as the CPU needs (8 of 512 bits
 and reloads of the accumulator, index checks) is what this file is for.
 
 Offsets count elements from the start of a C-contiguous array.
+
+Rows of 16-bit numbers may stand where rows of floats are read; see ``sparsecpu.kernels.narrow`` for
+their two forms. They are told by the array's type: ``uint16`` holds fp16, ``uint32`` bf16 in pairs.
 """
 
 from __future__ import annotations
@@ -77,6 +80,50 @@ def _halve(builder, v):
     return builder.fadd(low, high, flags=_FLAGS)
 
 
+def _row(builder, dtype, address, lanes):
+    """Read a row of ``lanes`` numbers as floats, in runs of at most ``FOLD``."""
+    run = min(FOLD, lanes)
+    floats = ir.VectorType(ir.FloatType(), run)
+
+    def words(element, count, first):
+        kind = ir.VectorType(element, count)
+        here = builder.gep(address, [ir.Constant(_I64, first)])
+        value = builder.load(builder.bitcast(here, kind.as_pointer()))
+        value.align = 4
+        return value
+
+    if dtype == types.uint16:
+        halves = [words(ir.IntType(16), run, f) for f in range(0, lanes, run)]
+        kind = ir.VectorType(ir.HalfType(), run)
+        return [builder.fpext(builder.bitcast(value, kind), floats) for value in halves]
+    count = min(run, lanes // 2)
+    pairs = [words(_I32, count, f) for f in range(0, lanes // 2, count)]
+    sixteen = ir.Constant(pairs[0].type, [16] * count)
+    low = [builder.shl(pair, sixteen) for pair in pairs]
+    kind = ir.VectorType(ir.FloatType(), count)
+    found = [builder.bitcast(value, kind) for value in low + pairs]
+    if count < run:
+        found = [_pick(builder, found[0], found[1], list(range(run)))]
+    return found
+
+
+def _concatenate(builder, parts):
+    while len(parts) > 1:
+        lanes = list(range(2 * parts[0].type.count))
+        parts = [_pick(builder, a, b, lanes) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+    return parts[0]
+
+
+def _place(builder, dtype, offset):
+    """Return where the row of 16-bit numbers starts whose floats would start at ``offset``."""
+    return builder.lshr(offset, ir.Constant(_I64, 1)) if dtype == types.uint32 else offset
+
+
+def _vector_of(array, lanes):
+    narrow = isinstance(array.dtype, types.Integer)
+    return Vector(types.float32 if narrow else array.dtype, lanes)
+
+
 @intrinsic
 def at(typing_context, array, i):
     """Read ``array[i]`` without Numba's handling of negative indices."""
@@ -89,11 +136,14 @@ def at(typing_context, array, i):
 
 @intrinsic(prefer_literal=True)
 def load(typing_context, array, offset, lanes):
-    """Read ``lanes`` contiguous floats at ``offset``."""
-    vector = Vector(array.dtype, lanes.literal_value)
+    """Read ``lanes`` contiguous numbers at ``offset``, as floats."""
+    vector = _vector_of(array, lanes.literal_value)
 
     def generate(context, builder, signature, args):
-        address = _address(context, builder, signature.args[0], args[0], args[1])
+        offset = _place(builder, array.dtype, args[1])
+        address = _address(context, builder, signature.args[0], args[0], offset)
+        if array.dtype != vector.dtype:
+            return _concatenate(builder, _row(builder, array.dtype, address, vector.lanes))
         return _load(builder, address, _llvm_vector(vector.dtype, vector.lanes))
 
     return vector(array, types.int64, lanes), generate
@@ -265,10 +315,15 @@ def dots(typing_context, x, indices, k, base, dy, group):
             if index_type.bitwidth < 64:
                 index = builder.sext(index, _I64)
             offset = builder.add(builder.mul(index, ir.Constant(_I64, lanes)), base_)
+            offset = _place(builder, x.dtype, offset)
             row = _address(context, builder, signature.args[0], x_, offset)
             folded = None
-            for f, part in zip(folds, parts, strict=True):
-                here = _load(builder, builder.gep(row, [ir.Constant(_I64, f)]), fold_type)
+            if x.dtype == dy.dtype:
+                places = [builder.gep(row, [ir.Constant(_I64, f)]) for f in folds]
+                numbers = [_load(builder, place, fold_type) for place in places]
+            else:
+                numbers = _row(builder, x.dtype, row, lanes)
+            for here, part in zip(numbers, parts, strict=True):
                 if folded is None:
                     folded = builder.fmul(here, part, flags=_FLAGS)
                 else:
