@@ -11,25 +11,36 @@ from sparsecpu.layers.activations import (
 )
 from sparsecpu.layers.base import KINDS, Layer, Spec
 from sparsecpu.layers.batch_norm import BatchNorm
+from sparsecpu.layers.chain import Chain
+from sparsecpu.layers.conv2d import SparseConv2d
 from sparsecpu.layers.dropout import Dropout
 from sparsecpu.layers.flatten import Flatten
 from sparsecpu.layers.linear import SparseLinear
+from sparsecpu.layers.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from sparsecpu.layers.residual import Residual, Subsample
 from sparsecpu.layers.sequential import Sequential
 
 __all__ = [
     "GELU",
     "KINDS",
     "AllReLU",
+    "AvgPool2d",
     "BatchNorm",
+    "Chain",
     "Dropout",
     "Flatten",
+    "GlobalAvgPool2d",
     "Identity",
     "Layer",
     "LeakyReLU",
+    "MaxPool2d",
     "ReLU",
+    "Residual",
     "Sequential",
     "Sigmoid",
+    "SparseConv2d",
     "SparseLinear",
     "Spec",
+    "Subsample",
     "Tanh",
 ]

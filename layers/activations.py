@@ -9,6 +9,7 @@ import numpy as np
 from sparsecpu.layers.base import Layer, Spec, like
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.planes import Planes, blend, solid
 from sparsecpu.workspace import Context
 
 
@@ -32,6 +33,7 @@ class Activation(Layer):
         saved : tuple
             ``(x, y)``.
         """
+        x = solid(x, self, ctx)
         y = like(x, self, "y", ctx)
         self.apply(x, y, ctx)
         return y, (x, y)
@@ -53,7 +55,7 @@ class Activation(Layer):
         ndarray
             Gradient of the input.
         """
-        x, y = saved
+        (x, y), dy = saved, solid(dy, self, ctx, "dy")
         dx = like(dy, self, "dx", ctx)
         self.gradient(x, y, dx, ctx)
         np.multiply(dx, dy, out=dx)
@@ -177,7 +179,11 @@ class ReLU(Activation):
         saved : tuple
             ``(x, y)``.
         """
-        return (x, (x, x)) if self.done_before else super().forward(x, ctx)
+        if isinstance(x, Planes) and not self.done_before:
+            x = x.with_relu()  # whoever reads them applies it
+        elif not self.done_before:
+            return super().forward(x, ctx)
+        return x, (x, x)
 
     def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
         """Compute ``dy [y > 0]``, unless the layer behind has.
@@ -196,7 +202,13 @@ class ReLU(Activation):
         ndarray
             Gradient of the input.
         """
-        return dy if self.done_behind else super().backward(dy, saved, ctx)
+        if self.done_behind:
+            return dy
+        y = saved[1]
+        if not isinstance(y, Planes):
+            return super().backward(dy, saved, ctx)
+        sums = 0 if y.a is None else 2  # for the backward pass of the normalisation before
+        return blend(dy, None, self, "dx", ctx, gate=y.gate(), sums=sums)
 
     def apply(self, x, y, ctx) -> None:  # noqa: D102
         np.maximum(x, 0, out=y)

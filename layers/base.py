@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,6 +11,8 @@ import numpy as np
 from sparsecpu.errors import ParameterError
 from sparsecpu.parameters import Parameter
 from sparsecpu.workspace import Context
+
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,18 @@ KINDS: dict[str, type[Layer]] = {}
 class Layer:
     """A step of a network with explicit forward and backward.
 
-    Activations are tiles ``(tiles, features, lanes)``, the samples last. Nothing of a batch is
-    kept on ``self``: what backward needs, forward returns as ``saved``.
+    Activations are tiles with the samples last: ``(tiles, features, lanes)``, or, of images,
+    ``(tiles, height, channels, width, lanes)``, perhaps as lazy ``sparsecpu.planes``. Nothing of a
+    batch is kept on ``self``: what backward needs, forward returns as ``saved``.
     """
 
     #: Name in network descriptions.
     kind: ClassVar[str] = ""
+
+    @property
+    def reads_moments(self) -> bool:
+        """Whether it asks the layer before it for sums over its input."""
+        return False
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -71,6 +80,44 @@ class Layer:
             The layer.
         """
         return cls(**options)
+
+    @classmethod
+    def trace(cls, shape: Shape, options: dict[str, Any]) -> tuple[Shape, list[Shape]]:
+        """Return what a described layer would put out, without making it.
+
+        Parameters
+        ----------
+        shape : tuple of ints
+            Of one sample of its input.
+        options : dict
+            The options of the description.
+
+        Returns
+        -------
+        shape : tuple of ints
+            Of one sample of its output.
+        weights : list of tuples
+            Shapes of its sparse weights; a convolution's are (out, in, height, width).
+        """
+        return shape, []
+
+    @classmethod
+    def share(cls, options: dict[str, Any], counts: Iterator[int]) -> dict[str, Any]:
+        """Return the options of a described layer with as many weights as it is given.
+
+        Parameters
+        ----------
+        options : dict
+            The options of the description.
+        counts : iterator of int
+            Weights to keep, one for each shape that ``trace`` names.
+
+        Returns
+        -------
+        dict
+            The same, with ``nnz`` set.
+        """
+        return options
 
     def plan(self, spec: Spec) -> Spec:
         """Prepare for inputs like ``spec`` and say what comes out.
@@ -143,6 +190,16 @@ class Layer:
         """Return a few words for ``summary``."""
         return self.kind
 
+    def sum_moments(self) -> bool:
+        """Sum the output and its square in passing for the normalisation behind, if it can.
+
+        Returns
+        -------
+        bool
+            Whether it does.
+        """
+        return False
+
     def absorb_relu(self) -> bool:
         """Take over the forward pass of a ReLU behind this layer, if it can.
 
@@ -202,6 +259,34 @@ def row_bytes(x: np.ndarray) -> int:
         Bytes.
     """
     return x.shape[2] * x.itemsize
+
+
+def require_images(spec: Spec, layer: Layer) -> tuple[int, int, int]:
+    """Return channels, height and width of an input.
+
+    Parameters
+    ----------
+    spec : Spec
+        The input.
+    layer : Layer
+        Who asks.
+
+    Returns
+    -------
+    tuple of ints
+        Channels, height, width.
+
+    Raises
+    ------
+    ParameterError
+        If the input is not images.
+    """
+    if len(spec.shape) != 3:
+        raise ParameterError(
+            "input shape", spec.shape, f"(channels, height, width) for {layer.kind}"
+        )
+    channels, height, width = spec.shape
+    return channels, height, width
 
 
 def require_vector(spec: Spec, layer: Layer) -> int:

@@ -5,24 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sparsecpu.layers.base import Layer, Spec, like, require_vector
+from sparsecpu.layers.base import Layer, Spec, like
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.parameters import Parameter
+from sparsecpu.planes import Planes, as_planes, blend, solid
 from sparsecpu.workspace import Context
 
 
 class BatchNorm(Layer):
-    r"""Normalise each feature over the batch.
+    r"""Normalise each feature, or each channel of images, over the batch.
 
     :math:`y = \gamma (x-\mu)/\sqrt{\sigma^2+\epsilon} + \beta`. In training :math:`\mu` and
     :math:`\sigma^2` are those of the batch, and running averages are kept for prediction (of the
-    unbiased variance, as PyTorch does).
+    unbiased variance, as PyTorch does). Of images nothing is written: y is left pending, a factor
+    and a shift per channel that the next layer applies while it reads; see ``sparsecpu.planes``.
 
     Parameters
     ----------
     features : int
-        Number of features.
+        Number of features, or of channels.
     momentum : float
         Weight of a new batch in the running averages, in (0, 1].
     epsilon : float
@@ -55,6 +57,7 @@ class BatchNorm(Layer):
         if not epsilon > 0.0:
             raise ParameterError("epsilon", epsilon, "a number above 0")
         self.momentum, self.epsilon = float(momentum), float(epsilon)
+        self._images = self._relu = False
         self.gamma = Parameter(np.ones(features), dtype)
         self.beta = Parameter(np.zeros(features), dtype)
         self.running_mean = np.zeros(features, dtype=dtype)
@@ -103,42 +106,103 @@ class BatchNorm(Layer):
         ParameterError
             If the number of features differs.
         """
-        if require_vector(spec, self) != self.gamma.nnz:
-            raise ParameterError("input shape", spec.shape, f"({self.gamma.nnz},)")
+        if spec.shape[0] != self.gamma.nnz or len(spec.shape) not in (1, 3):
+            expected = f"({self.gamma.nnz},) or ({self.gamma.nnz}, height, width)"
+            raise ParameterError("input shape", spec.shape, expected)
+        self._images, self._relu = len(spec.shape) == 3, False
         return Spec(spec.shape, needs_gradient=True)
+
+    @property
+    def reads_moments(self) -> bool:
+        """Whether it asks the layer before it for sums over its input."""
+        return self._images
+
+    def absorb_relu(self) -> bool:
+        """Leave a ReLU pending along with the factor and shift of images.
+
+        Returns
+        -------
+        bool
+            Whether the input is images.
+        """
+        self._relu = self._images
+        return self._images
 
     def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
         """Normalise; see ``Layer.forward``.
 
         Parameters
         ----------
-        x : ndarray, shape (tiles, features, lanes)
+        x : ndarray, shape (tiles, features, lanes), or Planes
             The input.
         ctx : Context
             Memory and mode.
 
         Returns
         -------
-        y : ndarray
+        y : ndarray or Planes
             The output.
         saved : tuple
             ``x``, mean, variance, and whether they are the batch's.
         """
         from sparsecpu.kernels.norm import batch_statistics, normalise
 
+        if self._images:
+            return self._forward_images(as_planes(x), ctx)
         mean, variance = self.running_mean, self.running_variance
         if ctx.train:
             mean = ctx.workspace.array(self, "mean", mean.shape, mean.dtype)
             variance = ctx.workspace.array(self, "variance", mean.shape, mean.dtype)
             batch_statistics(x, ctx.n_valid, mean, variance)
-            unbiased = ctx.n_valid / max(ctx.n_valid - 1, 1)
-            self.running_mean *= 1.0 - self.momentum
-            self.running_mean += self.momentum * mean
-            self.running_variance *= 1.0 - self.momentum
-            self.running_variance += (self.momentum * unbiased) * variance
+            self._remember(mean, variance, ctx.n_valid)
         y = like(x, self, "y", ctx)
         normalise(x, mean, variance, self.epsilon, self.gamma.data, self.beta.data, y)
         return y, (x, mean, variance, ctx.train)
+
+    def _remember(self, mean: np.ndarray, variance: np.ndarray, count: int) -> None:
+        """Move the running averages."""
+        unbiased = count / max(count - 1, 1)
+        self.running_mean *= 1.0 - self.momentum
+        self.running_mean += self.momentum * mean
+        self.running_variance *= 1.0 - self.momentum
+        self.running_variance += (self.momentum * unbiased) * variance
+
+    def _forward_images(self, x: Planes, ctx: Context) -> tuple[Planes, Any]:
+        if x.pending:
+            x = Planes(solid(x, self, ctx))
+        mean, variance = self.running_mean.astype(float), self.running_variance.astype(float)
+        if ctx.train:
+            sums = x.sums
+            if sums is None:
+                sums = blend(x, None, self, "copy", ctx, sums=1).sums
+            count = ctx.n_valid * x.shape[1] * x.shape[3]
+            mean, square = sums / count
+            variance = np.maximum(square - mean * mean, 0.0)
+            self._remember(mean, variance, count)
+        factor = self.gamma.data / np.sqrt(variance + self.epsilon)
+        shift = self.beta.data - mean * factor
+        y = Planes(x.values, a=factor.astype(x.dtype), c=shift.astype(x.dtype), relu=self._relu)
+        return y, (x.values, mean, variance, ctx.train)
+
+    def _backward_images(self, dy: Any, saved: Any, ctx: Context) -> Planes:
+        """Return ``dx = k1 g + k2 x + k3``, pending; see ``kernels.norm.normalise_backward``."""
+        x, mean, variance, batch = saved
+        g = as_planes(dy)
+        if g.pending or g.sums is None:
+            nothing, one = np.zeros_like(self.gamma.data), np.ones_like(self.gamma.data)
+            g = blend(g, None, self, "g", ctx, gate=(x, nothing, one), sums=2)
+        inverse = 1 / np.sqrt(variance + self.epsilon)
+        sum_g, sum_gx = g.sums
+        sum_gh = (sum_gx - mean * sum_g) * inverse
+        self.gamma.grad[...], self.beta.grad[...] = sum_gh, sum_g
+        k1 = self.gamma.data * inverse
+        if not batch:
+            return Planes(g.values, a=k1.astype(x.dtype), c=np.zeros_like(self.gamma.data))
+        count = ctx.n_valid * x.shape[1] * x.shape[3]
+        k2 = -k1 * inverse * sum_gh / count
+        k3 = -k1 * sum_g / count - k2 * mean
+        a, b, c = (k.astype(x.dtype) for k in (k1, k2, k3))
+        return Planes(g.values, a=a, c=c, other=x, b=b)
 
     def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
         """Compute the gradients; see ``Layer.backward``.
@@ -159,6 +223,8 @@ class BatchNorm(Layer):
         """
         from sparsecpu.kernels.norm import normalise_backward
 
+        if self._images:
+            return self._backward_images(dy, saved, ctx)
         x, mean, variance, batch = saved
         dx = like(x, self, "dx", ctx)
         gamma, beta = self.gamma, self.beta

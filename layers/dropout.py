@@ -8,6 +8,7 @@ import numpy as np
 from sparsecpu.layers.base import Layer, like
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.planes import solid
 from sparsecpu.workspace import Context
 
 
@@ -62,6 +63,7 @@ class Dropout(Layer):
             return x, None
         if ctx.dropout is None:
             raise ParameterError("dropout", None, "a numpy.random.Generator in training")
+        x = solid(x, self, ctx)
         factor, y = like(x, self, "factor", ctx), like(x, self, "y", ctx)
         ctx.dropout.random(out=factor, dtype=factor.dtype)
         np.greater_equal(factor, self.rate, out=factor)
@@ -89,6 +91,7 @@ class Dropout(Layer):
         """
         if saved is None:
             return dy
+        dy = solid(dy, self, ctx, "dy")
         dx = like(dy, self, "dx", ctx)
         np.multiply(dy, saved, out=dx)
         return dx

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from sparsecpu.layers.base import Layer, Spec
 
+from sparsecpu.planes import solid
 from sparsecpu.workspace import Context
 
 
@@ -30,27 +32,31 @@ class Flatten(Layer):
         """
         return Spec((spec.features,), spec.needs_gradient)
 
-    def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
-        """Return the same memory as (tiles, features, lanes).
+    @classmethod
+    def trace(cls, shape, options) -> tuple:  # noqa: D102
+        return (math.prod(shape),), []
+
+    def forward(self, x: Any, ctx: Context) -> tuple[np.ndarray, Any]:
+        """Return (tiles, features, lanes).
 
         Parameters
         ----------
-        x : ndarray
-            The input; lanes last.
+        x : ndarray or Planes
+            Features, which pass as they are, or images.
         ctx : Context
-            Not used.
+            Gives the memory.
 
         Returns
         -------
         y : ndarray
-            A view.
+            The features.
         saved : tuple
             The shape of ``x``.
         """
-        return x.reshape(x.shape[0], -1, x.shape[-1]), x.shape
+        return features(x, self, ctx), x.shape
 
     def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
-        """Return the same memory in the shape of the input.
+        """Return the gradient in the shape of the input.
 
         Parameters
         ----------
@@ -59,11 +65,42 @@ class Flatten(Layer):
         saved : tuple
             The shape.
         ctx : Context
-            Not used.
+            Gives the memory.
 
         Returns
         -------
         ndarray
-            A view.
+            Gradient of the input.
         """
-        return dy.reshape(saved)
+        if len(saved) == 3:
+            return dy
+        tiles, height, channels, width, lanes = saved
+        dx = ctx.workspace.array(self, "dx", saved, dy.dtype)
+        dx[...] = dy.reshape(tiles, channels, height, width, lanes).swapaxes(1, 2)
+        return dx
+
+
+def features(x: Any, owner: Any, ctx: Context) -> np.ndarray:
+    """Return images as features; features pass as they are.
+
+    Parameters
+    ----------
+    x : ndarray or Planes
+        Either.
+    owner : object
+        Who asks.
+    ctx : Context
+        Gives the memory.
+
+    Returns
+    -------
+    ndarray, shape (tiles, features, lanes)
+        In the order (channel, height, width).
+    """
+    x = solid(x, owner, ctx)
+    if x.ndim == 3:
+        return x
+    tiles, height, channels, width, lanes = x.shape
+    y = ctx.workspace.array(owner, "features", (tiles, channels, height, width, lanes), x.dtype)
+    y[...] = x.swapaxes(1, 2)
+    return y.reshape(tiles, -1, lanes)

@@ -176,6 +176,15 @@ class SparseLinear(Layer):
         options["nnz"] = options.pop("nnz", None) or options["out_features"] * shape[0]
         return cls(shape[0], **options, rng=context.get("rng"), dtype=context["dtype"])
 
+    @classmethod
+    def trace(cls, shape, options) -> tuple:  # noqa: D102
+        out = int(options["out_features"])
+        return (out,), [(out, shape[0])]
+
+    @classmethod
+    def share(cls, options, counts) -> dict[str, Any]:  # noqa: D102
+        return {**options, "nnz": next(counts)}
+
     @property
     def in_features(self) -> int:
         """Number of inputs."""

@@ -6,21 +6,23 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from sparsecpu.layers.activations import ReLU
 from sparsecpu.layers.base import Layer, Spec
+from sparsecpu.layers.chain import Chain
+from sparsecpu.layers.flatten import Flatten, features
 
 from sparsecpu.batches import Source, as_source
 from sparsecpu.blocks import effective_width
 from sparsecpu.errors import ParameterError
 from sparsecpu.losses import Loss
-from sparsecpu.parameters import Parameter, SparseParameter
+from sparsecpu.parameters import SparseParameter
 from sparsecpu.workspace import Context, Workspace, choose_lanes, one_blas_thread
 
 _PREDICT_BATCH = 1024
 _NARROW = 1024  # features that need no blocks of columns
+_IMAGE_LANES = 16  # neighbouring pixels fill the registers
 
 
-class Sequential(Layer):
+class Sequential(Chain):
     """Layers one behind the other; also the network that users hold.
 
     Inside, samples are the last axis, in tiles; the users' order appears only here.
@@ -48,14 +50,12 @@ class Sequential(Layer):
     kind = "sequential"
 
     def __init__(self, layers: Iterable[Layer], input_shape: tuple[int, ...] | None = None) -> None:
-        self.layers = list(layers)
+        super().__init__(layers)
         if input_shape is None:
             first = next((x.in_features for x in self.layers if hasattr(x, "in_features")), None)
             if first is None:
                 raise ParameterError("input_shape", None, "the shape of one sample")
             input_shape = (first,)
-        if len({id(layer) for layer in self.layers}) != len(self.layers):
-            raise ParameterError("layers", self.layers, "each layer once")
         self.input_shape = tuple(input_shape)
         self.offset = self.scale = np.empty(0, dtype=self.dtype)
         self.plan(Spec(self.input_shape))
@@ -68,7 +68,7 @@ class Sequential(Layer):
         return np.dtype(np.float32)
 
     def plan(self, spec: Spec) -> Spec:
-        """Plan every layer, and let neighbours of a ReLU take over its work.
+        """Plan every layer; see ``Chain.plan``.
 
         Parameters
         ----------
@@ -80,76 +80,11 @@ class Sequential(Layer):
         Spec
             The output.
         """
-        self.widths = [spec.features]
-        for layer in self.layers:
-            spec = layer.plan(spec)
-            self.widths.append(spec.features)
-        for i, layer in enumerate(self.layers):
-            if isinstance(layer, ReLU):
-                layer.done_before = i > 0 and self.layers[i - 1].absorb_relu()
-                behind = self.layers[i + 1 : i + 2]
-                layer.done_behind = bool(behind) and behind[0].gate_by_input()
+        spec = super().plan(spec)
         self.output_shape = spec.shape
+        first = self.layers[0] if self.layers else None
+        self._images = len(self.input_shape) == 3 and not isinstance(first, Flatten)
         return spec
-
-    def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
-        """Run the layers in order; see ``Layer.forward``.
-
-        Parameters
-        ----------
-        x : ndarray, shape (tiles, features, lanes)
-            The input.
-        ctx : Context
-            Memory, mode and taps.
-
-        Returns
-        -------
-        y : ndarray
-            The output.
-        saved : list
-            What each layer saved.
-        """
-        kept = []
-        for layer in self.layers:
-            x, saved = layer.forward(x, ctx)
-            kept.append(saved)
-        return x, kept
-
-    def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
-        """Run the layers in reverse; see ``Layer.backward``.
-
-        Parameters
-        ----------
-        dy : ndarray
-            Gradient of the output.
-        saved : list
-            From ``forward``.
-        ctx : Context
-            Memory, mode and taps.
-
-        Returns
-        -------
-        ndarray
-            Gradient of the input.
-        """
-        for layer, kept in zip(reversed(self.layers), reversed(saved), strict=True):
-            dy = layer.backward(dy, kept, ctx)
-        return dy
-
-    def _named(self, method: str) -> dict[str, Any]:
-        return {
-            f"{i}.{name}": value
-            for i, layer in enumerate(self.layers)
-            for name, value in getattr(layer, method)().items()
-        }
-
-    def parameters(self) -> dict[str, Parameter]:
-        """Return all parameters as ``{"0.weight": …}``, numbered by layer."""
-        return self._named("parameters")
-
-    def buffers(self) -> dict[str, np.ndarray]:
-        """Return all buffers, named like the parameters."""
-        return self._named("buffers")
 
     def sparse_parameters(self) -> dict[str, SparseParameter]:
         """Return the parameters that have a pattern."""
@@ -204,6 +139,8 @@ class Sequential(Layer):
         int
             Lanes.
         """
+        if self._images:
+            return _IMAGE_LANES
         widest = max(self.widths)
         if widest > _NARROW:
             density = self.density
@@ -226,8 +163,9 @@ class Sequential(Layer):
 
         Returns
         -------
-        ndarray, shape (tiles, features, lanes)
-            The input, lanes after the last sample 0.
+        ndarray
+            The input, ``(tiles, features, lanes)`` or, of images, ``(tiles, height, channels,
+            width, lanes)``; lanes after the last sample 0.
         """
         from sparsecpu.kernels.layout import gather_samples
 
@@ -238,7 +176,15 @@ class Sequential(Layer):
         padded = ctx.workspace.array(self, "rows", (shape[0] * lanes,), np.int64)
         padded[: len(here)], padded[len(here) :] = here, here[:1]
         gather_samples(array, padded, len(here), self.offset, self.scale, out)
-        return out
+        return self._as_images(out, ctx) if self._images else out
+
+    def _as_images(self, x: np.ndarray, ctx: Context) -> np.ndarray:
+        """Return samples with the rows of their channels interleaved."""
+        tiles, lanes, (channels, height, width) = x.shape[0], x.shape[2], self.input_shape
+        shape = (tiles, height, channels, width, lanes)
+        planes = ctx.workspace.array(self, "planes", shape, x.dtype)
+        planes[...] = x.reshape(tiles, channels, height, width, lanes).swapaxes(1, 2)
+        return planes
 
     def predict(self, x: Any, *, batch_size: int = _PREDICT_BATCH) -> np.ndarray:
         """Return the raw outputs of the last layer.
@@ -267,7 +213,7 @@ class Sequential(Layer):
             for start in range(0, samples, batch_size):
                 part = rows[start : start + batch_size]
                 y, _ = self.forward(self.gather(source, part, lanes, ctx), ctx)
-                scatter_samples(y, out[start : start + batch_size])
+                scatter_samples(features(y, self, ctx), out[start : start + batch_size])
         return out
 
     def loss_and_gradients(
@@ -300,7 +246,7 @@ class Sequential(Layer):
         rows = np.arange(source.shape[0], dtype=np.int64)
         with one_blas_thread(), safe_launches():
             z, saved = self.forward(self.gather(source, rows, self.lanes(len(rows)), ctx), ctx)
-            value, dz = loss(z, rows, targets, ctx)
+            value, dz = loss(features(z, self, ctx), rows, targets, ctx)
             self.backward(dz, saved, ctx)
         return value, {name: p.grad.copy() for name, p in self.parameters().items()}
 

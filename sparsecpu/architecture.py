@@ -70,14 +70,20 @@ class Architecture:
     layers: tuple[LayerSpec, ...]
     name: str = "custom"
 
-    def weight_shapes(self) -> list[tuple[int, int]]:
-        """Return ``(n_out, n_in)`` of every layer with sparse weights, in order."""
-        shapes = []
-        features = int(np.prod(self.input_shape))
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of what comes out, of one sample."""
+        here = self.input_shape
         for layer in self.layers:
-            if "out_features" in layer.options:
-                shapes.append((int(layer.options["out_features"]), features))
-                features = shapes[-1][0]
+            here, _ = KINDS[layer.kind].trace(here, dict(layer.options))
+        return here
+
+    def weight_shapes(self) -> list[tuple[int, ...]]:
+        """Return the shapes of all sparse weights in order, as the layers' ``trace`` gives them."""
+        shapes, here = [], self.input_shape
+        for layer in self.layers:
+            here, found = KINDS[layer.kind].trace(here, dict(layer.options))
+            shapes += found
         return shapes
 
     def sparsify(self, density: float, distribution: str = "erk") -> Architecture:
@@ -97,9 +103,7 @@ class Architecture:
         """
         counts = iter(allocate(self.weight_shapes(), density, distribution))
         layers = tuple(
-            replace(layer, options={**layer.options, "nnz": next(counts)})
-            if "out_features" in layer.options
-            else layer
+            replace(layer, options=KINDS[layer.kind].share(dict(layer.options), counts))
             for layer in self.layers
         )
         return replace(self, layers=layers)

@@ -18,7 +18,7 @@ FLOORS = [
     {"errors", "cpu"},
     {"kernels", "blocks"},
     {"csr"},
-    {"parameters", "workspace", "schedules", "losses", "batches", "rounding"},
+    {"parameters", "workspace", "planes", "taps", "schedules", "losses", "batches", "rounding"},
     {"densities", "initializers", "optimizers", "topology", "layers", "datasets"},
     {"trainer", "callbacks", "architecture"},
     {"models", "isoflop", "checkpoint", "distributed", "interop", "plots", "scoring"},
@@ -29,6 +29,7 @@ FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 #: Sideways arrows that are meant: on one floor, from -> to.
 SIDEWAYS = {
     ("parameters", "workspace"), ("losses", "workspace"), ("batches", "workspace"),
+    ("planes", "workspace"),
     ("initializers", "densities"), ("layers", "initializers"), ("layers", "densities"),
     ("trainer", "callbacks"), ("__main__", "cli"),
 }  # fmt: skip

@@ -13,7 +13,7 @@ their two forms. They are told by the array's type: ``uint16`` holds fp16, ``uin
 from __future__ import annotations
 
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.core.extending import intrinsic, models, register_model
 
 _I32 = ir.IntType(32)
@@ -192,6 +192,33 @@ def add(typing_context, u, v):
 
 
 @intrinsic
+def multiply(typing_context, u, v):
+    """Return ``u * v``."""
+
+    def generate(context, builder, signature, args):
+        return builder.fmul(args[0], args[1], flags=_FLAGS)
+
+    return v(u, v), generate
+
+
+@intrinsic(prefer_literal=True)
+def prefetch(typing_context, array, offset, lanes):
+    """Ask for the cache lines of ``lanes`` numbers at ``offset``, to be read soon."""
+
+    def generate(context, builder, signature, args):
+        byte = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [byte, _I32, _I32, _I32])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        address = _address(context, builder, array, args[0], args[1])
+        for first in range(0, lanes.literal_value, 512 // array.dtype.bitwidth):
+            place = builder.bitcast(builder.gep(address, [ir.Constant(_I64, first)]), byte)
+            builder.call(function, [place, *(ir.Constant(_I32, n) for n in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, lanes), generate
+
+
+@intrinsic
 def positive_part(typing_context, v):
     """Return ``max(v, 0)``; NaN stays NaN."""
 
@@ -293,48 +320,82 @@ def transpose(typing_context, x, rows, sample, feature, offset, scale, out, plac
     return signature, generate
 
 
+def _dot_products(context, builder, dtype, rows, dy_, dy, size):
+    """Return the dot products of rows at these addresses with ``dy``, as one vector."""
+    fold_type = _llvm_vector(dy.dtype, FOLD)
+    folds = range(0, dy.lanes, FOLD)
+    parts = [_pick(builder, dy_, dy_, list(range(f, f + FOLD))) for f in folds]
+    stack = []  # (level, partial sums); equal levels merge as soon as they meet
+    for row in rows:
+        if dtype == dy.dtype:
+            places = [builder.gep(row, [ir.Constant(_I64, f)]) for f in folds]
+            numbers = [_load(builder, place, fold_type) for place in places]
+        else:
+            numbers = _row(builder, dtype, row, dy.lanes)
+        folded = builder.fmul(numbers[0], parts[0], flags=_FLAGS)
+        for here, part in zip(numbers[1:], parts[1:], strict=True):
+            folded = _fma(builder, folded, here, part)
+        while folded.type.count > size:
+            folded = _halve(builder, folded)
+        stack.append((0, folded))
+        while len(stack) > 1 and stack[-1][0] == stack[-2][0]:
+            level, b = stack.pop()
+            stack.append((level + 1, _merge(builder, stack.pop()[1], b, level)))
+    return stack[0][1]
+
+
 @intrinsic(prefer_literal=True)
 def dots(typing_context, x, indices, k, base, dy, group):
     """Return ``group`` dot products of rows of ``x`` with ``dy``, as one vector.
 
     Lane q is ``sum(x[base + indices[k + q] * lanes + l] * dy[l] for l in range(lanes))``.
     """
-    lanes, size = dy.lanes, group.literal_value
+    size = group.literal_value
     result = Vector(dy.dtype, size)
-    index_type = indices.dtype
 
     def generate(context, builder, signature, args):
         x_, indices_, k_, base_, dy_ = args[:5]
-        fold_type = _llvm_vector(dy.dtype, FOLD)
-        folds = range(0, lanes, FOLD)
-        parts = [_pick(builder, dy_, dy_, list(range(f, f + FOLD))) for f in folds]
-        first = _address(context, builder, signature.args[1], indices_, k_)
-        stack = []  # (level, partial sums); equal levels merge as soon as they meet
-        for q in range(size):
-            index = builder.load(builder.gep(first, [ir.Constant(_I64, q)]))
-            if index_type.bitwidth < 64:
-                index = builder.sext(index, _I64)
-            offset = builder.add(builder.mul(index, ir.Constant(_I64, lanes)), base_)
-            offset = _place(builder, x.dtype, offset)
-            row = _address(context, builder, signature.args[0], x_, offset)
-            folded = None
-            if x.dtype == dy.dtype:
-                places = [builder.gep(row, [ir.Constant(_I64, f)]) for f in folds]
-                numbers = [_load(builder, place, fold_type) for place in places]
-            else:
-                numbers = _row(builder, x.dtype, row, lanes)
-            for here, part in zip(numbers, parts, strict=True):
-                if folded is None:
-                    folded = builder.fmul(here, part, flags=_FLAGS)
-                else:
-                    folded = _fma(builder, folded, here, part)
-            while folded.type.count > size:
-                folded = _halve(builder, folded)
-            stack.append((0, folded))
-            while len(stack) > 1 and stack[-1][0] == stack[-2][0]:
-                level, b = stack.pop()
-                stack.append((level + 1, _merge(builder, stack.pop()[1], b, level)))
-        return stack[0][1]
+        first = _address(context, builder, indices, indices_, k_)
+
+        def rows():
+            for q in range(size):
+                index = builder.load(builder.gep(first, [ir.Constant(_I64, q)]))
+                if indices.dtype.bitwidth < 64:
+                    index = builder.sext(index, _I64)
+                offset = builder.add(builder.mul(index, ir.Constant(_I64, dy.lanes)), base_)
+                yield _address(context, builder, x, x_, _place(builder, x.dtype, offset))
+
+        return _dot_products(context, builder, x.dtype, rows(), dy_, dy, size)
 
     signature = result(x, indices, types.int64, types.int64, dy, group)
+    return signature, generate
+
+
+@intrinsic(prefer_literal=True)
+def dot_taps(typing_context, ring, codes, bases, k, slots, dy, pixel, group):
+    """Return ``group`` dot products of taps with ``dy``, as one vector.
+
+    Tap q stands in ``ring`` from ``bases[slots + (code >> 24)] + (code & 0xffffff) * pixel`` on,
+    where ``code = codes[k + q]``.
+    """
+    size, wide = group.literal_value, pixel.literal_value
+    result = Vector(dy.dtype, size)
+
+    def generate(context, builder, signature, args):
+        ring_, codes_, bases_, k_, slots_, dy_ = args[:6]
+        first = _address(context, builder, codes, codes_, k_)
+
+        def rows():
+            for q in range(size):
+                code = builder.load(builder.gep(first, [ir.Constant(_I64, q)]))
+                code = builder.sext(code, _I64)
+                slot = builder.add(slots_, builder.ashr(code, ir.Constant(_I64, 24)))
+                base = builder.load(_address(context, builder, bases, bases_, slot))
+                place = builder.and_(code, ir.Constant(_I64, (1 << 24) - 1))
+                offset = builder.add(base, builder.mul(place, ir.Constant(_I64, wide)))
+                yield _address(context, builder, ring, ring_, _place(builder, ring.dtype, offset))
+
+        return _dot_products(context, builder, ring.dtype, rows(), dy_, dy, size)
+
+    signature = result(ring, codes, bases, types.int64, types.int64, dy, pixel, group)
     return signature, generate

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from functools import partial
 
 from sparsecpu.architecture import Architecture, mlp
+from sparsecpu.models.convolutional import alexnet, lenet5_caffe, resnet, vgg16, wide_resnet
+
+__all__ = [
+    "MODELS",
+    "alexnet",
+    "find_model",
+    "lenet5_caffe",
+    "lenet_300_100",
+    "mlp_1000_1000",
+    "resnet",
+    "vgg16",
+    "wide_resnet",
+]
 
 
 def lenet_300_100(input_shape: tuple[int, ...] = (784,), n_outputs: int = 10) -> Architecture:
@@ -47,8 +62,38 @@ def mlp_1000_1000(input_shape: tuple[int, ...] = (784,), n_outputs: int = 10) ->
     return mlp(input_shape, (1000, 1000), n_outputs, name="mlp-1000-1000")
 
 
-#: Networks by the name that users give: ``MODELS[name](input_shape, n_outputs)``.
-MODELS: dict[str, Callable[[tuple[int, ...], int], Architecture]] = {
+#: Networks by the name that users give: ``MODELS[name](input_shape, n_outputs)``. Those of images
+#: also take ``width``.
+MODELS: dict[str, Callable[..., Architecture]] = {
     "lenet-300-100": lenet_300_100,
     "mlp-1000-1000": mlp_1000_1000,
+    "lenet-5-caffe": lenet5_caffe,
+    "alexnet-s": alexnet,
+    "alexnet-b": partial(alexnet, hidden=2048, name="alexnet-b"),
+    "vgg-d": vgg16,
+    "vgg-c": partial(vgg16, variant="vgg-c"),
+    "vgg-like": partial(vgg16, variant="vgg-like"),
+    "vgg16-small": partial(vgg16, variant="vgg16-small"),
+    "resnet-18": resnet,
+    "resnet-50": partial(resnet, depth=50),
+    "resnet-56": partial(resnet, depth=56),
 }
+
+
+def find_model(name: str) -> Callable[..., Architecture] | None:
+    """Return the function that describes a network; ``wrn-16-8`` and its kin are made to measure.
+
+    Parameters
+    ----------
+    name : str
+        A name in ``MODELS``, or ``wrn-DEPTH-WIDEN``.
+
+    Returns
+    -------
+    callable or None
+        None where there is no such network.
+    """
+    found = re.fullmatch(r"wrn-(\d+)-(\d+)", name)
+    if found:
+        return partial(wide_resnet, depth=int(found[1]), widen=int(found[2]))
+    return MODELS.get(name)

@@ -1,0 +1,128 @@
+"""Layers one behind the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sparsecpu.layers.activations import ReLU
+from sparsecpu.layers.base import Layer, Spec
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.parameters import Parameter
+from sparsecpu.workspace import Context
+
+
+class Chain(Layer):
+    """Layers in order.
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+        In order. A layer must not appear twice.
+
+    Attributes
+    ----------
+    layers : list of Layer
+        The layers.
+
+    Raises
+    ------
+    ParameterError
+        If a layer appears twice.
+    """
+
+    def __init__(self, layers: Iterable[Layer]) -> None:
+        self.layers = list(layers)
+        if len({id(layer) for layer in self.layers}) != len(self.layers):
+            raise ParameterError("layers", self.layers, "each layer once")
+
+    @property
+    def reads_moments(self) -> bool:
+        """Whether the first layer asks for sums over its input."""
+        return bool(self.layers) and self.layers[0].reads_moments
+
+    def plan(self, spec: Spec) -> Spec:
+        """Plan every layer, and let neighbours take over each other's passes.
+
+        Parameters
+        ----------
+        spec : Spec
+            The input.
+
+        Returns
+        -------
+        Spec
+            The output.
+        """
+        self.widths = [spec.features]
+        for layer in self.layers:
+            spec = layer.plan(spec)
+            self.widths.append(spec.features)
+        for i, layer in enumerate(self.layers):
+            if isinstance(layer, ReLU):
+                layer.done_before = i > 0 and self.layers[i - 1].absorb_relu()
+                behind = self.layers[i + 1 : i + 2]
+                layer.done_behind = bool(behind) and behind[0].gate_by_input()
+            elif layer.reads_moments and i > 0:
+                self.layers[i - 1].sum_moments()
+        return spec
+
+    def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
+        """Run the layers in order; see ``Layer.forward``.
+
+        Parameters
+        ----------
+        x : ndarray or Planes
+            The input.
+        ctx : Context
+            Memory, mode and taps.
+
+        Returns
+        -------
+        y : ndarray or Planes
+            The output.
+        saved : list
+            What each layer saved.
+        """
+        kept = []
+        for layer in self.layers:
+            x, saved = layer.forward(x, ctx)
+            kept.append(saved)
+        return x, kept
+
+    def backward(self, dy: Any, saved: Any, ctx: Context) -> Any:
+        """Run the layers in reverse; see ``Layer.backward``.
+
+        Parameters
+        ----------
+        dy : ndarray or Planes
+            Gradient of the output.
+        saved : list
+            From ``forward``.
+        ctx : Context
+            Memory, mode and taps.
+
+        Returns
+        -------
+        ndarray or Planes
+            Gradient of the input.
+        """
+        for layer, kept in zip(reversed(self.layers), reversed(saved), strict=True):
+            dy = layer.backward(dy, kept, ctx)
+        return dy
+
+    def _named(self, method: str) -> dict[str, Any]:
+        return {
+            f"{i}.{name}": value
+            for i, layer in enumerate(self.layers)
+            for name, value in getattr(layer, method)().items()
+        }
+
+    def parameters(self) -> dict[str, Parameter]:
+        """Return all parameters as ``{"0.weight": …}``, numbered by layer."""
+        return self._named("parameters")
+
+    def buffers(self) -> dict[str, Any]:
+        """Return all buffers, named like the parameters."""
+        return self._named("buffers")

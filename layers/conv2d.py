@@ -1,0 +1,402 @@
+"""A sparse convolution."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from sparsecpu.layers.base import Layer, Spec, require_images
+
+from sparsecpu.csr import Pattern
+from sparsecpu.densities import allocate
+from sparsecpu.errors import ParameterError
+from sparsecpu.initializers import scaled_uniform
+from sparsecpu.parameters import Parameter, SparseParameter
+from sparsecpu.planes import Planes, as_planes, lane_mask, no_gate, sum_space, total
+from sparsecpu.taps import Geometry, Taps, backward_taps, forward_taps
+from sparsecpu.workspace import Context
+
+#: dW is summed in so many parts, whatever the number of threads, and then added in order.
+_GROUPS = 8
+
+
+def pair(name: str, value: Any, least: int) -> tuple[int, int]:
+    """Return a size as height and width.
+
+    Parameters
+    ----------
+    name : str
+        What the user calls it.
+    value : int or pair of ints
+        The size.
+    least : int
+        The least that is allowed.
+
+    Returns
+    -------
+    tuple of two ints
+        Height and width.
+
+    Raises
+    ------
+    ParameterError
+        If it is not one.
+    """
+    try:
+        sizes = (value, value) if np.ndim(value) == 0 else tuple(value)
+        height, width = (int(n) for n in sizes)
+        good = (height, width) == tuple(sizes) and min(height, width) >= least
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise ParameterError(name, value, f"an integer of at least {least}, or a pair of them")
+    return height, width
+
+
+class SparseConv2d(Layer):
+    r"""A convolution whose weights exist only at their nonzeros.
+
+    Forward :math:`y_{o} = b_o + \sum_{(c,p,q)} W_{o,cpq}\, x_c[s i + p - P, s j + q - P]`; backward
+    the transposed convolution of dy, and dW at the nonzeros. No im2col: each nonzero reads its
+    pixels where they are. A normalisation and a ReLU that are pending on the input are applied
+    while rows are read; see ``sparsecpu.planes``.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+        Channels; both multiples of ``groups``.
+    kernel_size : int or pair of ints
+        Height and width of the filters.
+    stride, padding : int or pair of ints
+        Of rows and columns.
+    groups : int
+        Groups of channels that do not mix; ``in_channels`` of them for depthwise.
+    density : float
+        Fraction of the weights to keep, in (0, 1].
+    bias : bool
+        Whether to add a bias.
+    rng : numpy.random.Generator, optional
+        Draws pattern and values; ``numpy.random.default_rng(0)`` by default.
+    nnz : int, optional
+        Weights to keep, instead of ``density``.
+    gain : float
+        Scale of the first values; see ``initializers.scaled_uniform``.
+    fan : {"sparse", "dense"}
+        Which fan-in scales the first values.
+    dtype : dtype
+        float32 or float64.
+
+    Attributes
+    ----------
+    weight : SparseParameter
+        Rows are output channels; columns (input channel of the group, ky, kx), flattened.
+    bias : Parameter or None
+        The bias, shape (out_channels,).
+
+    Raises
+    ------
+    ParameterError
+        If a size, the density or nnz is out of range.
+
+    Notes
+    -----
+    Nikdan et al., SparseProp (2023), section 3.2, gives the three products at the nonzeros.
+    """
+
+    kind = "conv2d"
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        *,
+        stride: Any = 1,
+        padding: Any = 0,
+        groups: int = 1,
+        density: float = 0.1,
+        bias: bool = True,
+        rng: np.random.Generator | None = None,
+        nnz: int | None = None,
+        gain: float = math.sqrt(2.0),
+        fan: str = "sparse",
+        dtype: Any = np.float32,
+    ) -> None:
+        self._set_sizes(in_channels, out_channels, kernel_size, stride, padding, groups)
+        rng = np.random.default_rng(0) if rng is None else rng
+        shape = (self.out_channels, self.in_channels // self.groups * math.prod(self.kernel))
+        if nnz is None:
+            nnz = allocate([shape], density, "uniform")[0]
+        full = nnz == shape[0] * shape[1]
+        pattern = Pattern.full(shape) if full else Pattern.random(shape, nnz, rng)
+        values = scaled_uniform(pattern, rng, gain=gain, fan=fan, dtype=dtype)
+        self._set(SparseParameter(pattern, values, dtype), np.zeros(shape[0]) if bias else None)
+
+    def _set_sizes(self, in_channels, out_channels, kernel_size, stride, padding, groups) -> None:
+        for name, value in (("in_channels", in_channels), ("out_channels", out_channels)):
+            if isinstance(value, bool) or int(value) != value or value < 1:
+                raise ParameterError(name, value, "an integer of at least 1")
+        if int(groups) != groups or groups < 1 or in_channels % groups or out_channels % groups:
+            expected = f"a divisor of {in_channels} and of {out_channels} channels"
+            raise ParameterError("groups", groups, expected)
+        self.in_channels, self.out_channels = int(in_channels), int(out_channels)
+        self.kernel = pair("kernel_size", kernel_size, 1)
+        self.stride, self.padding = pair("stride", stride, 1), pair("padding", padding, 0)
+        self.groups = int(groups)
+
+    def _set(self, weight: SparseParameter, bias: Any) -> None:
+        self.weight = weight
+        self.bias = None if bias is None else Parameter(bias, weight.data.dtype)
+        self._relu = self._gated = self._moments = False
+        self._needs_dx = True
+        self._size: tuple[int, ...] = (0, 0)
+        self._index: tuple[Any, ...] = (None, 0)
+
+    @classmethod
+    def build(cls, shape: tuple[int, ...], options: dict[str, Any], **context: Any) -> Layer:
+        """Make the layer of a description, or with the parameters that ``context`` gives.
+
+        Parameters
+        ----------
+        shape : tuple of ints
+            Of one sample of its input.
+        options : dict
+            ``out_channels``, ``kernel_size``, ``stride``, ``padding``, ``groups``, ``nnz`` (None
+            for all), ``bias``, ``gain``, ``fan``.
+        **context : object
+            ``rng``, ``dtype``, ``parameters``.
+
+        Returns
+        -------
+        Layer
+            The layer.
+
+        Raises
+        ------
+        ParameterError
+            If parameters that are given do not fit.
+        """
+        if len(shape) != 3:
+            raise ParameterError("input shape", shape, "(channels, height, width)")
+        options = dict(options)
+        nnz, given = options.pop("nnz", None), context.get("parameters")
+        if given is None:
+            options["density" if nnz is None else "nnz"] = 1.0 if nnz is None else nnz
+            return cls(shape[0], **options, rng=context.get("rng"), dtype=context["dtype"])
+        layer = cls.__new__(cls)
+        layer._set_sizes(
+            shape[0], options["out_channels"], options["kernel_size"], options.get("stride", 1),
+            options.get("padding", 0), options.get("groups", 1),
+        )  # fmt: skip
+        weight, bias = given["weight"], given.get("bias")
+        wanted = layer.out_channels, shape[0] // layer.groups * math.prod(layer.kernel)
+        if weight.shape != wanted or (bias is not None and bias.data.shape != wanted[:1]):
+            raise ParameterError("weight", weight.shape, f"shape {wanted}, and a bias that fits")
+        layer._set(weight, None if bias is None else bias.data)
+        return layer
+
+    @classmethod
+    def trace(cls, shape, options) -> tuple:  # noqa: D102
+        kernel, groups = pair("kernel_size", options["kernel_size"], 1), options.get("groups", 1)
+        stride = pair("stride", options.get("stride", 1), 1)
+        padding = pair("padding", options.get("padding", 0), 0)
+        out = int(options["out_channels"])
+        size = Geometry(shape[0], out, kernel, stride, padding, groups, shape[1:]).out_size
+        return (out, *size), [(out, shape[0] // groups, *kernel)]
+
+    @classmethod
+    def share(cls, options, counts) -> dict[str, Any]:  # noqa: D102
+        return {**options, "nnz": next(counts)}
+
+    def plan(self, spec: Spec) -> Spec:
+        """Check the input; see ``Layer.plan``.
+
+        Parameters
+        ----------
+        spec : Spec
+            The input.
+
+        Returns
+        -------
+        Spec
+            The output.
+
+        Raises
+        ------
+        ParameterError
+            If it is not images of ``in_channels``, or they are smaller than the filters.
+        """
+        if require_images(spec, self)[0] != self.in_channels:
+            expected = f"({self.in_channels}, height, width)"
+            raise ParameterError("input shape", spec.shape, expected)
+        self._relu = self._gated = self._moments = False
+        self._needs_dx = spec.needs_gradient
+        self._size = spec.shape[1:]
+        return Spec((self.out_channels, *self.geometry().out_size), needs_gradient=True)
+
+    def geometry(self) -> Geometry:
+        """Return the sizes, for the images that were planned."""
+        return Geometry(
+            self.in_channels, self.out_channels, self.kernel, self.stride, self.padding,
+            self.groups, self._size,
+        )  # fmt: skip
+
+    def absorb_relu(self) -> bool:
+        """Apply a ReLU while storing y.
+
+        Returns
+        -------
+        bool
+            True.
+        """
+        self._relu = True
+        return True
+
+    def gate_by_input(self) -> bool:
+        """Zero dx where x is not positive, while storing it.
+
+        Returns
+        -------
+        bool
+            True.
+        """
+        self._gated = True
+        return True
+
+    def sum_moments(self) -> bool:
+        """Sum y and its square in passing, for the normalisation behind.
+
+        Returns
+        -------
+        bool
+            True.
+        """
+        self._moments = True
+        return True
+
+    def _taps(self, lanes: int) -> tuple[Taps, Taps | None]:
+        """Return where the nonzeros read, forward and backward; made anew for a new pattern."""
+        pattern, bytes_ = self.weight.pattern, self.weight.data.itemsize
+        key = (pattern, lanes, self._size)
+        if self._index[0] is not pattern or self._index[:3] != key:
+            forward = forward_taps(pattern, self.geometry(), lanes, bytes_)
+            backward = None
+            if self._needs_dx:
+                backward = backward_taps(pattern, self.geometry(), lanes, bytes_)
+            self._index = (*key, forward, backward)
+        return self._index[3:]
+
+    def _space(self, taps: Taps, x: Planes, ctx: Context) -> tuple[np.ndarray, ...]:
+        """Return the work space of as many workers as there are threads."""
+        from numba import get_num_threads
+
+        lanes, workers = x.shape[-1], get_num_threads()
+        size = -(-taps.row_pixels * taps.ring_rows * lanes // 1024) * 1024 + 16
+        array = ctx.workspace.array
+        return (
+            array("conv2d", "ring", (workers, size), x.dtype),
+            array("conv2d", "bases", (workers, 128), np.int64),
+            array("conv2d", "scratch", (workers, lanes * taps.strip), x.dtype),
+        )
+
+    def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
+        """Compute ``y = W * x + b``; see ``Layer.forward``.
+
+        Parameters
+        ----------
+        x : Planes or ndarray, shape (tiles, height, in_channels, width, lanes)
+            The input.
+        ctx : Context
+            Memory, mode and taps.
+
+        Returns
+        -------
+        y : Planes
+            The output.
+        saved : Planes
+            ``x``.
+        """
+        x = as_planes(x)
+        taps = self._taps(x.shape[-1])[0]
+        height, width = self.geometry().out_size
+        shape = (x.shape[0], height, self.out_channels, width, x.shape[-1])
+        y = ctx.workspace.array(self, "y", shape, x.dtype)
+        kind = 1 if self._moments and ctx.train else 0
+        bias = self.weight.data[:0] if self.bias is None else self.bias.data
+        sums = self._convolve(
+            taps, self.weight.data, x, bias, y, self._relu, no_gate(x.dtype), kind, ctx
+        )
+        return Planes(y, sums=sums), x
+
+    def _convolve(self, taps, data, x, bias, y, relu, gate, kind, ctx) -> np.ndarray | None:
+        from sparsecpu.kernels.conv import convolution_kernel
+
+        parts = sum_space(y, self, "y" if kind == 1 else "dx", kind, ctx, x.shape[0] * taps.strips)
+        convolution_kernel(x.shape[-1], taps.strip)(
+            taps.codes, taps.starts, taps.ends, taps.phases, taps.plan, data, *x.operand(), bias,
+            y, relu, *gate, parts, kind, lane_mask(x, self, ctx), *self._space(taps, x, ctx),
+        )  # fmt: skip
+        return total(parts) if kind else None
+
+    def backward(self, dy: Any, saved: Any, ctx: Context) -> Any:
+        """Compute ``dW``, ``db`` and ``dx``; see ``Layer.backward``.
+
+        Parameters
+        ----------
+        dy : Planes or ndarray
+            Gradient of the output.
+        saved : Planes
+            The input.
+        ctx : Context
+            Memory, mode and taps.
+
+        Returns
+        -------
+        Planes
+            Gradient of the input.
+        """
+        x, dy = saved, as_planes(dy)
+        if ctx.observe is not None:
+            ctx.observe(self.weight, x, dy)
+        taps, turned = self._taps(x.shape[-1])
+        self._filter_gradient(taps, x, dy, ctx)
+        if turned is None:
+            return dy
+        dx = ctx.workspace.array(self, "dx", x.shape, x.dtype)
+        kind = 2 if self._gated and x.a is not None else 0
+        gate = x.gate() if self._gated else no_gate(x.dtype)
+        values, nothing = self.weight.transposed_data, self.weight.data[:0]
+        sums = self._convolve(turned, values, dy, nothing, dx, False, gate, kind, ctx)
+        return Planes(dx, sums=sums)
+
+    def _filter_gradient(self, taps: Taps, x: Planes, dy: Planes, ctx: Context) -> None:
+        from sparsecpu.kernels.conv import add_groups, filter_gradient_kernel
+
+        codes, starts, ends, places = taps.padded
+        groups = min(_GROUPS, x.shape[0] * taps.strips)
+        dw = ctx.workspace.array("conv2d", "dw", (groups, len(codes)), x.dtype)
+        bias = (0 if self.bias is None else groups, self.out_channels, x.shape[-1])
+        dbias = ctx.workspace.array("conv2d", "dbias", bias, x.dtype)
+        g, y, ga, gb, gc, _ = dy.operand()
+        filter_gradient_kernel(x.shape[-1], taps.strip)(
+            codes, starts, ends, taps.plan, *x.operand(), g, y, ga, gb, gc,
+            lane_mask(x, self, ctx), dw, dbias, *self._space(taps, x, ctx),
+        )  # fmt: skip
+        add_groups(dw, places, self.weight.grad)
+        if self.bias is not None:
+            np.sum(dbias, axis=(0, 2), out=self.bias.grad)
+
+    def parameters(self) -> dict[str, Parameter]:
+        """Return ``weight`` and, where there is one, ``bias``."""
+        found: dict[str, Parameter] = {"weight": self.weight}
+        if self.bias is not None:
+            found["bias"] = self.bias
+        return found
+
+    def describe(self) -> str:
+        """Return the sizes."""
+        kernel, stride = "x".join(map(str, self.kernel)), "x".join(map(str, self.stride))
+        words = f"conv {self.in_channels} -> {self.out_channels}, {kernel}"
+        words += f", stride {stride}" if max(self.stride) > 1 else ""
+        return words + (f", {self.groups} groups" if self.groups > 1 else "")

@@ -1,0 +1,335 @@
+"""The three kernels of a sparse convolution, on planes ``(tiles, height, channels, width, lanes)``.
+
+A worker takes a strip of a tile and goes down its rows. Before an output row it packs the input
+rows that are new into its ring: there a pending normalisation and ReLU are applied and zeros stand
+for the padding. Then each output channel is a sum over its taps, ``strip`` pixels of all lanes at
+once, in registers. See ``sparsecpu.taps`` for what a tap is; ``plan`` holds, in this order,
+``channels, height, width`` of the input; ``filters, height, width`` of the output; the input rows
+and columns from one output to the next; the rows and columns of outputs that are counted (per
+phase); the padding on top and on the left; the rows and columns of the output from one counted to
+the next; and the ring's ``step``, ``room`` and rows.
+
+Lazy planes are ``relu(a * values + b * other + c)``, channel by channel: ``a`` is empty where
+values are meant as they are, ``b`` where there is no other.
+
+Sums over pixels (dW, the bias gradient, a normalisation's statistics) are made per job or per group
+of jobs, which the sizes alone determine, and added in their order: any number of threads gives the
+same bits.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+from numba import prange
+
+from sparsecpu.kernels.compile import kernel
+from sparsecpu.kernels.simd import (
+    add,
+    at,
+    dot_taps,
+    fma,
+    load,
+    multiply,
+    positive_part,
+    prefetch,
+    splat,
+    store,
+    where_positive,
+)
+
+#: What is summed over pixels beside an output: nothing; y and its square; dx and dx times x.
+NO_SUMS, MOMENTS, PRODUCTS = 0, 1, 2
+_PLACE = (1 << 24) - 1
+
+
+@functools.cache
+def _packer(lanes: int) -> Callable:
+    """Return the kernel that writes one row of the ring."""
+
+    @kernel()
+    def pack(
+        values, other, a, b, c, relu, row, channels, width, first, across, step, room, ring, place
+    ):  # fmt: skip
+        """Write columns of row ``row`` of the planes, from ``first`` on; a row below 0 is 0.
+
+        ``row`` counts rows of all tiles. Columns ``across`` apart come to stand side by side.
+        """
+        zero = splat(ring.dtype.type(0), lanes)
+        for channel in range(channels):
+            source = (row * channels + channel) * width
+            for q in range(step):
+                here = place + (channel * step + q) * room * lanes
+                column = first + q
+                low, high = 0, 0
+                if row >= 0:
+                    low = min(room, max(0, (-column + across - 1) // across))
+                    high = max(low, min(room, (width - column + across - 1) // across))
+                for j in range(low):
+                    store(ring, here + j * lanes, zero)
+                origin = (source + column) * lanes
+                if a.shape[0] == 0:
+                    for j in range(low, high):
+                        v = load(values, origin + j * across * lanes, lanes)
+                        store(ring, here + j * lanes, v)
+                elif b.shape[0] == 0:
+                    shift = splat(at(c, channel), lanes)
+                    for j in range(low, high):
+                        v = load(values, origin + j * across * lanes, lanes)
+                        v = fma(shift, at(a, channel), v)
+                        if relu:
+                            v = positive_part(v)
+                        store(ring, here + j * lanes, v)
+                else:
+                    shift = splat(at(c, channel), lanes)
+                    for j in range(low, high):
+                        v = load(values, origin + j * across * lanes, lanes)
+                        u = load(other, origin + j * across * lanes, lanes)
+                        v = fma(fma(shift, at(a, channel), v), at(b, channel), u)
+                        store(ring, here + j * lanes, v)
+                for j in range(high, room):
+                    store(ring, here + j * lanes, zero)
+
+    return pack
+
+
+@functools.cache
+def convolution_kernel(lanes: int, strip: int) -> Callable:
+    """Return the kernel of ``y = W * x + bias``, which is also that of dx.
+
+    Parameters
+    ----------
+    lanes : int
+        Samples per tile.
+    strip : int
+        Pixels that are computed at once.
+
+    Returns
+    -------
+    callable
+        ``convolve(codes, starts, ends, phases, plan, data, values, other, a, b, c, relu, bias, y,
+        relu_y, gate, gate_a, gate_c, sums, kind, mask, ring, bases, scratch)``. ``relu_y`` makes y
+        ``max(y, 0)``. Where ``gate`` is not empty, y is 0 where ``gate_a * gate + gate_c <= 0``
+        (``gate <= 0`` with an empty ``gate_a``). ``sums`` is ``(jobs, filters, 2, lanes)``, for the
+        two sums of ``kind``; ``mask`` is ``(tiles, lanes)``, 0 for padding lanes. ``ring``,
+        ``bases`` and ``scratch`` are work space, one row for each worker.
+    """
+    pack, width = _packer(lanes), lanes * strip
+
+    @kernel(parallel=True)
+    def convolve(
+        codes, starts, ends, phases, plan, data, values, other, a, b, c, relu, bias, y, relu_y,
+        gate, gate_a, gate_c, sums, kind, mask, ring, bases, scratch,
+    ):  # fmt: skip
+        channels, height, columns, filters, out_height, out_columns = plan[:6]
+        down, across, rows, pixels, top, left, skip_rows, skip_columns, step, room, depth = plan[6:]
+        tiles, workers = values.shape[0], ring.shape[0]
+        strips = (pixels + strip - 1) // strip
+        row_size = channels * step * room * lanes
+        zero, one = data.dtype.type(0), data.dtype.type(1)
+        for worker in prange(workers):
+            mine, slots = np.int64(worker) * ring.shape[1], np.int64(worker) * bases.shape[1]
+            desk = np.int64(worker) * scratch.shape[1]
+            for job in range(worker, tiles * strips, workers):
+                tile, first = job // strips, (job % strips) * strip
+                if kind != NO_SUMS:
+                    sums[job] = 0
+                lane_mask = load(mask, np.int64(tile) * lanes, lanes)
+                ready = -top
+                for t in range(rows):
+                    oldest = t * down - top
+                    for row in range(max(ready, oldest), oldest + depth):
+                        inside = tile * height + row if 0 <= row < height else -1
+                        place = mine + ((row + top) % depth) * row_size
+                        pack(values, other, a, b, c, relu, np.int64(inside), channels, columns,
+                             first * across - left, across, step, room, ring, place)  # fmt: skip
+                    ready = oldest + depth
+                    for d in range(depth):
+                        bases[worker, d] = mine + ((oldest + top + d) % depth) * row_size
+                    for phase in range(phases.shape[0]):
+                        row_out = t * skip_rows + phases[phase, 0]
+                        if row_out >= out_height:
+                            continue
+                        first_out = first * skip_columns + phases[phase, 1]
+                        # pixels of the strip that exist
+                        inside = (out_columns - first_out + skip_columns - 1) // skip_columns
+                        inside = min(np.int64(strip), inside)
+                        plain = kind == NO_SUMS and gate.shape[0] == 0
+                        plain = plain and skip_columns == 1 and inside == strip
+                        for i in range(filters):
+                            here = (tile * out_height + row_out) * filters + i
+                            here = (here * out_columns + first_out) * lanes
+                            if gate.shape[0] > 0 and skip_columns == 1:
+                                prefetch(gate, here, width)
+                            start = zero
+                            if bias.shape[0] > 0:
+                                start = at(bias, np.int64(i))
+                            y_i = splat(start, width)
+                            if width <= 64:
+                                other_half = splat(zero, width)
+                            for segment in range(phases[phase, 2], phases[phase, 3]):
+                                k = at(starts, segment * filters + i)
+                                end = at(ends, segment * filters + i)
+                                if width <= 64:  # a second sum hides an FMA's latency
+                                    while k + 2 <= end:
+                                        code = np.int64(at(codes, k))
+                                        j = at(bases, slots + (code >> 24))
+                                        j += (code & _PLACE) * lanes
+                                        y_i = fma(y_i, at(data, k), load(ring, j, width))
+                                        code = np.int64(at(codes, k + 1))
+                                        j = at(bases, slots + (code >> 24))
+                                        j += (code & _PLACE) * lanes
+                                        other_half = fma(
+                                            other_half, at(data, k + 1), load(ring, j, width)
+                                        )
+                                        k += 2
+                                while k < end:
+                                    code = np.int64(at(codes, k))
+                                    j = at(bases, slots + (code >> 24)) + (code & _PLACE) * lanes
+                                    y_i = fma(y_i, at(data, k), load(ring, j, width))
+                                    k += 1
+                            if width <= 64:
+                                y_i = add(y_i, other_half)
+                            if relu_y:
+                                y_i = positive_part(y_i)
+                            if plain:
+                                store(y, here, y_i)
+                                continue
+                            store(scratch, desk, y_i)
+                            here_sums = ((np.int64(job) * filters + i) * 2) * lanes
+                            if kind != NO_SUMS:
+                                s = load(sums, here_sums, lanes)
+                                q = load(sums, here_sums + lanes, lanes)
+                            slope, shift = one, zero
+                            if gate_a.shape[0] > 0:
+                                slope, shift = at(gate_a, np.int64(i)), at(gate_c, np.int64(i))
+                            for p in range(inside):
+                                piece = load(scratch, desk + p * lanes, lanes)
+                                place = here + p * skip_columns * lanes
+                                if gate.shape[0] > 0:
+                                    v = load(gate, place, lanes)
+                                    lifted = fma(splat(shift, lanes), slope, v)
+                                    piece = where_positive(piece, lifted)
+                                    if kind == PRODUCTS:
+                                        masked = multiply(piece, lane_mask)
+                                        s = add(s, masked)
+                                        q = add(q, multiply(masked, v))
+                                if kind == MOMENTS:
+                                    masked = multiply(piece, lane_mask)
+                                    s = add(s, masked)
+                                    q = add(q, multiply(masked, masked))
+                                store(y, place, piece)
+                            if kind != NO_SUMS:
+                                store(sums, here_sums, s)
+                                store(sums, here_sums + lanes, q)
+
+    return convolve
+
+
+@functools.cache
+def filter_gradient_kernel(lanes: int, strip: int) -> Callable:
+    """Return the kernel of dW at the nonzeros, and of the bias gradient.
+
+    Parameters
+    ----------
+    lanes : int
+        Samples per tile.
+    strip : int
+        Pixels that are looked at at once.
+
+    Returns
+    -------
+    callable
+        ``gradient(codes, starts, ends, plan, values, other, a, b, c, relu, g, y, ga, gb, gc, mask,
+        dw, dbias, ring, bases, scratch)``: ``codes, starts, ends`` are the padded ones; dy is
+        ``ga * g + gb * y + gc``; ``dw`` is ``(groups, padded nnz)`` and ``dbias`` ``(groups,
+        filters, lanes)``, or empty, each with one sum for each group of jobs.
+    """
+    pack, width = _packer(lanes), lanes * strip
+
+    @kernel(parallel=True)
+    def gradient(
+        codes, starts, ends, plan, values, other, a, b, c, relu, g, y, ga, gb, gc, mask, dw, dbias,
+        ring, bases, scratch,
+    ):  # fmt: skip
+        channels, height, columns, filters = plan[:4]
+        down, across, rows, pixels, top, left = plan[6:12]
+        step, room, depth = plan[14:17]
+        tiles, workers, groups = values.shape[0], ring.shape[0], dw.shape[0]
+        strips = (pixels + strip - 1) // strip
+        row_size, jobs = channels * step * room * lanes, tiles * strips
+        nothing = splat(ring.dtype.type(0), width)
+        for worker in prange(workers):
+            mine, slots = np.int64(worker) * ring.shape[1], np.int64(worker) * bases.shape[1]
+            desk = np.int64(worker) * scratch.shape[1]
+            for group in range(worker, groups, workers):
+                dw[group] = 0
+                if dbias.shape[0] > 0:
+                    dbias[group] = 0
+                base_dw = np.int64(group) * dw.shape[1]
+                for job in range(group * jobs // groups, (group + 1) * jobs // groups):
+                    tile, first = job // strips, (job % strips) * strip
+                    inside = min(strip, pixels - first)
+                    if inside < strip:
+                        store(scratch, desk, nothing)
+                    lane_mask = load(mask, np.int64(tile) * lanes, lanes)
+                    ready = -top
+                    for t in range(rows):
+                        oldest = t * down - top
+                        for row in range(max(ready, oldest), oldest + depth):
+                            within = tile * height + row if 0 <= row < height else -1
+                            place = mine + ((row + top) % depth) * row_size
+                            pack(values, other, a, b, c, relu, np.int64(within), channels,
+                                 columns, first * across - left, across, step, room, ring,
+                                 place)  # fmt: skip
+                        ready = oldest + depth
+                        for d in range(depth):
+                            bases[worker, d] = mine + ((oldest + top + d) % depth) * row_size
+                        for i in range(filters):
+                            here = (tile * rows + t) * filters + i
+                            here = (here * pixels + first) * lanes
+                            total = splat(ring.dtype.type(0), lanes)
+                            for p in range(inside):
+                                piece = load(g, here + p * lanes, lanes)
+                                if ga.shape[0] > 0:
+                                    piece = fma(splat(at(gc, np.int64(i)), lanes),
+                                                at(ga, np.int64(i)), piece)  # fmt: skip
+                                    piece = fma(piece, at(gb, np.int64(i)),
+                                                load(y, here + p * lanes, lanes))  # fmt: skip
+                                piece = multiply(piece, lane_mask)
+                                total = add(total, piece)
+                                store(scratch, desk + p * lanes, piece)
+                            if dbias.shape[0] > 0:
+                                spot = (np.int64(group) * filters + i) * lanes
+                                store(dbias, spot, add(load(dbias, spot, lanes), total))
+                            dy = load(scratch, desk, width)
+                            k, end = starts[i], ends[i]
+                            while k + 16 <= end:
+                                found = dot_taps(ring, codes, bases, k, slots, dy, lanes, 16)
+                                spot = base_dw + k
+                                store(dw, spot, add(load(dw, spot, 16), found))
+                                k += 16
+                            if k + 8 <= end:
+                                found = dot_taps(ring, codes, bases, k, slots, dy, lanes, 8)
+                                spot = base_dw + k
+                                store(dw, spot, add(load(dw, spot, 8), found))
+                                k += 8
+                            if k + 4 <= end:
+                                found = dot_taps(ring, codes, bases, k, slots, dy, lanes, 4)
+                                spot = base_dw + k
+                                store(dw, spot, add(load(dw, spot, 4), found))
+                                k += 4
+
+    return gradient
+
+
+@kernel(parallel=True)
+def add_groups(parts, places, out):
+    """``out[k] = sum over groups of parts[:, places[k]]``, the groups in order."""
+    for k in prange(out.shape[0]):
+        total = parts[0, places[k]]
+        for group in range(1, parts.shape[0]):
+            total += parts[group, places[k]]
+        out[k] = total

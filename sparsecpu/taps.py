@@ -1,0 +1,295 @@
+"""A convolution's nonzeros as places in a ring of rows.
+
+A strip of output pixels is computed row by row. The input rows that it needs lie in a small ring
+in the level-2 cache, padding and all, and each nonzero is one *tap*: a place in the ring, as many
+rows below the output row's first as the filter says. One 32-bit ``code`` holds it: the row above
+bit 24, the place within a row of the ring (in pixels) below. Forward and dx differ in nothing else.
+
+A row of the ring is ``(channels, step, room)`` pixels: columns that are ``step`` apart (the stride)
+stand side by side, so that neighbouring outputs read neighbouring pixels at any stride.
+
+dx at stride s falls into s x s *phases*, one for each place of a pixel modulo s: only some of the
+filter's taps reach it, and these are a convolution of stride 1 over dy. Taps of one phase stand in
+*segments* of the transposed pattern, one per column of the pattern where they do not adjoin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from sparsecpu.cpu import level_two_cache, widest_lanes
+from sparsecpu.csr import Pattern
+from sparsecpu.errors import ParameterError
+
+#: Bits of a code below the row in the ring.
+ROW_SHIFT = 24
+#: Time per pixel of a strip so many pixels wide, relative to the widest, at 16 lanes.
+_STRIP_COST = {1: 2.2, 2: 1.6, 4: 1.25, 8: 1.05, 16: 1.0}
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Sizes of a convolution.
+
+    Parameters
+    ----------
+    channels, filters : int
+        Channels of its input and of its output.
+    kernel, stride, padding : tuple of two ints
+        Height and width each.
+    groups : int
+        Groups of channels that do not mix.
+    size : tuple of two ints
+        Height and width of the input.
+
+    Raises
+    ------
+    ParameterError
+        If nothing would come out.
+    """
+
+    channels: int
+    filters: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    groups: int
+    size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if min(self.out_size) < 1:
+            expected = f"at least {self.kernel} with padding {self.padding}"
+            raise ParameterError("image size", self.size, expected)
+
+    @property
+    def out_size(self) -> tuple[int, int]:
+        """Height and width of the output."""
+        zipped = zip(self.size, self.kernel, self.stride, self.padding, strict=True)
+        height, width = ((n + 2 * p - k) // s + 1 for n, k, s, p in zipped)
+        return height, width
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape of the weights: filters, and (channel of the group, ky, kx) flattened."""
+        return self.filters, self.channels // self.groups * self.kernel[0] * self.kernel[1]
+
+
+@dataclass(frozen=True)
+class Taps:
+    """What the kernels need to know of one direction of a convolution.
+
+    Parameters
+    ----------
+    codes : ndarray of int32, shape (nnz,)
+        Where each nonzero reads.
+    starts, ends : ndarray of int64, shape (segments, rows)
+        Which nonzeros belong to a row (an output channel) in a segment.
+    phases : ndarray of int64, shape (phases, 4)
+        First row and column of the output that a phase writes, first segment and the one after
+        its last.
+    plan : ndarray of int64
+        Sizes; see ``kernels.conv`` for their order.
+    strip : int
+        Pixels that are computed at once.
+    row_pixels : int
+        Pixels of one row of the ring.
+    ring_rows : int
+        Rows of the ring.
+    """
+
+    codes: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+    phases: np.ndarray
+    plan: np.ndarray
+    strip: int
+    row_pixels: int
+    ring_rows: int
+
+    @property
+    def strips(self) -> int:
+        """Strips side by side."""
+        return int(-(-self.plan[9] // self.strip))
+
+    @cached_property
+    def padded(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Rows filled up to a multiple of four taps: codes, starts, ends, and where each one is.
+
+        Sums over pixels are made for 16, 8 or 4 taps at once; a tap that only fills up is computed
+        and left.
+        """
+        counts = (self.ends - self.starts)[0]
+        room = -(-counts // 4) * 4
+        ends = np.cumsum(room)
+        starts = ends - room
+        places = np.arange(len(self.codes), dtype=np.int64) + np.repeat(
+            starts - self.starts[0], counts
+        )
+        codes = np.zeros(int(ends[-1]) if len(ends) else 0, dtype=np.int32)
+        codes[places] = self.codes
+        places = places.astype(np.int32)
+        for array in (codes, starts, ends, places):
+            array.setflags(write=False)
+        return codes, starts, ends, places
+
+
+def choose_strip(width: int, channels: int, rows: int, reach: int, lanes: int, bytes_: int) -> int:
+    """Choose how many pixels are computed at once.
+
+    Parameters
+    ----------
+    width : int
+        Of the output, in pixels.
+    channels, rows, reach : int
+        Of the ring: channels, rows, and the pixels that it has beside the strip's.
+    lanes : int
+        Samples per tile.
+    bytes_ : int
+        Bytes per number.
+
+    Returns
+    -------
+    int
+        1, 2, 4, 8 or 16, as long as the sums stay in registers and, if possible, the ring in the
+        level-2 cache.
+    """
+    most = (2 * widest_lanes() if widest_lanes() == 128 else widest_lanes()) * 4 // bytes_
+    options = [n for n in _STRIP_COST if n * lanes <= most] or [1]
+    room = 0.6 * level_two_cache() / (rows * channels * lanes * bytes_)
+    fitting = [n for n in options if n + reach <= room] or options[: max(1, len(options) - 2)]
+    factor = lanes // 16
+
+    def cost(n: int) -> float:
+        return -(-width // n) * n * _STRIP_COST[min(16, n * factor)]
+
+    return min(fitting, key=cost)
+
+
+def forward_taps(pattern: Pattern, geometry: Geometry, lanes: int, bytes_: int = 4) -> Taps:
+    """Return the taps of ``y = W * x``, which are also those of dW.
+
+    Parameters
+    ----------
+    pattern : Pattern
+        The nonzeros.
+    geometry : Geometry
+        The sizes.
+    lanes : int
+        Samples per tile.
+    bytes_ : int
+        Bytes per number.
+
+    Returns
+    -------
+    Taps
+        In the pattern's order.
+    """
+    g = geometry
+    (kh, kw), (sy, sx) = g.kernel, g.stride
+    step = min(sx, kw)  # columns that no tap reads are not kept
+    reach = (kw - 1) // sx
+    strip = choose_strip(g.out_size[1], g.channels * step, kh, reach, lanes, bytes_)
+    room = strip + reach
+    channel, ky, kx = np.unravel_index(pattern.indices, (g.channels // g.groups, kh, kw))
+    group = pattern.rows() // (g.filters // g.groups)
+    channel = channel + group * (g.channels // g.groups)
+    place = (channel * step + kx % sx) * room + kx // sx
+    height, width = g.out_size
+    return _taps(
+        ky, place, pattern.indptr[None, :-1], pattern.indptr[None, 1:], [(0, 0, 0, 1)],
+        [g.channels, *g.size, g.filters, height, width, sy, sx, height, width,
+         g.padding[0], g.padding[1], 1, 1, step, room, kh],
+        strip,
+    )  # fmt: skip
+
+
+def backward_taps(pattern: Pattern, geometry: Geometry, lanes: int, bytes_: int = 4) -> Taps:
+    """Return the taps of dx: a convolution over dy, phase by phase.
+
+    Parameters
+    ----------
+    pattern : Pattern
+        The nonzeros.
+    geometry : Geometry
+        The sizes.
+    lanes : int
+        Samples per tile.
+    bytes_ : int
+        Bytes per number.
+
+    Returns
+    -------
+    Taps
+        In the order of ``pattern.transposed``.
+    """
+    g, turned = geometry, pattern.transposed
+    (kh, kw), (sy, sx), (py, px) = g.kernel, g.stride, g.padding
+    # Pixel (a + sy t, b + sx u) of x takes from row t + (a + py - ky) / sy of dy: ``down`` rows
+    # below the highest that any phase needs, and likewise ``right`` columns.
+    down = [[(a + py - ky) / sy for ky in range(kh)] for a in range(sy)]
+    right = [[(b + px - kx) / sx for kx in range(kw)] for b in range(sx)]
+    top, left = (-min(int(d) for line in m for d in line if d == int(d)) for m in (down, right))
+    rows, reach = (
+        max(int(d) for line in m for d in line if d == int(d)) + edge
+        for m, edge in ((down, top), (right, left))
+    )
+    columns = np.repeat(np.arange(pattern.shape[1]), np.diff(turned.indptr))
+    _, ky, kx = np.unravel_index(columns, (g.channels // g.groups, kh, kw))
+    a, b = (ky - py) % sy, (kx - px) % sx  # the phase in which a tap is used
+    strip = choose_strip(-(-g.size[1] // sx), g.filters, rows + 1, reach, lanes, bytes_)
+    room = strip + reach
+    place = turned.indices.astype(np.int64) * room + (b + px - kx) // sx + left
+    row = (a + py - ky) // sy + top
+    segments, phases = _segments(pattern, g)
+    starts, ends = segments
+    height, width = g.size
+    return _taps(
+        row, place, starts, ends, phases,
+        [g.filters, *g.out_size, g.channels, height, width, 1, 1, -(-height // sy), -(-width // sx),
+         top, left, sy, sx, 1, room, rows + 1],
+        strip,
+    )  # fmt: skip
+
+
+def _segments(pattern: Pattern, g: Geometry):
+    """Return where each input channel's taps of each phase stand in the transposed pattern."""
+    (kh, kw), (sy, sx), (py, px) = g.kernel, g.stride, g.padding
+    turned, area = pattern.transposed, kh * kw
+    first = np.arange(g.channels // g.groups) * area
+    if (sy, sx, g.groups) == (1, 1, 1):  # all taps of a channel adjoin
+        both = turned.indptr[first][None], turned.indptr[first + area][None]
+        return both, [(0, 0, 0, 1)]
+    starts: list[np.ndarray] = []
+    ends: list[np.ndarray] = []
+    phases: list[tuple[int, ...]] = []
+    keys = np.repeat(np.arange(pattern.shape[1]), np.diff(turned.indptr)) * g.filters
+    keys += turned.indices
+    per_group = g.filters // g.groups
+    group = np.repeat(np.arange(g.groups), len(first)) * per_group
+    for a in range(sy):
+        for b in range(sx):
+            begin = len(starts)
+            for ky in range(kh):
+                for kx in range(kw):
+                    if (ky - py) % sy == a and (kx - px) % sx == b:
+                        column = np.tile(first + ky * kw + kx, g.groups) * g.filters
+                        starts.append(np.searchsorted(keys, column + group))
+                        ends.append(np.searchsorted(keys, column + group + per_group))
+            phases.append((a, b, begin, len(starts)))
+    return (np.array(starts), np.array(ends)), phases
+
+
+def _taps(rows, places, starts, ends, phases, plan, strip) -> Taps:
+    channels, step, room, ring_rows = plan[0], plan[14], plan[15], plan[16]
+    if channels * step * room >= 1 << ROW_SHIFT or ring_rows > 127:
+        raise ParameterError("channels", channels, "fewer channels or a smaller kernel")
+    codes = (np.asarray(rows, dtype=np.int64) << ROW_SHIFT | places).astype(np.int32)
+    starts, ends = (np.ascontiguousarray(x, dtype=np.int64) for x in (starts, ends))
+    phases = np.array(phases, dtype=np.int64).reshape(-1, 4)
+    plan = np.array(plan, dtype=np.int64)
+    for array in (codes, starts, ends, phases, plan):
+        array.setflags(write=False)  # as all index arrays are, so that kernels compile once
+    return Taps(codes, starts, ends, phases, plan, strip, channels * step * room, ring_rows)
