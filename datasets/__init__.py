@@ -19,6 +19,7 @@ from sparsecpu.datasets.generated import make_classification, make_regression
 from sparsecpu.datasets.idx import read_idx
 from sparsecpu.datasets.labels import class_numbers
 from sparsecpu.datasets.samples import read_samples
+from sparsecpu.datasets.shapes import make_shapes
 from sparsecpu.datasets.tables import read_csv
 
 from sparsecpu.errors import DataError
@@ -34,6 +35,7 @@ __all__ = [
     "load_wine",
     "make_classification",
     "make_regression",
+    "make_shapes",
     "open_data",
     "read_csv",
     "read_idx",
@@ -53,6 +55,7 @@ _SIZED: dict[str, Callable[[int | None], Dataset]] = {
     "digits28": load_digits28,
     "make:classification": make_classification,
     "make:regression": make_regression,
+    "make:shapes": make_shapes,
 }
 
 

@@ -33,8 +33,9 @@ class Dataset:
         Label of each class number.
     input_shape : tuple of ints
         Of one sample.
-    scaling : {"feature", "global", "none"}
-        Whether inputs are standardised feature by feature, all alike (pixels), or not.
+    scaling : {"feature", "channel", "global", "none"}
+        Whether inputs are standardised feature by feature, channel by channel, all alike (pixels),
+        or not.
     """
 
     name: str

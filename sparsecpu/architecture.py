@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -70,13 +71,16 @@ class Architecture:
     layers: tuple[LayerSpec, ...]
     name: str = "custom"
 
-    @property
-    def output_shape(self) -> tuple[int, ...]:
-        """Shape of what comes out, of one sample."""
-        here = self.input_shape
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Return the shape of a sample as it goes in and behind every layer."""
+        found = [self.input_shape]
         for layer in self.layers:
-            here, _ = KINDS[layer.kind].trace(here, dict(layer.options))
-        return here
+            found.append(KINDS[layer.kind].trace(found[-1], dict(layer.options))[0])
+        return found
+
+    def widths(self) -> list[int]:
+        """Return how many numbers a sample is as it goes in and behind every layer."""
+        return [math.prod(shape) for shape in self.shapes()]
 
     def weight_shapes(self) -> list[tuple[int, ...]]:
         """Return the shapes of all sparse weights in order, as the layers' ``trace`` gives them."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import os
 import tempfile
 import zipfile
@@ -271,21 +272,25 @@ def _rebuild(
     architecture: Architecture, arrays: dict[str, np.ndarray], dtype: np.dtype
 ) -> Sequential:
     """Return the network of a description and arrays, each checked against the other."""
-    shapes = iter(architecture.weight_shapes())
     parameters: dict[str, Parameter] = {}
-    for i, layer in enumerate(architecture.layers):
-        for name in sorted(arrays):
-            if name.startswith(f"{i}.") and name.endswith(".data"):
-                key = name.removesuffix(".data")
-                data = arrays[name]
-                if data.dtype != dtype or data.ndim != 1 or not np.isfinite(data).all():
-                    raise FileFormatError(f"{name} must be a vector of finite {dtype.name}")
-                if f"{key}.indptr" not in arrays:
-                    parameters[key] = Parameter(data, dtype)
-        if "out_features" in layer.options:
-            key = f"{i}.weight"
-            pattern = Pattern(next(shapes), arrays[f"{key}.indptr"], arrays[f"{key}.indices"])
-            parameters[key] = SparseParameter(pattern, arrays[f"{key}.data"], dtype)
+    sparse = []
+    for name in sorted(arrays):
+        if not name.endswith(".data"):
+            continue
+        key, data = name.removesuffix(".data"), arrays[name]
+        if data.dtype != dtype or data.ndim != 1 or not np.isfinite(data).all():
+            raise FileFormatError(f"{name} must be a vector of finite {dtype.name}")
+        if f"{key}.indptr" in arrays:
+            sparse.append(key)
+        else:
+            parameters[key] = Parameter(data, dtype)
+    shapes = architecture.weight_shapes()
+    if len(sparse) != len(shapes):
+        raise FileFormatError(f"{len(sparse)} sparse parameters; expected {len(shapes)}")
+    for key, shape in zip(sorted(sparse, key=_in_order), shapes, strict=True):
+        flat = (shape[0], math.prod(shape[1:]))
+        pattern = Pattern(flat, arrays[f"{key}.indptr"], arrays[f"{key}.indices"])
+        parameters[key] = SparseParameter(pattern, arrays[f"{key}.data"], dtype)
     network = architecture.build(dtype=dtype, parameters=parameters)
     for name, buffer in network.buffers().items():
         _fill(buffer, arrays[f"{name}.buffer"], name)
@@ -295,6 +300,11 @@ def _rebuild(
         raise FileFormatError(f"input.offset and input.scale must have {features} entries")
     network.offset, network.scale = offset.astype(dtype), scale.astype(dtype)
     return network
+
+
+def _in_order(key: str) -> list[tuple[int, str]]:
+    """Return what sorts names as the layers of a description come: 2 before 10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in key.split(".")]
 
 
 def _fill(buffer: np.ndarray, values: np.ndarray, name: str) -> None:

@@ -15,7 +15,7 @@ from sparsecpu.densities import check_density
 from sparsecpu.errors import DataError, ParameterError
 from sparsecpu.layers import Sequential
 from sparsecpu.losses import Loss, SoftmaxCrossEntropy, SquaredError
-from sparsecpu.models import MODELS
+from sparsecpu.models import MODELS, find_model
 from sparsecpu.optimizers import SGD, Adam, Optimizer
 from sparsecpu.schedules import Schedule, constant, cosine, one_cycle, warmup
 from sparsecpu.topology import TOPOLOGIES, Topology
@@ -30,7 +30,9 @@ class Recipe:
     Parameters
     ----------
     model : str
-        A name in ``models.MODELS``, or sizes of hidden layers (``"300,100"``).
+        A name that ``models.find_model`` knows, or sizes of hidden layers (``"300,100"``).
+    width : float
+        Multiplies the channels of a convolutional model.
     density : float
         Fraction of the weights to keep, in (0, 1].
     distribution : {"erk", "er", "uniform"}
@@ -64,6 +66,7 @@ class Recipe:
     """
 
     model: str = "lenet-300-100"
+    width: float = 1.0
     density: float = 0.1
     distribution: str = "erk"
     topology: str = "sparse-momentum"
@@ -87,6 +90,8 @@ class Recipe:
         for name, value in (("epochs", self.epochs), ("batch_size", batch_size)):
             if isinstance(value, bool) or int(value) != value or value < 1:
                 raise ParameterError(name, value, "an integer of at least 1")
+        if not 0 < self.width < math.inf:
+            raise ParameterError("width", self.width, "a number above 0")
         if not 0 < self.learning_rate < math.inf:
             raise ParameterError("learning_rate", self.learning_rate, "a number above 0")
         if not (int(self.seed) == self.seed and self.seed >= 0):
@@ -141,15 +146,20 @@ class Recipe:
         ParameterError
             If there is no such model.
         """
-        if self.model in MODELS:
-            dense = MODELS[self.model](input_shape, n_outputs)
+        described = find_model(self.model)
+        if described is not None:
+            options = {} if self.width == 1.0 else {"width": self.width}
+            try:
+                dense = described(input_shape, n_outputs, **options)
+            except TypeError:
+                raise ParameterError("width", self.width, "1, for an MLP") from None
         else:
             from sparsecpu.architecture import mlp
 
             try:
                 hidden = tuple(int(size) for size in self.model.split(",") if size)
             except ValueError:
-                known = ", ".join(MODELS)
+                known = ", ".join([*MODELS, "wrn-DEPTH-WIDEN"])
                 expected = f"one of {known}, or sizes such as 300,100"
                 raise ParameterError("model", self.model, expected) from None
             dense = mlp(input_shape, hidden, n_outputs)
@@ -281,8 +291,8 @@ def standardise(network: Sequential, x: Any, scaling: str) -> None:
         Gets ``offset`` and ``scale``.
     x : array_like or Source
         Training samples; of many, the first 10,000 count.
-    scaling : {"feature", "global", "none"}
-        Feature by feature, all alike, or not at all.
+    scaling : {"feature", "channel", "global", "none"}
+        Feature by feature, channel by channel, all alike, or not at all.
 
     Raises
     ------
@@ -297,9 +307,12 @@ def standardise(network: Sequential, x: Any, scaling: str) -> None:
     array, at = network.source(x).take_samples(rows)
     sample = np.asarray(array[at], dtype=np.float64)
     mean, deviation = sample.mean(axis=0), sample.std(axis=0)
-    if scaling == "global":
-        mean = np.full_like(mean, sample.mean())
-        deviation = np.full_like(deviation, sample.std() or 1.0)
+    if scaling != "feature":
+        groups = network.input_shape[0] if scaling == "channel" else 1
+        parts = sample.reshape(len(sample), groups, -1)
+        each = sample.shape[1] // groups
+        mean = np.repeat(parts.mean(axis=(0, 2)), each)
+        deviation = np.repeat(parts.std(axis=(0, 2)), each)
     deviation[deviation == 0] = 1.0
     network.offset = mean.astype(network.dtype)
     network.scale = (1.0 / deviation).astype(network.dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import time
 from dataclasses import fields
@@ -26,6 +27,9 @@ _DENSE_LIMIT = 1_000_000_000
     default="lenet-300-100",
     show_default=True,
     help="A named network, or sizes of hidden layers such as 300,100.",
+)
+@click.option(
+    "--width", type=float, default=1.0, show_default=True, help="Multiplies a CNN's channels."
 )
 @click.option(
     "--density", type=float, default=0.1, show_default=True, help="Fraction of the weights to keep."
@@ -291,11 +295,10 @@ def _check_memory(architecture, recipe, samples: int) -> None:
     from sparsecpu.bench.machine import memory_free
 
     shapes = architecture.weight_shapes()
-    counts = [layer.options["nnz"] for layer in architecture.layers if "nnz" in layer.options]
-    width = sum(a + b for a, b in shapes)
-    need = (
-        28 * sum(counts) + 12 * width * max(recipe.batch(samples), 16) + int(recipe.growth_memory)
-    )
+    weights = recipe.density * sum(math.prod(shape) for shape in shapes)
+    widths = architecture.widths()
+    need = 28 * weights + 12 * sum(widths) * max(recipe.batch(samples), 16)
+    need = int(need + recipe.growth_memory)
     free = memory_free()
     if free is not None and need > free:
         raise MemoryBudgetError(

@@ -205,7 +205,7 @@ def vgg16(
         for number in range(2 if block < 2 else 3):
             kernel = 1 if pointed and number == 2 else 3
             layers += _unit(_scaled(out, width), kernel, padding=1)
-        if min(Architecture(shape, tuple(layers)).output_shape[1:]) > 1:
+        if min(Architecture(shape, tuple(layers)).shapes()[-1][1:]) > 1:
             layers.append(LayerSpec("max_pool2d", {"kernel_size": 2}))
     layers += _head(tuple(_scaled(size, width) for size in hidden), n_outputs, "relu-norm")
     return Architecture(shape, tuple(layers), variant)
@@ -277,9 +277,7 @@ def wide_resnet(
     return Architecture(as_image(input_shape), tuple(layers), f"wrn-{depth}-{widen}")
 
 
-def _post_activation(
-    convs: list[tuple[int, int, int]], short: list[LayerSpec]
-) -> list[LayerSpec]:
+def _post_activation(convs: list[tuple[int, int, int]], short: list[LayerSpec]) -> list[LayerSpec]:
     """Return a block of (channels, kernel, stride), ReLU between and behind the sum."""
     branch: list[LayerSpec] = []
     for out, kernel, stride in convs:
@@ -331,9 +329,7 @@ def resnet(
         layers = _unit(channels, 3, padding=1)
     else:
         layers = _unit(channels, 7, stride=2, padding=3)
-        layers.append(
-            LayerSpec("max_pool2d", {"kernel_size": 3, "stride": 2, "padding": 1})
-        )
+        layers.append(LayerSpec("max_pool2d", {"kernel_size": 3, "stride": 2, "padding": 1}))
     for stage, blocks in enumerate(stages[depth]):
         inner = _scaled(first * 2**stage, width)
         out = 4 * inner if depth == 50 else inner
