@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
-from numba.core import event
+from numba.core import cgutils, event, types
+from numba.core.extending import intrinsic
 
 from sparsecpu.kernels import threads  # noqa: F401  (finds TBB before Numba looks for it)
 from sparsecpu.kernels.cache import harden
@@ -45,6 +46,61 @@ def kernel(*, parallel: bool = False) -> Callable[[Callable], Callable]:
             return numba.njit(**options)(function)
 
     return decorate
+
+
+@intrinsic
+def call_address(typing_context, address, arguments):
+    """Call the kernel at an address with a tuple of arguments; it returns nothing."""
+    kinds = tuple(arguments)
+
+    def generate(context, builder, signature, values):
+        pointer = context.call_conv.get_function_type(types.none, kinds).as_pointer()
+        function = builder.inttoptr(values[0], pointer)
+        unpacked = cgutils.unpack_tuple(builder, values[1])
+        context.call_conv.call_function(builder, function, types.none, kinds, unpacked)
+        return context.get_dummy_value()
+
+    return types.void(address, arguments), generate
+
+
+class AddressBook:
+    """Where the compiled forms of a kernel are, for ``call_address``.
+
+    A parallel kernel that calls another by name has it compiled anew inside itself, twice; one that
+    calls an address does not, and serves all kernels that take the same arguments.
+
+    Parameters
+    ----------
+    function : dispatcher
+        From ``kernel()``. Its first argument is an int64.
+    """
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+        self._found: dict[Any, int] = {}
+
+    def address(self, key: Any, *arguments: Any) -> int:
+        """Return the address of the form for these arguments, compiled where it is new.
+
+        Parameters
+        ----------
+        key : object
+            Tells the types that the arguments may have; cheaper to look up than these.
+        *arguments : object
+            All but the first.
+
+        Returns
+        -------
+        int
+            The address.
+        """
+        if key not in self._found:
+            kinds = (types.int64, *(numba.typeof(argument) for argument in arguments))
+            self.function.compile(kinds)
+            form = self.function.overloads[kinds]
+            name = form.fndesc.llvm_func_name
+            self._found[key] = form.library.get_pointer_to_function(name)
+        return self._found[key]
 
 
 class CompileClock(event.Listener):

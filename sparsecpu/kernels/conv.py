@@ -25,17 +25,19 @@ from collections.abc import Callable
 import numpy as np
 from numba import prange
 
-from sparsecpu.kernels.compile import kernel
+from sparsecpu.kernels.compile import AddressBook, call_address, kernel
 from sparsecpu.kernels.simd import (
     add,
     at,
     dot_taps,
     fma,
     load,
+    load_like,
     multiply,
     positive_part,
     prefetch,
     splat,
+    splat_like,
     store,
     where_positive,
 )
@@ -45,54 +47,78 @@ NO_SUMS, MOMENTS, PRODUCTS = 0, 1, 2
 _PLACE = (1 << 24) - 1
 
 
-@functools.cache
-def _packer(lanes: int) -> Callable:
-    """Return the kernel that writes one row of the ring."""
+@kernel()
+def pack(
+    zero, values, other, a, b, c, relu, row, channels, width, first, across, step, room, ring,
+    place,
+):  # fmt: skip
+    """Write columns of row ``row`` of the planes, from ``first`` on; a row below 0 is 0.
 
-    @kernel()
-    def pack(
-        values, other, a, b, c, relu, row, channels, width, first, across, step, room, ring, place
-    ):  # fmt: skip
-        """Write columns of row ``row`` of the planes, from ``first`` on; a row below 0 is 0.
+    ``zero`` is a vector of the planes' lanes, and ``row`` counts rows of all tiles. Columns
+    ``across`` apart come to stand side by side.
+    """
+    lanes = values.shape[4]
+    for channel in range(channels):
+        source = (row * channels + channel) * width
+        for q in range(step):
+            here = place + (channel * step + q) * room * lanes
+            column = first + q
+            low, high = 0, 0
+            if row >= 0:
+                low = min(room, max(0, (-column + across - 1) // across))
+                high = max(low, min(room, (width - column + across - 1) // across))
+            for j in range(low):
+                store(ring, here + j * lanes, zero)
+            origin = (source + column) * lanes
+            if a.shape[0] == 0:
+                for j in range(low, high):
+                    v = load_like(values, origin + j * across * lanes, zero)
+                    store(ring, here + j * lanes, v)
+            elif b.shape[0] == 0:
+                shift = splat_like(at(c, channel), zero)
+                for j in range(low, high):
+                    v = load_like(values, origin + j * across * lanes, zero)
+                    v = fma(shift, at(a, channel), v)
+                    if relu:
+                        v = positive_part(v)
+                    store(ring, here + j * lanes, v)
+            else:
+                shift = splat_like(at(c, channel), zero)
+                for j in range(low, high):
+                    v = load_like(values, origin + j * across * lanes, zero)
+                    u = load_like(other, origin + j * across * lanes, zero)
+                    v = fma(fma(shift, at(a, channel), v), at(b, channel), u)
+                    store(ring, here + j * lanes, v)
+            for j in range(high, room):
+                store(ring, here + j * lanes, zero)
 
-        ``row`` counts rows of all tiles. Columns ``across`` apart come to stand side by side.
-        """
-        zero = splat(ring.dtype.type(0), lanes)
-        for channel in range(channels):
-            source = (row * channels + channel) * width
-            for q in range(step):
-                here = place + (channel * step + q) * room * lanes
-                column = first + q
-                low, high = 0, 0
-                if row >= 0:
-                    low = min(room, max(0, (-column + across - 1) // across))
-                    high = max(low, min(room, (width - column + across - 1) // across))
-                for j in range(low):
-                    store(ring, here + j * lanes, zero)
-                origin = (source + column) * lanes
-                if a.shape[0] == 0:
-                    for j in range(low, high):
-                        v = load(values, origin + j * across * lanes, lanes)
-                        store(ring, here + j * lanes, v)
-                elif b.shape[0] == 0:
-                    shift = splat(at(c, channel), lanes)
-                    for j in range(low, high):
-                        v = load(values, origin + j * across * lanes, lanes)
-                        v = fma(shift, at(a, channel), v)
-                        if relu:
-                            v = positive_part(v)
-                        store(ring, here + j * lanes, v)
-                else:
-                    shift = splat(at(c, channel), lanes)
-                    for j in range(low, high):
-                        v = load(values, origin + j * across * lanes, lanes)
-                        u = load(other, origin + j * across * lanes, lanes)
-                        v = fma(fma(shift, at(a, channel), v), at(b, channel), u)
-                        store(ring, here + j * lanes, v)
-                for j in range(high, room):
-                    store(ring, here + j * lanes, zero)
 
-    return pack
+@kernel(parallel=True)
+def _spread_convolution(
+    address, codes, starts, ends, phases, plan, data, values, other, a, b, c, relu, bias, y, relu_y,
+    gate, gate_a, gate_c, sums, kind, mask, ring, bases, scratch,
+):  # fmt: skip
+    """Run a convolution's work on as many threads as there are rings."""
+    for worker in prange(ring.shape[0]):
+        arguments = (
+            np.int64(worker), codes, starts, ends, phases, plan, data, values, other, a, b, c, relu,
+            bias, y, relu_y, gate, gate_a, gate_c, sums, kind, mask, ring, bases, scratch,
+        )  # fmt: skip
+        call_address(address, arguments)
+
+
+@kernel(parallel=True)
+def _spread_gradient(
+    address, codes, starts, ends, plan, values, other, a, b, c, relu, g, y, ga, gb, gc, mask, dw,
+    dbias, ring, bases, scratch,
+):  # fmt: skip
+    """Run a filter gradient's work on as many threads as there are rings."""
+    for worker in prange(ring.shape[0]):
+        arguments = (
+            np.int64(worker), codes, starts, ends, plan, values, other, a, b, c, relu, g, y, ga, gb,
+            gc, mask, dw, dbias, ring, bases, scratch,
+        )  # fmt: skip
+        call_address(address, arguments)
 
 
 @functools.cache
@@ -116,12 +142,12 @@ def convolution_kernel(lanes: int, strip: int) -> Callable:
         two sums of ``kind``; ``mask`` is ``(tiles, lanes)``, 0 for padding lanes. ``ring``,
         ``bases`` and ``scratch`` are work space, one row for each worker.
     """
-    pack, width = _packer(lanes), lanes * strip
+    width = lanes * strip
 
-    @kernel(parallel=True)
-    def convolve(
-        codes, starts, ends, phases, plan, data, values, other, a, b, c, relu, bias, y, relu_y,
-        gate, gate_a, gate_c, sums, kind, mask, ring, bases, scratch,
+    @kernel()
+    def work(
+        worker, codes, starts, ends, phases, plan, data, values, other, a, b, c, relu, bias, y,
+        relu_y, gate, gate_a, gate_c, sums, kind, mask, ring, bases, scratch,
     ):  # fmt: skip
         channels, height, columns, filters, out_height, out_columns = plan[:6]
         down, across, rows, pixels, top, left, skip_rows, skip_columns, step, room, depth = plan[6:]
@@ -129,101 +155,106 @@ def convolution_kernel(lanes: int, strip: int) -> Callable:
         strips = (pixels + strip - 1) // strip
         row_size = channels * step * room * lanes
         zero, one = data.dtype.type(0), data.dtype.type(1)
-        for worker in prange(workers):
-            mine, slots = np.int64(worker) * ring.shape[1], np.int64(worker) * bases.shape[1]
-            desk = np.int64(worker) * scratch.shape[1]
-            for job in range(worker, tiles * strips, workers):
-                tile, first = job // strips, (job % strips) * strip
-                if kind != NO_SUMS:
-                    sums[job] = 0
-                lane_mask = load(mask, np.int64(tile) * lanes, lanes)
-                ready = -top
-                for t in range(rows):
-                    oldest = t * down - top
-                    for row in range(max(ready, oldest), oldest + depth):
-                        inside = tile * height + row if 0 <= row < height else -1
-                        place = mine + ((row + top) % depth) * row_size
-                        pack(values, other, a, b, c, relu, np.int64(inside), channels, columns,
-                             first * across - left, across, step, room, ring, place)  # fmt: skip
-                    ready = oldest + depth
-                    for d in range(depth):
-                        bases[worker, d] = mine + ((oldest + top + d) % depth) * row_size
-                    for phase in range(phases.shape[0]):
-                        row_out = t * skip_rows + phases[phase, 0]
-                        if row_out >= out_height:
-                            continue
-                        first_out = first * skip_columns + phases[phase, 1]
-                        # pixels of the strip that exist
-                        inside = (out_columns - first_out + skip_columns - 1) // skip_columns
-                        inside = min(np.int64(strip), inside)
-                        plain = kind == NO_SUMS and gate.shape[0] == 0
-                        plain = plain and skip_columns == 1 and inside == strip
-                        for i in range(filters):
-                            here = (tile * out_height + row_out) * filters + i
-                            here = (here * out_columns + first_out) * lanes
-                            if gate.shape[0] > 0 and skip_columns == 1:
-                                prefetch(gate, here, width)
-                            start = zero
-                            if bias.shape[0] > 0:
-                                start = at(bias, np.int64(i))
-                            y_i = splat(start, width)
-                            if width <= 64:
-                                other_half = splat(zero, width)
-                            for segment in range(phases[phase, 2], phases[phase, 3]):
-                                k = at(starts, segment * filters + i)
-                                end = at(ends, segment * filters + i)
-                                if width <= 64:  # a second sum hides an FMA's latency
-                                    while k + 2 <= end:
-                                        code = np.int64(at(codes, k))
-                                        j = at(bases, slots + (code >> 24))
-                                        j += (code & _PLACE) * lanes
-                                        y_i = fma(y_i, at(data, k), load(ring, j, width))
-                                        code = np.int64(at(codes, k + 1))
-                                        j = at(bases, slots + (code >> 24))
-                                        j += (code & _PLACE) * lanes
-                                        other_half = fma(
-                                            other_half, at(data, k + 1), load(ring, j, width)
-                                        )
-                                        k += 2
-                                while k < end:
+        blank = splat(zero, lanes)
+        mine, slots = np.int64(worker) * ring.shape[1], np.int64(worker) * bases.shape[1]
+        desk = np.int64(worker) * scratch.shape[1]
+        for job in range(worker, tiles * strips, workers):
+            tile, first = job // strips, (job % strips) * strip
+            if kind != NO_SUMS:
+                sums[job] = 0
+            lane_mask = load(mask, np.int64(tile) * lanes, lanes)
+            ready = -top
+            for t in range(rows):
+                oldest = t * down - top
+                for row in range(max(ready, oldest), oldest + depth):
+                    inside = tile * height + row if 0 <= row < height else -1
+                    place = mine + ((row + top) % depth) * row_size
+                    pack(blank, values, other, a, b, c, relu, np.int64(inside), channels, columns,
+                         first * across - left, across, step, room, ring, place)  # fmt: skip
+                ready = oldest + depth
+                for d in range(depth):
+                    bases[worker, d] = mine + ((oldest + top + d) % depth) * row_size
+                for phase in range(phases.shape[0]):
+                    row_out = t * skip_rows + phases[phase, 0]
+                    if row_out >= out_height:
+                        continue
+                    first_out = first * skip_columns + phases[phase, 1]
+                    # pixels of the strip that exist
+                    inside = (out_columns - first_out + skip_columns - 1) // skip_columns
+                    inside = min(np.int64(strip), inside)
+                    plain = kind == NO_SUMS and gate.shape[0] == 0
+                    plain = plain and skip_columns == 1 and inside == strip
+                    for i in range(filters):
+                        here = (tile * out_height + row_out) * filters + i
+                        here = (here * out_columns + first_out) * lanes
+                        if gate.shape[0] > 0 and skip_columns == 1:
+                            prefetch(gate, here, width)
+                        start = zero
+                        if bias.shape[0] > 0:
+                            start = at(bias, np.int64(i))
+                        y_i = splat(start, width)
+                        if width <= 64:
+                            other_half = splat(zero, width)
+                        for segment in range(phases[phase, 2], phases[phase, 3]):
+                            k = at(starts, segment * filters + i)
+                            end = at(ends, segment * filters + i)
+                            if width <= 64:  # a second sum hides an FMA's latency
+                                while k + 2 <= end:
                                     code = np.int64(at(codes, k))
-                                    j = at(bases, slots + (code >> 24)) + (code & _PLACE) * lanes
+                                    j = at(bases, slots + (code >> 24))
+                                    j += (code & _PLACE) * lanes
                                     y_i = fma(y_i, at(data, k), load(ring, j, width))
-                                    k += 1
-                            if width <= 64:
-                                y_i = add(y_i, other_half)
-                            if relu_y:
-                                y_i = positive_part(y_i)
-                            if plain:
-                                store(y, here, y_i)
-                                continue
-                            store(scratch, desk, y_i)
-                            here_sums = ((np.int64(job) * filters + i) * 2) * lanes
-                            if kind != NO_SUMS:
-                                s = load(sums, here_sums, lanes)
-                                q = load(sums, here_sums + lanes, lanes)
-                            slope, shift = one, zero
-                            if gate_a.shape[0] > 0:
-                                slope, shift = at(gate_a, np.int64(i)), at(gate_c, np.int64(i))
-                            for p in range(inside):
-                                piece = load(scratch, desk + p * lanes, lanes)
-                                place = here + p * skip_columns * lanes
-                                if gate.shape[0] > 0:
-                                    v = load(gate, place, lanes)
-                                    lifted = fma(splat(shift, lanes), slope, v)
-                                    piece = where_positive(piece, lifted)
-                                    if kind == PRODUCTS:
-                                        masked = multiply(piece, lane_mask)
-                                        s = add(s, masked)
-                                        q = add(q, multiply(masked, v))
-                                if kind == MOMENTS:
+                                    code = np.int64(at(codes, k + 1))
+                                    j = at(bases, slots + (code >> 24))
+                                    j += (code & _PLACE) * lanes
+                                    other_half = fma(
+                                        other_half, at(data, k + 1), load(ring, j, width)
+                                    )
+                                    k += 2
+                            while k < end:
+                                code = np.int64(at(codes, k))
+                                j = at(bases, slots + (code >> 24)) + (code & _PLACE) * lanes
+                                y_i = fma(y_i, at(data, k), load(ring, j, width))
+                                k += 1
+                        if width <= 64:
+                            y_i = add(y_i, other_half)
+                        if relu_y:
+                            y_i = positive_part(y_i)
+                        if plain:
+                            store(y, here, y_i)
+                            continue
+                        store(scratch, desk, y_i)
+                        here_sums = ((np.int64(job) * filters + i) * 2) * lanes
+                        if kind != NO_SUMS:
+                            s = load(sums, here_sums, lanes)
+                            q = load(sums, here_sums + lanes, lanes)
+                        slope, shift = one, zero
+                        if gate_a.shape[0] > 0:
+                            slope, shift = at(gate_a, np.int64(i)), at(gate_c, np.int64(i))
+                        for p in range(inside):
+                            piece = load(scratch, desk + p * lanes, lanes)
+                            place = here + p * skip_columns * lanes
+                            if gate.shape[0] > 0:
+                                v = load(gate, place, lanes)
+                                lifted = fma(splat(shift, lanes), slope, v)
+                                piece = where_positive(piece, lifted)
+                                if kind == PRODUCTS:
                                     masked = multiply(piece, lane_mask)
                                     s = add(s, masked)
-                                    q = add(q, multiply(masked, masked))
-                                store(y, place, piece)
-                            if kind != NO_SUMS:
-                                store(sums, here_sums, s)
-                                store(sums, here_sums + lanes, q)
+                                    q = add(q, multiply(masked, v))
+                            if kind == MOMENTS:
+                                masked = multiply(piece, lane_mask)
+                                s = add(s, masked)
+                                q = add(q, multiply(masked, masked))
+                            store(y, place, piece)
+                        if kind != NO_SUMS:
+                            store(sums, here_sums, s)
+                            store(sums, here_sums + lanes, q)
+
+    book = AddressBook(work)
+
+    def convolve(*arguments):
+        _spread_convolution(book.address(arguments[5].dtype, *arguments), *arguments)
 
     return convolve
 
@@ -247,12 +278,12 @@ def filter_gradient_kernel(lanes: int, strip: int) -> Callable:
         ``ga * g + gb * y + gc``; ``dw`` is ``(groups, padded nnz)`` and ``dbias`` ``(groups,
         filters, lanes)``, or empty, each with one sum for each group of jobs.
     """
-    pack, width = _packer(lanes), lanes * strip
+    width = lanes * strip
 
-    @kernel(parallel=True)
-    def gradient(
-        codes, starts, ends, plan, values, other, a, b, c, relu, g, y, ga, gb, gc, mask, dw, dbias,
-        ring, bases, scratch,
+    @kernel()
+    def work(
+        worker, codes, starts, ends, plan, values, other, a, b, c, relu, g, y, ga, gb, gc, mask,
+        dw, dbias, ring, bases, scratch,
     ):  # fmt: skip
         channels, height, columns, filters = plan[:4]
         down, across, rows, pixels, top, left = plan[6:12]
@@ -260,67 +291,71 @@ def filter_gradient_kernel(lanes: int, strip: int) -> Callable:
         tiles, workers, groups = values.shape[0], ring.shape[0], dw.shape[0]
         strips = (pixels + strip - 1) // strip
         row_size, jobs = channels * step * room * lanes, tiles * strips
-        nothing = splat(ring.dtype.type(0), width)
-        for worker in prange(workers):
-            mine, slots = np.int64(worker) * ring.shape[1], np.int64(worker) * bases.shape[1]
-            desk = np.int64(worker) * scratch.shape[1]
-            for group in range(worker, groups, workers):
-                dw[group] = 0
-                if dbias.shape[0] > 0:
-                    dbias[group] = 0
-                base_dw = np.int64(group) * dw.shape[1]
-                for job in range(group * jobs // groups, (group + 1) * jobs // groups):
-                    tile, first = job // strips, (job % strips) * strip
-                    inside = min(strip, pixels - first)
-                    if inside < strip:
-                        store(scratch, desk, nothing)
-                    lane_mask = load(mask, np.int64(tile) * lanes, lanes)
-                    ready = -top
-                    for t in range(rows):
-                        oldest = t * down - top
-                        for row in range(max(ready, oldest), oldest + depth):
-                            within = tile * height + row if 0 <= row < height else -1
-                            place = mine + ((row + top) % depth) * row_size
-                            pack(values, other, a, b, c, relu, np.int64(within), channels,
-                                 columns, first * across - left, across, step, room, ring,
-                                 place)  # fmt: skip
-                        ready = oldest + depth
-                        for d in range(depth):
-                            bases[worker, d] = mine + ((oldest + top + d) % depth) * row_size
-                        for i in range(filters):
-                            here = (tile * rows + t) * filters + i
-                            here = (here * pixels + first) * lanes
-                            total = splat(ring.dtype.type(0), lanes)
-                            for p in range(inside):
-                                piece = load(g, here + p * lanes, lanes)
-                                if ga.shape[0] > 0:
-                                    piece = fma(splat(at(gc, np.int64(i)), lanes),
-                                                at(ga, np.int64(i)), piece)  # fmt: skip
-                                    piece = fma(piece, at(gb, np.int64(i)),
-                                                load(y, here + p * lanes, lanes))  # fmt: skip
-                                piece = multiply(piece, lane_mask)
-                                total = add(total, piece)
-                                store(scratch, desk + p * lanes, piece)
-                            if dbias.shape[0] > 0:
-                                spot = (np.int64(group) * filters + i) * lanes
-                                store(dbias, spot, add(load(dbias, spot, lanes), total))
-                            dy = load(scratch, desk, width)
-                            k, end = starts[i], ends[i]
-                            while k + 16 <= end:
-                                found = dot_taps(ring, codes, bases, k, slots, dy, lanes, 16)
-                                spot = base_dw + k
-                                store(dw, spot, add(load(dw, spot, 16), found))
-                                k += 16
-                            if k + 8 <= end:
-                                found = dot_taps(ring, codes, bases, k, slots, dy, lanes, 8)
-                                spot = base_dw + k
-                                store(dw, spot, add(load(dw, spot, 8), found))
-                                k += 8
-                            if k + 4 <= end:
-                                found = dot_taps(ring, codes, bases, k, slots, dy, lanes, 4)
-                                spot = base_dw + k
-                                store(dw, spot, add(load(dw, spot, 4), found))
-                                k += 4
+        nothing, blank = splat(ring.dtype.type(0), width), splat(ring.dtype.type(0), lanes)
+        mine, slots = np.int64(worker) * ring.shape[1], np.int64(worker) * bases.shape[1]
+        desk = np.int64(worker) * scratch.shape[1]
+        for group in range(worker, groups, workers):
+            dw[group] = 0
+            if dbias.shape[0] > 0:
+                dbias[group] = 0
+            base_dw = np.int64(group) * dw.shape[1]
+            for job in range(group * jobs // groups, (group + 1) * jobs // groups):
+                tile, first = job // strips, (job % strips) * strip
+                inside = min(strip, pixels - first)
+                if inside < strip:
+                    store(scratch, desk, nothing)
+                lane_mask = load(mask, np.int64(tile) * lanes, lanes)
+                ready = -top
+                for t in range(rows):
+                    oldest = t * down - top
+                    for row in range(max(ready, oldest), oldest + depth):
+                        within = tile * height + row if 0 <= row < height else -1
+                        place = mine + ((row + top) % depth) * row_size
+                        pack(blank, values, other, a, b, c, relu, np.int64(within), channels,
+                             columns, first * across - left, across, step, room, ring,
+                             place)  # fmt: skip
+                    ready = oldest + depth
+                    for d in range(depth):
+                        bases[worker, d] = mine + ((oldest + top + d) % depth) * row_size
+                    for i in range(filters):
+                        here = (tile * rows + t) * filters + i
+                        here = (here * pixels + first) * lanes
+                        total = splat(ring.dtype.type(0), lanes)
+                        for p in range(inside):
+                            piece = load(g, here + p * lanes, lanes)
+                            if ga.shape[0] > 0:
+                                piece = fma(splat(at(gc, np.int64(i)), lanes),
+                                            at(ga, np.int64(i)), piece)  # fmt: skip
+                                piece = fma(piece, at(gb, np.int64(i)),
+                                            load(y, here + p * lanes, lanes))  # fmt: skip
+                            piece = multiply(piece, lane_mask)
+                            total = add(total, piece)
+                            store(scratch, desk + p * lanes, piece)
+                        if dbias.shape[0] > 0:
+                            spot = (np.int64(group) * filters + i) * lanes
+                            store(dbias, spot, add(load(dbias, spot, lanes), total))
+                        dy = load(scratch, desk, width)
+                        k, end = starts[i], ends[i]
+                        while k + 16 <= end:
+                            found = dot_taps(ring, codes, bases, k, slots, dy, lanes, 16)
+                            spot = base_dw + k
+                            store(dw, spot, add(load(dw, spot, 16), found))
+                            k += 16
+                        if k + 8 <= end:
+                            found = dot_taps(ring, codes, bases, k, slots, dy, lanes, 8)
+                            spot = base_dw + k
+                            store(dw, spot, add(load(dw, spot, 8), found))
+                            k += 8
+                        if k + 4 <= end:
+                            found = dot_taps(ring, codes, bases, k, slots, dy, lanes, 4)
+                            spot = base_dw + k
+                            store(dw, spot, add(load(dw, spot, 4), found))
+                            k += 4
+
+    book = AddressBook(work)
+
+    def gradient(*arguments):
+        _spread_gradient(book.address(arguments[4].dtype, *arguments), *arguments)
 
     return gradient
 

@@ -22,57 +22,51 @@ from sparsecpu.kernels.simd import (
     at,
     fma,
     load,
+    load_like,
     multiply,
     positive_part,
     splat,
+    splat_like,
     store,
     where_positive,
 )
 
 
-@functools.cache
-def _reader(lanes: int) -> Callable:
-    """Return the kernel that reads one pixel of an operand, all lanes."""
-
-    @kernel()
-    def read(values, other, a, b, c, relu, channel, place):
-        v = load(values, place, lanes)
-        if a.shape[0] > 0:
-            v = fma(splat(at(c, channel), lanes), at(a, channel), v)
-        if b.shape[0] > 0:
-            v = fma(v, at(b, channel), load(other, place, lanes))
-        if relu:
-            v = positive_part(v)
-        return v
-
-    return read
+@kernel()
+def read(zero, values, other, a, b, c, relu, channel, place):
+    """Read one pixel of an operand, as many lanes as the vector ``zero`` has."""
+    v = load_like(values, place, zero)
+    if a.shape[0] > 0:
+        v = fma(splat_like(at(c, channel), zero), at(a, channel), v)
+    if b.shape[0] > 0:
+        v = fma(v, at(b, channel), load_like(other, place, zero))
+    if relu:
+        v = positive_part(v)
+    return v
 
 
-@functools.cache
-def _finisher(lanes: int) -> Callable:
-    """Return the kernel that gates one pixel of a result and adds it to the sums."""
-
-    @kernel()
-    def finish(v, gate, gate_a, gate_c, channel, place, sums, spot, kind, lane_mask):
-        if gate.shape[0] > 0:
-            u = load(gate, place, lanes)
-            lifted = u
-            if gate_a.shape[0] > 0:
-                lifted = fma(splat(at(gate_c, channel), lanes), at(gate_a, channel), u)
-            v = where_positive(v, lifted)
-            if kind == PRODUCTS:
-                masked = multiply(v, lane_mask)
-                store(sums, spot, add(load(sums, spot, lanes), masked))
-                second = add(load(sums, spot + lanes, lanes), multiply(masked, u))
-                store(sums, spot + lanes, second)
-        if kind == MOMENTS:
+@kernel()
+def finish(v, gate, gate_a, gate_c, channel, place, sums, spot, kind, lane_mask):
+    """Gate one pixel of a result and add it to the sums."""
+    lanes = gate.shape[4]
+    if gate.shape[0] > 0:
+        u = load_like(gate, place, v)
+        lifted = u
+        if gate_a.shape[0] > 0:
+            lifted = fma(splat_like(at(gate_c, channel), v), at(gate_a, channel), u)
+        v = where_positive(v, lifted)
+        if kind == PRODUCTS:
             masked = multiply(v, lane_mask)
-            store(sums, spot, add(load(sums, spot, lanes), masked))
-            second = add(load(sums, spot + lanes, lanes), multiply(masked, masked))
+            store(sums, spot, add(load_like(sums, spot, v), masked))
+            second = add(load_like(sums, spot + lanes, v), multiply(masked, u))
             store(sums, spot + lanes, second)
-        return v
-
-    return finish
+    if kind == MOMENTS:
+        lanes = sums.shape[3]
+        masked = multiply(v, lane_mask)
+        store(sums, spot, add(load_like(sums, spot, v), masked))
+        second = add(load_like(sums, spot + lanes, v), multiply(masked, masked))
+        store(sums, spot + lanes, second)
+    return v
 
 
 @functools.cache
@@ -91,7 +85,6 @@ def blend_kernel(lanes: int) -> Callable:
         out, sums, kind, mask)``; an empty ``v2`` stands for no second operand. ``relu`` makes the
         result ``max(result, 0)``.
     """
-    read, finish = _reader(lanes), _finisher(lanes)
 
     @kernel(parallel=True)
     def blend(
@@ -100,6 +93,7 @@ def blend_kernel(lanes: int) -> Callable:
     ):  # fmt: skip
         tiles, height, channels, width = out.shape[:4]
         for tile in prange(tiles):
+            zero = splat(out.dtype.type(0), lanes)
             if kind != NO_SUMS:
                 sums[tile] = 0
             lane_mask = load(mask, np.int64(tile) * lanes, lanes)
@@ -109,9 +103,9 @@ def blend_kernel(lanes: int) -> Callable:
                     spot = ((np.int64(tile) * channels + channel) * 2) * lanes
                     for column in range(width):
                         place = np.int64(first + column) * lanes
-                        v = read(v1, o1, a1, b1, c1, relu1, np.int64(channel), place)
+                        v = read(zero, v1, o1, a1, b1, c1, relu1, np.int64(channel), place)
                         if v2.shape[0] > 0:
-                            u = read(v2, o2, a2, b2, c2, relu2, np.int64(channel), place)
+                            u = read(zero, v2, o2, a2, b2, c2, relu2, np.int64(channel), place)
                             v = add(v, u)
                         if relu:
                             v = positive_part(v)
@@ -192,7 +186,6 @@ def max_pool_gradient_kernel(lanes: int) -> Callable:
         ``gradient(dy, winners, kernel, stride, padding, gate, gate_a, gate_c, dx, sums, kind,
         mask)``.
     """
-    finish = _finisher(lanes)
 
     @kernel(parallel=True)
     def gradient(
@@ -248,7 +241,6 @@ def average_pool_kernel(lanes: int) -> Callable:
     callable
         ``average(values, a, c, relu, kernel, stride, padding, out)``.
     """
-    read = _reader(lanes)
 
     @kernel(parallel=True)
     def average(values, a, c, relu, size, stride, padding, out):
@@ -261,11 +253,12 @@ def average_pool_kernel(lanes: int) -> Callable:
             for channel in range(channels):
                 for column_out in range(out_width):
                     left = column_out * stride[1] - padding[1]
-                    total = splat(out.dtype.type(0), lanes)
+                    zero = splat(out.dtype.type(0), lanes)
+                    total = zero
                     for row in range(max(0, top), min(height, top + size[0])):
                         for column in range(max(0, left), min(width, left + size[1])):
                             place = ((tile * height + row) * channels + channel) * width + column
-                            v = read(values, values, a, a[:0], c, relu, np.int64(channel),
+                            v = read(zero, values, values, a, a[:0], c, relu, np.int64(channel),
                                      np.int64(place) * lanes)  # fmt: skip
                             total = fma(total, share, v)
                     place = ((tile * out_height + row_out) * channels + channel) * out_width
@@ -288,7 +281,6 @@ def average_pool_gradient_kernel(lanes: int) -> Callable:
     callable
         ``gradient(dy, kernel, stride, padding, gate, gate_a, gate_c, dx, sums, kind, mask)``.
     """
-    finish = _finisher(lanes)
 
     @kernel(parallel=True)
     def gradient(dy, size, stride, padding, gate, gate_a, gate_c, dx, sums, kind, mask):

@@ -150,6 +150,27 @@ def load(typing_context, array, offset, lanes):
 
 
 @intrinsic
+def load_like(typing_context, array, offset, v):
+    """Read as many contiguous numbers at ``offset`` as ``v`` has lanes."""
+
+    def generate(context, builder, signature, args):
+        address = _address(context, builder, array, args[0], args[1])
+        return _load(builder, address, _llvm_vector(v.dtype, v.lanes))
+
+    return v(array, types.int64, v), generate
+
+
+@intrinsic
+def splat_like(typing_context, scalar, v):
+    """Return a vector like ``v`` with ``scalar`` in every lane."""
+
+    def generate(context, builder, signature, args):
+        return _splat(builder, args[0], _llvm_vector(v.dtype, v.lanes))
+
+    return v(v.dtype, v), generate
+
+
+@intrinsic
 def store(typing_context, array, offset, v):
     """Write a vector at ``offset``."""
 
