@@ -49,46 +49,53 @@ _PLACE = (1 << 24) - 1
 
 @kernel()
 def pack(
-    zero, values, other, a, b, c, relu, row, channels, width, first, across, step, room, ring,
+    zero, four, values, other, a, b, c, relu, row, channels, width, first, across, step, room, ring,
     place,
 ):  # fmt: skip
     """Write columns of row ``row`` of the planes, from ``first`` on; a row below 0 is 0.
 
-    ``zero`` is a vector of the planes' lanes, and ``row`` counts rows of all tiles. Columns
-    ``across`` apart come to stand side by side.
+    ``zero`` is a vector of one pixel's lanes and ``four`` one of four pixels'; ``row`` counts
+    rows of all tiles. Columns ``across`` apart come to stand side by side.
     """
     lanes = values.shape[4]
-    for channel in range(channels):
-        source = (row * channels + channel) * width
-        for q in range(step):
+    for q in range(step):
+        column = first + q
+        low, high = 0, 0
+        if row >= 0:
+            low = min(room, max(0, (-column + across - 1) // across))
+            high = max(low, min(room, (width - column + across - 1) // across))
+        for channel in range(channels):
             here = place + (channel * step + q) * room * lanes
-            column = first + q
-            low, high = 0, 0
-            if row >= 0:
-                low = min(room, max(0, (-column + across - 1) // across))
-                high = max(low, min(room, (width - column + across - 1) // across))
+            source = ((row * channels + channel) * width + column) * lanes
             for j in range(low):
                 store(ring, here + j * lanes, zero)
-            origin = (source + column) * lanes
+            fours = low  # pixels that are read four at a time end here
+            if across == 1:
+                fours += (high - low) // 4 * 4
+            pixel = across * lanes
             if a.shape[0] == 0:
-                for j in range(low, high):
-                    v = load_like(values, origin + j * across * lanes, zero)
-                    store(ring, here + j * lanes, v)
+                for j in range(low, fours, 4):
+                    store(ring, here + j * lanes, load_like(values, source + j * pixel, four))
+                for j in range(fours, high):
+                    store(ring, here + j * lanes, load_like(values, source + j * pixel, zero))
             elif b.shape[0] == 0:
-                shift = splat_like(at(c, channel), zero)
-                for j in range(low, high):
-                    v = load_like(values, origin + j * across * lanes, zero)
-                    v = fma(shift, at(a, channel), v)
-                    if relu:
-                        v = positive_part(v)
-                    store(ring, here + j * lanes, v)
+                wide, shift = splat_like(at(c, channel), four), splat_like(at(c, channel), zero)
+                for j in range(low, fours, 4):
+                    v = fma(wide, at(a, channel), load_like(values, source + j * pixel, four))
+                    store(ring, here + j * lanes, positive_part(v) if relu else v)
+                for j in range(fours, high):
+                    u = fma(shift, at(a, channel), load_like(values, source + j * pixel, zero))
+                    store(ring, here + j * lanes, positive_part(u) if relu else u)
             else:
-                shift = splat_like(at(c, channel), zero)
-                for j in range(low, high):
-                    v = load_like(values, origin + j * across * lanes, zero)
-                    u = load_like(other, origin + j * across * lanes, zero)
-                    v = fma(fma(shift, at(a, channel), v), at(b, channel), u)
+                wide, shift = splat_like(at(c, channel), four), splat_like(at(c, channel), zero)
+                for j in range(low, fours, 4):
+                    v = fma(wide, at(a, channel), load_like(values, source + j * pixel, four))
+                    v = fma(v, at(b, channel), load_like(other, source + j * pixel, four))
                     store(ring, here + j * lanes, v)
+                for j in range(fours, high):
+                    u = fma(shift, at(a, channel), load_like(values, source + j * pixel, zero))
+                    u = fma(u, at(b, channel), load_like(other, source + j * pixel, zero))
+                    store(ring, here + j * lanes, u)
             for j in range(high, room):
                 store(ring, here + j * lanes, zero)
 
@@ -142,7 +149,7 @@ def convolution_kernel(lanes: int, strip: int) -> Callable:
         two sums of ``kind``; ``mask`` is ``(tiles, lanes)``, 0 for padding lanes. ``ring``,
         ``bases`` and ``scratch`` are work space, one row for each worker.
     """
-    width = lanes * strip
+    width, four_lanes = lanes * strip, 4 * lanes
 
     @kernel()
     def work(
@@ -155,7 +162,7 @@ def convolution_kernel(lanes: int, strip: int) -> Callable:
         strips = (pixels + strip - 1) // strip
         row_size = channels * step * room * lanes
         zero, one = data.dtype.type(0), data.dtype.type(1)
-        blank = splat(zero, lanes)
+        blank, four = splat(zero, lanes), splat(zero, four_lanes)
         mine, slots = np.int64(worker) * ring.shape[1], np.int64(worker) * bases.shape[1]
         desk = np.int64(worker) * scratch.shape[1]
         for job in range(worker, tiles * strips, workers):
@@ -169,8 +176,9 @@ def convolution_kernel(lanes: int, strip: int) -> Callable:
                 for row in range(max(ready, oldest), oldest + depth):
                     inside = tile * height + row if 0 <= row < height else -1
                     place = mine + ((row + top) % depth) * row_size
-                    pack(blank, values, other, a, b, c, relu, np.int64(inside), channels, columns,
-                         first * across - left, across, step, room, ring, place)  # fmt: skip
+                    pack(blank, four, values, other, a, b, c, relu, np.int64(inside), channels,
+                         columns, first * across - left, across, step, room, ring,
+                         place)  # fmt: skip
                 ready = oldest + depth
                 for d in range(depth):
                     bases[worker, d] = mine + ((oldest + top + d) % depth) * row_size
@@ -278,7 +286,7 @@ def filter_gradient_kernel(lanes: int, strip: int) -> Callable:
         ``ga * g + gb * y + gc``; ``dw`` is ``(groups, padded nnz)`` and ``dbias`` ``(groups,
         filters, lanes)``, or empty, each with one sum for each group of jobs.
     """
-    width = lanes * strip
+    width, four_lanes = lanes * strip, 4 * lanes
 
     @kernel()
     def work(
@@ -291,7 +299,8 @@ def filter_gradient_kernel(lanes: int, strip: int) -> Callable:
         tiles, workers, groups = values.shape[0], ring.shape[0], dw.shape[0]
         strips = (pixels + strip - 1) // strip
         row_size, jobs = channels * step * room * lanes, tiles * strips
-        nothing, blank = splat(ring.dtype.type(0), width), splat(ring.dtype.type(0), lanes)
+        zero = ring.dtype.type(0)
+        nothing, blank, four = splat(zero, width), splat(zero, lanes), splat(zero, four_lanes)
         mine, slots = np.int64(worker) * ring.shape[1], np.int64(worker) * bases.shape[1]
         desk = np.int64(worker) * scratch.shape[1]
         for group in range(worker, groups, workers):
@@ -311,7 +320,7 @@ def filter_gradient_kernel(lanes: int, strip: int) -> Callable:
                     for row in range(max(ready, oldest), oldest + depth):
                         within = tile * height + row if 0 <= row < height else -1
                         place = mine + ((row + top) % depth) * row_size
-                        pack(blank, values, other, a, b, c, relu, np.int64(within), channels,
+                        pack(blank, four, values, other, a, b, c, relu, np.int64(within), channels,
                              columns, first * across - left, across, step, room, ring,
                              place)  # fmt: skip
                     ready = oldest + depth
