@@ -13,7 +13,7 @@ from sparsecpu.densities import allocate
 from sparsecpu.errors import ParameterError
 from sparsecpu.initializers import scaled_uniform
 from sparsecpu.parameters import Parameter, SparseParameter
-from sparsecpu.planes import Planes, as_planes, lane_mask, no_gate, sum_space, total
+from sparsecpu.planes import Planes, as_planes, blend, lane_mask, no_gate, sum_space, total
 from sparsecpu.taps import Geometry, Taps, backward_taps, forward_taps
 from sparsecpu.workspace import Context
 
@@ -52,6 +52,57 @@ def pair(name: str, value: Any, least: int) -> tuple[int, int]:
     if not good:
         raise ParameterError(name, value, f"an integer of at least {least}, or a pair of them")
     return height, width
+
+
+class GradientView:
+    """What topology may ask about the filters' gradient in one step; see ``topology.sources``.
+
+    Parameters
+    ----------
+    layer : SparseConv2d
+        Whose.
+    x, dy : Planes
+        Its input and the gradient of its output.
+    ctx : Context
+        Memory.
+    """
+
+    def __init__(self, layer: SparseConv2d, x: Planes, dy: Planes, ctx: Context) -> None:
+        self.layer, self.x, self.dy, self.ctx = layer, x, dy, ctx
+
+    def at(self, pattern: Pattern) -> np.ndarray:
+        """Return the gradient at the positions of another pattern, by the kernel of dW.
+
+        Parameters
+        ----------
+        pattern : Pattern
+            Shaped like the layer's.
+
+        Returns
+        -------
+        ndarray, shape (nnz of the pattern,)
+            The gradient.
+        """
+        layer, lanes = self.layer, self.x.shape[-1]
+        if layer._watched[0] is not pattern or layer._watched[1] != lanes:
+            taps = forward_taps(pattern, layer.geometry(), lanes, self.x.dtype.itemsize)
+            layer._watched = (pattern, lanes, taps)
+        out = self.ctx.workspace.array(layer, "watched", (pattern.nnz,), self.x.dtype)
+        layer._filter_gradient(layer._watched[2], self.x, self.dy, out, None, self.ctx)
+        return out
+
+    def squares(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the sums of squares of dy per output channel, and of x per column.
+
+        Those of a column are its channel's; that its pixels are shifted is left out.
+        """
+        layer, g = self.layer, self.layer.geometry()
+        rows, channels = (
+            blend(planes, None, layer, "squares", self.ctx, sums=1).sums[1]
+            for planes in (self.dy, self.x)
+        )
+        by_group = channels.reshape(g.groups, -1).sum(axis=0)
+        return rows, np.repeat(by_group, g.kernel[0] * g.kernel[1])
 
 
 class SparseConv2d(Layer):
@@ -147,11 +198,13 @@ class SparseConv2d(Layer):
 
     def _set(self, weight: SparseParameter, bias: Any) -> None:
         self.weight = weight
+        self.weight.spatial = True
         self.bias = None if bias is None else Parameter(bias, weight.data.dtype)
         self._relu = self._gated = self._moments = False
         self._needs_dx = True
         self._size: tuple[int, ...] = (0, 0)
         self._index: tuple[Any, ...] = (None, 0)
+        self._watched: tuple[Any, ...] = (None, 0)
 
     @classmethod
     def build(cls, shape: tuple[int, ...], options: dict[str, Any], **context: Any) -> Layer:
@@ -358,9 +411,11 @@ class SparseConv2d(Layer):
         """
         x, dy = saved, as_planes(dy)
         if ctx.observe is not None:
-            ctx.observe(self.weight, x, dy)
+            view = GradientView(self, x, dy, ctx)
+            ctx.observe(self.weight, view, view)
         taps, turned = self._taps(x.shape[-1])
-        self._filter_gradient(taps, x, dy, ctx)
+        bias = None if self.bias is None else self.bias.grad
+        self._filter_gradient(taps, x, dy, self.weight.grad, bias, ctx)
         if turned is None:
             return dy
         dx = ctx.workspace.array(self, "dx", x.shape, x.dtype)
@@ -370,22 +425,22 @@ class SparseConv2d(Layer):
         sums = self._convolve(turned, values, dy, nothing, dx, False, gate, kind, ctx)
         return Planes(dx, sums=sums)
 
-    def _filter_gradient(self, taps: Taps, x: Planes, dy: Planes, ctx: Context) -> None:
+    def _filter_gradient(self, taps: Taps, x: Planes, dy: Planes, out, bias, ctx: Context) -> None:
         from sparsecpu.kernels.conv import add_groups, filter_gradient_kernel
 
         codes, starts, ends, places = taps.padded
         groups = min(_GROUPS, x.shape[0] * taps.strips)
         dw = ctx.workspace.array("conv2d", "dw", (groups, len(codes)), x.dtype)
-        bias = (0 if self.bias is None else groups, self.out_channels, x.shape[-1])
-        dbias = ctx.workspace.array("conv2d", "dbias", bias, x.dtype)
+        shape = (0 if bias is None else groups, self.out_channels, x.shape[-1])
+        dbias = ctx.workspace.array("conv2d", "dbias", shape, x.dtype)
         g, y, ga, gb, gc, _ = dy.operand()
         filter_gradient_kernel(x.shape[-1], taps.strip)(
             codes, starts, ends, taps.plan, *x.operand(), g, y, ga, gb, gc,
             lane_mask(x, self, ctx), dw, dbias, *self._space(taps, x, ctx),
         )  # fmt: skip
-        add_groups(dw, places, self.weight.grad)
-        if self.bias is not None:
-            np.sum(dbias, axis=(0, 2), out=self.bias.grad)
+        add_groups(dw, places, out)
+        if bias is not None:
+            np.sum(dbias, axis=(0, 2), out=bias)
 
     def parameters(self) -> dict[str, Parameter]:
         """Return ``weight`` and, where there is one, ``bias``."""

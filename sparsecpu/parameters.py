@@ -79,6 +79,11 @@ class SparseParameter(Parameter):
     dtype : dtype
         float32 or float64.
 
+    Attributes
+    ----------
+    spatial : bool
+        Whether its gradient is summed over pixels too, as a convolution's.
+
     Raises
     ------
     PatternError
@@ -90,6 +95,7 @@ class SparseParameter(Parameter):
         if self.data.shape != (pattern.nnz,):
             raise PatternError(f"{pattern.nnz} values were expected, got shape {self.data.shape}")
         self.pattern = pattern
+        self.spatial = False
         self._transposed_data: np.ndarray | None = None
         self._stale = True
 

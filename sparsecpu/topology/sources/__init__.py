@@ -45,7 +45,7 @@ def choose_sources(
     parameters : dict of str to SparseParameter
         The layers.
     kind : {"auto", "window", "tiles", "candidates"}
-        A source for all layers, or the rule above.
+        A source for all layers, or the rule above. Convolutions have no windows.
     memory : float
         Bytes for all windows and tiles; the smallest layers choose first.
     interval : int
@@ -72,10 +72,12 @@ def choose_sources(
         parts = Tiles.parts_for(parameter, memory / (len(order) - position))
         rows = parameter.shape[0]
         tiles_fit = 2 <= parts <= rows and parts * steps <= interval
-        if kind == "window" or (kind == "auto" and need[name] <= memory):
+        # A window over all pixels would be far larger than the weights.
+        windowed = kind == "window" or (kind == "auto" and need[name] <= memory)
+        if windowed and not parameter.spatial:
             sources[name] = Window(parameter, **options)
             memory -= need[name]
-        elif kind == "tiles" or (kind == "auto" and tiles_fit):
+        elif kind == "tiles" or (kind in ("auto", "window") and tiles_fit):
             parts = min(parts, rows)
             turns = {**options, "steps": max(1, min(steps, interval // parts))}
             sources[name] = Tiles(parameter, parts=parts, **turns)

@@ -64,7 +64,9 @@ class Source:
         left : int
             Steps before the next update, this one included.
         x, dy : ndarray, shape (tiles, features, lanes)
-            Input and output gradient of the layer; views.
+            Input and output gradient of the layer; views. For a convolution, whose pixels would be
+            needed many times over, both are an object with ``at(pattern)``, the gradient at the
+            positions of a pattern, and ``squares()``, sums of squares per row and column.
         """
         raise NotImplementedError
 

@@ -61,12 +61,16 @@ class Candidates(Source):
         elif left <= self.steps and len(self.keys):
             self._accumulate(x, dy)
 
-    def _draw(self, x: np.ndarray, dy: np.ndarray) -> None:
+    def _draw(self, x: Any, dy: Any) -> None:
         r"""Draw pairs with :math:`P(i, j) \propto \|dY_i\| \|X_j\|`; drop active and repeated."""
         pattern = self.parameter.pattern
-        real = dy.any(axis=1).astype(self.dtype)  # padding lanes have no gradient
-        by_row = np.cumsum(np.sqrt(np.einsum("til,til->i", dy, dy, dtype=np.float64)))
-        by_column = np.cumsum(np.sqrt(np.einsum("tjl,tjl,tl->j", x, x, real, dtype=np.float64)))
+        if self.parameter.spatial:
+            rows, columns = dy.squares()
+        else:
+            real = dy.any(axis=1).astype(self.dtype)  # padding lanes have no gradient
+            rows = np.einsum("til,til->i", dy, dy, dtype=np.float64)
+            columns = np.einsum("tjl,tjl,tl->j", x, x, real, dtype=np.float64)
+        by_row, by_column = np.cumsum(np.sqrt(rows)), np.cumsum(np.sqrt(columns))
         self.keys, self._pattern = np.empty(0, dtype=np.int64), None
         if by_row[-1] > 0 and by_column[-1] > 0:
             keys = np.empty(int(self.factor * pattern.nnz) + 1, dtype=np.int64)
@@ -97,7 +101,7 @@ class Candidates(Source):
             usable[block] &= active[at] != keys[block]
         return usable
 
-    def _accumulate(self, x: np.ndarray, dy: np.ndarray) -> None:
+    def _accumulate(self, x: Any, dy: Any) -> None:
         from sparsecpu.kernels.linear import gradient_kernel
 
         if self._pattern is None:
@@ -105,8 +109,11 @@ class Candidates(Source):
         if len(self._scratch) != len(self.keys):
             self._scratch = aligned_empty(len(self.keys), self.dtype)
         p, fresh = self._pattern, self._scratch
-        cuts = p.blocks(x.shape[2] * x.itemsize)
-        gradient_kernel(x.shape[2])(*cuts, p.indices, x, dy, fresh, fresh[:0], p.chunks)
+        if self.parameter.spatial:
+            np.copyto(fresh, x.at(p))
+        else:
+            cuts = p.blocks(x.shape[2] * x.itemsize)
+            gradient_kernel(x.shape[2])(*cuts, p.indices, x, dy, fresh, fresh[:0], p.chunks)
         np.multiply(self.values, self.dtype.type(self.momentum), out=self.values)
         np.multiply(fresh, self.dtype.type(self.share), out=fresh)
         np.add(self.values, fresh, out=self.values)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsecpu.csr import Pattern
 from sparsecpu.parameters import SparseParameter
 from sparsecpu.topology.selection import RunningTop
 from sparsecpu.topology.sources.base import TILE_SHARE, Source
@@ -38,6 +39,7 @@ class Tiles(Source):
         self.rows = -(-n_out // parts)
         self.parts = -(-n_out // self.rows)
         self.tile = aligned_zeros((self.rows, n_in), self.dtype)
+        self._whole: tuple[int, Pattern] | None = None
         self._top: RunningTop | None = None  # made when the first part has had its turn
 
     @staticmethod
@@ -60,6 +62,17 @@ class Tiles(Source):
         # The tile, its magnitudes and a mask.
         per_row = n_in * (2 * parameter.data.itemsize + 1)
         return max(min(TILE_SHARE, n_out), math.ceil(n_out / max(1, int(memory // per_row))))
+
+    def _rows(self, first: int, count: int) -> Pattern:
+        """Return the pattern that has all of some rows, and nothing else."""
+        shape = self.parameter.shape
+        if self._whole is None or self._whole[0] != first:
+            fan_in = np.zeros(shape[0], dtype=np.int64)
+            fan_in[first : first + count] = shape[1]
+            indptr = np.concatenate([[0], np.cumsum(fan_in)])
+            indices = np.tile(np.arange(shape[1], dtype=np.int32), count)
+            self._whole = first, Pattern(shape, indptr, indices, validate=False)
+        return self._whole[1]
 
     def _empty(self) -> RunningTop:
         pattern = self.parameter.pattern
@@ -99,14 +112,14 @@ class Tiles(Source):
         assert self._top is not None  # keys come first
         self._top.values = values
 
-    def observe(self, step: int, left: int, x: np.ndarray, dy: np.ndarray) -> None:
+    def observe(self, step: int, left: int, x: Any, dy: Any) -> None:
         """Add this step to the tile whose turn it is; see ``Source``.
 
         Parameters
         ----------
         step, left : int
             See ``Source``.
-        x, dy : ndarray
+        x, dy : object
             See ``Source``.
         """
         turn, remaining = divmod(left - 1, self.steps)
@@ -117,7 +130,11 @@ class Tiles(Source):
         tile = self.tile[: self.parameter.shape[0] - first]
         # tile <- beta tile + share dY X', as BLAS sees it: transposed, Fortran order, in place.
         beta = 0.0 if remaining == self.steps - 1 else self.momentum
-        for t in range(len(x)):
+        if self.parameter.spatial:
+            fresh = x.at(self._rows(first, len(tile))).reshape(tile.shape)
+            np.multiply(tile, self.dtype.type(beta), out=tile)
+            tile += self.dtype.type(self.share) * fresh
+        for t in range(0 if self.parameter.spatial else len(x)):
             rows = dy[t, first : first + len(tile)]
             self.gemm(
                 self.share, x[t].T, rows.T, beta=beta, c=tile.T, trans_a=True, overwrite_c=True
