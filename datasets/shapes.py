@@ -17,7 +17,7 @@ SIDE = 32
 SHAPES = ("disc", "square", "triangle", "ring", "plus", "x", "diamond", "crescent", "star", "frame")
 _RUN = 256  # samples that share a stream of random numbers
 _TEST = 1000
-_STROKES, _DOTS = 2, 4
+_STROKES, _DOTS = 1, 2
 
 
 def _inside(shape: int, u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -85,12 +85,12 @@ class Shapes:
         rng = np.random.default_rng([self.seed, number])
         y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32)
         ground, ink = self._colours(rng)
-        tilt = rng.uniform(-40, 40, (_RUN, 3, 2, 1, 1))
+        tilt = rng.uniform(-20, 20, (_RUN, 3, 2, 1, 1))
         image = ground[..., None, None] + tilt[:, :, 0] * (x / SIDE - 0.5)
         image += tilt[:, :, 1] * (y / SIDE - 0.5)
         for _ in range(_STROKES):  # behind the shape
             self._stroke(rng, image, x, y)
-        centre, size = rng.uniform(11, 20, (_RUN, 2, 1, 1)), rng.uniform(6.5, 11, (_RUN, 1, 1))
+        centre, size = rng.uniform(12, 19, (_RUN, 2, 1, 1)), rng.uniform(7.5, 11, (_RUN, 1, 1))
         angle = rng.uniform(-0.35, 0.35, (_RUN, 1, 1))
         dx, dy = (x - centre[:, 0]) / size, (y - centre[:, 1]) / size
         u = np.cos(angle) * dx + np.sin(angle) * dy
@@ -104,15 +104,15 @@ class Shapes:
             spot, colour = rng.uniform(0, SIDE, (_RUN, 2, 1, 1)), rng.uniform(0, 255, (_RUN, 3))
             near = np.hypot(x - spot[:, 0], y - spot[:, 1]) < rng.uniform(0.8, 2.0, (_RUN, 1, 1))
             image = np.where(near[:, None], colour[..., None, None], image)
-        image += rng.normal(0, 18, image.shape)
+        image += rng.normal(0, 10, image.shape)
         return np.clip(np.rint(image), 0, 255).astype(np.uint8).reshape(_RUN, -1)[:count]
 
     @staticmethod
     def _colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Draw two colours per sample that can be told apart, each as often as the other."""
-        first = rng.uniform(40, 215, (_RUN, 3))
+        first = rng.uniform(20, 235, (_RUN, 3))
         step = rng.normal(size=(_RUN, 3))
-        step *= rng.uniform(70, 130, (_RUN, 1)) / np.linalg.norm(step, axis=1, keepdims=True)
+        step *= rng.uniform(130, 220, (_RUN, 1)) / np.linalg.norm(step, axis=1, keepdims=True)
         second = np.clip(first + step, 0, 255)
         swap = rng.random((_RUN, 1)) < 0.5
         return np.where(swap, second, first), np.where(swap, first, second)
