@@ -188,7 +188,7 @@ class BatchNorm(Layer):
         """Return ``dx = k1 g + k2 x + k3``, pending; see ``kernels.norm.normalise_backward``."""
         x, mean, variance, batch = saved
         g = as_planes(dy)
-        if g.pending or g.sums is None:
+        if g.pending or g.sums is None or g.about is not x:
             nothing, one = np.zeros_like(self.gamma.data), np.ones_like(self.gamma.data)
             g = blend(g, None, self, "g", ctx, gate=(x, nothing, one), sums=2)
         inverse = 1 / np.sqrt(variance + self.epsilon)

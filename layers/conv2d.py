@@ -423,7 +423,7 @@ class SparseConv2d(Layer):
         gate = x.gate() if self._gated else no_gate(x.dtype)
         values, nothing = self.weight.transposed_data, self.weight.data[:0]
         sums = self._convolve(turned, values, dy, nothing, dx, False, gate, kind, ctx)
-        return Planes(dx, sums=sums)
+        return Planes(dx, sums=sums, about=x.values)
 
     def _filter_gradient(self, taps: Taps, x: Planes, dy: Planes, out, bias, ctx: Context) -> None:
         from sparsecpu.kernels.conv import add_groups, filter_gradient_kernel

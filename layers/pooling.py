@@ -77,7 +77,7 @@ class _Pool(Layer):
         gate = x.gate() if self._gated else no_gate(x.dtype)
         sums = sum_space(dx, self, "dx", kind, ctx)
         kernel(*arguments, *self._windows(), *gate, dx, sums, kind, lane_mask(x, self, ctx))
-        return Planes(dx, sums=total(sums) if kind else None)
+        return Planes(dx, sums=total(sums) if kind else None, about=x.values)
 
     def describe(self) -> str:
         """Return the size."""

@@ -33,8 +33,9 @@ class Planes:
         Whether a ReLU is pending.
     sums : ndarray of float64, shape (2, channels), optional
         What the layer that wrote ``values`` has summed in passing, over all pixels and samples: of
-        an output y, the sums of y and of y squared; of a gradient g behind a normalisation of x,
-        those of g and of g x.
+        an output y, the sums of y and of y squared; of a gradient g, those of g and of g x.
+    about : ndarray, optional
+        That x.
     """
 
     values: np.ndarray
@@ -44,6 +45,7 @@ class Planes:
     b: np.ndarray | None = None
     relu: bool = False
     sums: np.ndarray | None = None
+    about: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -184,7 +186,8 @@ def blend(
         *first.operand(), *second.operand(), relu, *(gate or no_gate(first.dtype)), out, parts,
         sums, lane_mask(first, owner, ctx),
     )  # fmt: skip
-    return Planes(out, sums=total(parts) if sums else None)
+    about = gate[0] if gate is not None and sums == 2 else None
+    return Planes(out, sums=total(parts) if sums else None, about=about)
 
 
 def solid(x: Any, owner: Any, ctx: Context, name: str = "solid") -> np.ndarray:

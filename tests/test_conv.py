@@ -1,0 +1,257 @@
+"""Convolutions and the layers around them, against plain twins and central differences."""
+
+import naive
+import numpy as np
+import pytest
+
+from sparsecpu.csr import Pattern
+from sparsecpu.errors import ParameterError
+from sparsecpu.kernels.threads import use_threads
+from sparsecpu.layers import (
+    AvgPool2d,
+    BatchNorm,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    MaxPool2d,
+    ReLU,
+    Residual,
+    Sequential,
+    SparseConv2d,
+    SparseLinear,
+    Spec,
+    Subsample,
+)
+from sparsecpu.losses import SoftmaxCrossEntropy, SquaredError
+from sparsecpu.parameters import SparseParameter
+from sparsecpu.planes import Planes
+from sparsecpu.workspace import Context, Workspace
+
+TOLERANCE = {np.float32: 3e-5, np.float64: 1e-11}
+
+
+def made(shape, kernel, size, *, density=0.4, dtype=np.float64, empty=(), **options):
+    """Return a planned layer; rows in ``empty`` have no nonzeros."""
+    channels, filters = shape
+    rng = np.random.default_rng(3)
+    layer = SparseConv2d(channels, filters, kernel, density=density, rng=rng, dtype=dtype,
+                         **options)  # fmt: skip
+    if len(empty):
+        pattern = layer.weight.pattern
+        kept = ~np.isin(pattern.rows(), empty)
+        keys = pattern.keys()[kept]
+        weight = SparseParameter(Pattern.from_keys(pattern.shape, keys), layer.weight.data[kept],
+                                 dtype)  # fmt: skip
+        layer._set(weight, None if layer.bias is None else layer.bias.data)
+    if layer.bias is not None:
+        layer.bias.data[:] = rng.standard_normal(filters)
+    layer.plan(Spec((channels, *size), needs_gradient=True))
+    return layer
+
+
+def filters_of(layer):
+    p = layer.weight.pattern
+    dense = naive.dense(p.shape, p.indptr, p.indices, layer.weight.data)
+    return dense.reshape(p.shape[0], -1, *layer.kernel)
+
+
+def check(layer, size, batch, dtype):
+    rng = np.random.default_rng(batch)
+    x = rng.standard_normal((batch, layer.in_channels, *size)).astype(dtype)
+    ctx = Context(Workspace(), train=True, n_valid=batch)
+    y, saved = layer.forward(naive.to_planes(x, 16), ctx)
+    bias = np.zeros(layer.out_channels) if layer.bias is None else layer.bias.data
+    settings = layer.stride, layer.padding, layer.groups
+    wanted = naive.conv2d(x, filters_of(layer), bias, *settings)
+    scale = TOLERANCE[dtype] * max(1, np.abs(wanted).max(initial=0))
+    np.testing.assert_allclose(naive.from_planes(y.values, batch), wanted, atol=scale, rtol=0)
+    dy = rng.standard_normal(wanted.shape).astype(dtype)
+    tiles = naive.to_planes(dy, 16)
+    tiles[-1, ..., (batch - 1) % 16 + 1 :] = 7  # what padding lanes hold must not count
+    dx = layer.backward(tiles, saved, ctx)
+    wanted = naive.conv2d_backward(x, filters_of(layer), dy, *settings)
+    p = layer.weight.pattern
+    flat = wanted[1].reshape(p.shape)
+    for found, want in (
+        (naive.from_planes(dx.values, batch), wanted[0]),
+        (layer.weight.grad, naive.at_nonzeros(flat, p.indptr, p.indices)),
+        *(() if layer.bias is None else ((layer.bias.grad, wanted[2]),)),
+    ):
+        scale = TOLERANCE[dtype] * max(1, np.abs(want).max(initial=0)) * 4
+        np.testing.assert_allclose(found, want, atol=scale, rtol=0)
+
+
+CASES = [
+    # kernel, stride, padding, groups, image, batch
+    (3, 1, 1, 1, (9, 7), 17),
+    (3, 2, 1, 1, (9, 11), 3),
+    (1, 1, 0, 1, (5, 5), 1),
+    (1, 2, 0, 1, (7, 8), 4),
+    (5, 2, 2, 2, (13, 13), 4),
+    (11, 2, 2, 1, (20, 19), 2),
+    ((3, 5), (1, 2), (0, 2), 2, (9, 33), 2),
+    (7, 3, 3, 1, (17, 40), 2),
+    (3, 1, 2, 1, (4, 4), 3),
+    (1, 3, 0, 1, (8, 9), 2),
+    (3, 1, 1, 4, (6, 6), 5),
+    (3, 1, 1, 1, (1, 1), 2),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_convolution(case):
+    kernel, stride, padding, groups, size, batch = case
+    layer = made((4, 8), kernel, size, stride=stride, padding=padding, groups=groups)
+    check(layer, size, batch, np.float64)
+
+
+@pytest.mark.parametrize("strip", [16, 8, 4, 2])
+def test_convolution_in_float32(strip):
+    size = (6, strip + (3 if strip == 16 else 0))
+    check(made((5, 6), 3, size, padding=1, dtype=np.float32), size, 18, np.float32)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"empty": (0, 3)}, {"empty": range(8)}, {"density": 1.0}, {"groups": 4, "bias": False}],
+    ids=["empty rows", "nnz 0", "full", "depthwise"],
+)
+def test_odd_patterns(options):
+    check(made((4, 8), 3, (7, 6), padding=1, **options), (7, 6), 2, np.float64)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_any_number_of_threads_gives_the_same_bits(threads, rng):
+    size = (12, 20)
+    layer = made((6, 10), 3, size, padding=1, dtype=np.float32)
+    x = rng.standard_normal((70, 6, *size)).astype(np.float32)
+    dy = rng.standard_normal((70, 10, *size)).astype(np.float32)
+    layer.sum_moments()
+
+    def run(threads):
+        with use_threads(threads):
+            ctx = Context(Workspace(), train=True, n_valid=70)
+            y, saved = layer.forward(naive.to_planes(x, 16), ctx)
+            dx = layer.backward(naive.to_planes(dy, 16), saved, ctx)
+        return y.values, y.sums, dx.values, layer.weight.grad.copy(), layer.bias.grad.copy()
+
+    for a, b in zip(run(1), run(threads), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_bad_sizes_are_refused():
+    for options in ({"groups": 3}, {"stride": 0}, {"padding": -1}, {"kernel_size": (3, 3, 3)},
+                    {"in_channels": 0}):  # fmt: skip
+        arguments = {"in_channels": 4, "out_channels": 8, "kernel_size": 3} | options
+        with pytest.raises(ParameterError):
+            SparseConv2d(**arguments)
+    layer = SparseConv2d(4, 8, 5)
+    for shape in ((4,), (3, 8, 8), (4, 3, 8)):
+        with pytest.raises(ParameterError):
+            layer.plan(Spec(shape))
+
+
+@pytest.mark.parametrize("pending", [False, True])
+@pytest.mark.parametrize("size", [(2, 2, 0), (3, 2, 1), ((1, 3), (2, 1), 0)], ids=str)
+def test_pooling(size, pending, rng):
+    kernel, stride, padding = size
+    x = np.round(rng.standard_normal((5, 3, 7, 8)), 1)  # ties happen
+    planes = Planes(naive.to_planes(x, 16))
+    if pending:
+        a, c = np.array([1.0, -2.0, 0.5]), np.array([0.1, 0.0, -0.2])
+        planes = Planes(planes.values, a=a, c=c, relu=True)
+        x = np.maximum(a[:, None, None] * x + c[:, None, None], 0)
+    for kind, twin in ((MaxPool2d, naive.max_pool), (AvgPool2d, naive.average_pool)):
+        layer = kind(kernel, stride=stride, padding=padding)
+        layer.plan(Spec((3, 7, 8), needs_gradient=True))
+        if pending:
+            layer.gate_by_input()
+        ctx = Context(Workspace(), train=True, n_valid=5)
+        y, saved = layer.forward(planes, ctx)
+        sizes = (layer.kernel, layer.stride, layer.padding)
+        dy = rng.standard_normal(naive.from_planes(y.values, 5).shape)
+        wanted, wanted_dx = twin(x, dy, *sizes)
+        np.testing.assert_allclose(naive.from_planes(y.values, 5), wanted, atol=1e-12)
+        dx = layer.backward(naive.to_planes(dy, 16), saved, ctx)
+        if pending:
+            wanted_dx = wanted_dx * (x > 0)
+        found = naive.from_planes(dx.values, 5)
+        np.testing.assert_allclose(found, wanted_dx, atol=1e-12)
+        if pending:  # sums for the backward pass of the normalisation before
+            raw = naive.from_planes(planes.values, 5)
+            np.testing.assert_allclose(dx.sums[0], found.sum(axis=(0, 2, 3)), atol=1e-10)
+            np.testing.assert_allclose(dx.sums[1], (found * raw).sum(axis=(0, 2, 3)), atol=1e-10)
+
+
+def network(rng, *, fused=True):
+    """Return a small network with every kind of connection, in float64."""
+    D = np.float64
+
+    def conv(i, o, k, **options):
+        return SparseConv2d(i, o, k, density=0.6, rng=rng, dtype=D, **options)
+
+    def norm(n):
+        layer = BatchNorm(n, dtype=D)
+        layer.gamma.data[:], layer.beta.data[:] = rng.standard_normal((2, n))
+        return layer
+
+    def gap():  # breaks up what Sequential would fuse
+        return [] if fused else [Dropout(0.0)]
+
+    layers = [
+        conv(2, 4, 3, padding=1, bias=False), *gap(),
+        Residual([norm(4), *gap(), ReLU(), *gap(), conv(4, 4, 3, padding=1), *gap(), norm(4),
+                  ReLU(), conv(4, 4, 3, padding=1, bias=False)]),
+        *gap(), norm(4), ReLU(), *gap(),
+        Residual([conv(4, 6, 3, stride=2, padding=1, bias=False)], [conv(4, 6, 1, stride=2)]),
+        norm(6), *gap(), ReLU(), *gap(), MaxPool2d(2), conv(6, 6, 3, padding=1), ReLU(), *gap(),
+        Residual([conv(6, 8, 3, stride=2, padding=1), norm(8)], [Subsample(8, 2)]), *gap(), ReLU(),
+        *gap(), AvgPool2d(1), GlobalAvgPool2d(), SparseLinear(8, 3, density=0.9, rng=rng, dtype=D),
+    ]  # fmt: skip
+    return Sequential(layers, (2, 11, 10))
+
+
+def test_fused_and_materialised_networks_agree():
+    a, b = network(np.random.default_rng(5)), network(np.random.default_rng(5), fused=False)
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((19, 220)), rng.integers(0, 3, 19)
+    loss, gradients = a.loss_and_gradients(x, y, SoftmaxCrossEntropy())
+    wanted, others = b.loss_and_gradients(x, y, SoftmaxCrossEntropy())
+    assert loss == pytest.approx(wanted, rel=1e-12)
+    for (name, found), want in zip(gradients.items(), others.values(), strict=True):
+        np.testing.assert_allclose(found, want, atol=1e-10, err_msg=name)
+    for found, want in zip(a.buffers().values(), b.buffers().values(), strict=True):
+        np.testing.assert_allclose(found, want, atol=1e-12)
+    np.testing.assert_allclose(a.predict(x), b.predict(x), atol=1e-10)  # running statistics
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_gradients_by_central_differences(train):
+    net = network(np.random.default_rng(5))
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((5, 220)), rng.standard_normal((5, 3))
+    _, gradients = net.loss_and_gradients(x, y, SquaredError(), train=train)
+    kept = {name: b.copy() for name, b in net.buffers().items()}
+    for name, parameter in net.parameters().items():
+        for k in rng.choice(parameter.data.size, min(4, parameter.data.size), replace=False):
+            values, old = [], parameter.data[k]
+            for step in (1e-6, -1e-6):
+                parameter.data[k] = old + step
+                if isinstance(parameter, SparseParameter):
+                    parameter.touch()
+                for buffer, value in zip(net.buffers().values(), kept.values(), strict=True):
+                    buffer[...] = value
+                values.append(net.loss_and_gradients(x, y, SquaredError(), train=train)[0])
+            parameter.data[k] = old
+            wanted = (values[0] - values[1]) / 2e-6
+            assert gradients[name][k] == pytest.approx(wanted, abs=2e-6, rel=1e-5), name
+
+
+def test_a_network_may_begin_and_end_with_images(rng):
+    net = Sequential([SparseConv2d(1, 2, 3, padding=1, density=1.0, dtype=np.float64)], (1, 4, 5))
+    x = rng.standard_normal((3, 1, 4, 5))
+    layer = net.layers[0]
+    wanted = naive.conv2d(x, filters_of(layer), layer.bias.data, (1, 1), (1, 1), 1)
+    np.testing.assert_allclose(net.predict(x), wanted.reshape(3, -1), atol=1e-12)
+    flat = Sequential([*net.layers, Flatten()], (1, 4, 5))
+    np.testing.assert_allclose(flat.predict(x), wanted.reshape(3, -1), atol=1e-12)
