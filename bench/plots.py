@@ -25,7 +25,7 @@ def plot(kind: str, results: list[dict[str, Any]], document: dict[str, Any], pat
         PNG, SVG or PDF.
     """
     fig, axes = figure(1, 1, figsize=(8, 5))
-    {"linear": _linear, "train": _train, "topology": _topology, "scale": _scale,
+    {"linear": _linear, "conv": _conv, "train": _train, "topology": _topology, "scale": _scale,
      "kernels": _kernels}[kind](axes, results)  # fmt: skip
     machine = document["machine"]
     note = f"{machine['cpu']}, {machine['instruction_set']}, {machine['threads']} thread(s)"
@@ -35,6 +35,17 @@ def plot(kind: str, results: list[dict[str, Any]], document: dict[str, Any], pat
     axes.grid(True, color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     keep(fig, path)
+
+
+def _conv(axes: Any, results: list[dict[str, Any]]) -> None:
+    lines = {}
+    for result in results:
+        rival = min(result["rival_ms"].values(), default=float("nan"))
+        lines[f"{result['case']}, batch {result['batch']}"] = [
+            (1 - f["sparsity"], rival / f["ms"]["total"], f["dense_speedup"] is not None)
+            for f in result["results"]
+        ]
+    _speedups(axes, lines, "forward + dx + dW of a convolution")
 
 
 def _speedups(axes: Any, lines: dict[str, list[tuple[float, float, bool]]], what: str) -> None:
@@ -85,7 +96,7 @@ def _train(axes: Any, results: list[dict[str, Any]]) -> None:
     lines = {}
     for result in results:
         ms = result["rival_ms"]
-        lines["-".join(map(str, result["sizes"]))] = [
+        lines[result["network"]] = [
             (1 - f["sparsity"], ms[f["fastest_dense"]] / f["ms"], f["dense_speedup"] is not None)
             for f in result["results"]
         ]

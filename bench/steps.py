@@ -3,73 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
-import itertools
-import warnings
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from sparsecpu.bench.base import Benchmark
-from sparsecpu.bench.dense import DenseMLP
+from sparsecpu.bench.step_cases import DECAY, IMAGE, MOMENTUM, NETWORKS, RATE, Batches, Case
+from sparsecpu.bench.step_rivals import RIVALS
 from sparsecpu.bench.timing import Timing, compare, fastest, ratio, shown
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.models import find_model
 from sparsecpu.workspace import check_precision
-
-_RATE, _MOMENTUM, _DECAY = 1e-4, 0.9, 5e-4
-#: Name, sizes, batch. The last two are Nerva's and Truly Sparse's.
-NETWORKS = {
-    "lenet-300-100": ((784, 300, 100, 10), 128),
-    "mlp-1000-1000": ((784, 1000, 1000, 10), 128),
-    "nerva": ((3072, 1024, 512, 10), 100),
-    "truly-sparse": ((3072, 4000, 1000, 4000, 10), 128),
-}
-
-
-@dataclass(frozen=True)
-class Case:
-    """One network to time.
-
-    Parameters
-    ----------
-    sizes : tuple of int
-        Of all layers, the input first.
-    batch : int
-        Samples per step.
-    sparsities : tuple of float
-        1 - density, several at once: dense rivals are timed once beside all of them.
-    threads : int
-        Threads of everybody.
-    """
-
-    sizes: tuple[int, ...]
-    batch: int
-    sparsities: tuple[float, ...]
-    threads: int
-
-
-class Batches:
-    """The same samples for everybody, and which of them are next.
-
-    Parameters
-    ----------
-    case : Case
-        Gives the sizes.
-    """
-
-    def __init__(self, case: Case) -> None:
-        rng = np.random.default_rng(0)
-        samples = 8 * case.batch
-        self.x = rng.standard_normal((samples, case.sizes[0]), dtype=np.float32)
-        self.y = rng.integers(0, case.sizes[-1], samples)
-        self.order = rng.permutation(samples).reshape(8, case.batch)
-        self.turn = 0
-
-    def next(self) -> np.ndarray:
-        """Return the rows of the next batch."""
-        self.turn = (self.turn + 1) % len(self.order)
-        return self.order[self.turn]
 
 
 class Ours:
@@ -80,7 +26,7 @@ class Ours:
     case : Case
         The network.
     sparsity : float
-        1 - density, shared out by ERK, as in training.
+        1 - density, shared out as the case says.
     batches : Batches
         The samples.
     precision : {"fp32", "bf16", "fp16"}
@@ -90,16 +36,15 @@ class Ours:
     def __init__(
         self, case: Case, sparsity: float, batches: Batches, precision: str = "fp32"
     ) -> None:
-        from sparsecpu.architecture import mlp
         from sparsecpu.losses import SoftmaxCrossEntropy
         from sparsecpu.optimizers import SGD
         from sparsecpu.trainer import Trainer
 
-        described = mlp((case.sizes[0],), case.sizes[1:-1], case.sizes[-1])
-        network = described.sparsify(1 - sparsity).build(np.random.default_rng(0))
+        shares = case.described().sparsify(1 - sparsity, case.distribution)
+        network = shares.build(np.random.default_rng(0))
         self.trainer = Trainer(
             network, loss=SoftmaxCrossEntropy(),
-            optimizer=SGD(_MOMENTUM, weight_decay=_DECAY), learning_rate=_RATE,
+            optimizer=SGD(MOMENTUM, weight_decay=DECAY), learning_rate=RATE,
             batch_size=case.batch, epochs=1, threads=case.threads, precision=precision,
         )  # fmt: skip
         self.batches, self.source = batches, network.source(batches.x)
@@ -127,134 +72,6 @@ class Ours:
         }
 
 
-class Rival:
-    """A dense step of somebody else's.
-
-    Parameters
-    ----------
-    case : Case
-        The network.
-    batches : Batches
-        The samples.
-    """
-
-    name: ClassVar[str]
-    needs: ClassVar[str | None] = None
-    how: ClassVar[str] = "pip install 'sparsecpu[peers]'"
-    #: Whether it counts when the fastest dense one is looked for.
-    dense: ClassVar[bool] = True
-
-    def __init__(self, case: Case, batches: Batches) -> None:
-        self.case, self.batches = case, batches
-        self.setup()
-
-    def setup(self) -> None:
-        """Prepare what is not timed."""
-
-    def step(self) -> None:
-        """Gather, forward, loss, backward, update."""
-        raise NotImplementedError
-
-
-class NumPyStep(Rival):
-    """Plain NumPy on its BLAS."""
-
-    name = "dense NumPy"
-
-    def setup(self) -> None:
-        """Make the network."""
-        self.network = DenseMLP(self.case.sizes, self.case.batch)
-
-    def step(self) -> None:
-        """Do one step."""
-        self.network.step(self.batches.x, self.batches.y, self.batches.next(), _RATE)
-
-
-class TorchStep(Rival):
-    """PyTorch as users write it."""
-
-    name, needs = "dense PyTorch", "torch"
-
-    def setup(self) -> None:
-        """Make the network and the optimizer."""
-        import torch
-
-        torch.set_num_threads(self.case.threads)
-        torch.manual_seed(0)
-        layers: list[Any] = []
-        for n_in, n_out in itertools.pairwise(self.case.sizes):
-            layers += [torch.nn.Linear(n_in, n_out), torch.nn.ReLU()]
-        self.network = torch.nn.Sequential(*layers[:-1])
-        self.optimizer = torch.optim.SGD(
-            self.network.parameters(), _RATE, _MOMENTUM, weight_decay=_DECAY, nesterov=True
-        )
-        self.loss = torch.nn.CrossEntropyLoss()
-        self.x, self.y = torch.from_numpy(self.batches.x), torch.from_numpy(self.batches.y)
-        self.tensor = torch.from_numpy
-
-    def step(self) -> None:
-        """Do one step."""
-        rows = self.tensor(self.batches.next())
-        self.optimizer.zero_grad()
-        self.loss(self.network(self.x[rows]), self.y[rows]).backward()
-        self.optimizer.step()
-
-
-class MaskedStep(TorchStep):
-    """PyTorch as sparse training is usually simulated: a mask on gradients and weights."""
-
-    name, dense = "masked PyTorch", False
-
-    def setup(self) -> None:
-        """Make masks of 5 % as well; what they hold does not change the time."""
-        super().setup()
-        import torch
-
-        weights = [p for p in self.network.parameters() if p.dim() == 2]
-        self.masks = [(w, (torch.rand_like(w) < 0.05).float()) for w in weights]
-        for weight, mask in self.masks:
-            weight.data.mul_(mask)
-
-    def step(self) -> None:
-        """Do one step, and mask."""
-        rows = self.tensor(self.batches.next())
-        self.optimizer.zero_grad()
-        self.loss(self.network(self.x[rows]), self.y[rows]).backward()
-        for weight, mask in self.masks:
-            weight.grad.mul_(mask)
-        self.optimizer.step()
-        for weight, mask in self.masks:
-            weight.data.mul_(mask)
-
-
-class ScikitStep(Rival):
-    """scikit-learn's MLPClassifier, one ``partial_fit`` per step (no threads of its own)."""
-
-    name = "scikit-learn"
-
-    def setup(self) -> None:
-        """Make the network."""
-        from sklearn.neural_network import MLPClassifier
-
-        self.network = MLPClassifier(
-            self.case.sizes[1:-1], solver="sgd", batch_size=self.case.batch, momentum=_MOMENTUM,
-            learning_rate_init=_RATE, alpha=_DECAY, random_state=0,
-        )  # fmt: skip
-        self.classes = np.arange(self.case.sizes[-1])
-
-    def step(self) -> None:
-        """Do one step."""
-        rows = self.batches.next()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            x, y = self.batches.x[rows], self.batches.y[rows]
-            self.network.partial_fit(x, y, classes=self.classes)
-
-
-#: A new rival is one class and one entry here.
-RIVALS: tuple[type[Rival], ...] = (NumPyStep, ScikitStep, TorchStep, MaskedStep)
-
-
 class Train(Benchmark):
     """Whole steps of whole networks."""
 
@@ -263,8 +80,9 @@ class Train(Benchmark):
 
     def setup(self) -> None:
         """Look for the rivals."""
-        self.rivals = [r for r in RIVALS if not r.needs or importlib.util.find_spec(r.needs)]
-        self.missing = {r.name: r.how for r in RIVALS if r not in self.rivals}
+        here = [r for r in RIVALS if not r.needs or importlib.util.find_spec(r.needs)]
+        self.by_kind = {kind: [r for r in here if r.images == kind] for kind in (False, True)}
+        self.missing = {r.name: r.how for r in RIVALS if r not in here}
         self.precision = check_precision(self.options.get("precision", "fp32"), np.float32)
 
     def cases(self) -> list[Case]:
@@ -276,8 +94,11 @@ class Train(Benchmark):
         return [self._case(name, sparsities) for name in names]
 
     def _case(self, name: str, sparsities: tuple[float, ...]) -> Case:
+        model = ""
         if name in NETWORKS:
             sizes, batch = NETWORKS[name]
+        elif find_model(name) is not None:
+            sizes, batch, model = (math.prod(IMAGE), 10), 128, name
         else:
             try:
                 sizes, batch = tuple(int(size) for size in name.split("-")), 128
@@ -286,7 +107,9 @@ class Train(Benchmark):
             if len(sizes) < 2 or min(sizes) < 1:
                 expected = f"one of {', '.join(NETWORKS)}, or sizes such as 784-300-10"
                 raise ParameterError("model", name, expected)
-        return Case(sizes, self.options.get("batch") or batch, sparsities, self.threads)
+        batch = self.options.get("batch") or batch
+        shares = self.options.get("distribution") or ("uniform" if model else "erk")
+        return Case(sizes, batch, sparsities, self.threads, model, shares)
 
     def run(self, case: Case) -> dict[str, Any]:
         """Time one network; see ``Benchmark.run``.
@@ -309,7 +132,8 @@ class Train(Benchmark):
 
         batches = Batches(case)
         ours = {s: Ours(case, s, batches, self.precision) for s in case.sparsities}
-        theirs = {rival: rival(case, batches) for rival in self.rivals}
+        rivals = self.by_kind[bool(case.model)]
+        theirs = {rival: rival(case, batches) for rival in rivals}
         contestants: dict[str, Callable[[], object]] = {
             f"ours/{s}": made.step for s, made in ours.items()
         }
@@ -318,23 +142,24 @@ class Train(Benchmark):
         with use_threads(case.threads), threadpool_limits(case.threads):
             budget = self.pick(15.0, 60.0, np.inf)
             times = compare(contestants, rounds=rounds, seconds=0.02, budget=budget)
-            results = [self._one(s, made, times, case.threads, rounds) for s, made in ours.items()]
+            results = [self._one(s, made, times, rivals, rounds) for s, made in ours.items()]
         return {
-            "sizes": list(case.sizes), "batch": case.batch, "threads": case.threads,
+            "network": str(case), "sizes": list(case.sizes), "batch": case.batch,
+            "threads": case.threads, "distribution": case.distribution,
             "precision": self.precision,
             "rival_ms": {r.name: times[f"{r.name}/step"].ms for r in theirs},
             "results": results,
         }  # fmt: skip
 
-    def _one(self, sparsity, made, times: dict[str, Timing], threads, rounds) -> dict[str, Any]:
+    def _one(self, sparsity, made, times: dict[str, Timing], rivals, rounds) -> dict[str, Any]:
         mine = times[f"ours/{sparsity}"]
-        dense = {r.name: [times[f"{r.name}/step"]] for r in self.rivals if r.dense}
-        name, clear = fastest(dense)
+        dense = {r.name: [times[f"{r.name}/step"]] for r in rivals if r.dense}
+        name, clear = fastest(dense) if dense else (None, False)
         found: dict[str, Any] = {
             "sparsity": sparsity, "nnz": made.trainer.network.nnz, "ms": mine.ms,
             "quartiles": [mine.low, mine.high], "fastest_dense": name,
             "dense_speedup": ratio(dense[name], [mine]) if clear else None,
-            "ratio": {r.name: ratio([times[f"{r.name}/step"]], [mine]) for r in self.rivals},
+            "ratio": {r.name: ratio([times[f"{r.name}/step"]], [mine]) for r in rivals},
         }  # fmt: skip
         if self.options.get("profile"):
             parts = {f"ours/{name}": call for name, call in made.parts().items()}
@@ -345,7 +170,12 @@ class Train(Benchmark):
     def heading(self) -> str:
         """Return the table's first line."""
         head = f"{'network':<24}{'batch':>6}{'spars.':>7}{'ours ms':>9}{'vs dense':>10}"
-        return head + "".join(f"{r.name:>{len(r.name) + 3}}" for r in self.rivals)
+        return head + "".join(f"{name:>{max(len(name) + 3, 10)}}" for name in self._names())
+
+    def _names(self) -> list[str]:
+        """Return the rivals that have a column: those of the kinds of networks that are timed."""
+        kinds = {bool(case.model) for case in self.cases()}
+        return [r.name for kind in sorted(kinds) for r in self.by_kind[kind]]
 
     def row(self, result: dict[str, Any]) -> str:
         """Return the lines of one network; see ``Benchmark.row``.
@@ -360,13 +190,14 @@ class Train(Benchmark):
         str
             One line per sparsity, and the rivals' milliseconds.
         """
-        name = "-".join(map(str, result["sizes"]))
+        name = result["network"]
         lines = []
         for found in result["results"]:
             line = f"{name:<24}{result['batch']:>6}{found['sparsity']:>7g}{found['ms']:>9.3f}"
             line += f"{shown(found['dense_speedup']):>10}"
-            for rival, value in found["ratio"].items():
-                line += f"{shown(value):>{max(len(rival) + 3, 10)}}"
+            for rival in self._names():
+                value = shown(found["ratio"][rival]) if rival in found["ratio"] else "-"
+                line += f"{value:>{max(len(rival) + 3, 10)}}"
             if found["dense_speedup"] is not None and found["dense_speedup"] < 1:
                 line += "  use dense here"
             if "profile" in found:

@@ -413,11 +413,39 @@ class SparseConv2d(Layer):
         if ctx.observe is not None:
             view = GradientView(self, x, dy, ctx)
             ctx.observe(self.weight, view, view)
-        taps, turned = self._taps(x.shape[-1])
+        self.filter_gradient(x, dy, ctx)
+        return self.input_gradient(x, dy, ctx) if self._needs_dx else dy
+
+    def filter_gradient(self, x: Planes, dy: Planes, ctx: Context) -> None:
+        """Compute ``dW`` and ``db``.
+
+        Parameters
+        ----------
+        x, dy : Planes
+            The input and the gradient of the output.
+        ctx : Context
+            Memory.
+        """
         bias = None if self.bias is None else self.bias.grad
+        taps = self._taps(x.shape[-1])[0]
         self._filter_gradient(taps, x, dy, self.weight.grad, bias, ctx)
-        if turned is None:
-            return dy
+
+    def input_gradient(self, x: Planes, dy: Planes, ctx: Context) -> Planes:
+        """Compute ``dx``.
+
+        Parameters
+        ----------
+        x, dy : Planes
+            The input and the gradient of the output.
+        ctx : Context
+            Memory.
+
+        Returns
+        -------
+        Planes
+            ``dx``, with the sums that a normalisation before it asks for.
+        """
+        turned = self._taps(x.shape[-1])[1]
         dx = ctx.workspace.array(self, "dx", x.shape, x.dtype)
         kind = 2 if self._gated and x.a is not None else 0
         gate = x.gate() if self._gated else no_gate(x.dtype)

@@ -1,5 +1,6 @@
 """What bench says must be right; how fast things are is not tested here."""
 
+import importlib.util
 import json
 
 import numpy as np
@@ -16,6 +17,7 @@ from sparsecpu.bench.timing import Timing, compare, fastest, ratio, shown, summa
 
 from sparsecpu.bench import blas, limits, rivals, topology
 from sparsecpu.cli import main
+from sparsecpu.models import find_model
 
 
 def run(*args):
@@ -159,8 +161,54 @@ def test_steps_learn():
     ours.step()
     assert all((p.data != before[n]).any() for n, p in ours.trainer.network.parameters().items())
     for rival in STEPS:
-        if rival.needs is None or rivals.importlib.util.find_spec(rival.needs):
+        if not rival.images and (rival.needs is None or importlib.util.find_spec(rival.needs)):
             rival(case, batches).step()
+
+
+def test_steps_of_convolutional_networks():
+    case = Train("quick", 1, models=["lenet-5-caffe"], batch=16).cases()[0]
+    assert (case.batch, case.distribution, str(case)) == (16, "uniform", "lenet-5-caffe")
+    batches = Batches(case)
+    ours = Ours(case, 0.9, batches)
+    ours.step()
+    assert ours.trainer.steps_done == 1
+    assert set(ours.parts()) >= {"forward", "backward"}
+    for rival in STEPS:
+        if rival.images and importlib.util.find_spec(rival.needs):
+            rival(case, batches).step()
+
+
+@pytest.mark.parametrize("name", ["wrn-10-1", "resnet-56", "vgg16-small", "lenet-5-caffe"])
+def test_the_dense_twin_of_a_network_computes_the_same(name, rng):
+    torch = pytest.importorskip("torch")
+    from sparsecpu.bench.torch_networks import torch_network
+
+    described = find_model(name)((3, 20, 20), 5, width=0.25)
+    ours, theirs = described.build(rng), torch_network(described)
+    for mine, twin in zip(ours.parameters().values(), theirs.parameters(), strict=True):
+        twin.data = torch.from_numpy(mine.data.reshape(tuple(twin.shape)).copy())
+    x = rng.standard_normal((6, 3, 20, 20)).astype(np.float32)
+    with torch.no_grad():
+        wanted = theirs.eval()(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(ours.predict(x), wanted, atol=2e-4 * np.abs(wanted).max())
+
+
+def test_convolutions_from_the_command_line(tmp_path):
+    args = ("bench", "conv", "--shape", "4-6-8-3-2", "--sparsity", 0.5, "--batch", 16, "--rounds",
+            1, "--quiet")  # fmt: skip
+    result = run(*args, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)["conv"]["results"][0]
+    assert found["case"] == "4-6 3x3/2 8x8"
+    assert found["results"][0]["nnz"] == 4 * 6 * 9 // 2
+    assert set(found["results"][0]["ms"]) == {"forward", "dx", "dw", "total"}
+    picture = tmp_path / "conv.svg"
+    if importlib.util.find_spec("torch"):
+        plot("conv", [found], {"machine": {"cpu": "a CPU", "instruction_set": "AVX2", "threads": 1,
+                                           "date": "2026-01-01"}}, picture)  # fmt: skip
+        assert picture.stat().st_size > 1000
+    for bad in ("4-6-8", "4-6-8-x", "0-6-8-3"):
+        assert run("bench", "conv", "--shape", bad).exit_code == 2
 
 
 def test_scale_grows_with_width():
@@ -204,7 +252,7 @@ def test_pictures(tmp_path):
     one = {"algorithm": "set", "sizes": [3, 2], "watch_ms": 1, "update_ms": 2, "interval_ms": 9}
     noisy = {"sparsity": 0.99, "ms": 0.5, "fastest_dense": "dense NumPy", "dense_speedup": None}
     clear = {**noisy, "sparsity": 0.9, "dense_speedup": 4.0}
-    steps = {"sizes": [3, 2], "rival_ms": {"dense NumPy": 4.0}, "results": [clear, noisy]}
+    steps = {"network": "3-2", "rival_ms": {"dense NumPy": 4.0}, "results": [clear, noisy]}
     loads = {"kib": 32, "random_gflops": 9.0, "forward": 7.0, "dx": 7.0, "dw": 6.0}
     for kind, results in {"scale": [scale, {**scale, "neurons": 20, "ms": 2.0}], "topology": [one],
                           "train": [steps], "kernels": [loads]}.items():  # fmt: skip

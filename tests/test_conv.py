@@ -1,10 +1,15 @@
 """Convolutions and the layers around them, against plain twins and central differences."""
 
+import math
+import tracemalloc
+
 import naive
 import numpy as np
 import pytest
 
+from sparsecpu.checkpoint import load, save
 from sparsecpu.csr import Pattern
+from sparsecpu.datasets import make_shapes
 from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.threads import use_threads
 from sparsecpu.layers import (
@@ -23,8 +28,12 @@ from sparsecpu.layers import (
     Subsample,
 )
 from sparsecpu.losses import SoftmaxCrossEntropy, SquaredError
+from sparsecpu.models import find_model
 from sparsecpu.parameters import SparseParameter
 from sparsecpu.planes import Planes
+from sparsecpu.recipes import Recipe, standardise
+from sparsecpu.topology import SparseMomentum
+from sparsecpu.trainer import Trainer
 from sparsecpu.workspace import Context, Workspace
 
 TOLERANCE = {np.float32: 3e-5, np.float64: 1e-11}
@@ -255,3 +264,162 @@ def test_a_network_may_begin_and_end_with_images(rng):
     np.testing.assert_allclose(net.predict(x), wanted.reshape(3, -1), atol=1e-12)
     flat = Sequential([*net.layers, Flatten()], (1, 4, 5))
     np.testing.assert_allclose(flat.predict(x), wanted.reshape(3, -1), atol=1e-12)
+
+
+def test_every_model_has_the_papers_number_of_weights():
+    colour, large = (3, 32, 32), (3, 224, 224)
+    wanted = {
+        "lenet-5-caffe": ((1, 28, 28), 10, 430_500),
+        "alexnet-s": (colour, 10, 5_066_784),
+        "alexnet-b": (colour, 10, 8_484_896),
+        "vgg-d": (colour, 10, 15_239_872),
+        "vgg-c": (colour, 10, 11_307_712),
+        "vgg-like": (colour, 10, 14_977_728),
+        "vgg16-small": (colour, 10, 1_252_528),
+        "wrn-16-8": (colour, 10, 10_954_160),
+        "wrn-16-10": (colour, 10, 17_107_632),
+        "wrn-22-8": (colour, 10, 17_147_312),
+        "wrn-28-2": (colour, 10, 1_463_984),
+        "wrn-22-2": (colour, 10, 1_076_912),
+        "resnet-50": (large, 1000, 25_502_912),
+        "resnet-18": (large, 1000, 11_678_912),
+        "resnet-56": (colour, 10, 848_944),
+    }
+    for name, (shape, classes, weights) in wanted.items():
+        described = find_model(name)(shape, classes)
+        assert sum(math.prod(s) for s in described.weight_shapes()) == weights, name
+        assert described.shapes()[-1] == (classes,)
+    small = find_model("resnet-18")(colour, 100)
+    assert sum(math.prod(s) for s in small.weight_shapes()) == 11_210_432
+    for bad in ("wrn-15-2", "vgg-e"):
+        with pytest.raises(ParameterError):
+            Recipe(model=bad).architecture(colour, 10)
+
+
+@pytest.mark.parametrize("name", ["resnet-56", "wrn-10-1", "vgg16-small"])
+def test_saved_networks_predict_the_same(name, tmp_path, rng):
+    described = find_model(name)((3, 8, 8), 4, width=0.25).sparsify(0.3)
+    net = described.build(rng)
+    x = rng.standard_normal((5, 3 * 64)).astype(np.float32)
+    net.loss_and_gradients(x, np.arange(5) % 4, SoftmaxCrossEntropy())  # moves running statistics
+    save(net, tmp_path / "model.npz", described)
+    again, _ = load(tmp_path / "model.npz")
+    np.testing.assert_array_equal(again.predict(x), net.predict(x))
+    assert list(again.parameters()) == list(net.parameters())
+    assert "conv" in net.summary()
+
+
+def images(samples=96, seed=0):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, samples)
+    x = rng.standard_normal((samples, 1, 8, 8)).astype(np.float32)
+    for i, label in enumerate(y):
+        x[i, 0, 2 * label : 2 * label + 2] += 2
+    return x.reshape(samples, -1), y
+
+
+def small_net(rng):
+    return Sequential(
+        [SparseConv2d(1, 8, 3, padding=1, density=0.6, rng=rng), BatchNorm(8), ReLU(),
+         MaxPool2d(2), SparseConv2d(8, 12, 3, padding=1, density=0.2, rng=rng), BatchNorm(12),
+         ReLU(), GlobalAvgPool2d(), SparseLinear(12, 3, density=0.9, rng=rng)],
+        (1, 8, 8),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("source", ["candidates", "tiles"])
+def test_sparse_momentum_rewires_convolutions(source):
+    x, y = images()
+
+    def train(threads):
+        net = small_net(np.random.default_rng(0))
+        before = [p.pattern for p in net.sparse_parameters().values()]
+        total = net.nnz
+        topology = SparseMomentum(source=source, window=2, update_every=12)
+        trainer = Trainer(net, loss=SoftmaxCrossEntropy(), topology=topology, epochs=20,
+                          learning_rate=0.05, batch_size=32, threads=threads)  # fmt: skip
+        trainer.fit(x, y)
+        assert net.nnz == total
+        after = [p.pattern for p in net.sparse_parameters().values()]
+        assert any(a != b for a, b in zip(before, after, strict=True))
+        return net
+
+    net = train(1)
+    assert (net.predict(x).argmax(axis=1) == y).mean() > 0.9
+    for a, b in zip(net.parameters().values(), train(2).parameters().values(), strict=True):
+        np.testing.assert_array_equal(a.data, b.data)
+
+
+def test_topology_sees_the_dense_gradient(rng):
+    """What a source is told equals the dense gradient at any positions, inactive ones included."""
+    layer = made((4, 6), 3, (7, 5), padding=1, stride=2, groups=2, bias=False)
+    x = rng.standard_normal((18, 4, 7, 5))
+    ctx, seen = Context(Workspace(), train=True, n_valid=18), {}
+    every = Pattern.full(layer.weight.shape)
+
+    def observe(parameter, view, _):
+        seen["gradient"], seen["squares"] = view.at(every).copy(), view.squares()
+
+    ctx.observe = observe
+    y, saved = layer.forward(naive.to_planes(x, 16), ctx)
+    dy = rng.standard_normal(naive.from_planes(y.values, 18).shape)
+    layer.backward(naive.to_planes(dy, 16), saved, ctx)
+    _, wanted, _ = naive.conv2d_backward(x, filters_of(layer), dy, (2, 2), (1, 1), 2)
+    np.testing.assert_allclose(seen["gradient"], wanted.reshape(-1), atol=1e-11)
+    np.testing.assert_allclose(seen["squares"][0], (dy**2).sum(axis=(0, 2, 3)), rtol=1e-12)
+    assert seen["squares"][1].shape == (layer.weight.shape[1],)
+
+
+def test_training_allocates_no_filter_bank():
+    """1024 channels on 4 x 4 pixels: all memory together stays below the dense filters'."""
+
+    def train(channels):
+        rng = np.random.default_rng(0)
+        density = 3 / channels
+        net = Sequential(
+            [SparseConv2d(channels, channels, 3, padding=1, density=density, rng=rng, bias=False),
+             BatchNorm(channels), ReLU(),
+             SparseConv2d(channels, channels, 3, padding=1, density=density, rng=rng, bias=False),
+             BatchNorm(channels), ReLU(), GlobalAvgPool2d(), SparseLinear(channels, 10, rng=rng)],
+            (channels, 4, 4),
+        )  # fmt: skip
+        topology = SparseMomentum(window=2, update_every=3)
+        trainer = Trainer(net, loss=SoftmaxCrossEntropy(), topology=topology, epochs=2,
+                          batch_size=16, threads=2)  # fmt: skip
+        x = rng.integers(0, 256, (64, channels * 16), dtype=np.uint8)
+        trainer.fit(x, rng.integers(0, 10, 64))
+
+    train(32)  # imports and compiles outside of the trace
+    tracemalloc.start()
+    train(1024)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1024 * 1024 * 9 * 4
+
+
+def test_shapes_are_what_they_say(tmp_path):
+    data = make_shapes(300)
+    assert data.x_train.shape == (300, 3072)
+    assert data.x_train.dtype == np.uint8
+    np.testing.assert_array_equal(np.bincount(data.y_train), np.full(10, 30))
+    again = make_shapes(700)
+    np.testing.assert_array_equal(again.x_train[:300], data.x_train)  # i alone decides sample i
+    np.testing.assert_array_equal(again.x_test, data.x_test)
+    assert (make_shapes(300, seed=1).x_train != data.x_train).mean() > 0.9
+    from sklearn.linear_model import RidgeClassifier
+
+    many = make_shapes(1000)
+    linear = RidgeClassifier().fit(many.x_train / 255.0, many.y_train)
+    assert linear.score(many.x_test / 255.0, many.y_test) < 0.6
+
+
+def test_images_are_standardised_channel_by_channel(rng):
+    net = small_net(rng)
+    colour = Sequential([SparseConv2d(3, 2, 3, density=1.0)], (3, 4, 4))
+    x = rng.normal([[1.0], [5.0], [-3.0]], [[1.0], [2.0], [9.0]], (200, 3, 16)).reshape(200, -1)
+    standardise(colour, x, "channel")
+    z = ((x - colour.offset) * colour.scale).reshape(200, 3, -1)
+    np.testing.assert_allclose(z.mean(axis=(0, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(z.std(axis=(0, 2)), 1, rtol=1e-5)
+    standardise(net, np.zeros((3, 64)), "global")
+    assert np.isfinite(net.scale).all()

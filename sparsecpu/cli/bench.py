@@ -13,7 +13,7 @@ from sparsecpu.cli.common import Speaker, output_options, print_json
 from sparsecpu.errors import ParameterError
 
 #: In this order a bare ``sparsecpu bench`` runs them.
-_ALL = ("kernels", "linear", "train", "topology", "scale")
+_ALL = ("kernels", "linear", "conv", "train", "topology", "scale")
 
 
 def _bench_options(command: Callable) -> Callable:
@@ -62,6 +62,18 @@ def linear(**options: Any) -> None:
 
 
 @bench.command()
+@click.option("--shape", "shapes", multiple=True,
+              help="IN-OUT-SIDE-KERNEL[-STRIDE]; may be given more than once.")  # fmt: skip
+@click.option("--sparsity", "sparsities", type=float, multiple=True, help="1 - density.")
+@click.option("--batch", type=int, help="Samples.  [default: 32]")
+@click.option("--rounds", type=int, help="Turns of everybody.")
+@_bench_options
+def conv(**options: Any) -> None:
+    """Time sparse convolutions beside PyTorch's dense ones, in the faster of its layouts."""
+    _measure(("conv",), options)
+
+
+@bench.command()
 @click.option(
     "--model",
     "models",
@@ -73,10 +85,15 @@ def linear(**options: Any) -> None:
 @click.option("--rounds", type=int, help="Turns of everybody.")
 @click.option("--precision", default="fp32", show_default=True,
               help="How our layers read their inputs: fp32, bf16 or fp16.")  # fmt: skip
+@click.option("--distribution",
+              help="erk, er or uniform.  [default: erk for MLPs, uniform for CNNs]")  # fmt: skip
 @click.option("--profile", is_flag=True, help="Show the share of each part of a step.")
 @_bench_options
 def train(**options: Any) -> None:
-    """Time whole training steps of MLPs beside dense ones of NumPy, scikit-learn and PyTorch."""
+    """Time whole training steps beside dense ones of NumPy, scikit-learn and PyTorch.
+
+    Convolutional networks (vgg-d, alexnet-s, wrn-16-8, …) see 32x32 colour images.
+    """
     _measure(("train",), options)
 
 
@@ -103,13 +120,14 @@ def kernels(**options: Any) -> None:
 
 def _subjects() -> dict[str, Any]:
     """Return the benchmarks by name; a new one is one file and one line here."""
+    from sparsecpu.bench.conv import Conv
     from sparsecpu.bench.limits import Kernels
     from sparsecpu.bench.linear import Linear
     from sparsecpu.bench.scale import Scale
     from sparsecpu.bench.steps import Train
     from sparsecpu.bench.topology import Topology
 
-    return {kind.name: kind for kind in (Kernels, Linear, Train, Topology, Scale)}
+    return {kind.name: kind for kind in (Kernels, Linear, Conv, Train, Topology, Scale)}
 
 
 def _measure(names: tuple[str, ...], options: dict[str, Any]) -> None:

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
-from numba.core import cgutils, event, types
-from numba.core.extending import intrinsic
+from numba.core import event, types
 
 from sparsecpu.kernels import threads  # noqa: F401  (finds TBB before Numba looks for it)
 from sparsecpu.kernels.cache import harden
@@ -48,23 +47,8 @@ def kernel(*, parallel: bool = False) -> Callable[[Callable], Callable]:
     return decorate
 
 
-@intrinsic
-def call_address(typing_context, address, arguments):
-    """Call the kernel at an address with a tuple of arguments; it returns nothing."""
-    kinds = tuple(arguments)
-
-    def generate(context, builder, signature, values):
-        pointer = context.call_conv.get_function_type(types.none, kinds).as_pointer()
-        function = builder.inttoptr(values[0], pointer)
-        unpacked = cgutils.unpack_tuple(builder, values[1])
-        context.call_conv.call_function(builder, function, types.none, kinds, unpacked)
-        return context.get_dummy_value()
-
-    return types.void(address, arguments), generate
-
-
 class AddressBook:
-    """Where the compiled forms of a kernel are, for ``call_address``.
+    """Where the compiled forms of a kernel are, for ``simd.call_address``.
 
     A parallel kernel that calls another by name has it compiled anew inside itself, twice; one that
     calls an address does not, and serves all kernels that take the same arguments.

@@ -25,10 +25,11 @@ from collections.abc import Callable
 import numpy as np
 from numba import prange
 
-from sparsecpu.kernels.compile import AddressBook, call_address, kernel
+from sparsecpu.kernels.compile import AddressBook, kernel
 from sparsecpu.kernels.simd import (
     add,
     at,
+    call_address,
     dot_taps,
     fma,
     load,

@@ -420,3 +420,18 @@ def dot_taps(typing_context, ring, codes, bases, k, slots, dy, pixel, group):
 
     signature = result(ring, codes, bases, types.int64, types.int64, dy, pixel, group)
     return signature, generate
+
+
+@intrinsic
+def call_address(typing_context, address, arguments):
+    """Call the kernel at an address with a tuple of arguments; it returns nothing."""
+    kinds = tuple(arguments)
+
+    def generate(context, builder, signature, values):
+        pointer = context.call_conv.get_function_type(types.none, kinds).as_pointer()
+        function = builder.inttoptr(values[0], pointer)
+        unpacked = cgutils.unpack_tuple(builder, values[1])
+        context.call_conv.call_function(builder, function, types.none, kinds, unpacked)
+        return context.get_dummy_value()
+
+    return types.void(address, arguments), generate

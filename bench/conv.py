@@ -1,0 +1,280 @@
+"""``bench conv``: sparse convolutions beside PyTorch's dense ones."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sparsecpu.bench.base import Benchmark
+from sparsecpu.bench.timing import compare, fastest, ratio, shown
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.layers import SparseConv2d, Spec
+from sparsecpu.planes import Planes
+from sparsecpu.workspace import Context, aligned_copy
+
+PARTS = ("forward", "dx", "dw")
+_LANES = 16
+_LAYOUTS = ("NCHW", "channels-last")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One shape, at several sparsities.
+
+    Parameters
+    ----------
+    channels, filters, side, kernel, stride, batch : int
+        Sizes.
+    sparsities : tuple of float
+        1 - density.
+    threads : int
+        Threads of everybody.
+    """
+
+    channels: int
+    filters: int
+    side: int
+    kernel: int
+    stride: int
+    batch: int
+    sparsities: tuple[float, ...]
+    threads: int
+
+    def __str__(self) -> str:
+        stride = f"/{self.stride}" if self.stride > 1 else ""
+        kernel = f"{self.kernel}x{self.kernel}{stride}"
+        return f"{self.channels}-{self.filters} {kernel} {self.side}x{self.side}"
+
+
+class Sparse:
+    """Our layer; the refresh of the transposed values counts as part of dx.
+
+    Parameters
+    ----------
+    case : Case
+        The shape.
+    sparsity : float
+        1 - density.
+    """
+
+    def __init__(self, case: Case, sparsity: float) -> None:
+        rng = np.random.default_rng(0)
+        self.layer = SparseConv2d(
+            case.channels, case.filters, case.kernel, stride=case.stride, padding=case.kernel // 2,
+            density=1 - sparsity, bias=False, rng=rng,
+        )  # fmt: skip
+        spec = self.layer.plan(Spec((case.channels, case.side, case.side), needs_gradient=True))
+        self.ctx = Context(n_valid=case.batch)
+        self.macs = self.layer.weight.nnz * spec.shape[1] * spec.shape[2] * case.batch
+        tiles = -(-case.batch // _LANES)
+
+        def planes(channels: int, height: int, width: int) -> Planes:
+            shape = (tiles, height, channels, width, _LANES)
+            return Planes(aligned_copy(rng.standard_normal(shape, dtype=np.float32)))
+
+        self.x, self.dy = planes(case.channels, case.side, case.side), planes(*spec.shape)
+
+    def parts(self) -> dict[str, Callable[[], object]]:
+        """Return the three computations, as the layer makes them."""
+        layer, ctx = self.layer, self.ctx
+
+        def dx() -> None:
+            layer.weight.touch()
+            layer.input_gradient(self.x, self.dy, ctx)
+
+        return {
+            "forward": lambda: layer.forward(self.x, ctx),
+            "dx": dx,
+            "dw": lambda: layer.filter_gradient(self.x, self.dy, ctx),
+        }
+
+
+class Dense:
+    """PyTorch's convolution, forward and backward, in one of its layouts.
+
+    Parameters
+    ----------
+    case : Case
+        The shape.
+    layout : {"NCHW", "channels-last"}
+        How its images lie in memory.
+    """
+
+    def __init__(self, case: Case, layout: str) -> None:
+        import torch
+
+        torch.set_num_threads(case.threads)
+        form = torch.contiguous_format if layout == "NCHW" else torch.channels_last
+        sizes = case.batch, case.channels, case.side, case.side
+        x = torch.randn(sizes).contiguous(memory_format=form)
+        w = torch.randn(case.filters, case.channels, case.kernel, case.kernel)
+        w = w.contiguous(memory_format=form)
+        settings = {"stride": case.stride, "padding": case.kernel // 2}
+        self.forward = lambda: torch.nn.functional.conv2d(x, w, **settings)
+        dy = torch.randn_like(self.forward())
+        edge, step = [case.kernel // 2] * 2, [case.stride] * 2
+        backward = torch.ops.aten.convolution_backward
+        self.backward = lambda: backward(
+            dy, x, w, None, step, edge, [1, 1], False, [0, 0], 1, [True, True, False]
+        )
+
+    def parts(self) -> dict[str, Callable[[], object]]:
+        """Return forward, and dx and dW in one."""
+        return {"forward": self.forward, "dx+dw": self.backward}
+
+
+class Conv(Benchmark):
+    """Forward, dx and dW of single convolutions."""
+
+    name = "conv"
+    title = (
+        "one convolution: y = W * x, dx and dW at the nonzeros (no normalisation on either side)"
+    )
+
+    def setup(self) -> None:
+        """Look for PyTorch."""
+        self.layouts = _LAYOUTS if importlib.util.find_spec("torch") else ()
+        if not self.layouts:
+            self.missing = {"dense PyTorch": "pip install 'sparsecpu[peers]'"}
+
+    def cases(self) -> list[Case]:
+        """Return shapes times sparsities."""
+        small = ["64-64-32-3", "256-256-8-3"]
+        many = ["64-64-32-3", "128-128-16-3", "256-256-8-3", "512-512-4-3"]
+        more = [*many, "64-128-32-3-2", "256-256-16-1", "512-512-8-1"]
+        shapes = self.options.get("shapes") or self.pick(small, more, more)
+        sparsities = tuple(self.options.get("sparsities") or (0.9, 0.95, 0.98))
+        for sparsity in sparsities:
+            if not 0 <= sparsity < 1:
+                raise ParameterError("sparsity", sparsity, "a number in [0, 1)")
+        batches = [self.options.get("batch") or 32]
+        if self.scope == "full" and not self.options.get("batch"):
+            batches = [32, 128]
+        sizes = [_parse(shape) for shape in shapes]
+        return [Case(*s, batch, sparsities, self.threads) for batch in batches for s in sizes]
+
+    def run(self, case: Case) -> dict[str, Any]:
+        """Time one shape; see ``Benchmark.run``.
+
+        Parameters
+        ----------
+        case : Case
+            What to time.
+
+        Returns
+        -------
+        dict
+            ``case, batch, threads, rival_ms``, and ``results``: per sparsity ``nnz``, ``ms`` per
+            part and in all, ``gflops`` at the nonzeros, and ``dense_speedup`` over PyTorch's
+            faster layout (null where a median is too vague).
+        """
+        from sparsecpu.kernels.threads import use_threads
+
+        ours = {sparsity: Sparse(case, sparsity) for sparsity in case.sparsities}
+        contestants = {
+            f"ours/{part}@{sparsity}": call
+            for sparsity, made in ours.items()
+            for part, call in made.parts().items()
+        }
+        for layout in self.layouts:
+            parts = Dense(case, layout).parts()
+            contestants |= {f"dense {layout}/{part}": call for part, call in parts.items()}
+        with use_threads(case.threads):
+            rounds = self.options.get("rounds") or self.pick(3, 5, 9)
+            budget = self.pick(15.0, 40.0, np.inf)
+            times = compare(contestants, rounds=rounds, budget=budget)
+        dense = {
+            layout: [times[f"dense {layout}/{part}"] for part in ("forward", "dx+dw")]
+            for layout in self.layouts
+        }
+        results = []
+        for sparsity, made in ours.items():
+            mine = {part: times[f"ours/{part}@{sparsity}"] for part in PARTS}
+            ms = {part: timing.ms for part, timing in mine.items()}
+            found = {
+                "sparsity": sparsity, "nnz": made.layer.weight.nnz,
+                "ms": {**ms, "total": sum(ms.values())},
+                "gflops": {part: 2e-6 * made.macs / spent for part, spent in ms.items()},
+                "dense_speedup": None, "fastest_dense": None,
+            }  # fmt: skip
+            if dense:
+                name, clear = fastest(dense)
+                found["fastest_dense"] = name
+                found["dense_speedup"] = ratio(dense[name], mine.values()) if clear else None
+            results.append(found)
+        rivals = {layout: sum(t.ms for t in parts) for layout, parts in dense.items()}
+        return {"case": str(case), "batch": case.batch, "threads": case.threads,
+                "rival_ms": rivals, "results": results}  # fmt: skip
+
+    def heading(self) -> str:
+        """Return the table's first line."""
+        head = f"{'layer':<24}{'batch':>6}{'spars.':>7}{'fwd + dx + dW ms':>31}{'GFLOP/s':>13}"
+        return head + f"{'vs dense':>10}  dense PyTorch, ms"
+
+    def row(self, result: dict[str, Any]) -> str:
+        """Return the lines of one shape; see ``Benchmark.row``.
+
+        Parameters
+        ----------
+        result : dict
+            From ``run``.
+
+        Returns
+        -------
+        str
+            One line per sparsity.
+        """
+        rivals = ", ".join(f"{name} {ms:.1f}" for name, ms in result["rival_ms"].items())
+        lines = []
+        for found in result["results"]:
+            times = " + ".join(f"{found['ms'][part]:.2f}" for part in PARTS)
+            rates = "/".join(f"{found['gflops'][part]:.0f}" for part in PARTS)
+            line = f"{result['case']:<24}{result['batch']:>6}{found['sparsity']:>7g}{times:>31}"
+            line += f"{rates:>13}{shown(found['dense_speedup']):>10}  {rivals}"
+            if found["dense_speedup"] is not None and found["dense_speedup"] < 1:
+                line += "  use dense here"
+            lines.append(line)
+        return "\n".join(lines)
+
+    def verdict(self, results: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
+        """Return the geometric mean over the shapes; see ``Benchmark.verdict``.
+
+        Parameters
+        ----------
+        results : list of dict
+            All of them.
+
+        Returns
+        -------
+        tuple
+            Values and lines.
+        """
+        found: dict[float, list[float]] = {}
+        for result in results:
+            for one in result["results"]:
+                if one["dense_speedup"] is not None:
+                    found.setdefault(one["sparsity"], []).append(one["dense_speedup"])
+        means = {s: float(np.exp(np.mean(np.log(ratios)))) for s, ratios in found.items()}
+        lines = [
+            f"sparsity {sparsity:g}: {means[sparsity]:.2f}x in the geometric mean of "
+            f"{len(ratios)} clear ratio(s), {min(ratios):.2f}x to {max(ratios):.2f}x"
+            for sparsity, ratios in sorted(found.items())
+        ]
+        return {"geometric_mean": {str(s): mean for s, mean in means.items()}}, lines
+
+
+def _parse(shape: str) -> tuple[int, int, int, int, int]:
+    expected = "IN-OUT-SIDE-KERNEL or IN-OUT-SIDE-KERNEL-STRIDE, such as 64-128-32-3-2"
+    try:
+        sizes = tuple(int(part) for part in shape.split("-"))
+    except ValueError:
+        raise ParameterError("shape", shape, expected) from None
+    sizes = (*sizes, 1) if len(sizes) == 4 else sizes
+    if len(sizes) != 5 or min(sizes) < 1:
+        raise ParameterError("shape", shape, expected)
+    channels, filters, side, kernel, stride = sizes
+    return channels, filters, side, kernel, stride

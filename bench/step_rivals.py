@@ -1,0 +1,180 @@
+"""Whom our training steps are measured against."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from typing import Any, ClassVar
+
+import numpy as np
+from sparsecpu.bench.dense import DenseMLP
+from sparsecpu.bench.step_cases import DECAY, IMAGE, MOMENTUM, RATE, Batches, Case
+
+
+class Rival:
+    """A dense step of somebody else's.
+
+    Parameters
+    ----------
+    case : Case
+        The network.
+    batches : Batches
+        The samples.
+    """
+
+    name: ClassVar[str]
+    needs: ClassVar[str | None] = None
+    how: ClassVar[str] = "pip install 'sparsecpu[peers]'"
+    #: Whether it counts when the fastest dense one is looked for.
+    dense: ClassVar[bool] = True
+    #: Whether it is for convolutional networks, or for MLPs.
+    images: ClassVar[bool] = False
+
+    def __init__(self, case: Case, batches: Batches) -> None:
+        self.case, self.batches = case, batches
+        self.setup()
+
+    def setup(self) -> None:
+        """Prepare what is not timed."""
+
+    def step(self) -> None:
+        """Gather, forward, loss, backward, update."""
+        raise NotImplementedError
+
+
+class NumPyStep(Rival):
+    """Plain NumPy on its BLAS."""
+
+    name = "dense NumPy"
+
+    def setup(self) -> None:
+        """Make the network."""
+        self.network = DenseMLP(self.case.sizes, self.case.batch)
+
+    def step(self) -> None:
+        """Do one step."""
+        self.network.step(self.batches.x, self.batches.y, self.batches.next(), RATE)
+
+
+class TorchStep(Rival):
+    """PyTorch as users write it."""
+
+    name, needs = "dense PyTorch", "torch"
+
+    def setup(self) -> None:
+        """Make the network and the optimizer."""
+        import torch
+
+        torch.set_num_threads(self.case.threads)
+        torch.manual_seed(0)
+        layers: list[Any] = []
+        for n_in, n_out in itertools.pairwise(self.case.sizes):
+            layers += [torch.nn.Linear(n_in, n_out), torch.nn.ReLU()]
+        self.network = torch.nn.Sequential(*layers[:-1])
+        self.optimizer = torch.optim.SGD(
+            self.network.parameters(), RATE, MOMENTUM, weight_decay=DECAY, nesterov=True
+        )
+        self.loss = torch.nn.CrossEntropyLoss()
+        self.x, self.y = torch.from_numpy(self.batches.x), torch.from_numpy(self.batches.y)
+        self.tensor = torch.from_numpy
+
+    def step(self) -> None:
+        """Do one step."""
+        rows = self.tensor(self.batches.next())
+        self.optimizer.zero_grad()
+        self.loss(self.network(self.x[rows]), self.y[rows]).backward()
+        self.optimizer.step()
+
+
+class MaskedStep(TorchStep):
+    """PyTorch as sparse training is usually simulated: a mask on gradients and weights."""
+
+    name, dense = "masked PyTorch", False
+
+    def setup(self) -> None:
+        """Make masks of 5 % as well; what they hold does not change the time."""
+        super().setup()
+        import torch
+
+        weights = [p for p in self.network.parameters() if p.dim() == 2]
+        self.masks = [(w, (torch.rand_like(w) < 0.05).float()) for w in weights]
+        for weight, mask in self.masks:
+            weight.data.mul_(mask)
+
+    def step(self) -> None:
+        """Do one step, and mask."""
+        rows = self.tensor(self.batches.next())
+        self.optimizer.zero_grad()
+        self.loss(self.network(self.x[rows]), self.y[rows]).backward()
+        for weight, mask in self.masks:
+            weight.grad.mul_(mask)
+        self.optimizer.step()
+        for weight, mask in self.masks:
+            weight.data.mul_(mask)
+
+
+class TorchImageStep(Rival):
+    """PyTorch's convolutional network, images as they come."""
+
+    name, needs, images = "PyTorch NCHW", "torch", True
+    channels_last: ClassVar[bool] = False
+
+    def setup(self) -> None:
+        """Make the network and the optimizer."""
+        import torch
+        from sparsecpu.bench.torch_networks import torch_network
+
+        torch.set_num_threads(self.case.threads)
+        torch.manual_seed(0)
+        form = torch.channels_last if self.channels_last else torch.contiguous_format
+        self.network = torch_network(self.case.described()).to(memory_format=form)
+        self.optimizer = torch.optim.SGD(
+            self.network.parameters(), RATE, MOMENTUM, weight_decay=DECAY, nesterov=True
+        )
+        self.loss = torch.nn.CrossEntropyLoss()
+        images = torch.from_numpy(self.batches.x).reshape(-1, *IMAGE)
+        self.x, self.y = images.contiguous(memory_format=form), torch.from_numpy(self.batches.y)
+        self.tensor = torch.from_numpy
+
+    def step(self) -> None:
+        """Do one step."""
+        rows = self.tensor(self.batches.next())
+        self.optimizer.zero_grad()
+        self.loss(self.network(self.x[rows]), self.y[rows]).backward()
+        self.optimizer.step()
+
+
+class TorchLastStep(TorchImageStep):
+    """The same, channels last."""
+
+    name, channels_last = "PyTorch channels-last", True
+
+
+class ScikitStep(Rival):
+    """scikit-learn's MLPClassifier, one ``partial_fit`` per step (no threads of its own)."""
+
+    name = "scikit-learn"
+
+    def setup(self) -> None:
+        """Make the network."""
+        from sklearn.neural_network import MLPClassifier
+
+        self.network = MLPClassifier(
+            self.case.sizes[1:-1], solver="sgd", batch_size=self.case.batch, momentum=MOMENTUM,
+            learning_rate_init=RATE, alpha=DECAY, random_state=0,
+        )  # fmt: skip
+        self.classes = np.arange(self.case.sizes[-1])
+
+    def step(self) -> None:
+        """Do one step."""
+        rows = self.batches.next()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            x, y = self.batches.x[rows], self.batches.y[rows]
+            self.network.partial_fit(x, y, classes=self.classes)
+
+
+#: A new rival is one class and one entry here.
+RIVALS: tuple[type[Rival], ...] = (
+    NumPyStep, ScikitStep, TorchStep, MaskedStep, TorchImageStep, TorchLastStep,
+)  # fmt: skip
