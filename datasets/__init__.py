@@ -14,6 +14,7 @@ from sparsecpu.datasets.bundled import (
     load_iris,
     load_wine,
 )
+from sparsecpu.datasets.cifar import is_cifar, read_cifar
 from sparsecpu.datasets.digits28 import load_digits28
 from sparsecpu.datasets.generated import make_classification, make_regression
 from sparsecpu.datasets.idx import read_idx
@@ -37,6 +38,7 @@ __all__ = [
     "make_regression",
     "make_shapes",
     "open_data",
+    "read_cifar",
     "read_csv",
     "read_idx",
     "read_npz",
@@ -68,7 +70,8 @@ def open_data(
     ----------
     name : str
         A bundled name (``digits``), a generated one (``digits28``, ``make:…``), a ``.csv``,
-        ``.npz`` or svmlight (``.svm``, ``.svmlight``, ``.libsvm``) file, or a folder of IDX files.
+        ``.npz`` or svmlight (``.svm``, ``.svmlight``, ``.libsvm``) file, or a folder of IDX files
+        or of CIFAR's binary ones.
     samples : int, optional
         How many to generate, where they are.
     target : str, optional
@@ -94,7 +97,7 @@ def open_data(
         return _FIXED[name]()
     path = Path(name)
     if path.is_dir():
-        return read_idx(path)
+        return read_cifar(path) if is_cifar(path) else read_idx(path)
     if not path.is_file():
         known = ", ".join([*_FIXED, *_SIZED])
         raise DataError(f"DATA is {name!r}; expected a file, a folder, or one of {known}")

@@ -252,3 +252,47 @@ def test_digits_are_those_of_scikit_learn(monkeypatch):
             found = bundled._read_digits()
         for a, b in zip(found, wanted, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+def write_cifar(folder, *, hundred=False, images=12):
+    """Write folders as CIFAR's are; returns the pixels and labels of the training part."""
+    rng = np.random.default_rng(0)
+    names = ["train.bin"] if hundred else [f"data_batch_{n}.bin" for n in range(1, 6)]
+    pixels, labels = [], []
+    for name in [*names, "test.bin" if hundred else "test_batch.bin"]:
+        x = rng.integers(0, 256, (images, 3072), dtype=np.uint8)
+        y = (np.arange(images) % (100 if hundred else 10)).astype(np.uint8)
+        coarse = [np.full((images, 1), 7, np.uint8)] if hundred else []
+        (folder / name).write_bytes(np.hstack([*coarse, y[:, None], x]).tobytes())
+        pixels.append(x)
+        labels.append(y)
+    return np.concatenate(pixels[:-1]), np.concatenate(labels[:-1])
+
+
+@pytest.mark.parametrize("hundred", [False, True])
+def test_cifar_folders(tmp_path, hundred):
+    x, y = write_cifar(tmp_path, hundred=hundred)
+    data = open_data(str(tmp_path))
+    np.testing.assert_array_equal(data.x_train, x)
+    np.testing.assert_array_equal(data.y_train, y)
+    assert (data.input_shape, data.scaling, len(data.x_test)) == ((3, 32, 32), "channel", 12)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "label", "missing", "oversized"])
+def test_damaged_cifar_files_are_refused(tmp_path, damage):
+    write_cifar(tmp_path)
+    path = tmp_path / "data_batch_3.bin"
+    content = path.read_bytes()
+    if damage == "truncated":
+        path.write_bytes(content[:-1])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "label":
+        path.write_bytes(content[:3073] + b"\x0a" + content[3074:])
+    elif damage == "missing":
+        path.unlink()
+    else:
+        with open(path, "r+b") as file:  # a hole: claims gigabytes, holds nothing
+            file.truncate(3073 * 1_000_001)
+    with pytest.raises(DataError, match=r"data_batch_3\.bin"):
+        open_data(str(tmp_path))

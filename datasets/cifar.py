@@ -1,0 +1,83 @@
+"""Folders of CIFAR's binary files: one or two label bytes, then 3072 of pixels, per image."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from sparsecpu.datasets.base import Dataset
+from sparsecpu.datasets.labels import given_split
+
+from sparsecpu.errors import DataError
+
+_SHAPE = (3, 32, 32)
+_PIXELS = 3072
+#: Images of one file that are believed; CIFAR's own have 10,000 or 50,000.
+_MOST = 1_000_000
+#: Training files, test file, bytes of labels (the last one counts), classes.
+_CIFAR10 = ([f"data_batch_{n}.bin" for n in range(1, 6)], "test_batch.bin", 1, 10)
+_CIFAR100 = (["train.bin"], "test.bin", 2, 100)
+
+
+def is_cifar(folder: Path | str) -> bool:
+    """Return whether a folder holds CIFAR's binary files.
+
+    Parameters
+    ----------
+    folder : path
+        The folder.
+
+    Returns
+    -------
+    bool
+        Whether the first training file of either is there.
+    """
+    return any((Path(folder) / parts[0][0]).is_file() for parts in (_CIFAR10, _CIFAR100))
+
+
+def read_cifar(folder: Path | str) -> Dataset:
+    """Read a folder with the binary files of CIFAR-10 or CIFAR-100 (fine labels).
+
+    Parameters
+    ----------
+    folder : path
+        Holds ``data_batch_1.bin`` to ``data_batch_5.bin`` and ``test_batch.bin``, or ``train.bin``
+        and ``test.bin``.
+
+    Returns
+    -------
+    Dataset
+        With the folder's own test part.
+
+    Raises
+    ------
+    DataError
+        If a file is missing, truncated, or has labels that do not exist.
+    """
+    folder = Path(folder)
+    train, test, bytes_, classes = _CIFAR10 if (folder / _CIFAR10[0][0]).is_file() else _CIFAR100
+    parts = [_records(folder / name, bytes_, classes) for name in train]
+    x = np.concatenate([pixels for pixels, _ in parts])
+    y = np.concatenate([labels for _, labels in parts])
+    x_test, y_test = _records(folder / test, bytes_, classes)
+    dataset = given_split(folder.name, x, y, x_test, y_test, "classification", _SHAPE)
+    return replace(dataset, scaling="channel")
+
+
+def _records(path: Path, label_bytes: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return pixels and labels of one file, after looking at its size."""
+    if not path.is_file():
+        raise DataError(f"{path.parent} has no {path.name}")
+    record, size = label_bytes + _PIXELS, path.stat().st_size
+    if size == 0 or size % record:
+        raise DataError(f"{path} has {size} bytes; expected a multiple of {record}")
+    if size // record > _MOST:
+        raise DataError(f"{path} has {size // record:,} images; expected at most {_MOST:,}")
+    raw = np.fromfile(path, dtype=np.uint8).reshape(-1, record)
+    labels = raw[:, label_bytes - 1].astype(np.int64)
+    if labels.max() >= classes:
+        wrong = int(np.argmax(labels >= classes))
+        raise DataError(f"{path}: image {wrong + 1} has label {labels[wrong]}; expected below "
+                        f"{classes}")  # fmt: skip
+    return np.ascontiguousarray(raw[:, label_bytes:]), labels
