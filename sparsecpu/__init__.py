@@ -17,6 +17,7 @@ if not (Path(__file__).parent / "layers").is_dir():
 __version__ = "0.1.0"
 
 _HOMES = {
+    "SparseCNNClassifier": "sparsecpu.estimators",
     "SparseMLPClassifier": "sparsecpu.estimators",
     "SparseMLPRegressor": "sparsecpu.estimators",
     "Trainer": "sparsecpu.trainer",
@@ -29,6 +30,7 @@ __all__ = [*_HOMES, "__version__"]
 if TYPE_CHECKING:
     from sparsecpu.checkpoint import load as load
     from sparsecpu.checkpoint import save as save
+    from sparsecpu.estimators import SparseCNNClassifier as SparseCNNClassifier
     from sparsecpu.estimators import SparseMLPClassifier as SparseMLPClassifier
     from sparsecpu.estimators import SparseMLPRegressor as SparseMLPRegressor
     from sparsecpu.trainer import Trainer as Trainer

@@ -1,16 +1,21 @@
 """Convolutions and the layers around them, against plain twins and central differences."""
 
 import math
+import pickle
 import tracemalloc
 
 import naive
 import numpy as np
 import pytest
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
+from sparsecpu import SparseCNNClassifier
+from sparsecpu.architecture import Architecture, LayerSpec
 from sparsecpu.checkpoint import load, save
 from sparsecpu.csr import Pattern
 from sparsecpu.datasets import make_shapes
-from sparsecpu.errors import ParameterError
+from sparsecpu.errors import DataError, ParameterError
 from sparsecpu.kernels.threads import use_threads
 from sparsecpu.layers import (
     AvgPool2d,
@@ -423,3 +428,32 @@ def test_images_are_standardised_channel_by_channel(rng):
     np.testing.assert_allclose(z.std(axis=(0, 2)), 1, rtol=1e-5)
     standardise(net, np.zeros((3, 64)), "global")
     assert np.isfinite(net.scale).all()
+
+
+def test_the_estimator_takes_images():
+    x, y = images(160)
+    x = x.reshape(-1, 1, 8, 8)
+    labels = np.array(["low", "middle", "high"])[y]
+
+    def describe(shape, n_outputs):
+        layers = [LayerSpec("conv2d", {"out_channels": 8, "kernel_size": 3, "padding": 1}),
+                  LayerSpec("batch_norm"), LayerSpec("relu"), LayerSpec("global_avg_pool2d"),
+                  LayerSpec("linear", {"out_features": n_outputs, "nnz": None})]  # fmt: skip
+        return Architecture(shape, tuple(layers))
+
+    model = SparseCNNClassifier("wrn-10-1", width=0.5, density=0.4, max_iter=8, batch_size=32,
+                                random_state=0, topology="set")  # fmt: skip
+    with pytest.warns(ConvergenceWarning):
+        model.fit(x, labels)
+    assert model.score(x, labels) > 0.9
+    assert model.image_shape_ == (1, 8, 8)
+    np.testing.assert_array_equal(model.predict(x.reshape(160, 64)), model.predict(x))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(x), model.predict(x))
+    assert clone(model).get_params()["width"] == 0.5
+    with pytest.raises(DataError):
+        model.predict(x[:, :, :4])
+    own = SparseCNNClassifier(describe, density=0.9, random_state=0, image_shape=(4, 4, 4))
+    own.partial_fit(x.reshape(160, 64), labels, classes=np.unique(labels))
+    assert own.predict_proba(x.reshape(160, 64)).shape == (160, 3)
+    with pytest.raises(ParameterError):
+        SparseCNNClassifier("no-such-net").fit(x, labels)

@@ -1,0 +1,185 @@
+"""Sparse convolutional networks as scikit-learn classifiers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sparsecpu.errors import DataError, ParameterError
+from sparsecpu.estimators.classifier import SparseMLPClassifier
+from sparsecpu.models import find_model
+from sparsecpu.models.convolutional import as_image
+from sparsecpu.recipes import standardise
+from sparsecpu.trainer import streams
+
+
+class SparseCNNClassifier(SparseMLPClassifier):
+    """Convolutional classifier that is sparse from the first step to the last.
+
+    Pixels are standardised channel by channel, by the statistics of the training samples.
+
+    Parameters
+    ----------
+    model : str or callable
+        A name that ``models.find_model`` knows, such as ``"vgg16-small"`` or ``"wrn-16-1"``, or a
+        function of ``(image_shape, n_outputs)`` that returns a description.
+    width : float
+        Multiplies the numbers of channels of a named model.
+    image_shape : tuple of ints, optional
+        ``(channels, height, width)`` of samples that come flat; a square of one channel by default.
+    density : float
+        Fraction of the weights to keep, in (0, 1].
+    distribution : {"erk", "er", "uniform"}
+        How the layers share them.
+    topology : str or Topology
+        How the pattern changes: "sparse-momentum", "set", "static", or an object.
+    dtype : {"float32", "float64"}
+        Type of all values.
+    class_weight : dict, "balanced" or None
+        Weights of the classes in the loss.
+    n_jobs : int or None
+        Threads of the kernels; None or -1 for all. Results do not depend on it.
+    solver, alpha, batch_size, learning_rate, learning_rate_init, max_iter, shuffle, random_state, \
+tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, \
+n_iter_no_change : object
+        As in ``SparseMLPClassifier``, with defaults for images.
+
+    Attributes
+    ----------
+    image_shape_ : tuple of ints
+        Of one sample.
+    classes_, n_features_in_, n_iter_, loss_, loss_curve_, network_, architecture_, density_ : \
+object
+        As in ``SparseMLPClassifier``.
+    """
+
+    image_shape_: tuple[int, ...]
+    # What an MLP has beside these.
+    hidden_layer_sizes = ()
+    activation = "relu"
+    dropout, batch_norm = 0.0, False
+    power_t, beta_1, beta_2, epsilon = 0.5, 0.9, 0.999, 1e-8
+    precision = "fp32"
+
+    def __init__(
+        self,
+        model="vgg16-small",
+        *,
+        width=1.0,
+        image_shape=None,
+        density=0.1,
+        distribution="erk",
+        topology="sparse-momentum",
+        solver="sgd",
+        alpha=0.01,
+        batch_size=128,
+        learning_rate="constant",
+        learning_rate_init=0.02,
+        max_iter=20,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        dtype="float32",
+        class_weight=None,
+        n_jobs=None,
+    ):
+        self.model = model
+        self.width = width
+        self.image_shape = image_shape
+        self.density = density
+        self.distribution = distribution
+        self.topology = topology
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.dtype = dtype
+        self.class_weight = class_weight
+        self.n_jobs = n_jobs
+
+    def _prepare(self, X, y, sample_weight, *, reset: bool):
+        X = self._flat(X, reset=reset)
+        found = super()._prepare(X, y, sample_weight, reset=reset)
+        self._sample = found[0][:10_000]
+        return found
+
+    def _flat(self, X, *, reset: bool):
+        """Return samples flat, after a look at the shape of their images."""
+        shape = np.shape(X)
+        if len(shape) < 2:
+            return X  # refused by validate_data, with scikit-learn's words
+        image = shape[1:]
+        if len(image) == 1 and self.image_shape is not None:
+            image = tuple(self.image_shape)
+        image = as_image(image if len(image) > 1 else (int(shape[1]),))
+        if not reset and image != self.image_shape_:
+            raise DataError(f"images have shape {image}; expected {self.image_shape_}")
+        self.image_shape_ = image
+        return np.asarray(X).reshape(shape[0], -1)
+
+    def _build(self, targets, seed: int) -> None:
+        """Make the network, and let it standardise its input."""
+        described = self.model if callable(self.model) else find_model(self.model)
+        if described is None:
+            raise ParameterError("model", self.model, "a name such as 'wrn-16-1', or a function")
+        self.n_outputs_ = self._count_outputs(targets)
+        options = {} if callable(self.model) or self.width == 1.0 else {"width": self.width}
+        dense = described(self.image_shape_, self.n_outputs_, **options)
+        self.architecture_ = dense.sparsify(self.density, self.distribution)
+        self._seed = seed
+        self.network_ = self.architecture_.build(streams(seed)["init"], dtype=np.dtype(self.dtype))
+        standardise(self.network_, self._sample, "channel")
+        del self._sample
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Train for one epoch on these samples; the first ones standardise the input.
+
+        Parameters
+        ----------
+        X : array_like, shape (samples, channels, height, width) or (samples, features)
+            Images.
+        y : array_like
+            Targets.
+        classes : array_like, optional
+            All labels; required at the first call.
+        sample_weight : array_like, shape (samples,), optional
+            Weights of the samples in the loss.
+
+        Returns
+        -------
+        SparseCNNClassifier
+            Itself.
+        """
+        X = self._flat(X, reset=not hasattr(self, "network_"))
+        self._sample = X[:10_000]
+        return super().partial_fit(X, y, classes, sample_weight)
+
+    def _raw(self, X) -> np.ndarray:
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(self, "network_")
+        return super()._raw(self._flat(X, reset=False))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = False
+        tags.input_tags.three_d_array = True
+        return tags
