@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.architecture import Architecture
+from sparsecpu.augmentation import AUGMENTATIONS, AugmentedSource
 from sparsecpu.callbacks import Callback
 from sparsecpu.densities import check_density
-from sparsecpu.errors import DataError, ParameterError
+from sparsecpu.errors import ParameterError
 from sparsecpu.layers import Sequential
 from sparsecpu.losses import Loss, SoftmaxCrossEntropy, SquaredError
 from sparsecpu.models import MODELS, find_model
@@ -59,6 +60,8 @@ class Recipe:
         Steps between topology updates; an epoch for None.
     growth_memory : float
         Bytes that sparse momentum may use to watch inactive weights.
+    augment : {"none", "crop", "crop-flip"}
+        How images are varied; see ``augmentation``.
     precision : {"fp32", "bf16", "fp16"}
         How sparse layers read their inputs while training.
     seed : int
@@ -81,6 +84,7 @@ class Recipe:
     prune_rate: float | None = None
     update_every: int | None = None
     growth_memory: float = 64e6
+    augment: str = "none"
     precision: str = "fp32"
     seed: int = 0
 
@@ -100,6 +104,7 @@ class Recipe:
             ("topology", self.topology, tuple(TOPOLOGIES)),
             ("schedule", self.schedule, ("cosine", "one-cycle", "constant")),
             ("optimizer", self.optimizer, ("sgd", "adam")),
+            ("augment", self.augment, AUGMENTATIONS),
             ("precision", self.precision, PRECISIONS),
         ):
             if choice not in allowed:
@@ -264,6 +269,28 @@ class Recipe:
             callbacks=callbacks,
         )
 
+    def varied(self, x: Any, network: Sequential, trainer: Trainer) -> Any:
+        """Return the samples as they are trained on.
+
+        Parameters
+        ----------
+        x : array_like or Source
+            The samples.
+        network : Sequential
+            Knows the shape of its images.
+        trainer : Trainer
+            Has the stream of random numbers.
+
+        Returns
+        -------
+        array_like or Source
+            ``x``, or a source that varies it.
+        """
+        if self.augment == "none":
+            return x
+        rng = trainer.rngs["augmentation"]
+        return AugmentedSource(network.source(x), network.input_shape, self.augment, rng)
+
     def network(self, architecture: Architecture, dtype: Any = np.float32) -> Sequential:
         """Build the network with this recipe's seed.
 
@@ -280,39 +307,3 @@ class Recipe:
             The network.
         """
         return architecture.build(streams(self.seed)["init"], dtype=dtype)
-
-
-def standardise(network: Sequential, x: Any, scaling: str) -> None:
-    """Let a network read its inputs with mean 0 and variance 1 over the training samples.
-
-    Parameters
-    ----------
-    network : Sequential
-        Gets ``offset`` and ``scale``.
-    x : array_like or Source
-        Training samples; of many, the first 10,000 count.
-    scaling : {"feature", "channel", "global", "none"}
-        Feature by feature, channel by channel, all alike, or not at all.
-
-    Raises
-    ------
-    DataError
-        If the samples are sparse, and would not stay so.
-    """
-    if scaling == "none":
-        return
-    if hasattr(x, "tocsr"):
-        raise DataError("sparse samples cannot be standardised; use scaling 'none'")
-    rows = np.arange(min(x.shape[0], 10_000), dtype=np.int64)
-    array, at = network.source(x).take_samples(rows)
-    sample = np.asarray(array[at], dtype=np.float64)
-    mean, deviation = sample.mean(axis=0), sample.std(axis=0)
-    if scaling != "feature":
-        groups = network.input_shape[0] if scaling == "channel" else 1
-        parts = sample.reshape(len(sample), groups, -1)
-        each = sample.shape[1] // groups
-        mean = np.repeat(parts.mean(axis=(0, 2)), each)
-        deviation = np.repeat(parts.std(axis=(0, 2)), each)
-    deviation[deviation == 0] = 1.0
-    network.offset = mean.astype(network.dtype)
-    network.scale = (1.0 / deviation).astype(network.dtype)

@@ -12,6 +12,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sparsecpu import SparseCNNClassifier
 from sparsecpu.architecture import Architecture, LayerSpec
+from sparsecpu.augmentation import AugmentedSource
+from sparsecpu.batches import ArraySource
+from sparsecpu.callbacks import Callback
 from sparsecpu.checkpoint import load, save
 from sparsecpu.csr import Pattern
 from sparsecpu.datasets import make_shapes
@@ -36,7 +39,8 @@ from sparsecpu.losses import SoftmaxCrossEntropy, SquaredError
 from sparsecpu.models import find_model
 from sparsecpu.parameters import SparseParameter
 from sparsecpu.planes import Planes
-from sparsecpu.recipes import Recipe, standardise
+from sparsecpu.recipes import Recipe
+from sparsecpu.scaling import standardise
 from sparsecpu.topology import SparseMomentum
 from sparsecpu.trainer import Trainer
 from sparsecpu.workspace import Context, Workspace
@@ -457,3 +461,63 @@ def test_the_estimator_takes_images():
     assert own.predict_proba(x.reshape(160, 64)).shape == (160, 3)
     with pytest.raises(ParameterError):
         SparseCNNClassifier("no-such-net").fit(x, labels)
+
+
+def test_augmented_images_are_shifted_and_mirrored():
+    pixels = np.arange(2 * 9 * 8, dtype=np.float32).reshape(1, -1).repeat(40, axis=0)
+    source = AugmentedSource(ArraySource(pixels), (2, 9, 8), "crop-flip",
+                             np.random.default_rng(0), padding=2)  # fmt: skip
+    array, rows = source.take_samples(np.arange(40))
+    padded = np.pad(pixels[0].reshape(2, 9, 8), ((0, 0), (2, 2), (2, 2)), mode="reflect")
+    seen = set()
+    for image in array[rows].reshape(-1, 2, 9, 8):
+        found = [
+            (dy, dx, step)
+            for dy in range(5) for dx in range(5) for step in (1, -1)
+            if (padded[:, dy : dy + 9, dx : dx + 8][:, :, ::step] == image).all()
+        ]  # fmt: skip
+        assert len(found) == 1
+        seen.add(found[0])
+    assert len(seen) > 15
+    plain = AugmentedSource(ArraySource(pixels), (2, 9, 8), "crop", np.random.default_rng(0))
+    assert plain.take_samples(np.arange(3))[0].shape == (3, 144)
+    for shape, kind in (((2, 9, 8), "turn"), ((4, 6, 6), "crop"), ((144,), "crop")):
+        with pytest.raises(ParameterError):
+            AugmentedSource(ArraySource(pixels), shape, kind, None, padding=6)
+
+
+def test_augmented_training_resumes_bit_for_bit(tmp_path):
+    """A run in two parts equals a run in one, variations of the images included."""
+    x, y = images(64)
+
+    def made():
+        net = small_net(np.random.default_rng(0))
+        trainer = Trainer(net, loss=SoftmaxCrossEntropy(), epochs=4, batch_size=16, seed=3,
+                          topology=SparseMomentum(window=1, update_every=3))  # fmt: skip
+        rng = trainer.rngs["augmentation"]
+        return trainer, AugmentedSource(ArraySource(x), (1, 8, 8), "crop-flip", rng, padding=1)
+
+    whole, source = made()
+    whole.fit(source, y)
+
+    class Break(Callback):
+        def on_epoch_end(self, trainer, record):
+            trainer.stop = trainer.epochs_done == 2
+
+    first, source = made()
+    first.callbacks.append(Break())
+    first.fit(source, y)
+    values, arrays = first.state()
+    second, source = made()
+    for name, parameter in second.network.parameters().items():
+        old = first.network.parameters()[name]
+        if isinstance(parameter, SparseParameter):
+            parameter.pattern, parameter.grad = old.pattern, np.zeros_like(old.data)
+        parameter.data = old.data.copy()
+    for name, buffer in second.network.buffers().items():
+        buffer[...] = first.network.buffers()[name]
+    second.load_state({**values, "stop": False}, arrays, 64)
+    second.fit(source, y)
+    for a, b in zip(whole.network.parameters().values(), second.network.parameters().values(),
+                    strict=True):  # fmt: skip
+        np.testing.assert_array_equal(a.data, b.data)

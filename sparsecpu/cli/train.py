@@ -70,6 +70,12 @@ _DENSE_LIMIT = 1_000_000_000
     help="Bytes for watching inactive weights.",
 )
 @click.option(
+    "--augment",
+    default="none",
+    show_default=True,
+    help="How images are varied in training: none, crop or crop-flip.",
+)
+@click.option(
     "--precision",
     default="fp32",
     show_default=True,
@@ -153,7 +159,7 @@ def _run(data, reading, recipe, folder, config, options, speaker):
     from sparsecpu.cli.run_folder import Checkpoints, resume
     from sparsecpu.datasets import open_data
     from sparsecpu.kernels.threads import use_threads
-    from sparsecpu.recipes import standardise
+    from sparsecpu.scaling import standardise
 
     with use_threads(options["threads"]) as allowed:
         pass  # everything is checked before anything is written
@@ -171,6 +177,7 @@ def _run(data, reading, recipe, folder, config, options, speaker):
     trainer = recipe.trainer(
         network, dataset.task, samples, threads=options["threads"], callbacks=callbacks
     )
+    varied = recipe.varied(dataset.x_train, network, trainer)
     trainer.start(samples)
     old, folder = folder, _folder(folder, config, data, reading, recipe, dataset, options["out"])
     if folder is not None:
@@ -182,7 +189,7 @@ def _run(data, reading, recipe, folder, config, options, speaker):
     if speaker.bar:
         trainer.callbacks.append(ProgressBar())
     with stopper.listening():
-        trainer.fit(dataset.x_train, targets)
+        trainer.fit(varied, targets)
     if trainer.interrupted and trainer.epochs_done < trainer.epochs:
         if folder is not None:
             keeper.write(trainer)

@@ -8,7 +8,7 @@ from sparsecpu.errors import DataError, ParameterError
 from sparsecpu.estimators.classifier import SparseMLPClassifier
 from sparsecpu.models import find_model
 from sparsecpu.models.convolutional import as_image
-from sparsecpu.recipes import standardise
+from sparsecpu.scaling import standardise
 from sparsecpu.trainer import streams
 
 
