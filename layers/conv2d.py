@@ -286,7 +286,9 @@ class SparseConv2d(Layer):
         self._relu = self._gated = self._moments = False
         self._needs_dx = spec.needs_gradient
         self._size = spec.shape[1:]
-        return Spec((self.out_channels, *self.geometry().out_size), needs_gradient=True)
+        height, width = self.geometry().out_size
+        self.weight.uses = height * width
+        return Spec((self.out_channels, height, width), needs_gradient=True)
 
     def geometry(self) -> Geometry:
         """Return the sizes, for the images that were planned."""

@@ -216,10 +216,9 @@ class Residual(Layer):
         }
 
     def describe(self) -> str:
-        """Return what the ways are made of."""
-        short = ", ".join(layer.describe() for layer in self.shortcut.layers) or "identity"
-        long = ", ".join(layer.describe() for layer in self.branch.layers)
-        return f"residual [{long}] + [{short}]"
+        """Return how long the ways are."""
+        long, short = len(self.branch.layers), len(self.shortcut.layers)
+        return f"residual, {long} layers" + (f" + {short}" if short else "")
 
 
 class Subsample(Layer):

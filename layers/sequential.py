@@ -251,14 +251,26 @@ class Sequential(Chain):
         return value, {name: p.grad.copy() for name, p in self.parameters().items()}
 
     def summary(self) -> str:
-        """Return a table of layers, nonzeros, densities and bytes."""
-        lines = [f"{'layer':<28}{'nnz':>12}{'of':>14}{'density':>10}{'bytes':>12}"]
+        """Return a table of layers, shapes, nonzeros, densities, bytes, and FLOPs per sample.
+
+        FLOPs are of a forward pass, two per weight and use; those of the dense network beside them.
+        """
+        head = f"{'layer':<34}{'nnz':>12}{'of':>14}{'density':>10}{'bytes':>12}"
+        lines = [head + f"{'FLOPs':>16}{'dense':>16}"]
+        sparse = dense = 0
         for i, layer in enumerate(self.layers):
-            weights = [p for p in layer.parameters().values() if isinstance(p, SparseParameter)]
+            found = layer.parameters().items()
+            weights = [(n, p) for n, p in found if isinstance(p, SparseParameter)]
             line = f"{i} {layer.describe()}"
-            for p in weights:
+            if len(weights) != 1:
+                lines.append(line)
+            for name, p in weights:
+                line = f"  {i}.{name}" if len(weights) > 1 else line
                 stored = p.data.nbytes + p.pattern.indices.nbytes + p.pattern.indptr.nbytes
-                line = f"{line:<28}{p.nnz:>12,}{p.pattern.size:>14,}{p.density:>10.4f}{stored:>12,}"
-            lines.append(line)
-        lines.append(f"{'all weights':<28}{self.nnz:>12,}{self.size:>14,}{self.density:>10.4f}")
+                flops = 2 * p.nnz * p.uses, 2 * p.pattern.size * p.uses
+                sparse, dense = sparse + flops[0], dense + flops[1]
+                line = f"{line:<34}{p.nnz:>12,}{p.pattern.size:>14,}{p.density:>10.4f}{stored:>12,}"
+                lines.append(line + f"{flops[0]:>16,}{flops[1]:>16,}")
+        line = f"{'all weights':<34}{self.nnz:>12,}{self.size:>14,}{self.density:>10.4f}{'':>12}"
+        lines.append(line + f"{sparse:>16,}{dense:>16,}")
         return "\n".join(lines)

@@ -83,6 +83,8 @@ class SparseParameter(Parameter):
     ----------
     spatial : bool
         Whether its gradient is summed over pixels too, as a convolution's.
+    uses : int
+        Multiplications per weight and sample: 1, or the pixels that a convolution puts out.
 
     Raises
     ------
@@ -95,7 +97,7 @@ class SparseParameter(Parameter):
         if self.data.shape != (pattern.nnz,):
             raise PatternError(f"{pattern.nnz} values were expected, got shape {self.data.shape}")
         self.pattern = pattern
-        self.spatial = False
+        self.spatial, self.uses = False, 1
         self._transposed_data: np.ndarray | None = None
         self._stale = True
 

@@ -302,7 +302,8 @@ class Trainer:
     @property
     def team(self) -> int | None:
         """Threads that steps run on; None stands for all."""
-        work = self.batch_size * sum(p.nnz for p in self.network.sparse_parameters().values())
+        parameters = self.network.sparse_parameters().values()
+        work = self.batch_size * sum(p.nnz * p.uses for p in parameters)
         return 1 if self.threads is None and work < _WORTH_SHARING else self.threads
 
     def run_epoch(

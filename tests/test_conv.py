@@ -123,7 +123,7 @@ def test_convolution(case):
     check(layer, size, batch, np.float64)
 
 
-@pytest.mark.parametrize("strip", [16, 8, 4, 2])
+@pytest.mark.parametrize("strip", [16, 4])
 def test_convolution_in_float32(strip):
     size = (6, strip + (3 if strip == 16 else 0))
     check(made((5, 6), 3, size, padding=1, dtype=np.float32), size, 18, np.float32)

@@ -237,7 +237,8 @@ def _result(outcome, dataset, recipe, network, clock, options, folder):
 
     sizes = [network.widths[0], *(p.shape[0] for p in network.sparse_parameters().values())]
     dense, samples = None, dataset.x_train.shape[0]
-    if options["dense"] is not None and dense_bytes(sizes) <= _DENSE_LIMIT:
+    images = any(p.spatial for p in network.sparse_parameters().values())
+    if options["dense"] is not None and not images and dense_bytes(sizes) <= _DENSE_LIMIT:
         dense = options["dense"].time(sizes, recipe.batch(samples))
     parameters = network.sparse_parameters()
     stored = sum(
