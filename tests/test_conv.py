@@ -454,8 +454,9 @@ def test_the_estimator_takes_images():
     np.testing.assert_array_equal(model.predict(x.reshape(160, 64)), model.predict(x))
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(x), model.predict(x))
     assert clone(model).get_params()["width"] == 0.5
-    with pytest.raises(DataError):
-        model.predict(x[:, :, :4])
+    for wrong in (x[:, :, :4], x.reshape(160, 64)[:, :36]):
+        with pytest.raises(DataError):
+            model.predict(wrong)
     own = SparseCNNClassifier(describe, density=0.9, random_state=0, image_shape=(4, 4, 4))
     own.partial_fit(x.reshape(160, 64), labels, classes=np.unique(labels))
     assert own.predict_proba(x.reshape(160, 64)).shape == (160, 3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from sparsecpu.errors import DataError, ParameterError
@@ -126,12 +128,10 @@ object
         shape = np.shape(X)
         if len(shape) < 2:
             return X  # refused by validate_data, with scikit-learn's words
-        image = shape[1:]
-        if len(image) == 1 and self.image_shape is not None:
-            image = tuple(self.image_shape)
-        image = as_image(image if len(image) > 1 else (int(shape[1]),))
-        if not reset and image != self.image_shape_:
-            raise DataError(f"images have shape {image}; expected {self.image_shape_}")
+        given, flat = self.image_shape if reset else self.image_shape_, len(shape) == 2
+        image = tuple(given) if flat and given is not None else as_image(tuple(shape[1:]))
+        if (not reset and image != self.image_shape_) or math.prod(image) != math.prod(shape[1:]):
+            raise DataError(f"X has shape {shape}; expected images of {given}")
         self.image_shape_ = image
         return np.asarray(X).reshape(shape[0], -1)
 
