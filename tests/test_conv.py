@@ -104,7 +104,7 @@ CASES = [
     (3, 1, 1, 1, (9, 7), 17),
     (3, 2, 1, 1, (9, 11), 3),
     (1, 1, 0, 1, (5, 5), 1),
-    (1, 2, 0, 1, (7, 8), 4),
+    (1, 2, 0, 1, (7, 15), 4),
     (5, 2, 2, 2, (13, 13), 4),
     (11, 2, 2, 1, (20, 19), 2),
     ((3, 5), (1, 2), (0, 2), 2, (9, 33), 2),
@@ -112,7 +112,7 @@ CASES = [
     (3, 1, 2, 1, (4, 4), 3),
     (1, 3, 0, 1, (8, 9), 2),
     (3, 1, 1, 4, (6, 6), 5),
-    (3, 1, 1, 1, (1, 1), 2),
+    (3, 1, 1, 1, (1, 7), 2),
 ]
 
 
@@ -123,9 +123,8 @@ def test_convolution(case):
     check(layer, size, batch, np.float64)
 
 
-@pytest.mark.parametrize("strip", [16, 4])
-def test_convolution_in_float32(strip):
-    size = (6, strip + (3 if strip == 16 else 0))
+def test_convolution_in_float32():
+    size = (6, 19)  # two strips of 16 pixels, the second one partly empty
     check(made((5, 6), 3, size, padding=1, dtype=np.float32), size, 18, np.float32)
 
 
@@ -305,16 +304,22 @@ def test_every_model_has_the_papers_number_of_weights():
             Recipe(model=bad).architecture(colour, 10)
 
 
-@pytest.mark.parametrize("name", ["resnet-56", "wrn-10-1", "vgg16-small"])
-def test_saved_networks_predict_the_same(name, tmp_path, rng):
+@pytest.mark.parametrize("name", ["wrn-10-1", "resnet-56", "vgg16-small"])
+def test_saved_networks_are_the_same(name, tmp_path, rng):
     described = find_model(name)((3, 8, 8), 4, width=0.25).sparsify(0.3)
     net = described.build(rng)
     x = rng.standard_normal((5, 3 * 64)).astype(np.float32)
-    net.loss_and_gradients(x, np.arange(5) % 4, SoftmaxCrossEntropy())  # moves running statistics
+    if name == "wrn-10-1":  # moves running statistics
+        net.loss_and_gradients(x, np.arange(5) % 4, SoftmaxCrossEntropy())
     save(net, tmp_path / "model.npz", described)
     again, _ = load(tmp_path / "model.npz")
-    np.testing.assert_array_equal(again.predict(x), net.predict(x))
-    assert list(again.parameters()) == list(net.parameters())
+    if name == "wrn-10-1":
+        np.testing.assert_array_equal(again.predict(x), net.predict(x))
+    for kind in ("parameters", "buffers"):
+        mine, theirs = getattr(net, kind)(), getattr(again, kind)()
+        assert list(mine) == list(theirs)
+        for a, b in zip(mine.values(), theirs.values(), strict=True):
+            np.testing.assert_array_equal(getattr(a, "data", a), getattr(b, "data", b))
     assert "conv" in net.summary()
 
 
