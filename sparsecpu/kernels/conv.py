@@ -336,6 +336,7 @@ def filter_gradient_kernel(lanes: int, strip: int) -> Callable:
                             if ga.shape[0] > 0:
                                 piece = fma(splat(at(gc, np.int64(i)), lanes),
                                             at(ga, np.int64(i)), piece)  # fmt: skip
+                            if gb.shape[0] > 0:
                                 piece = fma(piece, at(gb, np.int64(i)),
                                             load(y, here + p * lanes, lanes))  # fmt: skip
                             piece = multiply(piece, lane_mask)
