@@ -285,7 +285,7 @@ class SparseConv2d(Layer):
             raise ParameterError("input shape", spec.shape, expected)
         self._relu = self._gated = self._moments = False
         self._needs_dx = spec.needs_gradient
-        self._size = spec.shape[1:]
+        self._size, self._index = spec.shape[1:], (None, 0)
         height, width = self.geometry().out_size
         self.weight.uses = height * width
         return Spec((self.out_channels, height, width), needs_gradient=True)
