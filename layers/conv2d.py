@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 from sparsecpu.layers.base import Layer, Spec, require_images
+from sparsecpu.layers.filter_view import GradientView
 
 from sparsecpu.csr import Pattern
 from sparsecpu.densities import allocate
 from sparsecpu.errors import ParameterError
 from sparsecpu.initializers import scaled_uniform
 from sparsecpu.parameters import Parameter, SparseParameter
-from sparsecpu.planes import Planes, as_planes, blend, lane_mask, no_gate, sum_space, total
+from sparsecpu.planes import Planes, as_planes, lane_mask, no_gate, sum_space, total
 from sparsecpu.taps import Geometry, Taps, backward_taps, forward_taps
 from sparsecpu.workspace import Context
 
@@ -52,57 +53,6 @@ def pair(name: str, value: Any, least: int) -> tuple[int, int]:
     if not good:
         raise ParameterError(name, value, f"an integer of at least {least}, or a pair of them")
     return height, width
-
-
-class GradientView:
-    """What topology may ask about the filters' gradient in one step; see ``topology.sources``.
-
-    Parameters
-    ----------
-    layer : SparseConv2d
-        Whose.
-    x, dy : Planes
-        Its input and the gradient of its output.
-    ctx : Context
-        Memory.
-    """
-
-    def __init__(self, layer: SparseConv2d, x: Planes, dy: Planes, ctx: Context) -> None:
-        self.layer, self.x, self.dy, self.ctx = layer, x, dy, ctx
-
-    def at(self, pattern: Pattern) -> np.ndarray:
-        """Return the gradient at the positions of another pattern, by the kernel of dW.
-
-        Parameters
-        ----------
-        pattern : Pattern
-            Shaped like the layer's.
-
-        Returns
-        -------
-        ndarray, shape (nnz of the pattern,)
-            The gradient.
-        """
-        layer, lanes = self.layer, self.x.shape[-1]
-        if layer._watched[0] is not pattern or layer._watched[1] != lanes:
-            taps = forward_taps(pattern, layer.geometry(), lanes, self.x.dtype.itemsize)
-            layer._watched = (pattern, lanes, taps)
-        out = self.ctx.workspace.array(layer, "watched", (pattern.nnz,), self.x.dtype)
-        layer._filter_gradient(layer._watched[2], self.x, self.dy, out, None, self.ctx)
-        return out
-
-    def squares(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the sums of squares of dy per output channel, and of x per column.
-
-        Those of a column are its channel's; that its pixels are shifted is left out.
-        """
-        layer, g = self.layer, self.layer.geometry()
-        rows, channels = (
-            blend(planes, None, layer, "squares", self.ctx, sums=1).sums[1]
-            for planes in (self.dy, self.x)
-        )
-        by_group = channels.reshape(g.groups, -1).sum(axis=0)
-        return rows, np.repeat(by_group, g.kernel[0] * g.kernel[1])
 
 
 class SparseConv2d(Layer):

@@ -216,7 +216,8 @@ class Trainer:
         if not math.isfinite(loss):
             raise DivergedError(self.steps_done, loss, rate)
         network.backward(dz, saved, ctx)
-        self.optimizer.step(network.parameters().values(), rate, self.steps_done)
+        if not (self._started and self.topology.replaces_step(self.steps_done)):
+            self.optimizer.step(network.parameters().values(), rate, self.steps_done)
         self.steps_done += 1
         if self._started and self.topology.due(self.steps_done):
             report = self.topology.update(self.steps_done)
@@ -244,6 +245,7 @@ class Trainer:
             self.optimizer.decay_of_history,
             self.optimizer.share_of_gradient,
             self.rngs["topology"],
+            self.schedule,
         )
         self.topology.start(run)
         self._started = True
@@ -282,6 +284,8 @@ class Trainer:
             raise DataError(f"sample_weight has shape {weights.shape}; expected ({samples},)")
         if not self._started:
             self.start(samples)
+        if self.steps_done == 0:
+            self.topology.initialise()
         with self.machine():
             for callback in self.callbacks:
                 callback.on_fit_start(self)

@@ -201,6 +201,46 @@ class MaskedDenseSparseMomentum:
         self.log.append((drops, grown))
 
 
+class MaskedDenseRigL(MaskedDenseSparseMomentum):
+    """RigL as published: the dense gradient of one batch, which trains nothing else."""
+
+    def update(self, x, y, t, allowed=None, rounding=math.floor, regrow=True):
+        """``allowed``: sets of positions that may grow, one per layer (GSE's subset)."""
+        gw, _ = self.gradients(x, y)
+        alpha = self.p0 * (1 + math.cos(math.pi * t / self.total)) / 2
+        for k, g in enumerate(gw):
+            count = rounding(alpha * self.mask[k].sum())
+            score = np.abs(g).ravel()
+            if allowed is not None:
+                count = min(count, len(allowed[k]))
+            old = self.mask[k].ravel()
+            magnitude = np.where(old, np.abs(self.w[k]).ravel(), np.inf)
+            lost = np.argsort(magnitude, kind="stable")[:count]
+            mask = old.copy()
+            mask[lost] = False
+            free = ~mask if regrow else ~old
+            if allowed is not None:
+                free &= np.isin(np.arange(mask.size), allowed[k])
+            won = np.argsort(-np.where(free, score, -1.0), kind="stable")[:count]
+            mask[won] = True
+            fresh = np.zeros(mask.size, bool)
+            fresh[won] = ~old[won]
+            self.mask[k] = mask.reshape(g.shape)
+            keep = self.mask[k] & ~fresh.reshape(g.shape)
+            self.w[k], self.m[k] = self.w[k] * keep, self.m[k] * keep
+            self.log.append((t, k, np.sort(lost), np.sort(won)))
+
+    def step(self, x, y):
+        super().step(x, y)
+        self.m = [m * mask for m, mask in zip(self.m, self.mask, strict=True)]  # truly sparse
+
+
+def unfold(x, kernel, stride, padding):
+    """(samples, channels, h, w) -> (samples * pixels, channels * ky * kx): im2col, for tests."""
+    windows = [window.reshape(len(x), -1) for _, _, window in _windows(x, kernel, stride, padding)]
+    return np.stack(windows, axis=1).reshape(-1, windows[0].shape[1])
+
+
 def to_planes(x, lanes):
     """(samples, channels, height, width) -> (tiles, height, channels, width, lanes)."""
     samples, channels, height, width = x.shape

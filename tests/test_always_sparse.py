@@ -11,7 +11,7 @@ import pytest
 from sparsecpu.layers import ReLU, Sequential, SparseLinear
 from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.optimizers import SGD
-from sparsecpu.topology import SET, SparseMomentum
+from sparsecpu.topology import DSR, SET, DeepR, GuidedStochasticExploration, RigL, SparseMomentum
 from sparsecpu.trainer import Trainer
 
 WIDTH, DENSITY, BATCH = 4000, 0.003, 16
@@ -29,7 +29,21 @@ TOPOLOGIES = {
         source="tiles", window=1, growth_memory=2e6, update_every=16, prune_rate=0.3
     ),
     "candidates": lambda: SparseMomentum(source="candidates", window=3, update_every=5),
+    "lowrank": lambda: SparseMomentum(source="lowrank", rank=4, window=3, update_every=4),
+    "proposed": lambda: SparseMomentum(
+        source="candidates",
+        proposal="lowrank",
+        rank=4,
+        window=3,
+        update_every=8,
+        candidate_factor=1.0,
+    ),
     "set": lambda: SET(update_every=4),
+    "rigl": lambda: RigL(update_every=4),
+    "gse": lambda: GuidedStochasticExploration(update_every=4, subset=2.0),
+    "gse-graest": lambda: GuidedStochasticExploration(update_every=4, distribution="graest"),
+    "dsr": lambda: DSR(update_every=4),
+    "deep-r": lambda: DeepR(update_every=4, noise=1e-2),
 }
 
 

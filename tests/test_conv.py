@@ -372,7 +372,7 @@ def test_topology_sees_the_dense_gradient(rng):
     every = Pattern.full(layer.weight.shape)
 
     def observe(parameter, view, _):
-        seen["gradient"], seen["squares"] = view.at(every).copy(), view.squares()
+        seen["gradient"], seen["squares"] = view.at(every).copy(), view.activity("norm", rng)
 
     ctx.observe = observe
     y, saved = layer.forward(naive.to_planes(x, 16), ctx)
@@ -380,7 +380,7 @@ def test_topology_sees_the_dense_gradient(rng):
     layer.backward(naive.to_planes(dy, 16), saved, ctx)
     _, wanted, _ = naive.conv2d_backward(x, filters_of(layer), dy, (2, 2), (1, 1), 2)
     np.testing.assert_allclose(seen["gradient"], wanted.reshape(-1), atol=1e-11)
-    np.testing.assert_allclose(seen["squares"][0], (dy**2).sum(axis=(0, 2, 3)), rtol=1e-12)
+    np.testing.assert_allclose(seen["squares"][0] ** 2, (dy**2).sum(axis=(0, 2, 3)), rtol=1e-12)
     assert seen["squares"][1].shape == (layer.weight.shape[1],)
 
 

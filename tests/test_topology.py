@@ -384,7 +384,7 @@ def test_topology_options_are_checked():
             SparseMomentum(**bad)
     with pytest.raises(ParameterError):
         SET(variant="x")
-    assert set(TOPOLOGIES) == {"sparse-momentum", "set", "static"}
+    assert {"sparse-momentum", "set", "static", "rigl", "gse", "dsr", "deep-r"} == set(TOPOLOGIES)
 
 
 def test_sparse_momentum_needs_momentum(rng):

@@ -36,6 +36,8 @@ class Run:
         Factor with which a gradient enters it.
     rng : numpy.random.Generator
         Stream for topology.
+    learning_rate : callable
+        The schedule: a function of the step.
     """
 
     parameters: dict[str, SparseParameter]
@@ -46,6 +48,7 @@ class Run:
     momentum: float
     share: float
     rng: np.random.Generator
+    learning_rate: Schedule
 
 
 @dataclass
@@ -99,6 +102,9 @@ class Topology:
         How that fraction falls during training: to 0.005 along a cosine, or to 0 linearly.
     update_every : int, optional
         Steps between updates; an epoch by default. The last step of a run never updates.
+    stop_after : float
+        Fraction of the training, in (0, 1], after which the pattern stays as it is; the prune rate
+        has fallen by then.
     regrow_keeps_value : bool
         Whether a weight that is dropped and grown in the same update keeps its value and slots.
 
@@ -110,6 +116,8 @@ class Topology:
 
     #: Name on the command line and in files.
     name: ClassVar[str] = "static"
+    #: Where the cosine ends.
+    least_rate: ClassVar[float] = 0.005
 
     def __init__(
         self,
@@ -117,16 +125,19 @@ class Topology:
         prune_rate: float = 0.5,
         decay: str = "cosine",
         update_every: int | None = None,
+        stop_after: float = 1.0,
         regrow_keeps_value: bool = True,
     ) -> None:
         if not 0.0 < prune_rate < 1.0:
             raise ParameterError("prune_rate", prune_rate, "a number in (0, 1)")
+        if not 0.0 < stop_after <= 1.0:
+            raise ParameterError("stop_after", stop_after, "a number in (0, 1]")
         if decay not in ("cosine", "linear"):
             raise ParameterError("decay", decay, "'cosine' or 'linear'")
         if update_every is not None and (int(update_every) != update_every or update_every < 1):
             raise ParameterError("update_every", update_every, "an integer of at least 1")
         self.prune_rate, self.decay = float(prune_rate), decay
-        self.update_every = update_every
+        self.update_every, self.stop_after = update_every, float(stop_after)
         self.regrow_keeps_value = regrow_keeps_value
 
     def start(self, run: Run) -> None:
@@ -139,10 +150,14 @@ class Topology:
         """
         self.run = run
         self.interval = self.update_every or run.steps_per_epoch
+        self.last_step = int(self.stop_after * run.total_steps)
         if self.decay == "cosine":
-            self.rate: Schedule = cosine(self.prune_rate, run.total_steps, 0.005)
+            self.rate: Schedule = cosine(self.prune_rate, self.last_step, self.least_rate)
         else:
-            self.rate = linear(self.prune_rate, run.total_steps)
+            self.rate = linear(self.prune_rate, self.last_step)
+
+    def initialise(self) -> None:
+        """Change what a fresh network starts with; not called where a run is resumed."""
 
     def steps_to_update(self, step: int) -> int | None:
         """Return how many steps, this one included, lie before the next update.
@@ -158,7 +173,7 @@ class Topology:
             None where no update comes any more.
         """
         upcoming = (step // self.interval + 1) * self.interval
-        return upcoming - step if upcoming < self.run.total_steps else None
+        return upcoming - step if upcoming < self.last_step else None
 
     def observer(self, step: int) -> Observer | None:
         """Return what wants to see this step's inputs and output gradients.
@@ -188,7 +203,22 @@ class Topology:
         bool
             Whether ``update`` is to be called.
         """
-        return steps_done % self.interval == 0 and 0 < steps_done < self.run.total_steps
+        return steps_done % self.interval == 0 and 0 < steps_done < self.last_step
+
+    def replaces_step(self, step: int) -> bool:
+        """Return whether the optimizer sits this step out, for its gradients serve an update.
+
+        Parameters
+        ----------
+        step : int
+            Number of the step that is running.
+
+        Returns
+        -------
+        bool
+            False, unless an algorithm says otherwise.
+        """
+        return False
 
     def update(self, steps_done: int) -> Report:
         """Drop and grow; every layer's nnz, or their sum, stays exactly what it was.

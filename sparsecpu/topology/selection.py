@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from sparsecpu.csr import Pattern, distinct_keys
@@ -51,6 +54,76 @@ def largest(scores: np.ndarray, count: int) -> np.ndarray:
     return smallest(-scores, count)
 
 
+def choose_together(
+    choose: Callable[[np.ndarray, int], np.ndarray], scores: list[np.ndarray], count: int
+) -> list[np.ndarray]:
+    """Choose among several arrays as if they were one.
+
+    Parameters
+    ----------
+    choose : callable
+        ``smallest`` or ``largest``.
+    scores : list of ndarray
+        The arrays.
+    count : int
+        How many places, in all.
+
+    Returns
+    -------
+    list of ndarray of int64
+        The places chosen in each, sorted.
+    """
+    ends = np.cumsum([len(part) for part in scores])
+    chosen = choose(np.concatenate(scores), count)
+    parts = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
+    return [part - (end - len(own)) for part, end, own in zip(parts, ends, scores, strict=True)]
+
+
+def smallest_of_all(weights: list[np.ndarray], count: int) -> list[np.ndarray]:
+    r"""Return the places of the smallest \|w\| over several layers; each keeps its largest.
+
+    Parameters
+    ----------
+    weights : list of ndarray
+        Values of each layer.
+    count : int
+        How many, in all; fewer where layers would be left empty.
+
+    Returns
+    -------
+    list of ndarray of int64
+        Places in each layer, sorted.
+    """
+    magnitudes = [np.abs(layer) for layer in weights]
+    for layer in magnitudes:
+        layer[np.argmax(layer)] = np.inf
+    return choose_together(smallest, magnitudes, min(count, sum(len(w) - 1 for w in weights)))
+
+
+def largest_of_rows(rows: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    r"""Return the places of the entries of largest \|score\| in each row, none of them 0.
+
+    Parameters
+    ----------
+    rows : ndarray of int
+        The row of each entry.
+    scores : ndarray
+        Its score.
+    counts : ndarray of int
+        How many to take of each row, at most.
+
+    Returns
+    -------
+    ndarray of int64
+        Places, sorted.
+    """
+    order = np.lexsort((-np.abs(scores), rows))
+    first = np.searchsorted(rows[order], rows[order], side="left")
+    rank = np.arange(len(order)) - first
+    chosen = order[rank < counts[rows[order]]]
+    return np.sort(chosen[scores[chosen] != 0])
+
+
 class RunningTop:
     """The entries of largest magnitude in a stream of keys and values, in O(count) memory.
 
@@ -60,13 +133,15 @@ class RunningTop:
         How many to keep. Entries of value 0 are never kept.
     dtype : dtype
         Of the values.
+    threshold : float
+        Magnitudes at or below it are known not to be among the largest.
     """
 
-    def __init__(self, count: int, dtype: np.dtype) -> None:
-        self.count = count
-        self.keys = np.empty(0, dtype=np.int64)
-        self.values = np.empty(0, dtype=dtype)
-        self.threshold = 0.0  # nothing at or below it can be among the largest
+    def __init__(self, count: int, dtype: Any, threshold: float = 0.0) -> None:
+        self.count, self.threshold = count, threshold
+        self._keys = np.empty(2 * count + 1024, dtype=np.int64)
+        self._values = np.empty(2 * count + 1024, dtype=dtype)
+        self._used = 0
 
     def add(self, keys: np.ndarray, values: np.ndarray) -> None:
         """Offer entries; keys must be distinct over the whole stream.
@@ -78,26 +153,132 @@ class RunningTop:
         values : ndarray
             What.
         """
-        self.keys = np.concatenate([self.keys, keys])
-        self.values = np.concatenate([self.values, values])
-        if len(self.keys) > 2 * self.count + 1024:
-            self._shrink()
+        taken = 0
+        while taken < len(keys):
+            if self._used == len(self._keys):
+                self._shrink()
+            part = slice(taken, taken + len(self._keys) - self._used)
+            end = self._used + len(keys[part])
+            self._keys[self._used : end] = keys[part]
+            self._values[self._used : end] = values[part]
+            self._used, taken = end, part.stop
+
+    def offer(self, pattern: Pattern, tile: np.ndarray, first: int) -> None:
+        """Offer the inactive entries of a row tile; the tile is overwritten.
+
+        Parameters
+        ----------
+        pattern : Pattern
+            What is active.
+        tile : ndarray, shape (rows, n_in)
+            Scores of the rows ``first ...``, contiguous.
+        first : int
+            Its first row.
+        """
+        from sparsecpu.kernels.select import clear_active, collect
+
+        clear_active(tile, pattern.indptr[first : first + len(tile) + 1], pattern.indices)
+        flat, place, offset = tile.reshape(-1), 0, first * pattern.shape[1]
+        while place < len(flat):
+            if len(self._keys) - self._used < 64:
+                self._shrink()
+            self._used, place = collect(
+                flat, place, offset, self.threshold, self._keys, self._values, self._used
+            )
 
     def _shrink(self) -> None:
-        order = np.argsort(self.keys, kind="stable")  # ties go to the first position
-        keys, values = self.keys[order], self.values[order]
+        keys, values = self._keys[: self._used], self._values[: self._used]
         magnitudes = np.abs(values)
-        kept = largest(magnitudes, self.count)
-        kept = kept[magnitudes[kept] > 0]
-        self.keys, self.values = keys[kept], values[kept]
-        if len(kept) == self.count and self.count:
+        kept = magnitudes > 0 if self.count else np.zeros(len(keys), dtype=bool)
+        if kept.sum() > self.count:
+            edge = np.partition(magnitudes, len(keys) - self.count)[len(keys) - self.count]
+            kept = magnitudes > edge
+            tied = np.flatnonzero(magnitudes == edge)  # the first positions of equal ones stay
+            places = smallest(keys[tied], self.count - int(kept.sum()))
+            kept[tied[places]] = True
             # Strictly below: an equal value at an earlier position may still come.
-            self.threshold = float(np.nextafter(magnitudes[kept].min(), 0))
+            self.threshold = max(self.threshold, float(np.nextafter(edge, edge.dtype.type(0))))
+        self._used = int(kept.sum())
+        self._keys[: self._used], self._values[: self._used] = keys[kept], values[kept]
 
     def result(self) -> tuple[np.ndarray, np.ndarray]:
         """Return keys (sorted) and values of the entries kept."""
         self._shrink()
-        return self.keys, self.values
+        order = np.argsort(self._keys[: self._used])
+        return self._keys[order], self._values[order]
+
+
+def grow_largest(
+    inactive: tuple[np.ndarray, np.ndarray],
+    dropped: tuple[np.ndarray, np.ndarray],
+    pattern: Pattern,
+    count: int,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, int]:
+    r"""Choose the positions of largest \|score\| among inactive and just dropped ones.
+
+    Parameters
+    ----------
+    inactive, dropped : tuple of ndarray
+        Keys and scores; of the inactive ones, those of largest magnitude will do.
+    pattern : Pattern
+        What is active, the dropped included.
+    count : int
+        How many.
+    rng : numpy.random.Generator
+        Draws what is missing where too few have a score other than 0: first any free positions,
+        then dropped ones.
+
+    Returns
+    -------
+    keys : ndarray of int64
+        ``count`` of them.
+    scores : ndarray
+        Theirs; 0 where drawn.
+    shortfall : int
+        How many were drawn, the last ones of ``keys``.
+    """
+    keys = np.concatenate([inactive[0], dropped[0]])
+    scores = np.concatenate([inactive[1], dropped[1]])
+    order = np.argsort(keys)
+    keys, scores = keys[order], scores[order]
+    moving = np.flatnonzero(scores)
+    chosen = moving[largest(np.abs(scores[moving]), min(count, len(moving)))]
+    keys, scores = keys[chosen], scores[chosen]
+    shortfall = count - len(keys)
+    if shortfall:
+        extra = random_free(pattern, shortfall, rng, keys)
+        back = np.setdiff1d(dropped[0], keys)[: shortfall - len(extra)]
+        keys = np.concatenate([keys, extra, back])
+        scores = np.concatenate([scores, np.zeros(shortfall, scores.dtype)])
+    return keys, scores, shortfall
+
+
+def grow_random(
+    pattern: Pattern, dropped: np.ndarray, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw free positions; those just dropped only where there are too few others.
+
+    Parameters
+    ----------
+    pattern : Pattern
+        What is active, the dropped included.
+    dropped : ndarray of int64
+        Keys of what is dropped.
+    count : int
+        How many.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    ndarray of int64
+        Sorted keys, ``count`` of them.
+    """
+    keys = random_free(pattern, min(count, pattern.size - pattern.nnz), rng)
+    if len(keys) < count:
+        keys = np.concatenate([keys, rng.choice(dropped, count - len(keys), replace=False)])
+    return np.sort(keys)
 
 
 def random_free(

@@ -7,7 +7,7 @@ import numpy as np
 from sparsecpu.errors import ParameterError
 from sparsecpu.parameters import SparseParameter
 from sparsecpu.topology.base import Growth, Topology, keys_of
-from sparsecpu.topology.selection import random_free, smallest
+from sparsecpu.topology.selection import grow_random, smallest
 
 
 class SET(Topology):
@@ -96,10 +96,7 @@ class SET(Topology):
             The positions.
         """
         pattern, rng = parameter.pattern, self.run.rng
-        keys = random_free(pattern, min(count, pattern.size - pattern.nnz), rng)
-        if len(keys) < count:  # almost full: some of the dropped must come back
-            back = rng.choice(dropped, count - len(keys), replace=False)
-            keys = np.sort(np.concatenate([keys, keys_of(pattern, back)]))
+        keys = grow_random(pattern, keys_of(pattern, dropped), count, rng)
         if self.variant == "paper":
             return Growth(keys, {"data": rng.normal(0.0, 0.1, len(keys))})
         return Growth(keys)

@@ -11,7 +11,13 @@ from sparsecpu.errors import ParameterError
 from sparsecpu.parameters import SparseParameter
 from sparsecpu.topology.base import Growth, Observer, Run, Topology, keys_of
 from sparsecpu.topology.quotas import growth_quotas
-from sparsecpu.topology.selection import largest, random_free, smallest
+from sparsecpu.topology.selection import (
+    grow_largest,
+    grow_random,
+    largest_of_rows,
+    smallest,
+    smallest_of_all,
+)
 from sparsecpu.topology.sources import Source, choose_sources
 
 #: A layer below this sparsity that still asks for more weights is pruned at most to its sparsity.
@@ -37,8 +43,17 @@ class SparseMomentum(Topology):
     redistribution : {"momentum", "magnitude", "nonzero", "none"}
         What a layer's share is proportional to: mean \|momentum\|, mean \|w\|, nnz, or what the
         layer itself dropped.
-    source : {"auto", "window", "tiles", "candidates"}
+    growth : {"momentum", "momentum-neuron", "random"}
+        What a layer grows by: \|momentum\|; the same, with a quota for each output in proportion
+        to its mean \|momentum\|; or chance.
+    pruning : {"layer", "global"}
+        Whether each layer drops a fraction of its weights, or all layers the smallest of all.
+    source : {"auto", "window", "tiles", "lowrank", "candidates"}
         Where the momentum of inactive weights comes from; see ``topology.sources``.
+    proposal : {"norms", "uniform", "lowrank"}
+        How candidates are chosen.
+    rank : int
+        Of ``lowrank``.
     window : int, optional
         K, steps that count; by default as many as leave a relative error of 10 %.
     growth_memory : float
@@ -73,7 +88,11 @@ class SparseMomentum(Topology):
         decay: str = "cosine",
         update_every: int | None = None,
         redistribution: str = "momentum",
+        growth: str = "momentum",
+        pruning: str = "layer",
         source: str = "auto",
+        proposal: str = "norms",
+        rank: int = 16,
         window: int | None = None,
         growth_memory: float = 64e6,
         candidate_factor: float = 4.0,
@@ -88,7 +107,10 @@ class SparseMomentum(Topology):
         )
         for option, value, allowed in (
             ("redistribution", redistribution, ("momentum", "magnitude", "nonzero", "none")),
-            ("source", source, ("auto", "window", "tiles", "candidates")),
+            ("growth", growth, ("momentum", "momentum-neuron", "random")),
+            ("pruning", pruning, ("layer", "global")),
+            ("source", source, ("auto", "window", "tiles", "lowrank", "candidates")),
+            ("proposal", proposal, ("norms", "uniform", "lowrank")),
             ("grown_momentum", grown_momentum, ("carry", "zero")),
         ):
             if value not in allowed:
@@ -97,10 +119,12 @@ class SparseMomentum(Topology):
             ("window", 1 if window is None else window),
             ("growth_memory", growth_memory),
             ("candidate_factor", candidate_factor),
+            ("rank", rank),
         ):
             if not number > 0:
                 raise ParameterError(option, number, "a number above 0")
-        self.redistribution, self.source, self.window = redistribution, source, window
+        self.redistribution, self.growth, self.pruning = redistribution, growth, pruning
+        self.source, self.proposal, self.rank, self.window = source, proposal, int(rank), window
         self.growth_memory, self.candidate_factor = growth_memory, candidate_factor
         self.grown_momentum = grown_momentum
 
@@ -127,6 +151,8 @@ class SparseMomentum(Topology):
             memory=self.growth_memory,
             interval=self.interval,
             factor=self.candidate_factor,
+            proposal=self.proposal,
+            rank=self.rank,
             rng=run.rng,
             steps=steps,
             batch_size=run.batch_size,
@@ -149,7 +175,7 @@ class SparseMomentum(Topology):
             The tap.
         """
         left = self.steps_to_update(step)
-        if left is None:
+        if left is None or self.growth == "random":
             return None
 
         def observe(parameter: SparseParameter, x: np.ndarray, dy: np.ndarray) -> None:
@@ -171,6 +197,12 @@ class SparseMomentum(Topology):
         total = raw.sum()
         shares = raw / total if total > 0 else np.full(len(raw), 1.0 / len(raw))
         self.shares = dict(zip(self.run.parameters, shares, strict=True))
+        if self.pruning == "global":
+            weights = [p.data for p in self.run.parameters.values()]
+            places = smallest_of_all(
+                weights, math.ceil(self.rate(steps_done) * sum(map(len, weights)))
+            )
+            self._smallest_of_all = dict(zip(self.run.parameters, places, strict=True))
 
     def _importance(self, parameter: SparseParameter) -> float:
         slot = self.run.momentum_slot
@@ -201,6 +233,8 @@ class SparseMomentum(Topology):
         ndarray of int
             Places; never all of them.
         """
+        if self.pruning == "global":
+            return self._smallest_of_all[name]
         sparsity = parameter.sparsity
         if sparsity < _NEARLY_DENSE and self.shares[name] > 1.0 / len(self.shares):
             rate = min(sparsity, rate)
@@ -250,29 +284,39 @@ class SparseMomentum(Topology):
         Growth
             The positions, and their momentum.
         """
-        slot, source = self.run.momentum_slot, self.sources[name]
+        slot, source, rng = self.run.momentum_slot, self.sources[name], self.run.rng
         assert slot is not None
-        keys, values = source.top(count, self._steps_done)
+        gone = keys_of(parameter.pattern, dropped)
+        if self.growth == "random":
+            return Growth(grow_random(parameter.pattern, gone, count, rng), facts={"shortfall": 0})
         # The momentum of what was just dropped is known exactly.
-        dropped_keys = keys_of(parameter.pattern, dropped)
-        keys = np.concatenate([keys, dropped_keys])
-        values = np.concatenate([values, parameter.slot(slot)[dropped]])
-        order = np.argsort(keys)
-        keys, values = keys[order], values[order]
-        moving = np.flatnonzero(values)
-        chosen = moving[largest(np.abs(values[moving]), min(count, len(moving)))]
-        keys, values = keys[chosen], values[chosen]
-        shortfall = count - len(keys)
-        if shortfall:  # too few positions have any momentum: first any free ones, then dropped ones
-            extra = random_free(parameter.pattern, shortfall, self.run.rng, keys)
-            back = np.setdiff1d(dropped_keys, keys)[: shortfall - len(extra)]
-            keys = np.concatenate([keys, extra, back])
-            values = np.concatenate([values, np.zeros(shortfall, values.dtype)])
+        known = gone, parameter.slot(slot)[dropped]
+        if self.growth == "momentum":
+            best = source.top(count, self._steps_done)
+        else:
+            counts = self._counts_of_rows(parameter, dropped, count)
+            best = source.top_of_rows(counts, self._steps_done)
+            both = [np.concatenate(pair) for pair in zip(best, known, strict=True)]
+            places = largest_of_rows(both[0] // parameter.shape[1], both[1], counts)
+            best = both[0][places], both[1][places]
+            known = np.empty(0, dtype=np.int64), best[1][:0]
+        keys, values, shortfall = grow_largest(best, known, parameter.pattern, count, rng)
         start = {slot: values} if self.grown_momentum == "carry" else {}
         if start and "second_moment" in parameter.slots:
             # Adam divides by the root of this; a 0 would make the first steps of a weight huge.
             start["second_moment"] = values * values
         return Growth(keys, start, {"source": source.name, "shortfall": shortfall})
+
+    def _counts_of_rows(
+        self, parameter: SparseParameter, dropped: np.ndarray, count: int
+    ) -> np.ndarray:
+        """Share a layer's quota out among its outputs."""
+        pattern, n_out = parameter.pattern, parameter.shape[0]
+        rows = pattern.rows()
+        momentum = np.abs(parameter.slot(str(self.run.momentum_slot)))
+        total = np.bincount(rows, momentum, minlength=n_out)
+        free = parameter.shape[1] - pattern.fan_in + np.bincount(rows[dropped], minlength=n_out)
+        return growth_quotas(total / np.maximum(pattern.fan_in, 1), free, count)
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return what the sources hold; see ``Topology.state``."""
@@ -294,5 +338,6 @@ class SparseMomentum(Topology):
             Arrays by name.
         """
         for name, source in self.sources.items():
-            held = {key: arrays.get(f"{name}/{key}") for key in source.arrays}
-            source.load_state({key: array for key, array in held.items() if array is not None})
+            start = f"{name}/"
+            held = {key[len(start) :]: a for key, a in arrays.items() if key.startswith(start)}
+            source.load_state(held)

@@ -8,7 +8,9 @@ positions have the largest \|M\|.
 * ``window``: the factors of the last K steps, exactly; row tiles of M are formed at the update.
 * ``tiles``: P row tiles, each accumulated densely for K steps, one after the other; each is exact
   at the end of its own turn.
-* ``candidates``: exact momentum on O(nnz) positions, drawn by the norms of rows and columns.
+* ``lowrank``: M to a given rank, from two running sketches; O(n) memory.
+* ``candidates``: exact momentum on O(nnz) positions, drawn by the norms of rows and columns or
+  proposed by ``lowrank``.
 
 Leaving out what lies before the window changes M by a factor of b^K in any norm.
 """
@@ -22,10 +24,11 @@ import numpy as np
 from sparsecpu.parameters import SparseParameter
 from sparsecpu.topology.sources.base import Source
 from sparsecpu.topology.sources.candidates import Candidates
+from sparsecpu.topology.sources.lowrank import LowRank
 from sparsecpu.topology.sources.tiles import Tiles
 from sparsecpu.topology.sources.window import Window
 
-__all__ = ["Candidates", "Source", "Tiles", "Window", "choose_sources"]
+__all__ = ["Candidates", "LowRank", "Source", "Tiles", "Window", "choose_sources"]
 
 
 def choose_sources(
@@ -35,6 +38,8 @@ def choose_sources(
     memory: float,
     interval: int,
     factor: float,
+    proposal: str = "norms",
+    rank: int = 16,
     rng: np.random.Generator,
     **options: Any,
 ) -> dict[str, Source]:
@@ -44,16 +49,20 @@ def choose_sources(
     ----------
     parameters : dict of str to SparseParameter
         The layers.
-    kind : {"auto", "window", "tiles", "candidates"}
-        A source for all layers, or the rule above. Convolutions have no windows.
+    kind : {"auto", "window", "tiles", "lowrank", "candidates"}
+        A source for all layers, or the rule above. Convolutions have tiles and candidates.
     memory : float
         Bytes for all windows and tiles; the smallest layers choose first.
     interval : int
         Steps between updates. Tiles need enough of them for every part's turn.
     factor : float
         Candidates per active weight.
+    proposal : {"norms", "uniform", "lowrank"}
+        How candidates are drawn.
+    rank : int
+        Of ``lowrank``.
     rng : numpy.random.Generator
-        Stream for candidates.
+        Stream for candidates and sketches.
     **options : object
         ``steps, batch_size, momentum, share`` of ``Source``.
 
@@ -82,7 +91,12 @@ def choose_sources(
             turns = {**options, "steps": max(1, min(steps, interval // parts))}
             sources[name] = Tiles(parameter, parts=parts, **turns)
             memory -= 9 * sources[name].tile.size  # type: ignore[attr-defined]
+        elif kind == "lowrank" and not parameter.spatial:
+            sources[name] = LowRank(parameter, rank=rank, rng=rng, **options)
         else:
-            turns = {**options, "steps": max(1, min(steps, interval - 1))}
-            sources[name] = Candidates(parameter, factor=factor, rng=rng, **turns)
+            room = (interval if proposal == "lowrank" else 2 * interval - 2) // 2
+            turns = {**options, "steps": max(1, min(steps, room))}
+            sources[name] = Candidates(
+                parameter, factor=factor, proposal=proposal, rank=rank, rng=rng, **turns
+            )
     return sources

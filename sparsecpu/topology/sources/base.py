@@ -6,13 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from sparsecpu.errors import ParameterError
 from sparsecpu.parameters import SparseParameter
-from sparsecpu.topology.selection import RunningTop
-
-#: A tile has at most this fraction of the rows: it must stay far from a dense matrix.
-TILE_SHARE = 32
-#: Positions that are looked at at a time.
-BLOCK = 1 << 16
 
 
 class Source:
@@ -66,7 +61,7 @@ class Source:
         x, dy : ndarray, shape (tiles, features, lanes)
             Input and output gradient of the layer; views. For a convolution, whose pixels would be
             needed many times over, both are an object with ``at(pattern)``, the gradient at the
-            positions of a pattern, and ``squares()``, sums of squares per row and column.
+            positions of a pattern, and ``activity(kind, rng)``; see ``sampling.activity``.
         """
         raise NotImplementedError
 
@@ -89,19 +84,27 @@ class Source:
         """
         raise NotImplementedError
 
-    def _offer(self, top: RunningTop, tile: np.ndarray, first: int) -> None:
-        """Offer the inactive entries of rows ``first …`` of M; the tile is overwritten."""
-        pattern, n_in = self.parameter.pattern, tile.shape[1]
-        start, end = pattern.indptr[first], pattern.indptr[first + len(tile)]
-        fan_in = np.diff(pattern.indptr[first : first + len(tile) + 1])
-        tile[np.repeat(np.arange(len(tile)), fan_in), pattern.indices[start:end]] = 0
-        flat, offset = tile.reshape(-1), first * n_in
-        # In pieces: after the first few, hardly anything exceeds the threshold any more.
-        piece = max(2 * top.count, BLOCK)
-        for start in range(0, len(flat), piece):
-            part = flat[start : start + piece]
-            found = np.flatnonzero(np.abs(part) > top.threshold)
-            top.add(offset + start + found, part[found])
+    def top_of_rows(self, counts: np.ndarray, steps_done: int) -> tuple[np.ndarray, np.ndarray]:
+        r"""Return the inactive positions of largest \|M\| in each row.
+
+        Parameters
+        ----------
+        counts : ndarray of int, shape (n_out,)
+            How many per row, at most.
+        steps_done : int
+            Optimizer steps done so far.
+
+        Returns
+        -------
+        tuple of ndarray
+            Keys and values, as ``top`` returns them.
+
+        Raises
+        ------
+        ParameterError
+            If the source does not know rows by themselves.
+        """
+        raise ParameterError("source", self.name, "window or candidates, to grow row by row")
 
     def state(self) -> dict[str, np.ndarray]:
         """Return the arrays that a resumed run needs, by name; nothing between two windows."""

@@ -8,8 +8,11 @@ import numpy as np
 
 from sparsecpu.csr import Pattern
 from sparsecpu.parameters import SparseParameter
-from sparsecpu.topology.selection import largest
-from sparsecpu.topology.sources.base import BLOCK, Source
+from sparsecpu.topology.gradients import gradients_at
+from sparsecpu.topology.sampling import activity, draw_pairs, inactive
+from sparsecpu.topology.selection import largest, largest_of_rows
+from sparsecpu.topology.sources.base import Source
+from sparsecpu.topology.sources.lowrank import LowRank
 from sparsecpu.workspace import aligned_empty, aligned_zeros
 
 
@@ -24,6 +27,12 @@ class Candidates(Source):
         Candidates per active weight.
     rng : numpy.random.Generator
         Draws them.
+    proposal : {"norms", "uniform", "lowrank"}
+        How they are drawn: by the norms of rows and columns in one batch, all alike, or as the
+        largest entries that ``LowRank`` finds in the K steps before. A convolution's are never
+        ``lowrank``.
+    rank : int
+        Rank of that.
     **options : object
         See ``Source``.
     """
@@ -37,9 +46,15 @@ class Candidates(Source):
         *,
         factor: float,
         rng: np.random.Generator,
+        proposal: str = "norms",
+        rank: int = 16,
         **options: Any,
     ) -> None:
         super().__init__(parameter, **options)
+        self.proposal = "norms" if parameter.spatial and proposal == "lowrank" else proposal
+        self._scout: LowRank | None = None
+        if self.proposal == "lowrank":
+            self._scout = LowRank(parameter, rank=rank, rng=rng, **options)
         self.factor, self.rng = factor, rng
         self.keys = np.empty(0, dtype=np.int64)
         self.values = np.empty(0, dtype=self.dtype)
@@ -56,64 +71,35 @@ class Candidates(Source):
         x, dy : ndarray
             See ``Source``.
         """
+        if self._scout is not None and self.steps < left <= 2 * self.steps:
+            self._scout.observe(step, left - self.steps, x, dy)
         if left == self.steps + 1:
             self._draw(x, dy)
         elif left <= self.steps and len(self.keys):
             self._accumulate(x, dy)
 
     def _draw(self, x: Any, dy: Any) -> None:
-        r"""Draw pairs with :math:`P(i, j) \propto \|dY_i\| \|X_j\|`; drop active and repeated."""
+        """Choose the candidates; see ``proposal``."""
         pattern = self.parameter.pattern
-        if self.parameter.spatial:
-            rows, columns = dy.squares()
-        else:
-            real = dy.any(axis=1).astype(self.dtype)  # padding lanes have no gradient
-            rows = np.einsum("til,til->i", dy, dy, dtype=np.float64)
-            columns = np.einsum("tjl,tjl,tl->j", x, x, real, dtype=np.float64)
-        by_row, by_column = np.cumsum(np.sqrt(rows)), np.cumsum(np.sqrt(columns))
+        count = int(self.factor * pattern.nnz) + 1
         self.keys, self._pattern = np.empty(0, dtype=np.int64), None
-        if by_row[-1] > 0 and by_column[-1] > 0:
-            keys = np.empty(int(self.factor * pattern.nnz) + 1, dtype=np.int64)
-            for first in range(0, len(keys), BLOCK):  # blocks, to keep temporary arrays small
-                block = keys[first : first + BLOCK]
-                block[:] = self._places(by_row, len(block))
-                block *= pattern.shape[1]
-                block += self._places(by_column, len(block))
-            keys.sort()
-            self.keys = keys[self._usable(keys)]
+        if self._scout is not None:
+            self.keys = self._scout.top(min(count, pattern.size - pattern.nnz), 0)[0]
+        elif self.proposal == "uniform":
+            self.keys = inactive(self.rng.integers(pattern.size, size=count), pattern)
+        else:
+            rows, columns = activity(self.parameter, x, dy, "norm", self.rng)
+            if rows.any() and columns.any():
+                self.keys = inactive(draw_pairs(rows, columns, count, self.rng), pattern)
         self.values = aligned_zeros(len(self.keys), self.dtype)
 
-    def _places(self, cumulated: np.ndarray, count: int) -> np.ndarray:
-        """Draw places with probabilities given by their running sum."""
-        drawn = self.rng.random(count)
-        drawn *= cumulated[-1]
-        places = np.searchsorted(cumulated, drawn, side="right")
-        return np.minimum(places, len(cumulated) - 1, out=places)
-
-    def _usable(self, keys: np.ndarray) -> np.ndarray:
-        """Return which of sorted keys are neither repeated nor active."""
-        active, usable = self.parameter.pattern.keys(), np.ones(len(keys), dtype=bool)
-        usable[1:] = keys[1:] != keys[:-1]
-        for first in range(0, len(keys), BLOCK):
-            block = slice(first, first + BLOCK)
-            at = np.searchsorted(active, keys[block])
-            np.minimum(at, len(active) - 1, out=at)
-            usable[block] &= active[at] != keys[block]
-        return usable
-
     def _accumulate(self, x: Any, dy: Any) -> None:
-        from sparsecpu.kernels.linear import gradient_kernel
-
         if self._pattern is None:
             self._pattern = Pattern.from_keys(self.parameter.shape, self.keys)
         if len(self._scratch) != len(self.keys):
             self._scratch = aligned_empty(len(self.keys), self.dtype)
-        p, fresh = self._pattern, self._scratch
-        if self.parameter.spatial:
-            np.copyto(fresh, x.at(p))
-        else:
-            cuts = p.blocks(x.shape[2] * x.itemsize)
-            gradient_kernel(x.shape[2])(*cuts, p.indices, x, dy, fresh, fresh[:0], p.chunks)
+        fresh = self._scratch
+        gradients_at(self.parameter, self._pattern, x, dy, fresh)
         np.multiply(self.values, self.dtype.type(self.momentum), out=self.values)
         np.multiply(fresh, self.dtype.type(self.share), out=fresh)
         np.add(self.values, fresh, out=self.values)
@@ -136,6 +122,47 @@ class Candidates(Source):
         chosen = largest(np.abs(self.values), count)
         chosen = chosen[self.values[chosen] != 0]
         found = self.keys[chosen], self.values[chosen]
+        self._forget()
+        return found
+
+    def top_of_rows(self, counts: np.ndarray, steps_done: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the best candidates of each row, and forget all; see ``Source``.
+
+        Parameters
+        ----------
+        counts : ndarray of int
+            How many per row.
+        steps_done : int
+            Not looked at.
+
+        Returns
+        -------
+        tuple of ndarray
+            Keys and values.
+        """
+        places = largest_of_rows(self.keys // self.parameter.shape[1], self.values, counts)
+        found = self.keys[places], self.values[places]
+        self._forget()
+        return found
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return the candidates, and what proposes them; see ``Source``."""
+        scouted = self._scout.state() if self._scout is not None else {}
+        return {**super().state(), **{f"scout {key}": array for key, array in scouted.items()}}
+
+    def load_state(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take up what ``state`` returned; see ``Source``.
+
+        Parameters
+        ----------
+        arrays : dict of str to ndarray
+            By name.
+        """
+        super().load_state({key: arrays[key] for key in self.arrays if key in arrays})
+        if self._scout is not None:
+            held = {key[6:]: array for key, array in arrays.items() if key.startswith("scout ")}
+            self._scout.load_state(held)
+
+    def _forget(self) -> None:
         self.keys, self._pattern = np.empty(0, dtype=np.int64), None
         self.values = self._scratch = np.empty(0, dtype=self.dtype)
-        return found

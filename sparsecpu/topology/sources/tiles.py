@@ -9,8 +9,9 @@ import numpy as np
 
 from sparsecpu.csr import Pattern
 from sparsecpu.parameters import SparseParameter
+from sparsecpu.topology.gradients import TILE_SHARE, whole_rows
 from sparsecpu.topology.selection import RunningTop
-from sparsecpu.topology.sources.base import TILE_SHARE, Source
+from sparsecpu.topology.sources.base import Source
 from sparsecpu.workspace import aligned_zeros
 
 
@@ -65,13 +66,8 @@ class Tiles(Source):
 
     def _rows(self, first: int, count: int) -> Pattern:
         """Return the pattern that has all of some rows, and nothing else."""
-        shape = self.parameter.shape
         if self._whole is None or self._whole[0] != first:
-            fan_in = np.zeros(shape[0], dtype=np.int64)
-            fan_in[first : first + count] = shape[1]
-            indptr = np.concatenate([[0], np.cumsum(fan_in)])
-            indices = np.tile(np.arange(shape[1], dtype=np.int32), count)
-            self._whole = first, Pattern(shape, indptr, indices, validate=False)
+            self._whole = first, whole_rows(self.parameter.shape, slice(first, first + count))
         return self._whole[1]
 
     def _empty(self) -> RunningTop:
@@ -92,8 +88,7 @@ class Tiles(Source):
         keys : ndarray of int64
             The keys.
         """
-        self._top = self._empty()
-        self._top.keys = keys
+        self._held = np.array(keys)
 
     @property
     def values(self) -> np.ndarray:
@@ -109,8 +104,8 @@ class Tiles(Source):
         values : ndarray
             One per key.
         """
-        assert self._top is not None  # keys come first
-        self._top.values = values
+        self._top = self._empty()
+        self._top.add(self._held, np.array(values))  # keys come first
 
     def observe(self, step: int, left: int, x: Any, dy: Any) -> None:
         """Add this step to the tile whose turn it is; see ``Source``.
@@ -142,7 +137,7 @@ class Tiles(Source):
             beta = 1.0
         if remaining == 0:
             self._top = self._top or self._empty()
-            self._offer(self._top, tile, first)
+            self._top.offer(self.parameter.pattern, tile, first)
 
     def top(self, count: int, steps_done: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the best of what each part held at the end of its turn; see ``Source``.

@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.parameters import SparseParameter
-from sparsecpu.topology.selection import RunningTop
-from sparsecpu.topology.sources.base import TILE_SHARE, Source
-from sparsecpu.workspace import aligned_empty, aligned_zeros
-
-#: Bytes of a row tile of M that is formed at an update.
-TILE_BYTES = 4 * 1024**2
+from sparsecpu.topology.gradients import Form, largest_inactive
+from sparsecpu.topology.selection import largest
+from sparsecpu.topology.sources.base import Source
+from sparsecpu.workspace import aligned_zeros
 
 
 class Window(Source):
@@ -98,21 +96,50 @@ class Window(Source):
         tuple of ndarray
             Keys and values.
         """
+        pattern, form = self.parameter.pattern, self._form(steps_done)
+        found = largest_inactive(pattern, count, self.dtype, form)
+        self._forget()
+        return found
+
+    def top_of_rows(self, counts: np.ndarray, steps_done: int) -> tuple[np.ndarray, np.ndarray]:
+        """Form M row by row; see ``Source``.
+
+        Parameters
+        ----------
+        counts : ndarray of int
+            How many per row.
+        steps_done : int
+            Optimizer steps done so far.
+
+        Returns
+        -------
+        tuple of ndarray
+            Keys and values.
+        """
+        pattern, form = self.parameter.pattern, self._form(steps_done)
+        row, keys, values = aligned_zeros((1, pattern.shape[1]), self.dtype), [], []
+        for i in np.flatnonzero(counts):
+            form(slice(i, i + 1), row)
+            row[0, pattern.indices[pattern.indptr[i] : pattern.indptr[i + 1]]] = 0
+            chosen = largest(np.abs(row[0]), int(counts[i]))
+            keys.append(i * row.size + chosen)
+            values.append(row[0, chosen])
+        self._forget()
+        nothing = np.empty(0, dtype=np.int64), np.empty(0, dtype=self.dtype)
+        return np.concatenate([nothing[0], *keys]), np.concatenate([nothing[1], *values])
+
+    def _form(self, steps_done: int) -> Form:
+        """Return what writes rows of M."""
         used = min(int(self.seen[0]), self.steps)
         columns = used * self.batch_size
         age = steps_done - 1 - self.when[:used]
         weight = np.repeat(self.share * self.momentum**age, self.batch_size).astype(self.dtype)
-        n_out, n_in = self.parameter.shape
-        small = n_out * n_in <= 1 << 18
-        most = max(1, n_out // (4 if small else TILE_SHARE))
-        rows = int(np.clip(TILE_BYTES // (n_in * self.dtype.itemsize), 1, most))
-        buffer = aligned_empty((rows, n_in), self.dtype)
-        top = RunningTop(count, self.dtype)
-        for first in range(0, n_out, rows):
-            tile = buffer[: min(rows, n_out - first)]
-            part = self.dy[first : first + rows, :columns] * weight
-            np.matmul(part, self.x[:, :columns].T, out=tile)
-            self._offer(top, tile, first)
+
+        def form(rows: slice, out: np.ndarray) -> None:
+            np.matmul(self.dy[rows, :columns] * weight, self.x[:, :columns].T, out=out)
+
+        return form
+
+    def _forget(self) -> None:
         if self.steps <= self.interval:  # all of it will be seen anew before the next update
             self.seen[0] = 0
-        return top.result()

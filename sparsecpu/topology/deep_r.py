@@ -1,0 +1,185 @@
+"""Deep rewiring: fixed signs, a random walk, and connections that sleep when they cross zero."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.parameters import SparseParameter
+from sparsecpu.topology.base import Growth, Run, Topology, keys_of
+from sparsecpu.topology.selection import grow_random
+
+#: What an awakened connection starts with.
+_AWAKE = 1e-12
+
+
+def signs(salt: int, keys: np.ndarray) -> np.ndarray:
+    """Return the sign of each position, by hashing: nothing is stored.
+
+    Parameters
+    ----------
+    salt : int
+        Tells layers and runs apart.
+    keys : ndarray of int64
+        Positions.
+
+    Returns
+    -------
+    ndarray of float64
+        1 or -1, each for about half of the positions.
+
+    Notes
+    -----
+    One bit of SplitMix64 (Steele, Lea and Flood, 2014).
+    """
+    with np.errstate(over="ignore"):
+        z = keys.astype(np.uint64) + np.uint64(salt)
+        z = (z + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return 1.0 - 2.0 * (z >> np.uint64(63)).astype(np.float64)
+
+
+class DeepR(Topology):
+    r"""Rewire where a weight crosses zero: a random walk over networks of fixed size.
+
+    Every position has a fixed sign s, and an active weight is :math:`w = s \theta`,
+    :math:`\theta \geq 0`. Between updates the optimizer moves w. At an update,
+    :math:`\theta \leftarrow \theta - \eta l + \eta \sigma \nu` with :math:`\nu \sim N(0, 1)`; where
+    :math:`\theta \leq 0` the connection falls asleep, and as many random sleeping ones awake with
+    :math:`\theta = 10^{-12}`.
+
+    Parameters
+    ----------
+    update_every : int, optional
+        Steps between updates; 1 in the paper, an epoch by default. Noise and shrinkage of the steps
+        between are applied at once: k steps shrink by k l and shake by the root of k.
+    shrinkage : float
+        l.
+    noise : float
+        :math:`\sigma`.
+
+    Raises
+    ------
+    ParameterError
+        If an argument is out of range.
+
+    Notes
+    -----
+    Bellec et al., Deep rewiring: training very sparse deep networks (2018), algorithm 1. The
+    authors keep a matrix of signs; here a hash of the position stands for it.
+    """
+
+    name = "deep-r"
+
+    def __init__(
+        self,
+        *,
+        update_every: int | None = None,
+        shrinkage: float = 1e-5,
+        noise: float = 1e-5,
+    ) -> None:
+        super().__init__(update_every=update_every, regrow_keeps_value=False)
+        for option, value in (("shrinkage", shrinkage), ("noise", noise)):
+            if not value >= 0:
+                raise ParameterError(option, value, "a number of at least 0")
+        self.shrinkage, self.noise = float(shrinkage), float(noise)
+
+    def start(self, run: Run) -> None:
+        """Draw the salt of the signs; see ``Topology.start``.
+
+        Parameters
+        ----------
+        run : Run
+            The run.
+        """
+        super().start(run)
+        self.salts = {name: int(run.rng.integers(2**62)) for name in run.parameters}
+
+    def initialise(self) -> None:
+        """Give every first weight its position's sign; see ``Topology.initialise``."""
+        for name, parameter in self.run.parameters.items():
+            sign = signs(self.salts[name], parameter.pattern.keys())
+            parameter.data[:] = np.abs(parameter.data) * sign
+            parameter.touch()
+
+    def prepare(self, steps_done: int) -> None:
+        """Shrink and shake; see ``Topology.prepare``.
+
+        Parameters
+        ----------
+        steps_done : int
+            Optimizer steps done so far.
+        """
+        rate = self.run.learning_rate(steps_done - 1)
+        self._sleeping = {}
+        for name, parameter in self.run.parameters.items():
+            sign = signs(self.salts[name], parameter.pattern.keys())
+            theta = parameter.data * sign - rate * self.shrinkage * self.interval
+            walk = self.run.rng.standard_normal(parameter.nnz)
+            theta += rate * self.noise * np.sqrt(self.interval) * walk
+            parameter.data[:] = theta * sign
+            parameter.touch()
+            self._sleeping[name] = np.flatnonzero(theta <= 0)
+
+    def drop(self, name: str, parameter: SparseParameter, rate: float) -> np.ndarray:
+        """Return the places of the weights that crossed zero.
+
+        Parameters
+        ----------
+        name : str
+            The layer.
+        parameter : SparseParameter
+            Its weights.
+        rate : float
+            Not looked at: the walk decides.
+
+        Returns
+        -------
+        ndarray of int
+            Places.
+        """
+        return self._sleeping[name]
+
+    def grow(
+        self, name: str, parameter: SparseParameter, dropped: np.ndarray, count: int
+    ) -> Growth:
+        """Return random sleeping positions.
+
+        Parameters
+        ----------
+        name : str
+            The layer.
+        parameter : SparseParameter
+            Its weights.
+        dropped : ndarray of int
+            Places that are dropped.
+        count : int
+            How many.
+
+        Returns
+        -------
+        Growth
+            The positions, and what they start with.
+        """
+        gone = keys_of(parameter.pattern, dropped)
+        keys = grow_random(parameter.pattern, gone, count, self.run.rng)
+        return Growth(keys, {"data": _AWAKE * signs(self.salts[name], keys)})
+
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Return the salts; see ``Topology.state``."""
+        return {"salts": self.salts}, {}
+
+    def load_state(self, values: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        """Take up the salts; see ``Topology.load_state``.
+
+        Parameters
+        ----------
+        values : dict
+            What ``state`` returned.
+        arrays : dict of str to ndarray
+            None.
+        """
+        self.salts = dict(values["salts"])

@@ -1,0 +1,138 @@
+"""RigL: drop by magnitude, grow by the gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sparsecpu.parameters import SparseParameter
+from sparsecpu.topology.base import Growth, keys_of
+from sparsecpu.topology.batch import BatchTopology
+from sparsecpu.topology.gradients import largest_gradients
+from sparsecpu.topology.selection import grow_largest, smallest
+
+
+class RigL(BatchTopology):
+    r"""Drop the smallest \|w\|, grow where the gradient of one batch is largest.
+
+    At each update, layer l drops its :math:`k = \lfloor \alpha_t \text{nnz}_l \rfloor` weights of
+    smallest \|w\| and grows the k inactive positions of largest \|dW\|, those just dropped
+    included; :math:`\alpha_t` falls along a cosine to 0. dW is exact: row tiles of dY Xᵀ are formed
+    and searched one after the other, in time O(n_in n_out batch) and memory O(tile + k).
+
+    Parameters
+    ----------
+    prune_rate : float
+        :math:`\alpha` at the start, in (0, 1).
+    decay : {"cosine", "linear"}
+        How it falls.
+    update_every : int, optional
+        Steps between updates; an epoch by default. The paper has 100; in-time
+        over-parametrisation (ITOP) some thousands, with ``prune_rate=0.5``.
+    stop_after : float
+        Fraction of the training after which the pattern stays as it is.
+    skip_step : bool
+        Whether the batch whose gradient decides serves that alone, as published.
+    regrow_keeps_value : bool
+        Whether a weight that is dropped and grown in the same update keeps its value and slots.
+
+    Raises
+    ------
+    ParameterError
+        If an argument is out of range.
+
+    Notes
+    -----
+    Evci et al., Rigging the lottery: making all tickets winners (2020), algorithm 1. The authors'
+    code forms the dense gradient, and adds N(0, 1e-5) noise to \|w\| to break ties; here ties go to
+    the first position. Weights that are new start at 0, and so does their momentum.
+    Liu et al., Do we actually need dense over-parameterization? (2021), for ITOP.
+    """
+
+    name = "rigl"
+    least_rate = 0.0
+
+    def __init__(
+        self,
+        *,
+        prune_rate: float = 0.3,
+        decay: str = "cosine",
+        update_every: int | None = None,
+        stop_after: float = 0.75,
+        skip_step: bool = True,
+        regrow_keeps_value: bool = True,
+    ) -> None:
+        super().__init__(
+            prune_rate=prune_rate,
+            decay=decay,
+            update_every=update_every,
+            stop_after=stop_after,
+            skip_step=skip_step,
+            regrow_keeps_value=regrow_keeps_value,
+        )
+
+    def see(
+        self, parameter: SparseParameter, x: np.ndarray, dy: np.ndarray, rate: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        r"""Return the inactive positions of largest \|dW\|.
+
+        Parameters
+        ----------
+        parameter : SparseParameter
+            A layer's weights.
+        x, dy : ndarray
+            Its input and output gradient in the batch that decides.
+        rate : float
+            Fraction of the weights that will be dropped.
+
+        Returns
+        -------
+        tuple of ndarray
+            Keys and gradients, as many as will be dropped.
+        """
+        return largest_gradients(parameter, x, dy, int(rate * parameter.nnz))
+
+    def drop(self, name: str, parameter: SparseParameter, rate: float) -> np.ndarray:
+        r"""Return the places of the smallest \|w\|.
+
+        Parameters
+        ----------
+        name : str
+            The layer.
+        parameter : SparseParameter
+            Its weights.
+        rate : float
+            Fraction to drop.
+
+        Returns
+        -------
+        ndarray of int
+            Places.
+        """
+        return smallest(np.abs(parameter.data), int(rate * parameter.nnz))
+
+    def grow(
+        self, name: str, parameter: SparseParameter, dropped: np.ndarray, count: int
+    ) -> Growth:
+        r"""Return the positions of largest \|dW\|.
+
+        Parameters
+        ----------
+        name : str
+            The layer.
+        parameter : SparseParameter
+            Its weights.
+        dropped : ndarray of int
+            Places that are dropped.
+        count : int
+            How many.
+
+        Returns
+        -------
+        Growth
+            The positions.
+        """
+        known = keys_of(parameter.pattern, dropped), parameter.grad[dropped]
+        keys, _, shortfall = grow_largest(
+            self.seen.pop(name), known, parameter.pattern, count, self.run.rng
+        )
+        return Growth(keys, facts={"shortfall": shortfall})

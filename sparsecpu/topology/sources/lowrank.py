@@ -1,0 +1,128 @@
+"""The momentum as a matrix of low rank, from two running sketches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.parameters import SparseParameter
+from sparsecpu.topology.gradients import largest_inactive
+from sparsecpu.topology.sources.base import Source
+from sparsecpu.workspace import aligned_zeros
+
+
+class LowRank(Source):
+    r"""M from two sketches, in O(n) memory; see the module.
+
+    With fixed random matrices :math:`\Omega` and :math:`\Psi`, the sketches :math:`Y = M \Omega`
+    and :math:`Z = M^T \Psi` follow every step exactly, for they are linear in M. At the update
+    :math:`\hat M = Q (\Psi^T Q)^+ Z^T` with an orthonormal basis Q of Y, cut to the given rank, and
+    row tiles of it are searched. The error is a small multiple of what no matrix of that rank could
+    hold.
+
+    Parameters
+    ----------
+    parameter : SparseParameter
+        The layer's weights.
+    rank : int
+        r.
+    rng : numpy.random.Generator
+        Draws the random matrices.
+    **options : object
+        See ``Source``.
+
+    Notes
+    -----
+    Tropp, Yurtsever, Udell and Cevher, Practical sketching algorithms for low-rank matrix
+    approximation (2017), algorithms 4 and 7, with sketches of 2 r + 1 and 4 r + 3 columns.
+    """
+
+    name = "lowrank"
+    arrays = ("right", "left")
+
+    def __init__(
+        self, parameter: SparseParameter, *, rank: int, rng: np.random.Generator, **options: Any
+    ) -> None:
+        super().__init__(parameter, **options)
+        n_out, n_in = parameter.shape
+        self.rank = max(1, min(rank, n_out, n_in))
+        narrow, wide = (min(n, n_out, n_in) for n in (2 * self.rank + 1, 4 * self.rank + 3))
+        self.omega = rng.standard_normal((n_in, narrow), dtype=np.float32).astype(self.dtype)
+        self.psi = rng.standard_normal((n_out, wide), dtype=np.float32).astype(self.dtype)
+        self.right = aligned_zeros((n_out, narrow), self.dtype)
+        self.left = aligned_zeros((n_in, wide), self.dtype)
+
+    @staticmethod
+    def nbytes(parameter: SparseParameter, rank: int) -> int:
+        """Return what the sketches and their random matrices would hold.
+
+        Parameters
+        ----------
+        parameter : SparseParameter
+            The layer's weights.
+        rank : int
+            r.
+
+        Returns
+        -------
+        int
+            Bytes.
+        """
+        return (6 * rank + 4) * sum(parameter.shape) * parameter.data.itemsize
+
+    def observe(self, step: int, left: int, x: np.ndarray, dy: np.ndarray) -> None:
+        """Add this step to the sketches; see ``Source``.
+
+        Parameters
+        ----------
+        step, left : int
+            See ``Source``.
+        x, dy : ndarray
+            See ``Source``.
+        """
+        if left > self.steps:
+            return
+        beta = 0.0 if left == self.steps else self.momentum
+        for sketch in (self.right, self.left):
+            np.multiply(sketch, self.dtype.type(beta), out=sketch)
+        share = self.dtype.type(self.share)
+        for t in range(len(x)):
+            self.right += dy[t] @ (share * (x[t].T @ self.omega))
+            self.left += x[t] @ (share * (dy[t].T @ self.psi))
+
+    def factors(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return two matrices whose product is the estimate of M.
+
+        Returns
+        -------
+        tuple of ndarray, shapes (n_out, r) and (r, n_in)
+            They.
+        """
+        basis = np.linalg.qr(self.right)[0]
+        inner = np.linalg.pinv(self.psi.T @ basis) @ self.left.T
+        u, s, v = np.linalg.svd(inner, full_matrices=False)
+        r = self.rank
+        return np.ascontiguousarray(basis @ u[:, :r]), s[:r, None] * v[:r]
+
+    def top(self, count: int, steps_done: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the largest entries of the estimate; see ``Source``.
+
+        Parameters
+        ----------
+        count : int
+            How many.
+        steps_done : int
+            Not looked at.
+
+        Returns
+        -------
+        tuple of ndarray
+            Keys and values.
+        """
+        tall, flat = self.factors()
+
+        def form(rows: slice, out: np.ndarray) -> None:
+            np.matmul(tall[rows], flat, out=out)
+
+        return largest_inactive(self.parameter.pattern, count, self.dtype, form)

@@ -1,0 +1,463 @@
+"""Growth rules beside sparse momentum: each against its masked-dense or stated form."""
+
+import math
+
+import naive
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+from test_topology import blobs, dense_copies, make_network, options, parameter
+
+from sparsecpu.csr import Pattern
+from sparsecpu.errors import ParameterError
+from sparsecpu.layers import Flatten, ReLU, Sequential, SparseConv2d, SparseLinear
+from sparsecpu.losses import SoftmaxCrossEntropy
+from sparsecpu.optimizers import SGD
+from sparsecpu.topology import DSR, DeepR, GuidedStochasticExploration, RigL, SparseMomentum
+from sparsecpu.topology.deep_r import signs
+from sparsecpu.topology.dsr import share_in_rounds
+from sparsecpu.topology.gradients import largest_gradients, largest_inactive
+from sparsecpu.topology.sampling import AliasTable, activity, draw_pairs
+from sparsecpu.topology.selection import largest_of_rows, smallest_of_all
+from sparsecpu.topology.sources import Candidates, LowRank, Window
+from sparsecpu.trainer import Trainer
+from sparsecpu.workspace import Context, Workspace
+
+
+class Follow:
+    """A callback that keeps reports and what ``look`` returns at each update."""
+
+    def __init__(self, look=lambda: None):
+        self.reports, self.looks, self.look = [], [], look
+
+    def __getattr__(self, name):
+        return lambda *args: None
+
+    def on_update(self, trainer, report):
+        self.reports.append(report)
+        self.looks.append(self.look())
+
+
+def train(network, topology, x, y, **given):
+    follow = Follow(given.pop("look", lambda: None))
+    settings = dict(learning_rate=0.05, batch_size=16, epochs=6, optimizer=SGD(0.9), shuffle=False)
+    Trainer(network, loss=SoftmaxCrossEntropy(), topology=topology, callbacks=[follow],
+            **{**settings, **given}).fit(x, y)  # fmt: skip
+    return follow
+
+
+def keys_of(network):
+    return [p.pattern.keys() for p in network.sparse_parameters().values()]
+
+
+@pytest.mark.parametrize("rule", ["rigl", "rigl-forgets", "gse"])
+def test_the_published_choice_and_weights(rule, rng):
+    """Patterns, weights and momenta equal masks on dense tensors, step by step."""
+    network = make_network((12, 24, 16, 4), 0.25, rng)
+    for name, p in network.parameters().items():
+        if name.endswith("bias"):
+            p.data[:] = 0.1
+    x, y = blobs(rng)
+    every, epochs, total, drawn = 4, 6, 36, []
+    if rule == "gse":
+        topology = GuidedStochasticExploration(prune_rate=0.3, subset=2.0, update_every=every)
+        seeing = topology.see
+
+        def see(parameter, x, dy, rate):
+            found = seeing(parameter, x, dy, rate)
+            drawn.append(found[0])
+            assert not np.isin(found[0], parameter.pattern.keys()).any()
+            return found
+
+        topology.see = see
+    else:
+        topology = RigL(update_every=every, regrow_keeps_value=rule == "rigl")
+    reference = naive.MaskedDenseRigL(
+        *dense_copies(network), rate=0.05, momentum=0.9, p0=0.3, total_steps=0
+    )
+    reference.total = int(topology.stop_after * total)
+    seen = train(network, topology, x, y, epochs=epochs, look=lambda: keys_of(network))
+    updates = 0
+    for t in range(total):
+        batch = slice(16 * (t % 6), 16 * (t % 6) + 16)
+        if (t + 1) % every or t + 1 >= reference.total:
+            reference.step(x[batch], y[batch])
+            continue
+        allowed = drawn[3 * updates : 3 * updates + 3][::-1] if rule == "gse" else None
+        rounding = math.ceil if rule == "gse" else math.floor
+        if rule == "rigl-forgets":  # what comes back starts anew
+            before = [(w.copy(), m.copy()) for w, m in zip(reference.w, reference.m, strict=True)]
+        reference.update(x[batch], y[batch], t + 1, allowed, rounding, regrow=rule != "gse")
+        if rule == "rigl-forgets":
+            for k, (_, _, lost, won) in enumerate(reference.log[-3:]):
+                again = np.intersect1d(lost, won)
+                assert (before[k][0].reshape(-1)[again] != 0).all()
+                reference.w[k].reshape(-1)[again] = reference.m[k].reshape(-1)[again] = 0
+        for mask, keys in zip(reference.mask, seen.looks[updates], strict=True):
+            np.testing.assert_array_equal(np.flatnonzero(mask), keys)
+        updates += 1
+    assert updates == len(seen.reports) >= 4
+    for p, w, m in zip(network.sparse_parameters().values(), reference.w, reference.m, strict=True):
+        keys = p.pattern.keys()
+        np.testing.assert_allclose(p.data, w.reshape(-1)[keys], atol=1e-10)
+        np.testing.assert_allclose(p.slots["momentum"], m.reshape(-1)[keys], atol=1e-10)
+
+
+def test_prune_rates_of_gse_fall_to_nothing():
+    topology = GuidedStochasticExploration()
+    network = make_network((12, 8, 4), 0.5, np.random.default_rng(0))
+    trainer = Trainer(network, loss=SoftmaxCrossEntropy(), topology=topology, batch_size=2,
+                      epochs=10)  # fmt: skip
+    trainer.start(200)
+    for part, wanted in ((0.01, 0.19986), (0.1, 0.1866), (0.25, 0.1259), (0.5, 0.0134)):
+        assert topology.rate(int(1000 * part)) == pytest.approx(wanted, abs=6e-5)
+    assert topology.due(500)
+    assert not topology.due(600)
+
+
+def test_a_batch_that_decides_trains_nothing(rng):
+    x, y = blobs(rng)
+
+    def biases(skip):
+        network = make_network((12, 24, 4), 0.25, np.random.default_rng(0))
+        looks = []
+        topology = RigL(update_every=3, skip_step=skip)
+        seen = train(network, topology, x, y, epochs=1, look=lambda: looks.append(1))
+        assert len(seen.reports) == 1
+        return [p.data.copy() for n, p in network.parameters().items() if n.endswith("bias")]
+
+    assert not np.array_equal(biases(True)[0], biases(False)[0])
+
+
+@pytest.mark.parametrize("weights", [[1, 2, 3, 4], [0, 5, 0, 1], [1e-9, 1, 1e9], [0, 0], [3]])
+def test_alias_table_draws_what_it_should(weights, rng):
+    table, n = AliasTable(weights), len(weights)
+    exact = table.chance / n
+    np.add.at(exact, table.alias, (1 - table.chance) / n)
+    weights = np.array(weights, float) if sum(weights) else np.ones(n)
+    np.testing.assert_allclose(exact, weights / weights.sum(), atol=1e-12)
+    counts = np.bincount(table.draw(20_000, rng), minlength=n)
+    live = weights > 1e-6 * weights.sum()
+    assert counts[weights == 0].sum() == 0
+    if live.sum() > 1:
+        assert chisquare(counts[live], (20_000 * weights / weights.sum())[live],
+                         sum_check=False).pvalue > 1e-4  # fmt: skip
+
+
+@pytest.mark.parametrize("distribution", ["uniform", "grabo", "graest"])
+def test_gse_draws_follow_the_distribution(distribution, rng):
+    """Frequencies over many updates match f x g on the inactive positions."""
+    p = parameter((5, 6), 8, rng)
+    x, dy = rng.standard_normal((1, 6, 16)), rng.standard_normal((1, 5, 16))
+    topology = GuidedStochasticExploration(distribution=distribution, subset=0.125)
+    trainer = Trainer(make_network((6, 5), 0.3, rng), loss=SoftmaxCrossEntropy(), topology=topology)
+    trainer.start(100)
+    if distribution == "graest":  # signs are drawn anew each time: fix the activities instead
+        rows, columns = activity(p, x, dy, "estimate", rng)
+        keys = draw_pairs(rows, columns, 30_000, rng)
+    else:
+        kind = {"uniform": None, "grabo": "bound"}[distribution]
+        rows, columns = activity(p, x, dy, kind, rng) if kind else (np.ones(5), np.ones(6))
+        draws = [topology.draw(p, x, dy) for _ in range(12_000)]  # one draw at a time
+        assert max(map(len, draws)) == 1
+        keys = np.concatenate(draws)
+        assert not np.isin(keys, p.pattern.keys()).any()
+    counts = np.bincount(keys, minlength=30)
+    wanted = np.outer(rows, columns).reshape(-1)
+    if distribution != "graest":
+        wanted[p.pattern.keys()] = 0
+    wanted *= len(keys) / wanted.sum()
+    live = wanted > 0
+    assert (counts[~live] == 0).all()
+    assert chisquare(counts[live], wanted[live]).pvalue > 1e-4
+
+
+def test_grabo_bounds_and_graest_estimates_the_gradient(rng):
+    p = parameter((4, 5), 6, rng)
+    x, dy = rng.standard_normal((2, 5, 16)), rng.standard_normal((2, 4, 16))
+    dy[1, :, 10:] = 0  # padding
+    gradient = sum(dy[t] @ x[t].T for t in range(2))
+    rows, columns = activity(p, x, dy, "bound", rng)
+    assert (np.outer(rows, columns) >= np.abs(gradient)).all()
+    flat_x, flat_dy = np.concatenate(list(x), axis=1), np.concatenate(list(dy), axis=1)
+    np.testing.assert_allclose(columns, np.abs(flat_x[:, :26]).sum(axis=1))
+    draws = []
+    for _ in range(10_000):
+        rows, columns = activity(p, x, dy, "estimate", np.random.default_rng(len(draws)))
+        s = np.random.default_rng(len(draws)).choice(np.array([-1.0, 1.0]), size=(2, 16))
+        s = s.reshape(-1)[:26]  # the same signs, here in full
+        a, c = flat_dy[:, :26] @ s, flat_x[:, :26] @ s
+        if len(draws) < 20:
+            np.testing.assert_allclose(rows, np.abs(a), atol=1e-12)
+            np.testing.assert_allclose(columns, np.abs(c), atol=1e-12)
+        draws.append(np.outer(a, c))
+    mean, error = np.mean(draws, axis=0), np.std(draws, axis=0) / 100
+    assert (np.abs(mean - gradient) < 4.5 * error).all()
+
+
+@pytest.mark.parametrize("geometry", [((3, 3), 1, 1, 1), ((3, 2), 2, 1, 1), ((5, 3), 2, 0, 2)])
+@pytest.mark.parametrize("kind", ["norm", "bound", "estimate"])
+def test_activity_of_filters_is_that_of_unfolded_pixels(geometry, kind, rng):
+    kernel, stride, padding, groups = geometry
+    layer = SparseConv2d(4, 6, kernel, stride=stride, padding=padding, groups=groups, density=0.3,
+                         rng=rng, dtype=np.float64, bias=False)  # fmt: skip
+    Sequential([layer], (4, 7, 6))
+    x = rng.standard_normal((18, 4, 7, 6))
+    ctx, seen = Context(Workspace(), train=True, n_valid=18), {}
+
+    def observe(weight, view, _):
+        seen["activity"] = activity(weight, view, view, kind, np.random.default_rng(3))
+        seen["best"] = largest_gradients(weight, view, view, 5)
+        seen["shape"] = view.dy.values.shape
+
+    ctx.observe = observe
+    y, saved = layer.forward(naive.to_planes(x, 16), ctx)
+    dy = rng.standard_normal(naive.from_planes(y.values, 18).shape)
+    layer.backward(naive.to_planes(dy, 16), saved, ctx)
+    rows, columns = seen["activity"]
+    tiles, height, _, width, lanes = seen["shape"]
+    s = np.ones((tiles, height, width, lanes))
+    if kind == "estimate":
+        s = np.random.default_rng(3).choice(np.array([-1.0, 1.0]), size=s.shape)
+    s = s.transpose(0, 3, 1, 2).reshape(-1, height, width)[:18].reshape(-1)
+    patches = naive.unfold(x, kernel, (stride, stride), (padding, padding))
+    flat = dy.transpose(0, 2, 3, 1).reshape(-1, 6)
+    if kind == "norm":
+        np.testing.assert_allclose(rows, np.linalg.norm(flat, axis=0))
+    else:
+        measure = np.abs if kind == "bound" else (lambda v: v)
+        np.testing.assert_allclose(rows, np.abs(s @ measure(flat)), atol=1e-10)
+        wanted = np.abs(s @ measure(patches)).reshape(groups, -1).sum(axis=0)
+        np.testing.assert_allclose(columns, wanted, atol=1e-10)
+    gradient = naive.conv2d_backward(
+        x, np.zeros((6, 4 // groups, *kernel)), dy, (stride, stride), (padding, padding), groups
+    )[1].reshape(-1)
+    score = np.abs(gradient)
+    score[layer.weight.pattern.keys()] = -1
+    np.testing.assert_array_equal(seen["best"][0], np.sort(np.argsort(-score)[:5]))
+    np.testing.assert_allclose(seen["best"][1], gradient[seen["best"][0]], atol=1e-10)
+
+
+@pytest.mark.parametrize("shape", [(40, 30), (1500, 300)])
+def test_streamed_search_is_exact(shape, rng):
+    """Also where the threshold that a few rows suggest is far too high."""
+    scores = rng.standard_normal(shape).astype(np.float32)
+    if shape[0] > 1000:
+        scores[::128] *= 100
+    pattern = Pattern.random(shape, scores.size // 10, rng)
+
+    def form(rows, out):
+        out[...] = scores[rows]
+
+    for count in (0, 1, 300):
+        keys, values = largest_inactive(pattern, count, np.float32, form)
+        free = np.abs(scores).reshape(-1).copy()
+        free[pattern.keys()] = -1
+        np.testing.assert_array_equal(keys, np.sort(np.argsort(-free, kind="stable")[:count]))
+        np.testing.assert_array_equal(values, scores.reshape(-1)[keys])
+
+
+def feed(sources, steps, rng, n_out, n_in, rank, last=None):
+    """Show sources steps whose gradients share ``rank`` directions; return the exact momentum."""
+    a, b = rng.standard_normal((n_out, rank)), rng.standard_normal((n_in, rank))
+    exact, last = np.zeros((n_out, n_in)), last or steps
+    for step in range(steps):
+        x = (b @ rng.standard_normal((rank, 16)))[None]
+        dy = (a @ rng.standard_normal((rank, 16)))[None] / 16
+        for source in sources:
+            source.observe(step, steps - step, x, dy)
+        beta = 0.0 if steps - step == last else 0.9
+        exact = beta * exact + dy[0] @ x[0].T
+    return exact
+
+
+def test_lowrank_is_exact_up_to_its_rank(rng):
+    p = parameter((60, 50), 300, rng)
+    source = LowRank(p, rank=4, rng=rng, **options(10))
+    exact = feed([source], 25, rng, 60, 50, 4, last=10)
+    tall, flat = source.factors()
+    np.testing.assert_allclose(tall @ flat, exact, atol=1e-9)
+    keys, values = source.top(30, 25)
+    score = np.abs(exact).reshape(-1)
+    score[p.pattern.keys()] = -1
+    np.testing.assert_array_equal(keys, np.sort(np.argsort(-score)[:30]))
+    np.testing.assert_allclose(values, exact.reshape(-1)[keys], atol=1e-9)
+
+
+def test_lowrank_error_is_near_the_best(rng):
+    p = parameter((80, 70), 300, rng)
+    source = LowRank(p, rank=8, rng=rng, **options(10))
+    exact = feed([source], 10, rng, 80, 70, 30)
+    tall, flat = source.factors()
+    best = np.linalg.svd(exact)[1]
+    assert np.linalg.norm(exact - tall @ flat) < 3 * np.sqrt((best[8:] ** 2).sum())
+
+
+@pytest.mark.parametrize("proposal", ["uniform", "lowrank"])
+def test_proposed_candidates_have_exact_momentum(proposal, rng):
+    p = parameter((60, 50), 100, rng)
+    source = Candidates(p, factor=2.0, rng=rng, proposal=proposal, rank=4, **options(10))
+    scout = LowRank(p, rank=4, rng=rng, **options(10))
+    history = []
+
+    class Keep:
+        def observe(self, step, left, x, dy):
+            history.append((x, dy))
+
+    exact = feed([source, scout, Keep()], 30, rng, 60, 50, 4, last=10)
+    assert 100 < len(source.keys) <= 201
+    assert not np.isin(source.keys, p.pattern.keys()).any()
+    np.testing.assert_allclose(source.values, exact.reshape(-1)[source.keys], atol=1e-9)
+    if proposal == "lowrank":  # the largest of the ten steps before
+        before = np.zeros((60, 50))
+        for x, dy in history[10:20]:
+            before = 0.9 * before + dy[0] @ x[0].T
+        score = np.abs(before).reshape(-1)
+        score[p.pattern.keys()] = -1
+        np.testing.assert_array_equal(source.keys, np.sort(np.argsort(-score)[:201]))
+
+
+def test_rows_are_filled_by_their_own_largest(rng):
+    p = parameter((12, 15), 40, rng)
+    window, candidates = (
+        Window(p, **options(10)),
+        Candidates(p, factor=60.0, rng=rng, proposal="uniform", **options(10)),
+    )
+    exact = feed([window, candidates], 20, rng, 12, 15, 6, last=10)
+    counts = rng.integers(0, 4, 12)
+    score = np.abs(exact)
+    score.reshape(-1)[p.pattern.keys()] = -1
+    wanted = [i * 15 + j for i in range(12) for j in np.argsort(-score[i])[: counts[i]]]
+    for source in (window, candidates):
+        keys, values = source.top_of_rows(counts, 20)
+        np.testing.assert_array_equal(keys, np.sort(wanted))
+        np.testing.assert_allclose(values, exact.reshape(-1)[keys], atol=1e-10)
+    assert largest_of_rows(
+        np.array([2, 0, 2]), np.array([1.0, 0, 3]), np.ones(3, int)
+    ).tolist() == [2]
+    with pytest.raises(ParameterError):
+        LowRank(p, rank=2, rng=rng, **options(5)).top_of_rows(counts, 5)
+
+
+def test_global_pruning_takes_the_smallest_of_all():
+    weights = [np.array([0.1, -5.0, 0.2]), np.array([0.01, 0.02]), np.array([9.0])]
+    assert [w.tolist() for w in smallest_of_all(weights, 2)] == [[0], [0], []]
+    assert [w.tolist() for w in smallest_of_all(weights, 99)] == [[0, 2], [0], []]
+
+
+def test_global_gse_moves_weights_between_layers(rng):
+    network = make_network((12, 40, 30, 4), 0.2, rng)
+    before, x, y = [p.nnz for p in network.sparse_parameters().values()], *blobs(rng)
+    seen = train(network, GuidedStochasticExploration(scope="global", update_every=2), x, y,
+                 look=lambda: network.nnz)  # fmt: skip
+    assert set(seen.looks) == {sum(before)}
+    assert [p.nnz for p in network.sparse_parameters().values()] != before
+
+
+def test_dsr_follows_its_wanted_number(rng):
+    network = make_network((12, 40, 30, 4), 0.2, rng)
+    target, x, y = network.nnz, *blobs(rng)
+    topology = DSR(prune_rate=0.05, threshold=1e-6, update_every=2)
+    seen = train(network, topology, x, y, epochs=40, look=lambda: (network.nnz, topology.height))
+    assert {nnz for nnz, _ in seen.looks} == {target}
+    lost = [sum(f["dropped"] for f in r.layers.values()) for r in seen.reports]
+    for (_, height), (_, following), dropped in zip(
+        seen.looks, seen.looks[1:], lost[1:], strict=False
+    ):
+        share = dropped / (0.05 * target)
+        factor = 2 if share < 0.9 else 0.5 if share > 1.1 else 1
+        assert following == height * factor
+    assert max(lost) > 0.02 * target
+    steps = np.diff([r.step for r in seen.reports])
+    assert steps[0] == 2
+    assert steps[-1] == 16
+    assert (np.diff(steps) >= 0).all()
+
+
+def test_shares_go_round_until_they_fit():
+    assert share_in_rounds(np.array([1, 1, 2]), np.array([9, 1, 99]), 8).tolist() == [2, 1, 5]
+    assert share_in_rounds(np.array([1, 1]), np.array([3, 4]), 99).tolist() == [3, 4]
+    assert share_in_rounds(np.array([0, 0]), np.array([5, 5]), 4).sum() == 4
+
+
+def test_deep_r_keeps_signs_and_rewires_what_crosses_zero(rng):
+    network = make_network((12, 40, 30, 4), 0.2, rng)
+    x, y = blobs(rng)
+    topology = DeepR(update_every=1, noise=1e-2, shrinkage=1e-3)
+
+    def look():
+        for name, p in network.sparse_parameters().items():
+            theta = p.data * signs(topology.salts[name], p.pattern.keys())
+            assert (theta > 0).all()
+        return network.nnz
+
+    target = network.nnz
+    seen = train(network, topology, x, y, look=look)
+    assert set(seen.looks) == {target}
+    assert len(seen.reports) == 35
+    assert sum(f["dropped"] for r in seen.reports for f in r.layers.values()) > 20
+    drawn = signs(7, np.arange(100_000))
+    assert set(drawn) == {-1.0, 1.0}
+    assert abs(drawn.mean()) < 0.02
+    assert abs((drawn[1:] * drawn[:-1]).mean()) < 0.02
+    assert abs((drawn * signs(8, np.arange(100_000))).mean()) < 0.02
+
+
+def images(rng, samples=48):
+    y = rng.integers(0, 4, samples)
+    x = rng.standard_normal((samples, 3, 6, 6)).astype(np.float32)
+    x += 2 * rng.standard_normal((4, 3, 6, 6)).astype(np.float32)[y]
+    return x.reshape(samples, -1), y
+
+
+@pytest.mark.parametrize(
+    "topology",
+    [
+        lambda: RigL(update_every=2),
+        lambda: GuidedStochasticExploration(update_every=2, distribution="graest"),
+        lambda: GuidedStochasticExploration(update_every=2, distribution="grabo", scope="global"),
+        lambda: DSR(update_every=2, threshold=0.05),
+        lambda: DeepR(update_every=2, noise=1e-2),
+        lambda: SparseMomentum(update_every=4, growth="random", pruning="global"),
+        lambda: SparseMomentum(update_every=6, source="candidates", proposal="lowrank", window=2),
+    ],
+)
+def test_same_bits_on_any_number_of_threads(topology):
+    """Filters and full matrices, one and two threads; nnz is kept."""
+
+    def run(threads):
+        rng = np.random.default_rng(0)
+        network = Sequential(
+            [SparseConv2d(3, 8, 3, padding=1, density=0.3, rng=rng), ReLU(), Flatten(),
+             SparseLinear(288, 24, density=0.1, rng=rng), ReLU(),
+             SparseLinear(24, 4, density=0.5, rng=rng)], (3, 6, 6),
+        )  # fmt: skip
+        target = network.nnz
+        seen = train(network, topology(), *images(rng), threads=threads, batch_size=20,
+                     look=lambda: network.nnz)  # fmt: skip
+        assert set(seen.looks) == {target}
+        assert sum(f["grown"] for r in seen.reports for f in r.layers.values()) > 5
+        return network
+
+    one, two = run(1), run(2)
+    for a, b in zip(one.parameters().values(), two.parameters().values(), strict=True):
+        np.testing.assert_array_equal(a.data, b.data)
+
+
+def test_options_are_checked():
+    for make in (
+        lambda: RigL(prune_rate=0),
+        lambda: RigL(stop_after=0),
+        lambda: RigL(stop_after=1.5),
+        lambda: GuidedStochasticExploration(distribution="normal"),
+        lambda: GuidedStochasticExploration(subset=0),
+        lambda: GuidedStochasticExploration(scope="row"),
+        lambda: DSR(threshold=0),
+        lambda: DeepR(noise=-1),
+        lambda: SparseMomentum(growth="x"),
+        lambda: SparseMomentum(pruning="x"),
+        lambda: SparseMomentum(proposal="x"),
+        lambda: SparseMomentum(rank=0),
+    ):
+        with pytest.raises(ParameterError):
+            make()
