@@ -246,11 +246,11 @@ def test_streamed_search_is_exact(shape, rng):
         scores[::128] *= 100
     pattern = Pattern.random(shape, scores.size // 10, rng)
 
-    def form(rows, out):
-        out[...] = scores[rows]
+    def form(rows, columns, out):
+        out[...] = scores[rows, columns]
 
-    for count in (0, 1, 300):
-        keys, values = largest_inactive(pattern, count, np.float32, form)
+    for count, whole in ((0, False), (1, False), (300, False), (300, True)):
+        keys, values = largest_inactive(pattern, count, np.float32, form, whole=whole)
         free = np.abs(scores).reshape(-1).copy()
         free[pattern.keys()] = -1
         np.testing.assert_array_equal(keys, np.sort(np.argsort(-free, kind="stable")[:count]))

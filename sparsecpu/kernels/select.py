@@ -4,42 +4,55 @@ from __future__ import annotations
 
 from sparsecpu.kernels.compile import kernel
 
-#: Scores that are looked at together; hardly any block has one above the threshold.
-_BLOCK = 32
+#: Scores that are looked at together; most blocks have none above the threshold.
+_BLOCK = 16
 
 
 @kernel()
-def clear_active(tile, indptr, indices):
-    """Write 0 where a row tile has active positions; ``indptr`` is that of its rows."""
+def clear_active(tile, indptr, indices, column):
+    """Write 0 where a tile has active positions; ``indptr`` is that of its rows."""
     for r in range(tile.shape[0]):
-        for k in range(indptr[r], indptr[r + 1]):
-            tile[r, indices[k]] = 0
+        low, high = indptr[r], indptr[r + 1]
+        while low < high:  # the first active position of the row that lies in the tile
+            middle = (low + high) // 2
+            if indices[middle] < column:
+                low = middle + 1
+            else:
+                high = middle
+        for k in range(low, indptr[r + 1]):
+            if indices[k] >= column + tile.shape[1]:
+                break
+            tile[r, indices[k] - column] = 0
 
 
 @kernel()
-def collect(scores, begin, offset, threshold, keys, values, used):
+def collect(tile, begin, offset, pitch, threshold, keys, values, used):
     r"""Append the entries of \|score\| above the threshold; return how many there are, and where.
 
-    ``scores`` is flat; entry p has the key ``offset + p``. Stops where ``keys`` is full; the place
-    that it stopped at comes back, and is the ``begin`` of the next call.
+    Entry (r, c) has the key ``offset + r pitch + c``. Stops where ``keys`` is full; the place
+    ``r columns + c`` that it stopped at comes back, and is the ``begin`` of the next call.
     """
-    room = keys.shape[0]
-    p = begin
-    while p < scores.shape[0]:
-        end = min(p + _BLOCK, scores.shape[0])
-        hits = 0
-        for q in range(p, end):
-            hits += abs(scores[q]) > threshold
-        if hits:
-            if used + hits > room:
-                break
-            for q in range(p, end):
-                if abs(scores[q]) > threshold:
-                    keys[used] = offset + q
-                    values[used] = scores[q]
-                    used += 1
-        p = end
-    return used, p
+    room, columns = keys.shape[0], tile.shape[1]
+    limit = tile.dtype.type(threshold)
+    row, column = begin // columns, begin % columns
+    while row < tile.shape[0]:
+        while column < columns:
+            end = min(column + _BLOCK, columns)
+            hits = 0
+            for c in range(column, end):
+                hits += abs(tile[row, c]) > limit
+            if hits:
+                if used + hits > room:
+                    return used, row * columns + column
+                for c in range(column, end):
+                    if abs(tile[row, c]) > limit:
+                        keys[used] = offset + row * pitch + c
+                        values[used] = tile[row, c]
+                        used += 1
+            column = end
+        column = 0
+        row += 1
+    return used, row * columns
 
 
 @kernel()

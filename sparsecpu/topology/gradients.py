@@ -1,11 +1,12 @@
 r"""The gradient where there are no weights: at drawn positions, or its largest entries.
 
-For a linear layer the gradient of one batch is :math:`dY X^T`. Row tiles of it are formed one after
-the other and searched; no more than one tile and the best entries so far exist at a time.
+For a linear layer the gradient of one batch is :math:`dY X^T`. Tiles of it are formed one after the
+other and searched; no more than one tile and the best entries so far exist at a time.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,18 +17,18 @@ from sparsecpu.parameters import SparseParameter
 from sparsecpu.topology.selection import RunningTop
 from sparsecpu.workspace import aligned_empty
 
-#: A tile has at most this fraction of the rows: it must stay far from a dense matrix.
+#: A tile has at most this fraction of a matrix: it must stay far from a dense one.
 TILE_SHARE = 32
-#: Bytes of a row tile.
-TILE_BYTES = 4 * 1024**2
-#: A first threshold comes from every so many-th row, where there are this many tiles or more.
-_SAMPLED, _WORTH_SAMPLING = 128, 8
+#: Bytes of a tile. Twice as high as wide, BLAS packs its factors least often.
+TILE_BYTES = 2 * 1024**2
+#: A first threshold comes from every so many-th row, where there are enough of them.
+_SAMPLED, _ENOUGH = 128, 512
 
-Form = Callable[[slice, np.ndarray], Any]
+Form = Callable[[slice, slice, np.ndarray], Any]
 
 
 def largest_inactive(
-    pattern: Pattern, count: int, dtype: Any, form: Form
+    pattern: Pattern, count: int, dtype: Any, form: Form, *, whole: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Return the inactive positions of largest \|score\|, of a matrix that is formed in tiles.
 
@@ -44,7 +45,9 @@ def largest_inactive(
     dtype : dtype
         Of the scores.
     form : callable
-        ``form(rows, out)`` writes the scores of some rows, a slice.
+        ``form(rows, columns, out)`` writes the scores of a tile, whose places are slices.
+    whole : bool
+        Whether tiles must have whole rows.
 
     Returns
     -------
@@ -54,28 +57,39 @@ def largest_inactive(
         Theirs.
     """
     n_out, n_in = pattern.shape
-    small = pattern.size <= 1 << 18
-    most = max(1, n_out // (4 if small else TILE_SHARE))
-    rows = int(np.clip(TILE_BYTES // (n_in * np.dtype(dtype).itemsize), 1, most))
-    buffer = aligned_empty((rows, n_in), dtype)
+    share = 4 if pattern.size <= 1 << 18 else TILE_SHARE
+    most = max(1, min(TILE_BYTES // np.dtype(dtype).itemsize, pattern.size // share))
+    width = n_in if whole else min(n_in, max(1, math.isqrt(most // 2)))
+    height = min(n_out, max(1, most // width))
     threshold = 0.0
-    if n_out // rows >= _WORTH_SAMPLING and n_out >= 4 * _SAMPLED:
-        some = buffer[: len(range(0, n_out, _SAMPLED))]
-        form(slice(0, n_out, _SAMPLED), some)
-        wanted = int(1.3 * count * len(some) / n_out) + 100
-        if wanted < some.size:
-            scores = np.abs(some).reshape(-1)
-            threshold = float(np.partition(scores, -wanted)[-wanted])
+    if n_out >= _ENOUGH and not whole:
+        threshold = _guess(pattern, count, dtype, form)
+    buffer = aligned_empty(height * width, dtype)
     while True:
         top = RunningTop(count, dtype, threshold)
-        for first in range(0, n_out, rows):
-            tile = buffer[: min(rows, n_out - first)]
-            form(slice(first, first + len(tile)), tile)
-            top.offer(pattern, tile, first)
+        for row in range(0, n_out, height):
+            for column in range(0, n_in, width):
+                shape = min(height, n_out - row), min(width, n_in - column)
+                tile = buffer[: shape[0] * shape[1]].reshape(shape)
+                form(slice(row, row + shape[0]), slice(column, column + shape[1]), tile)
+                top.offer(pattern, tile, row, column)
         keys, scores = top.result()
         if len(keys) == count or threshold == 0.0:
             return keys, scores
         threshold = 0.0
+
+
+def _guess(pattern: Pattern, count: int, dtype: Any, form: Form) -> float:
+    """Return a threshold that somewhat more than ``count`` scores exceed, by some of the rows."""
+    n_out, n_in = pattern.shape
+    some = aligned_empty((len(range(0, n_out, _SAMPLED)), n_in), dtype)
+    form(slice(0, n_out, _SAMPLED), slice(0, n_in), some)
+    wanted = int(1.3 * count * len(some) / n_out) + 100
+    if wanted >= some.size:
+        return 0.0
+    scores = np.abs(some, out=some).reshape(-1)
+    scores.partition(scores.size - wanted)
+    return float(scores[-wanted])
 
 
 def largest_gradients(
@@ -98,15 +112,16 @@ def largest_gradients(
         Sorted keys, and their gradients.
     """
 
-    def form(rows: slice, out: np.ndarray) -> None:
+    def form(rows: slice, columns: slice, out: np.ndarray) -> None:
         if parameter.spatial:
             out[...] = x.at(whole_rows(parameter.shape, rows)).reshape(out.shape)
             return
-        np.matmul(dy[0, rows], x[0].T, out=out)
+        np.matmul(dy[0, rows], x[0, columns].T, out=out)
         for t in range(1, len(x)):
-            out += np.matmul(dy[t, rows], x[t].T)
+            out += np.matmul(dy[t, rows], x[t, columns].T)
 
-    return largest_inactive(parameter.pattern, count, parameter.data.dtype, form)
+    pattern, dtype = parameter.pattern, parameter.data.dtype
+    return largest_inactive(pattern, count, dtype, form, whole=parameter.spatial)
 
 
 def whole_rows(shape: tuple[int, int], rows: slice) -> Pattern:

@@ -163,28 +163,29 @@ class RunningTop:
             self._values[self._used : end] = values[part]
             self._used, taken = end, part.stop
 
-    def offer(self, pattern: Pattern, tile: np.ndarray, first: int) -> None:
-        """Offer the inactive entries of a row tile; the tile is overwritten.
+    def offer(self, pattern: Pattern, tile: np.ndarray, row: int, column: int = 0) -> None:
+        """Offer the inactive entries of a tile, which is overwritten.
 
         Parameters
         ----------
         pattern : Pattern
             What is active.
-        tile : ndarray, shape (rows, n_in)
-            Scores of the rows ``first ...``, contiguous.
-        first : int
-            Its first row.
+        tile : ndarray, shape (rows, columns)
+            Scores, contiguous.
+        row, column : int
+            Where it begins.
         """
         from sparsecpu.kernels.select import clear_active, collect
 
-        clear_active(tile, pattern.indptr[first : first + len(tile) + 1], pattern.indices)
-        flat, place, offset = tile.reshape(-1), 0, first * pattern.shape[1]
-        while place < len(flat):
+        clear_active(tile, pattern.indptr[row : row + len(tile) + 1], pattern.indices, column)
+        place, pitch = 0, pattern.shape[1]
+        while place < tile.size:
             if len(self._keys) - self._used < 64:
                 self._shrink()
             self._used, place = collect(
-                flat, place, offset, self.threshold, self._keys, self._values, self._used
-            )
+                tile, place, row * pitch + column, pitch, self.threshold,
+                self._keys, self._values, self._used,
+            )  # fmt: skip
 
     def _shrink(self) -> None:
         keys, values = self._keys[: self._used], self._values[: self._used]

@@ -122,7 +122,7 @@ class LowRank(Source):
         """
         tall, flat = self.factors()
 
-        def form(rows: slice, out: np.ndarray) -> None:
-            np.matmul(tall[rows], flat, out=out)
+        def form(rows: slice, columns: slice, out: np.ndarray) -> None:
+            np.matmul(tall[rows], flat[:, columns], out=out)
 
         return largest_inactive(self.parameter.pattern, count, self.dtype, form)

@@ -119,7 +119,7 @@ class Window(Source):
         pattern, form = self.parameter.pattern, self._form(steps_done)
         row, keys, values = aligned_zeros((1, pattern.shape[1]), self.dtype), [], []
         for i in np.flatnonzero(counts):
-            form(slice(i, i + 1), row)
+            form(slice(i, i + 1), slice(0, row.size), row)
             row[0, pattern.indices[pattern.indptr[i] : pattern.indptr[i + 1]]] = 0
             chosen = largest(np.abs(row[0]), int(counts[i]))
             keys.append(i * row.size + chosen)
@@ -135,8 +135,8 @@ class Window(Source):
         age = steps_done - 1 - self.when[:used]
         weight = np.repeat(self.share * self.momentum**age, self.batch_size).astype(self.dtype)
 
-        def form(rows: slice, out: np.ndarray) -> None:
-            np.matmul(self.dy[rows, :columns] * weight, self.x[:, :columns].T, out=out)
+        def form(rows: slice, places: slice, out: np.ndarray) -> None:
+            np.matmul(self.dy[rows, :columns] * weight, self.x[places, :columns].T, out=out)
 
         return form
 
