@@ -85,8 +85,12 @@ class Topology(Benchmark):
 
     def cases(self) -> list[tuple[str, tuple[int, ...], float]]:
         """Return algorithms times networks."""
-        algorithms = ["set", "sparse-momentum/window", "sparse-momentum/tiles",
-                      "sparse-momentum/candidates"]  # fmt: skip
+        algorithms = [
+            "set", "dsr:prune_rate=0.3", "deep-r", "gse:stop_after=1",
+            "gse:stop_after=1,distribution=graest", "rigl:stop_after=1",
+            *(f"sparse-momentum:source={s}" for s in ("window", "tiles", "lowrank", "candidates")),
+            "sparse-momentum:source=candidates,proposal=lowrank",
+        ]  # fmt: skip
         networks = self.pick(
             [(784, 300, 100, 10)],
             [(784, 300, 100, 10), (784, 1000, 1000, 10)],
@@ -125,12 +129,11 @@ class Topology(Benchmark):
         """Return milliseconds of all ``updates``, ``steps``, and ``watching`` in each step."""
         from sparsecpu.architecture import mlp
         from sparsecpu.losses import SoftmaxCrossEntropy
-        from sparsecpu.topology import TOPOLOGIES
+        from sparsecpu.topology import make_topology
         from sparsecpu.trainer import Trainer
 
         rng, batch = np.random.default_rng(0), 128
-        name, _, source = algorithm.partition("/")
-        topology = TOPOLOGIES[name](**({"source": source} if source else {}))
+        topology = make_topology(algorithm)
         described = mlp((sizes[0],), sizes[1:-1], sizes[-1]).sparsify(1 - sparsity)
         trainer = Trainer(
             described.build(rng), loss=SoftmaxCrossEntropy(), topology=topology,
@@ -157,7 +160,7 @@ class Topology(Benchmark):
     def heading(self) -> str:
         """Return the table's first line."""
         return (
-            f"{'network':<24}{'algorithm':<28}{'step ms':>9}{'epoch ms':>10}{'update ms':>11}"
+            f"{'network':<24}{'algorithm':<52}{'step ms':>9}{'epoch ms':>10}{'update ms':>11}"
             f"{'watching ms':>13}{'share':>8}"
         )
 
@@ -176,7 +179,7 @@ class Topology(Benchmark):
         """
         sizes = "-".join(map(str, result["sizes"]))
         return (
-            f"{sizes:<24}{result['algorithm']:<28}{result['step_ms']:>9.3f}"
+            f"{sizes:<24}{result['algorithm']:<52}{result['step_ms']:>9.3f}"
             f"{result['interval_ms']:>10.0f}{result['update_ms']:>11.1f}"
             f"{result['watch_ms']:>13.1f}{result['share']:>8.0%}"
         )

@@ -19,7 +19,7 @@ from sparsecpu.losses import Loss, SoftmaxCrossEntropy, SquaredError
 from sparsecpu.models import MODELS, find_model
 from sparsecpu.optimizers import SGD, Adam, Optimizer
 from sparsecpu.schedules import Schedule, constant, cosine, one_cycle, warmup
-from sparsecpu.topology import TOPOLOGIES, Topology
+from sparsecpu.topology import Topology, make_topology
 from sparsecpu.trainer import Trainer, streams
 from sparsecpu.workspace import PRECISIONS
 
@@ -39,7 +39,7 @@ class Recipe:
     distribution : {"erk", "er", "uniform"}
         How the layers share them.
     topology : str
-        A name in ``topology.TOPOLOGIES``.
+        A name in ``topology.TOPOLOGIES``, with options if need be: see ``topology.make_topology``.
     epochs : int
         Passes over the samples.
     batch_size : int or None
@@ -101,7 +101,6 @@ class Recipe:
         if not (int(self.seed) == self.seed and self.seed >= 0):
             raise ParameterError("seed", self.seed, "an integer of at least 0")
         for name, choice, allowed in (
-            ("topology", self.topology, tuple(TOPOLOGIES)),
             ("schedule", self.schedule, ("cosine", "one-cycle", "constant")),
             ("optimizer", self.optimizer, ("sgd", "adam")),
             ("augment", self.augment, AUGMENTATIONS),
@@ -109,6 +108,7 @@ class Recipe:
         ):
             if choice not in allowed:
                 raise ParameterError(name, choice, f"one of {', '.join(allowed)}")
+        self.make_topology()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as plain values."""
@@ -195,14 +195,15 @@ class Recipe:
 
     def make_topology(self) -> Topology:
         """Return the topology algorithm."""
+        name = self.topology.partition(":")[0]
         options: dict[str, Any] = {}
-        if self.topology != "static":
+        if name != "static" and self.update_every is not None:
             options["update_every"] = self.update_every
-            if self.prune_rate is not None:
-                options["prune_rate"] = self.prune_rate
-        if self.topology == "sparse-momentum":
+        if name != "static" and self.prune_rate is not None:
+            options["prune_rate"] = self.prune_rate
+        if name == "sparse-momentum":
             options["growth_memory"] = self.growth_memory
-        return TOPOLOGIES[self.topology](**options)
+        return make_topology(self.topology, **options)
 
     def make_schedule(self, steps: int) -> Schedule:
         """Return the learning rate over a run.

@@ -225,7 +225,7 @@ def test_scale_grows_with_width():
 def test_topology_counts_updates(monkeypatch):
     monkeypatch.setattr(topology, "_INTERVAL", 12)
     bench = topology.Topology("quick", 1)
-    for algorithm in ("set", "sparse-momentum/tiles"):
+    for algorithm in ("set", "sparse-momentum:source=tiles"):
         found = bench.run((algorithm, (30, 20, 5), 0.8))
         assert found["update_ms"] > 0
         assert (found["watch_ms"] > 0) == (algorithm != "set")

@@ -11,7 +11,7 @@ from sparsecpu.layers import ReLU, Sequential, SparseLinear
 from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.optimizers import SGD, Adam
 from sparsecpu.parameters import SparseParameter
-from sparsecpu.topology import SET, TOPOLOGIES, SparseMomentum, Static
+from sparsecpu.topology import SET, TOPOLOGIES, SparseMomentum, Static, make_topology
 from sparsecpu.topology.quotas import growth_quotas
 from sparsecpu.topology.selection import RunningTop, largest, random_free, smallest
 from sparsecpu.topology.sources import Candidates, Tiles, Window
@@ -295,8 +295,14 @@ def test_random_free_is_uniform(rng):
         lambda: SparseMomentum(redistribution="magnitude", grown_momentum="zero"),
         lambda: SparseMomentum(redistribution="nonzero", regrow_keeps_value=False),
         lambda: SparseMomentum(prune_rate=0.95, update_every=2),
-        lambda: SET(),
-        lambda: SET(variant="paper"),
+        lambda: SparseMomentum(growth="momentum-neuron"),
+        lambda: SparseMomentum(growth="random", pruning="global"),
+        lambda: make_topology("set"),
+        lambda: make_topology("set:variant=paper"),
+        lambda: make_topology("rigl:stop_after=1"),
+        lambda: make_topology("gse:scope=global,stop_after=1,subset=0.5", update_every=3),
+        lambda: make_topology("dsr:threshold=.1", update_every=3),
+        lambda: make_topology("deep-r:noise=0.01", update_every=3),
     ],
 )
 def test_nnz_is_exact_after_every_update(topology, optimizer, rng):
@@ -385,6 +391,23 @@ def test_topology_options_are_checked():
     with pytest.raises(ParameterError):
         SET(variant="x")
     assert {"sparse-momentum", "set", "static", "rigl", "gse", "dsr", "deep-r"} == set(TOPOLOGIES)
+
+
+def test_algorithms_by_name_and_options():
+    made = make_topology("gse:distribution=grabo, subset=2,skip_step=false", prune_rate=0.1)
+    assert (made.name, made.distribution, made.subset, made.skip_step, made.prune_rate) == (
+        "gse", "grabo", 2.0, False, 0.1,
+    )  # fmt: skip
+    assert make_topology("rigl:update_every=7", update_every=9).update_every == 7
+    for bad in (
+        "x",
+        "rigl:colour=1",
+        "rigl:prune_rate",
+        "static:prune_rate=0.1",
+        "gse:subset=many",
+    ):
+        with pytest.raises(ParameterError):
+            make_topology(bad)
 
 
 def test_sparse_momentum_needs_momentum(rng):

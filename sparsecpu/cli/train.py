@@ -44,7 +44,8 @@ _DENSE_LIMIT = 1_000_000_000
     "--topology",
     default="sparse-momentum",
     show_default=True,
-    help="sparse-momentum, set or static.",
+    help="sparse-momentum, rigl, gse, set, dsr, deep-r or static; with options, for example "
+    "gse:distribution=grabo,subset=2.",
 )
 @click.option("--epochs", type=int, default=40, show_default=True)
 @click.option(

@@ -29,7 +29,7 @@ from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.threads import use_threads
 from sparsecpu.optimizers import SGD, Adam, Optimizer
 from sparsecpu.schedules import Schedule, constant, inverse_scaling
-from sparsecpu.topology import TOPOLOGIES, Topology
+from sparsecpu.topology import Topology, make_topology
 from sparsecpu.trainer import Trainer, streams
 
 #: Updates of the topology are at least this many steps apart, however short an epoch is.
@@ -292,14 +292,15 @@ epsilon, n_iter_no_change, dropout, batch_norm, dtype, precision, n_jobs : objec
             import copy
 
             return copy.deepcopy(self.topology)
-        if self.topology not in TOPOLOGIES:
-            expected = f"a Topology, or one of {', '.join(TOPOLOGIES)}"
-            raise ParameterError("topology", self.topology, expected)
-        if self.topology == "static" or self.density >= 1.0:
-            return TOPOLOGIES["static"]()
-        if self.topology == "sparse-momentum" and self.solver == "sgd" and self.momentum == 0:
+        if not isinstance(self.topology, str):
+            raise ParameterError("topology", self.topology, "a Topology, or the name of one")
+        name = self.topology.partition(":")[0]
+        if name == "static" or self.density >= 1.0:
+            return make_topology("static")
+        if name == "sparse-momentum" and self.solver == "sgd" and self.momentum == 0:
             raise ParameterError("momentum", self.momentum, "above 0, for sparse momentum")
-        return TOPOLOGIES[self.topology](update_every=max(steps_per_epoch, _LEAST_INTERVAL))
+        every = max(steps_per_epoch, _LEAST_INTERVAL)
+        return make_topology(self.topology, update_every=every)
 
     def _hold_out(self, X, targets, weights, seed: int):
         """Split off the validation samples of early stopping."""

@@ -30,8 +30,9 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         Fraction of the weights to keep, in (0, 1].
     distribution : {"erk", "er", "uniform"}
         How the layers share them.
-    topology : {"sparse-momentum", "set", "static"} or Topology
-        How the pattern changes while training.
+    topology : str or Topology
+        How the pattern changes while training: "sparse-momentum", "rigl", "gse", "set", "dsr",
+        "deep-r", "static"; see ``topology.make_topology``.
     class_weight : dict, "balanced" or None
         Weights of the classes in the loss.
     dropout : float

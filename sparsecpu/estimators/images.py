@@ -33,7 +33,7 @@ class SparseCNNClassifier(SparseMLPClassifier):
     distribution : {"erk", "er", "uniform"}
         How the layers share them.
     topology : str or Topology
-        How the pattern changes: "sparse-momentum", "set", "static", or an object.
+        How the pattern changes; see ``topology.make_topology``.
     dtype : {"float32", "float64"}
         Type of all values.
     class_weight : dict, "balanced" or None

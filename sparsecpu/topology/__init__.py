@@ -1,5 +1,9 @@
 """Topology: which weights exist, and how that changes. A new algorithm is one file and one line."""
 
+import inspect
+from typing import Any
+
+from sparsecpu.errors import ParameterError
 from sparsecpu.topology.base import Growth, Report, Run, Static, Topology
 from sparsecpu.topology.batch import BatchTopology
 from sparsecpu.topology.deep_r import DeepR
@@ -22,6 +26,7 @@ __all__ = [
     "SparseMomentum",
     "Static",
     "Topology",
+    "make_topology",
 ]
 
 #: Algorithms by the name that users give.
@@ -29,3 +34,58 @@ TOPOLOGIES: dict[str, type[Topology]] = {
     algorithm.name: algorithm
     for algorithm in (SparseMomentum, RigL, GuidedStochasticExploration, SET, DSR, DeepR, Static)
 }
+
+
+def make_topology(text: str, **options: Any) -> Topology:
+    """Make the algorithm that a user names, with options.
+
+    Parameters
+    ----------
+    text : str
+        A name in ``TOPOLOGIES``, and what its constructor takes:
+        ``"gse:distribution=grabo,subset=2"``.
+    **options : object
+        Options from elsewhere; those in the text are stronger.
+
+    Returns
+    -------
+    Topology
+        The algorithm.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such algorithm or option.
+    """
+    name, _, given = text.partition(":")
+    if name not in TOPOLOGIES:
+        raise ParameterError("topology", name, f"one of {', '.join(TOPOLOGIES)}")
+    known = inspect.signature(TOPOLOGIES[name].__init__).parameters
+    takes = ", ".join(option for option in known if option != "self") or "none"
+    for part in given.split(",") if given else ():
+        option, equals, value = part.partition("=")
+        if not equals:
+            raise ParameterError("topology", text, "NAME:option=value,option=value")
+        options[option.strip()] = _read(value.strip())
+    for option in options:
+        if option not in known:
+            raise ParameterError(
+                option, options[option], f"an option of {name}, which has: {takes}"
+            )
+    try:
+        return TOPOLOGIES[name](**options)
+    except TypeError:
+        expected = f"numbers where {name} takes numbers, which has: {takes}"
+        raise ParameterError("topology", text, expected) from None
+
+
+def _read(text: str) -> Any:
+    """Return a number, a truth value, or the text itself."""
+    if text.lower() in ("true", "false", "none"):
+        return {"true": True, "false": False, "none": None}[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

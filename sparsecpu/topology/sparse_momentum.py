@@ -299,7 +299,7 @@ class SparseMomentum(Topology):
             both = [np.concatenate(pair) for pair in zip(best, known, strict=True)]
             places = largest_of_rows(both[0] // parameter.shape[1], both[1], counts)
             best = both[0][places], both[1][places]
-            known = np.empty(0, dtype=np.int64), best[1][:0]
+            known = gone, np.zeros(len(gone), best[1].dtype)  # only where too few have any
         keys, values, shortfall = grow_largest(best, known, parameter.pattern, count, rng)
         start = {slot: values} if self.grown_momentum == "carry" else {}
         if start and "second_moment" in parameter.slots:
