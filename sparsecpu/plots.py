@@ -159,3 +159,55 @@ def keep(drawing: Any, path: Path | str) -> None:
         raise ParameterError("plot", str(path), f"a .png, .svg or .pdf ({error})") from error
     finally:
         pyplot.close(drawing)
+
+
+def plot_comparison(rows: list[dict[str, Any]], path: Path | str) -> None:
+    """Draw test error over density for every method, with 95 % bars, dense as a band.
+
+    Parameters
+    ----------
+    rows : list of dict
+        From ``comparison.summarise``.
+    path : path
+        A ``.png``, ``.svg`` or ``.pdf``.
+
+    Raises
+    ------
+    MissingExtraError
+        Without matplotlib.
+    ParameterError
+        If the file cannot be written.
+    """
+    drawing, axis = figure(figsize=(6.4, 4.4))
+    methods = list(dict.fromkeys(row["method"] for row in rows if row["score"] is not None))
+    sparse = [method for method in methods if method != "dense"]
+    for number, method in enumerate(sparse):
+        own = sorted((r for r in rows if r["method"] == method and r["score"] is not None),
+                     key=lambda r: r["density"])  # fmt: skip
+        shift = 1.015 ** (number - len(sparse) / 2)  # so that bars stand side by side
+        axis.errorbar(
+            [r["density"] * shift for r in own],
+            [100 * (1 - r["score"]) for r in own],
+            yerr=[196 * (r["error"] or 0) for r in own],
+            marker="osD^vPX*"[number % 8], markersize=4, linewidth=1.2, capsize=2, label=method,
+        )  # fmt: skip
+    for row in rows:
+        if row["method"] == "dense" and row["score"] is not None:
+            error, half = 100 * (1 - row["score"]), 196 * (row["error"] or 0)
+            axis.axhline(error, color=_INK, linewidth=1, linestyle="--", label="dense")
+            axis.axhspan(error - half, error + half, color=_INK, alpha=0.1, linewidth=0)
+    densities = sorted({r["density"] for r in rows if r["method"] != "dense"})
+    axis.set_xscale("log")
+    axis.set_xticks(densities, [f"{d:g}" for d in densities])
+    axis.minorticks_off()
+    axis.set_yscale("log")
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}")
+    axis.set_xlabel("density (fraction of the weights kept)")
+    axis.set_ylabel("test error, % (bars: 95 % of the mean over seeds)")
+    axis.grid(color=_GRID, linewidth=0.5, which="both")
+    axis.legend(fontsize=8, frameon=False)
+    axis.tick_params(labelsize=8, which="both")
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+    keep(drawing, path)

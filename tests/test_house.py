@@ -34,6 +34,7 @@ FLOORS = [
     {"trainer", "callbacks", "architecture"},
     {"models", "isoflop", "checkpoint", "distributed", "interop", "plots", "scoring"},
     {"recipes", "estimators", "bench"},
+    {"comparison"},
     {"cli", "__main__"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

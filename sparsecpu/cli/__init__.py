@@ -12,7 +12,7 @@ from sparsecpu import __version__
 from sparsecpu.errors import SparseCPUError
 
 #: Commands, in the order of ``--help``; each is a module here with a function of that name.
-COMMANDS = ("train", "evaluate", "predict", "inspect", "bench", "doctor")
+COMMANDS = ("train", "evaluate", "predict", "inspect", "compare", "bench", "doctor")
 
 
 class _Group(click.Group):

@@ -1,0 +1,152 @@
+"""What is compared: methods, densities, seeds, folds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.recipes import Recipe
+
+#: The method that keeps every weight.
+DENSE = "dense"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training run of a comparison.
+
+    Parameters
+    ----------
+    method : str
+        ``"dense"``, or a topology as ``topology.make_topology`` reads it.
+    density : float
+        1 for ``"dense"``.
+    seed : int
+        Of everything random in it, and of the folds.
+    fold : int
+        Which part is held out; 0 where the data has its own test part.
+    """
+
+    method: str
+    density: float
+    seed: int
+    fold: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A comparison.
+
+    Parameters
+    ----------
+    data : str
+        As ``datasets.open_data`` takes it.
+    reading : dict
+        Further arguments of ``open_data``.
+    methods : tuple of str
+        What is compared.
+    densities : tuple of float
+        At which densities.
+    seeds : int
+        Seeds 0, 1, ...
+    folds : int
+        Parts of stratified cross-validation, cut anew for every seed; 0 for the data's own test
+        part.
+    recipe : Recipe
+        Everything else of a run.
+    learning_rates : tuple of float
+        Tried on the dense network alone; the best serves all methods. One number is taken as it is.
+
+    Raises
+    ------
+    ParameterError
+        If a list is empty or something in it is not allowed.
+    """
+
+    data: str
+    reading: dict[str, Any]
+    methods: tuple[str, ...]
+    densities: tuple[float, ...]
+    seeds: int = 5
+    folds: int = 5
+    recipe: Recipe = field(default_factory=Recipe)
+    learning_rates: tuple[float, ...] = (0.02, 0.05, 0.1)
+
+    def __post_init__(self) -> None:
+        for name, values in (
+            ("methods", self.methods),
+            ("densities", self.densities),
+            ("learning_rates", self.learning_rates),
+        ):
+            if not values or len(set(values)) < len(values):
+                raise ParameterError(name, values, "at least one, each once")
+        if isinstance(self.seeds, bool) or self.seeds < 1:
+            raise ParameterError("seeds", self.seeds, "an integer of at least 1")
+        if self.folds == 1 or self.folds < 0:
+            raise ParameterError("folds", self.folds, "0, or an integer of at least 2")
+        for cell in self.cells():
+            self.recipe_of(cell, self.learning_rates[0])  # refuses what is not allowed
+
+    def cells(self) -> Iterator[Cell]:
+        """Yield all runs, seed by seed, so that an interrupted comparison is a smaller one."""
+        for seed in range(self.seeds):
+            for fold in range(max(1, self.folds)):
+                for method in self.methods:
+                    for density in (1.0,) if method == DENSE else self.densities:
+                        yield Cell(method, density, seed, fold)
+
+    def recipe_of(self, cell: Cell, learning_rate: float) -> Recipe:
+        """Return the recipe of a run.
+
+        Parameters
+        ----------
+        cell : Cell
+            The run.
+        learning_rate : float
+            The one that was chosen.
+
+        Returns
+        -------
+        Recipe
+            The recipe.
+        """
+        topology = "static" if cell.method == DENSE else cell.method
+        return replace(
+            self.recipe,
+            topology=topology,
+            density=cell.density,
+            seed=cell.seed,
+            learning_rate=learning_rate,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as plain values, as JSON has them."""
+        found = asdict(self)
+        for name in ("methods", "densities", "learning_rates"):
+            found[name] = list(found[name])
+        return found
+
+
+def split_methods(text: str) -> tuple[str, ...]:
+    """Read a list of methods, whose options have commas too.
+
+    Parameters
+    ----------
+    text : str
+        ``"dense,set,gse:distribution=grabo,subset=2,rigl"``.
+
+    Returns
+    -------
+    tuple of str
+        Four methods, here.
+    """
+    methods: list[str] = []
+    for part in (part.strip() for part in text.split(",")):
+        name = part.partition("=")[0]
+        if "=" in part and ":" not in name and methods:
+            methods[-1] += "," + part
+        elif part:
+            methods.append(part)
+    return tuple(methods)
