@@ -80,6 +80,21 @@ class Callback:
             Plain values.
         """
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the arrays that a resumed run needs, by name."""
+        return {}
+
+    def load_arrays(self, arrays: dict[str, np.ndarray], trainer: Trainer) -> None:
+        """Take up what ``arrays`` returned, if that was not nothing.
+
+        Parameters
+        ----------
+        arrays : dict of str to ndarray
+            By name.
+        trainer : Trainer
+            Who trains; it has taken up its own state.
+        """
+
 
 class History(Callback):
     """Keeps every epoch's record, with the topology updates in it.

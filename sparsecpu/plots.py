@@ -10,7 +10,7 @@ import numpy as np
 from sparsecpu.csr import Pattern
 from sparsecpu.errors import MissingExtraError, ParameterError
 
-_INK, _BLUE, _GRID = "#333333", "#2b6ca3", "#dddddd"
+INK, _BLUE, GRID = "#333333", "#2b6ca3", "#dddddd"
 #: A picture has at most this many cells per side; larger patterns are shown as local density.
 _CELLS = 256
 
@@ -113,7 +113,7 @@ def plot_patterns(network: Any, path: Path | str) -> None:
         exact = density.shape == pattern.shape
         what = "each dot is a weight" if exact else "darker is denser"
         picture.set_title(
-            f"layer {name}\ndensity {pattern.density:.3f}, {what}", fontsize=9, color=_INK
+            f"layer {name}\ndensity {pattern.density:.3f}, {what}", fontsize=9, color=INK
         )
         picture.set_xlabel("input")
         picture.set_ylabel("output")
@@ -127,13 +127,26 @@ def plot_patterns(network: Any, path: Path | str) -> None:
             chart.hist(counts, bins=bins, weights=share, histtype="step", color=colour, label=label)
         chart.set_xlabel("weights")
         chart.set_ylabel("share of units")
-        chart.grid(color=_GRID, linewidth=0.5)
+        chart.grid(color=GRID, linewidth=0.5)
         chart.legend(fontsize=7, frameon=False)
     for axis in axes.flat:
-        axis.tick_params(labelsize=7)
-        for side in ("top", "right"):
-            axis.spines[side].set_visible(False)
+        plain(axis, 7)
     keep(drawing, path)
+
+
+def plain(axis: Any, size: int) -> None:
+    """Make labels small and leave out the frame's upper and right side.
+
+    Parameters
+    ----------
+    axis : matplotlib.axes.Axes
+        The axes.
+    size : int
+        Of the tick labels.
+    """
+    axis.tick_params(labelsize=size, which="both")
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
 
 
 def keep(drawing: Any, path: Path | str) -> None:
@@ -159,55 +172,3 @@ def keep(drawing: Any, path: Path | str) -> None:
         raise ParameterError("plot", str(path), f"a .png, .svg or .pdf ({error})") from error
     finally:
         pyplot.close(drawing)
-
-
-def plot_comparison(rows: list[dict[str, Any]], path: Path | str) -> None:
-    """Draw test error over density for every method, with 95 % bars, dense as a band.
-
-    Parameters
-    ----------
-    rows : list of dict
-        From ``comparison.summarise``.
-    path : path
-        A ``.png``, ``.svg`` or ``.pdf``.
-
-    Raises
-    ------
-    MissingExtraError
-        Without matplotlib.
-    ParameterError
-        If the file cannot be written.
-    """
-    drawing, axis = figure(figsize=(6.4, 4.4))
-    methods = list(dict.fromkeys(row["method"] for row in rows if row["score"] is not None))
-    sparse = [method for method in methods if method != "dense"]
-    for number, method in enumerate(sparse):
-        own = sorted((r for r in rows if r["method"] == method and r["score"] is not None),
-                     key=lambda r: r["density"])  # fmt: skip
-        shift = 1.015 ** (number - len(sparse) / 2)  # so that bars stand side by side
-        axis.errorbar(
-            [r["density"] * shift for r in own],
-            [100 * (1 - r["score"]) for r in own],
-            yerr=[196 * (r["error"] or 0) for r in own],
-            marker="osD^vPX*"[number % 8], markersize=4, linewidth=1.2, capsize=2, label=method,
-        )  # fmt: skip
-    for row in rows:
-        if row["method"] == "dense" and row["score"] is not None:
-            error, half = 100 * (1 - row["score"]), 196 * (row["error"] or 0)
-            axis.axhline(error, color=_INK, linewidth=1, linestyle="--", label="dense")
-            axis.axhspan(error - half, error + half, color=_INK, alpha=0.1, linewidth=0)
-    densities = sorted({r["density"] for r in rows if r["method"] != "dense"})
-    axis.set_xscale("log")
-    axis.set_xticks(densities, [f"{d:g}" for d in densities])
-    axis.minorticks_off()
-    axis.set_yscale("log")
-    axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}")
-    axis.set_xlabel("density (fraction of the weights kept)")
-    axis.set_ylabel("test error, % (bars: 95 % of the mean over seeds)")
-    axis.grid(color=_GRID, linewidth=0.5, which="both")
-    axis.legend(fontsize=8, frameon=False)
-    axis.tick_params(labelsize=8, which="both")
-    for side in ("top", "right"):
-        axis.spines[side].set_visible(False)
-    keep(drawing, path)

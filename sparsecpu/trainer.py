@@ -358,6 +358,9 @@ class Trainer:
         for name, parameter in self.network.parameters().items():
             for slot, array in parameter.slots.items():
                 named[f"slot/{name}/{slot}"] = array
+        for callback in self.callbacks:
+            for name, array in callback.arrays().items():
+                named[f"callback/{type(callback).__name__}/{name}"] = array
         values: dict[str, Any] = {
             "steps_done": self.steps_done,
             "epochs_done": self.epochs_done,
@@ -407,3 +410,7 @@ class Trainer:
         for callback in self.callbacks:
             if type(callback).__name__ in values["callbacks"]:
                 callback.load_state(values["callbacks"][type(callback).__name__])
+            start = f"callback/{type(callback).__name__}/"
+            kept = {k[len(start) :]: a for k, a in arrays.items() if k.startswith(start)}
+            if kept:
+                callback.load_arrays(kept, self)

@@ -89,9 +89,10 @@ def compare(data: str, **options: Any) -> None:
     folder = ResultFolder(options["out"] or f"compare-{Path(data.replace(':', '-')).stem}")
     document = _carry_out(plan, folder, options, Speaker(options["quiet"]))
     if options["plot"]:
-        from sparsecpu.plots import plot_comparison
+        from sparsecpu.plots_of_runs import plot_comparison
 
-        plot_comparison(document["rows"], folder.path / "comparison.png")
+        title = f"{data}, {plan.recipe.model}, {plan.recipe.epochs} epochs, {plan.seeds} seeds"
+        plot_comparison(document["rows"], title, folder.path / "comparison.png")
     print_json(document) if options["as_json"] else click.echo(table(document))
 
 

@@ -9,22 +9,34 @@ from typing import Any
 import click
 
 from sparsecpu.cli.common import model_path, print_json
+from sparsecpu.errors import ParameterError
 
 
 @click.command()
 @click.argument("model")
 @click.option("--plot", type=click.Path(), help="Draw the patterns into this file (.png, .svg).")
+@click.option(
+    "--plot-history",
+    type=click.Path(),
+    help="Draw how the patterns changed (a run's folder): densities, and weights per input.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-def inspect(model: str, plot: str | None, as_json: bool) -> None:
+def inspect(model: str, plot: str | None, plot_history: str | None, as_json: bool) -> None:
     """Show what is in MODEL (a file, or the folder of a run)."""
     from sparsecpu.checkpoint import load_all
 
     path = model_path(model)
     network, header, _ = load_all(path)
     layers = [layer_facts(name, p) for name, p in network.sparse_parameters().items()]
-    updates = last_updates(Path(model))
+    updates = all_updates(Path(model))
+    last = {name: (u["step"], facts) for u in updates for name, facts in u["layers"].items()}
     for layer in layers:
-        layer |= updates.get(layer["name"], {})
+        if layer["name"] in last:
+            step, found = last[layer["name"]]
+            layer["last_update"] = {
+                "step": step,
+                **{k: v for k, v in found.items() if k != "inputs"},
+            }
     facts = {k: v for k, v in header["facts"].items() if k != "trainer"}
     document = {
         "model": str(path),
@@ -41,6 +53,14 @@ def inspect(model: str, plot: str | None, as_json: bool) -> None:
 
         plot_patterns(network, plot)
         click.echo(f"drew {plot}", err=True)
+    if plot_history is not None:
+        from sparsecpu.plots_of_runs import plot_updates
+
+        if not updates:
+            raise ParameterError("plot-history", model, "the folder of a run with topology updates")
+        shapes = {name: p.shape for name, p in network.sparse_parameters().items()}
+        plot_updates(updates, shapes, network.input_shape, plot_history)
+        click.echo(f"drew {plot_history}", err=True)
     print_json(document) if as_json else click.echo(table(document))
 
 
@@ -59,10 +79,7 @@ def layer_facts(name: str, parameter: Any) -> dict[str, Any]:
     dict
         Shape, nnz, density, and least, median and most weights per output and per input.
     """
-    import numpy as np
-
-    def spread(counts: Any) -> list[int]:
-        return [int(counts.min()), int(np.median(counts)), int(counts.max())]
+    from sparsecpu.tracking import spread
 
     pattern = parameter.pattern
     return {
@@ -76,8 +93,8 @@ def layer_facts(name: str, parameter: Any) -> dict[str, Any]:
     }
 
 
-def last_updates(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return what the last topology update of a run did, by layer.
+def all_updates(folder: Path) -> list[dict[str, Any]]:
+    """Return the topology updates of a run.
 
     Parameters
     ----------
@@ -86,20 +103,17 @@ def last_updates(folder: Path) -> dict[str, dict[str, Any]]:
 
     Returns
     -------
-    dict
-        ``last_update`` per layer.
+    list of dict
+        ``step, prune_rate, layers`` of each.
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: list[dict[str, Any]] = []
     history = folder / "history.jsonl"
     if history.is_file():
         for line in history.read_text(encoding="utf-8").splitlines():
             try:
-                updates = json.loads(line).get("updates", [])
+                found += json.loads(line).get("updates", [])
             except ValueError:
                 break
-            for update in updates:
-                for name, facts in update["layers"].items():
-                    found[name] = {"last_update": {"step": update["step"], **facts}}
     return found
 
 
@@ -142,6 +156,12 @@ def table(document: dict[str, Any]) -> str:
 
 def _sentence(update: dict[str, Any]) -> str:
     text = f"step {update['step']}, dropped {update['dropped']}, grew {update['grown']}"
-    if "source" in update:
+    if "source" in update and "shortfall" in update:
         text += f" (momentum by {update['source']}, {update['shortfall']} at random)"
+    if "explored" in update:
+        text += f"; {update['explored']:.1%} of all positions were active once"
+        text += f", {update['distance']:.0%} of the first pattern is gone"
+        text += f", survivors are {update['survivor_age']:.0f} steps old"
+        dead = update["dead_outputs"], update["dead_inputs"]
+        text += f", {dead[0]} outputs and {dead[1]} inputs without a weight" if any(dead) else ""
     return text

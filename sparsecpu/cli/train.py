@@ -161,6 +161,7 @@ def _run(data, reading, recipe, folder, config, options, speaker):
     from sparsecpu.datasets import open_data
     from sparsecpu.kernels.threads import use_threads
     from sparsecpu.scaling import standardise
+    from sparsecpu.tracking import Tracker
 
     with use_threads(options["threads"]) as allowed:
         pass  # everything is checked before anything is written
@@ -174,7 +175,7 @@ def _run(data, reading, recipe, folder, config, options, speaker):
     network = recipe.network(architecture)
     standardise(network, dataset.x_train, dataset.scaling)
     clock, stopper = StepClock(), Interruption()
-    callbacks: list[Callback] = [clock, stopper, History()]
+    callbacks: list[Callback] = [clock, stopper, Tracker(), History()]
     trainer = recipe.trainer(
         network, dataset.task, samples, threads=options["threads"], callbacks=callbacks
     )

@@ -12,6 +12,7 @@ from sparsecpu.csr import Pattern
 from sparsecpu.errors import ParameterError
 from sparsecpu.parameters import SparseParameter
 from sparsecpu.schedules import Schedule, cosine, linear
+from sparsecpu.topology.selection import smallest
 
 Observer = Callable[[SparseParameter, np.ndarray, np.ndarray], None]
 
@@ -107,6 +108,9 @@ class Topology:
         has fallen by then.
     regrow_keeps_value : bool
         Whether a weight that is dropped and grown in the same update keeps its value and slots.
+    revive : bool
+        Whether every update gives outputs that have no weight left one at random, taken from the
+        smallest of those that are not their output's last.
 
     Raises
     ------
@@ -127,6 +131,7 @@ class Topology:
         update_every: int | None = None,
         stop_after: float = 1.0,
         regrow_keeps_value: bool = True,
+        revive: bool = False,
     ) -> None:
         if not 0.0 < prune_rate < 1.0:
             raise ParameterError("prune_rate", prune_rate, "a number in (0, 1)")
@@ -138,7 +143,7 @@ class Topology:
             raise ParameterError("update_every", update_every, "an integer of at least 1")
         self.prune_rate, self.decay = float(prune_rate), decay
         self.update_every, self.stop_after = update_every, float(stop_after)
-        self.regrow_keeps_value = regrow_keeps_value
+        self.regrow_keeps_value, self.revive = regrow_keeps_value, revive
 
     def start(self, run: Run) -> None:
         """Learn about the run that is to come.
@@ -243,6 +248,8 @@ class Topology:
         for name, parameter in self.run.parameters.items():
             growth = self.grow(name, parameter, dropped[name], quotas[name])
             report.layers[name] = self._rewire(parameter, dropped[name], growth)
+            if self.revive:
+                report.layers[name]["revived"] = revive_outputs(parameter, self.run.rng)
         return report
 
     def prepare(self, steps_done: int) -> None:
@@ -361,6 +368,38 @@ def keys_of(pattern: Pattern, places: np.ndarray) -> np.ndarray:
     """
     rows = np.searchsorted(pattern.indptr, places, side="right") - 1
     return rows * pattern.shape[1] + pattern.indices[places]
+
+
+def revive_outputs(parameter: SparseParameter, rng: np.random.Generator) -> int:
+    r"""Give every output without a weight one at a random input; nnz stays what it was.
+
+    As many of the smallest \|w\| go, never an output's last. A new weight is drawn from a normal
+    distribution of the deviation that the layer's weights have.
+
+    Parameters
+    ----------
+    parameter : SparseParameter
+        A layer's weights.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    int
+        Outputs that came back; fewer than were dead where there are too few weights.
+    """
+    pattern, n_in = parameter.pattern, parameter.shape[1]
+    dead, rows = np.flatnonzero(pattern.fan_in == 0), pattern.rows()
+    if not len(dead):
+        return 0
+    order = np.lexsort((-np.abs(parameter.data), rows))
+    last = np.searchsorted(rows[order], np.flatnonzero(pattern.fan_in))  # the largest of each row
+    spare = np.setdiff1d(np.arange(parameter.nnz), order[last])
+    count = min(len(dead), len(spare))
+    lost = spare[smallest(np.abs(parameter.data[spare]), count)]
+    values = rng.normal(0.0, float(parameter.data.std()) or 1.0, count)
+    parameter.rewire(lost, dead[:count], rng.integers(n_in, size=count), {"data": values})
+    return count
 
 
 class Static(Topology):

@@ -60,6 +60,8 @@ class DeepR(Topology):
         l.
     noise : float
         :math:`\sigma`.
+    revive : bool
+        Whether outputs without a weight get one back; see ``Topology``.
 
     Raises
     ------
@@ -80,8 +82,9 @@ class DeepR(Topology):
         update_every: int | None = None,
         shrinkage: float = 1e-5,
         noise: float = 1e-5,
+        revive: bool = False,
     ) -> None:
-        super().__init__(update_every=update_every, regrow_keeps_value=False)
+        super().__init__(revive=revive, update_every=update_every, regrow_keeps_value=False)
         for option, value in (("shrinkage", shrinkage), ("noise", noise)):
             if not value >= 0:
                 raise ParameterError(option, value, "a number of at least 0")

@@ -33,6 +33,8 @@ class DSR(Topology):
     update_every : int, optional
         Steps between updates at first, an epoch by default; twice, four and eight times as many
         after 25, 50 and 75 % of the training.
+    revive : bool
+        Whether outputs without a weight get one back; see ``Topology``.
 
     Raises
     ------
@@ -55,8 +57,14 @@ class DSR(Topology):
         prune_rate: float = 0.05,
         threshold: float = 1e-3,
         update_every: int | None = None,
+        revive: bool = False,
     ) -> None:
-        super().__init__(prune_rate=prune_rate, update_every=update_every, regrow_keeps_value=False)
+        super().__init__(
+            revive=revive,
+            prune_rate=prune_rate,
+            update_every=update_every,
+            regrow_keeps_value=False,
+        )
         if not threshold > 0:
             raise ParameterError("threshold", threshold, "a number above 0")
         self.threshold = float(threshold)

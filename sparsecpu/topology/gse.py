@@ -44,6 +44,8 @@ class GuidedStochasticExploration(BatchTopology):
         Fraction of the training after which the pattern stays as it is.
     skip_step : bool
         Whether the batch whose gradient decides serves that alone, as in the paper's algorithm.
+    revive : bool
+        Whether outputs without a weight get one back; see ``Topology``.
 
     Raises
     ------
@@ -72,8 +74,10 @@ class GuidedStochasticExploration(BatchTopology):
         update_every: int | None = None,
         stop_after: float = 0.6,
         skip_step: bool = True,
+        revive: bool = False,
     ) -> None:
         super().__init__(
+            revive=revive,
             prune_rate=prune_rate,
             update_every=update_every,
             stop_after=stop_after,

@@ -34,6 +34,8 @@ class RigL(BatchTopology):
         Whether the batch whose gradient decides serves that alone, as published.
     regrow_keeps_value : bool
         Whether a weight that is dropped and grown in the same update keeps its value and slots.
+    revive : bool
+        Whether outputs without a weight get one back; see ``Topology``.
 
     Raises
     ------
@@ -60,8 +62,10 @@ class RigL(BatchTopology):
         stop_after: float = 0.75,
         skip_step: bool = True,
         regrow_keeps_value: bool = True,
+        revive: bool = False,
     ) -> None:
         super().__init__(
+            revive=revive,
             prune_rate=prune_rate,
             decay=decay,
             update_every=update_every,

@@ -23,6 +23,8 @@ class SET(Topology):
         constant rate, and grows values from N(0, 0.1²).
     update_every : int, optional
         Steps between updates; an epoch by default.
+    revive : bool
+        Whether outputs without a weight get one back; see ``Topology``.
 
     Raises
     ------
@@ -43,8 +45,14 @@ class SET(Topology):
         prune_rate: float = 0.3,
         variant: str = "magnitude",
         update_every: int | None = None,
+        revive: bool = False,
     ) -> None:
-        super().__init__(prune_rate=prune_rate, update_every=update_every, regrow_keeps_value=False)
+        super().__init__(
+            revive=revive,
+            prune_rate=prune_rate,
+            update_every=update_every,
+            regrow_keeps_value=False,
+        )
         if variant not in ("magnitude", "paper"):
             raise ParameterError("variant", variant, "'magnitude' or 'paper'")
         self.variant = variant

@@ -64,6 +64,8 @@ class SparseMomentum(Topology):
         Whether a grown weight starts with the momentum that it was chosen by.
     regrow_keeps_value : bool
         Whether a weight that is dropped and grown in the same update keeps its value.
+    revive : bool
+        Whether outputs without a weight get one back; see ``Topology``.
 
     Raises
     ------
@@ -98,8 +100,10 @@ class SparseMomentum(Topology):
         candidate_factor: float = 4.0,
         grown_momentum: str = "carry",
         regrow_keeps_value: bool = True,
+        revive: bool = False,
     ) -> None:
         super().__init__(
+            revive=revive,
             prune_rate=prune_rate,
             decay=decay,
             update_every=update_every,
