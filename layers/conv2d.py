@@ -14,6 +14,7 @@ from sparsecpu.densities import allocate
 from sparsecpu.errors import ParameterError
 from sparsecpu.initializers import scaled_uniform
 from sparsecpu.parameters import Parameter, SparseParameter
+from sparsecpu.patterns import first_pattern
 from sparsecpu.planes import Planes, as_planes, lane_mask, no_gate, sum_space, total
 from sparsecpu.taps import Geometry, Taps, backward_taps, forward_taps
 from sparsecpu.workspace import Context
@@ -81,6 +82,8 @@ class SparseConv2d(Layer):
         Draws pattern and values; ``numpy.random.default_rng(0)`` by default.
     nnz : int, optional
         Weights to keep, instead of ``density``.
+    pattern : str or Pattern
+        How the first pattern is drawn, a name in ``patterns.PATTERNS``; or the pattern itself.
     gain : float
         Scale of the first values; see ``initializers.scaled_uniform``.
     fan : {"sparse", "dense"}
@@ -120,6 +123,7 @@ class SparseConv2d(Layer):
         bias: bool = True,
         rng: np.random.Generator | None = None,
         nnz: int | None = None,
+        pattern: str | Pattern = "random",
         gain: float = math.sqrt(2.0),
         fan: str = "sparse",
         dtype: Any = np.float32,
@@ -129,8 +133,7 @@ class SparseConv2d(Layer):
         shape = (self.out_channels, self.in_channels // self.groups * math.prod(self.kernel))
         if nnz is None:
             nnz = allocate([shape], density, "uniform")[0]
-        full = nnz == shape[0] * shape[1]
-        pattern = Pattern.full(shape) if full else Pattern.random(shape, nnz, rng)
+        pattern = first_pattern(shape, nnz, rng, pattern)
         values = scaled_uniform(pattern, rng, gain=gain, fan=fan, dtype=dtype)
         self._set(SparseParameter(pattern, values, dtype), np.zeros(shape[0]) if bias else None)
 
@@ -168,7 +171,7 @@ class SparseConv2d(Layer):
             ``out_channels``, ``kernel_size``, ``stride``, ``padding``, ``groups``, ``nnz`` (None
             for all), ``bias``, ``gain``, ``fan``.
         **context : object
-            ``rng``, ``dtype``, ``parameters``.
+            ``rng``, ``dtype``, ``parameters``, ``pattern``.
 
         Returns
         -------
@@ -186,7 +189,8 @@ class SparseConv2d(Layer):
         nnz, given = options.pop("nnz", None), context.get("parameters")
         if given is None:
             options["density" if nnz is None else "nnz"] = 1.0 if nnz is None else nnz
-            return cls(shape[0], **options, rng=context.get("rng"), dtype=context["dtype"])
+            drawn = {"rng": context.get("rng"), "pattern": context.get("pattern") or "random"}
+            return cls(shape[0], **options, **drawn, dtype=context["dtype"])
         layer = cls.__new__(cls)
         layer._set_sizes(
             shape[0], options["out_channels"], options["kernel_size"], options.get("stride", 1),

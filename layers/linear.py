@@ -13,6 +13,7 @@ from sparsecpu.densities import allocate
 from sparsecpu.errors import ParameterError
 from sparsecpu.initializers import scaled_uniform
 from sparsecpu.parameters import Parameter, SparseParameter
+from sparsecpu.patterns import first_pattern
 from sparsecpu.workspace import Context
 
 #: Reading in 16 bits pays from so many lanes on, and from so many reads of each row on: writing the
@@ -41,6 +42,8 @@ class SparseLinear(Layer):
         Draws pattern and values; ``numpy.random.default_rng(0)`` by default.
     nnz : int, optional
         Weights to keep, instead of ``density``.
+    pattern : str or Pattern
+        How the first pattern is drawn, a name in ``patterns.PATTERNS``; or the pattern itself.
     gain : float
         Scale of the first values; see ``initializers.scaled_uniform``.
     fan : {"sparse", "dense"}
@@ -76,6 +79,7 @@ class SparseLinear(Layer):
         bias: bool = True,
         rng: np.random.Generator | None = None,
         nnz: int | None = None,
+        pattern: str | Pattern = "random",
         gain: float = math.sqrt(2.0),
         fan: str = "sparse",
         dtype: Any = np.float32,
@@ -87,8 +91,7 @@ class SparseLinear(Layer):
         shape = (int(out_features), int(in_features))
         if nnz is None:
             nnz = allocate([shape], density, "uniform")[0]
-        full = nnz == shape[0] * shape[1]
-        pattern = Pattern.full(shape) if full else Pattern.random(shape, nnz, rng)
+        pattern = first_pattern(shape, nnz, rng, pattern)
         values = scaled_uniform(pattern, rng, gain=gain, fan=fan, dtype=dtype)
         self._set(SparseParameter(pattern, values, dtype), np.zeros(shape[0]) if bias else None)
 
@@ -161,7 +164,7 @@ class SparseLinear(Layer):
         options : dict
             ``out_features``, ``nnz`` (None for all), ``bias``, ``gain``, ``fan``.
         **context : object
-            ``rng``, ``dtype``, ``parameters``.
+            ``rng``, ``dtype``, ``parameters``, ``pattern``.
 
         Returns
         -------
@@ -174,7 +177,8 @@ class SparseLinear(Layer):
             return cls.from_parameters(given["weight"], None if bias is None else bias.data)
         options = dict(options)
         options["nnz"] = options.pop("nnz", None) or options["out_features"] * shape[0]
-        return cls(shape[0], **options, rng=context.get("rng"), dtype=context["dtype"])
+        drawn = {"rng": context.get("rng"), "pattern": context.get("pattern") or "random"}
+        return cls(shape[0], **options, **drawn, dtype=context["dtype"])
 
     @classmethod
     def trace(cls, shape, options) -> tuple:  # noqa: D102

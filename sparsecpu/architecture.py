@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsecpu.csr import Pattern
 from sparsecpu.densities import allocate
 from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.initializers import GAINS
@@ -154,6 +155,7 @@ class Architecture:
         *,
         dtype: Any = np.float32,
         parameters: Mapping[str, Parameter] | None = None,
+        pattern: str | Mapping[str, Pattern] = "random",
     ) -> Sequential:
         """Return a network; see ``build``.
 
@@ -165,13 +167,15 @@ class Architecture:
             float32 or float64.
         parameters : mapping of str to Parameter, optional
             Use these instead of drawing any.
+        pattern : str or mapping of str to Pattern
+            How first patterns are drawn.
 
         Returns
         -------
         Sequential
             The network.
         """
-        return build(self, rng, dtype=dtype, parameters=parameters)
+        return build(self, rng, dtype=dtype, parameters=parameters, pattern=pattern)
 
     def __str__(self) -> str:
         inner = "\n".join(f"  {layer}" for layer in self.layers)
@@ -184,6 +188,7 @@ def build(
     *,
     dtype: Any = np.float32,
     parameters: Mapping[str, Parameter] | None = None,
+    pattern: str | Mapping[str, Pattern] = "random",
 ) -> Sequential:
     """Make the network that a description asks for.
 
@@ -197,6 +202,9 @@ def build(
         float32 or float64.
     parameters : mapping of str to Parameter, optional
         Use these (``"0.weight"`` …) instead of drawing any.
+    pattern : str or mapping of str to Pattern
+        How first patterns are drawn, a name in ``patterns.PATTERNS``; or patterns (``"0.weight"``
+        …), for layers that are not inside of others. Layers that are not named draw at random.
 
     Returns
     -------
@@ -213,7 +221,10 @@ def build(
                 k.removeprefix(prefix): p for k, p in parameters.items() if k.startswith(prefix)
             }
         kind = KINDS[entry.kind]
-        layer = kind.build(spec.shape, dict(entry.options), rng=rng, dtype=dtype, parameters=given)
+        drawn = pattern if isinstance(pattern, str) else pattern.get(f"{i}.weight")
+        layer = kind.build(
+            spec.shape, dict(entry.options), rng=rng, dtype=dtype, parameters=given, pattern=drawn
+        )
         spec = layer.plan(spec)
         layers.append(layer)
     return Sequential(layers, architecture.input_shape)

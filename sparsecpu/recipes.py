@@ -14,10 +14,13 @@ from sparsecpu.augmentation import AUGMENTATIONS, AugmentedSource
 from sparsecpu.callbacks import Callback
 from sparsecpu.densities import check_density
 from sparsecpu.errors import ParameterError
+from sparsecpu.foresight import FORESIGHT, choose, draw_batch
 from sparsecpu.layers import Sequential
 from sparsecpu.losses import Loss, SoftmaxCrossEntropy, SquaredError
 from sparsecpu.models import MODELS, find_model
 from sparsecpu.optimizers import SGD, Adam, Optimizer
+from sparsecpu.patterns import PATTERNS
+from sparsecpu.scaling import standardise
 from sparsecpu.schedules import Schedule, constant, cosine, one_cycle, warmup
 from sparsecpu.topology import Topology, make_topology
 from sparsecpu.trainer import Trainer, streams
@@ -38,6 +41,8 @@ class Recipe:
         Fraction of the weights to keep, in (0, 1].
     distribution : {"erk", "er", "uniform"}
         How the layers share them.
+    pattern : {"random", "constant-fan-in", "small-world", "snip", "synflow"}
+        Where the first weights are; see ``patterns`` and ``foresight``.
     topology : str
         A name in ``topology.TOPOLOGIES``, with options if need be: see ``topology.make_topology``.
     epochs : int
@@ -72,6 +77,7 @@ class Recipe:
     width: float = 1.0
     density: float = 0.1
     distribution: str = "erk"
+    pattern: str = "random"
     topology: str = "sparse-momentum"
     epochs: int = 40
     batch_size: int | None = None
@@ -101,6 +107,7 @@ class Recipe:
         if not (int(self.seed) == self.seed and self.seed >= 0):
             raise ParameterError("seed", self.seed, "an integer of at least 0")
         for name, choice, allowed in (
+            ("pattern", self.pattern, (*PATTERNS, *FORESIGHT)),
             ("schedule", self.schedule, ("cosine", "one-cycle", "constant")),
             ("optimizer", self.optimizer, ("sgd", "adam")),
             ("augment", self.augment, AUGMENTATIONS),
@@ -292,19 +299,37 @@ class Recipe:
         rng = trainer.rngs["augmentation"]
         return AugmentedSource(network.source(x), network.input_shape, self.augment, rng)
 
-    def network(self, architecture: Architecture, dtype: Any = np.float32) -> Sequential:
-        """Build the network with this recipe's seed.
+    def network(self, architecture: Architecture, x: Any, y: Any, scaling: str) -> Sequential:
+        """Build the network with this recipe's seed, ready to be trained.
 
         Parameters
         ----------
         architecture : Architecture
             The description.
-        dtype : dtype
-            float32 or float64.
+        x, y : array_like or Source, array_like
+            Training samples, which give the scale of the inputs, and a batch to SNIP.
+        scaling : str
+            See ``scaling.standardise``.
 
         Returns
         -------
         Sequential
             The network.
+
+        Raises
+        ------
+        ParameterError
+            If the pattern needs what the network or the task has not.
         """
-        return architecture.build(streams(self.seed)["init"], dtype=dtype)
+        pattern = self.pattern if self.pattern in PATTERNS else "random"
+        network = architecture.build(streams(self.seed)["init"], pattern=pattern)
+        standardise(network, x, scaling)
+        if self.pattern in FORESIGHT:
+            y = np.asarray(y)
+            if self.pattern == "snip" and (y.ndim != 1 or y.dtype.kind not in "iu"):
+                raise ParameterError("pattern", "snip", "classes, to take gradients by")
+            rows, batch = draw_batch(network, x, self.seed)
+            chosen = choose(self.pattern, architecture, self.seed, batch, y[rows])
+            network = architecture.build(streams(self.seed)["init"], pattern=chosen)
+            standardise(network, x, scaling)
+        return network

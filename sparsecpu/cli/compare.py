@@ -43,6 +43,7 @@ from sparsecpu.errors import FileFormatError, ParameterError, ResumeError
 )
 @click.option("--model", default="lenet-300-100", show_default=True)
 @click.option("--width", type=float, default=1.0, show_default=True)
+@click.option("--pattern", default="random", show_default=True)
 @click.option("--distribution", default="erk", show_default=True)
 @click.option("--epochs", type=int, default=40, show_default=True)
 @click.option("--batch-size", type=int)

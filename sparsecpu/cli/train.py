@@ -41,6 +41,12 @@ _DENSE_LIMIT = 1_000_000_000
     help="How the layers share them: erk, er or uniform.",
 )
 @click.option(
+    "--pattern",
+    default="random",
+    show_default=True,
+    help="Where the first weights are: random, constant-fan-in, small-world, snip or synflow.",
+)
+@click.option(
     "--topology",
     default="sparse-momentum",
     show_default=True,
@@ -160,7 +166,6 @@ def _run(data, reading, recipe, folder, config, options, speaker):
     from sparsecpu.cli.run_folder import Checkpoints, resume
     from sparsecpu.datasets import open_data
     from sparsecpu.kernels.threads import use_threads
-    from sparsecpu.scaling import standardise
     from sparsecpu.tracking import Tracker
 
     with use_threads(options["threads"]) as allowed:
@@ -172,8 +177,7 @@ def _run(data, reading, recipe, folder, config, options, speaker):
     _check_memory(architecture, recipe, samples)
     targets, facts = _targets(dataset)
     facts["data"], facts["recipe"] = data, recipe.to_dict()
-    network = recipe.network(architecture)
-    standardise(network, dataset.x_train, dataset.scaling)
+    network = recipe.network(architecture, dataset.x_train, dataset.y_train, dataset.scaling)
     clock, stopper = StepClock(), Interruption()
     callbacks: list[Callback] = [clock, stopper, Tracker(), History()]
     trainer = recipe.trainer(

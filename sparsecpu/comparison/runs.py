@@ -13,7 +13,6 @@ import numpy as np
 
 from sparsecpu.comparison.plan import DENSE, Cell, Plan
 from sparsecpu.errors import DataError, DivergedError
-from sparsecpu.scaling import standardise
 from sparsecpu.scoring import score
 
 #: The dense network is tuned on these seeds' first folds, ...
@@ -107,8 +106,8 @@ class Runner:
             scale[scale == 0] = 1.0
             facts |= {"target_mean": mean, "target_scale": scale}
             targets = (y - mean) / scale
-        network = recipe.network(recipe.architecture(data.input_shape, data.n_outputs))
-        standardise(network, x, data.scaling)
+        architecture = recipe.architecture(data.input_shape, data.n_outputs)
+        network = recipe.network(architecture, x, y, data.scaling)
         trainer = recipe.trainer(network, data.task, len(y), threads=1)
         began = time.perf_counter()
         try:
