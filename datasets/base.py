@@ -36,6 +36,8 @@ class Dataset:
     scaling : {"feature", "channel", "global", "none"}
         Whether inputs are standardised feature by feature, channel by channel, all alike (pixels),
         or not.
+    own_test : bool
+        Whether the test part came with the data, rather than being cut off here.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Dataset:
     classes: np.ndarray | None
     input_shape: tuple[int, ...]
     scaling: str = "feature"
+    own_test: bool = True
 
     @property
     def n_outputs(self) -> int:
@@ -119,7 +122,7 @@ def split(name: str, x: Any, y: np.ndarray, task: str, **options: Any) -> Datase
     held[order[1::_TEST_EVERY]] = True
     train, test = np.flatnonzero(~held), np.flatnonzero(held)
     x_train, x_test, y_train, y_test = x[train], x[test], y[train], y[test]
-    options.setdefault("input_shape", (x.shape[1],))
+    options = {"input_shape": (x.shape[1],), "own_test": False, **options}
     return Dataset(name, task, x_train, y_train, x_test, y_test, classes, **options)
 
 

@@ -224,8 +224,8 @@ def _threshold(network, kept, flows, count: int) -> float:
         for _, scores in _scores(network, kept, flows, layer):
             flat = scores.reshape(-1)
             inside.append(flat[flat.view(np.int64) >> _SHIFT == edge])
-    found = np.sort(np.concatenate(inside))
-    return float(found[len(found) - (count - (above[edge] - bins[edge]))])
+    last = np.sort(np.concatenate(inside))
+    return float(last[len(last) - (count - (above[edge] - bins[edge]))])
 
 
 def _offer(top: RunningTop, scores: np.ndarray, offset: int) -> None:
@@ -279,10 +279,11 @@ def draw_batch(network: Any, x: Any, seed: int) -> tuple[np.ndarray, np.ndarray]
     samples = source.shape[0]
     rows = np.random.default_rng(seed).choice(samples, min(_BATCH, samples), replace=False)
     ctx = Context(Workspace())
-    tiles: Any = network.gather(source, rows, network.lanes(len(rows)), ctx)
+    tiles: np.ndarray = network.gather(source, rows, network.lanes(len(rows)), ctx)
+    whole = math.prod(network.input_shape)
     if tiles.ndim == 5:  # images: (tiles, height, channels, width, lanes)
         planes = tiles.transpose(0, 2, 1, 3, 4)
-        tiles = planes.reshape(len(tiles), math.prod(network.input_shape), planes.shape[4])
+        tiles = planes.reshape((len(tiles), whole, planes.shape[4]))
     return rows, np.concatenate(list(tiles), axis=1)[:, : len(rows)].copy()
 
 

@@ -1,5 +1,6 @@
 """Growth rules beside sparse momentum: each against its masked-dense or stated form."""
 
+import json
 import math
 
 import naive
@@ -8,6 +9,7 @@ import pytest
 from scipy.stats import chisquare
 from test_topology import blobs, dense_copies, make_network, options, parameter
 
+from sparsecpu.callbacks import Callback
 from sparsecpu.csr import Pattern
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers import Flatten, ReLU, Sequential, SparseConv2d, SparseLinear
@@ -20,6 +22,7 @@ from sparsecpu.topology.gradients import largest_gradients, largest_inactive
 from sparsecpu.topology.sampling import AliasTable, activity, draw_pairs
 from sparsecpu.topology.selection import largest_of_rows, smallest_of_all
 from sparsecpu.topology.sources import Candidates, LowRank, Window
+from sparsecpu.tracking import Tracker
 from sparsecpu.trainer import Trainer
 from sparsecpu.workspace import Context, Workspace
 
@@ -442,6 +445,56 @@ def test_same_bits_on_any_number_of_threads(topology):
     one, two = run(1), run(2)
     for a, b in zip(one.parameters().values(), two.parameters().values(), strict=True):
         np.testing.assert_array_equal(a.data, b.data)
+
+
+@pytest.mark.parametrize(
+    "topology",
+    [
+        lambda: RigL(update_every=5),
+        lambda: GuidedStochasticExploration(update_every=5, distribution="graest", scope="global"),
+        lambda: DSR(update_every=5, threshold=0.02),
+        lambda: DeepR(update_every=5, noise=1e-2),
+        lambda: SparseMomentum(update_every=5, source="lowrank", rank=2, window=7),
+        lambda: SparseMomentum(
+            update_every=8, source="candidates", proposal="lowrank", rank=2, window=3
+        ),
+    ],
+)
+def test_resumed_runs_go_on_bit_for_bit(topology, rng):
+    """Broken off after 21 of 48 steps, between two updates, and taken up by a new trainer."""
+    x, y = blobs(rng)
+
+    def made():
+        network = make_network((12, 24, 16, 4), 0.25, np.random.default_rng(0))
+        return Trainer(network, loss=SoftmaxCrossEntropy(), topology=topology(), batch_size=16,
+                       optimizer=SGD(0.9), epochs=8, callbacks=[Tracker()])  # fmt: skip
+
+    whole, broken = made().fit(x, y), made()
+
+    class Stop(Callback):
+        def on_step(self, trainer, loss):
+            trainer.interrupted = trainer.steps_done == 21
+
+    broken.callbacks.append(Stop())
+    broken.fit(x, y)
+    assert broken.steps_done == 21
+    values, arrays = broken.state()
+    arrays = {name: array.copy() for name, array in arrays.items()}
+    follower = made()
+    for ours, theirs in zip(follower.network.parameters().values(),
+                            broken.network.parameters().values(), strict=True):  # fmt: skip
+        if hasattr(ours, "pattern"):
+            ours.rewire(np.arange(ours.nnz), theirs.pattern.rows(), theirs.pattern.indices)
+        ours.data[:] = theirs.data
+        ours.touch() if hasattr(ours, "touch") else None
+    follower.load_state(json.loads(json.dumps(values)), arrays, len(x))
+    follower.fit(x, y)
+    for ours, theirs in zip(follower.network.parameters().values(),
+                            whole.network.parameters().values(), strict=True):  # fmt: skip
+        np.testing.assert_array_equal(ours.data, theirs.data)
+    ages = [t.callbacks[0].arrays() for t in (follower, whole)]
+    for name, array in ages[0].items():
+        np.testing.assert_array_equal(array, ages[1][name])
 
 
 def test_options_are_checked():

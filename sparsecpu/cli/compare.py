@@ -33,7 +33,7 @@ from sparsecpu.errors import FileFormatError, ParameterError, ResumeError
     "--folds",
     type=int,
     help="Parts of cross-validation, cut anew for each seed; 0 for the data's own test part.  "
-    "[default: 5; 0 for generated data]",
+    "[default: 5; 0 for data with a test part]",
 )
 @click.option(
     "--learning-rates",
@@ -68,18 +68,23 @@ def compare(data: str, **options: Any) -> None:
     sparsecpu compare digits --methods dense,static,rigl --densities .01,.1 --seeds 3 --jobs 2
     """
     from sparsecpu.comparison import Plan, split_methods
+    from sparsecpu.datasets import open_data
     from sparsecpu.recipes import Recipe
 
     if options["jobs"] < 1:
         raise ParameterError("jobs", options["jobs"], "an integer of at least 1")
+    reading = {name: options[name] for name in ("samples", "target", "task")}
+    folds = options["folds"]
+    if folds is None:
+        folds = 0 if open_data(data, **reading).own_test else 5
     names = {field.name for field in fields(Recipe)}
     plan = Plan(
         data,
-        {name: options[name] for name in ("samples", "target", "task")},
+        reading,
         split_methods(options["methods"]),
         _numbers("densities", options["densities"]),
         options["seeds"],
-        _folds(data, options["folds"]),
+        folds,
         Recipe(**{name: value for name, value in options.items() if name in names}),
         _numbers("learning_rates", options["learning_rates"]),
     )
@@ -102,11 +107,6 @@ def _numbers(name: str, text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(",") if part.strip())
     except ValueError:
         raise ParameterError(name, text, "numbers with commas between them") from None
-
-
-def _folds(data: str, folds: int | None) -> int:
-    generated = data == "digits28" or data.startswith("make:") or Path(data).is_dir()
-    return (0 if generated else 5) if folds is None else folds
 
 
 def _carry_out(plan, folder, options, speaker) -> dict[str, Any]:

@@ -35,10 +35,8 @@ class Runner:
 
         self.plan = plan
         self.dataset = data = open_data(plan.data, **plan.reading)
-        if plan.folds and hasattr(data.x_train, "take_samples"):
-            raise DataError(
-                f"{plan.data} is not held in memory; folds must be 0: its own test part"
-            )
+        if plan.folds and data.own_test:
+            raise DataError(f"{plan.data} has a test part of its own; folds must be 0")
         self._all: tuple[Any, np.ndarray] | None = None
 
     def split(self, cell: Cell) -> tuple[Any, np.ndarray, Any, np.ndarray]:
