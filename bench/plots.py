@@ -25,8 +25,11 @@ def plot(kind: str, results: list[dict[str, Any]], document: dict[str, Any], pat
         PNG, SVG or PDF.
     """
     fig, axes = figure(1, 1, figsize=(8, 5))
-    {"linear": _linear, "conv": _conv, "train": _train, "topology": _topology, "scale": _scale,
-     "kernels": _kernels}[kind](axes, results)  # fmt: skip
+    draw = {
+        "linear": _linear, "conv": _conv, "train": _train, "topology": _topology, "scale": _scale,
+        "kernels": _kernels, "accuracy": _accuracy, "sources": _sources,
+    }  # fmt: skip
+    draw[kind](axes, results)
     machine = document["machine"]
     note = f"{machine['cpu']}, {machine['instruction_set']}, {machine['threads']} thread(s)"
     fig.supxlabel(f"{note}; {machine['date']}", fontsize=8, color="#666666")
@@ -148,3 +151,36 @@ def _kernels(axes: Any, results: list[dict[str, Any]]) -> None:
     axes.legend(frameon=False, fontsize=8)
     axes.set_title("Roofline: how fast the cache delivers, and what the kernels make of it",
                    loc="left", fontsize=11)  # fmt: skip
+
+
+def _accuracy(axes: Any, results: list[dict[str, Any]]) -> None:
+    from sparsecpu.bench.accuracy import label
+
+    for colour, result in zip(_COLOURS, results, strict=False):
+        style = "-" if result["kind"] == "sparsecpu" else "--"
+        error = [100 * (1 - a) for a in result["accuracy"]]
+        axes.plot(result["seconds"], error, style, marker="o", markersize=3, color=colour,
+                  linewidth=1.6, label=label(result))  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}")
+    axes.tick_params(labelsize=8, which="both")
+    axes.set_xlabel("seconds of training, compiling included")
+    axes.set_ylabel("test error, %")
+    hidden = results[0]["hidden"].replace(",", "-")
+    axes.set_title(f"digits28, 784-{hidden}-10: a dot is an epoch", fontsize=10)
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _sources(axes: Any, results: list[dict[str, Any]]) -> None:
+    layers = list(results[0]["mass"])
+    for number, layer in enumerate(layers):
+        places = [i + (number - (len(layers) - 1) / 2) * 0.25 for i in range(len(results))]
+        axes.bar(places, [r["mass"][layer] for r in results], width=0.23,
+                 color=_COLOURS[number], label=f"layer {layer}")  # fmt: skip
+    axes.set_xticks(range(len(results)), [r["source"] for r in results], fontsize=7, rotation=20)
+    axes.set_ylabel("share of the best choice's momentum")
+    axes.set_ylim(0, 1.05)
+    axes.legend(frameon=False, fontsize=8, ncols=len(layers))

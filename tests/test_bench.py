@@ -290,3 +290,44 @@ def test_cases_of_every_scope():
         sizes = [len(kind(scope, 1).cases()) for scope in ("quick", "default", "full")]
         assert 0 < sizes[0] <= sizes[1] <= sizes[2]
     assert limits.cache_sizes() is not None
+
+
+def test_sources_are_judged_by_the_exact_momentum():
+    from sparsecpu.bench.sources import SOURCES, Sources
+
+    bench = Sources("quick", 1)
+    found = {name: bench.run(name) for name in bench.cases()}
+    assert set(found) == set(SOURCES)
+    mass = {name: result["mass"]["0.weight"] for name, result in found.items()}
+    assert 0.97 < mass["window"] <= 1.0
+    assert mass["lowrank 4"] < mass["lowrank 8"] < mass["lowrank 16"] < mass["lowrank 32"] <= 1.0
+    assert all(0 < share <= 1 for share in mass.values())
+    assert found["lowrank 4"]["bytes"] < found["lowrank 32"]["bytes"] < found["window"]["bytes"]
+    assert "lowrank 16" in bench.row(found["lowrank 16"])
+
+
+def test_race_to_the_dense_accuracy(tmp_path):
+    from sparsecpu.bench.accuracy import Accuracy, reached
+    from sparsecpu.bench.plots import plot
+
+    bench = Accuracy("quick", 1, hidden="30", samples=1500, epochs=3, sparsities=(0.5,))
+    cases = [case for case in bench.cases() if case["kind"] != "pytorch"]
+    results = [bench.run(case) for case in cases]
+    assert [r["kind"] for r in results] == ["scikit-learn", "sparsecpu"]
+    for result in results:
+        assert len(result["seconds"]) == len(result["accuracy"]) == 3
+        assert np.all(np.diff(result["seconds"]) > 0)
+        assert result["accuracy"][-1] > 0.5
+    assert results[1]["compile_seconds"] > 1  # its cache was empty
+    assert results[1]["seconds"][-1] > results[1]["compile_seconds"]
+    assert results[1]["nnz"] * 2 == results[0]["nnz"]
+    values, lines = bench.verdict(results)
+    assert values["target"] == results[0]["accuracy"][-1] - 0.003
+    assert len(values["times"]) == 2
+    assert "scikit-learn" in " ".join(lines)
+    assert reached({"seconds": [1, 2, 3], "accuracy": [0.1, 0.9, 0.95]}, 0.9) == 2
+    assert reached({"seconds": [1], "accuracy": [0.1]}, 0.9) is None
+    document = {"machine": {"cpu": "x", "instruction_set": "y", "threads": 1, "date": "z"}}
+    plot("accuracy", results, document, tmp_path / "a.png")
+    plot("sources", [{"source": "a", "mass": {"l": 0.5}}], document, tmp_path / "s.png")
+    assert (tmp_path / "a.png").stat().st_size > 5000

@@ -107,7 +107,7 @@ def test_predict_quantities(tmp_path):
 def test_inspect(trained, tmp_path):
     found = json.loads(run("inspect", trained, "--json").stdout)
     assert found["facts"]["classes"] == [0, 1, 2]
-    assert found["layers"][0]["last_update"]["source"] in ("window", "tiles", "candidates")
+    assert found["layers"][0]["last_update"]["source"] in ("window", "lowrank", "candidates")
     for suffix in ("png", "svg"):
         picture = tmp_path / f"p.{suffix}"
         assert run("inspect", trained, "--plot", picture).exit_code == 0

@@ -195,7 +195,7 @@ def test_sources_are_chosen_by_memory(rng):
     network = make_network((50, 200, 100, 10), 0.1, rng, np.float32)
     for memory, interval, wanted in (
         (64e6, 100, {"window"}),
-        (30_000, 10_000, {"tiles"}),
+        (300_000, 10_000, {"lowrank"}),
         (3_000, 30, {"candidates"}),
     ):
         topology = SparseMomentum(growth_memory=memory, update_every=interval)

@@ -105,6 +105,14 @@ def topology(**options: Any) -> None:
 
 
 @bench.command()
+@click.option("--density", type=float, help="Of the network.  [default: 0.05]")
+@_bench_options
+def sources(**options: Any) -> None:
+    """Measure what each source of inactive weights' momentum finds of it, while training."""
+    _measure(("sources",), options)
+
+
+@bench.command()
 @_bench_options
 def scale(**options: Any) -> None:
     """Time steps as width doubles from 1,000 to 1,000,000 neurons, 16 connections each."""
@@ -118,16 +126,32 @@ def kernels(**options: Any) -> None:
     _measure(("kernels",), options)
 
 
+@bench.command()
+@click.option("--hidden", help="Sizes of hidden layers.  [default: 1000,1000]")
+@click.option("--samples", type=int, help="Training samples of digits28.  [default: 20000]")
+@click.option("--epochs", type=int, help="Of everybody.  [default: 8]")
+@click.option("--topology", help="Of the sparse networks.  [default: sparse-momentum]")
+@click.option("--sparsity", "sparsities", type=float, multiple=True, help="1 - density.")
+@click.option("--seed", type=int, help="Of everybody.")
+@_bench_options
+def accuracy(**options: Any) -> None:
+    """Race to the dense network's accuracy: PyTorch, scikit-learn, and sparse networks."""
+    _measure(("accuracy",), options)
+
+
 def _subjects() -> dict[str, Any]:
     """Return the benchmarks by name; a new one is one file and one line here."""
+    from sparsecpu.bench.accuracy import Accuracy
     from sparsecpu.bench.conv import Conv
     from sparsecpu.bench.limits import Kernels
     from sparsecpu.bench.linear import Linear
     from sparsecpu.bench.scale import Scale
+    from sparsecpu.bench.sources import Sources
     from sparsecpu.bench.steps import Train
     from sparsecpu.bench.topology import Topology
 
-    return {kind.name: kind for kind in (Kernels, Linear, Conv, Train, Topology, Scale)}
+    kinds = (Kernels, Linear, Conv, Train, Topology, Sources, Scale, Accuracy)
+    return {kind.name: kind for kind in kinds}
 
 
 def _measure(names: tuple[str, ...], options: dict[str, Any]) -> None:

@@ -30,6 +30,9 @@ from sparsecpu.topology.sources.window import Window
 
 __all__ = ["Candidates", "LowRank", "Source", "Tiles", "Window", "choose_sources"]
 
+#: Sketches may cost this fraction of an interval's multiplications at the nonzeros.
+_WORTH = 0.1
+
 
 def choose_sources(
     parameters: dict[str, SparseParameter],
@@ -43,14 +46,18 @@ def choose_sources(
     rng: np.random.Generator,
     **options: Any,
 ) -> dict[str, Source]:
-    """Choose a source for each layer: window where it fits, else tiles, else candidates.
+    """Choose a source for each layer: window where it fits, else lowrank where it pays, candidates.
+
+    Of the best choice's momentum, while LeNet-300-100 trains on digits28, a window finds 99.5 %,
+    lowrank of rank 16 96 %, candidates (four per weight, by norms) 76 % and tiles, which are stale,
+    39 % (``sparsecpu bench sources``).
 
     Parameters
     ----------
     parameters : dict of str to SparseParameter
         The layers.
     kind : {"auto", "window", "tiles", "lowrank", "candidates"}
-        A source for all layers, or the rule above. Convolutions have tiles and candidates.
+        A source for all layers, or the rule above. Convolutions have candidates, or tiles.
     memory : float
         Bytes for all windows and tiles; the smallest layers choose first.
     interval : int
@@ -78,21 +85,26 @@ def choose_sources(
     order = sorted(parameters, key=lambda name: need[name])
     for position, name in enumerate(order):
         parameter = parameters[name]
-        parts = Tiles.parts_for(parameter, memory / (len(order) - position))
-        rows = parameter.shape[0]
-        tiles_fit = 2 <= parts <= rows and parts * steps <= interval
-        # A window over all pixels would be far larger than the weights.
+        # A window over all pixels would be far larger than the weights; and so with sketches.
+        flat = not parameter.spatial
         windowed = kind == "window" or (kind == "auto" and need[name] <= memory)
-        if windowed and not parameter.spatial:
+        sketched = kind == "lowrank" or (
+            kind == "auto" and LowRank.nbytes(parameter, rank) <= memory
+            and LowRank.cost(parameter, rank, steps, batch_size) <= _WORTH * 6 * parameter.nnz
+            * batch_size * interval
+        )  # fmt: skip
+        if windowed and flat:
             sources[name] = Window(parameter, **options)
             memory -= need[name]
-        elif kind == "tiles" or (kind in ("auto", "window") and tiles_fit):
-            parts = min(parts, rows)
+        elif sketched and flat:
+            sources[name] = LowRank(parameter, rank=rank, rng=rng, **options)
+            memory -= LowRank.nbytes(parameter, rank)
+        elif kind == "tiles":
+            share = memory / (len(order) - position)
+            parts = min(Tiles.parts_for(parameter, share), parameter.shape[0])
             turns = {**options, "steps": max(1, min(steps, interval // parts))}
             sources[name] = Tiles(parameter, parts=parts, **turns)
             memory -= 9 * sources[name].tile.size  # type: ignore[attr-defined]
-        elif kind == "lowrank" and not parameter.spatial:
-            sources[name] = LowRank(parameter, rank=rank, rng=rng, **options)
         else:
             room = (interval if proposal == "lowrank" else 2 * interval - 2) // 2
             turns = {**options, "steps": max(1, min(steps, room))}

@@ -71,6 +71,30 @@ class LowRank(Source):
         """
         return (6 * rank + 4) * sum(parameter.shape) * parameter.data.itemsize
 
+    @staticmethod
+    def cost(parameter: SparseParameter, rank: int, steps: int, batch_size: int) -> int:
+        """Return the multiplications and additions of an update and the steps before it.
+
+        Parameters
+        ----------
+        parameter : SparseParameter
+            The layer's weights.
+        rank : int
+            r.
+        steps : int
+            K.
+        batch_size : int
+            Samples per step.
+
+        Returns
+        -------
+        int
+            Their number.
+        """
+        n_out, n_in = parameter.shape
+        sketching = 4 * steps * batch_size * (3 * rank + 2) * (n_out + n_in)
+        return sketching + 2 * rank * n_out * n_in
+
     def observe(self, step: int, left: int, x: np.ndarray, dy: np.ndarray) -> None:
         """Add this step to the sketches; see ``Source``.
 

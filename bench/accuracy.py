@@ -1,0 +1,218 @@
+"""``bench accuracy``: test accuracy over seconds, dense and sparse, one after the other."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sparsecpu.bench.base import Benchmark
+from sparsecpu.bench.dense import _THREAD_VARIABLES
+
+from sparsecpu.errors import ParameterError, SparseCPUError
+
+#: A network counts as good as the dense one within so much of its accuracy.
+TOLERANCE = 0.003
+
+
+class Accuracy(Benchmark):
+    """How long a network takes to be as good as the dense one, on the clock.
+
+    Every contestant trains alone, in a process of its own, with the same data, batches, epochs,
+    momentum, decay and schedule (scikit-learn's learning rate is constant). Sparse ones start with
+    an empty kernel cache: compiling is part of their time.
+    """
+
+    name = "accuracy"
+    title = "test accuracy over seconds of training; compiling counts"
+
+    def setup(self) -> None:
+        """Make the data once."""
+        self.hidden = self.options.get("hidden") or self.pick("300,100", "1000,1000", "4000,4000")
+        try:
+            if min(int(size) for size in self.hidden.split(",")) < 1:
+                raise ValueError
+        except ValueError:
+            raise ParameterError("hidden", self.hidden, "sizes such as 1000,1000") from None
+        self.samples = self.options.get("samples") or self.pick(8_000, 20_000, 60_000)
+        self.epochs = self.options.get("epochs") or self.pick(4, 8, 10)
+        self.topology = self.options.get("topology") or "sparse-momentum"
+        self.sparsities = self.options.get("sparsities") or (0.9, 0.95, 0.98)
+        self.seed = self.options.get("seed") or 0
+        for name in ("samples", "epochs"):
+            if getattr(self, name) < 1:
+                raise ParameterError(name, getattr(self, name), "an integer of at least 1")
+        self._folder: Any = None
+
+    def cases(self) -> list[dict[str, Any]]:
+        """Return the contestants, the dense ones first."""
+        from sparsecpu.recipes import Recipe
+
+        common = {
+            "hidden": self.hidden, "epochs": self.epochs, "batch": 128, "learning_rate": 0.05,
+            "seed": self.seed, "threads": self.threads,
+        }  # fmt: skip
+        found = []
+        if importlib.util.find_spec("torch") is None:
+            self.missing["PyTorch"] = "pip install '.[peers]'"
+        else:
+            found.append({"kind": "pytorch", "density": 1.0, "topology": "", **common})
+        found.append({"kind": "scikit-learn", "density": 1.0, "topology": "", **common})
+        for sparsity in self.sparsities:
+            if not 0 <= sparsity < 1:
+                raise ParameterError("sparsity", sparsity, "a number in [0, 1)")
+            density = round(1 - sparsity, 10)
+            Recipe(model=self.hidden, density=density, topology=self.topology)
+            case = {"kind": "sparsecpu", "density": density, "topology": self.topology, **common}
+            found.append(case)
+        return found
+
+    def _data(self) -> str:
+        if self._folder is None:
+            from sparsecpu.datasets import open_data
+
+            self._folder = tempfile.TemporaryDirectory()
+            data = open_data("digits28", samples=self.samples)
+            x, at = (data.x_train, None)
+            if hasattr(x, "take_samples"):
+                x, at = x.take_samples(np.arange(self.samples))
+            np.savez(
+                Path(self._folder.name) / "data.npz", x_train=x if at is None else x[at],
+                y_train=data.y_train, x_test=data.x_test, y_test=data.y_test,
+            )  # fmt: skip
+        return str(Path(self._folder.name) / "data.npz")
+
+    def run(self, case: dict[str, Any]) -> dict[str, Any]:
+        """Train one contestant in a new process; see ``Benchmark.run``.
+
+        Parameters
+        ----------
+        case : dict
+            See ``racers.race``.
+
+        Returns
+        -------
+        dict
+            The case, and ``seconds`` and ``accuracy`` at the end of each epoch.
+
+        Raises
+        ------
+        SparseCPUError
+            If it fails.
+        """
+        environment = dict(os.environ)
+        environment.update(dict.fromkeys(_THREAD_VARIABLES, str(self.threads)))
+        with tempfile.TemporaryDirectory() as cache:
+            environment["NUMBA_CACHE_DIR"] = cache
+            done = subprocess.run(
+                [sys.executable, "-m", "sparsecpu.bench.racers"],
+                input=json.dumps({**case, "data": self._data()}),
+                env=environment, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+        if done.returncode:
+            words = (done.stderr.strip() or "no message").splitlines()[-1]
+            raise SparseCPUError(f"{case['kind']} at density {case['density']:g}: {words}")
+        return {**case, **json.loads(done.stdout)}
+
+    def heading(self) -> str:
+        """Return the table's first line."""
+        return (
+            f"784-{self.hidden.replace(',', '-')}-10, digits28, {self.samples:,} samples, "
+            f"{self.epochs} epochs\n"
+            f"{'contestant':<34}{'weights':>12}{'seconds':>9}{'compiling':>11}{'accuracy %':>12}"
+            f"{'best %':>9}"
+        )
+
+    def row(self, result: dict[str, Any]) -> str:
+        """Return a line; see ``Benchmark.row``.
+
+        Parameters
+        ----------
+        result : dict
+            From ``run``.
+
+        Returns
+        -------
+        str
+            A line.
+        """
+        return (
+            f"{label(result):<34}{result['nnz']:>12,}{result['seconds'][-1]:>9.1f}"
+            f"{result['compile_seconds']:>11.1f}{100 * result['accuracy'][-1]:>12.2f}"
+            f"{100 * max(result['accuracy']):>9.2f}"
+        )
+
+    def verdict(self, results: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
+        """Return when each was as good as the dense network; see ``Benchmark.verdict``.
+
+        Parameters
+        ----------
+        results : list of dict
+            All.
+
+        Returns
+        -------
+        tuple
+            ``target, times``; and words.
+        """
+        self._folder = None
+        dense = [r for r in results if r["kind"] != "sparsecpu"]
+        reference = dense[0]
+        target = reference["accuracy"][-1] - TOLERANCE
+        times = {label(r): reached(r, target) for r in results}
+        own = times[label(reference)]
+        lines = [
+            "",
+            f"seconds to {100 * target:.2f} %, what {label(reference)} has at the end less "
+            f"{100 * TOLERANCE:.1f} points:",
+        ]
+        for name, seconds in times.items():
+            ratio = f"{own / seconds:.1f}x" if seconds and own else ""
+            lines.append(
+                f"  {name:<34}" + (f"{seconds:8.1f} {ratio:>8}" if seconds else "   never")
+            )
+        lines.append("One run each: differences of a few tenths of a point are noise (360 digits).")
+        return {"target": target, "times": times}, lines
+
+
+def label(result: dict[str, Any]) -> str:
+    """Return what a contestant is called.
+
+    Parameters
+    ----------
+    result : dict
+        From ``run``.
+
+    Returns
+    -------
+    str
+        Library; for a sparse one also algorithm and sparsity.
+    """
+    if result["kind"] != "sparsecpu":
+        return {"pytorch": "PyTorch, dense"}.get(result["kind"], f"{result['kind']}, dense")
+    return f"{result['topology']}, {1 - result['density']:.0%} sparse"
+
+
+def reached(result: dict[str, Any], target: float) -> float | None:
+    """Return when a contestant first was as good as asked, at the end of an epoch.
+
+    Parameters
+    ----------
+    result : dict
+        From ``run``.
+    target : float
+        Accuracy.
+
+    Returns
+    -------
+    float or None
+        Seconds; None for never.
+    """
+    pairs = zip(result["seconds"], result["accuracy"], strict=True)
+    return next((seconds for seconds, accuracy in pairs if accuracy >= target), None)
