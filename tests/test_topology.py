@@ -398,6 +398,7 @@ def test_algorithms_by_name_and_options():
     assert (made.name, made.distribution, made.subset, made.skip_step, made.prune_rate) == (
         "gse", "grabo", 2.0, False, 0.1,
     )  # fmt: skip
+    assert make_topology("sparse-momentum:redistribution=none").redistribution == "none"
     assert make_topology("rigl:update_every=7", update_every=9).update_every == 7
     for bad in (
         "x",

@@ -81,8 +81,8 @@ def make_topology(text: str, **options: Any) -> Topology:
 
 def _read(text: str) -> Any:
     """Return a number, a truth value, or the text itself."""
-    if text.lower() in ("true", "false", "none"):
-        return {"true": True, "false": False, "none": None}[text.lower()]
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
     for kind in (int, float):
         try:
             return kind(text)
