@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.chain import Chain
-from sparsecpu.layers.flatten import Flatten, features
+from sparsecpu.layers.flatten import Flatten
 
 from sparsecpu.batches import Source, as_source
 from sparsecpu.blocks import effective_width
@@ -57,6 +57,7 @@ class Sequential(Chain):
                 raise ParameterError("input_shape", None, "the shape of one sample")
             input_shape = (first,)
         self.input_shape = tuple(input_shape)
+        self._flat = Flatten()
         self.offset = self.scale = np.empty(0, dtype=self.dtype)
         self.plan(Spec(self.input_shape))
 
@@ -85,6 +86,47 @@ class Sequential(Chain):
         first = self.layers[0] if self.layers else None
         self._images = len(self.input_shape) == 3 and not isinstance(first, Flatten)
         return spec
+
+    def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
+        """Run the layers; see ``Chain.forward``. Images that come out are seen as features.
+
+        Parameters
+        ----------
+        x : ndarray or Planes
+            The input.
+        ctx : Context
+            Memory, mode and taps.
+
+        Returns
+        -------
+        y : ndarray, shape (tiles, n_outputs, lanes)
+            The output.
+        saved : tuple
+            What the layers saved.
+        """
+        y, kept = super().forward(x, ctx)
+        y, shape = self._flat.forward(y, ctx)
+        return y, (kept, shape)
+
+    def backward(self, dy: Any, saved: Any, ctx: Context) -> Any:
+        """Run the layers in reverse; see ``Chain.backward``.
+
+        Parameters
+        ----------
+        dy : ndarray
+            Gradient of the output.
+        saved : tuple
+            From ``forward``.
+        ctx : Context
+            Memory, mode and taps.
+
+        Returns
+        -------
+        ndarray or Planes
+            Gradient of the input.
+        """
+        kept, shape = saved
+        return super().backward(self._flat.backward(dy, shape, ctx), kept, ctx)
 
     def sparse_parameters(self) -> dict[str, SparseParameter]:
         """Return the parameters that have a pattern."""
@@ -213,7 +255,7 @@ class Sequential(Chain):
             for start in range(0, samples, batch_size):
                 part = rows[start : start + batch_size]
                 y, _ = self.forward(self.gather(source, part, lanes, ctx), ctx)
-                scatter_samples(features(y, self, ctx), out[start : start + batch_size])
+                scatter_samples(y, out[start : start + batch_size])
         return out
 
     def loss_and_gradients(
@@ -246,7 +288,7 @@ class Sequential(Chain):
         rows = np.arange(source.shape[0], dtype=np.int64)
         with one_blas_thread(), safe_launches():
             z, saved = self.forward(self.gather(source, rows, self.lanes(len(rows)), ctx), ctx)
-            value, dz = loss(features(z, self, ctx), rows, targets, ctx)
+            value, dz = loss(z, rows, targets, ctx)
             self.backward(dz, saved, ctx)
         return value, {name: p.grad.copy() for name, p in self.parameters().items()}
 

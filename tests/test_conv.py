@@ -272,6 +272,11 @@ def test_a_network_may_begin_and_end_with_images(rng):
     np.testing.assert_allclose(net.predict(x), wanted.reshape(3, -1), atol=1e-12)
     flat = Sequential([*net.layers, Flatten()], (1, 4, 5))
     np.testing.assert_allclose(flat.predict(x), wanted.reshape(3, -1), atol=1e-12)
+    target = rng.standard_normal((3, 40))
+    ends = [n.loss_and_gradients(x.reshape(3, -1), target, SquaredError()) for n in (net, flat)]
+    assert ends[0][0] == ends[1][0]
+    np.testing.assert_array_equal(ends[0][1]["0.weight"], ends[1][1]["0.weight"])
+    Trainer(net, loss=SquaredError(), epochs=1, batch_size=2).fit(x.reshape(3, -1), target)
 
 
 def test_every_model_has_the_papers_number_of_weights():
