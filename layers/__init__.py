@@ -16,6 +16,7 @@ from sparsecpu.layers.conv2d import SparseConv2d
 from sparsecpu.layers.dropout import Dropout
 from sparsecpu.layers.flatten import Flatten
 from sparsecpu.layers.linear import SparseLinear
+from sparsecpu.layers.parallel import Parallel
 from sparsecpu.layers.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from sparsecpu.layers.residual import Residual, Subsample
 from sparsecpu.layers.sequential import Sequential
@@ -34,6 +35,7 @@ __all__ = [
     "Layer",
     "LeakyReLU",
     "MaxPool2d",
+    "Parallel",
     "ReLU",
     "Residual",
     "Sequential",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sparsecpu.layers.activations import ReLU
-from sparsecpu.layers.base import Layer, Spec
+from sparsecpu.layers.base import KINDS, Layer, Shape, Spec
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.parameters import Parameter
@@ -126,3 +126,66 @@ class Chain(Layer):
     def buffers(self) -> dict[str, Any]:
         """Return all buffers, named like the parameters."""
         return self._named("buffers")
+
+
+def build_layers(
+    entries: Iterable[dict[str, Any]],
+    shape: Shape,
+    name: str,
+    given: Mapping[str, Parameter] | None,
+    **context: Any,
+) -> list[Layer]:
+    """Make the layers that a layer's options list.
+
+    Parameters
+    ----------
+    entries : iterable of dict
+        ``kind`` and options of each.
+    shape : tuple of ints
+        Of one sample of the first one's input.
+    name : str
+        Of the list, as parameters are named by it.
+    given : mapping of str to Parameter, or None
+        Use these instead of drawing any.
+    **context : object
+        See ``Layer.build``.
+
+    Returns
+    -------
+    list of Layer
+        The layers.
+    """
+    layers, spec = [], Spec(shape)
+    for i, entry in enumerate(entries):
+        mine = None
+        if given is not None:
+            head = f"{name}.{i}."
+            mine = {k.removeprefix(head): p for k, p in given.items() if k.startswith(head)}
+        inner = {key: value for key, value in entry.items() if key != "kind"}
+        layer = KINDS[entry["kind"]].build(spec.shape, inner, parameters=mine, **context)
+        spec = layer.plan(spec)
+        layers.append(layer)
+    return layers
+
+
+def trace_layers(entries: Iterable[dict[str, Any]], shape: Shape) -> tuple[Shape, list[Shape]]:
+    """Return what listed layers put out, and the shapes of their weights; see ``Layer.trace``.
+
+    Parameters
+    ----------
+    entries : iterable of dict
+        ``kind`` and options of each.
+    shape : tuple of ints
+        Of one sample of the first one's input.
+
+    Returns
+    -------
+    tuple
+        Shape and weights.
+    """
+    weights: list[Shape] = []
+    for entry in entries:
+        inner = {key: value for key, value in entry.items() if key != "kind"}
+        shape, found = KINDS[entry["kind"]].trace(shape, inner)
+        weights += found
+    return shape, weights

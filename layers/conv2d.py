@@ -88,6 +88,8 @@ class SparseConv2d(Layer):
         Scale of the first values; see ``initializers.scaled_uniform``.
     fan : {"sparse", "dense"}
         Which fan-in scales the first values.
+    fixed : bool
+        Whether topology leaves the pattern alone.
     dtype : dtype
         float32 or float64.
 
@@ -126,6 +128,7 @@ class SparseConv2d(Layer):
         pattern: str | Pattern = "random",
         gain: float = math.sqrt(2.0),
         fan: str = "sparse",
+        fixed: bool = False,
         dtype: Any = np.float32,
     ) -> None:
         self._set_sizes(in_channels, out_channels, kernel_size, stride, padding, groups)
@@ -136,6 +139,7 @@ class SparseConv2d(Layer):
         pattern = first_pattern(shape, nnz, rng, pattern)
         values = scaled_uniform(pattern, rng, gain=gain, fan=fan, dtype=dtype)
         self._set(SparseParameter(pattern, values, dtype), np.zeros(shape[0]) if bias else None)
+        self.weight.fixed = fixed
 
     def _set_sizes(self, in_channels, out_channels, kernel_size, stride, padding, groups) -> None:
         for name, value in (("in_channels", in_channels), ("out_channels", out_channels)):
@@ -169,7 +173,7 @@ class SparseConv2d(Layer):
             Of one sample of its input.
         options : dict
             ``out_channels``, ``kernel_size``, ``stride``, ``padding``, ``groups``, ``nnz`` (None
-            for all), ``bias``, ``gain``, ``fan``.
+            for all), ``bias``, ``gain``, ``fan``, ``fixed``.
         **context : object
             ``rng``, ``dtype``, ``parameters``, ``pattern``.
 
@@ -201,6 +205,7 @@ class SparseConv2d(Layer):
         if weight.shape != wanted or (bias is not None and bias.data.shape != wanted[:1]):
             raise ParameterError("weight", weight.shape, f"shape {wanted}, and a bias that fits")
         layer._set(weight, None if bias is None else bias.data)
+        layer.weight.fixed = bool(options.get("fixed", False))
         return layer
 
     @classmethod
@@ -366,7 +371,7 @@ class SparseConv2d(Layer):
             Gradient of the input.
         """
         x, dy = saved, as_planes(dy)
-        if ctx.observe is not None:
+        if ctx.observe is not None and not self.weight.fixed:
             view = GradientView(self, x, dy, ctx)
             ctx.observe(self.weight, view, view)
         self.filter_gradient(x, dy, ctx)

@@ -48,6 +48,8 @@ class SparseLinear(Layer):
         Scale of the first values; see ``initializers.scaled_uniform``.
     fan : {"sparse", "dense"}
         Which fan-in scales the first values.
+    fixed : bool
+        Whether topology leaves the pattern alone.
     dtype : dtype
         float32 or float64.
 
@@ -82,6 +84,7 @@ class SparseLinear(Layer):
         pattern: str | Pattern = "random",
         gain: float = math.sqrt(2.0),
         fan: str = "sparse",
+        fixed: bool = False,
         dtype: Any = np.float32,
     ) -> None:
         for name, value in (("in_features", in_features), ("out_features", out_features)):
@@ -94,6 +97,7 @@ class SparseLinear(Layer):
         pattern = first_pattern(shape, nnz, rng, pattern)
         values = scaled_uniform(pattern, rng, gain=gain, fan=fan, dtype=dtype)
         self._set(SparseParameter(pattern, values, dtype), np.zeros(shape[0]) if bias else None)
+        self.weight.fixed = fixed
 
     def _set(self, weight: SparseParameter, bias: Any) -> None:
         self.weight = weight
@@ -162,7 +166,7 @@ class SparseLinear(Layer):
         shape : tuple of ints
             Of one sample of its input.
         options : dict
-            ``out_features``, ``nnz`` (None for all), ``bias``, ``gain``, ``fan``.
+            ``out_features``, ``nnz`` (None for all), ``bias``, ``gain``, ``fan``, ``fixed``.
         **context : object
             ``rng``, ``dtype``, ``parameters``, ``pattern``.
 
@@ -174,7 +178,9 @@ class SparseLinear(Layer):
         given = context.get("parameters")
         if given is not None:
             bias = given.get("bias")
-            return cls.from_parameters(given["weight"], None if bias is None else bias.data)
+            layer = cls.from_parameters(given["weight"], None if bias is None else bias.data)
+            layer.weight.fixed = bool(options.get("fixed", False))
+            return layer
         options = dict(options)
         options["nnz"] = options.pop("nnz", None) or options["out_features"] * shape[0]
         drawn = {"rng": context.get("rng"), "pattern": context.get("pattern") or "random"}
@@ -311,7 +317,7 @@ class SparseLinear(Layer):
 
         (x, read), lanes = saved, dy.shape[2]
         weight, pattern = self.weight, self.weight.pattern
-        if ctx.observe is not None:
+        if ctx.observe is not None and not self.weight.fixed:
             ctx.observe(weight, x, dy)
         if pattern.suits_blas:
             return self._backward_full(dy, x, ctx)

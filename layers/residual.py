@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sparsecpu.layers.base import KINDS, Layer, Shape, Spec, require_images
-from sparsecpu.layers.chain import Chain
+from sparsecpu.layers.chain import Chain, build_layers, trace_layers
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.parameters import Parameter
@@ -56,33 +56,19 @@ class Residual(Layer):
         Layer
             The layer.
         """
-        given, made = context.pop("parameters", None), {}
-        for name in ("branch", "shortcut"):
-            layers, spec = [], Spec(shape)
-            for i, entry in enumerate(options.get(name, ())):
-                mine = None
-                if given is not None:
-                    head = f"{name}.{i}."
-                    mine = {k.removeprefix(head): p for k, p in given.items() if k.startswith(head)}
-                inner = {key: value for key, value in entry.items() if key != "kind"}
-                layer = KINDS[entry["kind"]].build(spec.shape, inner, parameters=mine, **context)
-                spec = layer.plan(spec)
-                layers.append(layer)
-            made[name] = layers
-        return cls(**made)
+        given = context.pop("parameters", None)
+        return cls(**{
+            name: build_layers(options.get(name, ()), shape, name, given, **context)
+            for name in ("branch", "shortcut")
+        })  # fmt: skip
 
     @classmethod
     def trace(cls, shape, options) -> tuple:  # noqa: D102
-        ends, weights = [], []
-        for name in ("branch", "shortcut"):
-            here = shape
-            for entry in options.get(name, ()):
-                inner = {key: value for key, value in entry.items() if key != "kind"}
-                here, found = KINDS[entry["kind"]].trace(here, inner)
-                weights += found
-            ends.append(here)
-        _check(*ends)
-        return ends[0], weights
+        long, short = (
+            trace_layers(options.get(name, ()), shape) for name in ("branch", "shortcut")
+        )
+        _check(long[0], short[0])
+        return long[0], long[1] + short[1]
 
     @classmethod
     def share(cls, options: dict[str, Any], counts: Iterator[int]) -> dict[str, Any]:  # noqa: D102

@@ -56,10 +56,10 @@ class Merge:
     ----------
     pattern : Pattern
         The new pattern.
-    kept : ndarray of int64
-        Places in the old pattern that stay, in order.
-    kept_at : ndarray of int64
-        Where they are in the new one.
+    kept : ndarray of bool
+        Which nonzeros of the old pattern stay.
+    kept_at : ndarray of bool
+        Which nonzeros of the new one these are, in the same order.
     new_at : ndarray of int64
         Where the new positions are, in the order in which they were given.
     """
@@ -234,6 +234,10 @@ class Pattern(Blocked):
         _freeze(indptr, indices, columns.data)
         return TransposedPattern(indptr, indices, columns.data, _cut(indptr), self.shape[0])
 
+    def forget_transposed(self) -> None:
+        """Free the column-by-column index; it is made anew where it is asked for."""
+        self.__dict__.pop("transposed", None)
+
     def rows(self) -> np.ndarray:
         """Return the row of every nonzero, int64, shape (nnz,)."""
         return np.repeat(np.arange(self.shape[0], dtype=np.int64), self.fan_in)
@@ -268,8 +272,7 @@ class Pattern(Blocked):
         """
         keep = np.ones(self.nnz, dtype=bool)
         keep[drop] = False
-        kept = np.flatnonzero(keep)
-        old_keys = self.keys()[kept]
+        old_keys = self.keys()[keep]
         order = np.argsort(new_keys, kind="stable")
         arrivals = np.asarray(new_keys, dtype=np.int64)[order]
         if len(arrivals) and (arrivals[0] < 0 or arrivals[-1] >= self.size):
@@ -281,12 +284,12 @@ class Pattern(Blocked):
         arrivals_at = before + np.arange(len(arrivals))
         is_old = np.ones(len(old_keys) + len(arrivals), dtype=bool)
         is_old[arrivals_at] = False
-        kept_at = np.flatnonzero(is_old)
         keys = np.empty(len(is_old), dtype=np.int64)
-        keys[kept_at], keys[arrivals_at] = old_keys, arrivals
+        keys[is_old], keys[arrivals_at] = old_keys, arrivals
+        del old_keys
         new_at = np.empty_like(arrivals_at)
         new_at[order] = arrivals_at
-        return Merge(Pattern.from_keys(self.shape, keys), kept, kept_at, new_at)
+        return Merge(Pattern.from_keys(self.shape, keys), keep, is_old, new_at)
 
     def to_scipy(self, data: np.ndarray) -> csr_array:
         """Return a SciPy CSR array with these values (copies).

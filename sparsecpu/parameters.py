@@ -83,6 +83,8 @@ class SparseParameter(Parameter):
     ----------
     spatial : bool
         Whether its gradient is summed over pixels too, as a convolution's.
+    fixed : bool
+        Whether topology leaves the pattern alone.
     uses : int
         Multiplications per weight and sample: 1, or the pixels that a convolution puts out.
 
@@ -97,7 +99,7 @@ class SparseParameter(Parameter):
         if self.data.shape != (pattern.nnz,):
             raise PatternError(f"{pattern.nnz} values were expected, got shape {self.data.shape}")
         self.pattern = pattern
-        self.spatial, self.uses = False, 1
+        self.spatial, self.fixed, self.uses = False, False, 1
         self._transposed_data: np.ndarray | None = None
         self._stale = True
 
@@ -196,6 +198,9 @@ class SparseParameter(Parameter):
             raise PatternError(f"rows of new positions must lie in [0, {n_out})")
         if cols.size and not (cols.min() >= 0 and cols.max() < n_in):
             raise PatternError(f"columns of new positions must lie in [0, {n_in})")
+        self._transposed_data = None  # what follows needs the memory
+        self.pattern.forget_transposed()
+        self.touch()
         merge = self.pattern.merge(drop, rows * n_in + cols)
         values = values or {}
 
@@ -212,8 +217,6 @@ class SparseParameter(Parameter):
         self.data, self.grad = move("data", self.data), move("grad", self.grad)
         self.slots = {name: move(name, old) for name, old in self.slots.items()}
         self.pattern = merge.pattern
-        self._transposed_data = None
-        self.touch()
 
     def to_scipy(self) -> csr_array:
         """Return a copy as a SciPy CSR array of shape (n_out, n_in)."""

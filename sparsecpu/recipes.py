@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.architecture import Architecture
+from sparsecpu.architecture import Architecture, mlp
 from sparsecpu.augmentation import AUGMENTATIONS, AugmentedSource
 from sparsecpu.callbacks import Callback
 from sparsecpu.densities import check_density
 from sparsecpu.errors import ParameterError
 from sparsecpu.foresight import FORESIGHT, choose, draw_batch
+from sparsecpu.isoflop import TRANSFORMS
 from sparsecpu.layers import Sequential
 from sparsecpu.losses import Loss, SoftmaxCrossEntropy, SquaredError
 from sparsecpu.models import MODELS, find_model
@@ -38,7 +39,11 @@ class Recipe:
     width : float
         Multiplies the channels of a convolutional model.
     density : float
-        Fraction of the weights to keep, in (0, 1].
+        Fraction of the weights to keep, in (0, 1]; not looked at with ``ift``.
+    ift : {"none", "wide", "parallel", "factorized", "doped"}
+        Whether to replace dense layers by larger sparse ones of the same FLOPs; see ``isoflop``.
+    sparsity : float
+        Of these, in [0, 1).
     distribution : {"erk", "er", "uniform"}
         How the layers share them.
     pattern : {"random", "constant-fan-in", "small-world", "snip", "synflow"}
@@ -76,6 +81,8 @@ class Recipe:
     model: str = "lenet-300-100"
     width: float = 1.0
     density: float = 0.1
+    ift: str = "none"
+    sparsity: float = 0.75
     distribution: str = "erk"
     pattern: str = "random"
     topology: str = "sparse-momentum"
@@ -107,6 +114,7 @@ class Recipe:
         if not (int(self.seed) == self.seed and self.seed >= 0):
             raise ParameterError("seed", self.seed, "an integer of at least 0")
         for name, choice, allowed in (
+            ("ift", self.ift, ("none", *TRANSFORMS)),
             ("pattern", self.pattern, (*PATTERNS, *FORESIGHT)),
             ("schedule", self.schedule, ("cosine", "one-cycle", "constant")),
             ("optimizer", self.optimizer, ("sgd", "adam")),
@@ -115,6 +123,8 @@ class Recipe:
         ):
             if choice not in allowed:
                 raise ParameterError(name, choice, f"one of {', '.join(allowed)}")
+        if not 0 <= self.sparsity < 1:
+            raise ParameterError("sparsity", self.sparsity, "a number in [0, 1)")
         self.make_topology()
 
     def to_dict(self) -> dict[str, Any]:
@@ -152,6 +162,26 @@ class Recipe:
         -------
         Architecture
             With its weights shared out among the layers.
+        """
+        dense = self.dense(input_shape, n_outputs)
+        if self.ift != "none":
+            return TRANSFORMS[self.ift](dense, self.sparsity)
+        return dense.sparsify(self.density, self.distribution)
+
+    def dense(self, input_shape: tuple[int, ...], n_outputs: int) -> Architecture:
+        """Describe the network with all its weights.
+
+        Parameters
+        ----------
+        input_shape : tuple of ints
+            Of one sample.
+        n_outputs : int
+            Numbers to put out.
+
+        Returns
+        -------
+        Architecture
+            The dense network.
 
         Raises
         ------
@@ -162,20 +192,16 @@ class Recipe:
         if described is not None:
             options = {} if self.width == 1.0 else {"width": self.width}
             try:
-                dense = described(input_shape, n_outputs, **options)
+                return described(input_shape, n_outputs, **options)
             except TypeError:
                 raise ParameterError("width", self.width, "1, for an MLP") from None
-        else:
-            from sparsecpu.architecture import mlp
-
-            try:
-                hidden = tuple(int(size) for size in self.model.split(",") if size)
-            except ValueError:
-                known = ", ".join([*MODELS, "wrn-DEPTH-WIDEN"])
-                expected = f"one of {known}, or sizes such as 300,100"
-                raise ParameterError("model", self.model, expected) from None
-            dense = mlp(input_shape, hidden, n_outputs)
-        return dense.sparsify(self.density, self.distribution)
+        try:
+            hidden = tuple(int(size) for size in self.model.split(",") if size)
+        except ValueError:
+            known = ", ".join([*MODELS, "wrn-DEPTH-WIDEN"])
+            expected = f"one of {known}, or sizes such as 300,100"
+            raise ParameterError("model", self.model, expected) from None
+        return mlp(input_shape, hidden, n_outputs)
 
     def loss(self, task: str) -> Loss:
         """Return the loss of a task.

@@ -237,7 +237,7 @@ class Trainer:
         self.steps_per_epoch = per_epoch
         slot = self.optimizer.momentum_slot
         run = Run(
-            self.network.sparse_parameters(),
+            {n: p for n, p in self.network.sparse_parameters().items() if not p.fixed},
             per_epoch,
             per_epoch * self.epochs,
             min(self.batch_size, samples),

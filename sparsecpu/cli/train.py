@@ -35,6 +35,14 @@ _DENSE_LIMIT = 1_000_000_000
     "--density", type=float, default=0.1, show_default=True, help="Fraction of the weights to keep."
 )
 @click.option(
+    "--ift",
+    default="none",
+    show_default=True,
+    help="Replace dense layers by larger sparse ones of the same FLOPs: wide, parallel, "
+    "factorized or doped. --density is not looked at then.",
+)
+@click.option("--sparsity", type=float, default=0.75, show_default=True, help="Of --ift.")
+@click.option(
     "--distribution",
     default="erk",
     show_default=True,
@@ -241,7 +249,8 @@ def _result(outcome, dataset, recipe, network, clock, options, folder):
     from sparsecpu.bench.dense import dense_bytes
     from sparsecpu.kernels.compile import compile_clock
 
-    sizes = [network.widths[0], *(p.shape[0] for p in network.sparse_parameters().values())]
+    described = recipe.dense(dataset.input_shape, dataset.n_outputs)
+    sizes = [network.widths[0], *(shape[0] for shape in described.weight_shapes())]
     dense, samples = None, dataset.x_train.shape[0]
     images = any(p.spatial for p in network.sparse_parameters().values())
     if options["dense"] is not None and not images and dense_bytes(sizes) <= _DENSE_LIMIT:
@@ -260,7 +269,8 @@ def _result(outcome, dataset, recipe, network, clock, options, folder):
         "nnz": network.nnz,
         "weights": network.size,
         "weight_bytes": stored,
-        "dense_weight_bytes": 4 * network.size,
+        "dense_weight_bytes": 4 * sum(math.prod(s) for s in described.weight_shapes()),
+        "iso_flop": _iso_flop(recipe, described, dataset, options["threads"]),
         "train_samples": samples,
         "test_samples": dataset.x_test.shape[0],
         "epochs": recipe.epochs,
@@ -278,6 +288,17 @@ def _result(outcome, dataset, recipe, network, clock, options, folder):
         "cpu": cpu_model(),
         "versions": versions(),
     }
+
+
+def _iso_flop(recipe, described, dataset, threads) -> list[dict[str, Any]] | None:
+    """Return what the dense network and its transformation cost, where there is one."""
+    if recipe.ift == "none":
+        return None
+    from sparsecpu.isoflop import compare_costs
+
+    after = recipe.architecture(dataset.input_shape, dataset.n_outputs)
+    batch = recipe.batch(dataset.x_train.shape[0])
+    return compare_costs(described, after, batch_size=batch, threads=threads or 1)[0]
 
 
 def _targets(dataset) -> tuple[Any, dict[str, Any]]:

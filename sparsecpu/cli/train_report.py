@@ -42,6 +42,10 @@ def table(result: dict[str, Any]) -> str:
     lines.append(f"in all           {whole}")
     teams = f"{result['threads']} thread(s), dense up to {result['dense_threads']}"
     lines.append(f"measured on      {result['cpu']}, {teams}")
+    if result.get("iso_flop"):
+        from sparsecpu.isoflop import cost_table
+
+        lines += ["", cost_table(result["iso_flop"]), ""]
     if result["out"]:
         lines.append(f"kept in          {result['out']}")
     return "\n".join(lines)

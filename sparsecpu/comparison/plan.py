@@ -11,6 +11,9 @@ from sparsecpu.recipes import Recipe
 
 #: The method that keeps every weight.
 DENSE = "dense"
+#: Methods that begin so are transformations of ``isoflop``, at sparsity 1 - density; behind a slash
+#: stands a topology, the paper's without one.
+_IFT, _IFT_TOPOLOGY = "ift-", "rigl"
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,8 @@ class Cell:
     Parameters
     ----------
     method : str
-        ``"dense"``, or a topology as ``topology.make_topology`` reads it.
+        ``"dense"``, a topology as ``topology.make_topology`` reads it, or ``"ift-wide/set"`` and
+        the like.
     density : float
         1 for ``"dense"``.
     seed : int
@@ -112,10 +116,14 @@ class Plan:
         Recipe
             The recipe.
         """
-        topology = "static" if cell.method == DENSE else cell.method
+        topology, ift = "static" if cell.method == DENSE else cell.method, "none"
+        if cell.method.startswith(_IFT):
+            ift, _, topology = cell.method[len(_IFT) :].partition("/")
         return replace(
             self.recipe,
-            topology=topology,
+            ift=ift,
+            sparsity=round(1.0 - cell.density, 12) if ift != "none" else self.recipe.sparsity,
+            topology=topology or _IFT_TOPOLOGY,
             density=cell.density,
             seed=cell.seed,
             learning_rate=learning_rate,
