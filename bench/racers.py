@@ -74,7 +74,7 @@ def _sparse(spec, x, y, x_test, y_test) -> dict[str, Any]:
     architecture = recipe.architecture((x.shape[1],), classes)
     network = recipe.network(architecture, x, y, "global")
 
-    class Watch(Callback):
+    class _Watch(Callback):
         def on_epoch_end(self, trainer: Any, record: dict[str, Any]) -> None:
             clock.epoch(accuracy)
 
@@ -83,7 +83,7 @@ def _sparse(spec, x, y, x_test, y_test) -> dict[str, Any]:
         return float(np.mean(found == y_test))
 
     trainer = recipe.trainer(
-        network, "classification", len(y), threads=spec["threads"], callbacks=[Watch()]
+        network, "classification", len(y), threads=spec["threads"], callbacks=[_Watch()]
     )
     trainer.fit(x, y)
     from sparsecpu.kernels.compile import compile_clock

@@ -75,11 +75,11 @@ class Sources(Benchmark):
         trainer = recipe.trainer(network, "classification", 8_000, threads=self.threads)
         watch = _Watch(trainer)
 
-        class Ask(Callback):
+        class _Ask(Callback):
             def on_fit_start(self, trainer: Any) -> None:
                 watch.start()
 
-        trainer.callbacks.append(Ask())
+        trainer.callbacks.append(_Ask())
         trainer.fit(data.x_train, data.y_train)
         return watch.results(density)
 

@@ -55,7 +55,7 @@ SIDEWAYS = {
     ("planes", "workspace"),
     ("initializers", "densities"), ("layers", "initializers"), ("layers", "densities"),
     ("layers", "patterns"),
-    ("trainer", "callbacks"), ("__main__", "cli"),
+    ("trainer", "callbacks"), ("__main__", "cli"), ("bench", "recipes"),
 }  # fmt: skip
 
 
