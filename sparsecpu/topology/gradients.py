@@ -21,6 +21,8 @@ from sparsecpu.workspace import aligned_empty
 TILE_SHARE = 32
 #: Bytes of a tile. Twice as high as wide, BLAS packs its factors least often.
 TILE_BYTES = 2 * 1024**2
+#: Below so many numbers a tile is not worth a call, if it is no more than a quarter of the matrix.
+_LEAST = 1 << 17
 #: A first threshold comes from every so many-th row, where there are enough of them.
 _SAMPLED, _ENOUGH = 128, 512
 
@@ -57,8 +59,8 @@ def largest_inactive(
         Theirs.
     """
     n_out, n_in = pattern.shape
-    share = 4 if pattern.size <= 1 << 18 else TILE_SHARE
-    most = max(1, min(TILE_BYTES // np.dtype(dtype).itemsize, pattern.size // share))
+    most = min(TILE_BYTES // np.dtype(dtype).itemsize, pattern.size // TILE_SHARE)
+    most = max(1, most, min(_LEAST, pattern.size // 4))
     width = n_in if whole else min(n_in, max(1, math.isqrt(most // 2)))
     height = min(n_out, max(1, most // width))
     threshold = 0.0
