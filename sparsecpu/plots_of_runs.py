@@ -97,9 +97,11 @@ def plot_updates(
     seen = [u for u in updates if "inputs" in u["layers"].get(first, {})]
     chosen = [seen[i] for i in np.unique(np.linspace(0, len(seen) - 1, _PICTURES).astype(int))]
     rows = 2 if chosen else 1
-    drawing, axes = figure(rows, 1, figsize=(8, 2.8 * rows), squeeze=False)
+    spectral = any("spectrum" in f for u in updates for f in u["layers"].values())
+    across = 3 if spectral else 2
+    drawing, axes = figure(rows, 1, figsize=(4 * across, 2.8 * rows), squeeze=False)
     drawing.delaxes(axes[0, 0])
-    over_time = [drawing.add_subplot(rows, 2, place) for place in (1, 2)]
+    over_time = [drawing.add_subplot(rows, across, 1 + place) for place in range(across)]
     for name, shape in shapes.items():
         steps = [u["step"] for u in updates if name in u["layers"]]
         facts = [u["layers"][name] for u in updates if name in u["layers"]]
@@ -110,7 +112,12 @@ def plot_updates(
         ]
         if explored:
             over_time[1].plot(*zip(*explored, strict=True), marker=".", linewidth=1.2, label=name)
-    for axis, label in zip(over_time, ("density", "positions ever active, fraction"), strict=True):
+        gaps = [(t, f["spectrum"]) for t, f in zip(steps, facts, strict=True) if "spectrum" in f]
+        if gaps:
+            share = [(t, g["sigma2"] / g["bound"]) for t, g in gaps if g["bound"] > 0]
+            over_time[2].plot(*zip(*share, strict=True), marker=".", linewidth=1.2, label=name)
+    labels = ("density", "positions ever active, fraction", "sigma2 over Ramanujan's bound")
+    for axis, label in zip(over_time, labels, strict=False):
         axis.set_xlabel("step")
         axis.set_ylabel(label)
         axis.set_ylim(bottom=0)

@@ -8,6 +8,7 @@ import numpy as np
 
 from sparsecpu.callbacks import Callback
 from sparsecpu.csr import Pattern
+from sparsecpu.spectrum import spectral_gap
 
 #: The first layer's weights per input are kept for at most so many inputs.
 _PICTURED = 4096
@@ -105,6 +106,11 @@ class Tracker(Callback):
     weights per output and per input), ``dead_outputs`` and ``dead_inputs`` (those without any).
     For the first layer also ``inputs``, the weights of every input, where there are not too many.
 
+    Parameters
+    ----------
+    spectrum : bool
+        Whether to add ``spectrum``, see ``spectrum.spectral_gap``; some milliseconds per layer.
+
     Notes
     -----
     Liu et al., Do we actually need dense over-parameterization? In-time over-parameterization in
@@ -112,7 +118,8 @@ class Tracker(Callback):
     position.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, spectrum: bool = False) -> None:
+        self.spectrum = spectrum
         self._layers: dict[str, _Layer] = {}
 
     def on_fit_start(self, trainer: Any) -> None:
@@ -143,6 +150,8 @@ class Tracker(Callback):
             found = layer.update(pattern, report.step)
             if number == 0 and pattern.shape[1] <= _PICTURED:
                 found["inputs"] = pattern.fan_out.tolist()
+            if self.spectrum:
+                found["spectrum"] = spectral_gap(pattern)
             report.layers.setdefault(name, {}).update(found)
 
     def arrays(self) -> dict[str, np.ndarray]:

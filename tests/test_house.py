@@ -29,6 +29,7 @@ FLOORS = [
         "rounding",
         "augmentation",
         "scaling",
+        "spectrum",
     },
     {"densities", "initializers", "patterns", "optimizers", "topology", "layers", "datasets"},
     {"trainer", "callbacks", "architecture"},

@@ -12,6 +12,7 @@ from sparsecpu.csr import Pattern
 from sparsecpu.layers import SparseLinear
 from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.parameters import SparseParameter
+from sparsecpu.spectrum import spectral_gap
 from sparsecpu.topology import SET, make_topology
 from sparsecpu.topology.base import revive_outputs
 from sparsecpu.tracking import Explored, Tracker
@@ -106,3 +107,40 @@ def test_history_has_them_and_inspect_shows_them(tmp_path):
     assert run("inspect", folder, "--plot-history", picture).exit_code == 0
     assert picture.stat().st_size > 5000
     assert run("inspect", folder / "model.npz", "--plot-history", picture).exit_code == 2
+
+
+@pytest.mark.parametrize("shape", [(30, 20), (20, 30), (2, 9), (9, 2), (1, 5), (5, 5)])
+def test_spectral_gaps_are_those_of_the_dense_matrix(shape, rng):
+    pattern = Pattern.random(shape, shape[0] * shape[1] // 2, rng)
+    found = spectral_gap(pattern)
+    dense = np.zeros(shape)
+    dense[pattern.rows(), pattern.indices] = 1
+    exact = [*np.linalg.svd(dense)[1], 0.0]
+    assert found["sigma1"] == pytest.approx(exact[0], abs=1e-6)
+    assert found["sigma2"] == pytest.approx(exact[1], abs=1e-6)
+    bound = sum(np.sqrt(max(dense.sum(axis=a).mean() - 1, 0)) for a in (0, 1))
+    assert found["bound"] == pytest.approx(bound)
+    assert found["margin"] == pytest.approx(bound - exact[1], abs=1e-6)
+
+
+def test_spectra_of_known_graphs(rng):
+    full = spectral_gap(Pattern.full((6, 4)))
+    assert full["sigma1"] == pytest.approx(np.sqrt(24))
+    assert full["sigma2"] == pytest.approx(0, abs=1e-6)
+    blocks = spectral_gap(Pattern.from_keys((4, 4), np.array([0, 1, 4, 5, 10, 11, 14, 15])))
+    assert blocks["gap"] == pytest.approx(0, abs=1e-6)  # two parts that never mix
+    assert spectral_gap(Pattern.from_keys((4, 4), np.empty(0, np.int64)))["sigma1"] == 0
+    random = spectral_gap(Pattern.random((400, 400), 8000, rng))
+    assert 0 < random["gap"] < random["sigma1"]
+
+
+def test_spectra_in_history_and_pictures(tmp_path):
+    folder = tmp_path / "r"
+    result = run("train", "digits", *TINY, "--out", folder, "--epochs", 4, "--spectrum")
+    assert result.exit_code == 0, result.output
+    updates = json.loads((folder / "history.jsonl").read_text().splitlines()[-1 - 1])["updates"]
+    assert updates[0]["layers"]["0.weight"]["spectrum"]["gap"] > 0
+    assert run("inspect", folder, "--plot-history", tmp_path / "s.png").exit_code == 0
+    found = json.loads(run("inspect", folder, "--spectrum", "--json").stdout)
+    assert found["layers"][0]["spectrum"]["sigma1"] > found["layers"][0]["spectrum"]["sigma2"]
+    assert "Ramanujan" in run("inspect", folder, "--spectrum").stdout

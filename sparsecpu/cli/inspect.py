@@ -20,14 +20,24 @@ from sparsecpu.errors import ParameterError
     type=click.Path(),
     help="Draw how the patterns changed (a run's folder): densities, and weights per input.",
 )
+@click.option(
+    "--spectrum", is_flag=True, help="Spectral gap of each pattern, and Ramanujan's bound."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-def inspect(model: str, plot: str | None, plot_history: str | None, as_json: bool) -> None:
+def inspect(
+    model: str, plot: str | None, plot_history: str | None, spectrum: bool, as_json: bool
+) -> None:
     """Show what is in MODEL (a file, or the folder of a run)."""
     from sparsecpu.checkpoint import load_all
 
     path = model_path(model)
     network, header, _ = load_all(path)
     layers = [layer_facts(name, p) for name, p in network.sparse_parameters().items()]
+    if spectrum:
+        from sparsecpu.spectrum import spectral_gap
+
+        for layer, parameter in zip(layers, network.sparse_parameters().values(), strict=True):
+            layer["spectrum"] = spectral_gap(parameter.pattern)
     updates = all_updates(Path(model))
     last = {name: (u["step"], facts) for u in updates for name, facts in u["layers"].items()}
     for layer in layers:
@@ -145,6 +155,11 @@ def table(document: dict[str, Any]) -> str:
         f"{'all':<12}{'':>14}{document['nnz']:>12,}{density:>10.4f}   least / median / most"
     )
     lines += [
+        f"{layer['name']}, spectrum: {_gap(layer['spectrum'])}"
+        for layer in document["layers"]
+        if "spectrum" in layer
+    ]
+    lines += [
         f"{layer['name']}, last update: {_sentence(layer['last_update'])}"
         for layer in document["layers"]
         if "last_update" in layer
@@ -152,6 +167,14 @@ def table(document: dict[str, Any]) -> str:
     metrics = document["facts"].get("metrics", {})
     lines += [f"{key}: {value:.4f}" for key, value in metrics.items()]
     return "\n".join(lines)
+
+
+def _gap(found: dict[str, float]) -> str:
+    verdict = "within" if found["margin"] >= 0 else "above"
+    return (
+        f"sigma1 {found['sigma1']:.3f}, sigma2 {found['sigma2']:.3f}, gap {found['gap']:.3f}; "
+        f"sigma2 is {verdict} Ramanujan's bound, {found['bound']:.3f}"
+    )
 
 
 def _sentence(update: dict[str, Any]) -> str:

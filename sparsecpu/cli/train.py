@@ -99,6 +99,7 @@ _DENSE_LIMIT = 1_000_000_000
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--out", type=click.Path(), help="Folder for model, checkpoint and history.")
 @click.option("--resume", type=click.Path(), help="Folder of a run to go on with.")
+@click.option("--spectrum", is_flag=True, help="Keep the patterns' spectral gaps in the history.")
 @click.option("--no-dense-timing", is_flag=True, help="Do not time the dense network.")
 @data_options
 @output_options
@@ -187,7 +188,7 @@ def _run(data, reading, recipe, folder, config, options, speaker):
     facts["data"], facts["recipe"] = data, recipe.to_dict()
     network = recipe.network(architecture, dataset.x_train, dataset.y_train, dataset.scaling)
     clock, stopper = StepClock(), Interruption()
-    callbacks: list[Callback] = [clock, stopper, Tracker(), History()]
+    callbacks: list[Callback] = [clock, stopper, Tracker(options["spectrum"]), History()]
     trainer = recipe.trainer(
         network, dataset.task, samples, threads=options["threads"], callbacks=callbacks
     )
