@@ -12,6 +12,7 @@ import pytest
 from test_cli import run
 
 from sparsecpu.comparison import Cell, Plan, Runner, paired, split_methods, summarise
+from sparsecpu.comparison.plan import narrowed
 from sparsecpu.errors import DataError, ParameterError
 from sparsecpu.recipes import Recipe
 
@@ -82,6 +83,19 @@ def test_methods_start_alike():
     a, b = (runner.run(Cell(m, 0.1, 0, 0), 0.05) for m in ("static", "set"))
     assert a["score"] == b["score"]  # one epoch has no update
     assert a["nnz"] == b["nnz"]
+
+
+@pytest.mark.parametrize("model", ["lenet-300-100", "30,20", "lenet-5-caffe"])
+def test_small_dense_networks_have_as_many_weights(model):
+    shape = (1, 28, 28) if model == "lenet-5-caffe" else (784,)
+    recipe = Recipe(model=model, density=1.0, topology="static")
+    whole = sum(np.prod(s) for s in recipe.dense(shape, 10).weight_shapes())
+    for share in (0.5, 0.1):
+        small = narrowed(recipe, round(share * whole), shape, 10)
+        size = sum(np.prod(s) for s in small.architecture(shape, 10).weight_shapes())
+        assert 0.7 * share * whole < size <= share * whole
+    found = Runner(plan(methods=("small-dense",))).run(Cell("small-dense", 0.3, 0, 0), 0.05)
+    assert found["nnz"] == found["weights"] <= 0.3 * (4 * 30 + 30 * 20 + 20 * 3)
 
 
 def test_paired_differences():

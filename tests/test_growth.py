@@ -15,7 +15,7 @@ from sparsecpu.errors import ParameterError
 from sparsecpu.layers import Flatten, ReLU, Sequential, SparseConv2d, SparseLinear
 from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.optimizers import SGD
-from sparsecpu.topology import DSR, DeepR, GuidedStochasticExploration, RigL, SparseMomentum
+from sparsecpu.topology import DSR, SET, DeepR, GuidedStochasticExploration, RigL, SparseMomentum
 from sparsecpu.topology.deep_r import signs
 from sparsecpu.topology.dsr import share_in_rounds
 from sparsecpu.topology.gradients import largest_gradients, largest_inactive
@@ -355,6 +355,42 @@ def test_global_gse_moves_weights_between_layers(rng):
                  look=lambda: network.nnz)  # fmt: skip
     assert set(seen.looks) == {sum(before)}
     assert [p.nnz for p in network.sparse_parameters().values()] != before
+
+
+@pytest.mark.parametrize("variant", ["magnitude", "paper"])
+def test_set_drops_the_weakest_and_grows_what_was_free(variant, rng):
+    network = make_network((12, 24, 4), 0.25, rng)
+    x, y = blobs(rng)
+    topology, seen = SET(variant=variant, update_every=6), []
+    rewire = topology._rewire
+
+    def watch(parameter, dropped, growth):
+        w, keys = parameter.data.copy(), parameter.pattern.keys()
+        facts = rewire(parameter, dropped, growth)
+        seen.append((w, keys, dropped, growth, parameter))
+        at = np.searchsorted(parameter.pattern.keys(), growth.keys)
+        np.testing.assert_array_equal(parameter.slots["momentum"][at], 0)
+        if variant == "magnitude":
+            np.testing.assert_array_equal(parameter.data[at], 0)
+        return facts
+
+    topology._rewire = watch
+    train(network, topology, x, y)
+    assert len(seen) == 2 * 5
+    for number, (w, keys, dropped, growth, _) in enumerate(seen):
+        rate = naive.cosine_rate(0.3, 6 * (1 + number // 2), 36) if variant == "magnitude" else 0.3
+        sides = [np.ones(len(w), bool)] if variant == "magnitude" else [w > 0, w <= 0]
+        wanted = [
+            np.flatnonzero(side)[
+                np.argsort(np.abs(w[side]), kind="stable")[: int(rate * side.sum())]
+            ]
+            for side in sides
+        ]
+        np.testing.assert_array_equal(dropped, np.sort(np.concatenate(wanted)))
+        assert not np.isin(growth.keys, keys).any()
+    grown = np.concatenate([g.values.get("data", []) for *_, g, _ in seen])
+    if variant == "paper":
+        assert 0.06 < grown.std() < 0.15
 
 
 def test_dsr_follows_its_wanted_number(rng):

@@ -24,8 +24,8 @@ from sparsecpu.errors import FileFormatError, ParameterError, ResumeError
     "--methods",
     default="dense,static,set,rigl,gse,sparse-momentum",
     show_default=True,
-    help="What to compare: dense, and topologies with options if need be "
-    "(gse:distribution=grabo,subset=2).",
+    help="What to compare: dense, small-dense (narrower, with as many weights), topologies with "
+    "options if need be (gse:distribution=grabo,subset=2), ift-wide and its kin.",
 )
 @click.option("--densities", default="0.01,0.05,0.1,0.2", show_default=True)
 @click.option("--seeds", type=int, default=5, show_default=True, help="Seeds 0, 1, ...")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -11,6 +12,8 @@ from sparsecpu.recipes import Recipe
 
 #: The method that keeps every weight.
 DENSE = "dense"
+#: A dense network made narrower, of as many weights as the sparse ones.
+SMALL_DENSE = "small-dense"
 #: Methods that begin so are transformations of ``isoflop``, at sparsity 1 - density; behind a slash
 #: stands a topology, the paper's without one.
 _IFT, _IFT_TOPOLOGY = "ift-", "rigl"
@@ -23,8 +26,8 @@ class Cell:
     Parameters
     ----------
     method : str
-        ``"dense"``, a topology as ``topology.make_topology`` reads it, or ``"ift-wide/set"`` and
-        the like.
+        ``"dense"``, ``"small-dense"``, a topology as ``topology.make_topology`` reads it, or
+        ``"ift-wide/set"`` and the like.
     density : float
         1 for ``"dense"``.
     seed : int
@@ -116,7 +119,7 @@ class Plan:
         Recipe
             The recipe.
         """
-        topology, ift = "static" if cell.method == DENSE else cell.method, "none"
+        topology, ift = "static" if cell.method in (DENSE, SMALL_DENSE) else cell.method, "none"
         if cell.method.startswith(_IFT):
             ift, _, topology = cell.method[len(_IFT) :].partition("/")
         return replace(
@@ -124,7 +127,7 @@ class Plan:
             ift=ift,
             sparsity=round(1.0 - cell.density, 12) if ift != "none" else self.recipe.sparsity,
             topology=topology or _IFT_TOPOLOGY,
-            density=cell.density,
+            density=1.0 if cell.method == SMALL_DENSE else cell.density,
             seed=cell.seed,
             learning_rate=learning_rate,
         )
@@ -135,6 +138,41 @@ class Plan:
         for name in ("methods", "densities", "learning_rates"):
             found[name] = list(found[name])
         return found
+
+
+def narrowed(recipe: Recipe, weights: int, input_shape: tuple[int, ...], n_outputs: int) -> Recipe:
+    """Return the recipe of the same network, dense, but so narrow that it has few weights.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Of the wide network.
+    weights : int
+        Most that it may have; a little more where one unit per layer is too many already.
+    input_shape : tuple of ints
+        Of one sample.
+    n_outputs : int
+        Numbers to put out.
+
+    Returns
+    -------
+    Recipe
+        With another model, or another width.
+    """
+    shapes = recipe.dense(input_shape, n_outputs).weight_shapes()
+
+    def at(factor: float) -> Recipe:
+        if any(len(shape) == 4 for shape in shapes):
+            return replace(recipe, width=recipe.width * factor)
+        hidden = (max(1, round(shape[0] * factor)) for shape in shapes[:-1])
+        return replace(recipe, model=",".join(map(str, hidden)))
+
+    low, high = 0.0, 1.0
+    for _ in range(30):
+        middle = (low + high) / 2
+        size = sum(math.prod(s) for s in at(middle).dense(input_shape, n_outputs).weight_shapes())
+        low, high = (middle, high) if size <= weights else (low, middle)
+    return at(max(low, 1e-9))
 
 
 def split_methods(text: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.comparison.plan import DENSE, Cell, Plan
+from sparsecpu.comparison.plan import DENSE, SMALL_DENSE, Cell, Plan, narrowed
 from sparsecpu.errors import DataError, DivergedError
 from sparsecpu.scoring import score
 
@@ -104,6 +105,10 @@ class Runner:
             scale[scale == 0] = 1.0
             facts |= {"target_mean": mean, "target_scale": scale}
             targets = (y - mean) / scale
+        if cell.method == SMALL_DENSE:
+            shapes = recipe.dense(data.input_shape, data.n_outputs).weight_shapes()
+            weights = round(cell.density * sum(math.prod(shape) for shape in shapes))
+            recipe = narrowed(recipe, weights, data.input_shape, data.n_outputs)
         architecture = recipe.architecture(data.input_shape, data.n_outputs)
         network = recipe.network(architecture, x, y, data.scaling)
         trainer = recipe.trainer(network, data.task, len(y), threads=1)
