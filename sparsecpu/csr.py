@@ -281,14 +281,15 @@ class Pattern(Blocked):
         taken = old_keys[np.minimum(before, len(old_keys) - 1)] == arrivals if len(old_keys) else []
         if np.any(taken) or np.any(arrivals[1:] == arrivals[:-1]):
             raise PatternError("new positions must be distinct and not in the pattern already")
-        arrivals_at = before + np.arange(len(arrivals))
+        before += np.arange(len(arrivals))  # now the places of what arrives
         is_old = np.ones(len(old_keys) + len(arrivals), dtype=bool)
-        is_old[arrivals_at] = False
+        is_old[before] = False
         keys = np.empty(len(is_old), dtype=np.int64)
-        keys[is_old], keys[arrivals_at] = old_keys, arrivals
-        del old_keys
-        new_at = np.empty_like(arrivals_at)
-        new_at[order] = arrivals_at
+        keys[is_old], keys[before] = old_keys, arrivals
+        del old_keys, arrivals  # in large layers every array counts
+        new_at = np.empty_like(before)
+        new_at[order] = before
+        del order, before
         return Merge(Pattern.from_keys(self.shape, keys), keep, is_old, new_at)
 
     def to_scipy(self, data: np.ndarray) -> csr_array:

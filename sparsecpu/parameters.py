@@ -198,10 +198,31 @@ class SparseParameter(Parameter):
             raise PatternError(f"rows of new positions must lie in [0, {n_out})")
         if cols.size and not (cols.min() >= 0 and cols.max() < n_in):
             raise PatternError(f"columns of new positions must lie in [0, {n_in})")
+        self.rewire_keys(drop, rows * n_in + cols, values)
+
+    def rewire_keys(
+        self, drop: np.ndarray, keys: np.ndarray, values: dict[str, np.ndarray] | None = None
+    ) -> None:
+        """Do what ``rewire`` does, with new positions as keys ``i * n_in + j``.
+
+        Parameters
+        ----------
+        drop : ndarray of int
+            Places of the nonzeros that go.
+        keys : ndarray of int64
+            Positions that come.
+        values : dict of str to ndarray, optional
+            What they start with.
+
+        Raises
+        ------
+        PatternError
+            If a position is out of range, there already, or comes twice.
+        """
         self._transposed_data = None  # what follows needs the memory
         self.pattern.forget_transposed()
         self.touch()
-        merge = self.pattern.merge(drop, rows * n_in + cols)
+        merge = self.pattern.merge(drop, keys)
         values = values or {}
 
         def move(name: str, old: np.ndarray) -> np.ndarray:

@@ -322,7 +322,6 @@ class Topology:
         self, parameter: SparseParameter, dropped: np.ndarray, growth: Growth
     ) -> dict[str, Any]:
         """Apply a drop and a growth; a weight in both stays, if it keeps its value."""
-        n_in = parameter.shape[1]
         keys, values = growth.keys, growth.values
         facts = {"dropped": len(dropped), "grown": len(keys)}
         dropped_keys = keys_of(parameter.pattern, dropped)
@@ -332,7 +331,8 @@ class Topology:
             back = np.isin(keys, dropped_keys[returning])
             dropped, keys = dropped[~returning], keys[~back]
             values = {name: value[~back] for name, value in values.items()}
-        parameter.rewire(dropped, keys // n_in, keys % n_in, values)
+        del dropped_keys, returning  # in large layers every array counts
+        parameter.rewire_keys(dropped, keys, values)
         return {**facts, **growth.facts, "nnz": parameter.nnz}
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -124,6 +124,35 @@ def largest_of_rows(rows: np.ndarray, scores: np.ndarray, counts: np.ndarray) ->
     return np.sort(chosen[scores[chosen] != 0])
 
 
+def strongest(keys: np.ndarray, scores: np.ndarray, count: int) -> np.ndarray:
+    r"""Return which entries have the largest \|score\|, none of them 0; ties go to smaller keys.
+
+    Parameters
+    ----------
+    keys : ndarray of int64
+        Distinct, in any order.
+    scores : ndarray
+        One for each.
+    count : int
+        How many, at most.
+
+    Returns
+    -------
+    ndarray of bool
+        Which.
+    """
+    magnitudes = np.abs(scores)
+    chosen = magnitudes > 0
+    if count <= 0:
+        chosen[:] = False
+    elif np.count_nonzero(chosen) > count:
+        edge = np.partition(magnitudes, len(keys) - count)[len(keys) - count]
+        np.greater(magnitudes, edge, out=chosen)
+        tied = np.flatnonzero(magnitudes == edge)
+        chosen[tied[smallest(keys[tied], count - int(np.count_nonzero(chosen)))]] = True
+    return chosen
+
+
 class RunningTop:
     """The entries of largest magnitude in a stream of keys and values, in O(count) memory.
 
@@ -139,8 +168,8 @@ class RunningTop:
 
     def __init__(self, count: int, dtype: Any, threshold: float = 0.0) -> None:
         self.count, self.threshold = count, threshold
-        self._keys = np.empty(2 * count + 1024, dtype=np.int64)
-        self._values = np.empty(2 * count + 1024, dtype=dtype)
+        room = count + count // 3 + 1024
+        self._keys, self._values = np.empty(room, dtype=np.int64), np.empty(room, dtype=dtype)
         self._used = 0
 
     def add(self, keys: np.ndarray, values: np.ndarray) -> None:
@@ -189,15 +218,10 @@ class RunningTop:
 
     def _shrink(self) -> None:
         keys, values = self._keys[: self._used], self._values[: self._used]
-        magnitudes = np.abs(values)
-        kept = magnitudes > 0 if self.count else np.zeros(len(keys), dtype=bool)
-        if kept.sum() > self.count:
-            edge = np.partition(magnitudes, len(keys) - self.count)[len(keys) - self.count]
-            kept = magnitudes > edge
-            tied = np.flatnonzero(magnitudes == edge)  # the first positions of equal ones stay
-            places = smallest(keys[tied], self.count - int(kept.sum()))
-            kept[tied[places]] = True
+        kept = strongest(keys, values, self.count)
+        if len(keys) > self.count > 0 and np.count_nonzero(kept) == self.count:
             # Strictly below: an equal value at an earlier position may still come.
+            edge = np.abs(values[kept]).min()
             self.threshold = max(self.threshold, float(np.nextafter(edge, edge.dtype.type(0))))
         self._used = int(kept.sum())
         self._keys[: self._used], self._values[: self._used] = keys[kept], values[kept]
@@ -239,12 +263,9 @@ def grow_largest(
     shortfall : int
         How many were drawn, the last ones of ``keys``.
     """
-    keys = np.concatenate([inactive[0], dropped[0]])
     scores = np.concatenate([inactive[1], dropped[1]])
-    order = np.argsort(keys)
-    keys, scores = keys[order], scores[order]
-    moving = np.flatnonzero(scores)
-    chosen = moving[largest(np.abs(scores[moving]), min(count, len(moving)))]
+    keys = np.concatenate([inactive[0], dropped[0]])
+    chosen = strongest(keys, scores, count)
     keys, scores = keys[chosen], scores[chosen]
     shortfall = count - len(keys)
     if shortfall:
