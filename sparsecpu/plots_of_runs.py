@@ -93,9 +93,12 @@ def plot_updates(
     ParameterError
         If the file cannot be written.
     """
-    first = next(iter(shapes))
-    seen = [u for u in updates if "inputs" in u["layers"].get(first, {})]
-    chosen = [seen[i] for i in np.unique(np.linspace(0, len(seen) - 1, _PICTURES).astype(int))]
+    first = next(
+        (name for name in shapes if any("inputs" in u["layers"].get(name, ()) for u in updates)), ""
+    )
+    seen = [u for u in updates if "inputs" in u["layers"].get(first, ())]
+    places = np.unique(np.linspace(0, max(len(seen) - 1, 0), _PICTURES).astype(int))
+    chosen = [seen[i] for i in places] if seen else []
     rows = 2 if chosen else 1
     spectral = any("spectrum" in f for u in updates for f in u["layers"].values())
     across = 3 if spectral else 2

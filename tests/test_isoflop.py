@@ -257,6 +257,17 @@ def test_wide_networks_stay_within_their_weights_memory():
     assert peak < 1.5 * budget
 
 
+@pytest.mark.parametrize("algorithm", ["rigl", "sparse-momentum", "gse", "deep-r"])
+def test_a_network_that_stays_dense_is_left_alone(algorithm, rng):
+    net = sparse_parallel(mlp(6, (), 3), 0.5).build(rng)
+    follow = Follow()
+    Trainer(net, loss=SoftmaxCrossEntropy(), topology=make_topology(algorithm, update_every=2),
+            optimizer=SGD(0.9), batch_size=8, epochs=2, callbacks=[follow]).fit(
+        rng.standard_normal((32, 6)), np.arange(32) % 3)  # fmt: skip
+    assert not follow.reports
+    assert net.density == 1
+
+
 def test_costs_are_measured_side_by_side():
     dense = mlp(30, (40, 20), 5)
     rows, table = compare_costs(dense, sparse_wide(dense, 0.75), batch_size=16)

@@ -12,6 +12,7 @@ from sparsecpu.csr import Pattern
 from sparsecpu.layers import SparseLinear
 from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.parameters import SparseParameter
+from sparsecpu.plots_of_runs import plot_updates
 from sparsecpu.spectrum import spectral_gap
 from sparsecpu.topology import SET, make_topology
 from sparsecpu.topology.base import revive_outputs
@@ -107,6 +108,8 @@ def test_history_has_them_and_inspect_shows_them(tmp_path):
     assert run("inspect", folder, "--plot-history", picture).exit_code == 0
     assert picture.stat().st_size > 5000
     assert run("inspect", folder / "model.npz", "--plot-history", picture).exit_code == 2
+    first_is_fixed = [{"step": 1, "layers": {"b": {"nnz": 3}}}, {"step": 2, "layers": {}}]
+    plot_updates(first_is_fixed, {"a": (2, 2), "b": (3, 3)}, (4,), picture)
 
 
 @pytest.mark.parametrize("shape", [(30, 20), (20, 30), (2, 9), (9, 2), (1, 5), (5, 5)])

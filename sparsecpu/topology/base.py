@@ -208,7 +208,8 @@ class Topology:
         bool
             Whether ``update`` is to be called.
         """
-        return steps_done % self.interval == 0 and 0 < steps_done < self.last_step
+        comes = steps_done % self.interval == 0 and 0 < steps_done < self.last_step
+        return comes and bool(self.run.parameters)
 
     def replaces_step(self, step: int) -> bool:
         """Return whether the optimizer sits this step out, for its gradients serve an update.
