@@ -242,13 +242,15 @@ class Topology:
         report = Report(steps_done, self.rate(steps_done))
         self.prepare(steps_done)
         dropped = {
-            name: self.drop(name, parameter, report.prune_rate)
+            name: self.drop(name, parameter, report.prune_rate).astype(np.int32)
             for name, parameter in self.run.parameters.items()
         }
         quotas = self.quotas(dropped)
         for name, parameter in self.run.parameters.items():
-            growth = self.grow(name, parameter, dropped[name], quotas[name])
-            report.layers[name] = self._rewire(parameter, dropped[name], growth)
+            places = dropped.pop(name)  # what a layer needed is free for the next one
+            growth = self.grow(name, parameter, places, quotas[name])
+            report.layers[name] = self._rewire(parameter, places, growth)
+            del growth
             if self.revive:
                 report.layers[name]["revived"] = revive_outputs(parameter, self.run.rng)
         return report
