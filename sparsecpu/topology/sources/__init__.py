@@ -48,9 +48,9 @@ def choose_sources(
 ) -> dict[str, Source]:
     """Choose a source for each layer: window where it fits, else lowrank where it pays, candidates.
 
-    Of the best choice's momentum, while LeNet-300-100 trains on digits28, a window finds 99.5 %,
-    lowrank of rank 16 96 %, candidates (four per weight, by norms) 76 % and tiles, which are stale,
-    39 % (``sparsecpu bench sources``).
+    Of the best choice's momentum, while LeNet-300-100 trains on digits28, a window finds 99 %,
+    lowrank of rank 16 96 %, candidates (four per weight, by norms) 75 % and tiles, which are stale,
+    38 % (``sparsecpu bench sources``).
 
     Parameters
     ----------
