@@ -180,7 +180,8 @@ def _sources(axes: Any, results: list[dict[str, Any]]) -> None:
         places = [i + (number - (len(layers) - 1) / 2) * 0.25 for i in range(len(results))]
         axes.bar(places, [r["mass"][layer] for r in results], width=0.23,
                  color=_COLOURS[number], label=f"layer {layer}")  # fmt: skip
-    axes.set_xticks(range(len(results)), [r["source"] for r in results], fontsize=7, rotation=20)
+    names = [r["source"] for r in results]
+    axes.set_xticks(range(len(results)), names, fontsize=7, rotation=20, ha="right")
     axes.set_ylabel("share of the best choice's momentum")
-    axes.set_ylim(0, 1.05)
+    axes.set_ylim(0, 1.15)  # room for the legend
     axes.legend(frameon=False, fontsize=8, ncols=len(layers))
