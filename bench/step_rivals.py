@@ -122,7 +122,8 @@ class TorchImageStep(Rival):
     def setup(self) -> None:
         """Make the network and the optimizer."""
         import torch
-        from sparsecpu.bench.torch_networks import torch_network
+
+        from sparsecpu.interop import torch_network
 
         torch.set_num_threads(self.case.threads)
         torch.manual_seed(0)

@@ -40,6 +40,8 @@ class Sequential(Chain):
         The layers.
     offset, scale : ndarray
         Inputs are read as ``(x - offset) * scale``, per feature; empty for as they are.
+    architecture : Architecture or None
+        The description that the network was built from, where there is one.
 
     Raises
     ------
@@ -57,6 +59,7 @@ class Sequential(Chain):
                 raise ParameterError("input_shape", None, "the shape of one sample")
             input_shape = (first,)
         self.input_shape = tuple(input_shape)
+        self.architecture: Any = None
         self._flat = Flatten()
         self.offset = self.scale = np.empty(0, dtype=self.dtype)
         self.plan(Spec(self.input_shape))

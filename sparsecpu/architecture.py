@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -106,7 +106,21 @@ class Architecture:
         Architecture
             With ``nnz`` set in every layer that has weights.
         """
-        counts = iter(allocate(self.weight_shapes(), density, distribution))
+        return self.with_counts(iter(allocate(self.weight_shapes(), density, distribution)))
+
+    def with_counts(self, counts: Iterator[int]) -> Architecture:
+        """Return the same network with so many weights in each layer.
+
+        Parameters
+        ----------
+        counts : iterator of int
+            One for each of ``weight_shapes``.
+
+        Returns
+        -------
+        Architecture
+            With ``nnz`` set.
+        """
         layers = tuple(
             replace(layer, options=KINDS[layer.kind].share(dict(layer.options), counts))
             for layer in self.layers
@@ -227,7 +241,9 @@ def build(
         )
         spec = layer.plan(spec)
         layers.append(layer)
-    return Sequential(layers, architecture.input_shape)
+    network = Sequential(layers, architecture.input_shape)
+    network.architecture = architecture
+    return network
 
 
 def mlp(

@@ -22,7 +22,7 @@ import numpy as np
 
 from sparsecpu.architecture import Architecture
 from sparsecpu.csr import Pattern
-from sparsecpu.errors import FileFormatError, SparseCPUError
+from sparsecpu.errors import FileFormatError, ParameterError, SparseCPUError
 from sparsecpu.layers import Sequential
 from sparsecpu.parameters import Parameter, SparseParameter
 
@@ -156,7 +156,7 @@ def _read_member(content: bytes) -> np.ndarray:
 def save(
     network: Sequential,
     path: Path | str,
-    architecture: Architecture,
+    architecture: Architecture | None = None,
     *,
     facts: dict[str, Any] | None = None,
     extra: dict[str, np.ndarray] | None = None,
@@ -169,13 +169,21 @@ def save(
         The network.
     path : path
         The file, usually ``….npz``.
-    architecture : Architecture
-        What the network was built from.
+    architecture : Architecture, optional
+        What the network was built from; ``network.architecture`` by default.
     facts : dict, optional
         Plain values to keep in the header: classes, metrics, versions.
     extra : dict of str to ndarray, optional
         Further arrays; a checkpoint keeps its slots here.
+
+    Raises
+    ------
+    ParameterError
+        If the network was put together by hand and no description is given.
     """
+    architecture = network.architecture if architecture is None else architecture
+    if architecture is None:
+        raise ParameterError("architecture", None, "the description of a network made by hand")
     arrays: dict[str, np.ndarray] = {"input.offset": network.offset, "input.scale": network.scale}
     for name, parameter in network.parameters().items():
         arrays[f"{name}.data"] = parameter.data
@@ -199,6 +207,26 @@ def save(
         "facts": facts or {},
     }
     write_arrays(path, header, arrays)
+
+
+def is_model(path: Path | str) -> bool:
+    """Return whether a file looks like one of ours, damaged or not.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Returns
+    -------
+    bool
+        Whether it is an archive with a header.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "header.npy" in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def load(path: Path | str) -> tuple[Sequential, dict[str, Any]]:

@@ -25,6 +25,7 @@ from sparsecpu.scaling import standardise
 from sparsecpu.schedules import Schedule, constant, cosine, one_cycle, warmup
 from sparsecpu.topology import Topology, make_topology
 from sparsecpu.trainer import Trainer, streams
+from sparsecpu.transfer import head_of, start_from
 from sparsecpu.workspace import PRECISIONS
 
 
@@ -40,6 +41,13 @@ class Recipe:
         Multiplies the channels of a convolutional model.
     density : float
         Fraction of the weights to keep, in (0, 1]; not looked at with ``ift``.
+    init : str
+        A model file to go on from, in place of ``model``, ``width``, ``density``, ``ift`` and
+        ``pattern``; "" for none. Its last layer is drawn anew where the outputs differ in number.
+    new_head : bool
+        Whether that layer is drawn anew in any case.
+    layer_rates : str
+        Factors of the learning rate by layer, ``"head=10,0=0.1"``; the head is the last layer.
     ift : {"none", "wide", "parallel", "factorized", "doped"}
         Whether to replace dense layers by larger sparse ones of the same FLOPs; see ``isoflop``.
     sparsity : float
@@ -81,6 +89,9 @@ class Recipe:
     model: str = "lenet-300-100"
     width: float = 1.0
     density: float = 0.1
+    init: str = ""
+    new_head: bool = False
+    layer_rates: str = ""
     ift: str = "none"
     sparsity: float = 0.75
     distribution: str = "erk"
@@ -126,6 +137,7 @@ class Recipe:
         if not 0 <= self.sparsity < 1:
             raise ParameterError("sparsity", self.sparsity, "a number in [0, 1)")
         self.make_topology()
+        self.rates("0")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as plain values."""
@@ -163,6 +175,8 @@ class Recipe:
         Architecture
             With its weights shared out among the layers.
         """
+        if self.init:
+            return self._started(input_shape, n_outputs).architecture
         dense = self.dense(input_shape, n_outputs)
         if self.ift != "none":
             return TRANSFORMS[self.ift](dense, self.sparsity)
@@ -188,6 +202,9 @@ class Recipe:
         ParameterError
             If there is no such model.
         """
+        if self.init:
+            own = self._started(input_shape, n_outputs).architecture
+            return own.with_counts(math.prod(shape) for shape in own.weight_shapes())
         described = find_model(self.model)
         if described is not None:
             options = {} if self.width == 1.0 else {"width": self.width}
@@ -198,10 +215,43 @@ class Recipe:
         try:
             hidden = tuple(int(size) for size in self.model.split(",") if size)
         except ValueError:
-            known = ", ".join([*MODELS, "wrn-DEPTH-WIDEN"])
+            known = ", ".join([*MODELS, "resnet-DEPTH", "wrn-DEPTH-WIDEN"])
             expected = f"one of {known}, or sizes such as 300,100"
             raise ParameterError("model", self.model, expected) from None
         return mlp(input_shape, hidden, n_outputs)
+
+    def _started(self, input_shape: tuple[int, ...], n_outputs: int) -> Sequential:
+        """Return the network of ``init``, with a head of ``n_outputs``."""
+        return start_from(self.init, input_shape, n_outputs, self.seed, new_head=self.new_head)
+
+    def rates(self, head: str) -> dict[str, float]:
+        """Return factors of the learning rate by layer.
+
+        Parameters
+        ----------
+        head : str
+            Name of the last layer.
+
+        Returns
+        -------
+        dict of str to float
+            As ``Trainer`` takes them.
+
+        Raises
+        ------
+        ParameterError
+            If ``layer_rates`` does not read so.
+        """
+        found = {}
+        for part in self.layer_rates.split(",") if self.layer_rates else ():
+            layer, _, factor = part.partition("=")
+            layer = head if layer.strip() == "head" else layer.strip()
+            try:
+                found[layer] = float(factor)
+            except ValueError:
+                expected = "LAYER=FACTOR with commas between, such as head=10,0=0.1"
+                raise ParameterError("layer_rates", self.layer_rates, expected) from None
+        return found
 
     def loss(self, task: str) -> Loss:
         """Return the loss of a task.
@@ -300,6 +350,7 @@ class Recipe:
             seed=self.seed,
             threads=threads,
             precision=self.precision,
+            layer_rates=self.rates(head_of(network)),
             callbacks=callbacks,
         )
 
@@ -347,6 +398,11 @@ class Recipe:
         ParameterError
             If the pattern needs what the network or the task has not.
         """
+        if self.init:
+            network = self._started(architecture.input_shape, architecture.widths()[-1])
+            if not network.offset.size:
+                standardise(network, x, scaling)
+            return network
         pattern = self.pattern if self.pattern in PATTERNS else "random"
         network = architecture.build(streams(self.seed)["init"], pattern=pattern)
         standardise(network, x, scaling)

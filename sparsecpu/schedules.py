@@ -178,3 +178,32 @@ def one_cycle(peak: float, total: int, rise: float = 0.3, start_factor: float = 
     climb = cosine(first, up, peak)
     fall = cosine(peak, max(total - up, 1), first * 1e-4)
     return lambda step: climb(step) if step < up else fall(step - up)
+
+
+def cubic(start: float, end: float, first: int, last: int) -> Schedule:
+    r"""Return the schedule of gradual pruning: fast at first, slow towards the end.
+
+    :math:`e + (s - e)(1 - (t - t_0) / (t_1 - t_0))^3`.
+
+    Parameters
+    ----------
+    start, end : float
+        s and e: values up to ``first`` and from ``last`` on.
+    first, last : int
+        :math:`t_0` and :math:`t_1`.
+
+    Returns
+    -------
+    callable
+        ``schedule(step) -> float``.
+
+    Notes
+    -----
+    Zhu and Gupta, To prune, or not to prune (2017), equation 1.
+    """
+
+    def value(step: int) -> float:
+        gone = min(max(step - first, 0) / max(last - first, 1), 1.0)
+        return end if gone == 1.0 else end + (start - end) * (1.0 - gone) ** 3
+
+    return value

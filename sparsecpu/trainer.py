@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -111,6 +111,9 @@ class Trainer:
         How sparse layers read their inputs while training; see ``SparseLinear``.
     shuffle : bool
         Whether each epoch has its own order.
+    layer_rates : mapping of str to float, optional
+        Factors of the learning rate by layer, as parameters are named: ``{"0": 0.1}`` for all of
+        the first layer; 0 leaves it as it is.
     callbacks : iterable of Callback
         Hooks.
 
@@ -145,6 +148,7 @@ class Trainer:
         threads: int | None = None,
         precision: str = "fp32",
         shuffle: bool = True,
+        layer_rates: Mapping[str, float] | None = None,
         callbacks: Iterable[Callback] = (),
     ) -> None:
         for name, value, least in (("batch_size", batch_size, 1), ("epochs", epochs, 0)):
@@ -160,6 +164,9 @@ class Trainer:
         self.schedule: Schedule = learning_rate
         self.batch_size, self.epochs = int(batch_size), int(epochs)
         self.threads, self.shuffle = threads, shuffle
+        self.layer_rates = dict(layer_rates or {})
+        self._groups: tuple[Any, list[tuple[float, list[Parameter]]]] = (None, [])
+        self._rate_groups()  # refuses what is not allowed
         self.callbacks = list(callbacks)
         self.rngs = streams(seed)
         self.steps_done = self.epochs_done = 0
@@ -217,13 +224,30 @@ class Trainer:
             raise DivergedError(self.steps_done, loss, rate)
         network.backward(dz, saved, ctx)
         if not (self._started and self.topology.replaces_step(self.steps_done)):
-            self.optimizer.step(network.parameters().values(), rate, self.steps_done)
+            for factor, parameters in self._rate_groups():
+                self.optimizer.step(parameters, rate * factor, self.steps_done)
         self.steps_done += 1
         if self._started and self.topology.due(self.steps_done):
             report = self.topology.update(self.steps_done)
             for callback in self.callbacks:
                 callback.on_update(self, report)
         return loss
+
+    def _rate_groups(self) -> list[tuple[float, list[Parameter]]]:
+        """Return factors of the learning rate, and the parameters that have each."""
+        if self._groups[0] is not self.network:
+            left, groups = self.network.parameters(), []
+            for layer, factor in self.layer_rates.items():
+                if not 0.0 <= factor < math.inf:
+                    raise ParameterError("layer_rates", factor, "numbers of at least 0")
+                own = [name for name in left if f"{name}.".startswith(f"{layer}.")]
+                if not own:
+                    known = ", ".join(dict.fromkeys(n.rpartition(".")[0] for n in left)) or "none"
+                    raise ParameterError("layer_rates", layer, f"layers: {known} (each once)")
+                groups.append((float(factor), [left.pop(name) for name in own]))
+            groups.append((1.0, list(left.values())))
+            self._groups = self.network, groups
+        return self._groups[1]
 
     def start(self, samples: int) -> None:
         """Tell the topology about the run that is to come; ``fit`` does this by itself.

@@ -16,6 +16,7 @@ FILES = sorted(
 #: Floors; a module imports from floors below its own, and from its own package.
 FLOORS = [
     {"errors", "cpu"},
+    {"naming"},
     {"kernels", "blocks"},
     {"csr"},
     {
@@ -44,7 +45,7 @@ FLOORS = [
         "tracking",
         "foresight",
     },
-    {"plots_of_runs"},
+    {"plots_of_runs", "transfer"},
     {"recipes", "estimators", "bench"},
     {"comparison"},
     {"cli", "__main__"},
@@ -56,6 +57,7 @@ SIDEWAYS = {
     ("planes", "workspace"),
     ("initializers", "densities"), ("layers", "initializers"), ("layers", "densities"),
     ("layers", "patterns"),
+    ("interop", "checkpoint"),
     ("trainer", "callbacks"), ("__main__", "cli"), ("bench", "recipes"),
 }  # fmt: skip
 

@@ -390,7 +390,9 @@ def test_topology_options_are_checked():
             SparseMomentum(**bad)
     with pytest.raises(ParameterError):
         SET(variant="x")
-    assert {"sparse-momentum", "set", "static", "rigl", "gse", "dsr", "deep-r"} == set(TOPOLOGIES)
+    assert {
+        "sparse-momentum", "set", "static", "rigl", "gse", "dsr", "deep-r", "gradual",
+    } == set(TOPOLOGIES)  # fmt: skip
 
 
 def test_algorithms_by_name_and_options():

@@ -12,7 +12,11 @@ from sparsecpu import __version__
 from sparsecpu.errors import SparseCPUError
 
 #: Commands, in the order of ``--help``; each is a module here with a function of that name.
-COMMANDS = ("train", "evaluate", "predict", "inspect", "compare", "bench", "doctor")
+COMMANDS = (
+    "train", "evaluate", "predict", "inspect", "compare", "import", "export", "bench", "doctor",
+)  # fmt: skip
+#: Those whose module or function has another name.
+_ELSEWHERE = {"import": "exchange:import_model", "export": "exchange:export_model"}
 
 
 class _Group(click.Group):
@@ -24,7 +28,8 @@ class _Group(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        return getattr(importlib.import_module(f"sparsecpu.cli.{name}"), name)
+        module, _, function = _ELSEWHERE.get(name, f"{name}:{name}").partition(":")
+        return getattr(importlib.import_module(f"sparsecpu.cli.{module}"), function)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -12,7 +12,13 @@ from typing import Any
 import click
 
 from sparsecpu.callbacks import Callback, History
-from sparsecpu.cli.common import Speaker, data_options, output_options, print_json
+from sparsecpu.cli.common import (
+    Speaker,
+    data_options,
+    model_path,
+    output_options,
+    print_json,
+)
 from sparsecpu.cli.watchers import Interruption, ProgressBar, StepClock
 from sparsecpu.errors import MemoryBudgetError, ParameterError, ResumeError
 
@@ -40,6 +46,16 @@ _DENSE_LIMIT = 1_000_000_000
     show_default=True,
     help="Replace dense layers by larger sparse ones of the same FLOPs: wide, parallel, "
     "factorized or doped. --density is not looked at then.",
+)
+@click.option(
+    "--init",
+    default="",
+    help="A model file or run folder to go on from, in place of --model, --density and --pattern; "
+    "see sparsecpu import.",
+)
+@click.option("--new-head", is_flag=True, help="Draw the last layer of --init anew.")
+@click.option(
+    "--layer-rates", default="", help="Factors of the learning rate, such as head=10,0=0.1."
 )
 @click.option("--sparsity", type=float, default=0.75, show_default=True, help="Of --ift.")
 @click.option(
@@ -115,6 +131,7 @@ def train(ctx: click.Context, data: str | None, **options: Any) -> None:
     sparsecpu train digits
     sparsecpu train digits28 --samples 20000 --density 0.05 --out run
     sparsecpu train --resume run
+    sparsecpu train digits --init model.npz --topology static
     """
     from sparsecpu.recipes import Recipe
 
@@ -128,6 +145,8 @@ def train(ctx: click.Context, data: str | None, **options: Any) -> None:
         data, reading, chosen, folder, config = _resumed(ctx, data, reading, chosen, options)
     elif data is None:
         raise ParameterError("DATA", None, "a name, a file or a folder; see sparsecpu train --help")
+    if chosen.get("init"):
+        chosen["init"] = str(model_path(chosen["init"]).absolute())
     recipe = Recipe(**chosen)
     with _dense_child(options) as dense:
         options["dense"] = dense
@@ -264,7 +283,7 @@ def _result(outcome, dataset, recipe, network, clock, options, folder):
     return {
         **outcome,
         "data": dataset.name,
-        "model": recipe.model,
+        "model": recipe.init or recipe.model,
         "topology": recipe.topology,
         "density": network.density,
         "nnz": network.nnz,
@@ -332,6 +351,7 @@ def _check_memory(architecture, recipe, samples: int) -> None:
 
     shapes = architecture.weight_shapes()
     weights = recipe.density * sum(math.prod(shape) for shape in shapes)
+    weights = 0 if recipe.init else weights  # they are there already
     widths = architecture.widths()
     need = 28 * weights + 12 * sum(widths) * max(recipe.batch(samples), 16)
     need = int(need + recipe.growth_memory)

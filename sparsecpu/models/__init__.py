@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from functools import partial
 
 from sparsecpu.architecture import Architecture, mlp
+from sparsecpu.errors import ParameterError
 from sparsecpu.models.convolutional import alexnet, lenet5_caffe, resnet, vgg16, wide_resnet
+from sparsecpu.naming import read_options
 
 __all__ = [
     "MODELS",
@@ -62,6 +65,8 @@ def mlp_1000_1000(input_shape: tuple[int, ...] = (784,), n_outputs: int = 10) ->
     return mlp(input_shape, (1000, 1000), n_outputs, name="mlp-1000-1000")
 
 
+#: Arguments that come from the data.
+_GIVEN = ("input_shape", "n_outputs")
 #: Networks by the name that users give: ``MODELS[name](input_shape, n_outputs)``. Those of images
 #: also take ``width``.
 MODELS: dict[str, Callable[..., Architecture]] = {
@@ -80,20 +85,37 @@ MODELS: dict[str, Callable[..., Architecture]] = {
 }
 
 
-def find_model(name: str) -> Callable[..., Architecture] | None:
-    """Return the function that describes a network; ``wrn-16-8`` and its kin are made to measure.
+def find_model(text: str) -> Callable[..., Architecture] | None:
+    """Return the function that describes a network, any ``resnet-20`` or ``wrn-16-8`` too.
 
     Parameters
     ----------
-    name : str
-        A name in ``MODELS``, or ``wrn-DEPTH-WIDEN``.
+    text : str
+        A name in ``MODELS``, ``wrn-DEPTH-WIDEN`` or ``resnet-DEPTH``; with further arguments of the
+        function behind a colon: ``"wrn-16-8:dropout=0.3"``.
 
     Returns
     -------
     callable or None
         None where there is no such network.
+
+    Raises
+    ------
+    ParameterError
+        If the function takes no such argument.
     """
-    found = re.fullmatch(r"wrn-(\d+)-(\d+)", name)
-    if found:
-        return partial(wide_resnet, depth=int(found[1]), widen=int(found[2]))
-    return MODELS.get(name)
+    name, options = read_options("model", text)
+    described = MODELS.get(name)
+    if found := re.fullmatch(r"wrn-(\d+)-(\d+)", name):
+        described = partial(wide_resnet, depth=int(found[1]), widen=int(found[2]))
+    elif described is None and (found := re.fullmatch(r"resnet-(\d+)", name)):
+        described = partial(resnet, depth=int(found[1]))
+    if described is None or not options:
+        return described
+    known = [p for p in inspect.signature(described).parameters if p not in _GIVEN]
+    for option, value in options.items():
+        if option not in known:
+            raise ParameterError(
+                option, value, f"an option of {name}: {', '.join(known) or 'none'}"
+            )
+    return partial(described, **options)

@@ -286,13 +286,19 @@ def _post_activation(convs: list[tuple[int, int, int]], short: list[LayerSpec]) 
 
 
 def resnet(
-    input_shape: Shape = (3, 32, 32), n_outputs: int = 10, *, depth: int = 18, width: float = 1.0
+    input_shape: Shape = (3, 32, 32),
+    n_outputs: int = 10,
+    *,
+    depth: int = 18,
+    width: float = 1.0,
+    stem_stride: int = 1,
 ) -> Architecture:
-    """Describe ResNet-18, -50 or -56.
+    """Describe ResNet-18, ResNet-50, or one of the narrow ones for small images.
 
     18: 3x3 stem on images up to 64 pixels (11,164,352 weights for 10 classes), else 7x7 with
-    pooling (11,678,912 for 1000). 50: 7x7 stem, bottlenecks (25,502,912). 56: GSE's, three stages
-    of 16, 32 and 64 channels and shortcuts without weights (848,944).
+    pooling (11,678,912 for 1000). 50: 7x7 stem, bottlenecks (25,502,912). 6 n + 2: three stages of
+    n blocks with 16, 32 and 64 channels, and shortcuts without weights: 56 is GSE's (848,944), 20
+    has 268,336, 8 has 75,120.
 
     Parameters
     ----------
@@ -300,10 +306,12 @@ def resnet(
         Of one sample.
     n_outputs : int
         Classes.
-    depth : {18, 50, 56}
-        Which one.
+    depth : int
+        18, 50, or 2 more than a multiple of 6.
     width : float
         Multiplies the numbers of channels.
+    stem_stride : int
+        Of a 3x3 stem: 2 makes everything behind it a quarter of the work.
 
     Returns
     -------
@@ -320,23 +328,24 @@ def resnet(
     He et al. (2016); Heddes et al. (2024); Thangarasa et al., Sparse-IFT (2024).
     """
     shape = as_image(input_shape)
-    stages = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 56: (9, 9, 9)}
-    if depth not in stages:
-        raise ParameterError("depth", depth, f"one of {', '.join(map(str, stages))}")
-    first = 16 if depth == 56 else 64
+    stages = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}.get(depth, 3 * ((depth - 2) // 6,))
+    narrow = depth not in (18, 50)
+    if narrow and (depth < 8 or (depth - 2) % 6):
+        raise ParameterError("depth", depth, "18, 50, or 2 more than a multiple of 6 (8, 14, 20 …)")
+    first = 16 if narrow else 64
     channels = _scaled(first, width)
-    if depth == 56 or (depth == 18 and max(shape[1:]) <= 64):
-        layers = _unit(channels, 3, padding=1)
+    if narrow or (depth == 18 and max(shape[1:]) <= 64):
+        layers = _unit(channels, 3, stride=stem_stride, padding=1)
     else:
         layers = _unit(channels, 7, stride=2, padding=3)
         layers.append(LayerSpec("max_pool2d", {"kernel_size": 3, "stride": 2, "padding": 1}))
-    for stage, blocks in enumerate(stages[depth]):
+    for stage, blocks in enumerate(stages):
         inner = _scaled(first * 2**stage, width)
         out = 4 * inner if depth == 50 else inner
         for number in range(blocks):
             stride = 2 if stage > 0 and number == 0 else 1
             short: list[LayerSpec] = []
-            if (channels != out or stride > 1) and depth == 56:
+            if (channels != out or stride > 1) and narrow:
                 short = [LayerSpec("subsample", {"channels": out, "stride": stride})]
             elif channels != out or stride > 1:
                 short = [_conv(out, 1, stride=stride, bias=False), LayerSpec("batch_norm")]

@@ -4,10 +4,12 @@ import inspect
 from typing import Any
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.naming import read_options
 from sparsecpu.topology.base import Growth, Report, Run, Static, Topology
 from sparsecpu.topology.batch import BatchTopology
 from sparsecpu.topology.deep_r import DeepR
 from sparsecpu.topology.dsr import DSR
+from sparsecpu.topology.gradual import GradualPruning
 from sparsecpu.topology.gse import GuidedStochasticExploration
 from sparsecpu.topology.rigl import RigL
 from sparsecpu.topology.set import SET
@@ -18,6 +20,7 @@ __all__ = [
     "SET",
     "BatchTopology",
     "DeepR",
+    "GradualPruning",
     "Growth",
     "GuidedStochasticExploration",
     "Report",
@@ -29,11 +32,11 @@ __all__ = [
     "make_topology",
 ]
 
+_ALGORITHMS = (
+    SparseMomentum, RigL, GuidedStochasticExploration, SET, DSR, DeepR, GradualPruning, Static,
+)  # fmt: skip
 #: Algorithms by the name that users give.
-TOPOLOGIES: dict[str, type[Topology]] = {
-    algorithm.name: algorithm
-    for algorithm in (SparseMomentum, RigL, GuidedStochasticExploration, SET, DSR, DeepR, Static)
-}
+TOPOLOGIES: dict[str, type[Topology]] = {algorithm.name: algorithm for algorithm in _ALGORITHMS}
 
 
 def make_topology(text: str, **options: Any) -> Topology:
@@ -57,16 +60,12 @@ def make_topology(text: str, **options: Any) -> Topology:
     ParameterError
         If there is no such algorithm or option.
     """
-    name, _, given = text.partition(":")
+    name, given = read_options("topology", text)
     if name not in TOPOLOGIES:
         raise ParameterError("topology", name, f"one of {', '.join(TOPOLOGIES)}")
     known = inspect.signature(TOPOLOGIES[name].__init__).parameters
     takes = ", ".join(option for option in known if option != "self") or "none"
-    for part in given.split(",") if given else ():
-        option, equals, value = part.partition("=")
-        if not equals:
-            raise ParameterError("topology", text, "NAME:option=value,option=value")
-        options[option.strip()] = _read(value.strip())
+    options |= given
     for option in options:
         if option not in known:
             raise ParameterError(
@@ -77,15 +76,3 @@ def make_topology(text: str, **options: Any) -> Topology:
     except TypeError:
         expected = f"numbers where {name} takes numbers, which has: {takes}"
         raise ParameterError("topology", text, expected) from None
-
-
-def _read(text: str) -> Any:
-    """Return a number, a truth value, or the text itself."""
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text

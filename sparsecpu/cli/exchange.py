@@ -1,0 +1,181 @@
+"""``sparsecpu import`` and ``sparsecpu export``."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sparsecpu.cli.common import model_path, print_json
+from sparsecpu.errors import FileFormatError, ParameterError
+
+_ENDINGS = {"torch": ".pt", "safetensors": ".safetensors", "scipy": ""}
+
+
+@click.command("import")
+@click.argument("file")
+@click.option(
+    "--model", help="The network: a named one, or sizes of hidden layers such as 300,100."
+)
+@click.option(
+    "--width", type=float, default=1.0, show_default=True, help="Multiplies a CNN's channels."
+)
+@click.option("--input-shape", help="Of a sample, such as 3,32,32.  [default: the model's own]")
+@click.option("--outputs", type=int, help="Size of the last layer.  [default: as in the file]")
+@click.option("--out", default="model.npz", show_default=True, help="The model file to write.")
+@click.option(
+    "--density",
+    type=float,
+    help="Keep this fraction of the weights, the largest.  [default: all but zeros]",
+)
+@click.option(
+    "--distribution",
+    default="global",
+    show_default=True,
+    help="One threshold over all layers (global), or how they share: uniform, erk, er.",
+)
+@click.option("--map", "pairs", multiple=True, help="Our layer = theirs, such as 0=features.0.")
+@click.option("--new-head", is_flag=True, help="Draw layers at random that nothing in FILE fits.")
+@click.option("--mean", help="Of each channel or feature of the inputs, such as .49,.48,.45.")
+@click.option("--std", help="Standard deviation of each, or one for all.")
+@click.option(
+    "--task", type=click.Choice(["classification", "regression"]), default="classification"
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of what is drawn.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def import_model(file: str, **options: Any) -> None:
+    r"""Make a sparse model of FILE, and say which tensor went where.
+
+    FILE is a PyTorch state dict (only plain tensors are loaded, nothing in it is run), a
+    .safetensors or .npz file, one of our models, or a folder of SciPy matrices. Zeros and masks
+    become the pattern.
+
+    \b
+    sparsecpu import resnet.pt --model resnet-18 --density 0.05 --out model.npz
+    sparsecpu train make:shapes --init model.npz --topology static
+    """
+    import numpy as np
+
+    from sparsecpu.checkpoint import save
+    from sparsecpu.interop import import_network, open_tensors
+
+    tensors, about = open_tensors(file)
+    architecture = about.get("architecture")
+    if options["model"] is not None:
+        architecture = _described(options, tensors)
+    if architecture is None:
+        raise ParameterError("model", None, f"a network's name; {file} does not say what it is")
+    network, report = import_network(
+        {**tensors},
+        architecture,
+        density=options["density"],
+        distribution=options["distribution"],
+        names=_pairs(options["pairs"]),
+        missing="draw" if options["new_head"] else "raise",
+        rng=np.random.default_rng(options["seed"]),
+    )
+    if options["mean"] is not None or options["std"] is not None:
+        network.offset = _per_feature("mean", options["mean"], 0.0, network)
+        network.scale = 1 / _per_feature("std", options["std"], 1.0, network)
+    facts = about.get("facts") or _facts(options["task"], network.n_outputs)
+    _check_folder(options["out"])
+    save(network, options["out"], facts=facts)
+    if options["as_json"]:
+        names = ("layer", "from", "shape", "nnz")
+        matched = [dict(zip(names, row, strict=True)) for row in report.matched]
+        document = {"matched": matched, "missing": report.missing, "folded": report.folded}
+        document |= {"unused": report.unused, "nnz": network.nnz, "density": network.density}
+        return print_json({**document, "out": options["out"]})
+    click.echo(str(report))
+    click.echo(f"{network.nnz:,} weights, density {network.density:.4f}: {options['out']}")
+    return None
+
+
+def _described(options: dict[str, Any], tensors: Any) -> Any:
+    """Return the network that the user names, in the sizes of the file."""
+    from sparsecpu.models import find_model
+    from sparsecpu.recipes import Recipe
+
+    matrices = [t.shape for t in tensors.values() if len(t.shape) > 1]
+    if not matrices:
+        raise FileFormatError("the file has no weights")
+    shape = _numbers("input_shape", options["input_shape"], int)
+    if shape is None:
+        named = find_model(options["model"])
+        shape = (math.prod(matrices[0][1:]),)
+        if named is not None:
+            shape = inspect.signature(named).parameters["input_shape"].default
+    outputs = options["outputs"] or matrices[-1][0]
+    return Recipe(model=options["model"], width=options["width"]).dense(shape, outputs)
+
+
+def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        ours, equals, theirs = text.partition("=")
+        if not equals:
+            raise ParameterError("map", text, "OURS=THEIRS, such as 0=features.0")
+        pairs[ours.strip()] = theirs.strip()
+    return pairs
+
+
+def _numbers(name: str, text: str | None, kind: Any) -> tuple[Any, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(kind(part) for part in text.split(","))
+    except ValueError:
+        raise ParameterError(name, text, "numbers with commas between them") from None
+
+
+def _per_feature(name: str, text: str | None, default: float, network: Any) -> Any:
+    """Return a number per feature, from one for all or one per channel."""
+    import numpy as np
+
+    given = np.array(_numbers(name, text, float) or (default,), dtype=network.dtype)
+    shape = network.input_shape
+    if len(given) not in (1, shape[0]) or not np.isfinite(given).all():
+        raise ParameterError(name, text, f"1 or {shape[0]} numbers")
+    if name == "std" and not (given > 0).all():
+        raise ParameterError(name, text, "numbers above 0")
+    spread = given.reshape((-1, *(1 for _ in shape[1:])))
+    return np.ascontiguousarray(np.broadcast_to(spread, shape)).reshape(-1)
+
+
+def _facts(task: str, outputs: int) -> dict[str, Any]:
+    if task == "classification":
+        return {"task": task, "classes": list(range(outputs))}
+    return {"task": task, "target_mean": [0.0] * outputs, "target_scale": [1.0] * outputs}
+
+
+def _check_folder(path: str) -> None:
+    if not Path(path).absolute().parent.is_dir():
+        raise FileFormatError(f"{path}: there is no folder {Path(path).absolute().parent}")
+
+
+@click.command("export")
+@click.argument("model")
+@click.option("--to", type=click.Choice(list(_ENDINGS)), required=True, help="What is to read it.")
+@click.option("--out", help="File, or folder of SciPy matrices.  [default: beside MODEL]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+def export_model(model: str, to: str, out: str | None, as_json: bool) -> None:
+    """Write MODEL (a file, or the folder of a run) for PyTorch, safetensors or SciPy.
+
+    torch: a state dict by torch.save (the torch extra); safetensors: the same tensors and our
+    description of the network; scipy: a folder with one sparse matrix per layer.
+    """
+    from sparsecpu.checkpoint import load
+    from sparsecpu.interop import export_network
+
+    path = model_path(model)
+    network, facts = load(path)
+    out = str(path.with_suffix(_ENDINGS[to])) if out is None else out
+    if to == "scipy" and Path(out).is_file():
+        raise FileFormatError(f"{out} is a file; expected a folder, or the name of a new one")
+    _check_folder(out)
+    export_network(network, out, to, facts=facts)
+    document = {"model": str(path), "to": to, "out": out, "nnz": network.nnz}
+    print_json(document) if as_json else click.echo(f"{path} -> {out}")

@@ -1,0 +1,158 @@
+"""Tensors of a file, read a bounded number of rows at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.errors import FileFormatError
+
+#: Bytes that are read at once, unless a single row has more.
+TILE_BYTES = 1 << 22
+
+
+class Tensor:
+    """A dense tensor of a file.
+
+    Parameters
+    ----------
+    name : str
+        What the file calls it.
+    shape : tuple of ints
+        Its shape.
+    read : callable
+        ``read(start, stop)`` returns rows as floats, shape ``(rows, columns)``; rows are the first
+        axis, everything else is flattened. Called in order, from the first row to the last.
+    """
+
+    def __init__(
+        self, name: str, shape: tuple[int, ...], read: Callable[[int, int], np.ndarray]
+    ) -> None:
+        self.name, self.shape, self._read = name, tuple(shape), read
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    def tiles(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield the number of a first row, and rows from there on, checked to be finite."""
+        rows = self.shape[0] if self.shape else 1
+        columns = self.size // max(rows, 1)
+        step = max(1, TILE_BYTES // (4 * max(columns, 1)))
+        for start in range(0, rows, step):
+            tile = self._read(start, min(rows, start + step))
+            if not np.isfinite(tile).all():
+                raise FileFormatError(f"{self.name} has values that are not finite")
+            yield start, tile
+
+    def entries(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield keys ``i * columns + j`` (int64, rising) and values of everything that is not 0."""
+        columns = self.size // max(self.shape[0], 1)
+        for start, tile in self.tiles():
+            flat = tile.reshape(-1)
+            keys = np.flatnonzero(flat)
+            yield keys + start * columns, flat[keys]
+
+    def values(self) -> np.ndarray:
+        """Return all elements, flattened."""
+        parts = [tile.reshape(-1) for _, tile in self.tiles()]
+        return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
+
+
+class SparseTensor(Tensor):
+    """A matrix that its file has in CSR.
+
+    Parameters
+    ----------
+    name : str
+        What the file calls it.
+    matrix : scipy.sparse.csr_array
+        Stored zeros count as zeros.
+    shape : tuple of ints, optional
+        That of a filter bank, whose matrix it is.
+    """
+
+    def __init__(self, name: str, matrix: Any, shape: tuple[int, ...] | None = None) -> None:
+        super().__init__(name, matrix.shape if shape is None else shape, self._rows)
+        matrix.sum_duplicates()
+        self._matrix = matrix
+
+    def _rows(self, start: int, stop: int) -> np.ndarray:
+        part = self._matrix[start:stop].tocoo()
+        tile = np.zeros(part.shape, dtype=np.float32)
+        tile[part.row, part.col] = part.data
+        return tile
+
+    def entries(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the keys and values that are stored, but for zeros."""
+        matrix = self._matrix.tocoo()
+        if not np.isfinite(matrix.data).all():
+            raise FileFormatError(f"{self.name} has values that are not finite")
+        keys = matrix.row.astype(np.int64) * matrix.shape[1] + matrix.col
+        there = matrix.data != 0
+        yield keys[there], matrix.data[there]
+
+
+class MaskedTensor(Tensor):
+    """A tensor and a mask beside it.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        Values.
+    mask : Tensor
+        Of the same shape; 0 where there is no weight.
+
+    Raises
+    ------
+    FileFormatError
+        If the shapes differ.
+    """
+
+    def __init__(self, tensor: Tensor, mask: Tensor) -> None:
+        if tensor.shape != mask.shape:
+            raise FileFormatError(
+                f"{tensor.name} has shape {tensor.shape} and its mask {mask.shape}"
+            )
+        super().__init__(tensor.name, tensor.shape, lambda start, stop: np.empty(0))
+        self.parts = tensor, mask
+
+    def tiles(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield rows, zeroed where the mask is."""
+        for (start, tile), (_, mask) in zip(*(part.tiles() for part in self.parts), strict=True):
+            yield start, np.where(mask != 0, tile, np.float32(0))
+
+
+def of_array(name: str, array: np.ndarray) -> Tensor:
+    """Return an array in memory as a tensor.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    array : ndarray
+        Numbers.
+
+    Returns
+    -------
+    Tensor
+        The same.
+
+    Raises
+    ------
+    FileFormatError
+        If it does not hold numbers.
+    """
+    if array.dtype.kind not in "fiub":
+        raise FileFormatError(f"{name} has elements of type {array.dtype}; expected numbers")
+    rows = array.reshape((array.shape[0] if array.ndim else 1, -1)) if array.size else array
+
+    def read(start: int, stop: int) -> np.ndarray:
+        part = rows[start:stop]
+        return part.astype(np.float32) if part.dtype.kind != "f" or part.itemsize < 4 else part
+
+    return Tensor(name, array.shape, read)
