@@ -18,6 +18,7 @@ from sparsecpu.layers.flatten import Flatten
 from sparsecpu.layers.linear import SparseLinear
 from sparsecpu.layers.parallel import Parallel
 from sparsecpu.layers.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from sparsecpu.layers.predictor import Predictor
 from sparsecpu.layers.residual import Residual, Subsample
 from sparsecpu.layers.sequential import Sequential
 
@@ -36,6 +37,7 @@ __all__ = [
     "LeakyReLU",
     "MaxPool2d",
     "Parallel",
+    "Predictor",
     "ReLU",
     "Residual",
     "Sequential",

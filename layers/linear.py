@@ -281,6 +281,14 @@ class SparseLinear(Layer):
                 np.maximum(y, 0, out=y)
             return y, (x, x)
         bias = weight.data[:0] if self.bias is None else self.bias.data
+        if lanes == 1:
+            from sparsecpu.kernels.dots import row_dots
+
+            row_dots(
+                pattern.indptr, pattern.indices, weight.data, x[..., 0], bias, y[..., 0],
+                self._relu, pattern.chunks,
+            )  # fmt: skip
+            return y, (x, x)
         finish = RELU if self._relu else PLAIN
         read = self._read(x, "x", ctx.precision, ctx)
         matmul_kernel(lanes)(

@@ -9,6 +9,7 @@ import numpy as np
 from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.chain import Chain
 from sparsecpu.layers.flatten import Flatten
+from sparsecpu.layers.predictor import Predictor
 
 from sparsecpu.batches import Source, as_source
 from sparsecpu.blocks import effective_width
@@ -20,6 +21,7 @@ from sparsecpu.workspace import Context, Workspace, choose_lanes, one_blas_threa
 _PREDICT_BATCH = 1024
 _NARROW = 1024  # features that need no blocks of columns
 _IMAGE_LANES = 16  # neighbouring pixels fill the registers
+_FEW = 2  # samples that are faster one by one than in a tile of 16
 
 
 class Sequential(Chain):
@@ -192,6 +194,38 @@ class Sequential(Chain):
             widest = max(effective_width(n, n * density) for n in self.widths)
         return choose_lanes(batch, widest, self.dtype)
 
+    def lanes_to_predict(self, batch: int) -> int:
+        """Return the width of the tiles where nothing is trained.
+
+        Parameters
+        ----------
+        batch : int
+            Samples that pass at once.
+
+        Returns
+        -------
+        int
+            1 for so few samples of features that tiles would stay all but empty.
+        """
+        return 1 if batch <= _FEW and not self._images else self.lanes(batch)
+
+    def compile(self, batch_size: int = 1, *, threads: int | None = None) -> Predictor:
+        """Return a predictor for batches of one size that allocates no arrays.
+
+        Parameters
+        ----------
+        batch_size : int
+            Samples in the largest batch.
+        threads : int, optional
+            Threads of the kernels; by default all that are worth it.
+
+        Returns
+        -------
+        Predictor
+            ``predictor(x, out=None)``; any number of threads may call it.
+        """
+        return Predictor(self, batch_size, threads)
+
     def gather(self, source: Source, rows: np.ndarray, lanes: int, ctx: Context) -> np.ndarray:
         """Read samples into the network's input buffer.
 
@@ -218,10 +252,22 @@ class Sequential(Chain):
         shape = (-(-len(rows) // lanes), self.widths[0], lanes)
         out = ctx.workspace.array(self, "input", shape, self.dtype)
         array, here = source.take_samples(rows)
+        if lanes == 1:
+            return self._gather_few(array, here, out)
         padded = ctx.workspace.array(self, "rows", (shape[0] * lanes,), np.int64)
         padded[: len(here)], padded[len(here) :] = here, here[:1]
         gather_samples(array, padded, len(here), self.offset, self.scale, out)
         return self._as_images(out, ctx) if self._images else out
+
+    def _gather_few(self, array: np.ndarray, rows: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """Read samples one by one into ``out``, which has them in the users' order."""
+        for row, place in zip(rows, out[..., 0], strict=True):
+            if self.offset.size:
+                np.subtract(array[row], self.offset, out=place)
+                np.multiply(place, self.scale, out=place)
+            else:
+                place[...] = array[row]
+        return out
 
     def _as_images(self, x: np.ndarray, ctx: Context) -> np.ndarray:
         """Return samples with the rows of their channels interleaved."""
@@ -252,7 +298,7 @@ class Sequential(Chain):
         source, ctx = self.source(x), Context(Workspace())
         samples = source.shape[0]
         out = np.empty((samples, self.n_outputs), dtype=self.dtype)
-        lanes = self.lanes(min(samples, batch_size)) if samples else 16
+        lanes = self.lanes_to_predict(min(samples, batch_size))
         rows = np.arange(samples, dtype=np.int64)
         with one_blas_thread(), safe_launches():
             for start in range(0, samples, batch_size):
