@@ -9,6 +9,7 @@ from sparsecpu.layers.activations import (
     Sigmoid,
     Tanh,
 )
+from sparsecpu.layers.autotune import Choice, linear_layers, set_forms
 from sparsecpu.layers.base import KINDS, Layer, Spec
 from sparsecpu.layers.batch_norm import BatchNorm
 from sparsecpu.layers.chain import Chain
@@ -29,6 +30,7 @@ __all__ = [
     "AvgPool2d",
     "BatchNorm",
     "Chain",
+    "Choice",
     "Dropout",
     "Flatten",
     "GlobalAvgPool2d",
@@ -47,4 +49,6 @@ __all__ = [
     "Spec",
     "Subsample",
     "Tanh",
+    "linear_layers",
+    "set_forms",
 ]

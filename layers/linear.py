@@ -21,6 +21,10 @@ from sparsecpu.workspace import Context
 _NARROW_LANES, _NARROW_READS = 64, 12
 
 
+#: How a layer computes: at its nonzeros, or with a full matrix made of them at every step.
+FORMS = ("sparse", "dense")
+
+
 class SparseLinear(Layer):
     r"""A linear layer whose weights exist only at their nonzeros.
 
@@ -59,6 +63,10 @@ class SparseLinear(Layer):
         The weights.
     bias : Parameter or None
         The bias, shape (out_features,).
+    form : {"sparse", "dense"}
+        ``"dense"`` writes the weights into a full matrix at every step and lets BLAS do the rest,
+        which pays at high densities; values, gradients and pattern stay in CSR. See
+        ``Sequential.autotune``.
 
     Raises
     ------
@@ -104,6 +112,25 @@ class SparseLinear(Layer):
         self.bias = None if bias is None else Parameter(bias, weight.data.dtype)
         self._relu = self._gated = False
         self._needs_dx = True
+        self.form = "sparse"
+        self._positions: tuple[Any, Any] = (None, None)  # a pattern and its keys
+
+    def _as_matrix(self, ctx: Context, *, fill: bool) -> np.ndarray:
+        """Return the weights as a full matrix; in dense form, a copy that ``fill`` renews."""
+        weight = self.weight
+        if weight.pattern.is_full:
+            return weight.full_view()
+        matrix = ctx.workspace.array(self, "matrix", weight.shape, weight.data.dtype)
+        if fill:
+            matrix[...] = 0
+            matrix.reshape(-1)[self._keys()] = weight.data
+        return matrix
+
+    def _keys(self) -> np.ndarray:
+        """Return where in a full matrix the nonzeros are."""
+        if self._positions[0] is not self.weight.pattern:
+            self._positions = self.weight.pattern, self.weight.pattern.keys()
+        return self._positions[1]
 
     @classmethod
     def from_scipy(cls, matrix: Any, bias: Any = None, dtype: Any = np.float32) -> SparseLinear:
@@ -273,8 +300,8 @@ class SparseLinear(Layer):
         tiles, _, lanes = x.shape
         weight, pattern = self.weight, self.weight.pattern
         y = ctx.workspace.array(self, "y", (tiles, self.out_features, lanes), x.dtype)
-        if pattern.suits_blas:
-            np.matmul(weight.full_view(), x, out=y)
+        if pattern.suits_blas or self.form == "dense":
+            np.matmul(self._as_matrix(ctx, fill=True), x, out=y)
             if self.bias is not None:
                 np.add(y, self.bias.data[:, None], out=y)
             if self._relu:
@@ -327,7 +354,7 @@ class SparseLinear(Layer):
         weight, pattern = self.weight, self.weight.pattern
         if ctx.observe is not None and not self.weight.fixed:
             ctx.observe(weight, x, dy)
-        if pattern.suits_blas:
+        if pattern.suits_blas or self.form == "dense":
             return self._backward_full(dy, x, ctx)
         nothing = weight.data[:0]
         dbias = nothing if self.bias is None else self.bias.grad
@@ -348,14 +375,16 @@ class SparseLinear(Layer):
         return dx
 
     def _backward_full(self, dy: np.ndarray, x: np.ndarray, ctx: Context) -> np.ndarray:
-        """Compute the same with BLAS, for a full pattern."""
-        matrix = self.weight.full_view()
-        dw = self.weight.grad.reshape(matrix.shape)
+        """Compute the same with BLAS, for a full pattern or in dense form."""
+        matrix, full = self._as_matrix(ctx, fill=False), self.weight.pattern.is_full
+        dw = self.weight.grad.reshape(matrix.shape) if full else like(matrix, self, "full dw", ctx)
         np.matmul(dy[0], x[0].T, out=dw)
         for tile in range(1, len(x)):
             part = ctx.workspace.array(self, "dw", dw.shape, dw.dtype)
             np.matmul(dy[tile], x[tile].T, out=part)
             np.add(dw, part, out=dw)
+        if not full:
+            np.take(dw.reshape(-1), self._keys(), out=self.weight.grad, mode="clip")
         if self.bias is not None:
             np.sum(dy, axis=(0, 2), out=self.bias.grad)
         if not self._needs_dx:

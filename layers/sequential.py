@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from sparsecpu.layers.autotune import Choice, tune
 from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.chain import Chain
 from sparsecpu.layers.flatten import Flatten
@@ -66,7 +68,7 @@ class Sequential(Chain):
         self.offset = self.scale = np.empty(0, dtype=self.dtype)
         self.plan(Spec(self.input_shape))
 
-    @property
+    @cached_property
     def dtype(self) -> np.dtype:
         """Type of values and activations."""
         for parameter in self.parameters().values():
@@ -225,6 +227,31 @@ class Sequential(Chain):
             ``predictor(x, out=None)``; any number of threads may call it.
         """
         return Predictor(self, batch_size, threads)
+
+    def autotune(self, batch_size: int = 128, *, threads: int | None = None) -> list[Choice]:
+        """Time each linear layer sparse and as a full matrix, and leave it in the faster form.
+
+        What is computed does not change but for rounding; weights and gradients stay in CSR, and a
+        layer in dense form needs two full matrices of memory in training. Convolutions have one
+        form only.
+
+        Parameters
+        ----------
+        batch_size : int
+            Samples per step.
+        threads : int, optional
+            Threads of the kernels; all by default.
+
+        Returns
+        -------
+        list of Choice
+            What was found and chosen for each layer; print them.
+
+        Notes
+        -----
+        Nikdan et al., SparseProp (2023), section 4: "time both".
+        """
+        return tune(self, batch_size, self.lanes(batch_size), threads)
 
     def gather(self, source: Source, rows: np.ndarray, lanes: int, ctx: Context) -> np.ndarray:
         """Read samples into the network's input buffer.

@@ -142,3 +142,57 @@ def test_blas_gets_its_threads_back():
     with one_blas_thread(), one_blas_thread():
         assert set(numbers()) <= {1}
     assert numbers() == before
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dense_form_computes_the_same(dtype, rng):
+    from sparsecpu.layers import linear_layers
+    from sparsecpu.losses import SoftmaxCrossEntropy
+
+    network = mlp(30, (41, 7), 3).sparsify(0.4).build(rng, dtype=dtype)
+    x, y = rng.standard_normal((37, 30)), rng.integers(0, 3, 37)
+    loss = SoftmaxCrossEntropy()
+    wanted, gradients = network.loss_and_gradients(x, y, loss)
+    outputs = network.predict(x)
+    for _, layer in linear_layers(network):
+        layer.form = "dense"
+    for turn in range(2):  # the second one on another pattern
+        got, found = network.loss_and_gradients(x, y, loss)
+        tolerance = dict(rtol=1e-4, atol=1e-6) if dtype == np.float32 else dict(rtol=1e-10)
+        assert got == pytest.approx(wanted, rel=1e-5)
+        for name, gradient in gradients.items():
+            np.testing.assert_allclose(found[name], gradient, **tolerance)
+        np.testing.assert_allclose(network.predict(x), outputs, **tolerance)
+        np.testing.assert_allclose(network.predict(x[:1]), outputs[:1], **tolerance)
+        np.testing.assert_allclose(network.compile(5)(x[:5]), outputs[:5], **tolerance)
+        if turn == 0:
+            for _, layer in linear_layers(network):
+                free = np.setdiff1d(
+                    np.arange(layer.weight.pattern.size), layer.weight.pattern.keys()
+                )
+                layer.weight.rewire_keys(np.array([0, 3]), free[5:6], {"data": np.array([0.7])})
+                layer.form = "sparse"
+            wanted, gradients = network.loss_and_gradients(x, y, loss)
+            outputs = network.predict(x)
+            for _, layer in linear_layers(network):
+                layer.form = "dense"
+
+
+def test_autotune_times_both_and_keeps_the_faster(rng, monkeypatch):
+    from sparsecpu.layers import linear_layers, set_forms
+
+    network = find_model("lenet-5-caffe")((1, 28, 28), 10).sparsify(0.05).build(rng)
+    gradients = {name: p.grad.copy() for name, p in network.parameters().items()}
+    choices = network.autotune(32, threads=1)
+    assert [choice.name for choice in choices] == [name for name, _ in linear_layers(network)]
+    for choice, (_, layer) in zip(choices, linear_layers(network), strict=True):
+        faster = "dense" if choice.dense_ms < choice.sparse_ms else "sparse"
+        assert choice.form == layer.form == faster
+        assert str(choice).endswith(faster)
+    for name, p in network.parameters().items():
+        np.testing.assert_array_equal(p.grad, gradients[name])
+    set_forms(network, {choices[0].name: "dense"})
+    assert dict(linear_layers(network))[choices[0].name].form == "dense"
+    for bad in ({"99": "dense"}, {choices[0].name: "x"}):
+        with pytest.raises(ParameterError):
+            set_forms(network, bad)

@@ -215,3 +215,20 @@ def test_a_run_with_a_start_is_resumed(tmp_path):
     whole, part = (load(tmp_path / n / "model.npz")[0] for n in ("whole", "part"))
     for name, p in whole.parameters().items():
         np.testing.assert_array_equal(p.data, part.parameters()[name].data)
+
+
+def test_forms_are_kept_with_a_run(tmp_path, monkeypatch):
+    from sparsecpu.layers import autotune
+
+    monkeypatch.setattr(autotune, "_race", lambda *args: {"sparse": 2.0, "dense": 1.0})
+    common = ("--no-dense-timing", "--threads", 1)
+    out = tmp_path / "run"
+    result = run("train", "digits", "--model", "20", "--epochs", 3, "--autotune", "--out", out,
+                 *common)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "autotune: 0 20x64" in result.stderr
+    assert json.loads((out / "config.json").read_text())["forms"] == {"0": "dense", "2": "dense"}
+    whole = (out / "model.npz").read_bytes()
+    (out / "model.npz").unlink()
+    assert run("train", "--resume", out, "--quiet", *common).exit_code == 0
+    assert (out / "model.npz").read_bytes() == whole

@@ -13,7 +13,7 @@ from sparsecpu.cli.common import Speaker, output_options, print_json
 from sparsecpu.errors import ParameterError
 
 #: In this order a bare ``sparsecpu bench`` runs them.
-_ALL = ("kernels", "linear", "conv", "train", "topology", "scale")
+_ALL = ("kernels", "linear", "conv", "train", "infer", "topology", "scale")
 
 
 def _bench_options(command: Callable) -> Callable:
@@ -98,6 +98,24 @@ def train(**options: Any) -> None:
 
 
 @bench.command()
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    help="A network by name, or sizes such as 784-300-10; may be given more than once.",
+)
+@click.option("--sparsity", "sparsities", type=float, multiple=True, help="1 - density.")
+@click.option("--batch", type=int, help="Samples at once.  [default: 1, 16 and 128]")
+@click.option("--rounds", type=int, help="Turns of everybody.")
+@click.option("--distribution",
+              help="erk, er or uniform.  [default: erk for MLPs, uniform for CNNs]")  # fmt: skip
+@_bench_options
+def infer(**options: Any) -> None:
+    """Time predictions, of one sample and of batches, beside NumPy, PyTorch and SciPy."""
+    _measure(("infer",), options)
+
+
+@bench.command()
 @_bench_options
 def topology(**options: Any) -> None:
     """Time updates of the topology beside the steps that pay for them."""
@@ -143,6 +161,7 @@ def _subjects() -> dict[str, Any]:
     """Return the benchmarks by name; a new one is one file and one line here."""
     from sparsecpu.bench.accuracy import Accuracy
     from sparsecpu.bench.conv import Conv
+    from sparsecpu.bench.infer import Infer
     from sparsecpu.bench.limits import Kernels
     from sparsecpu.bench.linear import Linear
     from sparsecpu.bench.scale import Scale
@@ -150,7 +169,7 @@ def _subjects() -> dict[str, Any]:
     from sparsecpu.bench.steps import Train
     from sparsecpu.bench.topology import Topology
 
-    kinds = (Kernels, Linear, Conv, Train, Topology, Sources, Scale, Accuracy)
+    kinds = (Kernels, Linear, Conv, Train, Infer, Topology, Sources, Scale, Accuracy)
     return {kind.name: kind for kind in kinds}
 
 
@@ -175,7 +194,7 @@ def _measure(names: tuple[str, ...], options: dict[str, Any]) -> None:
         raise ParameterError("blas", choice, "fastest or as-is")
     subjects = [_subjects()[name](scope, threads, **options) for name in names]
     cases = [subject.cases() for subject in subjects]  # bad arguments are refused before the wait
-    if choice == "fastest" and {"linear", "train"} & set(names):
+    if choice == "fastest" and {"linear", "train", "infer"} & set(names):
         import os
 
         core, rates = best_core_type(threads)

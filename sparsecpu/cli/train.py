@@ -112,6 +112,11 @@ _DENSE_LIMIT = 1_000_000_000
     show_default=True,
     help="How wide layers read their inputs while training: fp32, bf16 or fp16.",
 )
+@click.option(
+    "--autotune",
+    is_flag=True,
+    help="Time each linear layer sparse and as a full matrix first, and keep the faster form.",
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--out", type=click.Path(), help="Folder for model, checkpoint and history.")
 @click.option("--resume", type=click.Path(), help="Folder of a run to go on with.")
@@ -194,6 +199,7 @@ def _run(data, reading, recipe, folder, config, options, speaker):
     from sparsecpu.cli.run_folder import Checkpoints, resume
     from sparsecpu.datasets import open_data
     from sparsecpu.kernels.threads import use_threads
+    from sparsecpu.layers import set_forms
     from sparsecpu.tracking import Tracker
 
     with use_threads(options["threads"]) as allowed:
@@ -213,13 +219,16 @@ def _run(data, reading, recipe, folder, config, options, speaker):
     )
     varied = recipe.varied(dataset.x_train, network, trainer)
     trainer.start(samples)
-    old, folder = folder, _folder(folder, config, data, reading, recipe, dataset, options["out"])
+    forms = _forms(network, recipe.batch(samples), config, options, speaker)
+    begun = {"data": data, "reading": reading, "recipe": recipe.to_dict(), "forms": forms}
+    old, folder = folder, _folder(folder, config, begun, dataset, options["out"])
     if folder is not None:
         keeper = Checkpoints(folder, architecture, facts)
         trainer.callbacks.append(keeper)
     if old is not None and folder.checkpoint.exists():
         resume(folder, trainer, architecture, samples)
         folder.write_history(folder.read_history(trainer.epochs_done))
+        set_forms(trainer.network, forms)
     if speaker.bar:
         trainer.callbacks.append(ProgressBar())
     with stopper.listening():
@@ -234,17 +243,28 @@ def _run(data, reading, recipe, folder, config, options, speaker):
     return _result(outcome, dataset, recipe, trainer.network, clock, options, folder), False
 
 
-def _folder(folder, config, data, reading, recipe, dataset, out):
+def _forms(network, batch, config, options, speaker) -> dict[str, str]:
+    """Return the form of each linear layer: as a resumed run had it, or as it is chosen now."""
+    from sparsecpu.layers import linear_layers, set_forms
+
+    if config is not None:
+        set_forms(network, config.get("forms", {}))
+    elif options["autotune"]:
+        for choice in network.autotune(batch, threads=options["threads"]):
+            speaker.say(f"autotune: {choice}")
+    return {name: layer.form for name, layer in linear_layers(network) if layer.form != "sparse"}
+
+
+def _folder(folder, config, begun, dataset, out):
     """Return the run's folder (None without one), made where it is new, checked where not."""
     from sparsecpu.cli.run_folder import RunFolder
 
     mark = _fingerprint(dataset)
     if folder is None and out is not None:
         folder = RunFolder(out)
-        written = {"data": data, "reading": reading, "recipe": recipe.to_dict()}
-        folder.create({**written, "fingerprint": mark})
+        folder.create({**begun, "fingerprint": mark})
     elif folder is not None and config["fingerprint"] != mark:
-        raise ResumeError(f"{data} is not the data that {folder.path} was begun with")
+        raise ResumeError(f"{begun['data']} is not the data that {folder.path} was begun with")
     return folder
 
 

@@ -1,0 +1,153 @@
+"""Time both, keep the faster: each linear layer at its nonzeros, or as a full matrix."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sparsecpu.layers.chain import Chain
+from sparsecpu.layers.linear import FORMS, SparseLinear
+from sparsecpu.layers.parallel import Parallel
+from sparsecpu.layers.residual import Residual
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.workspace import Context, Workspace, one_blas_thread
+
+#: Turns of each form; the median counts.
+_TURNS = 9
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was found out about one layer.
+
+    Parameters
+    ----------
+    name : str
+        The layer.
+    shape : tuple of two ints
+        Of its weights.
+    density : float
+        Of its weights.
+    sparse_ms, dense_ms : float
+        Milliseconds of forward and backward pass in each form.
+    form : {"sparse", "dense"}
+        The faster one.
+    """
+
+    name: str
+    shape: tuple[int, int]
+    density: float
+    sparse_ms: float
+    dense_ms: float
+    form: str
+
+    def __str__(self) -> str:
+        size = "x".join(map(str, self.shape))
+        times = f"sparse {self.sparse_ms:.3f} ms, dense {self.dense_ms:.3f} ms"
+        return f"{self.name} {size} at density {self.density:.3g}: {times}: {self.form}"
+
+
+def linear_layers(layer: Any, name: str = "") -> Iterator[tuple[str, SparseLinear]]:
+    """Yield the linear layers in a layer, with their names.
+
+    Parameters
+    ----------
+    layer : Layer
+        A layer, perhaps with others inside.
+    name : str
+        Its name.
+
+    Yields
+    ------
+    tuple
+        Name and layer.
+    """
+    if isinstance(layer, SparseLinear):
+        yield name, layer
+    parts: list[tuple[str, Any]] = []
+    if isinstance(layer, Chain):
+        parts = [(str(i), inner) for i, inner in enumerate(layer.layers)]
+    elif isinstance(layer, Residual):
+        parts = [("branch", layer.branch), ("shortcut", layer.shortcut)]
+    elif isinstance(layer, Parallel):
+        parts = [(f"branches.{i}", inner) for i, inner in enumerate(layer.branches)]
+    for key, inner in parts:
+        yield from linear_layers(inner, f"{name}.{key}" if name else key)
+
+
+def set_forms(network: Any, forms: dict[str, str]) -> None:
+    """Put linear layers into forms that were chosen before.
+
+    Parameters
+    ----------
+    network : Sequential
+        The network.
+    forms : dict of str to str
+        Layer to form; layers that are not named are left alone.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such layer or form.
+    """
+    layers = dict(linear_layers(network))
+    for name, form in forms.items():
+        if name not in layers or form not in FORMS:
+            raise ParameterError("forms", {name: form}, "linear layers, and sparse or dense")
+        layers[name].form = form
+
+
+def tune(network: Any, batch: int, lanes: int, threads: int | None) -> list[Choice]:
+    """Time every linear layer in both forms, and leave each in the faster.
+
+    Parameters
+    ----------
+    network : Sequential
+        The network.
+    batch : int
+        Samples per step.
+    lanes : int
+        Width of its tiles.
+    threads : int or None
+        Threads of the kernels; BLAS has one, as in training.
+
+    Returns
+    -------
+    list of Choice
+        In order.
+    """
+    from sparsecpu.kernels.threads import use_threads
+
+    choices = []
+    with use_threads(threads), one_blas_thread():
+        for name, layer in linear_layers(network):
+            spent = _race(layer, batch, lanes, network.dtype)
+            layer.form = min(FORMS, key=lambda form: spent[form])  # sparse where they are equal
+            weight = layer.weight
+            choice = Choice(name, weight.shape, weight.density, spent["sparse"], spent["dense"],
+                            layer.form)  # fmt: skip
+            choices.append(choice)
+    return choices
+
+
+def _race(layer: SparseLinear, batch: int, lanes: int, dtype: Any) -> dict[str, float]:
+    """Return the median milliseconds of each form, taking turns."""
+    rng, tiles = np.random.default_rng(0), -(-batch // lanes)
+    x = rng.standard_normal((tiles, layer.in_features, lanes)).astype(dtype)
+    dy = rng.standard_normal((tiles, layer.out_features, lanes)).astype(dtype)
+    ctx, times = Context(Workspace(), train=True, n_valid=batch), {form: [] for form in FORMS}
+    kept = {p: p.grad.copy() for p in layer.parameters().values()}
+    for turn in range(_TURNS + 1):
+        for form in FORMS:
+            layer.form = form
+            start = time.perf_counter()
+            layer.backward(dy, layer.forward(x, ctx)[1], ctx)
+            if turn:  # the first one compiles
+                times[form].append(time.perf_counter() - start)
+    for parameter, grad in kept.items():
+        parameter.grad[...] = grad
+    return {form: 1e3 * float(np.median(spent)) for form, spent in times.items()}
