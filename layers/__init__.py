@@ -2,6 +2,7 @@
 
 from sparsecpu.layers.activations import (
     GELU,
+    Activation,
     AllReLU,
     Identity,
     LeakyReLU,
@@ -26,6 +27,7 @@ from sparsecpu.layers.sequential import Sequential
 __all__ = [
     "GELU",
     "KINDS",
+    "Activation",
     "AllReLU",
     "AvgPool2d",
     "BatchNorm",
