@@ -10,7 +10,7 @@ from sparsecpu.layers.activations import (
     Sigmoid,
     Tanh,
 )
-from sparsecpu.layers.autotune import Choice, linear_layers, set_forms
+from sparsecpu.layers.autotune import Choice, set_forms, tunable_layers
 from sparsecpu.layers.base import KINDS, Layer, Spec
 from sparsecpu.layers.batch_norm import BatchNorm
 from sparsecpu.layers.chain import Chain
@@ -51,6 +51,6 @@ __all__ = [
     "Spec",
     "Subsample",
     "Tanh",
-    "linear_layers",
     "set_forms",
+    "tunable_layers",
 ]

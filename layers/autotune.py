@@ -1,4 +1,4 @@
-"""Time both, keep the faster: each linear layer at its nonzeros, or as a full matrix."""
+"""Time both, keep the faster: each layer at its nonzeros, or as a full matrix."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from sparsecpu.layers.chain import Chain
+from sparsecpu.layers.conv2d import SparseConv2d
 from sparsecpu.layers.linear import FORMS, SparseLinear
 from sparsecpu.layers.parallel import Parallel
 from sparsecpu.layers.residual import Residual
@@ -16,8 +17,9 @@ from sparsecpu.layers.residual import Residual
 from sparsecpu.errors import ParameterError
 from sparsecpu.workspace import Context, Workspace, one_blas_thread
 
-#: Turns of each form; the median counts.
-_TURNS = 9
+Tunable = SparseLinear | SparseConv2d
+#: Turns of each form, of which the median counts; fewer where they take longer than this.
+_TURNS, _LEAST, _SECONDS = 9, 3, 0.5
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Choice:
     name : str
         The layer.
     shape : tuple of two ints
-        Of its weights.
+        Of its weights; filters are rows.
     density : float
         Of its weights.
     sparse_ms, dense_ms : float
@@ -51,8 +53,10 @@ class Choice:
         return f"{self.name} {size} at density {self.density:.3g}: {times}: {self.form}"
 
 
-def linear_layers(layer: Any, name: str = "") -> Iterator[tuple[str, SparseLinear]]:
-    """Yield the linear layers in a layer, with their names.
+def tunable_layers(layer: Any, name: str = "") -> Iterator[tuple[str, Tunable]]:
+    """Yield the layers in a layer that have two forms, with their names.
+
+    Linear layers, and convolutions without groups.
 
     Parameters
     ----------
@@ -66,7 +70,7 @@ def linear_layers(layer: Any, name: str = "") -> Iterator[tuple[str, SparseLinea
     tuple
         Name and layer.
     """
-    if isinstance(layer, SparseLinear):
+    if isinstance(layer, SparseLinear) or (isinstance(layer, SparseConv2d) and layer.groups == 1):
         yield name, layer
     parts: list[tuple[str, Any]] = []
     if isinstance(layer, Chain):
@@ -76,11 +80,11 @@ def linear_layers(layer: Any, name: str = "") -> Iterator[tuple[str, SparseLinea
     elif isinstance(layer, Parallel):
         parts = [(f"branches.{i}", inner) for i, inner in enumerate(layer.branches)]
     for key, inner in parts:
-        yield from linear_layers(inner, f"{name}.{key}" if name else key)
+        yield from tunable_layers(inner, f"{name}.{key}" if name else key)
 
 
 def set_forms(network: Any, forms: dict[str, str]) -> None:
-    """Put linear layers into forms that were chosen before.
+    """Put layers into forms that were chosen before.
 
     Parameters
     ----------
@@ -94,15 +98,17 @@ def set_forms(network: Any, forms: dict[str, str]) -> None:
     ParameterError
         If there is no such layer or form.
     """
-    layers = dict(linear_layers(network))
+    layers = dict(tunable_layers(network))
     for name, form in forms.items():
         if name not in layers or form not in FORMS:
-            raise ParameterError("forms", {name: form}, "linear layers, and sparse or dense")
+            raise ParameterError(
+                "forms", {name: form}, "layers that have two forms, and sparse or dense"
+            )
         layers[name].form = form
 
 
 def tune(network: Any, batch: int, lanes: int, threads: int | None) -> list[Choice]:
-    """Time every linear layer in both forms, and leave each in the faster.
+    """Time every layer that has two forms in both, and leave each in the faster.
 
     Parameters
     ----------
@@ -124,7 +130,7 @@ def tune(network: Any, batch: int, lanes: int, threads: int | None) -> list[Choi
 
     choices = []
     with use_threads(threads), one_blas_thread():
-        for name, layer in linear_layers(network):
+        for name, layer in tunable_layers(network):
             spent = _race(layer, batch, lanes, network.dtype)
             layer.form = min(FORMS, key=lambda form: spent[form])  # sparse where they are equal
             weight = layer.weight
@@ -134,20 +140,31 @@ def tune(network: Any, batch: int, lanes: int, threads: int | None) -> list[Choi
     return choices
 
 
-def _race(layer: SparseLinear, batch: int, lanes: int, dtype: Any) -> dict[str, float]:
+def _race(layer: Tunable, batch: int, lanes: int, dtype: Any) -> dict[str, float]:
     """Return the median milliseconds of each form, taking turns."""
     rng, tiles = np.random.default_rng(0), -(-batch // lanes)
-    x = rng.standard_normal((tiles, layer.in_features, lanes)).astype(dtype)
-    dy = rng.standard_normal((tiles, layer.out_features, lanes)).astype(dtype)
+    shapes: list[tuple[int, ...]]
+    if isinstance(layer, SparseConv2d):
+        g = layer.geometry()
+        sizes = ((g.size[0], layer.in_channels, g.size[1]),
+                 (g.out_size[0], layer.out_channels, g.out_size[1]))  # fmt: skip
+        shapes = [(tiles, *size, lanes) for size in sizes]
+    else:
+        shapes = [(tiles, n, lanes) for n in (layer.in_features, layer.out_features)]
+    x, dy = (rng.standard_normal(shape, dtype=np.float32).astype(dtype) for shape in shapes)
     ctx, times = Context(Workspace(), train=True, n_valid=batch), {form: [] for form in FORMS}
     kept = {p: p.grad.copy() for p in layer.parameters().values()}
+    began = 0.0
     for turn in range(_TURNS + 1):
+        if turn > _LEAST and time.perf_counter() - began > _SECONDS:
+            break
         for form in FORMS:
             layer.form = form
             start = time.perf_counter()
             layer.backward(dy, layer.forward(x, ctx)[1], ctx)
             if turn:  # the first one compiles
                 times[form].append(time.perf_counter() - start)
+        began = began or time.perf_counter()
     for parameter, grad in kept.items():
         parameter.grad[...] = grad
     return {form: 1e3 * float(np.median(spent)) for form, spent in times.items()}

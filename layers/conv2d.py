@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from sparsecpu.layers.base import Layer, Spec, require_images
+from sparsecpu.layers.dense_conv import DenseConvolution
 from sparsecpu.layers.filter_view import GradientView
 
 from sparsecpu.csr import Pattern
@@ -99,6 +100,9 @@ class SparseConv2d(Layer):
         Rows are output channels; columns (input channel of the group, ky, kx), flattened.
     bias : Parameter or None
         The bias, shape (out_channels,).
+    form : {"sparse", "dense"}
+        ``"dense"``, without groups, makes full filters at every step and lets BLAS do the rest; see
+        ``Sequential.autotune``.
 
     Raises
     ------
@@ -162,6 +166,7 @@ class SparseConv2d(Layer):
         self._size: tuple[int, ...] = (0, 0)
         self._index: tuple[Any, ...] = (None, 0)
         self._watched: tuple[Any, ...] = (None, 0)
+        self.form, self._dense = "sparse", DenseConvolution(self)
 
     @classmethod
     def build(cls, shape: tuple[int, ...], options: dict[str, Any], **context: Any) -> Layer:
@@ -332,6 +337,8 @@ class SparseConv2d(Layer):
             ``x``.
         """
         x = as_planes(x)
+        if self.form == "dense":
+            return self._dense.forward(x, ctx), x
         taps = self._taps(x.shape[-1])[0]
         height, width = self.geometry().out_size
         shape = (x.shape[0], height, self.out_channels, width, x.shape[-1])
@@ -387,9 +394,12 @@ class SparseConv2d(Layer):
         ctx : Context
             Memory.
         """
+        if self.form == "dense":
+            return self._dense.filter_gradient(x, dy, ctx)
         bias = None if self.bias is None else self.bias.grad
         taps = self._taps(x.shape[-1])[0]
         self._filter_gradient(taps, x, dy, self.weight.grad, bias, ctx)
+        return None
 
     def input_gradient(self, x: Planes, dy: Planes, ctx: Context) -> Planes:
         """Compute ``dx``.
@@ -406,6 +416,8 @@ class SparseConv2d(Layer):
         Planes
             ``dx``, with the sums that a normalisation before it asks for.
         """
+        if self.form == "dense":
+            return self._dense.input_gradient(x, dy, ctx)
         turned = self._taps(x.shape[-1])[1]
         dx = ctx.workspace.array(self, "dx", x.shape, x.dtype)
         kind = 2 if self._gated and x.a is not None else 0

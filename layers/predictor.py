@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sparsecpu.layers.autotune import linear_layers
+from sparsecpu.layers.autotune import tunable_layers
 
 from sparsecpu.errors import DataError, ParameterError
 from sparsecpu.workspace import Context, Workspace, one_blas_thread
@@ -56,7 +56,7 @@ class Predictor:
         work = self.batch_size * sum(p.nnz * p.uses for p in parameters)
         self.threads = 1 if threads is None and work < _WORTH_SHARING else threads
         self.lanes = network.lanes_to_predict(self.batch_size)
-        dense = any(layer.form == "dense" for _, layer in linear_layers(network))
+        dense = any(layer.form == "dense" for _, layer in tunable_layers(network))
         self._blas = dense or any(p.pattern.suits_blas for p in parameters)
         self._held = threading.local()
         self(np.zeros((self.batch_size, network.widths[0]), dtype=network.dtype))  # compiles

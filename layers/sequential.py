@@ -229,11 +229,11 @@ class Sequential(Chain):
         return Predictor(self, batch_size, threads)
 
     def autotune(self, batch_size: int = 128, *, threads: int | None = None) -> list[Choice]:
-        """Time each linear layer sparse and as a full matrix, and leave it in the faster form.
+        """Time each layer sparse and as a full matrix, and leave it in the faster form.
 
         What is computed does not change but for rounding; weights and gradients stay in CSR, and a
-        layer in dense form needs two full matrices of memory in training. Convolutions have one
-        form only.
+        layer in dense form needs two or three full matrices of memory in training. Convolutions
+        with groups have one form only.
 
         Parameters
         ----------

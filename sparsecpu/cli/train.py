@@ -115,7 +115,7 @@ _DENSE_LIMIT = 1_000_000_000
 @click.option(
     "--autotune",
     is_flag=True,
-    help="Time each linear layer sparse and as a full matrix first, and keep the faster form.",
+    help="Time each layer sparse and as a full matrix first, and keep the faster form.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--out", type=click.Path(), help="Folder for model, checkpoint and history.")
@@ -244,15 +244,15 @@ def _run(data, reading, recipe, folder, config, options, speaker):
 
 
 def _forms(network, batch, config, options, speaker) -> dict[str, str]:
-    """Return the form of each linear layer: as a resumed run had it, or as it is chosen now."""
-    from sparsecpu.layers import linear_layers, set_forms
+    """Return the layers that are not in sparse form: as a resumed run had them, or chosen now."""
+    from sparsecpu.layers import set_forms, tunable_layers
 
     if config is not None:
         set_forms(network, config.get("forms", {}))
     elif options["autotune"]:
         for choice in network.autotune(batch, threads=options["threads"]):
             speaker.say(f"autotune: {choice}")
-    return {name: layer.form for name, layer in linear_layers(network) if layer.form != "sparse"}
+    return {name: layer.form for name, layer in tunable_layers(network) if layer.form != "sparse"}
 
 
 def _folder(folder, config, begun, dataset, out):
