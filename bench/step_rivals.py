@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 import warnings
 from typing import Any, ClassVar
 
@@ -29,9 +30,11 @@ class Rival:
     dense: ClassVar[bool] = True
     #: Whether it is for convolutional networks, or for MLPs.
     images: ClassVar[bool] = False
+    #: Whether its time depends on the sparsity, so that it is made and timed for each.
+    sparse: ClassVar[bool] = False
 
-    def __init__(self, case: Case, batches: Batches) -> None:
-        self.case, self.batches = case, batches
+    def __init__(self, case: Case, batches: Batches, sparsity: float = 0.0) -> None:
+        self.case, self.batches, self.sparsity = case, batches, sparsity
         self.setup()
 
     def setup(self) -> None:
@@ -151,6 +154,53 @@ class TorchLastStep(TorchImageStep):
     name, channels_last = "PyTorch channels-last", True
 
 
+class SparsePropStep(TorchImageStep):
+    """PyTorch with SparseProp's modules, each layer in the fastest of its forms or dense."""
+
+    name, needs, dense, sparse = "SparseProp", "sparseprop", False, True
+    how = "build https://pypi.org/project/sparseprop by hand (Linux)"
+
+    def setup(self) -> None:
+        """Make the network with our weights, time each convolution, and keep the fastest."""
+        super().setup()
+        import torch
+        from sparseprop.modules import SparseConv2d
+
+        from sparsecpu.interop import to_torch
+
+        described = self.case.described().sparsify(1 - self.sparsity, self.case.distribution)
+        network = to_torch(described.build(np.random.default_rng(0))).train()
+        seen: dict[str, Any] = {}
+        hooks = [
+            module.register_forward_hook(lambda _, x, __, name=name: seen.update({name: x[0]}))
+            for name, module in network.named_modules()
+            if isinstance(module, torch.nn.Conv2d)
+        ]
+        network(self.x[self.batches.order[0]])
+        for hook in hooks:
+            hook.remove()
+        for name, x in seen.items():
+            conv, (place, _, last) = network.get_submodule(name), name.rpartition(".")
+            forms = [conv, *(SparseConv2d.from_dense(conv, over) for over in (False, True))]
+            best = min(forms, key=lambda form: _seconds(form, x.detach()))
+            setattr(network.get_submodule(place), last, best)
+        self.network = network
+        self.optimizer = torch.optim.SGD(
+            network.parameters(), RATE, MOMENTUM, weight_decay=DECAY, nesterov=True
+        )
+
+
+def _seconds(module: Any, x: Any) -> float:
+    """Return the least of three times of forward and backward pass."""
+    times = []
+    for _ in range(3):
+        leaf = x.clone().requires_grad_()
+        start = time.perf_counter()
+        module(leaf).sum().backward()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
 class ScikitStep(Rival):
     """scikit-learn's MLPClassifier, one ``partial_fit`` per step (no threads of its own)."""
 
@@ -177,5 +227,5 @@ class ScikitStep(Rival):
 
 #: A new rival is one class and one entry here.
 RIVALS: tuple[type[Rival], ...] = (
-    NumPyStep, ScikitStep, TorchStep, MaskedStep, TorchImageStep, TorchLastStep,
+    NumPyStep, ScikitStep, TorchStep, MaskedStep, TorchImageStep, TorchLastStep, SparsePropStep,
 )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sparsecpu.bench.base import Benchmark
 from sparsecpu.bench.step_cases import DECAY, IMAGE, MOMENTUM, NETWORKS, RATE, Batches, Case
-from sparsecpu.bench.step_rivals import RIVALS
+from sparsecpu.bench.step_rivals import RIVALS, Rival
 from sparsecpu.bench.timing import Timing, compare, fastest, ratio, shown
 
 from sparsecpu.errors import ParameterError
@@ -70,6 +70,15 @@ class Ours:
             "backward": lambda: network.backward(dz, saved, ctx),
             "update": lambda: trainer.optimizer.step(parameters, 0.0, 0),
         }
+
+
+def _turn(rival: type[Rival], sparsity: float) -> str:
+    """Return the name of a rival's turns; those of dense ones are the same for all sparsities."""
+    return f"{rival.name}/{sparsity if rival.sparse else 'step'}"
+
+
+def _column(rival: type[Rival], sparsity: float) -> str:
+    return f"{rival.name} at {sparsity:g}" if rival.sparse else rival.name
 
 
 class Train(Benchmark):
@@ -133,11 +142,15 @@ class Train(Benchmark):
         batches = Batches(case)
         ours = {s: Ours(case, s, batches, self.precision) for s in case.sparsities}
         rivals = self.by_kind[bool(case.model)]
-        theirs = {rival: rival(case, batches) for rival in rivals}
+        theirs = {
+            (rival, sparsity): rival(case, batches, sparsity)
+            for rival in rivals
+            for sparsity in (case.sparsities if rival.sparse else (0.0,))
+        }
         contestants: dict[str, Callable[[], object]] = {
             f"ours/{s}": made.step for s, made in ours.items()
         }
-        contestants |= {f"{r.name}/step": made.step for r, made in theirs.items()}
+        contestants |= {_turn(r, s): made.step for (r, s), made in theirs.items()}
         rounds = self.options.get("rounds") or self.pick(3, 5, 9)
         with use_threads(case.threads), threadpool_limits(case.threads):
             budget = self.pick(15.0, 60.0, np.inf)
@@ -147,7 +160,7 @@ class Train(Benchmark):
             "network": str(case), "sizes": list(case.sizes), "batch": case.batch,
             "threads": case.threads, "distribution": case.distribution,
             "precision": self.precision,
-            "rival_ms": {r.name: times[f"{r.name}/step"].ms for r in theirs},
+            "rival_ms": {_column(r, s): times[_turn(r, s)].ms for r, s in theirs},
             "results": results,
         }  # fmt: skip
 
@@ -159,7 +172,7 @@ class Train(Benchmark):
             "sparsity": sparsity, "nnz": made.trainer.network.nnz, "ms": mine.ms,
             "quartiles": [mine.low, mine.high], "fastest_dense": name,
             "dense_speedup": ratio(dense[name], [mine]) if clear else None,
-            "ratio": {r.name: ratio([times[f"{r.name}/step"]], [mine]) for r in rivals},
+            "ratio": {r.name: ratio([times[_turn(r, sparsity)]], [mine]) for r in rivals},
         }  # fmt: skip
         if self.options.get("profile"):
             parts = {f"ours/{name}": call for name, call in made.parts().items()}
