@@ -127,6 +127,38 @@ class Dense:
         return {"forward": self.forward, "dx+dw": self.backward}
 
 
+class SparsePropConv:
+    """SparseProp's convolution, forward and backward as its modules do them under PyTorch.
+
+    Parameters
+    ----------
+    case : Case
+        The shape.
+    ours : Sparse
+        Has the weights.
+    over : bool
+        Which of its two forms: vectorised over samples, or over pixels.
+    """
+
+    def __init__(self, case: Case, ours: Sparse, over: bool) -> None:
+        import torch
+        from sparseprop.modules import SparseConv2d as Theirs
+
+        weight, pattern = torch.zeros(ours.layer.weight.shape), ours.layer.weight.pattern
+        weight.numpy()[pattern.rows(), pattern.indices] = ours.layer.weight.data
+        filters = weight.reshape(case.filters, case.channels, case.kernel, case.kernel)
+        layer = Theirs(filters, None, case.kernel // 2, case.stride, over)
+        x = torch.randn(case.batch, case.channels, case.side, case.side, requires_grad=True)
+        y = layer(x)
+        dy, wanted = torch.randn_like(y), [x, layer.W_val]
+        self.forward = lambda: layer(x)
+        self.backward = lambda: torch.autograd.grad(y, wanted, dy, retain_graph=True)
+
+    def parts(self) -> dict[str, Callable[[], object]]:
+        """Return forward, and dx and dW in one."""
+        return {"forward": self.forward, "dx+dw": self.backward}
+
+
 class Conv(Benchmark):
     """Forward, dx and dW of single convolutions."""
 
@@ -140,6 +172,9 @@ class Conv(Benchmark):
         self.layouts = _LAYOUTS if importlib.util.find_spec("torch") else ()
         if not self.layouts:
             self.missing = {"dense PyTorch": "pip install 'sparsecpu[peers]'"}
+        self.with_sparseprop = bool(self.layouts and importlib.util.find_spec("sparseprop"))
+        if not self.with_sparseprop:
+            self.missing["SparseProp"] = "build https://pypi.org/project/sparseprop by hand (Linux)"
 
     def cases(self) -> list[Case]:
         """Return shapes times sparsities."""
@@ -169,9 +204,12 @@ class Conv(Benchmark):
         -------
         dict
             ``case, batch, threads, rival_ms``, and ``results``: per sparsity ``nnz``, ``ms`` per
-            part and in all, ``gflops`` at the nonzeros, and ``dense_speedup`` over PyTorch's
-            faster layout (null where a median is too vague).
+            part and in all, ``gflops`` at the nonzeros, ``dense_speedup`` over PyTorch's faster
+            layout and ``sparseprop_speedup`` over SparseProp's faster form (null where a median is
+            too vague).
         """
+        from threadpoolctl import threadpool_limits
+
         from sparsecpu.kernels.threads import use_threads
 
         ours = {sparsity: Sparse(case, sparsity) for sparsity in case.sparsities}
@@ -183,7 +221,13 @@ class Conv(Benchmark):
         for layout in self.layouts:
             parts = Dense(case, layout).parts()
             contestants |= {f"dense {layout}/{part}": call for part, call in parts.items()}
-        with use_threads(case.threads):
+        if self.with_sparseprop:
+            for sparsity, made in ours.items():
+                for over in (False, True):
+                    parts = SparsePropConv(case, made, over).parts()
+                    name = _theirs(sparsity, over)
+                    contestants |= {f"{name}/{part}": call for part, call in parts.items()}
+        with use_threads(case.threads), threadpool_limits(case.threads):
             rounds = self.options.get("rounds") or self.pick(3, 5, 9)
             budget = self.pick(15.0, 40.0, np.inf)
             times = compare(contestants, rounds=rounds, budget=budget)
@@ -199,12 +243,20 @@ class Conv(Benchmark):
                 "sparsity": sparsity, "nnz": made.layer.weight.nnz,
                 "ms": {**ms, "total": sum(ms.values())},
                 "gflops": {part: 2e-6 * made.macs / spent for part, spent in ms.items()},
-                "dense_speedup": None, "fastest_dense": None,
+                "dense_speedup": None, "fastest_dense": None, "sparseprop_speedup": None,
             }  # fmt: skip
             if dense:
                 name, clear = fastest(dense)
                 found["fastest_dense"] = name
                 found["dense_speedup"] = ratio(dense[name], mine.values()) if clear else None
+            if self.with_sparseprop:
+                forms = {
+                    name: [times[f"{name}/{part}"] for part in ("forward", "dx+dw")]
+                    for name in (_theirs(sparsity, over) for over in (False, True))
+                }
+                name, clear = fastest(forms)
+                found["sparseprop_speedup"] = ratio(forms[name], mine.values()) if clear else None
+                found["sparseprop_ms"] = sum(timing.ms for timing in forms[name])
             results.append(found)
         rivals = {layout: sum(t.ms for t in parts) for layout, parts in dense.items()}
         return {"case": str(case), "batch": case.batch, "threads": case.threads,
@@ -213,7 +265,9 @@ class Conv(Benchmark):
     def heading(self) -> str:
         """Return the table's first line."""
         head = f"{'layer':<24}{'batch':>6}{'spars.':>7}{'fwd + dx + dW ms':>31}{'GFLOP/s':>13}"
-        return head + f"{'vs dense':>10}  dense PyTorch, ms"
+        head += f"{'vs dense':>10}"
+        head += f"{'SparseProp':>12}" if self.with_sparseprop else ""
+        return head + "  dense PyTorch, ms"
 
     def row(self, result: dict[str, Any]) -> str:
         """Return the lines of one shape; see ``Benchmark.row``.
@@ -234,7 +288,9 @@ class Conv(Benchmark):
             times = " + ".join(f"{found['ms'][part]:.2f}" for part in PARTS)
             rates = "/".join(f"{found['gflops'][part]:.0f}" for part in PARTS)
             line = f"{result['case']:<24}{result['batch']:>6}{found['sparsity']:>7g}{times:>31}"
-            line += f"{rates:>13}{shown(found['dense_speedup']):>10}  {rivals}"
+            line += f"{rates:>13}{shown(found['dense_speedup']):>10}"
+            line += f"{shown(found['sparseprop_speedup']):>12}" if self.with_sparseprop else ""
+            line += f"  {rivals}"
             if found["dense_speedup"] is not None and found["dense_speedup"] < 1:
                 line += "  use dense here"
             lines.append(line)
@@ -265,6 +321,11 @@ class Conv(Benchmark):
             for sparsity, ratios in sorted(found.items())
         ]
         return {"geometric_mean": {str(s): mean for s, mean in means.items()}}, lines
+
+
+def _theirs(sparsity: float, over: bool) -> str:
+    """Return the name of a form of SparseProp's, at a sparsity."""
+    return f"SparseProp {'pixels' if over else 'samples'} {sparsity:g}"
 
 
 def _parse(shape: str) -> tuple[int, int, int, int, int]:

@@ -164,8 +164,8 @@ def match(
 ) -> dict[str, str]:
     """Decide which layer of a file fills which layer of ours.
 
-    By name where the file has all our names. Otherwise in order: each layer takes the first that is
-    left of its kind and shape.
+    By name where the file has all our names, in our shapes but for the last. Otherwise in order:
+    each layer takes the first that is left of its kind and shape.
 
     Parameters
     ----------
@@ -198,7 +198,9 @@ def match(
         if not _fits(ours[mine], offered[theirs]):
             raise FileFormatError(f"{theirs} does not have the shape of {mine}")
     taken = set(names.values())
-    by_name = all(slot.name in offered for slot in wanted)
+    by_name = all(slot.name in offered for slot in wanted) and all(
+        _fits(slot, offered[slot.name]) for slot in wanted[:-1]
+    )
     for slot in wanted:
         if slot.name in names:
             continue
