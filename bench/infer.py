@@ -14,6 +14,7 @@ from sparsecpu.bench.steps import Train
 from sparsecpu.bench.timing import Timing, compare, fastest, ratio
 
 from sparsecpu.parameters import SparseParameter
+from sparsecpu.workspace import check_precision
 
 
 class Rival:
@@ -150,12 +151,14 @@ class Ours:
         1 - density, shared out as the case says.
     x : ndarray of float32, shape (batch, features)
         The samples.
+    precision : {"fp32", "bf16", "fp16"}
+        How wide layers read their inputs.
     """
 
-    def __init__(self, case: Case, sparsity: float, x: np.ndarray) -> None:
+    def __init__(self, case: Case, sparsity: float, x: np.ndarray, precision: str = "fp32") -> None:
         described = case.described().sparsify(1 - sparsity, case.distribution)
         self.network = described.build(np.random.default_rng(0))
-        self.predictor = self.network.compile(case.batch, threads=case.threads)
+        self.predictor = self.network.compile(case.batch, threads=case.threads, precision=precision)
         self.x, self.out = x, np.empty((len(x), self.network.n_outputs), np.float32)
         weights = self.network.parameters().values()
         self.matrices = [p.to_scipy() for p in weights if isinstance(p, SparseParameter)]
@@ -186,6 +189,7 @@ class Infer(Train):
         self.by_kind = {kind: [r for r in here if r.images == kind] for kind in (False, True)}
         how = "pip install 'sparsecpu[peers]'"
         self.missing = {r.name: how for r in RIVALS if r not in here}
+        self.precision = check_precision(self.options.get("precision", "fp32"), np.float32)
 
     def cases(self) -> list[Case]:
         """Return the networks, at each batch size."""
@@ -223,7 +227,7 @@ class Infer(Train):
         x = np.random.default_rng(1).standard_normal((case.batch, case.sizes[0]), dtype=np.float32)
         rivals = self.by_kind[bool(case.model)]
         with use_threads(case.threads), threadpool_limits(case.threads):
-            ours = {s: Ours(case, s, x) for s in case.sparsities}
+            ours = {s: Ours(case, s, x, self.precision) for s in case.sparsities}
             contestants: dict[str, Callable[[], object]] = {
                 f"ours/{s}": made.predict for s, made in ours.items()
             }
@@ -235,7 +239,7 @@ class Infer(Train):
             times = compare(contestants, rounds=rounds, seconds=0.02, budget=budget)
         return {
             "network": str(case), "batch": case.batch, "threads": case.threads,
-            "distribution": case.distribution,
+            "distribution": case.distribution, "precision": self.precision,
             "rival_ms": {r.name: times[f"{r.name}/step"].ms for r in rivals},
             "results": [self._row(s, made, times, case) for s, made in ours.items()],
         }  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 from sparsecpu.layers.autotune import tunable_layers
 
 from sparsecpu.errors import DataError, ParameterError
-from sparsecpu.workspace import Context, Workspace, one_blas_thread
+from sparsecpu.workspace import Context, Workspace, check_precision, one_blas_thread
 
 if TYPE_CHECKING:
     from sparsecpu.layers.sequential import Sequential
@@ -33,11 +33,13 @@ class Predictor:
         Samples in the largest batch.
     threads : int, optional
         Threads of the kernels; by default all, or one where there is too little work to share.
+    precision : {"fp32", "bf16", "fp16"}
+        How wide linear layers read their inputs; see ``SparseLinear``.
 
     Raises
     ------
     ParameterError
-        If ``batch_size`` is below 1.
+        If ``batch_size`` is below 1, or this machine or network cannot have the precision.
 
     Examples
     --------
@@ -47,11 +49,16 @@ class Predictor:
     """
 
     def __init__(
-        self, network: Sequential, batch_size: int = 1, threads: int | None = None
+        self,
+        network: Sequential,
+        batch_size: int = 1,
+        threads: int | None = None,
+        precision: str = "fp32",
     ) -> None:
         if isinstance(batch_size, bool) or int(batch_size) != batch_size or batch_size < 1:
             raise ParameterError("batch_size", batch_size, "an integer of at least 1")
         self.network, self.batch_size = network, int(batch_size)
+        self.precision = check_precision(precision, network.dtype)
         parameters = network.sparse_parameters().values()
         work = self.batch_size * sum(p.nnz * p.uses for p in parameters)
         self.threads = 1 if threads is None and work < _WORTH_SHARING else threads
@@ -107,6 +114,6 @@ class Predictor:
         """Return what this thread works in."""
         held = self._held
         if not hasattr(held, "ctx"):
-            held.ctx = Context(Workspace())
+            held.ctx = Context(Workspace(), precision=self.precision)
             held.rows = np.arange(self.batch_size, dtype=np.int64)
         return held.ctx, held.rows

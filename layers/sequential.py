@@ -211,7 +211,9 @@ class Sequential(Chain):
         """
         return 1 if batch <= _FEW and not self._images else self.lanes(batch)
 
-    def compile(self, batch_size: int = 1, *, threads: int | None = None) -> Predictor:
+    def compile(
+        self, batch_size: int = 1, *, threads: int | None = None, precision: str = "fp32"
+    ) -> Predictor:
         """Return a predictor for batches of one size that allocates no arrays.
 
         Parameters
@@ -220,13 +222,15 @@ class Sequential(Chain):
             Samples in the largest batch.
         threads : int, optional
             Threads of the kernels; by default all that are worth it.
+        precision : {"fp32", "bf16", "fp16"}
+            How wide linear layers read their inputs.
 
         Returns
         -------
         Predictor
             ``predictor(x, out=None)``; any number of threads may call it.
         """
-        return Predictor(self, batch_size, threads)
+        return Predictor(self, batch_size, threads, precision)
 
     def autotune(self, batch_size: int = 128, *, threads: int | None = None) -> list[Choice]:
         """Time each layer sparse and as a full matrix, and leave it in the faster form.

@@ -78,6 +78,20 @@ def test_predictor(model, batch, rng):
             network.compile(bad)
 
 
+def test_a_predictor_reads_16_bits_where_asked(rng):
+    from sparsecpu.cpu import wide_vectors_pay
+
+    if not wide_vectors_pay():
+        pytest.skip("no wide vectors")
+    network = mlp(256, (256,), 4).sparsify(0.3).build(rng)
+    x = rng.standard_normal((128, 256)).astype(np.float32)
+    exact, rough = network.compile(128)(x), network.compile(128, precision="bf16")(x)
+    np.testing.assert_allclose(rough, exact, atol=0.02 * np.abs(exact).max())
+    assert not np.array_equal(rough, exact)
+    with pytest.raises(ParameterError):
+        network.compile(128, precision="fp8")
+
+
 @pytest.mark.parametrize("batch", [1, 64])
 def test_a_predictor_allocates_no_arrays(batch, rng):
     network = Sequential([SparseLinear(3000, 2000, density=0.01, rng=rng), ReLU(),

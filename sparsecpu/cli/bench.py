@@ -107,6 +107,8 @@ def train(**options: Any) -> None:
 @click.option("--sparsity", "sparsities", type=float, multiple=True, help="1 - density.")
 @click.option("--batch", type=int, help="Samples at once.  [default: 1, 16 and 128]")
 @click.option("--rounds", type=int, help="Turns of everybody.")
+@click.option("--precision", default="fp32", show_default=True,
+              help="How our layers read their inputs: fp32, bf16 or fp16.")  # fmt: skip
 @click.option("--distribution",
               help="erk, er or uniform.  [default: erk for MLPs, uniform for CNNs]")  # fmt: skip
 @_bench_options
