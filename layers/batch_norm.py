@@ -174,7 +174,7 @@ class BatchNorm(Layer):
         if ctx.train:
             sums = x.sums
             if sums is None:
-                sums = blend(x, None, self, "copy", ctx, sums=1).sums
+                sums = blend(x, None, self, "copy", ctx, sums=1, keep=False).sums
             count = ctx.n_valid * x.shape[1] * x.shape[3]
             mean, square = sums / count
             variance = np.maximum(square - mean * mean, 0.0)
@@ -190,7 +190,8 @@ class BatchNorm(Layer):
         g = as_planes(dy)
         if g.pending or g.sums is None or g.about is not x:
             nothing, one = np.zeros_like(self.gamma.data), np.ones_like(self.gamma.data)
-            g = blend(g, None, self, "g", ctx, gate=(x, nothing, one), sums=2)
+            gate = (x, nothing, one)  # of which nothing is cut off
+            g = blend(g, None, self, "g", ctx, gate=gate, sums=2, keep=g.pending)
         inverse = 1 / np.sqrt(variance + self.epsilon)
         sum_g, sum_gx = g.sums
         sum_gh = (sum_gx - mean * sum_g) * inverse

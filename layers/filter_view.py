@@ -75,7 +75,7 @@ class GradientView:
         taps = g.kernel[0] * g.kernel[1]
         if kind == "norm":
             rows, channels = (
-                blend(planes, None, layer, "squares", self.ctx, sums=1).sums[1]
+                blend(planes, None, layer, "squares", self.ctx, sums=1, keep=False).sums[1]
                 for planes in (self.dy, self.x)
             )
             by_group = channels.reshape(g.groups, -1).sum(axis=0)

@@ -150,6 +150,7 @@ def blend(
     relu: bool = False,
     gate: tuple | None = None,
     sums: int = 0,
+    keep: bool = True,
 ) -> Planes:
     """Add two images in one pass, with all that is pending, and write the result.
 
@@ -169,24 +170,30 @@ def blend(
         From ``Planes.gate``: where the result may differ from 0.
     sums : int
         A kind of ``kernels.conv``: what to sum in passing.
+    keep : bool
+        Whether to write the result; without, the sums are all.
 
     Returns
     -------
     Planes
-        The result, nothing pending.
+        The result, nothing pending; ``first`` with the sums, where it was not kept.
     """
     from sparsecpu.kernels.planes import blend_kernel
 
     first = as_planes(first)
-    out = ctx.workspace.array(owner, name, first.shape, first.dtype)
     nothing = Planes(no_gate(first.dtype)[0])
+    out = nothing.values
+    if keep:
+        out = ctx.workspace.array(owner, name, first.shape, first.dtype)
     second = nothing if second is None else as_planes(second)
-    parts = sum_space(out, owner, name, sums, ctx)
+    parts = sum_space(first.values, owner, name, sums, ctx)
     blend_kernel(first.shape[-1])(
         *first.operand(), *second.operand(), relu, *(gate or no_gate(first.dtype)), out, parts,
         sums, lane_mask(first, owner, ctx),
     )  # fmt: skip
     about = gate[0] if gate is not None and sums == 2 else None
+    if not keep:
+        return replace(first, sums=total(parts), about=about)
     return Planes(out, sums=total(parts) if sums else None, about=about)
 
 

@@ -82,8 +82,8 @@ def blend_kernel(lanes: int) -> Callable:
     -------
     callable
         ``blend(v1, o1, a1, b1, c1, relu1, v2, o2, a2, b2, c2, relu2, relu, gate, gate_a, gate_c,
-        out, sums, kind, mask)``; an empty ``v2`` stands for no second operand. ``relu`` makes the
-        result ``max(result, 0)``.
+        out, sums, kind, mask)``; an empty ``v2`` stands for no second operand, an empty ``out`` for
+        sums alone. ``relu`` makes the result ``max(result, 0)``.
     """
 
     @kernel(parallel=True)
@@ -91,7 +91,7 @@ def blend_kernel(lanes: int) -> Callable:
         v1, o1, a1, b1, c1, relu1, v2, o2, a2, b2, c2, relu2, relu, gate, gate_a, gate_c, out,
         sums, kind, mask,
     ):  # fmt: skip
-        tiles, height, channels, width = out.shape[:4]
+        tiles, height, channels, width = v1.shape[:4]
         for tile in prange(tiles):
             zero = splat(out.dtype.type(0), lanes)
             if kind != NO_SUMS:
@@ -111,7 +111,8 @@ def blend_kernel(lanes: int) -> Callable:
                             v = positive_part(v)
                         v = finish(v, gate, gate_a, gate_c, np.int64(channel), place, sums, spot,
                                    kind, lane_mask)  # fmt: skip
-                        store(out, place, v)
+                        if out.shape[0] > 0:
+                            store(out, place, v)
 
     return blend
 
