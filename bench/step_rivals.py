@@ -21,6 +21,8 @@ class Rival:
         The network.
     batches : Batches
         The samples.
+    sparsity : float
+        1 - density, of those that are ``sparse``.
     """
 
     name: ClassVar[str]

@@ -13,7 +13,8 @@ from sparsecpu.plots import figure, keep
 
 warnings.simplefilter("ignore", ConvergenceWarning)  # so many epochs are meant to be all
 out = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
-shapes = open_data("make:shapes", samples=4000)
+samples = int(sys.argv[2]) if len(sys.argv) > 2 else 4000
+shapes = open_data("make:shapes", samples=samples)
 images = (-1, 3, 32, 32)
 network = SparseCNNClassifier(
     "resnet-8:stem_stride=2",
