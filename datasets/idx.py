@@ -45,8 +45,7 @@ def read_idx(folder: Path | str) -> Dataset:
             raise DataError(f"{folder}: {len(images)} images and {len(labels)} labels")
         parts.append((images.reshape(len(images), -1), labels.astype(np.int64), images.shape[1:]))
     (x, y, shape), (x_test, y_test, _) = parts
-    side = (math.prod(shape),)
-    return given_split(folder.name, x, y, x_test, y_test, "classification", side)
+    return given_split(folder.name, x, y, x_test, y_test, "classification", (1, *shape))
 
 
 def _idx(folder: Path, name: str, dimensions: int) -> np.ndarray:

@@ -78,7 +78,7 @@ class Recipe:
         Steps between topology updates; an epoch for None.
     growth_memory : float
         Bytes that sparse momentum may use to watch inactive weights.
-    augment : {"none", "crop", "crop-flip"}
+    augment : {"none", "crop", "crop-flip", "affine", "affine-flip"}
         How images are varied; see ``augmentation``.
     precision : {"fp32", "bf16", "fp16"}
         How sparse layers read their inputs while training.

@@ -497,6 +497,37 @@ def test_augmented_images_are_shifted_and_mirrored():
             AugmentedSource(ArraySource(pixels), shape, kind, None, padding=6)
 
 
+@pytest.mark.parametrize("kind", ["affine", "affine-flip"])
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_images_are_turned_resized_and_shifted(kind, dtype, rng):
+    """Against SciPy's map of each image by the matrix that its corners say."""
+    from scipy.ndimage import map_coordinates
+
+    height, width = 12, 11
+    pixels = rng.integers(0, 256, (1, 2, height, width)).astype(dtype)
+    places = np.stack(np.mgrid[:height, :width]).astype(np.float32)[None]  # images of places
+    count = 60
+    made = [
+        AugmentedSource(ArraySource(x.reshape(1, -1).repeat(count, axis=0)), x.shape[1:], kind,
+                        np.random.default_rng(4)).take_samples(np.arange(count))[0]
+        .reshape(count, 2, height, width) for x in (pixels, places)
+    ]  # fmt: skip
+    mirrored = 0
+    for image, (y, x) in zip(*made, strict=True):
+        inside = (y > 0.5) & (y < height - 1.5) & (x > 0.5) & (x < width - 1.5)
+        wanted = np.stack([
+            map_coordinates(channel.astype(float), (y, x), order=1) for channel in pixels[0]
+        ])  # fmt: skip
+        np.testing.assert_allclose(
+            image[:, inside], wanted[:, inside], atol=1.0 if dtype is np.uint8 else 0.01
+        )
+        assert inside.mean() > 0.4
+        mirrored += bool(np.median(np.diff(x, axis=1)) < 0)
+        size = np.hypot(np.median(np.diff(y, axis=0)), np.median(np.diff(x, axis=0)))
+        assert 0.85 < size < 1.15
+    assert (10 < mirrored < 50) if kind == "affine-flip" else mirrored == 0
+
+
 def test_augmented_training_resumes_bit_for_bit(tmp_path):
     """A run in two parts equals a run in one, variations of the images included."""
     x, y = images(64)

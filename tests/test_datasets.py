@@ -178,7 +178,7 @@ def write_idx(folder, packed, images=20, tests=6):
 def test_idx(packed, tmp_path):
     write_idx(tmp_path, packed)
     data = open_data(str(tmp_path))
-    assert data.x_train.shape == (20, 25)
+    assert (data.x_train.shape, data.input_shape) == ((20, 25), (1, 5, 5))
     assert len(data.x_test) == 6
     assert data.n_outputs == 3
 

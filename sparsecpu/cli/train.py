@@ -104,7 +104,8 @@ _DENSE_LIMIT = 1_000_000_000
     "--augment",
     default="none",
     show_default=True,
-    help="How images are varied in training: none, crop or crop-flip.",
+    help="How images are varied in training: none, crop, affine (turned, resized and shifted); "
+    "crop-flip and affine-flip mirror them, too.",
 )
 @click.option(
     "--precision",
