@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from sparsecpu.layers.full_form import FullForm
 
 from sparsecpu.planes import Planes, blend, lane_mask, solid
 from sparsecpu.workspace import Context
@@ -29,7 +30,7 @@ class DenseConvolution:
 
     def __init__(self, layer: SparseConv2d) -> None:
         self.layer = layer
-        self._positions: tuple[Any, Any] = (None, None)  # a pattern and its keys
+        self._full = FullForm(layer)
 
     def forward(self, x: Planes, ctx: Context) -> Planes:
         """Compute y, with the bias and a ReLU that the layer took over.
@@ -47,7 +48,7 @@ class DenseConvolution:
             The output, nothing summed.
         """
         layer, (height, width) = self.layer, self.layer.geometry().out_size
-        matrix, padded = self._matrix(ctx), self._padded(x, ctx)
+        matrix, padded = self._full.matrix(ctx), self._padded(x, ctx)
         shape = (x.shape[0], height, layer.out_channels, width, x.shape[-1])
         y = ctx.workspace.array(layer, "y", shape, x.dtype)
         for tile, row, columns in self._columns(padded, ctx):
@@ -70,13 +71,13 @@ class DenseConvolution:
         """
         layer, padded = self.layer, self._padded(x, ctx)
         g = self._gradient(dy, ctx)
-        dw = ctx.workspace.array(layer, "full dw", layer.weight.shape, x.dtype)
+        dw = self._full.gradient(ctx)
         part = ctx.workspace.array(layer, "part of dw", layer.weight.shape, x.dtype)
         dw[...] = 0
         for tile, row, columns in self._columns(padded, ctx):
             np.matmul(g[tile, row].reshape(layer.out_channels, -1), columns.T, out=part)
             np.add(dw, part, out=dw)
-        np.take(dw.reshape(-1), self._keys(), out=layer.weight.grad, mode="clip")
+        self._full.keep(dw)
         if layer.bias is not None:
             np.sum(g, axis=(0, 1, 3, 4), out=layer.bias.grad)
 
@@ -96,7 +97,7 @@ class DenseConvolution:
             ``dx``.
         """
         layer, geometry = self.layer, self.layer.geometry()
-        matrix, g = self._matrix(ctx), self._gradient(dy, ctx)
+        matrix, g = self._full.matrix(ctx), self._gradient(dy, ctx)
         (down, right), (ky, kx) = geometry.stride, geometry.kernel
         top, left = geometry.padding
         tiles, height, channels, width, lanes = x.shape
@@ -119,23 +120,6 @@ class DenseConvolution:
             return Planes(dx, about=x.values)
         sums = 2 if x.a is not None else 0
         return blend(dx, None, layer, "gated dx", ctx, gate=x.gate(), sums=sums)
-
-    def _keys(self) -> np.ndarray:
-        """Return where in a full matrix the nonzeros are."""
-        pattern = self.layer.weight.pattern
-        if self._positions[0] is not pattern:
-            self._positions = pattern, pattern.keys()
-        return self._positions[1]
-
-    def _matrix(self, ctx: Context) -> np.ndarray:
-        """Return the filters as a full matrix, (out_channels, in_channels ky kx)."""
-        weight = self.layer.weight
-        if weight.pattern.is_full:
-            return weight.full_view()
-        matrix = ctx.workspace.array(self.layer, "matrix", weight.shape, weight.data.dtype)
-        matrix[...] = 0
-        matrix.reshape(-1)[self._keys()] = weight.data
-        return matrix
 
     def _padded(self, x: Planes, ctx: Context) -> np.ndarray:
         """Return the images in a frame of zeros."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from sparsecpu.layers.base import Layer, Spec, like, require_vector, row_bytes
+from sparsecpu.layers.full_form import FullForm
 
 from sparsecpu.csr import Pattern
 from sparsecpu.densities import allocate
@@ -113,24 +114,7 @@ class SparseLinear(Layer):
         self._relu = self._gated = False
         self._needs_dx = True
         self.form = "sparse"
-        self._positions: tuple[Any, Any] = (None, None)  # a pattern and its keys
-
-    def _as_matrix(self, ctx: Context, *, fill: bool) -> np.ndarray:
-        """Return the weights as a full matrix; in dense form, a copy that ``fill`` renews."""
-        weight = self.weight
-        if weight.pattern.is_full:
-            return weight.full_view()
-        matrix = ctx.workspace.array(self, "matrix", weight.shape, weight.data.dtype)
-        if fill:
-            matrix[...] = 0
-            matrix.reshape(-1)[self._keys()] = weight.data
-        return matrix
-
-    def _keys(self) -> np.ndarray:
-        """Return where in a full matrix the nonzeros are."""
-        if self._positions[0] is not self.weight.pattern:
-            self._positions = self.weight.pattern, self.weight.pattern.keys()
-        return self._positions[1]
+        self._full = FullForm(self)
 
     @classmethod
     def from_scipy(cls, matrix: Any, bias: Any = None, dtype: Any = np.float32) -> SparseLinear:
@@ -301,7 +285,7 @@ class SparseLinear(Layer):
         weight, pattern = self.weight, self.weight.pattern
         y = ctx.workspace.array(self, "y", (tiles, self.out_features, lanes), x.dtype)
         if pattern.suits_blas or self.form == "dense":
-            np.matmul(self._as_matrix(ctx, fill=True), x, out=y)
+            np.matmul(self._full.matrix(ctx), x, out=y)
             if self.bias is not None:
                 np.add(y, self.bias.data[:, None], out=y)
             if self._relu:
@@ -376,15 +360,13 @@ class SparseLinear(Layer):
 
     def _backward_full(self, dy: np.ndarray, x: np.ndarray, ctx: Context) -> np.ndarray:
         """Compute the same with BLAS, for a full pattern or in dense form."""
-        matrix, full = self._as_matrix(ctx, fill=False), self.weight.pattern.is_full
-        dw = self.weight.grad.reshape(matrix.shape) if full else like(matrix, self, "full dw", ctx)
+        matrix, dw = self._full.matrix(ctx, renew=False), self._full.gradient(ctx)
         np.matmul(dy[0], x[0].T, out=dw)
         for tile in range(1, len(x)):
             part = ctx.workspace.array(self, "dw", dw.shape, dw.dtype)
             np.matmul(dy[tile], x[tile].T, out=part)
             np.add(dw, part, out=dw)
-        if not full:
-            np.take(dw.reshape(-1), self._keys(), out=self.weight.grad, mode="clip")
+        self._full.keep(dw)
         if self.bias is not None:
             np.sum(dy, axis=(0, 2), out=self.bias.grad)
         if not self._needs_dx:

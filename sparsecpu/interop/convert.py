@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,15 @@ import numpy as np
 
 from sparsecpu.architecture import Architecture
 from sparsecpu.checkpoint import atomic_write, is_model, load_all
-from sparsecpu.csr import Pattern
 from sparsecpu.errors import FileFormatError, ParameterError
-from sparsecpu.initializers import scaled_uniform
 from sparsecpu.interop.arrays import of_mapping, read_npz, read_scipy, write_scipy
-from sparsecpu.interop.names import ImportReport, Slot, match, modules, slots, torch_name
-from sparsecpu.interop.prune import kept_entries
+from sparsecpu.interop.filling import Filling
+from sparsecpu.interop.names import ImportReport, match, modules, slots, torch_name
 from sparsecpu.interop.safetensors import read_safetensors, write_safetensors
 from sparsecpu.interop.tensors import Tensor
 from sparsecpu.interop.torch_files import read_torch, write_torch
 from sparsecpu.layers import Sequential
-from sparsecpu.parameters import Parameter, SparseParameter
+from sparsecpu.parameters import SparseParameter
 
 #: File in a folder of SciPy matrices, and key in a safetensors file's metadata, with what we know.
 _ABOUT = "sparsecpu.json"
@@ -180,7 +177,7 @@ def import_network(
         )  # fmt: skip
         raise FileFormatError(f"nothing fits layer {slot.name} of shape {slot.shapes['weight']}; "
                               f"the file has {there or 'no weights'}")  # fmt: skip
-    filled = _Filling(wanted, offered, chosen, report, rng, dtype)
+    filled = Filling(wanted, offered, chosen, report, rng, dtype)
     filled.weights(density, distribution)
     filled.vectors()
     counts = iter([p.nnz for p in filled.parameters.values() if isinstance(p, SparseParameter)])
@@ -196,92 +193,6 @@ def import_network(
         and not name.endswith(("num_batches_tracked", "mask"))
     ]  # fmt: skip
     return network, report
-
-
-class _Filling:
-    """Parameters and buffers as they are found."""
-
-    def __init__(self, wanted, offered, chosen, report, rng, dtype) -> None:
-        self.slots: list[Slot] = wanted
-        self.found = {name: dict(offered[theirs]) for name, theirs in chosen.items()}
-        self.theirs, self.report, self.dtype = chosen, report, np.dtype(dtype)
-        self.rng = np.random.default_rng(0) if rng is None else rng
-        self.parameters: dict[str, Parameter] = {}
-        self.buffers: dict[str, np.ndarray] = {}
-        self.used: list[Tensor] = []
-
-    def weights(self, density: float | None, distribution: str) -> None:
-        """Make the sparse parameters."""
-        matrices = [slot for slot in self.slots if not slot.norm]
-        there = [slot for slot in matrices if slot.name in self.found]
-        tensors = [self.found[slot.name]["weight"] for slot in there]
-        entries = dict(zip((slot.name for slot in there),
-                           kept_entries(tensors, density, distribution), strict=True))  # fmt: skip
-        kept = sum(len(keys) for keys, _ in entries.values())
-        overall = kept / max(1, sum(tensor.size for tensor in tensors))
-        for slot in matrices:
-            shape = slot.shapes["weight"]
-            flat = shape[0], math.prod(shape[1:])
-            if slot.name in entries:
-                keys, values = entries.pop(slot.name)
-                pattern = Pattern.from_keys(flat, keys)
-                self._took(slot, self.found[slot.name]["weight"])
-                row = (slot.name, self.theirs[slot.name], shape, len(keys))
-                self.report.matched.append(row)
-            else:
-                nnz = max(1, round(overall * math.prod(flat)))
-                pattern = Pattern.random(flat, nnz, self.rng)
-                values = scaled_uniform(pattern, self.rng, gain=1.0, dtype=self.dtype)
-            weight = SparseParameter(pattern, values, self.dtype)
-            self.parameters[f"{slot.name}.weight"] = weight
-
-    def vectors(self) -> None:
-        """Make the biases and normalisations."""
-        for i, slot in enumerate(self.slots):
-            leaves = self.found.get(slot.name, {})
-            if slot.norm:
-                self._norm(slot, leaves)
-            elif "bias" in slot.shapes:
-                values = self._vector(slot, leaves, "bias", 0.0)
-                self.parameters[f"{slot.name}.bias"] = Parameter(values, self.dtype)
-            elif "bias" in leaves:
-                self._fold(slot, leaves["bias"], self.slots[i + 1 : i + 2])
-        self.parameters = {  # in the order of the layers
-            name: self.parameters[name]
-            for slot in self.slots
-            for name in (f"{slot.name}.{leaf}" for leaf in ("weight", "bias", "gamma", "beta"))
-            if name in self.parameters
-        }
-
-    def _norm(self, slot: Slot, leaves: dict[str, Tensor]) -> None:
-        for leaf, ours, start in (("weight", "gamma", 1.0), ("bias", "beta", 0.0)):
-            values = self._vector(slot, leaves, leaf, start)
-            self.parameters[f"{slot.name}.{ours}"] = Parameter(values, self.dtype)
-        for leaf, ours, start in (("running_mean", "running_mean", 0.0),
-                                  ("running_var", "running_variance", 1.0)):  # fmt: skip
-            key = f"{slot.name}.{ours}"
-            shift = self.buffers.get(key, 0.0)
-            self.buffers[key] = self._vector(slot, leaves, leaf, start) - shift
-        if leaves:
-            row = (slot.name, self.theirs[slot.name], slot.shapes["weight"], 0)
-            self.report.matched.append(row)
-
-    def _fold(self, slot: Slot, bias: Tensor, behind: list[Slot]) -> None:
-        """Give the bias before a normalisation to its running mean: the same, in prediction."""
-        if behind and behind[0].norm and behind[0].shapes["weight"] == bias.shape:
-            self.used.append(bias)
-            self.buffers[f"{behind[0].name}.running_mean"] = bias.values()
-            self.report.folded.append(slot.name)
-
-    def _vector(self, slot: Slot, leaves: dict[str, Tensor], leaf: str, start: float) -> np.ndarray:
-        if leaf not in leaves:
-            return np.full(slot.shapes[leaf], start, dtype=self.dtype)
-        self._took(slot, leaves[leaf])
-        return leaves[leaf].values()
-
-    def _took(self, slot: Slot, tensor: Tensor) -> None:
-        self.used.append(tensor)
-        self.used += getattr(tensor, "parts", ())
 
 
 def _set_scale(network: Sequential, tensors: Mapping[str, Tensor]) -> None:
