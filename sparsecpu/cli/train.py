@@ -220,7 +220,7 @@ def _run(data, reading, recipe, folder, config, options, speaker):
     )
     varied = recipe.varied(dataset.x_train, network, trainer)
     trainer.start(samples)
-    forms = _forms(network, recipe.batch(samples), config, options, speaker)
+    forms = _forms(network, trainer, config, options["autotune"], speaker)
     begun = {"data": data, "reading": reading, "recipe": recipe.to_dict(), "forms": forms}
     old, folder = folder, _folder(folder, config, begun, dataset, options["out"])
     if folder is not None:
@@ -244,14 +244,14 @@ def _run(data, reading, recipe, folder, config, options, speaker):
     return _result(outcome, dataset, recipe, trainer.network, clock, options, folder), False
 
 
-def _forms(network, batch, config, options, speaker) -> dict[str, str]:
+def _forms(network, trainer, config, autotune, speaker) -> dict[str, str]:
     """Return the layers that are not in sparse form: as a resumed run had them, or chosen now."""
     from sparsecpu.layers import set_forms, tunable_layers
 
     if config is not None:
         set_forms(network, config.get("forms", {}))
-    elif options["autotune"]:
-        for choice in network.autotune(batch, threads=options["threads"]):
+    elif autotune:
+        for choice in network.autotune(trainer.batch_size, threads=trainer.team):
             speaker.say(f"autotune: {choice}")
     return {name: layer.form for name, layer in tunable_layers(network) if layer.form != "sparse"}
 
