@@ -211,6 +211,7 @@ def test_a_run_with_a_start_is_resumed(tmp_path):
     assert run(*args, "--out", tmp_path / "whole").exit_code == 0
     assert run(*args, "--out", tmp_path / "part").exit_code == 0
     (tmp_path / "part" / "model.npz").unlink()
+    (start / "model.npz").rename(tmp_path / "elsewhere.npz")  # the checkpoint has it all
     assert run("train", "--resume", tmp_path / "part", *common).exit_code == 0
     whole, part = (load(tmp_path / n / "model.npz")[0] for n in ("whole", "part"))
     for name, p in whole.parameters().items():

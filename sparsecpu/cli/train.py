@@ -7,6 +7,7 @@ import math
 import sys
 import time
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import click
@@ -192,7 +193,10 @@ def _resumed(ctx, data, reading, chosen, options):
         raise ResumeError(f"DATA is {data!r}; {folder.path} was begun with {config['data']!r}")
     if options["out"] is not None:
         raise ParameterError("out", options["out"], "nothing, beside --resume")
-    return config["data"], config["reading"], config["recipe"], folder, config
+    chosen = dict(config["recipe"])
+    if chosen.get("init") and not Path(chosen["init"]).exists() and folder.checkpoint.exists():
+        chosen["init"] = str(folder.checkpoint)  # which has taken everything from it
+    return config["data"], config["reading"], chosen, folder, config
 
 
 def _run(data, reading, recipe, folder, config, options, speaker):
