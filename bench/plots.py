@@ -27,7 +27,7 @@ def plot(kind: str, results: list[dict[str, Any]], document: dict[str, Any], pat
     fig, axes = figure(1, 1, figsize=(8, 5))
     draw = {
         "linear": _linear, "conv": _conv, "train": _train, "topology": _topology, "scale": _scale,
-        "kernels": _kernels, "accuracy": _accuracy, "sources": _sources,
+        "kernels": _kernels, "accuracy": _accuracy, "sources": _sources, "infer": _infer,
     }  # fmt: skip
     draw[kind](axes, results)
     machine = document["machine"]
@@ -48,7 +48,8 @@ def _conv(axes: Any, results: list[dict[str, Any]]) -> None:
             (1 - f["sparsity"], rival / f["ms"]["total"], f["dense_speedup"] is not None)
             for f in result["results"]
         ]
-    _speedups(axes, lines, "forward + dx + dW of a convolution")
+    _speedups(axes, lines, "one convolution")
+    axes.set_title("Forward, dx and dW of a convolution beside PyTorch's", loc="left", fontsize=11)
 
 
 def _speedups(axes: Any, lines: dict[str, list[tuple[float, float, bool]]], what: str) -> None:
@@ -105,6 +106,18 @@ def _train(axes: Any, results: list[dict[str, Any]]) -> None:
         ]
     _speedups(axes, lines, "training step")
     axes.set_title("A whole training step beside the fastest dense one", loc="left", fontsize=11)
+
+
+def _infer(axes: Any, results: list[dict[str, Any]]) -> None:
+    lines = {}
+    for result in results:
+        ms = result["rival_ms"]
+        lines[f"{result['network']}, batch {result['batch']}"] = [
+            (1 - f["sparsity"], ms[f["fastest_dense"]] / f["ms"], f["dense_speedup"] is not None)
+            for f in result["results"]
+        ]
+    _speedups(axes, lines, "prediction")
+    axes.set_title("A prediction beside the fastest dense one", loc="left", fontsize=11)
 
 
 def _topology(axes: Any, results: list[dict[str, Any]]) -> None:

@@ -331,3 +331,30 @@ def test_race_to_the_dense_accuracy(tmp_path):
     plot("accuracy", results, document, tmp_path / "a.png")
     plot("sources", [{"source": "a", "mass": {"l": 0.5}}], document, tmp_path / "s.png")
     assert (tmp_path / "a.png").stat().st_size > 5000
+
+
+def test_predictions_are_timed_and_drawn(tmp_path):
+    picture = tmp_path / "infer.png"
+    result = run("bench", "infer", "--model", "30-20-5", "--sparsity", 0.5, "--batch", 2,
+                 "--rounds", 1, "--quiet", "--blas", "as-is", "--json", "--plot", picture)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)["infer"]["results"][0]
+    assert (found["network"], found["batch"], found["precision"]) == ("30-20-5", 2, "fp32")
+    row = found["results"][0]
+    assert row["nnz"] == 350
+    assert row["samples_per_second"] == pytest.approx(2e3 / row["ms"])
+    assert {"dense NumPy", "SciPy"} <= set(row["ratio"])
+    assert picture.stat().st_size > 1000
+    for bad in (("--model", "x"), ("--batch", 0), ("--precision", "fp8")):
+        assert run("bench", "infer", *bad, "--blas", "as-is").exit_code == 2
+
+
+def test_infer_contestants_agree(rng):
+    """What is timed is the same network: ours and SciPy's on the same weights."""
+    from sparsecpu.bench.infer import Ours
+    from sparsecpu.bench.step_cases import Case
+
+    case = Case((30, 20, 5), 7, (0.5,), 1)
+    x = rng.standard_normal((7, 30)).astype(np.float32)
+    made = Ours(case, 0.5, x)
+    np.testing.assert_allclose(made.predict(), made.scipy().T, atol=1e-5)
