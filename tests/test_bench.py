@@ -336,7 +336,8 @@ def test_race_to_the_dense_accuracy(tmp_path):
 def test_predictions_are_timed_and_drawn(tmp_path):
     picture = tmp_path / "infer.png"
     result = run("bench", "infer", "--model", "30-20-5", "--sparsity", 0.5, "--batch", 2,
-                 "--rounds", 1, "--quiet", "--blas", "as-is", "--json", "--plot", picture)  # fmt: skip
+                 "--rounds", 1, "--quiet", "--blas", "as-is", "--json",
+                 "--plot", picture)  # fmt: skip
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)["infer"]["results"][0]
     assert (found["network"], found["batch"], found["precision"]) == ("30-20-5", 2, "fp32")
