@@ -341,6 +341,36 @@ def test_a_bias_before_a_normalisation_is_folded(rng):
     )
 
 
+def test_a_bias_is_folded_only_into_what_follows_it(rng):
+    """At the end of a branch a sum comes first, whose other part must not be shifted."""
+    conv = {"kind": "conv2d", "out_channels": 2, "kernel_size": 1, "bias": False, "nnz": None}
+    layers = (
+        LayerSpec("residual", {"branch": [conv], "shortcut": []}),
+        LayerSpec("batch_norm"),
+        LayerSpec("global_avg_pool2d"),
+        LayerSpec("linear", {"out_features": 2, "nnz": None}),
+    )
+    tensors = {
+        "a.weight": rng.standard_normal((2, 2, 1, 1)), "a.bias": np.ones(2),
+        "n.weight": np.ones(2), "n.running_mean": np.zeros(2), "n.running_var": np.ones(2),
+        "b.weight": rng.standard_normal((2, 2)),
+    }  # fmt: skip
+    network, report = import_network(tensors, Architecture((2, 3, 3), layers))
+    assert (report.folded, report.unused) == ([], ["a.bias"])
+    np.testing.assert_array_equal(network.layers[1].running_mean, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("n.running_var", -1.0), ("n.weight", 1e300), ("a.weight", 1e300)]
+)
+def test_values_that_cannot_be_are_refused(name, value):
+    tensors = {"a.weight": np.eye(2), "n.weight": np.ones(2), "n.running_mean": np.zeros(2),
+               "n.running_var": np.ones(2), "b.weight": np.eye(2)}  # fmt: skip
+    tensors[name][0] = value
+    with pytest.raises(FileFormatError):
+        import_network(tensors, mlp(2, (2,), 2, batch_norm=True))
+
+
 def test_a_new_head_is_drawn(rng):
     tensors = {"0.weight": rng.standard_normal((8, 4)), "2.weight": rng.standard_normal((10, 8))}
     with pytest.raises(FileFormatError, match="2"):

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from sparsecpu.csr import Pattern
+from sparsecpu.errors import FileFormatError
 from sparsecpu.initializers import scaled_uniform
 from sparsecpu.interop.names import Slot
 from sparsecpu.interop.prune import kept_entries
@@ -73,8 +74,9 @@ class Filling:
             flat = shape[0], math.prod(shape[1:])
             if slot.name in entries:
                 keys, values = entries.pop(slot.name)
-                pattern = Pattern.from_keys(flat, keys)
-                self._took(slot, self.found[slot.name]["weight"])
+                tensor = self.found[slot.name]["weight"]
+                pattern, values = Pattern.from_keys(flat, keys), self._checked(tensor, values)
+                self._took(slot, tensor)
                 row = (slot.name, self.theirs[slot.name], shape, len(keys))
                 self.report.matched.append(row)
             else:
@@ -117,7 +119,7 @@ class Filling:
 
     def _fold(self, slot: Slot, bias: Tensor, behind: list[Slot]) -> None:
         """Give the bias before a normalisation to its running mean: the same, in prediction."""
-        if behind and behind[0].norm and behind[0].shapes["weight"] == bias.shape:
+        if behind and behind[0].norm and _follows(slot.name, behind[0].name):
             self.used.append(bias)
             self.buffers[f"{behind[0].name}.running_mean"] = bias.values()
             self.report.folded.append(slot.name)
@@ -126,8 +128,25 @@ class Filling:
         if leaf not in leaves:
             return np.full(slot.shapes[leaf], start, dtype=self.dtype)
         self._took(slot, leaves[leaf])
-        return leaves[leaf].values()
+        values = self._checked(leaves[leaf], leaves[leaf].values())
+        if leaf == "running_var" and values.min(initial=0) < 0:
+            raise FileFormatError(f"{leaves[leaf].name} has a variance below 0")
+        return values
+
+    def _checked(self, tensor: Tensor, values: np.ndarray) -> np.ndarray:
+        """Return values in the network's type, if they fit into it."""
+        with np.errstate(over="ignore"):
+            values = values.astype(self.dtype, copy=False)
+        if not np.isfinite(values).all():
+            raise FileFormatError(f"{tensor.name} has values beyond {self.dtype}")
+        return values
 
     def _took(self, slot: Slot, tensor: Tensor) -> None:
         self.used.append(tensor)
         self.used += getattr(tensor, "parts", ())
+
+
+def _follows(name: str, other: str) -> bool:
+    """Return whether a layer stands right behind another in the same chain."""
+    (chain, _, place), (chain_of_other, _, next_place) = name.rpartition("."), other.rpartition(".")
+    return chain == chain_of_other and int(next_place) == int(place) + 1
