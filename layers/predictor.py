@@ -15,7 +15,8 @@ from sparsecpu.workspace import Context, Workspace, check_precision, one_blas_th
 if TYPE_CHECKING:
     from sparsecpu.layers.sequential import Sequential
 
-#: Multiplications below which a second thread costs more than it brings.
+#: Multiplications below which predictions have one thread: half of what the trainer asks for, on
+#: no measurement of its own.
 _WORTH_SHARING = 4_000_000
 
 

@@ -443,6 +443,12 @@ def test_from_the_command_line(small, tmp_path, rng):
     assert (network.input_shape, network.n_outputs) == ((12,), 2)
     assert facts["classes"] == [0, 1]
     np.testing.assert_array_equal(network.scale, 0.5)
+    result = run("import", tmp_path / "x.npz", "--model", "9", "--outputs", 4, "--new-head",
+                 "--out", tmp_path / "other.npz", "--input-shape", 12)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert load(tmp_path / "other.npz")[1]["classes"] == [0, 1, 2, 3]
+    for bad in (("--model", "9", "--outputs", 0), ("--model", "9", "--input-shape", "-3")):
+        assert run(*common, *bad).exit_code == 2, bad
     for bad in (("--model", "8"), ("--model", "nothing"), (), ("--model", "9", "--density", 2),
                 ("--model", "9", "--std", "0"), ("--model", "9", "--mean", "1,2"),
                 ("--model", "9", "--map", "x"), ("--model", "9", "--input-shape", "a"),

@@ -80,7 +80,10 @@ def import_model(file: str, **options: Any) -> None:
     if options["mean"] is not None or options["std"] is not None:
         network.offset = _per_feature("mean", options["mean"], 0.0, network)
         network.scale = 1 / _per_feature("std", options["std"], 1.0, network)
-    facts = about.get("facts") or _facts(options["task"], network.n_outputs)
+    facts, outputs = about.get("facts") or {}, network.n_outputs
+    known = (facts.get("classes"), facts.get("target_mean"))
+    if outputs not in [len(labels) for labels in known if isinstance(labels, list)]:
+        facts = _facts(options["task"], outputs)  # none, or of a network with another head
     _check_folder(options["out"])
     save(network, options["out"], facts=facts)
     if options["as_json"]:
@@ -108,7 +111,10 @@ def _described(options: dict[str, Any], tensors: Any) -> Any:
         shape = (math.prod(matrices[0][1:]),)
         if named is not None:
             shape = inspect.signature(named).parameters["input_shape"].default
-    outputs = options["outputs"] or matrices[-1][0]
+    outputs = matrices[-1][0] if options["outputs"] is None else options["outputs"]
+    for name, sizes in (("input_shape", shape), ("outputs", (outputs,))):
+        if min(sizes) < 1:
+            raise ParameterError(name, sizes, "integers of at least 1")
     return Recipe(model=options["model"], width=options["width"]).dense(shape, outputs)
 
 
