@@ -9,7 +9,7 @@ import numpy as np
 from sparsecpu.layers.base import Layer, Spec, like, require_vector, row_bytes
 from sparsecpu.layers.full_form import FullForm
 
-from sparsecpu.csr import Pattern
+from sparsecpu.csr import Pattern, cut_rows
 from sparsecpu.densities import allocate
 from sparsecpu.errors import ParameterError
 from sparsecpu.initializers import scaled_uniform
@@ -283,7 +283,11 @@ class SparseLinear(Layer):
 
         tiles, _, lanes = x.shape
         weight, pattern = self.weight, self.weight.pattern
-        y = ctx.workspace.array(self, "y", (tiles, self.out_features, lanes), x.dtype)
+        shape = tiles, self.out_features, lanes
+        if ctx.in_turn and not ctx.train:
+            y = ctx.workspace.other(x, shape, x.dtype)
+        else:
+            y = ctx.workspace.array(self, "y", shape, x.dtype)
         if pattern.suits_blas or self.form == "dense":
             np.matmul(self._full.matrix(ctx), x, out=y)
             if self.bias is not None:
@@ -340,6 +344,8 @@ class SparseLinear(Layer):
             ctx.observe(weight, x, dy)
         if pattern.suits_blas or self.form == "dense":
             return self._backward_full(dy, x, ctx)
+        if ctx.lean:
+            return self._backward_lean(dy, saved, ctx)
         nothing = weight.data[:0]
         dbias = nothing if self.bias is None else self.bias.grad
         gradient_kernel(lanes)(
@@ -348,7 +354,7 @@ class SparseLinear(Layer):
         )  # fmt: skip
         if not self._needs_dx:
             return dy
-        dx = like(x, self, "dx", ctx)
+        dx = self._place_of_dx(x, dy, ctx)
         finish = GATED if self._gated else PLAIN
         turned, values = pattern.transposed, weight.transposed_data
         dy = self._read(dy, "dy", "bf16", ctx)
@@ -356,6 +362,39 @@ class SparseLinear(Layer):
             *turned.blocks(row_bytes(dy)), turned.indices, values, dy, nothing, x, dx, finish,
             turned.chunks,
         )  # fmt: skip
+        return dx
+
+    def _place_of_dx(self, x: np.ndarray, dy: np.ndarray, ctx: Context) -> np.ndarray:
+        if ctx.in_turn:
+            return ctx.workspace.other(dy, x.shape, x.dtype)
+        return like(x, self, "dx", ctx)
+
+    def _backward_lean(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
+        """Compute dx, then hand out the gradients of one run of rows after the other."""
+        from numba import get_num_threads
+
+        from sparsecpu.kernels.linear import gradient_kernel
+        from sparsecpu.kernels.scatter import scatter_kernel
+
+        (x, read), lanes, dx = saved, dy.shape[2], dy
+        weight, pattern = self.weight, self.weight.pattern
+        if self._needs_dx:  # before the weights change
+            dx = self._place_of_dx(x, dy, ctx)
+            parts = -(-get_num_threads() // len(dy))
+            scatter_kernel(lanes)(
+                pattern.indptr, pattern.indices, weight.data, dy, x, dx, self._gated, parts
+            )
+        if ctx.apply is None:
+            return dx
+        for rows, places in pattern.runs():
+            bounds = pattern.indptr[rows.start : rows.stop + 1] - places.start
+            bounds.setflags(write=False)  # as all index arrays are, so that kernels compile once
+            dbias = weight.data[:0] if self.bias is None else self.bias.grad[rows]
+            found = _run_gradient(
+                gradient_kernel(lanes), bounds, pattern.indices[places], read, dy[:, rows], dbias,
+                ctx,
+            )  # fmt: skip
+            ctx.apply(weight, places, found)
         return dx
 
     def _backward_full(self, dy: np.ndarray, x: np.ndarray, ctx: Context) -> np.ndarray:
@@ -371,7 +410,7 @@ class SparseLinear(Layer):
             np.sum(dy, axis=(0, 2), out=self.bias.grad)
         if not self._needs_dx:
             return dy
-        dx = like(x, self, "dx", ctx)
+        dx = self._place_of_dx(x, dy, ctx)
         np.matmul(matrix.T, dy, out=dx)
         if self._gated:
             gate = ctx.workspace.array(self, "gate", x.shape, bool)
@@ -390,3 +429,23 @@ class SparseLinear(Layer):
     def describe(self) -> str:
         """Return the sizes."""
         return f"linear {self.in_features} -> {self.out_features}"
+
+
+def _run_gradient(gradient, bounds, indices, x, dy, dbias, ctx) -> np.ndarray:
+    """Return the gradient of a run of rows in the workspace, and write that of its biases.
+
+    Tile by tile, for a run of rows of one tile is contiguous; sums are the same as of all at once.
+    """
+    chunks, kind = cut_rows(bounds), dbias.dtype
+    total = ctx.workspace.array("lean", "total", (len(indices),), kind)
+    gradient(bounds[None, :-1], bounds[None, 1:], indices, x[:1], dy[:1], total, dbias, chunks)
+    for tile in range(1, len(x)):
+        part = ctx.workspace.array("lean", "part", (len(indices),), kind)
+        more = ctx.workspace.array("lean", "bias", dbias.shape, kind)
+        here = slice(tile, tile + 1)
+        gradient(
+            bounds[None, :-1], bounds[None, 1:], indices, x[here], dy[here], part, more, chunks
+        )
+        np.add(total, part, out=total)
+        np.add(dbias, more, out=dbias)
+    return total

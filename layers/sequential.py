@@ -23,6 +23,9 @@ from sparsecpu.workspace import Context, Workspace, choose_lanes, one_blas_threa
 _PREDICT_BATCH = 1024
 _NARROW = 1024  # features that need no blocks of columns
 _IMAGE_LANES = 16  # neighbouring pixels fill the registers
+#: Layers of which a chain needs each gradient only once.
+_PLAIN = {"linear", "relu", "leaky_relu", "all_relu", "tanh", "sigmoid", "gelu", "identity",
+          "dropout", "batch_norm"}  # fmt: skip
 _FEW = 2  # samples that are faster one by one than in a tile of 16
 
 
@@ -92,6 +95,7 @@ class Sequential(Chain):
         self.output_shape = spec.shape
         first = self.layers[0] if self.layers else None
         self._images = len(self.input_shape) == 3 and not isinstance(first, Flatten)
+        self._plain = not self._images and all(layer.kind in _PLAIN for layer in self.layers)
         return spec
 
     def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
@@ -111,6 +115,7 @@ class Sequential(Chain):
         saved : tuple
             What the layers saved.
         """
+        ctx.in_turn = self._plain
         y, kept = super().forward(x, ctx)
         y, shape = self._flat.forward(y, ctx)
         return y, (kept, shape)

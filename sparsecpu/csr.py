@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,15 @@ import numpy as np
 
 from sparsecpu.blocks import Blocked
 from sparsecpu.errors import ParameterError, PatternError
+from sparsecpu.streaming import (
+    STREAM,
+    contained,
+    distinct_keys,
+    draw_rows,
+    keys_of_rows,
+    merge_rows,
+    runs,
+)
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -105,7 +115,9 @@ class Pattern(Blocked):
         """Draw a pattern uniformly among all with exactly ``nnz`` nonzeros.
 
         Distinct 64-bit keys ``i * n_in + j`` are drawn (their complement, where more than half
-        are kept), so time and memory are O(nnz) at any shape.
+        are kept), so time and memory are O(nnz) at any shape. Where there are very many of them,
+        run of rows by run of rows: with-replacement draws are shared out among the runs, repeated
+        ones are dropped, and what is missing then is drawn again, which is uniform, too.
 
         Parameters
         ----------
@@ -130,6 +142,8 @@ class Pattern(Blocked):
         size = shape[0] * shape[1]
         if not 0 <= nnz <= min(size, _INT32_MAX):
             raise ParameterError("nnz", nnz, f"an integer from 0 to {min(size, _INT32_MAX)}")
+        if nnz > STREAM and 8 * nnz <= size:
+            return _random_in_runs(shape, nnz, rng)
         if 2 * nnz <= size:
             return cls.from_keys(shape, distinct_keys(size, nnz, rng))
         left_out = distinct_keys(size, size - nnz, rng)
@@ -220,7 +234,7 @@ class Pattern(Blocked):
     @cached_property
     def chunks(self) -> np.ndarray:
         """Runs of rows of similar work, as row numbers; see ``kernels.linear``."""
-        return _cut(self.indptr)
+        return cut_rows(self.indptr)
 
     @cached_property
     def transposed(self) -> TransposedPattern:
@@ -232,7 +246,7 @@ class Pattern(Blocked):
         indptr = columns.indptr.astype(np.int64)
         indices = columns.indices.astype(np.int32, copy=False)
         _freeze(indptr, indices, columns.data)
-        return TransposedPattern(indptr, indices, columns.data, _cut(indptr), self.shape[0])
+        return TransposedPattern(indptr, indices, columns.data, cut_rows(indptr), self.shape[0])
 
     def forget_transposed(self) -> None:
         """Free the column-by-column index; it is made anew where it is asked for."""
@@ -244,10 +258,7 @@ class Pattern(Blocked):
 
     def keys(self) -> np.ndarray:
         """Return ``i * n_in + j`` of every nonzero, sorted, int64, shape (nnz,)."""
-        keys = self.rows()
-        keys *= self.shape[1]
-        keys += self.indices
-        return keys
+        return keys_of_rows(self.indptr, self.indices, self.shape[1], slice(0, self.shape[0]))
 
     def merge(self, drop: np.ndarray, new_keys: np.ndarray) -> Merge:
         """Return the pattern without some nonzeros and with others, and where each one went.
@@ -270,27 +281,40 @@ class Pattern(Blocked):
         PatternError
             If a new position is already there, is out of range, or comes twice.
         """
-        keep = np.ones(self.nnz, dtype=bool)
-        keep[drop] = False
-        old_keys = self.keys()[keep]
-        order = np.argsort(new_keys, kind="stable")
-        arrivals = np.asarray(new_keys, dtype=np.int64)[order]
+        arrivals = np.asarray(new_keys, dtype=np.int64)
+        order = np.argsort(arrivals, kind="stable")
+        arrivals = arrivals[order]
         if len(arrivals) and (arrivals[0] < 0 or arrivals[-1] >= self.size):
             raise PatternError(f"new positions must lie in a {self.shape} matrix")
-        before = np.searchsorted(old_keys, arrivals)
-        taken = old_keys[np.minimum(before, len(old_keys) - 1)] == arrivals if len(old_keys) else []
-        if np.any(taken) or np.any(arrivals[1:] == arrivals[:-1]):
-            raise PatternError("new positions must be distinct and not in the pattern already")
-        before += np.arange(len(arrivals))  # now the places of what arrives
-        is_old = np.ones(len(old_keys) + len(arrivals), dtype=bool)
-        is_old[before] = False
-        keys = np.empty(len(is_old), dtype=np.int64)
-        keys[is_old], keys[before] = old_keys, arrivals
-        del old_keys, arrivals  # in large layers every array counts
-        new_at = np.empty_like(before)
-        new_at[order] = before
-        del order, before
-        return Merge(Pattern.from_keys(self.shape, keys), keep, is_old, new_at)
+        if np.any(arrivals[1:] == arrivals[:-1]):
+            raise PatternError("new positions must be distinct")
+        keep = np.ones(self.nnz, dtype=bool)
+        keep[drop] = False
+        *index, kept_at, places = merge_rows(
+            self.indptr, self.indices, self.shape[1], keep, arrivals
+        )
+        new_at = np.empty_like(places)
+        new_at[order] = places
+        return Merge(Pattern(self.shape, *index, validate=False), keep, kept_at, new_at)
+
+    def runs(self) -> Iterator[tuple[slice, slice]]:
+        """Yield runs of rows of some million nonzeros: their rows, and their places."""
+        yield from runs(self.indptr)
+
+    def contains(self, keys: np.ndarray) -> np.ndarray:
+        """Return which positions are in the pattern.
+
+        Parameters
+        ----------
+        keys : ndarray of int64
+            Sorted keys ``i * n_in + j``.
+
+        Returns
+        -------
+        ndarray of bool
+            One per key.
+        """
+        return contained(self.indptr, self.indices, self.shape[1], keys)
 
     def to_scipy(self, data: np.ndarray) -> csr_array:
         """Return a SciPy CSR array with these values (copies).
@@ -324,31 +348,14 @@ class Pattern(Blocked):
         return f"Pattern(shape={self.shape}, nnz={self.nnz}, density={self.density:.4g})"
 
 
-def distinct_keys(size: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw distinct integers below ``size``, uniformly among all such sets, in O(count).
-
-    Parameters
-    ----------
-    size : int
-        Keys are in ``[0, size)``; ``count`` must be at most about half of it to be fast.
-    count : int
-        How many.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    ndarray of int64
-        Sorted.
-    """
-    keys = np.empty(0, dtype=np.int64)
-    while len(keys) < count:
-        missing = count - len(keys)
-        # A draw repeats an earlier one with a chance below count / size; draw a little more.
-        draws = missing + int(1.1 * missing * count / size) + 16
-        keys = np.unique(np.concatenate([keys, rng.integers(size, size=draws)]))
-    surplus = len(keys) - count
-    return np.delete(keys, rng.choice(len(keys), surplus, replace=False)) if surplus else keys
+def _random_in_runs(shape: tuple[int, int], nnz: int, rng: np.random.Generator) -> Pattern:
+    """Draw a large sparse pattern; see ``Pattern.random``."""
+    pattern = Pattern(shape, *draw_rows(shape, nnz, rng), validate=False)
+    while pattern.nnz < nnz:
+        fresh = distinct_keys(pattern.size, nnz - pattern.nnz, rng)
+        fresh = fresh[~pattern.contains(fresh)]
+        pattern = pattern.merge(np.empty(0, dtype=np.int64), fresh).pattern
+    return pattern
 
 
 def _freeze(*arrays: np.ndarray) -> None:
@@ -383,15 +390,26 @@ def _validate(shape: tuple[int, int], indptr: Any, indices: Any) -> None:
         raise PatternError(f"at most {_INT32_MAX} nonzeros fit, got {len(indices)}")
     if len(indices) and (indices.min() < 0 or indices.max() >= n_in):
         raise PatternError(f"indices must lie in [0, {n_in})")
-    rises = np.diff(indices.astype(np.int64)) > 0
+    rises = indices[1:] > indices[:-1]
     starts = indptr[1:-1].astype(np.int64)
     rises[starts[(starts > 0) & (starts < len(indices))] - 1] = True  # between rows
     if not rises.all():
         raise PatternError("indices must be sorted and unique within each row")
 
 
-def _cut(indptr: np.ndarray) -> np.ndarray:
-    """Cut rows into runs of about equal work; storing an empty row costs like a few nonzeros."""
+def cut_rows(indptr: np.ndarray) -> np.ndarray:
+    """Cut rows into runs of about equal work; storing an empty row costs like a few nonzeros.
+
+    Parameters
+    ----------
+    indptr : ndarray of int64, shape (rows + 1,)
+        Where each row starts.
+
+    Returns
+    -------
+    ndarray of int64
+        Row numbers, from 0 to the number of rows.
+    """
     n_rows = len(indptr) - 1
     work = indptr + 4 * np.arange(n_rows + 1)
     runs = int(np.clip(work[-1] // _CHUNK_WORK, 1, min(_MAX_CHUNKS, n_rows)))

@@ -48,6 +48,33 @@ class Optimizer:
                 if isinstance(parameter, SparseParameter):
                     parameter.touch()
 
+    def apply(
+        self,
+        parameter: SparseParameter,
+        places: slice,
+        grad: np.ndarray,
+        learning_rate: float,
+        step: int,
+    ) -> None:
+        """Update a run of a parameter's values from a gradient that is kept nowhere.
+
+        Parameters
+        ----------
+        parameter : SparseParameter
+            What to update a part of.
+        places : slice
+            Which part.
+        grad : ndarray
+            Its gradient, overwritten perhaps.
+        learning_rate : float
+            Learning rate of this step.
+        step : int
+            Number of this step, counted from 0.
+        """
+        part = _Part(parameter, places, grad)
+        self._update(part, learning_rate, step, True, _NONE, part.data[:0])
+        parameter.touch()
+
     def _update(self, parameter, learning_rate, step, decays, perm, transposed) -> None:
         raise NotImplementedError
 
@@ -60,6 +87,17 @@ class Optimizer:
     def share_of_gradient(self) -> float:
         """Factor with which a gradient enters ``momentum_slot``."""
         return 1.0
+
+
+class _Part:
+    """A run of a parameter's values, seen as a parameter."""
+
+    def __init__(self, whole: SparseParameter, places: slice, grad: np.ndarray) -> None:
+        self.whole, self.places = whole, places
+        self.data, self.grad = whole.data[places], grad
+
+    def slot(self, name: str) -> np.ndarray:
+        return self.whole.slot(name)[self.places]
 
 
 class SGD(Optimizer):

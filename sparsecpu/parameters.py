@@ -29,15 +29,33 @@ class Parameter:
     data : ndarray, shape (n,)
         The values.
     grad : ndarray, shape (n,)
-        Their gradient, written by the layer's backward pass.
+        Their gradient, written by the layer's backward pass; its memory is taken at the first use.
     slots : dict of str to ndarray, shape (n,)
         What the optimizer remembers for each value, by name.
     """
 
     def __init__(self, data: Any, dtype: Any = np.float32) -> None:
         self.data = aligned_copy(data, dtype)
-        self.grad = aligned_zeros(self.data.shape, self.data.dtype)
+        self._grad: np.ndarray | None = None
         self.slots: dict[str, np.ndarray] = {}
+
+    @property
+    def grad(self) -> np.ndarray:
+        """The gradient."""
+        if self._grad is None:
+            self._grad = aligned_zeros(self.data.shape, self.data.dtype)
+        return self._grad
+
+    @grad.setter
+    def grad(self, values: np.ndarray) -> None:
+        """Put another array in its place.
+
+        Parameters
+        ----------
+        values : ndarray, shape (n,)
+            The array.
+        """
+        self._grad = values
 
     @property
     def nnz(self) -> int:
@@ -63,8 +81,9 @@ class Parameter:
         return found
 
     def vectors(self) -> dict[str, np.ndarray]:
-        """Return everything of length n, by name: data, grad and every slot."""
-        return {"data": self.data, "grad": self.grad, **self.slots}
+        """Return everything of length n that there is, by name: data, grad and every slot."""
+        held = {} if self._grad is None else {"grad": self._grad}
+        return {"data": self.data, **held, **self.slots}
 
 
 class SparseParameter(Parameter):
@@ -235,8 +254,11 @@ class SparseParameter(Parameter):
         for name in values:
             if name not in ("data", "grad"):
                 self.slot(name)
-        self.data, self.grad = move("data", self.data), move("grad", self.grad)
-        self.slots = {name: move(name, old) for name, old in self.slots.items()}
+        self.data = move("data", self.data)
+        if self._grad is not None or "grad" in values:
+            self._grad = move("grad", self.grad)
+        for name, old in self.slots.items():  # one after the other: an old one goes before the next
+            self.slots[name] = move(name, old)
         self.pattern = merge.pattern
 
     def to_scipy(self) -> csr_array:

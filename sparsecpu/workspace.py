@@ -166,6 +166,28 @@ class Workspace:
             self._views[key] = view = memory[:size].reshape(shape)
         return view
 
+    def other(self, taken: np.ndarray, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """Return memory for what replaces an array: one of two that are used in turn.
+
+        Parameters
+        ----------
+        taken : ndarray
+            What is still being read.
+        shape : tuple of ints
+            Its shape.
+        dtype : dtype
+            Its element type.
+
+        Returns
+        -------
+        ndarray
+            Memory that ``taken`` does not lie in.
+        """
+        first = self.array("in turn", "even", shape, dtype)
+        if not np.may_share_memory(first, taken):
+            return first
+        return self.array("in turn", "odd", shape, dtype)
+
     @property
     def nbytes(self) -> int:
         """Bytes held."""
@@ -192,6 +214,13 @@ class Context:
         it receives are views into the workspace: use at once or copy.
     precision : {"fp32", "bf16", "fp16"}
         How layers may read their inputs; see ``SparseLinear``.
+    in_turn : bool
+        Whether the layers are a plain chain, in which a layer's gradient is not needed any more
+        once the layer before it has its own; two arrays in turn serve them all then.
+    lean : bool
+        Whether layers do without a column-by-column index and without a gradient vector.
+    apply : callable or None
+        ``apply(parameter, places, grad)``: takes a lean layer's gradients, a run of rows at a time.
     """
 
     workspace: Workspace = field(default_factory=Workspace)
@@ -200,6 +229,9 @@ class Context:
     dropout: np.random.Generator | None = None
     observe: Callable[[Any, np.ndarray, np.ndarray], None] | None = None
     precision: str = "fp32"
+    in_turn: bool = False
+    lean: bool = False
+    apply: Callable[[Any, slice, np.ndarray], None] | None = None
 
     def narrow(self, owner: Any, x: np.ndarray, precision: str) -> np.ndarray:
         """Return a copy of activations in 16 bits, in the workspace.

@@ -17,7 +17,7 @@ FILES = sorted(
 FLOORS = [
     {"errors", "cpu"},
     {"naming"},
-    {"kernels", "blocks"},
+    {"kernels", "blocks", "streaming"},
     {"csr"},
     {
         "parameters",

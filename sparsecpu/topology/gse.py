@@ -120,8 +120,8 @@ class GuidedStochasticExploration(BatchTopology):
 
     def see(
         self, parameter: SparseParameter, x: np.ndarray, dy: np.ndarray, rate: float
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Draw S and compute the gradient there.
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        """Draw S and compute the gradient there; where layers do not compete, keep what will grow.
 
         Parameters
         ----------
@@ -130,18 +130,22 @@ class GuidedStochasticExploration(BatchTopology):
         x, dy : ndarray
             Its input and output gradient.
         rate : float
-            Not looked at.
+            Fraction of the weights that the update drops.
 
         Returns
         -------
-        tuple of ndarray
-            Keys, and the gradients' magnitudes.
+        tuple
+            Keys, the gradients' magnitudes, and the size of S.
         """
         keys = self.draw(parameter, x, dy)
         found = np.zeros(len(keys), dtype=parameter.data.dtype)
         if len(keys):
             gradients_at(parameter, Pattern.from_keys(parameter.shape, keys), x, dy, found)
-        return keys, np.abs(found)
+        drawn, scores = len(keys), np.abs(found, out=found)
+        if self.scope == "layer":
+            best = largest(scores, min(math.ceil(rate * parameter.nnz), drawn))
+            keys, scores = keys[best], scores[best]
+        return keys, scores, drawn
 
     def prepare(self, steps_done: int) -> None:
         """Decide what every layer drops and grows; see ``Topology.prepare``.
@@ -219,4 +223,4 @@ class GuidedStochasticExploration(BatchTopology):
         Growth
             The positions.
         """
-        return Growth(self._grows.pop(name), facts={"drawn": len(self.seen.pop(name)[0])})
+        return Growth(self._grows.pop(name), facts={"drawn": self.seen.pop(name)[2]})

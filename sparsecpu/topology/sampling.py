@@ -153,12 +153,6 @@ def inactive(keys: np.ndarray, pattern: Pattern) -> np.ndarray:
         The keys that are left.
     """
     keys.sort()
-    active, usable = pattern.keys(), np.ones(len(keys), dtype=bool)
-    usable[1:] = keys[1:] != keys[:-1]
-    if len(active):
-        for first in range(0, len(keys), BLOCK):
-            block = slice(first, first + BLOCK)
-            at = np.searchsorted(active, keys[block])
-            np.minimum(at, len(active) - 1, out=at)
-            usable[block] &= active[at] != keys[block]
+    usable = ~pattern.contains(keys)
+    usable[1:] &= keys[1:] != keys[:-1]
     return keys[usable]

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.csr import Pattern, distinct_keys
+from sparsecpu.csr import Pattern
+from sparsecpu.streaming import distinct_keys
 
 
 def smallest(scores: np.ndarray, count: int) -> np.ndarray:
