@@ -1,82 +1,131 @@
-"""``bench scale``: time and memory as width doubles at fixed nonzeros per neuron."""
+"""``bench scale``: time and memory as width grows at fixed connections per neuron."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sparsecpu.bench.base import Benchmark
 from sparsecpu.bench.limits import level_of
+from sparsecpu.bench.machine import memory_free
 from sparsecpu.bench.timing import summarise
 
-_INPUTS, _OUTPUTS, _PER_NEURON, _BATCH = 256, 10, 16, 32
+_INPUTS, _OUTPUTS, _PER_NEURON, _LAYERS, _BATCH = 256, 10, 8, 5, 16
+_UPDATE_EVERY = 4
+#: Hidden neurons of the cases beyond the doublings.
+_LARGE = (2_000_000, 5_000_000, 10_000_000, 20_000_000, 50_000_000)
 
 
 class Scale(Benchmark):
-    """Steps of MLPs with two hidden layers and 16 connections per neuron."""
+    """Steps of MLPs with five hidden layers and eight connections per neuron."""
 
     name = "scale"
-    title = f"steps at {_PER_NEURON} connections per neuron, two hidden layers, batch {_BATCH}"
+    title = (
+        f"steps at {_PER_NEURON} connections per neuron, {_LAYERS} hidden layers, batch {_BATCH}; "
+        "an update is what a change of topology costs beyond its steps"
+    )
 
-    def cases(self) -> list[int]:
-        """Return numbers of hidden neurons."""
-        doublings = self.pick(7, 11, 11)
-        return [1000 * 2**k if k < 10 else 1_000_000 for k in range(doublings)]
+    def cases(self) -> list[tuple[int, bool]]:
+        """Return numbers of hidden neurons, each as usual and lean."""
+        sizes = [1000 * 2**k for k in range(self.pick(7, 10, 10))]
+        sizes += self.pick((), (1_000_000,), (1_000_000, *_LARGE))
+        return [(size, lean) for size in sizes for lean in (False, True)]
 
-    def run(self, case: int) -> dict[str, Any]:
+    def run(self, case: tuple[int, bool]) -> dict[str, Any]:
         """Measure one width; see ``Benchmark.run``.
 
         Parameters
         ----------
-        case : int
-            Hidden neurons.
+        case : tuple of int and bool
+            Hidden neurons, and whether lean.
 
         Returns
         -------
         dict
-            ``neurons, nnz, ms`` per step, ``ns`` per connection and sample, ``peak_mb`` above what
-            the process had before, ``tile_bytes`` and the cache ``level`` that holds a tile.
+            ``neurons, lean, nnz, ms`` per step, ``ns`` per connection and sample, ``update_ms`` by
+            topology, ``bytes`` per connection that the weights hold and ``budget``, ``peak_mb``
+            above what the process had before, ``tile_bytes`` and the cache ``level`` that holds a
+            tile; ``skipped`` where it would not fit.
         """
-        from sparsecpu.architecture import mlp
         from sparsecpu.losses import SoftmaxCrossEntropy
+        from sparsecpu.memory import bytes_per_connection, estimate
+
+        neurons, lean = case
+        found = {"neurons": neurons, "lean": lean, "threads": self.threads}
+        described = _describe(neurons)
+        need, free = estimate(described, _BATCH, lean=lean).total, memory_free()
+        if free is not None and need > free:
+            return {**found, "skipped": f"needs {need / 1e9:.1f} GB of {free / 1e9:.1f} GB"}
+        before, rng = _start_of_peak(), np.random.default_rng(0)
+        start = time.perf_counter()
+        network = described.build(rng)
+        built = time.perf_counter() - start
+        x = rng.standard_normal((4 * _BATCH, _INPUTS), dtype=np.float32)
+        data = (
+            network.source(x),
+            SoftmaxCrossEntropy().prepare(rng.integers(0, _OUTPUTS, len(x)), _OUTPUTS),
+        )
+        times, updates = [], {}
+        for name in ("gse", "sparse-momentum"):
+            steps, updates[name] = self._times(network, data, name, lean)
+            times += steps
+        timing, lanes = summarise(times), network.lanes(_BATCH)
+        held = sum(_bytes(p) for p in network.sparse_parameters().values())
+        tile = 4 * (neurons // _LAYERS) * lanes
+        return {
+            **found, "nnz": network.nnz, "ms": timing.ms, "quartiles": [timing.low, timing.high],
+            "ns": 1e6 * timing.ms / (network.nnz * _BATCH), "update_ms": updates,
+            "build_seconds": built, "bytes": held / network.nnz,
+            "budget": bytes_per_connection(lean=lean), "peak_mb": max(0.0, _peak_mb() - before),
+            "tile_bytes": tile, "level": level_of(tile), "lanes": lanes,
+        }  # fmt: skip
+
+    def _times(self, network: Any, data: Any, name: str, lean: bool) -> tuple[list[float], float]:
+        """Return the milliseconds of steps without an update, and what an update adds."""
+        from sparsecpu.losses import SoftmaxCrossEntropy
+        from sparsecpu.topology import GuidedStochasticExploration, SparseMomentum
         from sparsecpu.trainer import Trainer
 
-        before, width, rng = _resident_mb(), case // 2, np.random.default_rng(0)
-        described = mlp((_INPUTS,), (width, width), _OUTPUTS)
-        wanted = _PER_NEURON * (case + _OUTPUTS)
-        size = _INPUTS * width + width * width + width * _OUTPUTS
-        network = described.sparsify(wanted / size, "er").build(rng)
+        if name == "gse":
+            topology: Any = GuidedStochasticExploration(update_every=_UPDATE_EVERY, stop_after=1.0)
+        else:
+            topology = SparseMomentum(
+                update_every=_UPDATE_EVERY, window=1, source="candidates", candidate_factor=0.25,
+                redistribution="none",
+            )  # fmt: skip
         trainer = Trainer(
             network, loss=SoftmaxCrossEntropy(), learning_rate=1e-3, batch_size=_BATCH,
-            epochs=1, threads=self.threads,
+            epochs=100_000, threads=self.threads, topology=topology, lean=lean,
         )  # fmt: skip
-        x = rng.standard_normal((4 * _BATCH, _INPUTS), dtype=np.float32)
-        source, rows = network.source(x), np.arange(_BATCH)
-        targets = trainer.loss.prepare(rng.integers(0, _OUTPUTS, len(x)), _OUTPUTS)
-        times: list[float] = []
+        trainer.start(_BATCH * 100)
+        rows, plain, cycles = np.arange(_BATCH), [], []
         with trainer.machine():
-            trainer.step(source, targets, rows)
             began = time.perf_counter()
-            while len(times) < 5 or (time.perf_counter() - began < 1 and len(times) < 300):
-                start = time.perf_counter()
-                trainer.step(source, targets, rows)
-                times.append((time.perf_counter() - start) * 1e3)
-        timing, lanes = summarise(times), network.lanes(_BATCH)
-        tile = 4 * width * lanes
-        return {
-            "neurons": case, "nnz": network.nnz, "threads": self.threads, "ms": timing.ms,
-            "quartiles": [timing.low, timing.high],
-            "ns": 1e6 * timing.ms / (network.nnz * _BATCH), "lanes": lanes,
-            "peak_mb": max(0.0, _resident_mb() - before), "tile_bytes": tile,
-            "level": level_of(tile),
-        }  # fmt: skip
+            while len(cycles) < 2 or (time.perf_counter() - began < 2 and len(cycles) < 200):
+                cycle = []
+                for _ in range(_UPDATE_EVERY):
+                    start = time.perf_counter()
+                    trainer.step(*data, rows)
+                    cycle.append((time.perf_counter() - start) * 1e3)
+                cycles.append(cycle)
+            trainer.step(*data, rows)  # so that everything exists again that an update drops
+        # The first step after an update makes the transposed index anew; the second is plain.
+        plain = [cycle[1] for cycle in cycles[1:]]
+        step = float(np.median(plain))
+        turns = itertools.pairwise(cycles)
+        extra = [sum(before[2:]) + after[0] - 3 * step for before, after in turns]
+        return plain, max(0.0, float(np.median(extra)))
 
     def heading(self) -> str:
         """Return the table's first line."""
         return (
-            f"{'neurons':>9}{'nonzeros':>12}{'ms per step':>13}{'ns per nonzero, sample':>24}"
-            f"{'MB':>9}{'a tile lies in':>16}"
+            f"{'neurons':>11}{'':>6}{'connections':>13}{'ms per step':>13}"
+            f"{'ns per conn., sample':>22}{'gse update ms':>15}{'sm update ms':>14}"
+            f"{'bytes/conn.':>13}{'peak MB':>9}{'a tile lies in':>16}"
         )
 
     def row(self, result: dict[str, Any]) -> str:
@@ -92,9 +141,14 @@ class Scale(Benchmark):
         str
             A line.
         """
+        head = f"{result['neurons']:>11,}{'lean' if result['lean'] else '':>6}"
+        if "skipped" in result:
+            return f"{head}  {result['skipped']}"
+        held = f"{result['bytes']:.1f} of {result['budget']}"
         return (
-            f"{result['neurons']:>9,}{result['nnz']:>12,}{result['ms']:>13.3f}"
-            f"{result['ns']:>24.3f}{result['peak_mb']:>9.0f}{result['level']:>16}"
+            f"{head}{result['nnz']:>13,}{result['ms']:>13.3f}{result['ns']:>22.3f}"
+            f"{result['update_ms']['gse']:>15.2f}{result['update_ms']['sparse-momentum']:>14.2f}"
+            f"{held:>13}{result['peak_mb']:>9.0f}{result['level']:>16}"
         )
 
     def verdict(self, results: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
@@ -110,22 +164,66 @@ class Scale(Benchmark):
         tuple
             Values and lines.
         """
-        if len(results) < 2:
-            return {}, []
-        logs = {k: np.log([r[k] for r in results]) for k in ("neurons", "nnz", "ms")}
-        operations = float(np.polyfit(logs["neurons"], logs["nnz"], 1)[0])
-        time_ = float(np.polyfit(logs["neurons"], logs["ms"], 1)[0])
-        span = f"from {results[0]['neurons']:,} to {results[-1]['neurons']:,} neurons"
-        line = f"exponents {span}: operations {operations:.2f}, time {time_:.2f} (1 is linear)"
-        return {"operations_exponent": operations, "time_exponent": time_}, [line]
+        values: dict[str, Any] = {}
+        lines = []
+        for lean in (False, True):
+            for least in (0, 10_000):
+                found = [
+                    r for r in results
+                    if r["lean"] == lean and "ms" in r and r["neurons"] >= least
+                ]  # fmt: skip
+                if len(found) < 2:
+                    continue
+                logs = {k: np.log([r[k] for r in found]) for k in ("neurons", "nnz", "ms")}
+                operations = float(np.polyfit(logs["neurons"], logs["nnz"], 1)[0])
+                time_ = float(np.polyfit(logs["neurons"], logs["ms"], 1)[0])
+                span = f"from {found[0]['neurons']:,} to {found[-1]['neurons']:,} neurons"
+                title = "lean" if lean else "as usual"
+                lines.append(
+                    f"exponents {span}, {title}: operations {operations:.2f}, time {time_:.2f} "
+                    "(1 is linear)"
+                )
+                key = ("lean_" if lean else "") + (f"from_{least}_" if least else "")
+                values[f"{key}operations_exponent"] = operations
+                values[f"{key}time_exponent"] = time_
+        return values, lines
 
 
-def _resident_mb() -> float:
-    """Return the megabytes that this process has in memory now."""
-    try:
-        import resource
+def _describe(neurons: int) -> Any:
+    """Return the description of a network with so many hidden neurons."""
+    from sparsecpu.architecture import mlp
 
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * resource.getpagesize() / 1e6
-    except (OSError, ImportError):
-        return 0.0
+    width = neurons // _LAYERS
+    described = mlp((_INPUTS,), (width,) * _LAYERS, _OUTPUTS)
+    size = sum(rows * columns for rows, columns in described.weight_shapes())
+    return described.sparsify(min(1.0, _PER_NEURON * (neurons + _OUTPUTS) / size), "er")
+
+
+def _bytes(parameter: Any) -> int:
+    """Return the bytes that grow with the connections of a layer."""
+    pattern = parameter.pattern
+    held = sum(vector.nbytes for vector in parameter.vectors().values()) + pattern.indices.nbytes
+    if "transposed" in vars(pattern):
+        turned = pattern.transposed
+        held += turned.indices.nbytes + turned.perm.nbytes
+    return held + (parameter.data.nbytes if parameter.holds_transposed else 0)
+
+
+def _start_of_peak() -> float:
+    """Forget the process's peak where the system can, and return the megabytes it has now."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    return _megabytes("VmRSS")
+
+
+def _peak_mb() -> float:
+    return _megabytes("VmHWM")
+
+
+def _megabytes(field: str) -> float:
+    """Return a line of the process's memory table, 0 where the system has none."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith(field):
+                return int(line.split()[1]) / 1e3
+    return 0.0

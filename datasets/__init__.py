@@ -22,6 +22,7 @@ from sparsecpu.datasets.labels import class_numbers
 from sparsecpu.datasets.samples import read_samples
 from sparsecpu.datasets.shapes import make_shapes
 from sparsecpu.datasets.tables import read_csv
+from sparsecpu.datasets.wide import make_wide
 
 from sparsecpu.errors import DataError
 
@@ -37,6 +38,7 @@ __all__ = [
     "make_classification",
     "make_regression",
     "make_shapes",
+    "make_wide",
     "open_data",
     "read_cifar",
     "read_csv",
@@ -58,6 +60,7 @@ _SIZED: dict[str, Callable[[int | None], Dataset]] = {
     "make:classification": make_classification,
     "make:regression": make_regression,
     "make:shapes": make_shapes,
+    "make:wide": make_wide,
 }
 
 

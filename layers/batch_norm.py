@@ -154,7 +154,7 @@ class BatchNorm(Layer):
             mean = ctx.workspace.array(self, "mean", mean.shape, mean.dtype)
             variance = ctx.workspace.array(self, "variance", mean.shape, mean.dtype)
             batch_statistics(x, ctx.n_valid, mean, variance)
-            self._remember(mean, variance, ctx.n_valid)
+            self._remember(mean, variance, _over_all_ranks(mean, variance, ctx))
         y = like(x, self, "y", ctx)
         normalise(x, mean, variance, self.epsilon, self.gamma.data, self.beta.data, y)
         return y, (x, mean, variance, ctx.train)
@@ -176,6 +176,7 @@ class BatchNorm(Layer):
             if sums is None:
                 sums = blend(x, None, self, "copy", ctx, sums=1, keep=False).sums
             count = ctx.n_valid * x.shape[1] * x.shape[3]
+            sums, count = _reduced(sums, count, ctx)
             mean, square = sums / count
             variance = np.maximum(square - mean * mean, 0.0)
             self._remember(mean, variance, count)
@@ -195,11 +196,12 @@ class BatchNorm(Layer):
         inverse = 1 / np.sqrt(variance + self.epsilon)
         sum_g, sum_gx = g.sums
         sum_gh = (sum_gx - mean * sum_g) * inverse
-        self.gamma.grad[...], self.beta.grad[...] = sum_gh, sum_g
+        self.gamma.grad[...], self.beta.grad[...] = sum_gh, sum_g  # of this rank's samples
         k1 = self.gamma.data * inverse
         if not batch:
             return Planes(g.values, a=k1.astype(x.dtype), c=np.zeros_like(self.gamma.data))
         count = ctx.n_valid * x.shape[1] * x.shape[3]
+        (sum_g, sum_gh), count = _reduced(np.stack([sum_g, sum_gh]), count, ctx)
         k2 = -k1 * inverse * sum_gh / count
         k3 = -k1 * sum_g / count - k2 * mean
         a, b, c = (k.astype(x.dtype) for k in (k1, k2, k3))
@@ -229,10 +231,26 @@ class BatchNorm(Layer):
         x, mean, variance, batch = saved
         dx = like(x, self, "dx", ctx)
         gamma, beta = self.gamma, self.beta
+        if batch and ctx.comm is not None:
+            return self._backward_of_all(dy, saved, dx, ctx)
         normalise_backward(
             x, dy, ctx.n_valid, mean, variance, self.epsilon, gamma.data, batch, gamma.grad,
             beta.grad, dx,
         )  # fmt: skip
+        return dx
+
+    def _backward_of_all(self, dy, saved, dx, ctx) -> np.ndarray:
+        """Write the same where the batch's statistics are those of several ranks."""
+        x, mean, variance, _ = saved
+        real = np.arange(x.shape[0] * x.shape[2]).reshape(x.shape[0], 1, -1) < ctx.n_valid
+        inverse = 1 / np.sqrt(variance.astype(np.float64) + self.epsilon)
+        h = (x - mean[:, None]) * inverse[:, None]
+        sums = np.stack([np.sum(dy * real, axis=(0, 2)), np.sum(dy * h * real, axis=(0, 2))])
+        self.beta.grad[...], self.gamma.grad[...] = sums  # of this rank's samples
+        sums, count = _reduced(sums, ctx.n_valid, ctx)
+        mean_dy, mean_dy_h = (part[:, None] / count for part in sums)
+        factor = (self.gamma.data * inverse)[:, None]
+        dx[...] = factor * (dy - mean_dy - h * mean_dy_h) * real
         return dx
 
     def parameters(self) -> dict[str, Parameter]:
@@ -242,3 +260,25 @@ class BatchNorm(Layer):
     def buffers(self) -> dict[str, np.ndarray]:
         """Return the running averages."""
         return {"running_mean": self.running_mean, "running_variance": self.running_variance}
+
+
+def _reduced(sums: np.ndarray, count: int, ctx: Context) -> tuple[np.ndarray, int]:
+    """Return sums and the number of what was summed, over all ranks that share the batch."""
+    if ctx.comm is None:
+        return sums, count
+    all_of_it = np.append(sums.astype(np.float64).ravel(), float(count))
+    ctx.comm.sum(all_of_it)
+    return all_of_it[:-1].reshape(sums.shape), int(all_of_it[-1])
+
+
+def _over_all_ranks(mean: np.ndarray, variance: np.ndarray, ctx: Context) -> int:
+    """Turn mean and variance of a rank's samples into those of all; return how many there are."""
+    if ctx.comm is None:
+        return ctx.n_valid
+    n = ctx.n_valid
+    own, spread = (np.nan_to_num(v.astype(np.float64)) for v in (mean, variance))
+    first, count = _reduced(n * own, n, ctx)
+    centre = first / count
+    squares, _ = _reduced(n * (spread + (own - centre) ** 2), n, ctx)
+    mean[...], variance[...] = centre, squares / count
+    return count

@@ -110,6 +110,8 @@ class Chain(Layer):
         """
         for layer, kept in zip(reversed(self.layers), reversed(saved), strict=True):
             dy = layer.backward(dy, kept, ctx)
+            if ctx.grad_ready is not None:
+                ctx.grad_ready(layer)
         return dy
 
     def _named(self, method: str) -> dict[str, Any]:

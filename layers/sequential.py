@@ -285,14 +285,15 @@ class Sequential(Chain):
         from sparsecpu.kernels.layout import gather_samples
 
         ctx.n_valid = len(rows)
-        shape = (-(-len(rows) // lanes), self.widths[0], lanes)
+        shape = (max(1, -(-len(rows) // lanes)), self.widths[0], lanes)
         out = ctx.workspace.array(self, "input", shape, self.dtype)
-        array, here = source.take_samples(rows)
+        # A rank may have no sample of the last batch; it computes with padding alone.
+        array, here = source.take_samples(rows if len(rows) else np.zeros(1, dtype=np.int64))
         if lanes == 1:
             return self._gather_few(array, here, out)
         padded = ctx.workspace.array(self, "rows", (shape[0] * lanes,), np.int64)
         padded[: len(here)], padded[len(here) :] = here, here[:1]
-        gather_samples(array, padded, len(here), self.offset, self.scale, out)
+        gather_samples(array, padded, len(rows), self.offset, self.scale, out)
         return self._as_images(out, ctx) if self._images else out
 
     def _gather_few(self, array: np.ndarray, rows: np.ndarray, out: np.ndarray) -> np.ndarray:

@@ -28,6 +28,8 @@ from sparsecpu.parameters import Parameter, SparseParameter
 
 FORMAT = "sparsecpu-model"
 VERSION = 1
+#: Bytes in which the header of an array ends.
+_HEADER = 1 << 16
 #: Array types that we write.
 _ALLOWED = ("<f4", "<f8", "<i4", "<i8", "|u1", "|b1")
 
@@ -135,7 +137,7 @@ def read_arrays(path: Path | str) -> tuple[dict[str, Any], dict[str, np.ndarray]
 
 def _read_member(content: bytes) -> np.ndarray:
     """Return the array of one member, after checking that its header tells the truth."""
-    stream = io.BytesIO(content)
+    stream = io.BytesIO(content[:_HEADER])
     version = np.lib.format.read_magic(stream)
     read = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -144,7 +146,7 @@ def _read_member(content: bytes) -> np.ndarray:
     shape, fortran, dtype = read(stream)
     if fortran or dtype.str not in _ALLOWED:
         raise FileFormatError(f"unexpected array type {dtype.str}")
-    data = content[stream.tell() :]
+    data = memoryview(content)[stream.tell() :]  # which a slice of bytes would copy
     count = 1
     for n in shape:
         count *= n

@@ -86,6 +86,10 @@ class MemoryBudgetError(SparseCPUError, MemoryError):
     """A run would not fit into this machine's memory."""
 
 
+class RankError(SparseCPUError, RuntimeError):
+    """Ranks of one job do not agree on what must be the same on all of them."""
+
+
 class ForkError(SparseCPUError, RuntimeError):
     """A process was forked after kernels had run in its parent, whose threads it lacks."""
 

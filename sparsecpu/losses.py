@@ -74,7 +74,8 @@ class Loss:
         dz : ndarray, shape (tiles, n_outputs, lanes)
             Its gradient, in the workspace.
         """
-        total = float(len(rows)) if weights is None else float(weights[rows].sum())
+        batch = rows if ctx.all_rows is None else ctx.all_rows
+        total = float(len(batch)) if weights is None else float(weights[batch].sum())
         scale = 1.0 / total if total > 0 else 0.0
         dz = ctx.workspace.array(self, "dz", z.shape, z.dtype)
         tile_loss = ctx.workspace.array(self, "tile_loss", z.shape[:1], np.float64)

@@ -151,6 +151,11 @@ class SparseParameter(Parameter):
         assert self._transposed_data is not None
         return self._transposed_data
 
+    @property
+    def holds_transposed(self) -> bool:
+        """Whether memory is held for ``transposed_data``."""
+        return self._transposed_data is not None
+
     def transposed_target(self) -> np.ndarray:
         """Return the memory of ``transposed_data``, for a kernel that refreshes it."""
         if self._transposed_data is None or self._transposed_data.shape != self.data.shape:

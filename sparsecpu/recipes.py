@@ -28,6 +28,9 @@ from sparsecpu.trainer import Trainer, streams
 from sparsecpu.transfer import head_of, start_from
 from sparsecpu.workspace import PRECISIONS
 
+#: Hidden layers of a network that is asked for by its number of neurons.
+HIDDEN_LAYERS = 5
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -41,6 +44,13 @@ class Recipe:
         Multiplies the channels of a convolutional model.
     density : float
         Fraction of the weights to keep, in (0, 1]; not looked at with ``ift``.
+    neurons : int or None
+        Hidden neurons, in five equal layers with ``per_neuron`` connections each, shared out by
+        ``er``; in place of ``model``, ``width``, ``density`` and ``distribution``.
+    per_neuron : float
+        Connections per neuron, the outputs included.
+    lean : bool
+        Whether to train without transposed copies and gradient vectors; see ``Trainer``.
     init : str
         A model file to go on from, in place of ``model``, ``width``, ``density``, ``ift`` and
         ``pattern``; "" for none. Its last layer is drawn anew where the outputs differ in number.
@@ -89,6 +99,9 @@ class Recipe:
     model: str = "lenet-300-100"
     width: float = 1.0
     density: float = 0.1
+    neurons: int | None = None
+    per_neuron: float = 8.0
+    lean: bool = False
     init: str = ""
     new_head: bool = False
     layer_rates: str = ""
@@ -118,6 +131,12 @@ class Recipe:
         for name, value in (("epochs", self.epochs), ("batch_size", batch_size)):
             if isinstance(value, bool) or int(value) != value or value < 1:
                 raise ParameterError(name, value, "an integer of at least 1")
+        if self.neurons is not None and not (
+            int(self.neurons) == self.neurons and self.neurons >= HIDDEN_LAYERS
+        ):
+            raise ParameterError("neurons", self.neurons, f"an integer of at least {HIDDEN_LAYERS}")
+        if not 0 < self.per_neuron < math.inf:
+            raise ParameterError("per_neuron", self.per_neuron, "a number above 0")
         if not 0 < self.width < math.inf:
             raise ParameterError("width", self.width, "a number above 0")
         if not 0 < self.learning_rate < math.inf:
@@ -180,6 +199,10 @@ class Recipe:
         dense = self.dense(input_shape, n_outputs)
         if self.ift != "none":
             return TRANSFORMS[self.ift](dense, self.sparsity)
+        if self.neurons is not None:
+            wanted = self.per_neuron * (self.neurons + n_outputs)
+            size = sum(math.prod(shape) for shape in dense.weight_shapes())
+            return dense.sparsify(min(1.0, wanted / size), "er")
         return dense.sparsify(self.density, self.distribution)
 
     def dense(self, input_shape: tuple[int, ...], n_outputs: int) -> Architecture:
@@ -205,6 +228,9 @@ class Recipe:
         if self.init:
             own = self._started(input_shape, n_outputs).architecture
             return own.with_counts(math.prod(shape) for shape in own.weight_shapes())
+        if self.neurons is not None:
+            hidden = (self.neurons // HIDDEN_LAYERS,) * HIDDEN_LAYERS
+            return mlp(input_shape, hidden, n_outputs)
         described = find_model(self.model)
         if described is not None:
             options = {} if self.width == 1.0 else {"width": self.width}
@@ -270,6 +296,11 @@ class Recipe:
             return SquaredError()
         return SoftmaxCrossEntropy(self.label_smoothing)
 
+    @property
+    def slots(self) -> int:
+        """Numbers that the optimizer keeps per weight."""
+        return 2 if self.optimizer == "adam" else 1 if self.momentum > 0 else 0
+
     def make_optimizer(self) -> Optimizer:
         """Return the optimizer."""
         if self.optimizer == "adam":
@@ -316,6 +347,7 @@ class Recipe:
         *,
         threads: int | None = None,
         callbacks: Iterable[Callback] = (),
+        comm: Any = None,
     ) -> Trainer:
         """Return the trainer of a run.
 
@@ -331,6 +363,8 @@ class Recipe:
             Threads of the kernels.
         callbacks : iterable of Callback
             Hooks.
+        comm : Communicator, optional
+            Ranks that share the batches.
 
         Returns
         -------
@@ -351,6 +385,8 @@ class Recipe:
             threads=threads,
             precision=self.precision,
             layer_rates=self.rates(head_of(network)),
+            lean=self.lean,
+            comm=comm,
             callbacks=callbacks,
         )
 

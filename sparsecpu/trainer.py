@@ -16,6 +16,7 @@ from sparsecpu.losses import Loss
 from sparsecpu.optimizers import SGD, Optimizer
 from sparsecpu.parameters import Parameter, SparseParameter
 from sparsecpu.schedules import Schedule, constant
+from sparsecpu.sharing import Sharing
 from sparsecpu.topology import Run, Static, Topology
 from sparsecpu.workspace import Context, Workspace, check_precision, one_blas_thread
 
@@ -114,6 +115,8 @@ class Trainer:
     layer_rates : mapping of str to float, optional
         Factors of the learning rate by layer, as parameters are named: ``{"0": 0.1}`` for all of
         the first layer; 0 leaves it as it is.
+    comm : Communicator, optional
+        Ranks that share every batch; see ``distributed``. All must be given the same samples.
     lean : bool
         Whether linear layers do without the column-by-column index, its values and a gradient
         vector: 12 bytes per weight instead of 28, for a slower step. Sums are in another order.
@@ -153,6 +156,7 @@ class Trainer:
         shuffle: bool = True,
         layer_rates: Mapping[str, float] | None = None,
         lean: bool = False,
+        comm: Any = None,
         callbacks: Iterable[Callback] = (),
     ) -> None:
         for name, value, least in (("batch_size", batch_size, 1), ("epochs", epochs, 0)):
@@ -179,6 +183,9 @@ class Trainer:
         self.precision = check_precision(precision, network.dtype)
         self._ctx = Context(Workspace(), train=True, dropout=self.rngs["dropout"])
         self._ctx.precision = self.precision
+        self.sharing = None if comm is None else Sharing(comm, self._ctx)
+        if self.sharing is not None:
+            self.sharing.own_streams(self.rngs)
         self.lean = self._ctx.lean = bool(lean)
         if lean and any(p.spatial for p in network.parameters().values() if hasattr(p, "spatial")):
             raise ParameterError("lean", lean, "False for convolutions")
@@ -187,6 +194,11 @@ class Trainer:
         self._position = 0  # samples of the current epoch that have been used
         self._losses = 0.0  # their summed loss
         self._order_state: dict[str, Any] | None = None
+
+    @property
+    def halted(self) -> bool:
+        """Whether training ends after this step; where ranks share it, once all of them know."""
+        return self.interrupted if self.sharing is None else self.sharing.halted
 
     def learning_rate_now(self) -> float:
         """Return the learning rate of the next step."""
@@ -225,15 +237,24 @@ class Trainer:
         ctx, network = self._ctx, self.network
         ctx.observe = self.topology.observer(self.steps_done) if self._started else None
         lanes = network.lanes(self.batch_size)
+        if self.sharing is not None:
+            rows = self.sharing.part(rows)
+            lanes = network.lanes(self.sharing.largest_part(self.batch_size))
         z, saved = network.forward(network.gather(source, rows, lanes, ctx), ctx)
         loss, dz = self.loss(z, rows, targets, ctx, weights)
         rate = self.learning_rate_now()
+        if self.sharing is not None:
+            loss = self.sharing.agree(loss, self.interrupted)
         if not math.isfinite(loss):
             raise DivergedError(self.steps_done, loss, rate)
         learns = not (self._started and self.topology.replaces_step(self.steps_done))
         self._applied.clear()
         ctx.apply = self._apply if self.lean and learns else None
+        if self.sharing is not None:
+            self.sharing.begin(learns, self._applied)
         network.backward(dz, saved, ctx)
+        if self.sharing is not None:
+            self.sharing.comm.finish()
         if learns:
             for factor, parameters in self._rate_groups():
                 left = (p for p in parameters if id(p) not in self._applied)
@@ -241,12 +262,16 @@ class Trainer:
         self.steps_done += 1
         if self._started and self.topology.due(self.steps_done):
             report = self.topology.update(self.steps_done)
+            if self.sharing is not None:
+                self.sharing.comm.check_network(network.parameters().values())
             for callback in self.callbacks:
                 callback.on_update(self, report)
         return loss
 
     def _apply(self, parameter: SparseParameter, places: slice, grad: np.ndarray) -> None:
         """Use a part of a gradient as soon as it is there; see ``Context.apply``."""
+        if self.sharing is not None:
+            self.sharing.comm.sum(grad)
         groups = self._rate_groups()
         factor = next(f for f, some in groups if any(p is parameter for p in some))
         rate = self.learning_rate_now() * factor
@@ -333,7 +358,7 @@ class Trainer:
         with self.machine():
             for callback in self.callbacks:
                 callback.on_fit_start(self)
-            while self.epochs_done < self.epochs and not (self.stop or self.interrupted):
+            while self.epochs_done < self.epochs and not (self.stop or self.halted):
                 self.run_epoch(source, targets, weights)
             for callback in self.callbacks:
                 callback.on_fit_end(self)
@@ -351,7 +376,10 @@ class Trainer:
     def team(self) -> int | None:
         """Threads that steps run on; None stands for all."""
         parameters = self.network.sparse_parameters().values()
-        work = self.batch_size * sum(p.nnz * p.uses for p in parameters)
+        batch = (
+            self.batch_size if self.sharing is None else self.sharing.largest_part(self.batch_size)
+        )
+        work = batch * sum(p.nnz * p.uses for p in parameters)
         return 1 if self.threads is None and work < _WORTH_SHARING else self.threads
 
     def run_epoch(
@@ -382,7 +410,7 @@ class Trainer:
             self._losses += loss * len(rows)
             for callback in self.callbacks:
                 callback.on_step(self, loss)
-            if self.interrupted and self._position < samples:
+            if self.halted and self._position < samples:
                 return
         self._position = 0
         self.epochs_done += 1
@@ -447,6 +475,8 @@ class Trainer:
         self.topology.load_state(values["topology"], held)
         for name, state in values["rngs"].items():
             self.rngs[name].bit_generator.state = state
+        if self.sharing is not None:
+            self.sharing.own_streams(self.rngs)
         self.steps_done, self.epochs_done = values["steps_done"], values["epochs_done"]
         self._position, self._losses = values["position"], values["losses"]
         self._order_state, self.stop = values["order_state"], values["stop"]

@@ -214,6 +214,12 @@ class Context:
         it receives are views into the workspace: use at once or copy.
     precision : {"fp32", "bf16", "fp16"}
         How layers may read their inputs; see ``SparseLinear``.
+    comm : Communicator or None
+        The ranks that share this batch, where there are several; see ``distributed``.
+    all_rows : ndarray of int64 or None
+        The samples of the whole batch then.
+    grad_ready : callable or None
+        ``grad_ready(layer)``: told in the backward pass when a layer has its gradients.
     in_turn : bool
         Whether the layers are a plain chain, in which a layer's gradient is not needed any more
         once the layer before it has its own; two arrays in turn serve them all then.
@@ -229,6 +235,9 @@ class Context:
     dropout: np.random.Generator | None = None
     observe: Callable[[Any, np.ndarray, np.ndarray], None] | None = None
     precision: str = "fp32"
+    comm: Any = None
+    all_rows: np.ndarray | None = None
+    grad_ready: Callable[[Any], None] | None = None
     in_turn: bool = False
     lean: bool = False
     apply: Callable[[Any, slice, np.ndarray], None] | None = None

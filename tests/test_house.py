@@ -33,6 +33,7 @@ FLOORS = [
         "spectrum",
     },
     {"densities", "initializers", "patterns", "optimizers", "topology", "layers", "datasets"},
+    {"sharing"},
     {"trainer", "callbacks", "architecture"},
     {
         "models",
@@ -44,6 +45,7 @@ FLOORS = [
         "scoring",
         "tracking",
         "foresight",
+        "memory",
     },
     {"plots_of_runs", "transfer"},
     {"recipes", "estimators", "bench"},

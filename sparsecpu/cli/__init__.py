@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import time
 from typing import Any
 
 import click
@@ -36,14 +37,30 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except (SparseCPUError, MemoryError) as error:
             message = " ".join(str(error).split()) or type(error).__name__
-            click.echo(f"sparsecpu: {message}", err=True)
-            sys.exit(2)
+            _end(f"sparsecpu: {message}", 2)
         except BrokenPipeError:  # whoever read our output has stopped
             sys.stdout = None  # type: ignore[assignment]
             sys.exit(1)
         except KeyboardInterrupt:
             click.echo("sparsecpu: interrupted", err=True)
             sys.exit(130)
+
+
+def _end(message: str, code: int) -> None:
+    """Say why it cannot go on, and end; where ranks share the job, end all of them.
+
+    Where several ranks meet the same error rank 0 alone says so: the others give it time to.
+    """
+    from sparsecpu.distributed import launched, world
+
+    ours = world() if launched() else None
+    if ours is not None and ours.rank:
+        time.sleep(2.0)
+        message = f"rank {ours.rank}: {message}"
+    click.echo(message, err=True)
+    if ours is not None:
+        ours.abort(code)
+    sys.exit(code)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -179,29 +179,64 @@ class Checkpoints(Callback):
         save(trainer.network, self.folder.checkpoint, self.architecture, facts=facts, extra=arrays)
 
 
-def resume(folder: RunFolder, trainer: Any, architecture: Any, samples: int) -> Any:
-    """Put a checkpoint's network and state into a trainer.
+class Held:
+    """What a checkpoint holds.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    network : Sequential
+        The network in it.
+    values : dict
+        The trainer's plain values.
+    arrays : dict of str to ndarray
+        Its arrays.
+    """
+
+    def __init__(self, path: Path, network: Any, values: Any, arrays: dict) -> None:
+        self.path, self.network, self.values, self.arrays = path, network, values, arrays
+
+    def give(self, trainer: Any, samples: int) -> None:
+        """Put the state into the trainer of the network.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            Made with the same arguments as the one that wrote the checkpoint.
+        samples : int
+            Training samples.
+
+        Raises
+        ------
+        FileFormatError
+            If something is missing.
+        """
+        try:
+            trainer.load_state(self.values, self.arrays, samples)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise FileFormatError(f"{self.path} is incomplete: {error!r}") from error
+
+
+def read_checkpoint(folder: RunFolder, architecture: Any) -> Held:
+    """Read the checkpoint of a run.
 
     Parameters
     ----------
     folder : RunFolder
-        Holds the checkpoint.
-    trainer : Trainer
-        Made with the same arguments as the one that wrote it; gets its network replaced.
+        Holds it.
     architecture : Architecture
-        That the checkpoint must have.
-    samples : int
-        Training samples.
+        That it must have.
 
     Returns
     -------
-    Sequential
-        The network.
+    Held
+        The network and the trainer's state.
 
     Raises
     ------
     ResumeError
-        If the checkpoint belongs to another network.
+        If it belongs to another network.
     FileFormatError
         If it is damaged.
     """
@@ -212,9 +247,6 @@ def resume(folder: RunFolder, trainer: Any, architecture: Any, samples: int) -> 
             layer.pop("nnz", None)
     if found != wanted:
         raise ResumeError(f"{folder.checkpoint} holds another network than the run asks for")
-    trainer.network = network
-    try:
-        trainer.load_state(header["facts"]["trainer"], extra, samples)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise FileFormatError(f"{folder.checkpoint} is incomplete: {error!r}") from error
-    return network
+    if "trainer" not in header["facts"]:
+        raise FileFormatError(f"{folder.checkpoint} is no checkpoint")
+    return Held(folder.checkpoint, network, header["facts"]["trainer"], extra)

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from sparsecpu import __version__
 from sparsecpu.callbacks import Callback, History
 from sparsecpu.cli.common import (
     Speaker,
@@ -23,6 +24,12 @@ from sparsecpu.cli.common import (
 from sparsecpu.cli.watchers import Interruption, ProgressBar, StepClock
 from sparsecpu.errors import MemoryBudgetError, ParameterError, ResumeError
 
+#: What --neurons changes where nothing else is asked for.
+_OF_NEURONS = {"topology": "gse", "update_every": 8, "epochs": 2, "batch_size": 16}
+#: Above so many weights nothing is noted about their ages, which takes as much memory as they do.
+_TRACKED = 20_000_000
+#: Runs that need more than this say beforehand what for.
+_WORTH_SAYING = 1e9
 #: A dense network above this is not timed beside ours.
 _DENSE_LIMIT = 1_000_000_000
 
@@ -40,6 +47,25 @@ _DENSE_LIMIT = 1_000_000_000
 )
 @click.option(
     "--density", type=float, default=0.1, show_default=True, help="Fraction of the weights to keep."
+)
+@click.option(
+    "--neurons",
+    type=int,
+    help="Hidden neurons, in five equal layers, in place of --model and --density. Steps of 16 "
+    "samples, 2 epochs and gse with an update every 8 steps, unless told otherwise.",
+)
+@click.option(
+    "--per-neuron",
+    type=float,
+    default=8.0,
+    show_default=True,
+    help="Connections for each of --neurons.",
+)
+@click.option(
+    "--lean",
+    is_flag=True,
+    help="Train without transposed copies and gradient vectors: 12 bytes per connection instead "
+    "of 28, slower.",
 )
 @click.option(
     "--ift",
@@ -142,9 +168,16 @@ def train(ctx: click.Context, data: str | None, **options: Any) -> None:
     """
     from sparsecpu.recipes import Recipe
 
+    options["comm"] = comm = _ranks(options)
     speaker = Speaker(options["quiet"])
     speaker.announce_compilation()
     reading = {name: options[name] for name in ("samples", "target", "task")}
+    if options["neurons"] is not None:
+        default = click.core.ParameterSource.DEFAULT
+        options |= {
+            name: value for name, value in _OF_NEURONS.items()
+            if ctx.get_parameter_source(name) is default
+        }  # fmt: skip
     recipe_names = {field.name for field in fields(Recipe)}
     chosen = {name: value for name, value in options.items() if name in recipe_names}
     folder, config = None, None
@@ -155,6 +188,9 @@ def train(ctx: click.Context, data: str | None, **options: Any) -> None:
     if chosen.get("init"):
         chosen["init"] = str(model_path(chosen["init"]).absolute())
     recipe = Recipe(**chosen)
+    if comm is not None:
+        comm.check_same("version", __version__)
+        comm.check_same("options", str(recipe))
     with _dense_child(options) as dense:
         options["dense"] = dense
         result, interrupted = _run(data, reading, recipe, folder, config, options, speaker)
@@ -163,9 +199,24 @@ def train(ctx: click.Context, data: str | None, **options: Any) -> None:
         going_on = f"go on with: sparsecpu train --resume {place}"
         speaker.say(f"interrupted; {going_on if place else 'nothing was kept (--out keeps a run)'}")
         sys.exit(130)
+    if comm is not None and comm.rank:
+        return
     from sparsecpu.cli.train_report import table
 
     print_json(result) if options["as_json"] else click.echo(table(result))
+
+
+def _ranks(options):
+    """Return the ranks that mpiexec has started, if any; all but rank 0 keep quiet."""
+    from sparsecpu.distributed import launched, world
+
+    comm = world() if launched() else None
+    if comm is not None:
+        options["threads"] = options["threads"] or comm.threads()
+        options["no_dense_timing"] = True  # the cores are taken
+        if comm.rank:
+            options |= {"quiet": True, "out": None}
+    return comm
 
 
 def _dense_child(options):
@@ -201,7 +252,7 @@ def _resumed(ctx, data, reading, chosen, options):
 
 def _run(data, reading, recipe, folder, config, options, speaker):
     """Train, and return the result and whether the user broke it off."""
-    from sparsecpu.cli.run_folder import Checkpoints, resume
+    from sparsecpu.cli.run_folder import Checkpoints, read_checkpoint
     from sparsecpu.datasets import open_data
     from sparsecpu.kernels.threads import use_threads
     from sparsecpu.layers import set_forms
@@ -213,38 +264,55 @@ def _run(data, reading, recipe, folder, config, options, speaker):
     dataset = open_data(data, **reading)
     samples = dataset.x_train.shape[0]
     architecture = recipe.architecture(dataset.input_shape, dataset.n_outputs)
-    _check_memory(architecture, recipe, samples)
+    _check_memory(architecture, recipe, samples, speaker)
     targets, facts = _targets(dataset)
     facts["data"], facts["recipe"] = data, recipe.to_dict()
-    network = recipe.network(architecture, dataset.x_train, dataset.y_train, dataset.scaling)
+    held = None
+    if folder is not None and folder.checkpoint.exists():
+        held = read_checkpoint(folder, architecture)
+        network = held.network
+    else:
+        network = recipe.network(architecture, dataset.x_train, dataset.y_train, dataset.scaling)
     clock, stopper = StepClock(), Interruption()
-    callbacks: list[Callback] = [clock, stopper, Tracker(options["spectrum"]), History()]
+    callbacks: list[Callback] = [clock, stopper, History()]
+    if network.nnz <= _TRACKED:
+        callbacks.insert(2, Tracker(options["spectrum"]))
+    comm = options["comm"]
+    if comm is not None:
+        comm.check_same("training data", _fingerprint(dataset))
+        comm.check_network(network.parameters().values())
     trainer = recipe.trainer(
-        network, dataset.task, samples, threads=options["threads"], callbacks=callbacks
+        network, dataset.task, samples, threads=options["threads"], callbacks=callbacks, comm=comm
     )
     varied = recipe.varied(dataset.x_train, network, trainer)
     trainer.start(samples)
     forms = _forms(network, trainer, config, options["autotune"], speaker)
     begun = {"data": data, "reading": reading, "recipe": recipe.to_dict(), "forms": forms}
-    old, folder = folder, _folder(folder, config, begun, dataset, options["out"])
-    if folder is not None:
+    folder = _folder(folder, config, begun, dataset, options["out"])
+    writes = folder is not None and (comm is None or comm.rank == 0)
+    if writes:
         keeper = Checkpoints(folder, architecture, facts)
         trainer.callbacks.append(keeper)
-    if old is not None and folder.checkpoint.exists():
-        resume(folder, trainer, architecture, samples)
-        folder.write_history(folder.read_history(trainer.epochs_done))
+    if held is not None:
+        held.give(trainer, samples)
+        held = None
+        if writes:
+            folder.write_history(folder.read_history(trainer.epochs_done))
         set_forms(trainer.network, forms)
     if speaker.bar:
         trainer.callbacks.append(ProgressBar())
     with stopper.listening():
         trainer.fit(varied, targets)
-    if trainer.interrupted and trainer.epochs_done < trainer.epochs:
-        if folder is not None:
+    if trainer.halted and trainer.epochs_done < trainer.epochs:
+        if writes:
             keeper.write(trainer)
         return {}, True
+    if comm is not None and comm.rank:
+        return {}, False
     outcome = _finish(dataset, trainer.network, architecture, facts, folder, recipe.batch(samples))
     outcome |= {"seconds": time.perf_counter() - began}
     outcome |= {"threads": trainer.team or allowed, "dense_threads": allowed}
+    outcome["ranks"] = 1 if comm is None else comm.size
     return _result(outcome, dataset, recipe, trainer.network, clock, options, folder), False
 
 
@@ -257,6 +325,9 @@ def _forms(network, trainer, config, autotune, speaker) -> dict[str, str]:
     elif autotune:
         for choice in network.autotune(trainer.batch_size, threads=trainer.team):
             speaker.say(f"autotune: {choice}")
+        if trainer.sharing is not None:  # every rank measures something else
+            chosen = {name: layer.form for name, layer in tunable_layers(network)}
+            set_forms(network, trainer.sharing.comm.share(chosen))
     return {name: layer.form for name, layer in tunable_layers(network) if layer.form != "sparse"}
 
 
@@ -370,19 +441,22 @@ def _fingerprint(dataset) -> str:
     return fingerprint(x, dataset.y_train)
 
 
-def _check_memory(architecture, recipe, samples: int) -> None:
-    """Refuse a run that would not fit."""
+def _check_memory(architecture, recipe, samples: int, speaker) -> None:
+    """Refuse a run that would not fit, and say what a large one needs."""
     from sparsecpu.bench.machine import memory_free
+    from sparsecpu.memory import estimate
 
-    shapes = architecture.weight_shapes()
-    weights = recipe.density * sum(math.prod(shape) for shape in shapes)
-    weights = 0 if recipe.init else weights  # they are there already
-    widths = architecture.widths()
-    need = 28 * weights + 12 * sum(widths) * max(recipe.batch(samples), 16)
-    need = int(need + recipe.growth_memory)
+    batch, watched = recipe.batch(samples), recipe.growth_memory
+    need = estimate(
+        architecture, batch, slots=recipe.slots, lean=recipe.lean,
+        watched=watched if recipe.topology.startswith("sparse-momentum") else 0,
+    )  # fmt: skip
     free = memory_free()
-    if free is not None and need > free:
+    if free is not None and need.total > free:
+        advice = "lower density, batch_size or the sizes of the layers"
         raise MemoryBudgetError(
-            f"the run would need about {need / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; "
-            "lower density, batch_size or the sizes of the layers"
+            f"the run would need about {need} and {free / 1e9:.1f} GB are free; "
+            + (advice if recipe.lean else f"try --lean, or {advice}")
         )
+    if need.total > _WORTH_SAYING:
+        speaker.say(f"memory: about {need}" + (f"; {free / 1e9:.1f} are free" if free else ""))

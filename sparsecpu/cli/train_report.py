@@ -41,6 +41,8 @@ def table(result: dict[str, Any]) -> str:
     whole = f"{result['seconds']:.1f} s, of which compiling {result['compile_seconds']:.1f} s"
     lines.append(f"in all           {whole}")
     teams = f"{result['threads']} thread(s), dense up to {result['dense_threads']}"
+    if result["ranks"] > 1:
+        teams = f"{result['ranks']} ranks of {result['threads']} thread(s)"
     lines.append(f"measured on      {result['cpu']}, {teams}")
     if result.get("iso_flop"):
         from sparsecpu.isoflop import cost_table
