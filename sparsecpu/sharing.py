@@ -59,7 +59,9 @@ class SummedView:
         rows, columns : ndarray
             See ``GradientView``.
         """
-        own = np.random.default_rng([int(rng.integers(1 << 62)), self.comm.rank])
+        own = rng
+        if kind == "estimate":
+            own = np.random.default_rng([int(rng.integers(1 << 62)), self.comm.rank])
         power = 1 if kind == "bound" else 2
         parts = [part.astype(np.float64) ** power for part in self.view.activity(kind, own)]
         rows, columns = (self.comm.sum(part) ** (1 / power) for part in parts)
@@ -161,22 +163,22 @@ class Sharing:
         self.halted = self.halted or bool(told[1])
         return float(told[0])
 
-    def begin(self, learns: bool, applied: set[int]) -> None:
+    def begin(self, keeps: bool, applied: set[int]) -> None:
         """Prepare for a backward pass.
 
         Parameters
         ----------
-        learns : bool
-            Whether its gradients will be used.
+        keeps : bool
+            Whether its gradients are kept for later.
         applied : set of int
             Fills with the identities of parameters whose gradients are used at once.
         """
         self._sent: set[int] = set()
-        self._applied, self._learns = applied, learns
+        self._applied, self._keeps = applied, keeps
 
     def _send(self, layer: Any) -> None:
         """Begin to add up a layer's gradients; see ``Context.grad_ready``."""
-        if not self._learns:
+        if not self._keeps:
             return
         parameters: dict[str, Parameter] = layer.parameters()
         for parameter in parameters.values():

@@ -189,6 +189,8 @@ class Trainer:
         self.lean = self._ctx.lean = bool(lean)
         if lean and any(p.spatial for p in network.parameters().values() if hasattr(p, "spatial")):
             raise ParameterError("lean", lean, "False for convolutions")
+        if lean and self.topology.needs_gradients:
+            raise ParameterError("lean", lean, f"False with {self.topology.name}")
         self._applied: set[int] = set()  # parameters whose gradients are applied already
         self._started = False  # whether the topology knows about the run
         self._position = 0  # samples of the current epoch that have been used
@@ -251,7 +253,7 @@ class Trainer:
         self._applied.clear()
         ctx.apply = self._apply if self.lean and learns else None
         if self.sharing is not None:
-            self.sharing.begin(learns, self._applied)
+            self.sharing.begin(learns or not self.lean, self._applied)
         network.backward(dz, saved, ctx)
         if self.sharing is not None:
             self.sharing.comm.finish()

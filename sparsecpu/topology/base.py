@@ -120,6 +120,8 @@ class Topology:
 
     #: Name on the command line and in files.
     name: ClassVar[str] = "static"
+    #: Whether updates look at ``parameter.grad``, which lean training does not have.
+    needs_gradients: ClassVar[bool] = False
     #: Where the cosine ends.
     least_rate: ClassVar[float] = 0.005
 

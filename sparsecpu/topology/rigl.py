@@ -51,6 +51,7 @@ class RigL(BatchTopology):
     """
 
     name = "rigl"
+    needs_gradients = True
     least_rate = 0.0
 
     def __init__(

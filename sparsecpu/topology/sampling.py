@@ -95,7 +95,8 @@ def activity(
         return x.activity(kind, rng)
     real = dy.any(axis=1).astype(dy.dtype)  # padding lanes have no gradient
     if kind == "estimate":
-        real *= rng.choice(np.array([-1, 1], dtype=dy.dtype), size=real.shape)
+        signs = rng.choice(np.array([-1, 1], dtype=dy.dtype), size=np.count_nonzero(real))
+        real[real != 0] = signs
     return tuple(_summed(v, real, kind, "tfl,tl->f") for v in (dy, x))  # type: ignore[return-value]
 
 
