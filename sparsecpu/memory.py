@@ -114,7 +114,9 @@ def estimate(
     if len(given) != len(sizes):  # no description of ours; all weights are the most there can be
         given = [None] * len(sizes)
     counts = [size if n is None else n for n, size in zip(given, sizes, strict=True)]
-    widths = architecture.widths()
+    # A ReLU is applied by its neighbours while they store.
+    kinds = ["input", *(layer.kind for layer in architecture.layers)]
+    widths = [n for n, kind in zip(architecture.widths(), kinds, strict=True) if kind != "relu"]
     images = len(architecture.input_shape) == 3
     lanes = 16 if images else choose_lanes(batch, max(widths))
     rows = -(-batch // lanes) * lanes

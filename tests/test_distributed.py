@@ -18,6 +18,7 @@ from sparsecpu.callbacks import Callback
 from sparsecpu.checkpoint import load
 from sparsecpu.distributed import checksum, communicator
 from sparsecpu.errors import RankError
+from sparsecpu.estimators import SparseMLPClassifier
 from sparsecpu.layers import (
     BatchNorm,
     Flatten,
@@ -119,7 +120,8 @@ def overlap(one, many):
 @pytest.mark.parametrize(
     "topology",
     ["sparse-momentum", "sparse-momentum:source=candidates,window=2", "rigl", "set",
-     "dsr:threshold=0.05,update_every=1", "deep-r", "gse", "gse:distribution=grabo", "gse:distribution=graest"],
+     "dsr:threshold=0.05,update_every=1", "deep-r", "gse",
+     "gse:distribution=grabo", "gse:distribution=graest"],
 )  # fmt: skip
 def test_all_ranks_have_the_same_pattern(make, topology):
     options = {"topology": topology, "epochs": 4, "dtype": np.float64}
@@ -190,6 +192,24 @@ def test_an_interruption_ends_all_ranks_at_the_same_step():
         return trainer.steps_done
 
     assert together(2, work) == [3, 3]
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_estimators_share_their_batches():
+    x, y = samples(dense_network(np.float32))
+    names = np.array(list("abcde"))[y]
+
+    def fitted(comm=None):
+        model = SparseMLPClassifier(
+            (30,), density=0.3, topology="gse", max_iter=4, batch_size=BATCH, comm=comm,
+            random_state=None if comm else 3, dtype="float64", early_stopping=True, n_jobs=1,
+        )  # fmt: skip
+        return model.fit(x, names)
+
+    models = together(2, fitted)  # without a seed of their own: rank 0's
+    assert len({checksum(m.network_.parameters().values()) for m in models}) == 1
+    np.testing.assert_array_equal(models[0].predict(x), models[1].predict(x))
+    assert fitted().loss_curve_  # and one rank needs none of it
 
 
 needs_mpi = pytest.mark.skipif(

@@ -25,6 +25,7 @@ from sparsecpu.callbacks import (
     History,
     Validation,
 )
+from sparsecpu.distributed import communicator
 from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.threads import use_threads
 from sparsecpu.optimizers import SGD, Adam, Optimizer
@@ -44,7 +45,7 @@ class SparseMLP(BaseEstimator):
     hidden_layer_sizes, activation, density, distribution, topology, solver, alpha, batch_size, \
 learning_rate, learning_rate_init, power_t, max_iter, shuffle, random_state, tol, verbose, \
 warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, \
-epsilon, n_iter_no_change, dropout, batch_norm, dtype, precision, n_jobs : object
+epsilon, n_iter_no_change, dropout, batch_norm, dtype, precision, n_jobs, comm : object
         As in ``SparseMLPClassifier``.
     """
 
@@ -81,6 +82,7 @@ epsilon, n_iter_no_change, dropout, batch_norm, dtype, precision, n_jobs : objec
         dtype="float32",
         precision="fp32",
         n_jobs=None,
+        comm=None,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -112,6 +114,7 @@ epsilon, n_iter_no_change, dropout, batch_norm, dtype, precision, n_jobs : objec
         self.dtype = dtype
         self.precision = precision
         self.n_jobs = n_jobs
+        self.comm = comm
 
     def fit(self, X, y, sample_weight=None):
         """Train on samples.
@@ -135,8 +138,7 @@ epsilon, n_iter_no_change, dropout, batch_norm, dtype, precision, n_jobs : objec
         if sample_weight is not None and (sample_weight == 0).any():
             keep = sample_weight > 0  # a weight of 0 is the same as absence
             X, targets, sample_weight = X[keep], targets[keep], sample_weight[keep]
-        rng = check_random_state(self.random_state)
-        seed = int(rng.randint(np.iinfo(np.int32).max))
+        seed = self._draw_seed()
         if fresh:
             self._build(targets, seed)
         callbacks: list[Callback] = [history := History()]
@@ -173,7 +175,7 @@ epsilon, n_iter_no_change, dropout, batch_norm, dtype, precision, n_jobs : objec
     def _partial_fit(self, X, targets, sample_weight, fresh: bool):
         """Train for one epoch on these samples."""
         if fresh:
-            seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+            seed = self._draw_seed()
             self._build(targets, seed)
             self.loss_curve_, self.t_, self.n_iter_ = [], 0, 0
             self._running = None
@@ -279,10 +281,20 @@ epsilon, n_iter_no_change, dropout, batch_norm, dtype, precision, n_jobs : objec
             threads=self._threads(),
             precision=self.precision,
             shuffle=self.shuffle,
+            comm=communicator(self.comm),
             callbacks=callbacks,
         )
 
+    def _draw_seed(self) -> int:
+        """Return the seed of a fit, the same on all ranks."""
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        ours = communicator(self.comm)
+        return seed if ours is None else ours.share(seed)
+
     def _threads(self) -> int | None:
+        ours = communicator(self.comm)
+        if ours is not None and self.n_jobs is None:
+            return ours.threads()
         if self.n_jobs is None or self.n_jobs == -1:
             return None
         return self.n_jobs

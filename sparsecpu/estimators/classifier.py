@@ -45,6 +45,9 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         How wide layers read their inputs while training; see ``SparseLinear``.
     n_jobs : int or None
         Threads of the kernels; None or -1 for all. Results do not depend on it.
+    comm : mpi4py.MPI.Comm or None
+        Ranks that share every batch; all of them call ``fit`` with the same samples. See
+        docs/scaling.md.
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, \
 power_t, max_iter, shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, \
 early_stopping, validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change : object
@@ -106,6 +109,7 @@ early_stopping, validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change :
         precision="fp32",
         class_weight=None,
         n_jobs=None,
+        comm=None,
     ):
         super().__init__(
             hidden_layer_sizes,
@@ -138,6 +142,7 @@ early_stopping, validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change :
             dtype=dtype,
             precision=precision,
             n_jobs=n_jobs,
+            comm=comm,
         )
         self.class_weight = class_weight
 

@@ -40,6 +40,9 @@ class SparseCNNClassifier(SparseMLPClassifier):
         Weights of the classes in the loss.
     n_jobs : int or None
         Threads of the kernels; None or -1 for all. Results do not depend on it.
+    comm : mpi4py.MPI.Comm or None
+        Ranks that share every batch; all of them call ``fit`` with the same samples. See
+        docs/scaling.md.
     solver, alpha, batch_size, learning_rate, learning_rate_init, max_iter, shuffle, random_state, \
 tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, \
 n_iter_no_change : object
@@ -90,6 +93,7 @@ object
         dtype="float32",
         class_weight=None,
         n_jobs=None,
+        comm=None,
     ):
         self.model = model
         self.width = width
@@ -116,6 +120,7 @@ object
         self.dtype = dtype
         self.class_weight = class_weight
         self.n_jobs = n_jobs
+        self.comm = comm
 
     def _prepare(self, X, y, sample_weight, *, reset: bool):
         X = self._flat(X, reset=reset)

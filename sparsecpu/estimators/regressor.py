@@ -20,7 +20,7 @@ class SparseMLPRegressor(RegressorMixin, SparseMLP):
     hidden_layer_sizes, activation, density, distribution, topology, solver, alpha, batch_size, \
 learning_rate, learning_rate_init, power_t, max_iter, shuffle, random_state, tol, verbose, \
 warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, \
-epsilon, n_iter_no_change, dropout, batch_norm, dtype, precision, n_jobs : object
+epsilon, n_iter_no_change, dropout, batch_norm, dtype, precision, n_jobs, comm : object
         As in ``SparseMLPClassifier``.
 
     Attributes
