@@ -81,12 +81,27 @@ def contained(indptr: np.ndarray, indices: np.ndarray, n_in: int, keys: np.ndarr
             continue
         active = keys_of_rows(indptr, indices, n_in, rows)
         if len(active):
-            found[mine] = _among(keys[mine], active)[1]
+            found[mine] = among(keys[mine], active)[1]
     return found
 
 
-def _among(keys: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many of ``active`` lie before each key, and whether it is one of them."""
+def among(keys: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many sorted keys lie before each of some others, and which of these are there.
+
+    Parameters
+    ----------
+    keys : ndarray of int64
+        To look for.
+    active : ndarray of int64
+        Sorted.
+
+    Returns
+    -------
+    before : ndarray of int64
+        One per key.
+    there : ndarray of bool
+        One per key.
+    """
     before = np.searchsorted(active, keys)
     if not len(active):
         return before, np.zeros(len(keys), dtype=bool)
@@ -130,7 +145,7 @@ def merge_rows(
     for rows, places in runs(indptr):
         mine = slice(*np.searchsorted(arrivals, [rows.start * n_in, rows.stop * n_in]))
         old = keys_of_rows(indptr, indices, n_in, rows)[keep[places]]
-        before, taken = _among(arrivals[mine], old)
+        before, taken = among(arrivals[mine], old)
         if taken.any():
             raise PatternError("new positions must not be in the pattern already")
         before += np.arange(len(before))  # now the places of what arrives, in the run

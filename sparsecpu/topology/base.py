@@ -12,6 +12,7 @@ from sparsecpu.csr import Pattern
 from sparsecpu.errors import ParameterError
 from sparsecpu.parameters import SparseParameter
 from sparsecpu.schedules import Schedule, cosine, linear
+from sparsecpu.streaming import among
 from sparsecpu.topology.selection import smallest
 
 Observer = Callable[[SparseParameter, np.ndarray, np.ndarray], None]
@@ -330,10 +331,10 @@ class Topology:
         keys, values = growth.keys, growth.values
         facts = {"dropped": len(dropped), "grown": len(keys)}
         dropped_keys = keys_of(parameter.pattern, dropped)
-        returning = np.isin(dropped_keys, keys)
+        returning = among(dropped_keys, np.sort(keys))[1]
         facts["regrown"] = int(returning.sum())
         if self.regrow_keeps_value:
-            back = np.isin(keys, dropped_keys[returning])
+            back = among(keys, dropped_keys[returning])[1]
             dropped, keys = dropped[~returning], keys[~back]
             values = {name: value[~back] for name, value in values.items()}
         del dropped_keys, returning  # in large layers every array counts
