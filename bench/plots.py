@@ -135,14 +135,18 @@ def _topology(axes: Any, results: list[dict[str, Any]]) -> None:
 
 
 def _scale(axes: Any, results: list[dict[str, Any]]) -> None:
-    neurons = [r["neurons"] for r in results]
-    axes.loglog(neurons, [r["ms"] for r in results], "o-", color=_COLOURS[0], label="measured")
-    line = [results[0]["ms"] * n / neurons[0] for n in neurons]
-    axes.loglog(neurons, line, "--", color="#888888", label="linear")
-    for r in results:
-        axes.annotate(r["level"], (r["neurons"], r["ms"]), fontsize=7, xytext=(0, 6),
-                      textcoords="offset points", ha="center", color="#555555")  # fmt: skip
-    axes.set(xlabel="hidden neurons, 16 connections each", ylabel="milliseconds per step")
+    for lean, marker, title in ((False, "o-", "as usual"), (True, "s-", "lean")):
+        found = [r for r in results if r["lean"] == lean and "ms" in r]
+        neurons, colour = [r["neurons"] for r in found], _COLOURS[int(lean)]
+        axes.loglog(neurons, [r["ms"] for r in found], marker, color=colour, label=title)
+        if lean or not found:
+            continue
+        line = [found[0]["ms"] * n / neurons[0] for n in neurons]
+        axes.loglog(neurons, line, "--", color="#888888", label="linear")
+        for r in found:
+            axes.annotate(r["level"], (r["neurons"], r["ms"]), fontsize=7, xytext=(0, 6),
+                          textcoords="offset points", ha="center", color="#555555")  # fmt: skip
+    axes.set(xlabel="hidden neurons, 8 connections each", ylabel="milliseconds per step")
     axes.legend(frameon=False, fontsize=8)
     axes.set_title("Time over width; beside each point, the cache that holds a tile",
                    loc="left", fontsize=11)  # fmt: skip

@@ -15,7 +15,7 @@ from sparsecpu.bench.steps import RIVALS as STEPS
 from sparsecpu.bench.steps import Batches, Ours, Train
 from sparsecpu.bench.timing import Timing, compare, fastest, ratio, shown, summarise
 
-from sparsecpu.bench import blas, limits, rivals, topology
+from sparsecpu.bench import blas, limits, published, ranks, rivals, topology
 from sparsecpu.cli import main
 from sparsecpu.models import find_model
 
@@ -213,13 +213,49 @@ def test_convolutions_from_the_command_line(tmp_path):
 
 def test_scale_grows_with_width():
     scale = Scale("quick", 1)
-    results = [scale.run(n) for n in (1000, 2000, 4000)]
-    assert [r["neurons"] for r in results] == [1000, 2000, 4000]
+    results = [scale.run((n, lean)) for n in (1000, 4000) for lean in (False, True)]
+    assert [r["neurons"] for r in results] == [1000, 1000, 4000, 4000]
+    assert [r["bytes"] for r in results] == [28, 12, 28, 12]
+    assert all(set(r["update_ms"]) == {"gse", "sparse-momentum"} for r in results)
     values, lines = scale.verdict(results)
     assert values["operations_exponent"] == pytest.approx(1, abs=0.02)
-    assert len(lines) == 1
+    assert values["lean_operations_exponent"] == pytest.approx(1, abs=0.02)
+    assert len(lines) == 2
     assert "1,000" in scale.row(results[0])
-    assert scale.cases()[0] == 1000
+    assert scale.cases()[0] == (1000, False)
+    assert Scale("full", 1).cases()[-1] == (50_000_000, True)
+
+
+def test_scale_leaves_out_what_does_not_fit(monkeypatch):
+    monkeypatch.setattr("sparsecpu.bench.scale.memory_free", lambda: 1000)
+    scale = Scale("quick", 1)
+    found = scale.run((2000, False))
+    assert "ms" not in found
+    assert "needs" in scale.row(found)
+    assert scale.verdict([found]) == ({}, [])
+
+
+def test_published_epochs(monkeypatch):
+    monkeypatch.setitem(published._MINUTES, 50, 1.0)
+    bench = published.Published("quick", 1)
+    found = bench.run((50, 16))
+    assert found["nnz"] == 20 * 3362 + 2 * 2000 + 250
+    assert found["ratio"] == pytest.approx(1.0 / found["minutes"])
+    assert "published" in bench.heading()
+    assert bench.row(found)
+
+
+def test_ranks_predict_from_what_was_measured():
+    bench = ranks.Ranks("quick", 1)
+    assert "mpiexec" in bench.missing["other ranks"]
+    found = bench.run(("lenet-300-100", 0.9, 64))
+    assert found["gradient_mb"] == pytest.approx(4e-6 * (26_620 + 410))
+    for by_ranks in found["predicted"].values():
+        assert by_ranks[2] <= found["compute_ms"][1] / found["compute_ms"][2]
+    assert "lenet-300-100" in bench.row(found)
+    # Two ranks send half of it twice; a message takes its latency each time.
+    assert ranks.ring_seconds(10**9, 2, 1e9, 0.0, 3) == pytest.approx(1.0)
+    assert ranks.ring_seconds(0, 4, 1e9, 1e-3, 2) == pytest.approx(12e-3)
 
 
 def test_topology_counts_updates(monkeypatch):
@@ -248,14 +284,18 @@ def test_limits():
 
 def test_pictures(tmp_path):
     machine = {"cpu": "a CPU", "instruction_set": "AVX2", "threads": 1, "date": "2026-01-01"}
-    scale = {"neurons": 10, "ms": 1.0, "level": "L2"}
+    scale = {"neurons": 10, "ms": 1.0, "level": "L2", "lean": False}
     one = {"algorithm": "set", "sizes": [3, 2], "watch_ms": 1, "update_ms": 2, "interval_ms": 9}
     noisy = {"sparsity": 0.99, "ms": 0.5, "fastest_dense": "dense NumPy", "dense_speedup": None}
     clear = {**noisy, "sparsity": 0.9, "dense_speedup": 4.0}
     steps = {"network": "3-2", "rival_ms": {"dense NumPy": 4.0}, "results": [clear, noisy]}
     loads = {"kib": 32, "random_gflops": 9.0, "forward": 7.0, "dx": 7.0, "dw": 6.0}
-    for kind, results in {"scale": [scale, {**scale, "neurons": 20, "ms": 2.0}], "topology": [one],
-                          "train": [steps], "kernels": [loads]}.items():  # fmt: skip
+    wide = {**scale, "neurons": 20, "ms": 2.0}
+    left_out = {"neurons": 30, "lean": False, "skipped": "large"}
+    widths = [scale, wide, {**scale, "lean": True}, left_out]
+    for kind, results in {
+        "scale": widths, "topology": [one], "train": [steps], "kernels": [loads],
+    }.items():  # fmt: skip
         path = tmp_path / f"{kind}.svg"
         plot(kind, results, {"machine": machine}, path)
         assert "a CPU" in path.read_text() or path.stat().st_size > 1000

@@ -135,8 +135,25 @@ def sources(**options: Any) -> None:
 @bench.command()
 @_bench_options
 def scale(**options: Any) -> None:
-    """Time steps as width doubles from 1,000 to 1,000,000 neurons, 16 connections each."""
+    """Time steps and updates as width grows from 1,000 neurons, 8 connections each.
+
+    To 1,000,000; with --full to 50,000,000, as far as memory goes.
+    """
     _measure(("scale",), options)
+
+
+@bench.command()
+@_bench_options
+def published(**options: Any) -> None:
+    """Train SET's networks of up to 1.8 million neurons, beside its published minutes."""
+    _measure(("published",), options)
+
+
+@bench.command()
+@_bench_options
+def ranks(**options: Any) -> None:
+    """Time steps that MPI ranks share: mpiexec -n 2 sparsecpu bench ranks."""
+    _measure(("ranks",), options)
 
 
 @bench.command()
@@ -166,12 +183,17 @@ def _subjects() -> dict[str, Any]:
     from sparsecpu.bench.infer import Infer
     from sparsecpu.bench.limits import Kernels
     from sparsecpu.bench.linear import Linear
+    from sparsecpu.bench.published import Published
+    from sparsecpu.bench.ranks import Ranks
     from sparsecpu.bench.scale import Scale
     from sparsecpu.bench.sources import Sources
     from sparsecpu.bench.steps import Train
     from sparsecpu.bench.topology import Topology
 
-    kinds = (Kernels, Linear, Conv, Train, Infer, Topology, Sources, Scale, Accuracy)
+    kinds = (
+        Kernels, Linear, Conv, Train, Infer, Topology, Sources, Scale, Published, Ranks,
+        Accuracy,
+    )  # fmt: skip
     return {kind.name: kind for kind in kinds}
 
 
@@ -182,7 +204,7 @@ def _measure(names: tuple[str, ...], options: dict[str, Any]) -> None:
     from sparsecpu.kernels.compile import compile_clock
     from sparsecpu.kernels.threads import use_threads
 
-    speaker = Speaker(options.pop("quiet"))
+    speaker = Speaker(options.pop("quiet") or _silenced())
     scope, wanted = options.pop("scope") or "default", options.pop("threads")
     as_json, picture = options.pop("as_json"), _checked_plot(options.pop("plot"))
     with use_threads(1 if wanted is None else wanted) as threads:
@@ -225,6 +247,19 @@ def _measure(names: tuple[str, ...], options: dict[str, Any]) -> None:
         print_json(document)
     else:
         click.echo(f"compiling took {compile_clock.seconds:.1f} s and is in none of these figures")
+
+
+def _silenced() -> bool:
+    """Let rank 0 alone print, where ranks share a job; return whether this is another one."""
+    import os
+
+    from sparsecpu.distributed import launched, world
+
+    comm = world() if launched() else None
+    if comm is None or comm.rank == 0:
+        return False
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    return True
 
 
 def _one(subject: Any, todo: list[Any], speaker: Speaker, as_json: bool) -> list[dict[str, Any]]:
