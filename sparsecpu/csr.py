@@ -142,7 +142,7 @@ class Pattern(Blocked):
         size = shape[0] * shape[1]
         if not 0 <= nnz <= min(size, _INT32_MAX):
             raise ParameterError("nnz", nnz, f"an integer from 0 to {min(size, _INT32_MAX)}")
-        if nnz > STREAM and 8 * nnz <= size:
+        if nnz > STREAM and 2 * nnz <= size:
             return _random_in_runs(shape, nnz, rng)
         if 2 * nnz <= size:
             return cls.from_keys(shape, distinct_keys(size, nnz, rng))

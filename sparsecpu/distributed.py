@@ -8,6 +8,7 @@ What topology sees of a batch is gathered from all ranks, so all decide alike.
 from __future__ import annotations
 
 import os
+import platform
 import sys
 import zlib
 from collections.abc import Iterable
@@ -167,7 +168,7 @@ class Communicator:
     def threads(self) -> int:
         """Return how many threads this rank may use, of the cores that its node's ranks share."""
         cores = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
-        places = self.comm.allgather((os.uname().nodename, sorted(cores)))
+        places = self.comm.allgather((platform.node(), sorted(cores)))
         node, mine = places[self.rank]
         here = [set(cores) for name, cores in places if name == node]
         sharing = sum(bool(cores & set(mine)) for cores in here)

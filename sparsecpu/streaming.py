@@ -197,14 +197,19 @@ def draw_rows(
     draws = rng.multinomial(count, np.diff(edges) / n_out)
     for low, high, mine in zip(edges[:-1].tolist(), edges[1:].tolist(), draws, strict=True):
         keys = rng.integers(low * n_in, high * n_in, size=mine)
-        keys.sort()
-        distinct = np.ones(len(keys), dtype=bool)
-        distinct[1:] = keys[1:] != keys[:-1]
-        keys = keys[distinct]
+        keys = _sorted_once(keys)
         _index(keys, n_in, slice(low, high), used, indptr, indices)
         used += len(keys)
     indices.resize(used, refcheck=False)
     return indptr, indices
+
+
+def _sorted_once(keys: np.ndarray) -> np.ndarray:
+    """Return keys in order, each once; they are sorted in place (NumPy's ``unique`` hashes)."""
+    keys.sort()
+    distinct = np.ones(len(keys), dtype=bool)
+    np.not_equal(keys[1:], keys[:-1], out=distinct[1:])
+    return keys[distinct]
 
 
 def distinct_keys(size: int, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -229,6 +234,6 @@ def distinct_keys(size: int, count: int, rng: np.random.Generator) -> np.ndarray
         missing = count - len(keys)
         # A draw repeats an earlier one with a chance below count / size; draw a little more.
         draws = missing + int(1.1 * missing * count / size) + 16
-        keys = np.unique(np.concatenate([keys, rng.integers(size, size=draws)]))
+        keys = _sorted_once(np.concatenate([keys, rng.integers(size, size=draws)]))
     surplus = len(keys) - count
     return np.delete(keys, rng.choice(len(keys), surplus, replace=False)) if surplus else keys

@@ -252,6 +252,7 @@ epsilon, n_iter_no_change, dropout, batch_norm, dtype, precision, n_jobs, comm :
         self.network_ = self.architecture_.build(streams(seed)["init"], dtype=np.dtype(self.dtype))
 
     def _make_trainer(self, samples: int, weights, seed: int, callbacks) -> Trainer:
+        ours = communicator(self.comm)
         batch = min(200, samples) if self.batch_size == "auto" else min(self.batch_size, samples)
         weight = batch if weights is None else batch * float(weights.mean())
         decay = self.alpha / weight if weight > 0 else 0.0
@@ -278,10 +279,10 @@ epsilon, n_iter_no_change, dropout, batch_norm, dtype, precision, n_jobs, comm :
             batch_size=batch,
             epochs=self.max_iter,
             seed=seed,
-            threads=self._threads(),
+            threads=self._threads() if ours is None else self._threads() or ours.threads(),
             precision=self.precision,
             shuffle=self.shuffle,
-            comm=communicator(self.comm),
+            comm=ours,
             callbacks=callbacks,
         )
 
@@ -292,9 +293,6 @@ epsilon, n_iter_no_change, dropout, batch_norm, dtype, precision, n_jobs, comm :
         return seed if ours is None else ours.share(seed)
 
     def _threads(self) -> int | None:
-        ours = communicator(self.comm)
-        if ours is not None and self.n_jobs is None:
-            return ours.threads()
         if self.n_jobs is None or self.n_jobs == -1:
             return None
         return self.n_jobs
