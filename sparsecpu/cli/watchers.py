@@ -115,21 +115,24 @@ class ProgressBar(Callback):
     """Shows epochs, loss and time left on stderr."""
 
     def on_fit_start(self, trainer: Any) -> None:
-        """Open the bar.
+        """Forget an earlier fit; the bar opens at the first step, when everything is compiled.
 
         Parameters
         ----------
         trainer : Trainer
-            Knows the number of steps.
+            Not used.
         """
+        self._bar: Any = None
+        self._smooth: float | None = None
+
+    def _open(self, trainer: Any) -> None:
         total = trainer.steps_per_epoch * trainer.epochs
         self._bar = click.progressbar(
             length=total, label="training", file=sys.stderr, show_pos=True, update_min_steps=
             max(1, total // 200), item_show_func=lambda text: text,
         )  # fmt: skip
         self._bar.__enter__()
-        self._bar.update(trainer.steps_done)
-        self._smooth: float | None = None
+        self._bar.update(trainer.steps_done - 1)
 
     def on_step(self, trainer: Any, loss: float) -> None:
         """Advance; see ``Callback``.
@@ -141,6 +144,8 @@ class ProgressBar(Callback):
         loss : float
             Is shown, smoothed.
         """
+        if self._bar is None:
+            self._open(trainer)
         self._smooth = loss if self._smooth is None else 0.95 * self._smooth + 0.05 * loss
         text = f"epoch {trainer.epochs_done + 1}/{trainer.epochs}  loss {self._smooth:.4f}"
         self._bar.update(1, text)
@@ -153,4 +158,5 @@ class ProgressBar(Callback):
         trainer : Trainer
             Not used.
         """
-        self._bar.__exit__(None, None, None)
+        if self._bar is not None:
+            self._bar.__exit__(None, None, None)
