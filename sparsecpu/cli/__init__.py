@@ -66,10 +66,10 @@ def _end(message: str, code: int) -> None:
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="sparsecpu")
 def main() -> None:
-    r"""Train always-sparse neural networks on an ordinary CPU.
+    """Train always-sparse neural networks on an ordinary CPU.
 
     \b
     sparsecpu train digits --out run
     sparsecpu evaluate run digits
     sparsecpu inspect run
-    """
+    """  # noqa: D301

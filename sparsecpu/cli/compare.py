@@ -61,13 +61,13 @@ from sparsecpu.errors import ParameterError
 @click.option("--quiet", is_flag=True, help="No progress and no messages.")
 @data_options
 def compare(data: str, **options: Any) -> None:
-    r"""Compare methods on DATA by paired differences over seeds.
+    """Compare methods on DATA by paired differences over seeds.
 
     Every run is kept in the folder as it ends. The same command goes on where it was interrupted.
 
     \b
     sparsecpu compare digits --methods dense,static,rigl --densities .01,.1 --seeds 3 --jobs 2
-    """
+    """  # noqa: D301
     from sparsecpu.comparison import Plan, split_methods
     from sparsecpu.datasets import open_data
     from sparsecpu.recipes import Recipe

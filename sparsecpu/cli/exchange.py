@@ -47,7 +47,7 @@ _ENDINGS = {"torch": ".pt", "safetensors": ".safetensors", "scipy": ""}
 @click.option("--seed", type=int, default=0, show_default=True, help="Of what is drawn.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 def import_model(file: str, **options: Any) -> None:
-    r"""Make a sparse model of FILE, and say which tensor went where.
+    """Make a sparse model of FILE, and say which tensor went where.
 
     FILE is a PyTorch state dict (only plain tensors are loaded, nothing in it is run), a
     .safetensors or .npz file, one of our models, or a folder of SciPy matrices. Zeros and masks
@@ -56,7 +56,7 @@ def import_model(file: str, **options: Any) -> None:
     \b
     sparsecpu import resnet.pt --model resnet-18 --density 0.05 --out model.npz
     sparsecpu train make:shapes --init model.npz --topology static
-    """
+    """  # noqa: D301
     import numpy as np
 
     from sparsecpu.checkpoint import save
