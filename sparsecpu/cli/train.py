@@ -21,6 +21,9 @@ from sparsecpu.errors import MemoryBudgetError, ParameterError, ResumeError
 
 #: What --neurons changes where nothing else is asked for.
 _OF_NEURONS = {"topology": "gse", "update_every": 8, "epochs": 2, "batch_size": 16}
+#: Above so many neurons the last layer learns more slowly: its outputs move by the learning rate
+#: times the number of their inputs.
+_FULL_RATE = 200_000
 #: Above so many weights nothing is noted about their ages, which takes as much memory as they do.
 _TRACKED = 20_000_000
 #: Runs that need more than this say beforehand what for.
@@ -53,8 +56,9 @@ def train(ctx: click.Context, data: str | None, **options: Any) -> None:
     reading = {name: options[name] for name in ("samples", "target", "task")}
     if options["neurons"] is not None:
         default = click.core.ParameterSource.DEFAULT
+        slower = {"layer_rates": f"head={min(1.0, _FULL_RATE / max(1, options['neurons'])):.3g}"}
         options |= {
-            name: value for name, value in _OF_NEURONS.items()
+            name: value for name, value in (_OF_NEURONS | slower).items()
             if ctx.get_parameter_source(name) is default
         }  # fmt: skip
     recipe_names = {field.name for field in fields(Recipe)}
