@@ -23,7 +23,7 @@ from sparsecpu.errors import MemoryBudgetError, ParameterError, ResumeError
 _OF_NEURONS = {"topology": "gse", "update_every": 8, "epochs": 2, "batch_size": 16}
 #: Above so many neurons the last layer learns more slowly: its outputs move by the learning rate
 #: times the number of their inputs.
-_FULL_RATE = 200_000
+_FULL_RATE = 1_500
 #: Above so many weights nothing is noted about their ages, which takes as much memory as they do.
 _TRACKED = 20_000_000
 #: Runs that need more than this say beforehand what for.
