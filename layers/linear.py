@@ -284,7 +284,7 @@ class SparseLinear(Layer):
         tiles, _, lanes = x.shape
         weight, pattern = self.weight, self.weight.pattern
         shape = tiles, self.out_features, lanes
-        if ctx.in_turn and not ctx.train:
+        if ctx.in_turn and ctx.predicts:
             y = ctx.workspace.other(x, shape, x.dtype)
         else:
             y = ctx.workspace.array(self, "y", shape, x.dtype)

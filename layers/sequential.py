@@ -332,7 +332,7 @@ class Sequential(Chain):
         from sparsecpu.kernels.layout import scatter_samples
         from sparsecpu.kernels.threads import safe_launches
 
-        source, ctx = self.source(x), Context(Workspace())
+        source, ctx = self.source(x), Context(Workspace(), predicts=True)
         samples = source.shape[0]
         out = np.empty((samples, self.n_outputs), dtype=self.dtype)
         lanes = self.lanes_to_predict(min(samples, batch_size))

@@ -223,6 +223,9 @@ class Context:
     in_turn : bool
         Whether the layers are a plain chain, in which a layer's gradient is not needed any more
         once the layer before it has its own; two arrays in turn serve them all then.
+    predicts : bool
+        Whether no backward pass will follow: outputs are not needed either, then, once the next
+        layer has its own.
     lean : bool
         Whether layers do without a column-by-column index and without a gradient vector.
     apply : callable or None
@@ -239,6 +242,7 @@ class Context:
     all_rows: np.ndarray | None = None
     grad_ready: Callable[[Any], None] | None = None
     in_turn: bool = False
+    predicts: bool = False
     lean: bool = False
     apply: Callable[[Any, slice, np.ndarray], None] | None = None
 
