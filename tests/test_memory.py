@@ -93,7 +93,7 @@ def test_prediction_keeps_eight_bytes(tmp_path):
     assert held <= 8 * network.nnz + neurons(0) + 200_000
 
 
-def test_the_estimate_is_near(monkeypatch):
+def test_the_estimate_is_near():
     described = describe()
     found = estimate(described, BATCH)
     assert found.connections == 28 * NNZ
@@ -184,17 +184,18 @@ def test_lean_training_is_training(short_runs):
             assert not weight.holds_transposed
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_lean_training_does_not_depend_on_threads(threads):
+def test_lean_training_does_not_depend_on_threads():
     x, y = data()
-    network = mlp((INPUTS,), (80, 70), 5).sparsify(0.1).build(np.random.default_rng(0))
-    Trainer(
-        network, loss=SoftmaxCrossEntropy(), epochs=2, batch_size=BATCH, lean=True, threads=threads
-    ).fit(x, y)
-    found = [p.data for p in network.parameters().values()]
-    first = test_lean_training_does_not_depend_on_threads.__dict__.setdefault("found", found)
-    for a, b in zip(first, found, strict=True):
-        np.testing.assert_array_equal(a, b)
+    found = []
+    for threads in (1, 2):
+        network = mlp((INPUTS,), (80, 70), 5).sparsify(0.1).build(np.random.default_rng(0))
+        Trainer(
+            network, loss=SoftmaxCrossEntropy(), epochs=2, batch_size=BATCH, lean=True,
+            threads=threads,
+        ).fit(x, y)  # fmt: skip
+        found.append([p.data for p in network.parameters().values()])
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
 def test_lean_training_refuses_what_it_cannot():

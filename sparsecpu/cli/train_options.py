@@ -30,7 +30,8 @@ _OPTIONS = (
         "--neurons",
         type=int,
         help="Hidden neurons, in five equal layers, in place of --model and --density. Steps of 16 "
-        "samples, 2 epochs and gse with an update every 8 steps, unless told otherwise.",
+        "samples, 2 epochs, gse with an update every 8 steps and a last layer that learns more "
+        "slowly the more there are, unless told otherwise.",
     ),
     click.option(
         "--per-neuron",
