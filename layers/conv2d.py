@@ -22,6 +22,8 @@ from sparsecpu.workspace import Context
 
 #: dW is summed in so many parts, whatever the number of threads, and then added in order.
 _GROUPS = 8
+#: A ring is in 16 bits where each of its numbers is read at least so often.
+_NARROW_READS = 8
 
 
 def pair(name: str, value: Any, least: int) -> tuple[int, int]:
@@ -294,27 +296,36 @@ class SparseConv2d(Layer):
         self._moments = True
         return True
 
-    def _taps(self, lanes: int) -> tuple[Taps, Taps | None]:
+    def _precision(self, ctx: Context) -> str:
+        """Return how rings hold their numbers: in 16 bits where that is asked for and pays."""
+        often = self.weight.nnz >= _NARROW_READS * min(self.in_channels, self.out_channels)
+        return ctx.precision if often else "fp32"
+
+    def _taps(self, lanes: int, precision: str) -> tuple[Taps, Taps | None]:
         """Return where the nonzeros read, forward and backward; made anew for a new pattern."""
         pattern, bytes_ = self.weight.pattern, self.weight.data.itemsize
-        key = (pattern, lanes, self._size)
-        if self._index[0] is not pattern or self._index[:3] != key:
-            forward = forward_taps(pattern, self.geometry(), lanes, bytes_)
-            backward = None
-            if self._needs_dx:
-                backward = backward_taps(pattern, self.geometry(), lanes, bytes_)
+        key = (pattern, lanes, self._size, precision)
+        if self._index[0] is not pattern or self._index[:4] != key:
+            sizes = (lanes, bytes_, bytes_ if precision == "fp32" else 2)
+            forward = forward_taps(pattern, self.geometry(), *sizes)
+            backward = backward_taps(pattern, self.geometry(), *sizes) if self._needs_dx else None
             self._index = (*key, forward, backward)
-        return self._index[3:]
+        return self._index[4:]
 
-    def _space(self, taps: Taps, x: Planes, ctx: Context) -> tuple[np.ndarray, ...]:
+    def _space(self, taps: Taps, x: Planes, precision: str, ctx: Context) -> tuple:
         """Return the work space of as many workers as there are threads."""
         from numba import get_num_threads
 
+        from sparsecpu.kernels.narrow import narrow_shape
+
         lanes, workers = x.shape[-1], get_num_threads()
-        size = -(-taps.row_pixels * taps.ring_rows * lanes // 1024) * 1024 + 16
+        size = -(-taps.row_pixels * taps.ring_rows * lanes // 1024) * 1024 + 32
+        kind: Any = x.dtype
+        if precision != "fp32":
+            (size,), kind = narrow_shape((size,), precision)
         array = ctx.workspace.array
         return (
-            array("conv2d", "ring", (workers, size), x.dtype),
+            array("conv2d", f"ring of {precision}", (workers, size), kind),
             array("conv2d", "bases", (workers, 128), np.int64),
             array("conv2d", "scratch", (workers, lanes * taps.strip), x.dtype),
         )
@@ -339,24 +350,35 @@ class SparseConv2d(Layer):
         x = as_planes(x)
         if self.form == "dense":
             return self._dense.forward(x, ctx), x
-        taps = self._taps(x.shape[-1])[0]
+        precision = self._precision(ctx)
+        taps = self._taps(x.shape[-1], precision)[0]
         height, width = self.geometry().out_size
         shape = (x.shape[0], height, self.out_channels, width, x.shape[-1])
         y = ctx.workspace.array(self, "y", shape, x.dtype)
         kind = 1 if self._moments and ctx.train else 0
         bias = self.weight.data[:0] if self.bias is None else self.bias.data
         sums = self._convolve(
-            taps, self.weight.data, x, bias, y, self._relu, no_gate(x.dtype), kind, ctx
+            taps,
+            self.weight.data,
+            x,
+            bias,
+            y,
+            self._relu,
+            no_gate(x.dtype),
+            kind,
+            precision,
+            ctx,
         )
         return Planes(y, sums=sums), x
 
-    def _convolve(self, taps, data, x, bias, y, relu, gate, kind, ctx) -> np.ndarray | None:
+    def _convolve(self, taps, data, x, bias, y, relu, gate, kind, precision, ctx):
         from sparsecpu.kernels.conv import convolution_kernel
 
         parts = sum_space(y, self, "y" if kind == 1 else "dx", kind, ctx, x.shape[0] * taps.strips)
         convolution_kernel(x.shape[-1], taps.strip)(
             taps.codes, taps.starts, taps.ends, taps.phases, taps.plan, data, *x.operand(), bias,
-            y, relu, *gate, parts, kind, lane_mask(x, self, ctx), *self._space(taps, x, ctx),
+            y, relu, *gate, parts, kind, lane_mask(x, self, ctx),
+            *self._space(taps, x, precision, ctx),
         )  # fmt: skip
         return total(parts) if kind else None
 
@@ -397,8 +419,9 @@ class SparseConv2d(Layer):
         if self.form == "dense":
             return self._dense.filter_gradient(x, dy, ctx)
         bias = None if self.bias is None else self.bias.grad
-        taps = self._taps(x.shape[-1])[0]
-        self._filter_gradient(taps, x, dy, self.weight.grad, bias, ctx)
+        precision = self._precision(ctx)
+        taps = self._taps(x.shape[-1], precision)[0]
+        self._filter_gradient(taps, x, dy, self.weight.grad, bias, precision, ctx)
         return None
 
     def input_gradient(self, x: Planes, dy: Planes, ctx: Context) -> Planes:
@@ -418,15 +441,19 @@ class SparseConv2d(Layer):
         """
         if self.form == "dense":
             return self._dense.input_gradient(x, dy, ctx)
-        turned = self._taps(x.shape[-1])[1]
+        precision = self._precision(ctx)
+        turned = self._taps(x.shape[-1], precision)[1]
+        precision = precision if precision == "fp32" else "bf16"  # the range of gradients is wide
         dx = ctx.workspace.array(self, "dx", x.shape, x.dtype)
         kind = 2 if self._gated and x.a is not None else 0
         gate = x.gate() if self._gated else no_gate(x.dtype)
         values, nothing = self.weight.transposed_data, self.weight.data[:0]
-        sums = self._convolve(turned, values, dy, nothing, dx, False, gate, kind, ctx)
+        sums = self._convolve(turned, values, dy, nothing, dx, False, gate, kind, precision, ctx)
         return Planes(dx, sums=sums, about=x.values)
 
-    def _filter_gradient(self, taps: Taps, x: Planes, dy: Planes, out, bias, ctx: Context) -> None:
+    def _filter_gradient(
+        self, taps: Taps, x: Planes, dy: Planes, out, bias, precision, ctx
+    ) -> None:
         from sparsecpu.kernels.conv import add_groups, filter_gradient_kernel
 
         codes, starts, ends, places = taps.padded
@@ -437,7 +464,7 @@ class SparseConv2d(Layer):
         g, y, ga, gb, gc, _ = dy.operand()
         filter_gradient_kernel(x.shape[-1], taps.strip)(
             codes, starts, ends, taps.plan, *x.operand(), g, y, ga, gb, gc,
-            lane_mask(x, self, ctx), dw, dbias, *self._space(taps, x, ctx),
+            lane_mask(x, self, ctx), dw, dbias, *self._space(taps, x, precision, ctx),
         )  # fmt: skip
         add_groups(dw, places, out)
         if bias is not None:

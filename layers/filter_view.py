@@ -49,7 +49,7 @@ class GradientView:
             taps = forward_taps(pattern, layer.geometry(), lanes, self.x.dtype.itemsize)
             layer._watched = (pattern, lanes, taps)
         out = self.ctx.workspace.array(layer, "watched", (pattern.nnz,), self.x.dtype)
-        layer._filter_gradient(layer._watched[2], self.x, self.dy, out, None, self.ctx)
+        layer._filter_gradient(layer._watched[2], self.x, self.dy, out, None, "fp32", self.ctx)
         return out
 
     def activity(self, kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

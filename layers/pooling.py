@@ -70,18 +70,31 @@ class _Pool(Layer):
         shape = (tiles, height, channels, width, lanes)
         return ctx.workspace.array(self, name, shape, dtype)
 
-    def _backward(self, kernel: Any, arguments: tuple, x: Planes, ctx: Context) -> Planes:
+    def _backward(self, kernel: Any, arguments: tuple, dy: Any, x: Planes, ctx: Context) -> Planes:
         """Run a backward kernel, gating dx and summing for the normalisation before."""
         dx = ctx.workspace.array(self, "dx", x.shape, x.dtype)
         kind = 2 if self._gated and x.a is not None else 0
         gate = x.gate() if self._gated else no_gate(x.dtype)
         sums = sum_space(dx, self, "dx", kind, ctx)
-        kernel(*arguments, *self._windows(), *gate, dx, sums, kind, lane_mask(x, self, ctx))
+        spans = (
+            _spans(x.shape[place], dy.shape[place], size, step, edge)
+            for place, size, step, edge in zip(
+                (1, 3), self.kernel, self.stride, self.padding, strict=True
+            )
+        )
+        kernel(*arguments, *spans, *gate, dx, sums, kind, lane_mask(x, self, ctx))
         return Planes(dx, sums=total(sums) if kind else None, about=x.values)
 
     def describe(self) -> str:
         """Return the size."""
         return f"{self.kind} {'x'.join(map(str, self.kernel))}"
+
+
+def _spans(size: int, windows: int, kernel: int, stride: int, padding: int) -> np.ndarray:
+    """Return, for each place along an axis, its first window and the one after its last."""
+    place = np.arange(size, dtype=np.int64) + padding
+    first = np.clip((place - kernel + stride) // stride, 0, windows)
+    return np.stack([first, np.clip(place // stride + 1, first, windows)], axis=1)
 
 
 class MaxPool2d(_Pool):
@@ -131,10 +144,9 @@ class MaxPool2d(_Pool):
         from sparsecpu.kernels.planes import max_pool_kernel
 
         x = as_planes(x)
-        values, _, a, _, c, relu = x.operand()
         y = self._empty(x, ctx, "y", x.dtype)
         winners = self._empty(x, ctx, "winners", np.uint8)
-        max_pool_kernel(x.shape[-1])(values, a, c, relu, *self._windows(), y, winners)
+        max_pool_kernel(x.shape[-1])(*x.operand(), *self._windows(), y, winners)
         return Planes(y), (x, winners)
 
     def backward(self, dy: Any, saved: Any, ctx: Context) -> Planes:
@@ -158,7 +170,8 @@ class MaxPool2d(_Pool):
 
         x, winners = saved
         dy = solid(dy, self, ctx, "dy")
-        return self._backward(max_pool_gradient_kernel(x.shape[-1]), (dy, winners), x, ctx)
+        arguments = (dy, winners, *self._windows())
+        return self._backward(max_pool_gradient_kernel(x.shape[-1]), arguments, dy, x, ctx)
 
 
 class AvgPool2d(_Pool):
@@ -196,9 +209,8 @@ class AvgPool2d(_Pool):
         from sparsecpu.kernels.planes import average_pool_kernel
 
         x = as_planes(x)
-        values, _, a, _, c, relu = x.operand()
         y = self._empty(x, ctx, "y", x.dtype)
-        average_pool_kernel(x.shape[-1])(values, a, c, relu, *self._windows(), y)
+        average_pool_kernel(x.shape[-1])(*x.operand(), *self._windows(), y)
         return Planes(y), x
 
     def backward(self, dy: Any, saved: Any, ctx: Context) -> Planes:
@@ -221,7 +233,8 @@ class AvgPool2d(_Pool):
         from sparsecpu.kernels.planes import average_pool_gradient_kernel
 
         x, dy = saved, solid(dy, self, ctx, "dy")
-        return self._backward(average_pool_gradient_kernel(x.shape[-1]), (dy,), x, ctx)
+        arguments = (dy, self._windows()[0])
+        return self._backward(average_pool_gradient_kernel(x.shape[-1]), arguments, dy, x, ctx)
 
 
 class GlobalAvgPool2d(AvgPool2d):

@@ -136,7 +136,9 @@ class Taps:
         return codes, starts, ends, places
 
 
-def choose_strip(width: int, channels: int, rows: int, reach: int, lanes: int, bytes_: int) -> int:
+def choose_strip(
+    width: int, channels: int, rows: int, reach: int, lanes: int, bytes_: int, ring_bytes: int
+) -> int:
     """Choose how many pixels are computed at once.
 
     Parameters
@@ -147,8 +149,8 @@ def choose_strip(width: int, channels: int, rows: int, reach: int, lanes: int, b
         Of the ring: channels, rows, and the pixels that it has beside the strip's.
     lanes : int
         Samples per tile.
-    bytes_ : int
-        Bytes per number.
+    bytes_, ring_bytes : int
+        Bytes per number, in registers and in the ring.
 
     Returns
     -------
@@ -158,7 +160,7 @@ def choose_strip(width: int, channels: int, rows: int, reach: int, lanes: int, b
     """
     most = (2 * widest_lanes() if widest_lanes() == 128 else widest_lanes()) * 4 // bytes_
     options = [n for n in _STRIP_COST if n * lanes <= most] or [1]
-    room = 0.6 * level_two_cache() / (rows * channels * lanes * bytes_)
+    room = 0.6 * level_two_cache() / (rows * channels * lanes * ring_bytes)
     fitting = [n for n in options if n + reach <= room] or options[: max(1, len(options) - 2)]
     factor = lanes // 16
 
@@ -168,7 +170,9 @@ def choose_strip(width: int, channels: int, rows: int, reach: int, lanes: int, b
     return min(fitting, key=cost)
 
 
-def forward_taps(pattern: Pattern, geometry: Geometry, lanes: int, bytes_: int = 4) -> Taps:
+def forward_taps(
+    pattern: Pattern, geometry: Geometry, lanes: int, bytes_: int = 4, ring_bytes: int = 4
+) -> Taps:
     """Return the taps of ``y = W * x``, which are also those of dW.
 
     Parameters
@@ -179,8 +183,8 @@ def forward_taps(pattern: Pattern, geometry: Geometry, lanes: int, bytes_: int =
         The sizes.
     lanes : int
         Samples per tile.
-    bytes_ : int
-        Bytes per number.
+    bytes_, ring_bytes : int
+        Bytes per number, in registers and in the ring.
 
     Returns
     -------
@@ -191,7 +195,7 @@ def forward_taps(pattern: Pattern, geometry: Geometry, lanes: int, bytes_: int =
     (kh, kw), (sy, sx) = g.kernel, g.stride
     step = min(sx, kw)  # columns that no tap reads are not kept
     reach = (kw - 1) // sx
-    strip = choose_strip(g.out_size[1], g.channels * step, kh, reach, lanes, bytes_)
+    strip = choose_strip(g.out_size[1], g.channels * step, kh, reach, lanes, bytes_, ring_bytes)
     room = strip + reach
     channel, ky, kx = np.unravel_index(pattern.indices, (g.channels // g.groups, kh, kw))
     group = pattern.rows() // (g.filters // g.groups)
@@ -206,7 +210,9 @@ def forward_taps(pattern: Pattern, geometry: Geometry, lanes: int, bytes_: int =
     )  # fmt: skip
 
 
-def backward_taps(pattern: Pattern, geometry: Geometry, lanes: int, bytes_: int = 4) -> Taps:
+def backward_taps(
+    pattern: Pattern, geometry: Geometry, lanes: int, bytes_: int = 4, ring_bytes: int = 4
+) -> Taps:
     """Return the taps of dx: a convolution over dy, phase by phase.
 
     Parameters
@@ -217,8 +223,8 @@ def backward_taps(pattern: Pattern, geometry: Geometry, lanes: int, bytes_: int 
         The sizes.
     lanes : int
         Samples per tile.
-    bytes_ : int
-        Bytes per number.
+    bytes_, ring_bytes : int
+        Bytes per number, in registers and in the ring.
 
     Returns
     -------
@@ -239,7 +245,8 @@ def backward_taps(pattern: Pattern, geometry: Geometry, lanes: int, bytes_: int 
     columns = np.repeat(np.arange(pattern.shape[1]), np.diff(turned.indptr))
     _, ky, kx = np.unravel_index(columns, (g.channels // g.groups, kh, kw))
     a, b = (ky - py) % sy, (kx - px) % sx  # the phase in which a tap is used
-    strip = choose_strip(-(-g.size[1] // sx), g.filters, rows + 1, reach, lanes, bytes_)
+    columns_out = -(-g.size[1] // sx)
+    strip = choose_strip(columns_out, g.filters, rows + 1, reach, lanes, bytes_, ring_bytes)
     room = strip + reach
     place = turned.indices.astype(np.int64) * room + (b + px - kx) // sx + left
     row = (a + py - ky) // sy + top

@@ -17,13 +17,17 @@ from sparsecpu.kernels.cache import harden
 FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
 
 
-def kernel(*, parallel: bool = False) -> Callable[[Callable], Callable]:
+def kernel(*, parallel: bool = False, part: bool = False) -> Callable[[Callable], Callable]:
     """Compile a function as a cached, GIL-free kernel.
 
     Parameters
     ----------
     parallel : bool
         Whether ``prange`` loops run on Numba's threads.
+    part : bool
+        Whether this is called from other kernels only and neither makes nor returns an array. It is
+        then compiled without reference counts, which would cost more than a part that handles one
+        vector.
 
     Returns
     -------
@@ -39,6 +43,8 @@ def kernel(*, parallel: bool = False) -> Callable[[Callable], Callable]:
             "fastmath": FASTMATH,
             "error_model": "numpy",
         }
+        if part:
+            options["_nrt"] = False
         try:
             return harden(numba.njit(cache=True, **options)(function))
         except (RuntimeError, OSError):  # "no locator available": nowhere to keep a cache

@@ -26,11 +26,13 @@ import numpy as np
 from numba import prange
 
 from sparsecpu.kernels.compile import AddressBook, kernel
+from sparsecpu.kernels.pixels import in_order, load_pixels, numbers, settled, store_pixels
 from sparsecpu.kernels.simd import (
     add,
     at,
     call_address,
     dot_taps,
+    fence,
     fma,
     load,
     load_like,
@@ -40,15 +42,18 @@ from sparsecpu.kernels.simd import (
     splat,
     splat_like,
     store,
+    stream,
     where_positive,
 )
 
 #: What is summed over pixels beside an output: nothing; y and its square; dx and dx times x.
 NO_SUMS, MOMENTS, PRODUCTS = 0, 1, 2
 _PLACE = (1 << 24) - 1
+#: Bytes of an output from which on it is written past the caches: it would not stay there.
+LARGE = 16_000_000
 
 
-@kernel()
+@kernel(part=True)
 def pack(
     zero, four, values, other, a, b, c, relu, row, channels, width, first, across, step, room, ring,
     place,
@@ -69,36 +74,40 @@ def pack(
             here = place + (channel * step + q) * room * lanes
             source = ((row * channels + channel) * width + column) * lanes
             for j in range(low):
-                store(ring, here + j * lanes, zero)
+                store_pixels(ring, here + j * lanes, zero, zero)
             fours = low  # pixels that are read four at a time end here
             if across == 1:
                 fours += (high - low) // 4 * 4
             pixel = across * lanes
             if a.shape[0] == 0:
                 for j in range(low, fours, 4):
-                    store(ring, here + j * lanes, load_like(values, source + j * pixel, four))
+                    store_pixels(
+                        ring, here + j * lanes, load_like(values, source + j * pixel, four), zero
+                    )
                 for j in range(fours, high):
-                    store(ring, here + j * lanes, load_like(values, source + j * pixel, zero))
+                    store_pixels(
+                        ring, here + j * lanes, load_like(values, source + j * pixel, zero), zero
+                    )
             elif b.shape[0] == 0:
                 wide, shift = splat_like(at(c, channel), four), splat_like(at(c, channel), zero)
                 for j in range(low, fours, 4):
                     v = fma(wide, at(a, channel), load_like(values, source + j * pixel, four))
-                    store(ring, here + j * lanes, positive_part(v) if relu else v)
+                    store_pixels(ring, here + j * lanes, positive_part(v) if relu else v, zero)
                 for j in range(fours, high):
                     u = fma(shift, at(a, channel), load_like(values, source + j * pixel, zero))
-                    store(ring, here + j * lanes, positive_part(u) if relu else u)
+                    store_pixels(ring, here + j * lanes, positive_part(u) if relu else u, zero)
             else:
                 wide, shift = splat_like(at(c, channel), four), splat_like(at(c, channel), zero)
                 for j in range(low, fours, 4):
                     v = fma(wide, at(a, channel), load_like(values, source + j * pixel, four))
                     v = fma(v, at(b, channel), load_like(other, source + j * pixel, four))
-                    store(ring, here + j * lanes, v)
+                    store_pixels(ring, here + j * lanes, v, zero)
                 for j in range(fours, high):
                     u = fma(shift, at(a, channel), load_like(values, source + j * pixel, zero))
                     u = fma(u, at(b, channel), load_like(other, source + j * pixel, zero))
-                    store(ring, here + j * lanes, u)
+                    store_pixels(ring, here + j * lanes, u, zero)
             for j in range(high, room):
-                store(ring, here + j * lanes, zero)
+                store_pixels(ring, here + j * lanes, zero, zero)
 
 
 @kernel(parallel=True)
@@ -152,7 +161,7 @@ def convolution_kernel(lanes: int, strip: int) -> Callable:
     """
     width, four_lanes = lanes * strip, 4 * lanes
 
-    @kernel()
+    @kernel(part=True)
     def work(
         worker, codes, starts, ends, phases, plan, data, values, other, a, b, c, relu, bias, y,
         relu_y, gate, gate_a, gate_c, sums, kind, mask, ring, bases, scratch,
@@ -164,8 +173,9 @@ def convolution_kernel(lanes: int, strip: int) -> Callable:
         row_size = channels * step * room * lanes
         zero, one = data.dtype.type(0), data.dtype.type(1)
         blank, four = splat(zero, lanes), splat(zero, four_lanes)
-        mine, slots = np.int64(worker) * ring.shape[1], np.int64(worker) * bases.shape[1]
+        mine, slots = np.int64(worker) * numbers(ring), np.int64(worker) * bases.shape[1]
         desk = np.int64(worker) * scratch.shape[1]
+        large = y.size * y.itemsize >= LARGE
         for job in range(worker, tiles * strips, workers):
             tile, first = job // strips, (job % strips) * strip
             if kind != NO_SUMS:
@@ -181,6 +191,8 @@ def convolution_kernel(lanes: int, strip: int) -> Callable:
                          columns, first * across - left, across, step, room, ring,
                          place)  # fmt: skip
                 ready = oldest + depth
+                soon = max(0, min(down, height - ready)) * channels
+                next_rows = (tile * height + ready) * channels * columns + first * across
                 for d in range(depth):
                     bases[worker, d] = mine + ((oldest + top + d) % depth) * row_size
                 for phase in range(phases.shape[0]):
@@ -194,10 +206,16 @@ def convolution_kernel(lanes: int, strip: int) -> Callable:
                     plain = kind == NO_SUMS and gate.shape[0] == 0
                     plain = plain and skip_columns == 1 and inside == strip
                     for i in range(filters):
+                        if phase == 0:  # the next rows come nearer while this one is computed
+                            for n in range(i * soon // filters, (i + 1) * soon // filters):
+                                place = (next_rows + n * columns) * lanes
+                                prefetch(values, place, width, 2)
+                                if b.shape[0] > 0:
+                                    prefetch(other, place, width, 2)
                         here = (tile * out_height + row_out) * filters + i
                         here = (here * out_columns + first_out) * lanes
                         if gate.shape[0] > 0 and skip_columns == 1:
-                            prefetch(gate, here, width)
+                            prefetch(gate, here, width, 1)
                         start = zero
                         if bias.shape[0] > 0:
                             start = at(bias, np.int64(i))
@@ -212,25 +230,29 @@ def convolution_kernel(lanes: int, strip: int) -> Callable:
                                     code = np.int64(at(codes, k))
                                     j = at(bases, slots + (code >> 24))
                                     j += (code & _PLACE) * lanes
-                                    y_i = fma(y_i, at(data, k), load(ring, j, width))
+                                    y_i = fma(y_i, at(data, k), load_pixels(ring, j, width))
                                     code = np.int64(at(codes, k + 1))
                                     j = at(bases, slots + (code >> 24))
                                     j += (code & _PLACE) * lanes
                                     other_half = fma(
-                                        other_half, at(data, k + 1), load(ring, j, width)
+                                        other_half, at(data, k + 1), load_pixels(ring, j, width)
                                     )
                                     k += 2
                             while k < end:
                                 code = np.int64(at(codes, k))
                                 j = at(bases, slots + (code >> 24)) + (code & _PLACE) * lanes
-                                y_i = fma(y_i, at(data, k), load(ring, j, width))
+                                y_i = fma(y_i, at(data, k), load_pixels(ring, j, width))
                                 k += 1
                         if width <= 64:
                             y_i = add(y_i, other_half)
+                        y_i = settled(ring, y_i, lanes)
                         if relu_y:
                             y_i = positive_part(y_i)
                         if plain:
-                            store(y, here, y_i)
+                            if large:
+                                stream(y, here, y_i)
+                            else:
+                                store(y, here, y_i)
                             continue
                         store(scratch, desk, y_i)
                         here_sums = ((np.int64(job) * filters + i) * 2) * lanes
@@ -255,15 +277,21 @@ def convolution_kernel(lanes: int, strip: int) -> Callable:
                                 masked = multiply(piece, lane_mask)
                                 s = add(s, masked)
                                 q = add(q, multiply(masked, masked))
-                            store(y, place, piece)
+                            if large:
+                                stream(y, place, piece)
+                            else:
+                                store(y, place, piece)
                         if kind != NO_SUMS:
                             store(sums, here_sums, s)
                             store(sums, here_sums + lanes, q)
+        fence()
 
     book = AddressBook(work)
 
     def convolve(*arguments):
-        _spread_convolution(book.address(arguments[5].dtype, *arguments), *arguments)
+        _spread_convolution(
+            book.address((arguments[5].dtype, arguments[-3].dtype), *arguments), *arguments
+        )
 
     return convolve
 
@@ -289,7 +317,7 @@ def filter_gradient_kernel(lanes: int, strip: int) -> Callable:
     """
     width, four_lanes = lanes * strip, 4 * lanes
 
-    @kernel()
+    @kernel(part=True)
     def work(
         worker, codes, starts, ends, plan, values, other, a, b, c, relu, g, y, ga, gb, gc, mask,
         dw, dbias, ring, bases, scratch,
@@ -300,9 +328,9 @@ def filter_gradient_kernel(lanes: int, strip: int) -> Callable:
         tiles, workers, groups = values.shape[0], ring.shape[0], dw.shape[0]
         strips = (pixels + strip - 1) // strip
         row_size, jobs = channels * step * room * lanes, tiles * strips
-        zero = ring.dtype.type(0)
+        zero = g.dtype.type(0)
         nothing, blank, four = splat(zero, width), splat(zero, lanes), splat(zero, four_lanes)
-        mine, slots = np.int64(worker) * ring.shape[1], np.int64(worker) * bases.shape[1]
+        mine, slots = np.int64(worker) * numbers(ring), np.int64(worker) * bases.shape[1]
         desk = np.int64(worker) * scratch.shape[1]
         for group in range(worker, groups, workers):
             dw[group] = 0
@@ -325,12 +353,21 @@ def filter_gradient_kernel(lanes: int, strip: int) -> Callable:
                              columns, first * across - left, across, step, room, ring,
                              place)  # fmt: skip
                     ready = oldest + depth
+                    soon = max(0, min(down, height - ready)) * channels
+                    next_rows = (tile * height + ready) * channels * columns + first * across
                     for d in range(depth):
                         bases[worker, d] = mine + ((oldest + top + d) % depth) * row_size
                     for i in range(filters):
+                        for n in range(i * soon // filters, (i + 1) * soon // filters):
+                            prefetch(values, (next_rows + n * columns) * lanes, width, 2)
                         here = (tile * rows + t) * filters + i
                         here = (here * pixels + first) * lanes
-                        total = splat(ring.dtype.type(0), lanes)
+                        if t + 1 < rows:
+                            ahead = here + filters * pixels * lanes
+                            prefetch(g, ahead, width, 2)
+                            if gb.shape[0] > 0:
+                                prefetch(y, ahead, width, 2)
+                        total = splat(zero, lanes)
                         for p in range(inside):
                             piece = load(g, here + p * lanes, lanes)
                             if ga.shape[0] > 0:
@@ -345,7 +382,7 @@ def filter_gradient_kernel(lanes: int, strip: int) -> Callable:
                         if dbias.shape[0] > 0:
                             spot = (np.int64(group) * filters + i) * lanes
                             store(dbias, spot, add(load(dbias, spot, lanes), total))
-                        dy = load(scratch, desk, width)
+                        dy = in_order(ring, load(scratch, desk, width), lanes)
                         k, end = starts[i], ends[i]
                         while k + 16 <= end:
                             found = dot_taps(ring, codes, bases, k, slots, dy, lanes, 16)
@@ -366,7 +403,9 @@ def filter_gradient_kernel(lanes: int, strip: int) -> Callable:
     book = AddressBook(work)
 
     def gradient(*arguments):
-        _spread_gradient(book.address(arguments[4].dtype, *arguments), *arguments)
+        _spread_gradient(
+            book.address((arguments[4].dtype, arguments[-3].dtype), *arguments), *arguments
+        )
 
     return gradient
 

@@ -50,28 +50,35 @@ def _store_half(typing_context, array, offset, v):
     return types.void(array, types.int64, v), generate
 
 
+def bf16_pairs(builder, a, b):
+    """Return two vectors of float32 as words of bf16 pairs, ``a`` in the low halves."""
+    count = a.type.count
+    words = ir.VectorType(ir.IntType(32), count)
+
+    def bits(value):
+        return ir.Constant(words, [value] * count)
+
+    a, b = builder.bitcast(a, words), builder.bitcast(b, words)
+    odd = builder.and_(builder.lshr(a, bits(16)), bits(1))  # ties go to even
+    low = builder.lshr(builder.add(a, builder.add(odd, bits(0x7FFF))), bits(16))
+    high = builder.add(builder.sub(b, low), bits(0x8000))  # the word as a whole is nearest to b
+    size, sign = builder.and_(b, bits(0x7FFFFFFF)), builder.and_(b, bits(0x80000000))
+    least = builder.icmp_unsigned("<", size, bits(_LEAST_BITS))
+    high = builder.select(least, builder.or_(sign, bits(_LEAST_BITS)), high)
+    infinite = builder.icmp_unsigned(">=", size, bits(0x7F800000))
+    high = builder.and_(builder.select(infinite, b, high), bits(0xFFFF0000))
+    return builder.or_(high, low)
+
+
 @intrinsic
 def _store_pairs(typing_context, array, offset, first, second):
     """Write two vectors of float32 as words of bf16 pairs."""
 
     def generate(context, builder, signature, args):
-        words = ir.VectorType(ir.IntType(32), first.lanes)
-
-        def bits(value):
-            return ir.Constant(words, [value] * first.lanes)
-
-        a, b = builder.bitcast(args[2], words), builder.bitcast(args[3], words)
-        odd = builder.and_(builder.lshr(a, bits(16)), bits(1))  # ties go to even
-        low = builder.lshr(builder.add(a, builder.add(odd, bits(0x7FFF))), bits(16))
-        high = builder.add(builder.sub(b, low), bits(0x8000))  # the word as a whole is nearest to b
-        size, sign = builder.and_(b, bits(0x7FFFFFFF)), builder.and_(b, bits(0x80000000))
-        least = builder.icmp_unsigned("<", size, bits(_LEAST_BITS))
-        high = builder.select(least, builder.or_(sign, bits(_LEAST_BITS)), high)
-        infinite = builder.icmp_unsigned(">=", size, bits(0x7F800000))
-        high = builder.and_(builder.select(infinite, b, high), bits(0xFFFF0000))
+        words = bf16_pairs(builder, args[2], args[3])
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        place = builder.bitcast(builder.gep(data, [args[1]]), words.as_pointer())
-        builder.store(builder.or_(high, low), place).align = 4
+        place = builder.bitcast(builder.gep(data, [args[1]]), words.type.as_pointer())
+        builder.store(words, place).align = 4
         return context.get_dummy_value()
 
     return types.void(array, types.int64, first, second), generate

@@ -16,23 +16,29 @@ import numpy as np
 from numba import prange
 
 from sparsecpu.kernels.compile import kernel
-from sparsecpu.kernels.conv import MOMENTS, NO_SUMS, PRODUCTS
+from sparsecpu.kernels.conv import LARGE, MOMENTS, NO_SUMS, PRODUCTS
 from sparsecpu.kernels.simd import (
     add,
     at,
+    fence,
     fma,
     load,
+    load_bytes,
     load_like,
     multiply,
     positive_part,
     splat,
     splat_like,
     store,
+    store_bytes,
+    stream,
+    where_equal,
+    where_larger,
     where_positive,
 )
 
 
-@kernel()
+@kernel(part=True)
 def read(zero, values, other, a, b, c, relu, channel, place):
     """Read one pixel of an operand, as many lanes as the vector ``zero`` has."""
     v = load_like(values, place, zero)
@@ -45,10 +51,9 @@ def read(zero, values, other, a, b, c, relu, channel, place):
     return v
 
 
-@kernel()
-def finish(v, gate, gate_a, gate_c, channel, place, sums, spot, kind, lane_mask):
-    """Gate one pixel of a result and add it to the sums."""
-    lanes = gate.shape[4]
+@kernel(part=True)
+def finish(v, gate, gate_a, gate_c, channel, place, first, second, kind, lane_mask):
+    """Gate one pixel of a result and add it to two sums: return all three."""
     if gate.shape[0] > 0:
         u = load_like(gate, place, v)
         lifted = u
@@ -57,16 +62,11 @@ def finish(v, gate, gate_a, gate_c, channel, place, sums, spot, kind, lane_mask)
         v = where_positive(v, lifted)
         if kind == PRODUCTS:
             masked = multiply(v, lane_mask)
-            store(sums, spot, add(load_like(sums, spot, v), masked))
-            second = add(load_like(sums, spot + lanes, v), multiply(masked, u))
-            store(sums, spot + lanes, second)
+            first, second = add(first, masked), add(second, multiply(masked, u))
     if kind == MOMENTS:
-        lanes = sums.shape[3]
         masked = multiply(v, lane_mask)
-        store(sums, spot, add(load_like(sums, spot, v), masked))
-        second = add(load_like(sums, spot + lanes, v), multiply(masked, masked))
-        store(sums, spot + lanes, second)
-    return v
+        first, second = add(first, masked), add(second, multiply(masked, masked))
+    return v, first, second
 
 
 @functools.cache
@@ -92,6 +92,7 @@ def blend_kernel(lanes: int) -> Callable:
         sums, kind, mask,
     ):  # fmt: skip
         tiles, height, channels, width = v1.shape[:4]
+        large = out.size * out.itemsize >= LARGE
         for tile in prange(tiles):
             zero = splat(out.dtype.type(0), lanes)
             if kind != NO_SUMS:
@@ -101,6 +102,9 @@ def blend_kernel(lanes: int) -> Callable:
                 for channel in range(channels):
                     first = ((tile * height + row) * channels + channel) * width
                     spot = ((np.int64(tile) * channels + channel) * 2) * lanes
+                    p, q = zero, zero
+                    if kind != NO_SUMS:
+                        p, q = load(sums, spot, lanes), load(sums, spot + lanes, lanes)
                     for column in range(width):
                         place = np.int64(first + column) * lanes
                         v = read(zero, v1, o1, a1, b1, c1, relu1, np.int64(channel), place)
@@ -109,10 +113,16 @@ def blend_kernel(lanes: int) -> Callable:
                             v = add(v, u)
                         if relu:
                             v = positive_part(v)
-                        v = finish(v, gate, gate_a, gate_c, np.int64(channel), place, sums, spot,
-                                   kind, lane_mask)  # fmt: skip
-                        if out.shape[0] > 0:
+                        v, p, q = finish(v, gate, gate_a, gate_c, np.int64(channel), place, p, q,
+                                         kind, lane_mask)  # fmt: skip
+                        if large:
+                            stream(out, place, v)
+                        elif out.shape[0] > 0:
                             store(out, place, v)
+                    if kind != NO_SUMS:
+                        store(sums, spot, p)
+                        store(sums, spot + lanes, q)
+            fence()
 
     return blend
 
@@ -129,45 +139,39 @@ def max_pool_kernel(lanes: int) -> Callable:
     Returns
     -------
     callable
-        ``max_pool(values, a, c, relu, kernel, stride, padding, out, winners)``: ``winners`` says
-        which pixel of the window each maximum is, counted from its top left; of equal ones the
-        first.
+        ``max_pool(values, other, a, b, c, relu, kernel, stride, padding, out, winners)``:
+        ``winners`` says which pixel of the window each maximum is, counted from its top left; of
+        equal ones the first.
     """
 
     @kernel(parallel=True)
-    def max_pool(values, a, c, relu, size, stride, padding, out, winners):
+    def max_pool(values, other, a, b, c, relu, size, stride, padding, out, winners):
         tiles, height, channels, width = values.shape[:4]
         out_height, out_width = out.shape[1], out.shape[3]
-        slope, shift = out.dtype.type(1), out.dtype.type(0)
         for job in prange(tiles * out_height):
+            zero = out.dtype.type(0)
             tile, row_out = job // out_height, job % out_height
             top = row_out * stride[0] - padding[0]
             for channel in range(channels):
-                if a.shape[0] > 0:
-                    slope, shift = a[channel], c[channel]
+                place_out = ((tile * out_height + row_out) * channels + channel) * out_width
                 for column_out in range(out_width):
                     left = column_out * stride[1] - padding[1]
-                    best = out[tile, row_out, channel, column_out]
-                    winner = winners[tile, row_out, channel, column_out]
+                    best, winner = splat(zero, lanes), splat(zero, lanes)
                     fresh = True
-                    for ky in range(max(0, -top), min(size[0], height - top)):
-                        for kx in range(max(0, -left), min(size[1], width - left)):
-                            pixel = values[tile, top + ky, channel, left + kx]
-                            number = np.uint8(ky * size[1] + kx)
+                    for row in range(max(0, top), min(height, top + size[0])):
+                        for column in range(max(0, left), min(width, left + size[1])):
+                            place = ((tile * height + row) * channels + channel) * width + column
+                            v = read(splat(zero, lanes), values, other, a, b, c, False,
+                                     np.int64(channel), np.int64(place) * lanes)  # fmt: skip
+                            number = (row - top) * size[1] + column - left
+                            this = splat(out.dtype.type(number), lanes)
                             if fresh:
-                                for lane in range(lanes):
-                                    best[lane] = slope * pixel[lane] + shift
-                                    winner[lane] = number
-                                fresh = False
-                                continue
-                            for lane in range(lanes):
-                                v = slope * pixel[lane] + shift
-                                larger = v > best[lane] or v != v  # NaN wins, as it should
-                                best[lane] = v if larger else best[lane]
-                                winner[lane] = number if larger else winner[lane]
-                    if relu:
-                        for lane in range(lanes):
-                            best[lane] = best[lane] if not best[lane] < 0 else shift - shift
+                                best, winner, fresh = v, this, False
+                            winner = where_larger(v, best, this, winner)
+                            best = where_larger(v, best, v, best)
+                    place = np.int64(place_out + column_out) * lanes
+                    store(out, place, positive_part(best) if relu else best)
+                    store_bytes(winners, place, winner)
 
     return max_pool
 
@@ -184,46 +188,53 @@ def max_pool_gradient_kernel(lanes: int) -> Callable:
     Returns
     -------
     callable
-        ``gradient(dy, winners, kernel, stride, padding, gate, gate_a, gate_c, dx, sums, kind,
-        mask)``.
+        ``gradient(dy, winners, kernel, stride, padding, down, across, gate, gate_a, gate_c, dx,
+        sums, kind, mask)``: for each row and each column of dx, ``down`` and ``across`` have the
+        first window that it is in and the one after the last.
     """
 
     @kernel(parallel=True)
     def gradient(
-        dy, winners, size, stride, padding, gate, gate_a, gate_c, dx, sums, kind, mask
+        dy, winners, size, stride, padding, down, across, gate, gate_a, gate_c, dx, sums, kind,
+        mask,
     ):  # fmt: skip
         tiles, height, channels, width = dx.shape[:4]
+        large = dx.size * dx.itemsize >= LARGE
         out_height, out_width = dy.shape[1], dy.shape[3]
         for tile in prange(tiles):
             if kind != NO_SUMS:
                 sums[tile] = 0
             lane_mask = load(mask, np.int64(tile) * lanes, lanes)
-            dx[tile] = 0
-            for row_out in range(out_height):
-                top = row_out * stride[0] - padding[0]
-                for channel in range(channels):
-                    for column_out in range(out_width):
-                        left = column_out * stride[1] - padding[1]
-                        winner = winners[tile, row_out, channel, column_out]
-                        amount = dy[tile, row_out, channel, column_out]
-                        for ky in range(max(0, -top), min(size[0], height - top)):
-                            for kx in range(max(0, -left), min(size[1], width - left)):
-                                pixel = dx[tile, top + ky, channel, left + kx]
-                                number = np.uint8(ky * size[1] + kx)
-                                for lane in range(lanes):
-                                    hit = winner[lane] == number
-                                    pixel[lane] += amount[lane] if hit else dx.dtype.type(0)
-            if gate.shape[0] == 0:
-                continue
             for row in range(height):
+                low, high = down[row, 0], down[row, 1]
                 for channel in range(channels):
-                    first = ((tile * height + row) * channels + channel) * width
                     spot = ((np.int64(tile) * channels + channel) * 2) * lanes
+                    p, q = splat(dx.dtype.type(0), lanes), splat(dx.dtype.type(0), lanes)
+                    if kind != NO_SUMS:
+                        p, q = load(sums, spot, lanes), load(sums, spot + lanes, lanes)
                     for column in range(width):
-                        place = np.int64(first + column) * lanes
-                        v = finish(load(dx, place, lanes), gate, gate_a, gate_c, np.int64(channel),
-                                   place, sums, spot, kind, lane_mask)  # fmt: skip
-                        store(dx, place, v)
+                        left, right = across[column, 0], across[column, 1]
+                        v = splat(dx.dtype.type(0), lanes)
+                        for row_out in range(low, high):
+                            first = (row + padding[0] - row_out * stride[0]) * size[1] + padding[1]
+                            for column_out in range(left, right):
+                                place = (tile * out_height + row_out) * channels + channel
+                                place = np.int64(place * out_width + column_out) * lanes
+                                number = dx.dtype.type(first + column - column_out * stride[1])
+                                winner = load_bytes(winners, place, v)
+                                v = add(v, where_equal(winner, number, load(dy, place, lanes)))
+                        place = ((tile * height + row) * channels + channel) * width + column
+                        place = np.int64(place) * lanes
+                        v, p, q = finish(v, gate, gate_a, gate_c, np.int64(channel), place, p, q,
+                                         kind, lane_mask)  # fmt: skip
+                        if large:
+                            stream(dx, place, v)
+                        else:
+                            store(dx, place, v)
+                    if kind != NO_SUMS:
+                        store(sums, spot, p)
+                        store(sums, spot + lanes, q)
+            fence()
 
     return gradient
 
@@ -240,11 +251,11 @@ def average_pool_kernel(lanes: int) -> Callable:
     Returns
     -------
     callable
-        ``average(values, a, c, relu, kernel, stride, padding, out)``.
+        ``average(values, other, a, b, c, relu, kernel, stride, padding, out)``.
     """
 
     @kernel(parallel=True)
-    def average(values, a, c, relu, size, stride, padding, out):
+    def average(values, other, a, b, c, relu, size, stride, padding, out):
         tiles, height, channels, width = values.shape[:4]
         out_height, out_width = out.shape[1], out.shape[3]
         share = out.dtype.type(1.0 / (size[0] * size[1]))
@@ -259,7 +270,7 @@ def average_pool_kernel(lanes: int) -> Callable:
                     for row in range(max(0, top), min(height, top + size[0])):
                         for column in range(max(0, left), min(width, left + size[1])):
                             place = ((tile * height + row) * channels + channel) * width + column
-                            v = read(zero, values, values, a, a[:0], c, relu, np.int64(channel),
+                            v = read(zero, values, other, a, b, c, relu, np.int64(channel),
                                      np.int64(place) * lanes)  # fmt: skip
                             total = fma(total, share, v)
                     place = ((tile * out_height + row_out) * channels + channel) * out_width
@@ -280,12 +291,14 @@ def average_pool_gradient_kernel(lanes: int) -> Callable:
     Returns
     -------
     callable
-        ``gradient(dy, kernel, stride, padding, gate, gate_a, gate_c, dx, sums, kind, mask)``.
+        ``gradient(dy, kernel, down, across, gate, gate_a, gate_c, dx, sums, kind, mask)``, with
+        ``down`` and ``across`` as ``max_pool_gradient_kernel`` has them.
     """
 
     @kernel(parallel=True)
-    def gradient(dy, size, stride, padding, gate, gate_a, gate_c, dx, sums, kind, mask):
+    def gradient(dy, size, down, across, gate, gate_a, gate_c, dx, sums, kind, mask):
         tiles, height, channels, width = dx.shape[:4]
+        large = dx.size * dx.itemsize >= LARGE
         out_height, out_width = dy.shape[1], dy.shape[3]
         share = dx.dtype.type(1.0 / (size[0] * size[1]))
         for tile in prange(tiles):
@@ -293,13 +306,14 @@ def average_pool_gradient_kernel(lanes: int) -> Callable:
                 sums[tile] = 0
             lane_mask = load(mask, np.int64(tile) * lanes, lanes)
             for row in range(height):
-                low = max(0, (row + padding[0] - size[0] + stride[0]) // stride[0])
-                high = min(out_height, (row + padding[0]) // stride[0] + 1)
+                low, high = down[row, 0], down[row, 1]
                 for channel in range(channels):
                     spot = ((np.int64(tile) * channels + channel) * 2) * lanes
+                    p, q = splat(dx.dtype.type(0), lanes), splat(dx.dtype.type(0), lanes)
+                    if kind != NO_SUMS:
+                        p, q = load(sums, spot, lanes), load(sums, spot + lanes, lanes)
                     for column in range(width):
-                        left = max(0, (column + padding[1] - size[1] + stride[1]) // stride[1])
-                        right = min(out_width, (column + padding[1]) // stride[1] + 1)
+                        left, right = across[column, 0], across[column, 1]
                         total = splat(dx.dtype.type(0), lanes)
                         for row_out in range(low, high):
                             for column_out in range(left, right):
@@ -308,8 +322,15 @@ def average_pool_gradient_kernel(lanes: int) -> Callable:
                                 total = fma(total, share, load(dy, place, lanes))
                         place = ((tile * height + row) * channels + channel) * width + column
                         place = np.int64(place) * lanes
-                        total = finish(total, gate, gate_a, gate_c, np.int64(channel), place, sums,
-                                       spot, kind, lane_mask)  # fmt: skip
-                        store(dx, place, total)
+                        total, p, q = finish(total, gate, gate_a, gate_c, np.int64(channel), place,
+                                             p, q, kind, lane_mask)  # fmt: skip
+                        if large:
+                            stream(dx, place, total)
+                        else:
+                            store(dx, place, total)
+                    if kind != NO_SUMS:
+                        store(sums, spot, p)
+                        store(sums, spot + lanes, q)
+            fence()
 
     return gradient

@@ -13,7 +13,7 @@ from sparsecpu.kernels.compile import kernel
 from sparsecpu.kernels.simd import at, fma, load, splat, store, where_positive
 
 
-@kernel()
+@kernel(part=True)
 def first_from(indices, low, high, column):
     """Return the first place in a sorted run whose column is not below another."""
     while low < high:

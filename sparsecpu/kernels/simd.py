@@ -181,6 +181,42 @@ def store(typing_context, array, offset, v):
     return types.void(array, types.int64, v), generate
 
 
+@intrinsic
+def stream(typing_context, array, offset, v):
+    """Write a vector at ``offset`` past the caches; ``array`` is 64-byte aligned, whole lines go.
+
+    Who reads it on another thread needs a ``fence`` in between.
+    """
+
+    def generate(context, builder, signature, args):
+        address, value = _address(context, builder, array, args[0], args[1]), args[2]
+        line = 512 // v.dtype.bitwidth
+        if v.lanes % line:
+            _store(builder, address, value)
+            return context.get_dummy_value()
+        past = builder.module.add_metadata([ir.Constant(_I32, 1)])
+        for first in range(0, v.lanes, line):
+            part = _pick(builder, value, value, list(range(first, first + line)))
+            place = builder.gep(address, [ir.Constant(_I64, first)])
+            written = builder.store(part, builder.bitcast(place, part.type.as_pointer()))
+            written.align = 64
+            written.set_metadata("nontemporal", past)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, v), generate
+
+
+@intrinsic
+def fence(typing_context):
+    """Wait until everything that was written can be read by others."""
+
+    def generate(context, builder, signature, args):
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
 @intrinsic(prefer_literal=True)
 def splat(typing_context, scalar, lanes):
     """Return a vector with ``scalar`` in every lane."""
@@ -223,20 +259,21 @@ def multiply(typing_context, u, v):
 
 
 @intrinsic(prefer_literal=True)
-def prefetch(typing_context, array, offset, lanes):
-    """Ask for the cache lines of ``lanes`` numbers at ``offset``, to be read soon."""
+def prefetch(typing_context, array, offset, lanes, level):
+    """Ask for the cache lines of ``lanes`` numbers at ``offset``, in the cache of level 1 or 2."""
 
     def generate(context, builder, signature, args):
         byte = ir.IntType(8).as_pointer()
         kind = ir.FunctionType(ir.VoidType(), [byte, _I32, _I32, _I32])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
         address = _address(context, builder, array, args[0], args[1])
+        near = 4 - level.literal_value
         for first in range(0, lanes.literal_value, 512 // array.dtype.bitwidth):
             place = builder.bitcast(builder.gep(address, [ir.Constant(_I64, first)]), byte)
-            builder.call(function, [place, *(ir.Constant(_I32, n) for n in (0, 3, 1))])
+            builder.call(function, [place, *(ir.Constant(_I32, n) for n in (0, near, 1))])
         return context.get_dummy_value()
 
-    return types.void(array, types.int64, lanes), generate
+    return types.void(array, types.int64, lanes, level), generate
 
 
 @intrinsic
@@ -259,6 +296,60 @@ def where_positive(typing_context, v, gate):
         return builder.select(builder.fcmp_ordered(">", args[1], zero), args[0], zero)
 
     return v(v, gate), generate
+
+
+@intrinsic
+def where_larger(typing_context, v, best, this, that):
+    """Return ``this`` in the lanes where ``v > best`` or v is NaN, and ``that`` elsewhere."""
+
+    def generate(context, builder, signature, args):
+        larger = builder.fcmp_ordered(">", args[0], args[1])
+        larger = builder.or_(larger, builder.fcmp_unordered("!=", args[0], args[0]))
+        return builder.select(larger, args[2], args[3])
+
+    return this(v, best, this, that), generate
+
+
+@intrinsic
+def where_equal(typing_context, u, number, v):
+    """Return ``v`` in the lanes where ``u`` is a number and 0 elsewhere."""
+
+    def generate(context, builder, signature, args):
+        zero = ir.Constant(args[2].type, [0.0] * v.lanes)
+        equal = builder.fcmp_ordered("==", args[0], _splat(builder, args[1], args[0].type))
+        return builder.select(equal, args[2], zero)
+
+    return v(u, u.dtype, v), generate
+
+
+@intrinsic
+def load_bytes(typing_context, array, offset, v):
+    """Read as many bytes at ``offset`` as ``v`` has lanes, as a vector like ``v``."""
+
+    def generate(context, builder, signature, args):
+        address = _address(context, builder, array, args[0], args[1])
+        kind = ir.VectorType(ir.IntType(8), v.lanes)
+        value = builder.load(builder.bitcast(address, kind.as_pointer()))
+        value.align = 1
+        return builder.uitofp(value, args[2].type)
+
+    return v(array, types.int64, v), generate
+
+
+@intrinsic
+def store_bytes(typing_context, array, offset, v):
+    """Write a vector of numbers from 0 to 255 at ``offset``, a byte each."""
+
+    def generate(context, builder, signature, args):
+        kind = ir.VectorType(ir.IntType(8), v.lanes)
+        value = builder.fptosi(args[2], ir.VectorType(_I32, v.lanes))
+        address = _address(context, builder, array, args[0], args[1])
+        builder.store(
+            builder.trunc(value, kind), builder.bitcast(address, kind.as_pointer())
+        ).align = 1
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, v), generate
 
 
 @intrinsic
