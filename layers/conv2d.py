@@ -67,6 +67,10 @@ class SparseConv2d(Layer):
     pixels where they are. A normalisation and a ReLU that are pending on the input are applied
     while rows are read; see ``sparsecpu.planes``.
 
+    Where the context's precision is bf16 or fp16, and where it pays, rows are held in 16 bits while
+    they are read, those of dy as bf16 in either case; weights, sums and all that is written stay
+    float32.
+
     Parameters
     ----------
     in_channels, out_channels : int

@@ -109,7 +109,8 @@ class Trainer:
         Threads of the kernels; by default all, or one where a step has too little work to share
         (see ``team``). Results do not depend on it.
     precision : {"fp32", "bf16", "fp16"}
-        How sparse layers read their inputs while training; see ``SparseLinear``.
+        How sparse layers read their inputs while training; see ``SparseLinear`` and
+        ``SparseConv2d``.
     shuffle : bool
         Whether each epoch has its own order.
     layer_rates : mapping of str to float, optional

@@ -119,7 +119,7 @@ _OPTIONS = (
         "--precision",
         default="fp32",
         show_default=True,
-        help="How wide layers read their inputs while training: fp32, bf16 or fp16.",
+        help="How wide layers and convolutions read inputs while training: fp32, bf16 or fp16.",
     ),
     click.option(
         "--autotune",

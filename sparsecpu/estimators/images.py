@@ -36,6 +36,8 @@ class SparseCNNClassifier(SparseMLPClassifier):
         How the pattern changes; see ``topology.make_topology``.
     dtype : {"float32", "float64"}
         Type of all values.
+    precision : {"fp32", "bf16", "fp16"}
+        How layers read their inputs while training; see ``SparseConv2d``.
     class_weight : dict, "balanced" or None
         Weights of the classes in the loss.
     n_jobs : int or None
@@ -63,7 +65,6 @@ object
     activation = "relu"
     dropout, batch_norm = 0.0, False
     power_t, beta_1, beta_2, epsilon = 0.5, 0.9, 0.999, 1e-8
-    precision = "fp32"
 
     def __init__(
         self,
@@ -91,6 +92,7 @@ object
         validation_fraction=0.1,
         n_iter_no_change=10,
         dtype="float32",
+        precision="fp32",
         class_weight=None,
         n_jobs=None,
         comm=None,
@@ -118,6 +120,7 @@ object
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.dtype = dtype
+        self.precision = precision
         self.class_weight = class_weight
         self.n_jobs = n_jobs
         self.comm = comm

@@ -27,11 +27,11 @@ from numba import prange
 
 from sparsecpu.kernels.compile import AddressBook, kernel
 from sparsecpu.kernels.pixels import in_order, load_pixels, numbers, settled, store_pixels
+from sparsecpu.kernels.products import dot_taps
 from sparsecpu.kernels.simd import (
     add,
     at,
     call_address,
-    dot_taps,
     fence,
     fma,
     load,

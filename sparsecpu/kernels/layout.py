@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from sparsecpu.kernels.compile import kernel
-from sparsecpu.kernels.simd import FOLD, load, splat, store, transpose
+from sparsecpu.kernels.emit import FOLD
+from sparsecpu.kernels.products import transpose
+from sparsecpu.kernels.simd import load, splat, store
 
 
 @kernel()

@@ -18,10 +18,10 @@ from numba import prange
 
 from sparsecpu.cpu import wide_vectors_pay
 from sparsecpu.kernels.compile import kernel
+from sparsecpu.kernels.products import dots
 from sparsecpu.kernels.simd import (
     add,
     at,
-    dots,
     fma,
     load,
     positive_part,

@@ -15,9 +15,9 @@ from llvmlite import ir
 from numba.core import types
 from numba.core.extending import intrinsic
 
-from sparsecpu.kernels import simd
+from sparsecpu.kernels import emit
+from sparsecpu.kernels.emit import Vector
 from sparsecpu.kernels.narrow import bf16_pairs
-from sparsecpu.kernels.simd import Vector
 
 
 def _paired(array) -> bool:
@@ -48,15 +48,15 @@ def store_pixels(typing_context, ring, offset, v, pixel):
     """Write neighbouring pixels, each as wide as the vector ``pixel``, into the ring."""
 
     def generate(context, builder, signature, args):
-        value, here = args[2], simd._place(builder, ring.dtype, args[1])
-        address = simd._address(context, builder, ring, args[0], here)
+        value, here = args[2], emit.place(builder, ring.dtype, args[1])
+        address = emit.address(context, builder, ring, args[0], here)
         if ring.dtype == types.uint16:
             half = builder.fptrunc(value, ir.VectorType(ir.HalfType(), v.lanes))
             value = builder.bitcast(half, ir.VectorType(ir.IntType(16), v.lanes))
         elif _paired(ring):
             order, half = _apart(v.lanes, pixel.lanes), v.lanes // 2
-            first = simd._pick(builder, value, value, order[:half])
-            second = simd._pick(builder, value, value, order[half:])
+            first = emit.pick(builder, value, value, order[:half])
+            second = emit.pick(builder, value, value, order[half:])
             value = bf16_pairs(builder, first, second)
         place = builder.bitcast(address, value.type.as_pointer())
         builder.store(value, place).align = 2 if ring.dtype == types.uint16 else 4
@@ -72,11 +72,11 @@ def load_pixels(typing_context, ring, offset, lanes):
     vector = Vector(types.float32 if narrow else ring.dtype, lanes.literal_value)
 
     def generate(context, builder, signature, args):
-        here = simd._place(builder, ring.dtype, args[1])
-        address = simd._address(context, builder, ring, args[0], here)
+        here = emit.place(builder, ring.dtype, args[1])
+        address = emit.address(context, builder, ring, args[0], here)
         if narrow:
-            return simd._concatenate(builder, simd._row(builder, ring.dtype, address, vector.lanes))
-        return simd._load(builder, address, simd._llvm_vector(vector.dtype, vector.lanes))
+            return emit.concatenate(builder, emit.row(builder, ring.dtype, address, vector.lanes))
+        return emit.load(builder, address, emit.llvm_vector(vector.dtype, vector.lanes))
 
     return vector(ring, types.int64, lanes), generate
 
@@ -88,7 +88,7 @@ def _reordered(ring, v, pixel, back):
         order = _apart(v.lanes, pixel.literal_value)
         if back:
             order = [order.index(n) for n in range(v.lanes)]
-        return simd._pick(builder, args[1], args[1], order)
+        return emit.pick(builder, args[1], args[1], order)
 
     return v(ring, v, pixel), generate
 
