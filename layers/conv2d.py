@@ -302,7 +302,7 @@ class SparseConv2d(Layer):
 
     def _precision(self, ctx: Context) -> str:
         """Return how rings hold their numbers: in 16 bits where that is asked for and pays."""
-        often = self.weight.nnz >= _NARROW_READS * min(self.in_channels, self.out_channels)
+        often = self.weight.nnz >= _NARROW_READS * max(self.in_channels, self.out_channels)
         return ctx.precision if often else "fp32"
 
     def _taps(self, lanes: int, precision: str) -> tuple[Taps, Taps | None]:
@@ -361,17 +361,9 @@ class SparseConv2d(Layer):
         y = ctx.workspace.array(self, "y", shape, x.dtype)
         kind = 1 if self._moments and ctx.train else 0
         bias = self.weight.data[:0] if self.bias is None else self.bias.data
+        gate = no_gate(x.dtype)
         sums = self._convolve(
-            taps,
-            self.weight.data,
-            x,
-            bias,
-            y,
-            self._relu,
-            no_gate(x.dtype),
-            kind,
-            precision,
-            ctx,
+            taps, self.weight.data, x, bias, y, self._relu, gate, kind, precision, ctx
         )
         return Planes(y, sums=sums), x
 
