@@ -14,8 +14,12 @@ from sparsecpu.bench.limits import level_of
 from sparsecpu.bench.machine import memory_free
 from sparsecpu.bench.timing import summarise
 
+from sparsecpu.errors import ParameterError
+
 _INPUTS, _OUTPUTS, _PER_NEURON, _LAYERS, _BATCH = 256, 10, 8, 5, 16
 _UPDATE_EVERY = 4
+#: The smallest case.
+_LEAST = 1000
 #: Hidden neurons of the cases beyond the doublings.
 _LARGE = (2_000_000, 5_000_000, 10_000_000, 20_000_000, 50_000_000)
 
@@ -30,9 +34,25 @@ class Scale(Benchmark):
     )
 
     def cases(self) -> list[tuple[int, bool]]:
-        """Return numbers of hidden neurons, each as usual and lean."""
-        sizes = [1000 * 2**k for k in range(self.pick(7, 10, 10))]
-        sizes += self.pick((), (1_000_000,), (1_000_000, *_LARGE))
+        """Return numbers of hidden neurons, each as usual and lean.
+
+        Returns
+        -------
+        list of tuple
+            Neurons, and whether lean.
+
+        Raises
+        ------
+        ParameterError
+            If a number that is asked for is below 1000.
+        """
+        asked = self.options.get("neurons") or ()
+        if asked and min(asked) < _LEAST:
+            raise ParameterError("neurons", min(asked), f"an integer of at least {_LEAST}")
+        sizes = list(asked)
+        if not sizes:
+            sizes = [_LEAST * 2**k for k in range(self.pick(7, 10, 10))]
+            sizes += self.pick((), (1_000_000,), (1_000_000, *_LARGE))
         return [(size, lean) for size in sizes for lean in (False, True)]
 
     def run(self, case: tuple[int, bool]) -> dict[str, Any]:

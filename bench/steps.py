@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from sparsecpu.bench.base import Benchmark
+from sparsecpu.bench.layer_clock import least_times
 from sparsecpu.bench.step_cases import DECAY, IMAGE, MOMENTUM, NETWORKS, RATE, Batches, Case
 from sparsecpu.bench.step_rivals import RIVALS, Rival
 from sparsecpu.bench.timing import Timing, compare, fastest, ratio, shown
@@ -133,7 +134,8 @@ class Train(Benchmark):
         dict
             ``sizes, batch, threads, rival_ms``, and per sparsity ``ms``, ``quartiles``, ``nnz``,
             ``ratio`` by rival, ``dense_speedup`` over the fastest dense one and, where asked for,
-            ``profile``: the share of each part.
+            ``profile``: the share of each part; and ``least_ms``: the least milliseconds by kind
+            of layer and pass.
         """
         from threadpoolctl import threadpool_limits
 
@@ -178,6 +180,7 @@ class Train(Benchmark):
             parts = {f"ours/{name}": call for name, call in made.parts().items()}
             spent = {n.partition("/")[2]: t.ms for n, t in compare(parts, rounds=rounds).items()}
             found["profile"] = {name: ms / sum(spent.values()) for name, ms in spent.items()}
+            found["least_ms"] = least_times(made.trainer.network, made.step)
         return found
 
     def heading(self) -> str:
@@ -216,5 +219,10 @@ class Train(Benchmark):
             if "profile" in found:
                 line += "  " + ", ".join(f"{n} {v:.0%}" for n, v in found["profile"].items())
             lines.append(line)
+            least = found.get("least_ms", {})
+            for first in range(0, len(least), 4):
+                some = list(least.items())[first : first + 4]
+                words = "least ms " if first == 0 else ""
+                lines.append(f"{words:>30}" + ", ".join(f"{n} {ms:.3g}" for n, ms in some))
         spent = ", ".join(f"{rival} {ms:.3f} ms" for rival, ms in result["rival_ms"].items())
         return "\n".join([*lines, f"{'':<24}{spent}"])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 from click.testing import CliRunner
+from sparsecpu.bench.layer_clock import least_times
 from sparsecpu.bench.limits import Kernels, Loads, level_of
 from sparsecpu.bench.linear import Linear, break_even
 from sparsecpu.bench.plots import plot
@@ -17,6 +18,9 @@ from sparsecpu.bench.timing import Timing, compare, fastest, ratio, shown, summa
 
 from sparsecpu.bench import blas, limits, published, ranks, rivals, topology
 from sparsecpu.cli import main
+from sparsecpu.errors import ParameterError
+from sparsecpu.layers import GlobalAvgPool2d, Residual, Sequential, SparseConv2d, SparseLinear
+from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.models import find_model
 
 
@@ -148,7 +152,25 @@ def test_steps_from_the_command_line():
     assert found["sizes"] == [20, 16, 4]
     assert one["nnz"] == round(0.5 * (20 * 16 + 16 * 4))
     assert sum(one["profile"].values()) == pytest.approx(1)
+    assert {"linear forward", "linear backward"} <= one["least_ms"].keys()
     assert {"dense NumPy", "scikit-learn"} <= found["rival_ms"].keys()
+
+
+def test_least_times_by_kind_of_layer(rng):
+    """Calls inside a block are the inner layers' time, and nothing stays behind."""
+    block = Residual([SparseConv2d(2, 2, 3, padding=1, rng=rng, density=0.9)])
+    network = Sequential([block, GlobalAvgPool2d(), SparseLinear(2, 3, rng=rng)], (2, 4, 4))
+    x, y, turns = rng.standard_normal((16, 32), dtype=np.float32), rng.integers(0, 3, 16), []
+
+    def step():
+        turns.append(network.loss_and_gradients(x, y, SoftmaxCrossEntropy()))
+
+    least = least_times(network, step, turns=3)
+    assert len(turns) == 3
+    assert {"conv2d forward", "conv2d dW", "residual forward", "linear backward"} <= least.keys()
+    assert min(least.values()) >= 0
+    assert list(least.values()) == sorted(least.values(), reverse=True)
+    assert not {"forward", "backward"} & (vars(block).keys() | vars(block.branch.layers[0]).keys())
 
 
 def test_steps_learn():
@@ -224,6 +246,12 @@ def test_scale_grows_with_width():
     assert "1,000" in scale.row(results[0])
     assert scale.cases()[0] == (1000, False)
     assert Scale("full", 1).cases()[-1] == (50_000_000, True)
+
+
+def test_scale_takes_numbers_of_neurons():
+    assert Scale("quick", 1, neurons=(3000,)).cases() == [(3000, False), (3000, True)]
+    with pytest.raises(ParameterError):
+        Scale("quick", 1, neurons=(3000, 10)).cases()
 
 
 def test_scale_leaves_out_what_does_not_fit(monkeypatch):

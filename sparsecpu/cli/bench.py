@@ -87,7 +87,11 @@ def conv(**options: Any) -> None:
               help="How our layers read their inputs: fp32, bf16 or fp16.")  # fmt: skip
 @click.option("--distribution",
               help="erk, er or uniform.  [default: erk for MLPs, uniform for CNNs]")  # fmt: skip
-@click.option("--profile", is_flag=True, help="Show the share of each part of a step.")
+@click.option(
+    "--profile",
+    is_flag=True,
+    help="Show the share of each part of a step, and the times of layers.",
+)
 @_bench_options
 def train(**options: Any) -> None:
     """Time whole training steps beside dense ones of NumPy, scikit-learn and PyTorch.
@@ -133,6 +137,9 @@ def sources(**options: Any) -> None:
 
 
 @bench.command()
+@click.option(
+    "--neurons", type=int, multiple=True, help="Hidden neurons; may be given more than once."
+)
 @_bench_options
 def scale(**options: Any) -> None:
     """Time steps and updates as width grows from 1,000 neurons, 8 connections each.
