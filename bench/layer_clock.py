@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import collections
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
+
+from sparsecpu.layers.autotune import inner_layers
+from sparsecpu.layers.chain import Chain
 
 #: What layers do, and what it is called here; a convolution's backward pass has two parts.
 _PARTS = {
@@ -17,8 +20,8 @@ def least_times(network: Any, step: Callable[[], object], turns: int = 7) -> dic
     """Return the milliseconds of a step by kind of layer and pass, the largest first.
 
     Each call counts with the least time it took in several steps, and without what layers inside it
-    took. What others take of the CPU only adds to a time, so the sum of the least ones is what a
-    step would take on a quiet machine, even where none is seen.
+    took. What others take of the CPU only adds to a time, so the least ones tell where a step's
+    time goes even on a busy machine. Gather, loss and update are not in them.
 
     Parameters
     ----------
@@ -37,7 +40,9 @@ def least_times(network: Any, step: Callable[[], object], turns: int = 7) -> dic
     calls: list[tuple[str, float]] = []
     inner: list[float] = []  # seconds inside each call that is going on
     changed = []
-    for layer in _inside(network):
+    for _, layer in inner_layers(network):
+        if isinstance(layer, Chain):  # only calls others
+            continue
         for method, part in _PARTS.items():
             if hasattr(layer, method):
                 name = f"{layer.kind} {part}"
@@ -75,13 +80,3 @@ def _timed(call: Callable, name: str, calls: list, inner: list[float]) -> Callab
         return result
 
     return timed
-
-
-def _inside(layer: Any) -> Iterator[Any]:
-    """Yield the layers in a chain, and the layers in those; chains themselves only call others."""
-    for part in getattr(layer, "layers", ()):
-        yield part
-        chains = [*getattr(part, "branches", ())]
-        chains += [getattr(part, name) for name in ("branch", "shortcut") if hasattr(part, name)]
-        for chain in chains:
-            yield from _inside(chain)

@@ -54,10 +54,8 @@ class Choice:
         return f"{self.name} {size} at density {self.density:.3g}: {times}: {self.form}"
 
 
-def tunable_layers(layer: Any, name: str = "") -> Iterator[tuple[str, Tunable]]:
-    """Yield the layers in a layer that have two forms, with their names.
-
-    Linear layers, and convolutions without groups.
+def inner_layers(layer: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield a layer and all that are inside it, in order, with their names.
 
     Parameters
     ----------
@@ -71,8 +69,7 @@ def tunable_layers(layer: Any, name: str = "") -> Iterator[tuple[str, Tunable]]:
     tuple
         Name and layer.
     """
-    if isinstance(layer, SparseLinear) or (isinstance(layer, SparseConv2d) and layer.groups == 1):
-        yield name, layer
+    yield name, layer
     parts: list[tuple[str, Any]] = []
     if isinstance(layer, Chain):
         parts = [(str(i), inner) for i, inner in enumerate(layer.layers)]
@@ -81,7 +78,29 @@ def tunable_layers(layer: Any, name: str = "") -> Iterator[tuple[str, Tunable]]:
     elif isinstance(layer, Parallel):
         parts = [(f"branches.{i}", inner) for i, inner in enumerate(layer.branches)]
     for key, inner in parts:
-        yield from tunable_layers(inner, f"{name}.{key}" if name else key)
+        yield from inner_layers(inner, f"{name}.{key}" if name else key)
+
+
+def tunable_layers(layer: Any) -> Iterator[tuple[str, Tunable]]:
+    """Yield the layers in a layer that have two forms, with their names.
+
+    Linear layers, and convolutions without groups.
+
+    Parameters
+    ----------
+    layer : Layer
+        A layer, perhaps with others inside.
+
+    Yields
+    ------
+    tuple
+        Name and layer.
+    """
+    for name, inner in inner_layers(layer):
+        if isinstance(inner, SparseLinear) or (
+            isinstance(inner, SparseConv2d) and inner.groups == 1
+        ):
+            yield name, inner
 
 
 def set_forms(network: Any, forms: dict[str, str]) -> None:

@@ -26,7 +26,7 @@ import numpy as np
 from numba import prange
 
 from sparsecpu.kernels.compile import AddressBook, kernel
-from sparsecpu.kernels.pixels import in_order, load_pixels, numbers, settled, store_pixels
+from sparsecpu.kernels.pixels import in_order, numbers, settled, store_pixels
 from sparsecpu.kernels.products import dot_taps
 from sparsecpu.kernels.simd import (
     add,
@@ -39,10 +39,10 @@ from sparsecpu.kernels.simd import (
     multiply,
     positive_part,
     prefetch,
+    put,
     splat,
     splat_like,
     store,
-    stream,
     where_positive,
 )
 
@@ -230,18 +230,18 @@ def convolution_kernel(lanes: int, strip: int) -> Callable:
                                     code = np.int64(at(codes, k))
                                     j = at(bases, slots + (code >> 24))
                                     j += (code & _PLACE) * lanes
-                                    y_i = fma(y_i, at(data, k), load_pixels(ring, j, width))
+                                    y_i = fma(y_i, at(data, k), load(ring, j, width))
                                     code = np.int64(at(codes, k + 1))
                                     j = at(bases, slots + (code >> 24))
                                     j += (code & _PLACE) * lanes
                                     other_half = fma(
-                                        other_half, at(data, k + 1), load_pixels(ring, j, width)
+                                        other_half, at(data, k + 1), load(ring, j, width)
                                     )
                                     k += 2
                             while k < end:
                                 code = np.int64(at(codes, k))
                                 j = at(bases, slots + (code >> 24)) + (code & _PLACE) * lanes
-                                y_i = fma(y_i, at(data, k), load_pixels(ring, j, width))
+                                y_i = fma(y_i, at(data, k), load(ring, j, width))
                                 k += 1
                         if width <= 64:
                             y_i = add(y_i, other_half)
@@ -249,10 +249,7 @@ def convolution_kernel(lanes: int, strip: int) -> Callable:
                         if relu_y:
                             y_i = positive_part(y_i)
                         if plain:
-                            if large:
-                                stream(y, here, y_i)
-                            else:
-                                store(y, here, y_i)
+                            put(y, here, y_i, large)
                             continue
                         store(scratch, desk, y_i)
                         here_sums = ((np.int64(job) * filters + i) * 2) * lanes
@@ -277,10 +274,7 @@ def convolution_kernel(lanes: int, strip: int) -> Callable:
                                 masked = multiply(piece, lane_mask)
                                 s = add(s, masked)
                                 q = add(q, multiply(masked, masked))
-                            if large:
-                                stream(y, place, piece)
-                            else:
-                                store(y, place, piece)
+                            put(y, place, piece, large)
                         if kind != NO_SUMS:
                             store(sums, here_sums, s)
                             store(sums, here_sums + lanes, q)

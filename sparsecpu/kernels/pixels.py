@@ -6,7 +6,7 @@ of its words and its second half in the high ones. Read together, the low halves
 pixels come first and their high halves follow: that is the *order of the ring*; ``in_order`` and
 ``settled`` lead to it and back. For the other forms it is the order of memory.
 
-Offsets and sizes count numbers, whatever a word of the ring holds.
+``simd.load`` reads them. Offsets and sizes count numbers, whatever a word of the ring holds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from numba.core import types
 from numba.core.extending import intrinsic
 
 from sparsecpu.kernels import emit
-from sparsecpu.kernels.emit import Vector
 from sparsecpu.kernels.narrow import bf16_pairs
 
 
@@ -63,22 +62,6 @@ def store_pixels(typing_context, ring, offset, v, pixel):
         return context.get_dummy_value()
 
     return types.void(ring, types.int64, v, pixel), generate
-
-
-@intrinsic(prefer_literal=True)
-def load_pixels(typing_context, ring, offset, lanes):
-    """Read ``lanes`` numbers of neighbouring pixels, in the order of the ring."""
-    narrow = isinstance(ring.dtype, types.Integer)
-    vector = Vector(types.float32 if narrow else ring.dtype, lanes.literal_value)
-
-    def generate(context, builder, signature, args):
-        here = emit.place(builder, ring.dtype, args[1])
-        address = emit.address(context, builder, ring, args[0], here)
-        if narrow:
-            return emit.concatenate(builder, emit.row(builder, ring.dtype, address, vector.lanes))
-        return emit.load(builder, address, emit.llvm_vector(vector.dtype, vector.lanes))
-
-    return vector(ring, types.int64, lanes), generate
 
 
 def _reordered(ring, v, pixel, back):

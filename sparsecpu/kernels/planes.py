@@ -27,11 +27,11 @@ from sparsecpu.kernels.simd import (
     load_like,
     multiply,
     positive_part,
+    put,
     splat,
     splat_like,
     store,
     store_bytes,
-    stream,
     where_equal,
     where_larger,
     where_positive,
@@ -115,10 +115,8 @@ def blend_kernel(lanes: int) -> Callable:
                             v = positive_part(v)
                         v, p, q = finish(v, gate, gate_a, gate_c, np.int64(channel), place, p, q,
                                          kind, lane_mask)  # fmt: skip
-                        if large:
-                            stream(out, place, v)
-                        elif out.shape[0] > 0:
-                            store(out, place, v)
+                        if out.shape[0] > 0:
+                            put(out, place, v, large)
                     if kind != NO_SUMS:
                         store(sums, spot, p)
                         store(sums, spot + lanes, q)
@@ -227,10 +225,7 @@ def max_pool_gradient_kernel(lanes: int) -> Callable:
                         place = np.int64(place) * lanes
                         v, p, q = finish(v, gate, gate_a, gate_c, np.int64(channel), place, p, q,
                                          kind, lane_mask)  # fmt: skip
-                        if large:
-                            stream(dx, place, v)
-                        else:
-                            store(dx, place, v)
+                        put(dx, place, v, large)
                     if kind != NO_SUMS:
                         store(sums, spot, p)
                         store(sums, spot + lanes, q)
@@ -324,10 +319,7 @@ def average_pool_gradient_kernel(lanes: int) -> Callable:
                         place = np.int64(place) * lanes
                         total, p, q = finish(total, gate, gate_a, gate_c, np.int64(channel), place,
                                              p, q, kind, lane_mask)  # fmt: skip
-                        if large:
-                            stream(dx, place, total)
-                        else:
-                            store(dx, place, total)
+                        put(dx, place, total, large)
                     if kind != NO_SUMS:
                         store(sums, spot, p)
                         store(sums, spot + lanes, q)

@@ -76,10 +76,11 @@ def store(typing_context, array, offset, v):
 
 
 @intrinsic
-def stream(typing_context, array, offset, v):
-    """Write a vector at ``offset`` past the caches; ``array`` is 64-byte aligned, whole lines go.
+def put(typing_context, array, offset, v, past):
+    """Write a vector at ``offset``; with ``past``, past the caches.
 
-    Who reads it on another thread needs a ``fence`` in between.
+    Then whole lines go, ``array`` is 64-byte aligned, and who reads it on another thread needs a
+    ``fence`` in between.
     """
 
     def generate(context, builder, signature, args):
@@ -88,16 +89,20 @@ def stream(typing_context, array, offset, v):
         if v.lanes % line:
             emit.store(builder, address, value)
             return context.get_dummy_value()
-        past = builder.module.add_metadata([ir.Constant(emit.I32, 1)])
-        for first in range(0, v.lanes, line):
-            part = emit.pick(builder, value, value, list(range(first, first + line)))
-            place = builder.gep(address, [ir.Constant(emit.I64, first)])
-            written = builder.store(part, builder.bitcast(place, part.type.as_pointer()))
-            written.align = 64
-            written.set_metadata("nontemporal", past)
+        mark = builder.module.add_metadata([ir.Constant(emit.I32, 1)])
+        with builder.if_else(args[3]) as (beyond, as_usual):
+            with beyond:
+                for first in range(0, v.lanes, line):
+                    part = emit.pick(builder, value, value, list(range(first, first + line)))
+                    place = builder.gep(address, [ir.Constant(emit.I64, first)])
+                    written = builder.store(part, builder.bitcast(place, part.type.as_pointer()))
+                    written.align = 64
+                    written.set_metadata("nontemporal", mark)
+            with as_usual:
+                emit.store(builder, address, value)
         return context.get_dummy_value()
 
-    return types.void(array, types.int64, v), generate
+    return types.void(array, types.int64, v, types.boolean), generate
 
 
 @intrinsic
