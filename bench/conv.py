@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 from sparsecpu.bench.base import Benchmark
-from sparsecpu.bench.timing import compare, fastest, ratio, shown
+from sparsecpu.bench.ratios import beside_dense, dense_is_faster, known, shown
+from sparsecpu.bench.timing import compare
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers import SparseConv2d, Spec
@@ -243,19 +244,17 @@ class Conv(Benchmark):
                 "sparsity": sparsity, "nnz": made.layer.weight.nnz,
                 "ms": {**ms, "total": sum(ms.values())},
                 "gflops": {part: 2e-6 * made.macs / spent for part, spent in ms.items()},
-                "dense_speedup": None, "fastest_dense": None, "sparseprop_speedup": None,
+                **beside_dense(dense, list(mine.values())),
             }  # fmt: skip
-            if dense:
-                name, clear = fastest(dense)
-                found["fastest_dense"] = name
-                found["dense_speedup"] = ratio(dense[name], mine.values()) if clear else None
             if self.with_sparseprop:
                 forms = {
                     name: [times[f"{name}/{part}"] for part in ("forward", "dx+dw")]
                     for name in (_theirs(sparsity, over) for over in (False, True))
                 }
-                name, clear = fastest(forms)
-                found["sparseprop_speedup"] = ratio(forms[name], mine.values()) if clear else None
+                beside = beside_dense(forms, list(mine.values()))
+                name = beside["fastest_dense"]
+                found["sparseprop_speedup"] = beside["dense_speedup"]
+                found["sparseprop_least_speedup"] = beside["least_speedup"]
                 found["sparseprop_ms"] = sum(timing.ms for timing in forms[name])
             results.append(found)
         rivals = {layout: sum(t.ms for t in parts) for layout, parts in dense.items()}
@@ -288,12 +287,11 @@ class Conv(Benchmark):
             times = " + ".join(f"{found['ms'][part]:.2f}" for part in PARTS)
             rates = "/".join(f"{found['gflops'][part]:.0f}" for part in PARTS)
             line = f"{result['case']:<24}{result['batch']:>6}{found['sparsity']:>7g}{times:>31}"
-            line += f"{rates:>13}{shown(found['dense_speedup']):>10}"
-            line += f"{shown(found['sparseprop_speedup']):>12}" if self.with_sparseprop else ""
-            line += f"  {rivals}"
-            if found["dense_speedup"] is not None and found["dense_speedup"] < 1:
-                line += "  use dense here"
-            lines.append(line)
+            line += f"{rates:>13}{shown(found['dense_speedup'], found['least_speedup']):>10}"
+            if self.with_sparseprop:
+                ratios = (found[f"sparseprop_{kind}"] for kind in ("speedup", "least_speedup"))
+                line += f"{shown(*ratios):>12}"
+            lines.append(f"{line}  {rivals}{dense_is_faster(found)}")
         return "\n".join(lines)
 
     def verdict(self, results: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
@@ -312,12 +310,13 @@ class Conv(Benchmark):
         found: dict[float, list[float]] = {}
         for result in results:
             for one in result["results"]:
-                if one["dense_speedup"] is not None:
-                    found.setdefault(one["sparsity"], []).append(one["dense_speedup"])
+                speedup = known(one)
+                if speedup is not None:
+                    found.setdefault(one["sparsity"], []).append(speedup)
         means = {s: float(np.exp(np.mean(np.log(ratios)))) for s, ratios in found.items()}
         lines = [
             f"sparsity {sparsity:g}: {means[sparsity]:.2f}x in the geometric mean of "
-            f"{len(ratios)} clear ratio(s), {min(ratios):.2f}x to {max(ratios):.2f}x"
+            f"{len(ratios)} ratio(s), {min(ratios):.2f}x to {max(ratios):.2f}x"
             for sparsity, ratios in sorted(found.items())
         ]
         return {"geometric_mean": {str(s): mean for s, mean in means.items()}}, lines

@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,9 +33,15 @@ class DenseMLP:
         Sizes, the input first.
     batch : int
         Samples per step.
+
+    Attributes
+    ----------
+    now : callable
+        Told what is done from now on, by those who want to know; see ``layer_clock``.
     """
 
     def __init__(self, layers: Sequence[int], batch: int) -> None:
+        self.now: Callable[[str], object] = str
         rng = np.random.default_rng(0)
         pairs = list(itertools.pairwise(layers))
         self.weights = [
@@ -65,6 +71,7 @@ class DenseMLP:
         a, last = self.outputs, len(self.weights) - 1
         a[0][...] = x[rows].T
         for k, (w, b) in enumerate(zip(self.weights, self.biases, strict=True)):
+            self.now("forward")
             np.matmul(w, a[k], out=a[k + 1])
             a[k + 1] += b
             if k < last:
@@ -77,10 +84,13 @@ class DenseMLP:
         d /= len(rows)
         for k in range(last, -1, -1):
             d, g, v, w = self.deltas[k + 1], self.gradients[k], self.velocities[k], self.weights[k]
+            self.now("dW")
             np.matmul(d, a[k].T, out=g)
             if k > 0:
+                self.now("dx")
                 np.matmul(w.T, d, out=self.deltas[k])
                 self.deltas[k] *= a[k] > 0
+            self.now("update")
             self.biases[k] -= rate * d.sum(axis=1, keepdims=True)
             v *= 0.9
             v += g

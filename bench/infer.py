@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
+from sparsecpu.bench.ratios import beside_dense, beside_each
 from sparsecpu.bench.step_cases import IMAGE, Case
 from sparsecpu.bench.steps import Train
-from sparsecpu.bench.timing import Timing, compare, fastest, ratio
+from sparsecpu.bench.timing import Timing, compare
 
 from sparsecpu.parameters import SparseParameter
 from sparsecpu.workspace import check_precision
@@ -218,7 +219,8 @@ class Infer(Train):
         -------
         dict
             ``network, batch, threads, rival_ms``, and per sparsity ``ms``, ``quartiles``, ``nnz``,
-            ``samples_per_second``, ``ratio`` by rival, ``dense_speedup`` over the fastest dense.
+            ``samples_per_second``, ``ratio`` and ``least_ratio`` by rival, and what
+            ``beside_dense`` says.
         """
         from threadpoolctl import threadpool_limits
 
@@ -247,15 +249,13 @@ class Infer(Train):
     def _row(self, sparsity, made, times: dict[str, Timing], case: Case) -> dict[str, Any]:
         rivals, mine = self.by_kind[bool(case.model)], times[f"ours/{sparsity}"]
         dense = {r.name: [times[f"{r.name}/step"]] for r in rivals if r.dense}
-        name, clear = fastest(dense)
-        ratios = {r.name: ratio([times[f"{r.name}/step"]], [mine]) for r in rivals}
+        theirs = {r.name: times[f"{r.name}/step"] for r in rivals}
         if not case.model:
-            ratios["SciPy"] = ratio([times[f"SciPy/{sparsity}"]], [mine])
+            theirs["SciPy"] = times[f"SciPy/{sparsity}"]
         return {
             "sparsity": sparsity, "nnz": made.network.nnz, "ms": mine.ms,
             "quartiles": [mine.low, mine.high], "samples_per_second": 1e3 * case.batch / mine.ms,
-            "fastest_dense": name, "dense_speedup": ratio(dense[name], [mine]) if clear else None,
-            "ratio": ratios,
+            **beside_each(theirs, mine), **beside_dense(dense, [mine]),
         }  # fmt: skip
 
     def _names(self) -> list[str]:

@@ -1,12 +1,14 @@
-"""Where the time of a step goes, by kind of layer."""
+"""Where the time of a step goes, and how long it takes where nobody interferes."""
 
 from __future__ import annotations
 
 import collections
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 from sparsecpu.layers.autotune import inner_layers
 from sparsecpu.layers.chain import Chain
 
@@ -14,69 +16,167 @@ from sparsecpu.layers.chain import Chain
 _PARTS = {
     "forward": "forward", "backward": "backward", "filter_gradient": "dW", "input_gradient": "dx",
 }  # fmt: skip
+#: So many of the least times of each stretch are kept.
+_KEPT = 3
+#: What is done outside of what has a name.
+REST = "rest"
 
 
-def least_times(network: Any, step: Callable[[], object], turns: int = 7) -> dict[str, float]:
-    """Return the milliseconds of a step by kind of layer and pass, the largest first.
+class StepClock:
+    """A step that is timed in stretches, each by the least time that it took in several turns.
 
-    Each call counts with the least time it took in several steps, and without what layers inside it
-    took. What others take of the CPU only adds to a time, so the least ones tell where a step's
-    time goes even on a busy machine. Gather, loss and update are not in them.
+    What others take of the CPU only adds to a time. A short stretch escapes it now and then, a long
+    step never may: so the sum of the least times of all stretches tells what a step takes by itself
+    even on a busy machine.
+
+    Parameters
+    ----------
+    step : callable
+        Does a step; calls ``now`` (see ``watched``) the same way each time.
+    """
+
+    def __init__(self, step: Callable[[], object]) -> None:
+        self.step = step
+        self.name = REST
+        self._names: list[str] = []
+        self._stamps: list[float] = []
+        self._least = np.empty((0, 0))
+
+    def now(self, name: str) -> str:
+        """Say what is done from now on.
+
+        Parameters
+        ----------
+        name : str
+            Such as ``conv2d forward``.
+
+        Returns
+        -------
+        str
+            What was done until now.
+        """
+        before = self.name
+        self._names.append(before)
+        self._stamps.append(time.perf_counter())
+        self.name = name
+        return before
+
+    def __call__(self) -> None:
+        """Do a step."""
+        self.name = REST
+        self._names.clear()
+        self._stamps[:] = [time.perf_counter()]
+        self.step()
+        self.now(REST)
+        spent = 1e3 * np.diff(self._stamps)
+        if self._least.shape[1:] != spent.shape:  # the first turn
+            self._least = np.empty((0, len(spent)))
+        self._least = np.sort(np.vstack([self._least, spent]), axis=0)[:_KEPT]
+
+    def least(self) -> np.ndarray:
+        """Return the least milliseconds of a step, and its next to least, as far as there are any.
+
+        Returns
+        -------
+        ndarray, shape (turns,)
+            Sums over the stretches; three at most.
+        """
+        return self._least.sum(axis=1)
+
+    def by_name(self) -> dict[str, float]:
+        """Return the least milliseconds of a step by what was done, the largest first.
+
+        Returns
+        -------
+        dict of str to float
+            Such as ``{"conv2d dW": 12.1, "conv2d forward": 10.5}``.
+        """
+        sums: collections.Counter[str] = collections.Counter()
+        for name, ms in zip(self._names, self._least[0], strict=True):
+            sums[name] += ms
+        return {name: float(ms) for name, ms in sums.most_common()}
+
+
+@contextlib.contextmanager
+def watched(network: Any, optimizer: Any, clock: StepClock) -> Iterator[None]:
+    """Tell a clock what a network of ours and its optimizer are doing.
+
+    What a block does is without what the layers inside it do.
 
     Parameters
     ----------
     network : Sequential
-        Whose layers to time.
-    step : callable
-        Does a step with it.
-    turns : int
-        Steps; the first is not counted.
-
-    Returns
-    -------
-    dict of str to float
-        Such as ``{"conv2d dW": 12.1, "conv2d forward": 10.5}``.
+        Its layers are named by kind and pass.
+    optimizer : Optimizer
+        Its steps are ``update``.
+    clock : StepClock
+        Whom to tell.
     """
-    calls: list[tuple[str, float]] = []
-    inner: list[float] = []  # seconds inside each call that is going on
-    changed = []
+    calls = [(optimizer, "step", "update")]
     for _, layer in inner_layers(network):
-        if isinstance(layer, Chain):  # only calls others
-            continue
-        for method, part in _PARTS.items():
-            if hasattr(layer, method):
-                name = f"{layer.kind} {part}"
-                setattr(layer, method, _timed(getattr(layer, method), name, calls, inner))
-                changed.append((layer, method))
-    least: list[tuple[str, float]] = []
-    try:
-        step()
-        for _ in range(turns - 1):
-            calls.clear()
-            step()
-            before = least or calls
-            least = [
-                (name, min(one, other))
-                for (name, one), (_, other) in zip(before, calls, strict=True)
+        if not isinstance(layer, Chain):  # a chain only calls others
+            calls += [
+                (layer, method, f"{layer.kind} {part}")
+                for method, part in _PARTS.items()
+                if hasattr(layer, method)
             ]
+    for owner, method, name in calls:
+        setattr(owner, method, _named(getattr(owner, method), name, clock))
+    try:
+        yield
     finally:
-        for layer, method in changed:
-            delattr(layer, method)
-    sums: collections.Counter[str] = collections.Counter()
-    for name, seconds in least:
-        sums[name] += 1e3 * seconds  # type: ignore[assignment]
-    return dict(sums.most_common())
+        for owner, method, _ in calls:
+            delattr(owner, method)
 
 
-def _timed(call: Callable, name: str, calls: list, inner: list[float]) -> Callable:
-    def timed(*arguments: Any, **options: Any) -> Any:
-        inner.append(0.0)
-        start = time.perf_counter()
+def _named(call: Callable, name: str, clock: StepClock) -> Callable:
+    def named(*arguments: Any, **options: Any) -> Any:
+        before = clock.now(name)
         result = call(*arguments, **options)
-        spent = time.perf_counter() - start
-        calls.append((name, spent - inner.pop()))
-        if inner:
-            inner[-1] += spent
+        clock.now(before)
         return result
 
-    return timed
+    return named
+
+
+@contextlib.contextmanager
+def watched_torch(network: Any, optimizer: Any, clock: StepClock) -> Iterator[None]:
+    """Tell a clock what a network of PyTorch's and its optimizer are doing.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Its innermost modules are named by class and pass. The backward pass of one begins when the
+        gradient of its output is there.
+    optimizer : torch.optim.Optimizer
+        Its steps are ``update``.
+    clock : StepClock
+        Whom to tell.
+    """
+
+    def tell(name: str) -> Callable:
+        def hook(*_: Any) -> None:  # what hooks return would take the place of what they are given
+            clock.now(name)
+
+        return hook
+
+    def begins(module: Any, _: Any) -> None:
+        clock.now(f"{type(module).__name__} forward")
+
+    def done(module: Any, _: Any, y: Any) -> None:
+        clock.now(REST)
+        if y.requires_grad:
+            y.register_hook(tell(f"{type(module).__name__} backward"))
+
+    hooks = [
+        optimizer.register_step_pre_hook(tell("update")),
+        optimizer.register_step_post_hook(tell(REST)),
+    ]
+    for module in network.modules():
+        if not any(True for _ in module.children()):
+            hooks += [module.register_forward_pre_hook(begins), module.register_forward_hook(done)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

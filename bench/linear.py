@@ -10,8 +10,16 @@ from typing import Any
 import numpy as np
 from sparsecpu.bench.base import Benchmark
 from sparsecpu.bench.limits import Loads
+from sparsecpu.bench.ratios import (
+    beside_dense,
+    dense_is_faster,
+    known,
+    least_ratio,
+    ratio,
+    shown,
+)
 from sparsecpu.bench.rivals import present
-from sparsecpu.bench.timing import Timing, compare, fastest, ratio, shown
+from sparsecpu.bench.timing import Timing, compare
 
 from sparsecpu.blocks import block_bytes, effective_width
 from sparsecpu.csr import Pattern
@@ -213,10 +221,8 @@ class Linear(Benchmark):
             ``n_out, n_in, batch, threads, precision``, and ``results``: per sparsity
             ``nnz, lanes, blocks``; ``ms`` per part and in all, with ``quartiles``; ``gflops`` at
             the nonzeros and ``limit_fraction``, those over the rate of random loads of float32; per
-            rival ``rival_ms`` and ``ratio`` (over the parts that it has; null where a median is
-            too vague);
-            ``dense_speedup``, the ratio to the fastest dense rival (null where another that is too
-            vague might be the fastest).
+            rival ``rival_ms``, ``ratio`` (over the parts that it has; null where a median is
+            too vague) and ``least_ratio``; ``dense_ms`` and what ``beside_dense`` says.
         """
         from threadpoolctl import threadpool_limits
 
@@ -249,7 +255,7 @@ class Linear(Benchmark):
 
     def _beside(self, case, sparsity, times, ours: dict[str, Timing]) -> dict[str, Any]:
         """Return milliseconds and ratios per rival, and the speed-up over the fastest dense."""
-        rival_ms, ratios, dense = {}, {}, {}
+        rival_ms, ratios, least, dense = {}, {}, {}, {}
         for rival in self.rivals:
             at = _timed_at(rival, case)
             at = at[0] if rival.once else sparsity if sparsity in at else None
@@ -260,13 +266,13 @@ class Linear(Benchmark):
             rival_ms[rival.name] = {name: t.ms for name, t in theirs.items()}
             mine = [ours[p] for p in PARTS if p in covered]
             ratios[rival.name] = ratio(theirs.values(), mine) if theirs else None
+            least[rival.name] = least_ratio(theirs.values(), mine) if theirs else None
             if rival.dense:
                 dense[rival.name] = list(theirs.values())
-        name, clear = fastest(dense)
-        return {
-            "rival_ms": rival_ms, "ratio": ratios, "dense_ms": sum(t.ms for t in dense[name]),
-            "fastest_dense": name, "dense_speedup": ratios[name] if clear else None,
-        }  # fmt: skip
+        found = beside_dense(dense, list(ours.values()))
+        spent = sum(t.ms for t in dense[found["fastest_dense"]])
+        ratios = {"ratio": ratios, "least_ratio": least}
+        return {"rival_ms": rival_ms, **ratios, "dense_ms": spent, **found}
 
     def heading(self) -> str:
         """Return the table's first line."""
@@ -295,13 +301,11 @@ class Linear(Benchmark):
         limits = "/".join(f"{found['limit_fraction'][part]:.2f}" for part in PARTS)
         shape = f"{result['n_out']}x{result['n_in']}"
         line = f"{shape:<10}{result['batch']:>6}{found['sparsity']:>7g}{times:>31}{rates:>13}"
-        line += f"{limits:>18}{shown(found['dense_speedup']):>10}"
+        line += f"{limits:>18}{shown(found['dense_speedup'], found['least_speedup']):>10}"
         for name, value in found["ratio"].items():
-            text = shown(value) if found["rival_ms"][name] else "-"
+            text = shown(value, found["least_ratio"][name]) if found["rival_ms"][name] else "-"
             line += f"{text:>{max(len(name) + 3, 10)}}"
-        if found["dense_speedup"] is not None and found["dense_speedup"] < 1:
-            line += "  use dense here"
-        return line
+        return line + dense_is_faster(found)
 
     def verdict(self, results: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
         """Return the break-even sparsity of each shape; see ``Benchmark.verdict``.
@@ -371,8 +375,8 @@ def break_even(results: list[dict[str, Any]]) -> tuple[float | None, bool]:
     measured : bool
         Whether it lies between two measured sparsities.
     """
-    clear = [r for r in results if r.get("dense_speedup", 1.0) is not None]
-    points = sorted((1 - r["sparsity"], r["ms"]["total"] / r["dense_ms"]) for r in clear)
+    shares = [(1 - r["sparsity"], known(r)) for r in results]
+    points = sorted((density, 1 / speedup) for density, speedup in shares if speedup is not None)
     for (d0, share0), (d1, share1) in itertools.pairwise(points):
         if share0 <= 1 < share1:
             return 1 - (d0 + (d1 - d0) * (1 - share0) / (share1 - share0)), True

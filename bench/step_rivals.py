@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 import warnings
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 from sparsecpu.bench.dense import DenseMLP
+from sparsecpu.bench.layer_clock import StepClock, watched_torch
 from sparsecpu.bench.step_cases import DECAY, IMAGE, MOMENTUM, RATE, Batches, Case
 
 
@@ -46,6 +49,21 @@ class Rival:
         """Gather, forward, loss, backward, update."""
         raise NotImplementedError
 
+    def watched(self, clock: StepClock) -> contextlib.AbstractContextManager[None]:
+        """Tell a clock what its steps are doing, as far as it can be told.
+
+        Parameters
+        ----------
+        clock : StepClock
+            Whom to tell.
+
+        Returns
+        -------
+        context manager
+            While it lasts.
+        """
+        return contextlib.nullcontext()
+
 
 class NumPyStep(Rival):
     """Plain NumPy on its BLAS."""
@@ -59,6 +77,19 @@ class NumPyStep(Rival):
     def step(self) -> None:
         """Do one step."""
         self.network.step(self.batches.x, self.batches.y, self.batches.next(), RATE)
+
+    @contextlib.contextmanager
+    def watched(self, clock: StepClock) -> Iterator[None]:
+        """Tell a clock of each product and update; see ``Rival.watched``.
+
+        Parameters
+        ----------
+        clock : StepClock
+            Whom to tell.
+        """
+        self.network.now = clock.now
+        yield
+        self.network.now = str
 
 
 class TorchStep(Rival):
@@ -90,6 +121,21 @@ class TorchStep(Rival):
         self.loss(self.network(self.x[rows]), self.y[rows]).backward()
         self.optimizer.step()
 
+    def watched(self, clock: StepClock) -> contextlib.AbstractContextManager[None]:
+        """Tell a clock of each module; see ``Rival.watched``.
+
+        Parameters
+        ----------
+        clock : StepClock
+            Whom to tell.
+
+        Returns
+        -------
+        context manager
+            While it lasts.
+        """
+        return watched_torch(self.network, self.optimizer, clock)
+
 
 class MaskedStep(TorchStep):
     """PyTorch as sparse training is usually simulated: a mask on gradients and weights."""
@@ -118,7 +164,7 @@ class MaskedStep(TorchStep):
             weight.data.mul_(mask)
 
 
-class TorchImageStep(Rival):
+class TorchImageStep(TorchStep):
     """PyTorch's convolutional network, images as they come."""
 
     name, needs, images = "PyTorch NCHW", "torch", True
@@ -141,13 +187,6 @@ class TorchImageStep(Rival):
         images = torch.from_numpy(self.batches.x).reshape(-1, *IMAGE)
         self.x, self.y = images.contiguous(memory_format=form), torch.from_numpy(self.batches.y)
         self.tensor = torch.from_numpy
-
-    def step(self) -> None:
-        """Do one step."""
-        rows = self.tensor(self.batches.next())
-        self.optimizer.zero_grad()
-        self.loss(self.network(self.x[rows]), self.y[rows]).backward()
-        self.optimizer.step()
 
 
 class TorchLastStep(TorchImageStep):

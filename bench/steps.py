@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import numpy as np
 from sparsecpu.bench.base import Benchmark
-from sparsecpu.bench.layer_clock import least_times
+from sparsecpu.bench.layer_clock import StepClock, watched
+from sparsecpu.bench.ratios import beside_dense, beside_each, dense_is_faster, shown
 from sparsecpu.bench.step_cases import DECAY, IMAGE, MOMENTUM, NETWORKS, RATE, Batches, Case
 from sparsecpu.bench.step_rivals import RIVALS, Rival
-from sparsecpu.bench.timing import Timing, compare, fastest, ratio, shown
+from sparsecpu.bench.timing import Timing, compare
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.models import find_model
 from sparsecpu.workspace import check_precision
+
+#: Steps that take longer than so many seconds are timed in stretches as well.
+_LONG = 0.03
+#: What takes a smaller part of a step is not shown.
+_SMALL = 0.005
+#: Turns of a profile.
+_TURNS = 7
 
 
 class Ours:
@@ -55,6 +65,21 @@ class Ours:
         """Gather, forward, loss, backward, update."""
         self.trainer.step(self.source, self.targets, self.batches.next())
 
+    def watched(self, clock: StepClock) -> AbstractContextManager[None]:
+        """Tell a clock what its steps are doing.
+
+        Parameters
+        ----------
+        clock : StepClock
+            Whom to tell.
+
+        Returns
+        -------
+        context manager
+            While it lasts.
+        """
+        return watched(self.trainer.network, self.trainer.optimizer, clock)
+
     def parts(self) -> dict[str, Callable[[], object]]:
         """Return the parts of a step, each on what the one before left behind."""
         trainer, network = self.trainer, self.trainer.network
@@ -82,6 +107,30 @@ def _column(rival: type[Rival], sparsity: float) -> str:
     return f"{rival.name} at {sparsity:g}" if rival.sparse else rival.name
 
 
+def _call(made: Ours | Rival, stack: ExitStack) -> Callable[[], object]:
+    """Return what does a step; long ones are timed in stretches."""
+    made.step()
+    start = time.perf_counter()
+    made.step()
+    if time.perf_counter() - start < _LONG:
+        return made.step
+    clock = StepClock(made.step)
+    stack.enter_context(made.watched(clock))
+    return clock
+
+
+def _profile(made: Ours, rounds: int) -> dict[str, Any]:
+    """Return the share of each part of a step, and its least milliseconds by kind of layer."""
+    parts = {f"ours/{name}": call for name, call in made.parts().items()}
+    spent = {name.partition("/")[2]: t.ms for name, t in compare(parts, rounds=rounds).items()}
+    clock = StepClock(made.step)
+    with made.watched(clock):
+        for _ in range(_TURNS):
+            clock()
+    shares = {name: ms / sum(spent.values()) for name, ms in spent.items()}
+    return {"profile": shares, "layers_ms": clock.by_name()}
+
+
 class Train(Benchmark):
     """Whole steps of whole networks."""
 
@@ -90,9 +139,14 @@ class Train(Benchmark):
 
     def setup(self) -> None:
         """Look for the rivals."""
-        here = [r for r in RIVALS if not r.needs or importlib.util.find_spec(r.needs)]
+        wanted = set(self.options.get("rivals") or ())
+        if wanted - {r.name for r in RIVALS}:
+            expected = ", ".join(r.name for r in RIVALS)
+            raise ParameterError("rival", ", ".join(sorted(wanted)), expected)
+        rivals = [r for r in RIVALS if r.name in wanted or not wanted]
+        here = [r for r in rivals if not r.needs or importlib.util.find_spec(r.needs)]
         self.by_kind = {kind: [r for r in here if r.images == kind] for kind in (False, True)}
-        self.missing = {r.name: r.how for r in RIVALS if r not in here}
+        self.missing = {r.name: r.how for r in rivals if r not in here}
         self.precision = check_precision(self.options.get("precision", "fp32"), np.float32)
 
     def cases(self) -> list[Case]:
@@ -132,10 +186,11 @@ class Train(Benchmark):
         Returns
         -------
         dict
-            ``sizes, batch, threads, rival_ms``, and per sparsity ``ms``, ``quartiles``, ``nnz``,
-            ``ratio`` by rival, ``dense_speedup`` over the fastest dense one and, where asked for,
-            ``profile``: the share of each part; and ``least_ms``: the least milliseconds by kind
-            of layer and pass.
+            ``sizes, batch, threads, rival_ms, rival_least_ms``, and per sparsity ``ms``,
+            ``least_ms``, ``quartiles``, ``nnz``, ``ratio`` and ``least_ratio`` by rival, what
+            ``beside_dense`` says and, where asked for, ``profile``: the share of each part; and
+            ``layers_ms``: the least milliseconds by kind of layer and pass. ``rival_layers_ms`` has
+            those of rivals whose steps are long.
         """
         from threadpoolctl import threadpool_limits
 
@@ -149,39 +204,41 @@ class Train(Benchmark):
             for rival in rivals
             for sparsity in (case.sparsities if rival.sparse else (0.0,))
         }
-        contestants: dict[str, Callable[[], object]] = {
-            f"ours/{s}": made.step for s, made in ours.items()
-        }
-        contestants |= {_turn(r, s): made.step for (r, s), made in theirs.items()}
+        everybody: dict[str, Ours | Rival] = {f"ours/{s}": made for s, made in ours.items()}
+        everybody |= {_turn(r, s): made for (r, s), made in theirs.items()}
         rounds = self.options.get("rounds") or self.pick(3, 5, 9)
         with use_threads(case.threads), threadpool_limits(case.threads):
             budget = self.pick(15.0, 60.0, np.inf)
-            times = compare(contestants, rounds=rounds, seconds=0.02, budget=budget)
-            results = [self._one(s, made, times, rivals, rounds) for s, made in ours.items()]
+            with ExitStack() as stack:
+                calls = {name: _call(made, stack) for name, made in everybody.items()}
+                times = compare(calls, rounds=rounds, seconds=0.02, budget=budget)
+            results = [self._one(s, made, times, rivals) for s, made in ours.items()]
+            if self.options.get("profile"):
+                for found, made in zip(results, ours.values(), strict=True):
+                    found |= _profile(made, rounds)
         return {
             "network": str(case), "sizes": list(case.sizes), "batch": case.batch,
             "threads": case.threads, "distribution": case.distribution,
             "precision": self.precision,
             "rival_ms": {_column(r, s): times[_turn(r, s)].ms for r, s in theirs},
+            "rival_least_ms": {_column(r, s): times[_turn(r, s)].least for r, s in theirs},
+            "rival_layers_ms": {
+                _column(r, s): call.by_name()
+                for r, s in theirs
+                if isinstance(call := calls[_turn(r, s)], StepClock)
+            },
             "results": results,
         }  # fmt: skip
 
-    def _one(self, sparsity, made, times: dict[str, Timing], rivals, rounds) -> dict[str, Any]:
+    def _one(self, sparsity, made, times: dict[str, Timing], rivals) -> dict[str, Any]:
         mine = times[f"ours/{sparsity}"]
         dense = {r.name: [times[f"{r.name}/step"]] for r in rivals if r.dense}
-        name, clear = fastest(dense) if dense else (None, False)
-        found: dict[str, Any] = {
+        theirs = {rival.name: times[_turn(rival, sparsity)] for rival in rivals}
+        return {
             "sparsity": sparsity, "nnz": made.trainer.network.nnz, "ms": mine.ms,
-            "quartiles": [mine.low, mine.high], "fastest_dense": name,
-            "dense_speedup": ratio(dense[name], [mine]) if clear else None,
-            "ratio": {r.name: ratio([times[_turn(r, sparsity)]], [mine]) for r in rivals},
+            "least_ms": mine.least, "quartiles": [mine.low, mine.high],
+            **beside_each(theirs, mine), **beside_dense(dense, [mine]),
         }  # fmt: skip
-        if self.options.get("profile"):
-            parts = {f"ours/{name}": call for name, call in made.parts().items()}
-            spent = {n.partition("/")[2]: t.ms for n, t in compare(parts, rounds=rounds).items()}
-            found["profile"] = {name: ms / sum(spent.values()) for name, ms in spent.items()}
-            found["least_ms"] = least_times(made.trainer.network, made.step)
-        return found
 
     def heading(self) -> str:
         """Return the table's first line."""
@@ -210,19 +267,28 @@ class Train(Benchmark):
         lines = []
         for found in result["results"]:
             line = f"{name:<24}{result['batch']:>6}{found['sparsity']:>7g}{found['ms']:>9.3f}"
-            line += f"{shown(found['dense_speedup']):>10}"
+            line += f"{shown(found['dense_speedup'], found['least_speedup']):>10}"
             for rival in self._names():
-                value = shown(found["ratio"][rival]) if rival in found["ratio"] else "-"
+                ratios = (found[kind].get(rival) for kind in ("ratio", "least_ratio"))
+                value = shown(*ratios) if rival in found["ratio"] else "-"
                 line += f"{value:>{max(len(rival) + 3, 10)}}"
-            if found["dense_speedup"] is not None and found["dense_speedup"] < 1:
-                line += "  use dense here"
+            line += dense_is_faster(found)
             if "profile" in found:
                 line += "  " + ", ".join(f"{n} {v:.0%}" for n, v in found["profile"].items())
             lines.append(line)
-            least = found.get("least_ms", {})
-            for first in range(0, len(least), 4):
-                some = list(least.items())[first : first + 4]
-                words = "least ms " if first == 0 else ""
-                lines.append(f"{words:>30}" + ", ".join(f"{n} {ms:.3g}" for n, ms in some))
+            lines += _least_lines("ours", found.get("layers_ms", {}))
+        if self.options.get("profile"):
+            for rival, layers in result["rival_layers_ms"].items():
+                lines += _least_lines(rival, layers)
         spent = ", ".join(f"{rival} {ms:.3f} ms" for rival, ms in result["rival_ms"].items())
         return "\n".join([*lines, f"{'':<24}{spent}"])
+
+
+def _least_lines(who: str, layers: dict[str, float]) -> list[str]:
+    """Return the least times by kind of layer, four to a line, but for the smallest."""
+    total = sum(layers.values())
+    lines, each = [], [f"{name} {ms:.3g}" for name, ms in layers.items() if ms > _SMALL * total]
+    for first in range(0, len(each), 4):
+        words = f"{who}, least ms " if first == 0 else ""
+        lines.append(f"{words:>36}{', '.join(each[first : first + 4])}")
+    return lines

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from sparsecpu.bench.layer_clock import StepClock
 
 #: Other libraries' threads spin for a while after their work; wait for them to sleep.
 _PAUSE = 0.03
 #: Seconds of calls that are timed together. Short, so that whoever takes the CPU away for a moment
 #: spoils a few of many timings, and the median does not move.
 _BURST = 5e-5
-#: A ratio is not worth printing where a median is known less well than this, relative to itself.
-_VAGUE = 0.15
+#: A median is vague that is known less well than this, relative to itself.
+VAGUE = 0.15
 #: So many times the rounds are spent on contestants whose medians are vague.
 _PATIENCE = 3
 _LEAST_ROUNDS = 3
@@ -32,12 +33,19 @@ class Timing:
         Quartiles.
     uncertainty : float
         Half the width of the median's 95 % confidence interval, over the median.
+    least : float
+        The least of all.
+    scatter : float
+        How far the third to least lies above the least, over the least; infinite where there are
+        fewer than three.
     """
 
     ms: float
     low: float
     high: float
     uncertainty: float = 0.0
+    least: float = 0.0
+    scatter: float = np.inf
 
 
 def library(name: str) -> str:
@@ -97,7 +105,7 @@ def compare(
         if turn >= _LEAST_ROUNDS and time.perf_counter() - began > budget:
             break
         for name, call in contestants.items():
-            if turn >= rounds and summarise(times[name]).uncertainty <= _VAGUE:
+            if turn >= rounds and summarise(times[name]).uncertainty <= VAGUE:
                 continue
             vague = True
             if library(name) != before:
@@ -111,7 +119,19 @@ def compare(
                 times[name].append((time.perf_counter() - start) / bursts[name] * 1e3)
         if not vague:
             break
-    return {name: summarise(values) for name, values in times.items()}
+    return {name: _timing(times[name], call) for name, call in contestants.items()}
+
+
+def _timing(milliseconds: list[float], call: Callable[[], object]) -> Timing:
+    timing = summarise(milliseconds)
+    if not isinstance(call, StepClock):
+        return timing
+    least = call.least()
+    return replace(timing, least=float(least[0]), scatter=_scatter(least))
+
+
+def _scatter(ascending: np.ndarray) -> float:
+    return float(ascending[2] / ascending[0] - 1) if len(ascending) > 2 else np.inf
 
 
 def summarise(milliseconds: Iterable[float]) -> Timing:
@@ -134,63 +154,6 @@ def summarise(milliseconds: Iterable[float]) -> Timing:
     first = values[max(0, int(np.floor(n / 2 - reach)))]
     last = values[min(n - 1, int(np.ceil(n / 2 + reach)))]
     vague = (last - first) / (2 * middle)
-    return Timing(float(middle), float(low), float(high), float(vague))
-
-
-def ratio(theirs: Iterable[Timing], ours: Iterable[Timing]) -> float | None:
-    """Return how many times longer theirs take, all together.
-
-    Parameters
-    ----------
-    theirs, ours : iterable of Timing
-        Parts that are added up.
-
-    Returns
-    -------
-    float or None
-        None where a median is too vague to say.
-    """
-    theirs, ours = list(theirs), list(ours)
-    if max(timing.uncertainty for timing in [*theirs, *ours]) > _VAGUE:
-        return None
-    return sum(t.ms for t in theirs) / sum(t.ms for t in ours)
-
-
-def fastest(contestants: dict[str, list[Timing]]) -> tuple[str, bool]:
-    """Return who is the fastest by medians, and whether that is clear.
-
-    Parameters
-    ----------
-    contestants : dict of str to list of Timing
-        Parts by name; they are added up.
-
-    Returns
-    -------
-    name : str
-        Of the fastest.
-    clear : bool
-        Whether nobody else has a vague median and a lower quartile below the fastest's median.
-    """
-    name = min(contestants, key=lambda n: sum(t.ms for t in contestants[n]))
-    best = sum(t.ms for t in contestants[name])
-    clear = all(
-        max(t.uncertainty for t in parts) <= _VAGUE or sum(t.low for t in parts) >= best
-        for parts in contestants.values()
+    return Timing(
+        float(middle), float(low), float(high), float(vague), float(values[0]), _scatter(values)
     )
-    return name, clear
-
-
-def shown(value: float | None) -> str:
-    """Return a ratio for a table.
-
-    Parameters
-    ----------
-    value : float or None
-        From ``ratio``.
-
-    Returns
-    -------
-    str
-        Such as ``4.12x``.
-    """
-    return "too noisy" if value is None else f"{value:.2f}x" if value < 10 else f"{value:.1f}x"

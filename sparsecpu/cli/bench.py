@@ -85,6 +85,8 @@ def conv(**options: Any) -> None:
 @click.option("--rounds", type=int, help="Turns of everybody.")
 @click.option("--precision", default="fp32", show_default=True,
               help="How our layers read their inputs: fp32, bf16 or fp16.")  # fmt: skip
+@click.option("--rival", "rivals", multiple=True,
+              help="Only this one, such as 'dense PyTorch'; may be given more than once.")  # fmt: skip
 @click.option("--distribution",
               help="erk, er or uniform.  [default: erk for MLPs, uniform for CNNs]")  # fmt: skip
 @click.option(
@@ -271,7 +273,9 @@ def _silenced() -> bool:
 
 def _one(subject: Any, todo: list[Any], speaker: Speaker, as_json: bool) -> list[dict[str, Any]]:
     """Run one subject's cases, a line at a time."""
-    results = []
+    from sparsecpu.bench.ratios import LEGEND
+
+    results, noisy = [], False
     if not as_json:
         click.echo(subject.title)
         click.echo(subject.heading())
@@ -280,7 +284,11 @@ def _one(subject: Any, todo: list[Any], speaker: Speaker, as_json: bool) -> list
             speaker.say(f"{subject.name} {number}/{len(todo)}")
         results.append(subject.run(case))
         if not as_json:
-            click.echo(subject.row(results[-1]))
+            row = subject.row(results[-1])
+            click.echo(row)
+            noisy = noisy or "~" in row
+    if noisy:
+        click.echo(LEGEND)
     return results
 
 
