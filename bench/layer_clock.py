@@ -61,6 +61,24 @@ class StepClock:
         self.name = name
         return before
 
+    def heard(self, names: list[str], stamps: list[float]) -> None:
+        """Take over what another process's clock saw; all processes share the time.
+
+        Parameters
+        ----------
+        names : list of str
+            What was done in each stretch.
+        stamps : list of float
+            When the first began, and when each ended.
+        """
+        self.now(REST)
+        self._names += names
+        self._stamps += stamps[1:]
+
+    def stretches(self) -> tuple[list[str], list[float]]:
+        """Return the last step's names and stamps, as ``heard`` takes them."""
+        return self._names, self._stamps
+
     def __call__(self) -> None:
         """Do a step."""
         self.name = REST

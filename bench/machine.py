@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 _PACKAGES = ("sparsecpu", "numpy", "numba", "scipy", "scikit-learn", "click")
 #: Named in reports where they are installed.
@@ -63,6 +62,26 @@ def memory_free() -> int | None:
     return None
 
 
+def start_of_peak() -> int:
+    """Forget the process's peak where the system can, and return the bytes it has now."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    return _of_process("VmRSS")
+
+
+def peak_memory() -> int:
+    """Return the most bytes that the process had, 0 where the system does not say."""
+    return _of_process("VmHWM")
+
+
+def _of_process(field: str) -> int:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith(field):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
 def commit() -> str | None:
     """Return the commit of the checkout that runs, or None outside of one."""
     root = Path(__file__).resolve().parent.parent
@@ -79,14 +98,10 @@ def commit() -> str | None:
 
 
 def threading_layer() -> str:
-    """Return the library that runs Numba's threads here; a kernel is run to find out."""
+    """Return the library that runs Numba's threads here."""
     import numba
 
-    from sparsecpu.kernels.update import refresh
-
-    perm = np.arange(1, dtype=np.int32)
-    perm.setflags(write=False)  # as index arrays are, so that the kernel compiles once
-    refresh(np.ones(1, dtype=np.float32), perm, np.empty(1, dtype=np.float32))
+    numba.get_num_threads()  # starts them, so that there is something to tell
     return str(numba.threading_layer())
 
 

@@ -9,8 +9,8 @@ from sparsecpu.bench.timing import VAGUE, Timing
 
 #: A least time counts where a third one came as near to it as this, relative to itself.
 _AGAIN = 0.1
-#: A contestant whose turns all took so many times longer than the fastest's least is not the fastest,
-#: even where others held it up.
+#: A contestant whose turns all took so many times longer than the fastest's least is slower, even
+#: where others held it up.
 _FAR = 2.0
 #: What stands below a table with ratios that begin with ~.
 LEGEND = "~: of least times, as medians were too noisy"

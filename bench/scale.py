@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sparsecpu.bench.base import Benchmark
 from sparsecpu.bench.limits import level_of
-from sparsecpu.bench.machine import memory_free
+from sparsecpu.bench.machine import memory_free, peak_memory, start_of_peak
 from sparsecpu.bench.timing import summarise
 
 from sparsecpu.errors import ParameterError
@@ -80,7 +78,7 @@ class Scale(Benchmark):
         need, free = estimate(described, _BATCH, lean=lean).total, memory_free()
         if free is not None and need > free:
             return {**found, "skipped": f"needs {need / 1e9:.1f} GB of {free / 1e9:.1f} GB"}
-        before, rng = _start_of_peak(), np.random.default_rng(0)
+        before, rng = start_of_peak(), np.random.default_rng(0)
         start = time.perf_counter()
         network = described.build(rng)
         built = time.perf_counter() - start
@@ -100,7 +98,8 @@ class Scale(Benchmark):
             **found, "nnz": network.nnz, "ms": timing.ms, "quartiles": [timing.low, timing.high],
             "ns": 1e6 * timing.ms / (network.nnz * _BATCH), "update_ms": updates,
             "build_seconds": built, "bytes": held / network.nnz,
-            "budget": bytes_per_connection(lean=lean), "peak_mb": max(0.0, _peak_mb() - before),
+            "budget": bytes_per_connection(lean=lean),
+            "peak_mb": max(0, peak_memory() - before) / 1e6,
             "tile_bytes": tile, "level": level_of(tile), "lanes": lanes,
         }  # fmt: skip
 
@@ -227,23 +226,3 @@ def _bytes(parameter: Any) -> int:
         turned = pattern.transposed
         held += turned.indices.nbytes + turned.perm.nbytes
     return held + (parameter.data.nbytes if parameter.holds_transposed else 0)
-
-
-def _start_of_peak() -> float:
-    """Forget the process's peak where the system can, and return the megabytes it has now."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-    return _megabytes("VmRSS")
-
-
-def _peak_mb() -> float:
-    return _megabytes("VmHWM")
-
-
-def _megabytes(field: str) -> float:
-    """Return a line of the process's memory table, 0 where the system has none."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith(field):
-                return int(line.split()[1]) / 1e3
-    return 0.0

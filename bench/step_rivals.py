@@ -6,10 +6,11 @@ import contextlib
 import itertools
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
+from sparsecpu.bench.apart import TUNED_MALLOC, Apart, has_tuned_malloc
 from sparsecpu.bench.dense import DenseMLP
 from sparsecpu.bench.layer_clock import StepClock, watched_torch
 from sparsecpu.bench.step_cases import DECAY, IMAGE, MOMENTUM, RATE, Batches, Case
@@ -31,6 +32,8 @@ class Rival:
     name: ClassVar[str]
     needs: ClassVar[str | None] = None
     how: ClassVar[str] = "pip install 'sparsecpu[peers]'"
+    #: Whether it works on this system.
+    usable: ClassVar[Callable[[], bool]] = staticmethod(lambda: True)
     #: Whether it counts when the fastest dense one is looked for.
     dense: ClassVar[bool] = True
     #: Whether it is for convolutional networks, or for MLPs.
@@ -48,6 +51,9 @@ class Rival:
     def step(self) -> None:
         """Gather, forward, loss, backward, update."""
         raise NotImplementedError
+
+    def close(self) -> None:
+        """Give back what ``setup`` took."""
 
     def watched(self, clock: StepClock) -> contextlib.AbstractContextManager[None]:
         """Tell a clock what its steps are doing, as far as it can be told.
@@ -195,6 +201,42 @@ class TorchLastStep(TorchImageStep):
     name, channels_last = "PyTorch channels-last", True
 
 
+class TorchTunedStep(Rival):
+    """The same, with an allocator that keeps what it has; it must have a process of its own."""
+
+    name, needs, images = "PyTorch tuned malloc", "torch", True
+    usable = staticmethod(has_tuned_malloc)
+    how = "needs glibc and PyTorch"
+
+    def setup(self) -> None:
+        """Start the process."""
+        self.apart = Apart(TorchLastStep.name, self.case, environment=TUNED_MALLOC)
+        self.clock: StepClock | None = None
+
+    def step(self) -> None:
+        """Let it do one step."""
+        names, stamps = self.apart.step()
+        if self.clock is not None:
+            self.clock.heard(names, stamps)
+
+    @contextlib.contextmanager
+    def watched(self, clock: StepClock) -> Iterator[None]:
+        """Tell a clock what the other process's clock saw; see ``Rival.watched``.
+
+        Parameters
+        ----------
+        clock : StepClock
+            Whom to tell.
+        """
+        self.clock = clock
+        yield
+        self.clock = None
+
+    def close(self) -> None:
+        """End the process."""
+        self.apart.close()
+
+
 class SparsePropStep(TorchImageStep):
     """PyTorch with SparseProp's modules, each layer in the fastest of its forms or dense."""
 
@@ -268,5 +310,6 @@ class ScikitStep(Rival):
 
 #: A new rival is one class and one entry here.
 RIVALS: tuple[type[Rival], ...] = (
-    NumPyStep, ScikitStep, TorchStep, MaskedStep, TorchImageStep, TorchLastStep, SparsePropStep,
+    NumPyStep, ScikitStep, TorchStep, MaskedStep, TorchImageStep, TorchLastStep, TorchTunedStep,
+    SparsePropStep,
 )  # fmt: skip

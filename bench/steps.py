@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import numpy as np
+from sparsecpu.bench.apart import Apart
 from sparsecpu.bench.base import Benchmark
 from sparsecpu.bench.layer_clock import StepClock, watched
 from sparsecpu.bench.ratios import beside_dense, beside_each, dense_is_faster, shown
@@ -144,7 +145,10 @@ class Train(Benchmark):
             expected = ", ".join(r.name for r in RIVALS)
             raise ParameterError("rival", ", ".join(sorted(wanted)), expected)
         rivals = [r for r in RIVALS if r.name in wanted or not wanted]
-        here = [r for r in rivals if not r.needs or importlib.util.find_spec(r.needs)]
+        here = [
+            r for r in rivals
+            if (not r.needs or importlib.util.find_spec(r.needs)) and r.usable()
+        ]  # fmt: skip
         self.by_kind = {kind: [r for r in here if r.images == kind] for kind in (False, True)}
         self.missing = {r.name: r.how for r in rivals if r not in here}
         self.precision = check_precision(self.options.get("precision", "fp32"), np.float32)
@@ -186,7 +190,8 @@ class Train(Benchmark):
         Returns
         -------
         dict
-            ``sizes, batch, threads, rival_ms, rival_least_ms``, and per sparsity ``ms``,
+            ``sizes, batch, threads, rival_ms, rival_least_ms, peak_mb`` (where memory is asked
+            for), and per sparsity ``ms``,
             ``least_ms``, ``quartiles``, ``nnz``, ``ratio`` and ``least_ratio`` by rival, what
             ``beside_dense`` says and, where asked for, ``profile``: the share of each part; and
             ``layers_ms``: the least milliseconds by kind of layer and pass. ``rival_layers_ms`` has
@@ -210,12 +215,15 @@ class Train(Benchmark):
         with use_threads(case.threads), threadpool_limits(case.threads):
             budget = self.pick(15.0, 60.0, np.inf)
             with ExitStack() as stack:
+                for rival in theirs.values():
+                    stack.callback(rival.close)
                 calls = {name: _call(made, stack) for name, made in everybody.items()}
                 times = compare(calls, rounds=rounds, seconds=0.02, budget=budget)
             results = [self._one(s, made, times, rivals) for s, made in ours.items()]
             if self.options.get("profile"):
                 for found, made in zip(results, ours.values(), strict=True):
                     found |= _profile(made, rounds)
+        memory = self._memory(case) if self.options.get("memory") else {}
         return {
             "network": str(case), "sizes": list(case.sizes), "batch": case.batch,
             "threads": case.threads, "distribution": case.distribution,
@@ -227,8 +235,20 @@ class Train(Benchmark):
                 for r, s in theirs
                 if isinstance(call := calls[_turn(r, s)], StepClock)
             },
-            "results": results,
+            "peak_mb": memory, "results": results,
         }  # fmt: skip
+
+    def _memory(self, case: Case) -> dict[str, float]:
+        """Return the megabytes that steps take at most, each in a process of its own."""
+        rivals = [r.name for r in self.by_kind[bool(case.model)] if r.needs == "torch"]
+        found = {}
+        for who in ["ours", *(name for name in rivals if "malloc" not in name)]:
+            apart = Apart(who, case, case.sparsities[0], self.precision)
+            for _ in range(3):
+                apart.step()
+            found[who] = apart.peak() / 1e6
+            apart.close()
+        return found
 
     def _one(self, sparsity, made, times: dict[str, Timing], rivals) -> dict[str, Any]:
         mine = times[f"ours/{sparsity}"]
@@ -281,7 +301,11 @@ class Train(Benchmark):
             for rival, layers in result["rival_layers_ms"].items():
                 lines += _least_lines(rival, layers)
         spent = ", ".join(f"{rival} {ms:.3f} ms" for rival, ms in result["rival_ms"].items())
-        return "\n".join([*lines, f"{'':<24}{spent}"])
+        lines.append(f"{'':<24}{spent}")
+        if result["peak_mb"]:
+            memory = ", ".join(f"{who} {mb:.0f} MB" for who, mb in result["peak_mb"].items())
+            lines.append(f"{'':<24}most memory: {memory}")
+        return "\n".join(lines)
 
 
 def _least_lines(who: str, layers: dict[str, float]) -> list[str]:

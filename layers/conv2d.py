@@ -318,11 +318,10 @@ class SparseConv2d(Layer):
 
     def _space(self, taps: Taps, x: Planes, precision: str, ctx: Context) -> tuple:
         """Return the work space of as many workers as there are threads."""
-        from numba import get_num_threads
-
         from sparsecpu.kernels.narrow import narrow_shape
+        from sparsecpu.kernels.threads import current_threads
 
-        lanes, workers = x.shape[-1], get_num_threads()
+        lanes, workers = x.shape[-1], current_threads()
         size = -(-taps.row_pixels * taps.ring_rows * lanes // 1024) * 1024 + 32
         kind: Any = x.dtype
         if precision != "fp32":
@@ -331,8 +330,19 @@ class SparseConv2d(Layer):
         return (
             array("conv2d", f"ring of {precision}", (workers, size), kind),
             array("conv2d", "bases", (workers, 128), np.int64),
-            array("conv2d", "scratch", (workers, lanes * taps.strip), x.dtype),
+            array("conv2d", "scratch", (workers, taps.waiting * lanes * taps.strip), x.dtype),
         )
+
+    def _weights(self, taps: Taps, ctx: Context) -> np.ndarray:
+        """Return the weights in the order of the taps."""
+        from sparsecpu.kernels.update import refresh
+
+        data = self.weight.data
+        if taps.order is None:
+            return data
+        ordered = ctx.workspace.array("conv2d", "weights in order", data.shape, data.dtype)
+        refresh(data, taps.order, ordered)
+        return ordered
 
     def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
         """Compute ``y = W * x + b``; see ``Layer.forward``.
@@ -363,7 +373,7 @@ class SparseConv2d(Layer):
         bias = self.weight.data[:0] if self.bias is None else self.bias.data
         gate = no_gate(x.dtype)
         sums = self._convolve(
-            taps, self.weight.data, x, bias, y, self._relu, gate, kind, precision, ctx
+            taps, self._weights(taps, ctx), x, bias, y, self._relu, gate, kind, precision, ctx
         )
         return Planes(y, sums=sums), x
 
@@ -443,7 +453,7 @@ class SparseConv2d(Layer):
         dx = ctx.workspace.array(self, "dx", x.shape, x.dtype)
         kind = 2 if self._gated and x.a is not None else 0
         gate = x.gate() if self._gated else no_gate(x.dtype)
-        values, nothing = self.weight.transposed_data, self.weight.data[:0]
+        values, nothing = self._weights(turned, ctx), self.weight.data[:0]
         sums = self._convolve(turned, values, dy, nothing, dx, False, gate, kind, precision, ctx)
         return Planes(dx, sums=sums, about=x.values)
 

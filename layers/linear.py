@@ -371,16 +371,15 @@ class SparseLinear(Layer):
 
     def _backward_lean(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
         """Compute dx, then hand out the gradients of one run of rows after the other."""
-        from numba import get_num_threads
-
         from sparsecpu.kernels.linear import gradient_kernel
         from sparsecpu.kernels.scatter import scatter_kernel
+        from sparsecpu.kernels.threads import current_threads
 
         (x, read), lanes, dx = saved, dy.shape[2], dy
         weight, pattern = self.weight, self.weight.pattern
         if self._needs_dx:  # before the weights change
             dx = self._place_of_dx(x, dy, ctx)
-            parts = -(-get_num_threads() // len(dy))
+            parts = -(-current_threads() // len(dy))
             scatter_kernel(lanes)(
                 pattern.indptr, pattern.indices, weight.data, dy, x, dx, self._gated, parts
             )

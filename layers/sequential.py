@@ -330,19 +330,25 @@ class Sequential(Chain):
             The outputs.
         """
         from sparsecpu.kernels.layout import scatter_samples
-        from sparsecpu.kernels.threads import safe_launches
+        from sparsecpu.kernels.threads import use_threads
 
         source, ctx = self.source(x), Context(Workspace(), predicts=True)
         samples = source.shape[0]
         out = np.empty((samples, self.n_outputs), dtype=self.dtype)
         lanes = self.lanes_to_predict(min(samples, batch_size))
         rows = np.arange(samples, dtype=np.int64)
-        with one_blas_thread(), safe_launches():
+        with one_blas_thread(), use_threads(self._team(min(samples, batch_size))):
             for start in range(0, samples, batch_size):
                 part = rows[start : start + batch_size]
                 y, _ = self.forward(self.gather(source, part, lanes, ctx), ctx)
                 scatter_samples(y, out[start : start + batch_size])
         return out
+
+    def _team(self, samples: int) -> int | None:
+        """Return how many threads are to share a pass; None stands for all."""
+        from sparsecpu.kernels.threads import chosen_threads, team
+
+        return team(self.sparse_parameters().values(), samples, chosen_threads())
 
     def loss_and_gradients(
         self, x: Any, y: Any, loss: Loss, *, train: bool = True
@@ -367,12 +373,12 @@ class Sequential(Chain):
         gradients : dict of str to ndarray
             By parameter name; copies.
         """
-        from sparsecpu.kernels.threads import safe_launches
+        from sparsecpu.kernels.threads import use_threads
 
         source, targets = self.source(x), loss.prepare(y, self.n_outputs)
         ctx = Context(Workspace(), train=train, dropout=np.random.default_rng(0))
         rows = np.arange(source.shape[0], dtype=np.int64)
-        with one_blas_thread(), safe_launches():
+        with one_blas_thread(), use_threads(self._team(len(rows))):
             z, saved = self.forward(self.gather(source, rows, self.lanes(len(rows)), ctx), ctx)
             value, dz = loss(z, rows, targets, ctx)
             self.backward(dz, saved, ctx)

@@ -8,13 +8,23 @@ from pathlib import Path
 
 
 @cache
+def level_one_cache() -> int:
+    """Return the size of this CPU's level-1 data cache in bytes, or 32 KiB where it is not told."""
+    return _cache_size(0, 32 * 1024)
+
+
+@cache
 def level_two_cache() -> int:
     """Return the size of this CPU's level-2 cache in bytes, or 1 MiB where it is not told."""
+    return _cache_size(2, 1024**2)
+
+
+def _cache_size(index: int, otherwise: int) -> int:
     try:
-        text = Path("/sys/devices/system/cpu/cpu0/cache/index2/size").read_text().strip()
+        text = Path(f"/sys/devices/system/cpu/cpu0/cache/index{index}/size").read_text().strip()
         return int(text[:-1]) * {"K": 1024, "M": 1024**2}[text[-1]]
     except (OSError, ValueError, KeyError, IndexError):
-        return 1024**2
+        return otherwise
 
 
 @cache

@@ -36,7 +36,7 @@ class Optimizer:
             Number of this step, counted from 0.
         """
         for parameter in parameters:
-            if isinstance(parameter, SparseParameter) and not parameter.pattern.suits_blas:
+            if isinstance(parameter, SparseParameter) and parameter.is_transposed:
                 perm = parameter.pattern.transposed.perm
                 transposed = parameter.transposed_target()
                 self._update(parameter, learning_rate, step, True, perm, transposed)

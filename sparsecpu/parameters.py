@@ -152,6 +152,11 @@ class SparseParameter(Parameter):
         return self._transposed_data
 
     @property
+    def is_transposed(self) -> bool:
+        """Whether its layer multiplies by ``transposed_data``, so that steps should refresh it."""
+        return not (self.spatial or self.pattern.suits_blas)
+
+    @property
     def holds_transposed(self) -> bool:
         """Whether memory is held for ``transposed_data``."""
         return self._transposed_data is not None

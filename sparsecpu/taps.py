@@ -9,8 +9,12 @@ A row of the ring is ``(channels, step, room)`` pixels: columns that are ``step`
 stand side by side, so that neighbouring outputs read neighbouring pixels at any stride.
 
 dx at stride s falls into s x s *phases*, one for each place of a pixel modulo s: only some of the
-filter's taps reach it, and these are a convolution of stride 1 over dy. Taps of one phase stand in
-*segments* of the transposed pattern, one per column of the pattern where they do not adjoin.
+filter's taps reach it, and these are a convolution of stride 1 over dy.
+
+Taps that read the same few channels come one after the other, for all outputs: a *block* of
+channels is small enough for the level-1 cache, from which the registers are filled several times
+faster than from the level-2 cache. Sums wait in memory from one block to the next, which pays where
+an output has enough taps in a block. Taps of a phase and a block are a *segment*.
 """
 
 from __future__ import annotations
@@ -20,14 +24,18 @@ from functools import cached_property
 
 import numpy as np
 
-from sparsecpu.cpu import level_two_cache, widest_lanes
+from sparsecpu.cpu import level_one_cache, level_two_cache, widest_lanes
 from sparsecpu.csr import Pattern
 from sparsecpu.errors import ParameterError
 
 #: Bits of a code below the row in the ring.
 ROW_SHIFT = 24
 #: Time per pixel of a strip so many pixels wide, relative to the widest, at 16 lanes.
-_STRIP_COST = {1: 2.2, 2: 1.6, 4: 1.25, 8: 1.05, 16: 1.0}
+_STRIP_COST = {1: 2.2, 2: 1.6, 4: 1.2, 8: 1.0, 16: 1.02}
+#: Taps that an output should have in a block, so that it pays to keep its sum waiting.
+_WORTH_WAITING = 8
+#: A block may be so many times as large as the level-1 cache; the next cache helps out.
+_BEYOND = 1.3
 
 
 @dataclass(frozen=True)
@@ -85,8 +93,10 @@ class Taps:
     ----------
     codes : ndarray of int32, shape (nnz,)
         Where each nonzero reads.
+    order : ndarray of int32, shape (nnz,), or None
+        Which nonzero of the pattern each code belongs to; None where they are in its order.
     starts, ends : ndarray of int64, shape (segments, rows)
-        Which nonzeros belong to a row (an output channel) in a segment.
+        Which codes belong to a row (an output channel) in a segment.
     phases : ndarray of int64, shape (phases, 4)
         First row and column of the output that a phase writes, first segment and the one after
         its last.
@@ -101,6 +111,7 @@ class Taps:
     """
 
     codes: np.ndarray
+    order: np.ndarray | None
     starts: np.ndarray
     ends: np.ndarray
     phases: np.ndarray
@@ -114,23 +125,32 @@ class Taps:
         """Strips side by side."""
         return int(-(-self.plan[9] // self.strip))
 
+    @property
+    def waiting(self) -> int:
+        """Sums that wait in memory: one, or that of each row where there are several blocks."""
+        several = (self.phases[:, 3] - self.phases[:, 2]).max(initial=1) > 1
+        return self.starts.shape[1] if several else 1
+
     @cached_property
     def padded(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Rows filled up to a multiple of four taps: codes, starts, ends, and where each one is.
+        """Rows of segments filled up to a multiple of four taps: codes, starts, ends, and where.
 
         Sums over pixels are made for 16, 8 or 4 taps at once; a tap that only fills up is computed
-        and left.
+        and left. The last array tells where each nonzero of the pattern is.
         """
-        counts = (self.ends - self.starts)[0]
+        counts = (self.ends - self.starts).ravel()
         room = -(-counts // 4) * 4
         ends = np.cumsum(room)
         starts = ends - room
-        places = np.arange(len(self.codes), dtype=np.int64) + np.repeat(
-            starts - self.starts[0], counts
+        at = np.arange(len(self.codes), dtype=np.int64) + np.repeat(
+            starts - self.starts.ravel(), counts
         )
         codes = np.zeros(int(ends[-1]) if len(ends) else 0, dtype=np.int32)
-        codes[places] = self.codes
-        places = places.astype(np.int32)
+        codes[at] = self.codes
+        places = at.astype(np.int32)
+        if self.order is not None:
+            places[self.order] = at
+        starts, ends = starts.reshape(self.starts.shape), ends.reshape(self.starts.shape)
         for array in (codes, starts, ends, places):
             array.setflags(write=False)
         return codes, starts, ends, places
@@ -198,12 +218,15 @@ def forward_taps(
     strip = choose_strip(g.out_size[1], g.channels * step, kh, reach, lanes, bytes_, ring_bytes)
     room = strip + reach
     channel, ky, kx = np.unravel_index(pattern.indices, (g.channels // g.groups, kh, kw))
-    group = pattern.rows() // (g.filters // g.groups)
-    channel = channel + group * (g.channels // g.groups)
+    rows = pattern.rows()
+    channel = channel + rows // (g.filters // g.groups) * (g.channels // g.groups)
     place = (channel * step + kx % sx) * room + kx // sx
+    pixels = kh * step * room * lanes * ring_bytes
+    blocks = choose_blocks(g.channels, pixels, pattern.nnz / max(1, g.filters), g.groups)
+    sorting = _sorted(channel * blocks // g.channels, rows, blocks, g.filters)
     height, width = g.out_size
     return _taps(
-        ky, place, pattern.indptr[None, :-1], pattern.indptr[None, 1:], [(0, 0, 0, 1)],
+        ky, place, sorting, [(0, 0, 0, blocks)],
         [g.channels, *g.size, g.filters, height, width, sy, sx, height, width,
          g.padding[0], g.padding[1], 1, 1, step, room, kh],
         strip,
@@ -229,9 +252,9 @@ def backward_taps(
     Returns
     -------
     Taps
-        In the order of ``pattern.transposed``.
+        In an order of their own.
     """
-    g, turned = geometry, pattern.transposed
+    g = geometry
     (kh, kw), (sy, sx), (py, px) = g.kernel, g.stride, g.padding
     # Pixel (a + sy t, b + sx u) of x takes from row t + (a + py - ky) / sy of dy: ``down`` rows
     # below the highest that any phase needs, and likewise ``right`` columns.
@@ -242,61 +265,78 @@ def backward_taps(
         max(int(d) for line in m for d in line if d == int(d)) + edge
         for m, edge in ((down, top), (right, left))
     )
-    columns = np.repeat(np.arange(pattern.shape[1]), np.diff(turned.indptr))
-    _, ky, kx = np.unravel_index(columns, (g.channels // g.groups, kh, kw))
+    channel, ky, kx = np.unravel_index(pattern.indices, (g.channels // g.groups, kh, kw))
+    outputs = pattern.rows()  # of the layer; what dx reads
+    channel = channel + outputs // (g.filters // g.groups) * (g.channels // g.groups)
     a, b = (ky - py) % sy, (kx - px) % sx  # the phase in which a tap is used
     columns_out = -(-g.size[1] // sx)
     strip = choose_strip(columns_out, g.filters, rows + 1, reach, lanes, bytes_, ring_bytes)
     room = strip + reach
-    place = turned.indices.astype(np.int64) * room + (b + px - kx) // sx + left
+    place = outputs.astype(np.int64) * room + (b + px - kx) // sx + left
     row = (a + py - ky) // sy + top
-    segments, phases = _segments(pattern, g)
-    starts, ends = segments
+    phases, pixels = sy * sx, (rows + 1) * room * lanes * ring_bytes
+    blocks = choose_blocks(g.filters, pixels, pattern.nnz / (g.channels * phases), g.groups)
+    segment = (a * sx + b) * blocks + outputs * blocks // g.filters
+    sorting = _sorted(segment, channel, phases * blocks, g.channels)
     height, width = g.size
     return _taps(
-        row, place, starts, ends, phases,
+        row, place, sorting,
+        [(n // sx, n % sx, n * blocks, (n + 1) * blocks) for n in range(phases)],
         [g.filters, *g.out_size, g.channels, height, width, 1, 1, -(-height // sy), -(-width // sx),
          top, left, sy, sx, 1, room, rows + 1],
         strip,
     )  # fmt: skip
 
 
-def _segments(pattern: Pattern, g: Geometry):
-    """Return where each input channel's taps of each phase stand in the transposed pattern."""
-    (kh, kw), (sy, sx), (py, px) = g.kernel, g.stride, g.padding
-    turned, area = pattern.transposed, kh * kw
-    first = np.arange(g.channels // g.groups) * area
-    if (sy, sx, g.groups) == (1, 1, 1):  # all taps of a channel adjoin
-        both = turned.indptr[first][None], turned.indptr[first + area][None]
-        return both, [(0, 0, 0, 1)]
-    starts: list[np.ndarray] = []
-    ends: list[np.ndarray] = []
-    phases: list[tuple[int, ...]] = []
-    keys = np.repeat(np.arange(pattern.shape[1]), np.diff(turned.indptr)) * g.filters
-    keys += turned.indices
-    per_group = g.filters // g.groups
-    group = np.repeat(np.arange(g.groups), len(first)) * per_group
-    for a in range(sy):
-        for b in range(sx):
-            begin = len(starts)
-            for ky in range(kh):
-                for kx in range(kw):
-                    if (ky - py) % sy == a and (kx - px) % sx == b:
-                        column = np.tile(first + ky * kw + kx, g.groups) * g.filters
-                        starts.append(np.searchsorted(keys, column + group))
-                        ends.append(np.searchsorted(keys, column + group + per_group))
-            phases.append((a, b, begin, len(starts)))
-    return (np.array(starts), np.array(ends)), phases
+def choose_blocks(channels: int, bytes_: int, taps: float, groups: int) -> int:
+    """Choose into how many blocks of channels the taps of an output fall.
+
+    Parameters
+    ----------
+    channels : int
+        Channels that are read.
+    bytes_ : int
+        Bytes of one channel in the ring.
+    taps : float
+        Taps of an output, on average.
+    groups : int
+        Groups of channels that do not mix: more than one are blocks by themselves.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    if groups > 1:
+        return 1
+    small = channels * bytes_ / (_BEYOND * level_one_cache())
+    return int(max(1, min(np.ceil(small), taps // _WORTH_WAITING)))
 
 
-def _taps(rows, places, starts, ends, phases, plan, strip) -> Taps:
+def _sorted(segments, rows, n_segments: int, n_rows: int):
+    """Return the order of taps by segment and row, and where each row of a segment lies."""
+    keys = segments.astype(np.int64) * n_rows + rows
+    ends = np.cumsum(np.bincount(keys, minlength=n_segments * n_rows))
+    starts = np.concatenate([[0], ends[:-1]])
+    order: np.ndarray | None = np.argsort(keys, kind="stable")
+    assert order is not None
+    if (order[1:] > order[:-1]).all():
+        order = None
+    return order, starts.reshape(n_segments, n_rows), ends.reshape(n_segments, n_rows)
+
+
+def _taps(rows, places, sorting, phases, plan, strip) -> Taps:
     channels, step, room, ring_rows = plan[0], plan[14], plan[15], plan[16]
     if channels * step * room >= 1 << ROW_SHIFT or ring_rows > 127:
         raise ParameterError("channels", channels, "fewer channels or a smaller kernel")
     codes = (np.asarray(rows, dtype=np.int64) << ROW_SHIFT | places).astype(np.int32)
-    starts, ends = (np.ascontiguousarray(x, dtype=np.int64) for x in (starts, ends))
+    order, *bounds = sorting
+    if order is not None:
+        codes, order = codes[order], order.astype(np.int32)
+        order.setflags(write=False)
+    starts, ends = (np.ascontiguousarray(x, dtype=np.int64) for x in bounds)
     phases = np.array(phases, dtype=np.int64).reshape(-1, 4)
     plan = np.array(plan, dtype=np.int64)
     for array in (codes, starts, ends, phases, plan):
         array.setflags(write=False)  # as all index arrays are, so that kernels compile once
-    return Taps(codes, starts, ends, phases, plan, strip, channels * step * room, ring_rows)
+    return Taps(codes, order, starts, ends, phases, plan, strip, channels * step * room, ring_rows)

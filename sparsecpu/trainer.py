@@ -22,10 +22,6 @@ from sparsecpu.workspace import Context, Workspace, check_precision, one_blas_th
 
 #: Independent streams, all from one seed. "init" is drawn by whoever builds the network.
 STREAMS = ("init", "order", "augmentation", "dropout", "topology")
-#: Multiplications per forward pass below which a second thread costs more than it brings. Measured
-#: on 784-1000-1000-10 at batch 128: 2 threads are slower at 4.6 million (98 % sparsity, 0.74 ms
-#: against 0.64) and faster at 11.5 million (95 %, 0.99 ms against 1.23).
-_WORTH_SHARING = 8_000_000
 
 
 def streams(seed: int) -> dict[str, np.random.Generator]:
@@ -378,12 +374,12 @@ class Trainer:
     @property
     def team(self) -> int | None:
         """Threads that steps run on; None stands for all."""
-        parameters = self.network.sparse_parameters().values()
+        from sparsecpu.kernels.threads import team
+
         batch = (
             self.batch_size if self.sharing is None else self.sharing.largest_part(self.batch_size)
         )
-        work = batch * sum(p.nnz * p.uses for p in parameters)
-        return 1 if self.threads is None and work < _WORTH_SHARING else self.threads
+        return team(self.network.sparse_parameters().values(), batch, self.threads)
 
     def run_epoch(
         self, source: Source, targets: np.ndarray, weights: np.ndarray | None = None

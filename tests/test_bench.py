@@ -2,19 +2,30 @@
 
 import importlib.util
 import json
+import time
 
 import numpy as np
 import pytest
 import scipy.sparse
 from click.testing import CliRunner
-from sparsecpu.bench.layer_clock import least_times
+from sparsecpu.bench.dense import DenseMLP
+from sparsecpu.bench.layer_clock import StepClock, watched, watched_torch
 from sparsecpu.bench.limits import Kernels, Loads, level_of
 from sparsecpu.bench.linear import Linear, break_even
 from sparsecpu.bench.plots import plot
+from sparsecpu.bench.ratios import (
+    beside_dense,
+    dense_is_faster,
+    fastest,
+    known,
+    least_ratio,
+    ratio,
+    shown,
+)
 from sparsecpu.bench.scale import Scale
 from sparsecpu.bench.steps import RIVALS as STEPS
 from sparsecpu.bench.steps import Batches, Ours, Train
-from sparsecpu.bench.timing import Timing, compare, fastest, ratio, shown, summarise
+from sparsecpu.bench.timing import Timing, compare, summarise
 
 from sparsecpu.bench import blas, limits, published, ranks, rivals, topology
 from sparsecpu.cli import main
@@ -22,6 +33,7 @@ from sparsecpu.errors import ParameterError
 from sparsecpu.layers import GlobalAvgPool2d, Residual, Sequential, SparseConv2d, SparseLinear
 from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.models import find_model
+from sparsecpu.optimizers import SGD
 
 
 def run(*args):
@@ -58,7 +70,35 @@ def test_a_ratio_that_means_nothing_is_not_printed():
     assert ratio([vague], [clear]) is None
     assert ratio([clear], [vague]) is None
     assert shown(None) == "too noisy"
-    assert shown(4.0) == "4.00x"
+    assert (shown(4.0), shown(None, 4.12), shown(None, 34.6)) == ("4.00x", "~4.1x", "~35x")
+
+
+def timing(least, scatter=0.0, **options):
+    return Timing(
+        9.0, 9.0, 9.0, **{"uncertainty": 0.9, "least": least, "scatter": scatter} | options
+    )
+
+
+def test_least_times_stand_in_for_noisy_medians():
+    assert least_ratio([timing(2.0), timing(4.0)], [timing(1.5)]) == 4.0
+    assert least_ratio([timing(2.0, 0.3)], [timing(1.0)]) is None  # not reached again
+    found = summarise([3.0, 1.0, 1.05, 9.0, 1.04])
+    assert found.least == 1.0
+    assert found.scatter == pytest.approx(0.05)
+    assert summarise([1.0, 1.0]).scatter == np.inf
+
+
+def test_beside_the_fastest_dense_by_least_times():
+    ours, near, far = [timing(1.0)], [timing(0.9)], [timing(3.0, 0.8)]
+    found = beside_dense({"near": near, "far": far}, ours)
+    assert (found["dense_speedup"], found["least_speedup"]) == (None, 0.9)
+    assert known(found) == 0.9
+    assert dense_is_faster(found)
+    unsure = [timing(1.1, 0.8)]  # might be faster than what was seen of it
+    assert beside_dense({"near": near, "unsure": unsure}, ours)["least_speedup"] is None
+    clear = beside_dense({"a": [timing(1.0, uncertainty=0.01)]}, [timing(4.0, uncertainty=0.01)])
+    assert known(clear) == clear["dense_speedup"] == 1.0  # a clear median counts
+    assert known(beside_dense({}, ours)) is None
 
 
 def test_the_fastest_is_clear_only_where_nobody_vague_could_be_faster():
@@ -70,7 +110,7 @@ def test_the_fastest_is_clear_only_where_nobody_vague_could_be_faster():
 
 
 def layer(sparsity, ours, dense):
-    return {"sparsity": sparsity, "ms": {"total": ours}, "dense_ms": dense}
+    return {"sparsity": sparsity, "dense_speedup": dense / ours, "least_speedup": None}
 
 
 def test_break_even():
@@ -152,7 +192,8 @@ def test_steps_from_the_command_line():
     assert found["sizes"] == [20, 16, 4]
     assert one["nnz"] == round(0.5 * (20 * 16 + 16 * 4))
     assert sum(one["profile"].values()) == pytest.approx(1)
-    assert {"linear forward", "linear backward"} <= one["least_ms"].keys()
+    assert {"linear forward", "linear backward", "update"} <= one["layers_ms"].keys()
+    assert one["least_ms"] <= one["ms"]
     assert {"dense NumPy", "scikit-learn"} <= found["rival_ms"].keys()
 
 
@@ -160,17 +201,85 @@ def test_least_times_by_kind_of_layer(rng):
     """Calls inside a block are the inner layers' time, and nothing stays behind."""
     block = Residual([SparseConv2d(2, 2, 3, padding=1, rng=rng, density=0.9)])
     network = Sequential([block, GlobalAvgPool2d(), SparseLinear(2, 3, rng=rng)], (2, 4, 4))
-    x, y, turns = rng.standard_normal((16, 32), dtype=np.float32), rng.integers(0, 3, 16), []
+    x, y = rng.standard_normal((16, 32), dtype=np.float32), rng.integers(0, 3, 16)
+    optimizer, parameters = SGD(), list(network.parameters().values())
 
     def step():
-        turns.append(network.loss_and_gradients(x, y, SoftmaxCrossEntropy()))
+        network.loss_and_gradients(x, y, SoftmaxCrossEntropy())
+        optimizer.step(parameters, 0.1, 0)
 
-    least = least_times(network, step, turns=3)
-    assert len(turns) == 3
-    assert {"conv2d forward", "conv2d dW", "residual forward", "linear backward"} <= least.keys()
-    assert min(least.values()) >= 0
-    assert list(least.values()) == sorted(least.values(), reverse=True)
+    clock = StepClock(step)
+    with watched(network, optimizer, clock):
+        for _ in range(4):
+            clock()
+    found = clock.by_name()
+    assert {"conv2d forward", "conv2d dW", "residual forward", "linear backward"} <= found.keys()
+    assert {"update", "rest"} <= found.keys()
+    assert min(found.values()) >= 0
+    assert list(found.values()) == sorted(found.values(), reverse=True)
+    assert sum(found.values()) == pytest.approx(clock.least()[0])
     assert not {"forward", "backward"} & (vars(block).keys() | vars(block.branch.layers[0]).keys())
+    assert "step" not in vars(optimizer)
+
+
+def test_least_times_are_those_of_each_stretch():
+    """Whoever interferes hits another stretch each time: no step, but every stretch was short."""
+    turn = iter(range(4))
+
+    def step():
+        held_up = next(turn)
+        for part in range(3):
+            clock.now(f"part {part}")
+            time.sleep(0.03 if part == held_up else 0.001)
+
+    clock = StepClock(step)
+    steps = []
+    for _ in range(4):
+        start = time.perf_counter()
+        clock()
+        steps.append(time.perf_counter() - start)
+    assert sorted(steps)[1] > 0.03
+    assert clock.least().shape == (3,)
+    assert clock.least()[0] < 15
+    assert list(clock.least()) == sorted(clock.least())
+    assert clock.by_name().keys() == {"rest", "part 0", "part 1", "part 2"}
+
+
+def test_pytorch_tells_what_it_does():
+    torch = pytest.importorskip("torch")
+    network = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    weight = network[0].weight.detach().clone()
+
+    def step():
+        optimizer.zero_grad()
+        network(torch.ones(3, 4)).sum().backward()
+        optimizer.step()
+
+    clock = StepClock(step)
+    with watched_torch(network, optimizer, clock):
+        clock()
+        clock()
+    assert (network[0].weight != weight).any()
+    kinds = {f"{kind} {part}" for kind in ("Linear", "ReLU") for part in ("forward", "backward")}
+    assert clock.by_name().keys() == kinds | {"update", "rest"}
+    step()  # nobody listens any more
+    assert clock.name == "rest"
+
+
+def test_numpy_tells_what_it_does(rng):
+    network, told = DenseMLP((6, 5, 3), 4), []
+    network.now = told.append
+    network.step(rng.standard_normal((8, 6), np.float32), rng.integers(0, 3, 8), np.arange(4))
+    assert told == ["forward"] * 2 + ["dW", "dx", "update", "dW", "update"]
+
+
+def test_only_the_rivals_that_are_asked_for():
+    train = Train("quick", 1, rivals=("dense NumPy",))
+    assert [r.name for r in train.by_kind[False]] == ["dense NumPy"]
+    assert not train.by_kind[True]
+    with pytest.raises(ParameterError, match="rival"):
+        Train("quick", 1, rivals=("nobody",))
 
 
 def test_steps_learn():

@@ -12,6 +12,14 @@ import pytest
 from sparsecpu.layers.sequential import Sequential
 
 from sparsecpu.errors import ForkError
+from sparsecpu.kernels.threads import (
+    available_threads,
+    chosen_threads,
+    current_threads,
+    team,
+    use_threads,
+)
+from sparsecpu.kernels.update import refresh
 from sparsecpu.layers import SparseLinear
 
 ROOT = Path(__file__).parent.parent
@@ -96,7 +104,7 @@ def test_python_threads_may_predict_at_once(layer):
 import json, threading, numpy as np
 from sparsecpu.layers import SparseLinear, Sequential
 net = Sequential([SparseLinear(400, 300, density=0.2, rng=np.random.default_rng(0))])
-x = np.random.default_rng(1).standard_normal((256, 400)).astype(np.float32)
+x = np.random.default_rng(1).standard_normal((512, 400)).astype(np.float32)  # for all threads
 wanted, wrong = net.predict(x), []
 def work():
     for _ in range(20):
@@ -111,18 +119,25 @@ print(json.dumps([[2, 1, 0], 0]))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.skipif(available_threads() < 2, reason="needs two threads")
 def test_a_forked_child_gets_an_error_instead_of_a_signal():
     code = """
 import json, os, numba, numpy as np
 from sparsecpu.errors import ForkError
+from sparsecpu.kernels.threads import use_threads
 from sparsecpu.layers import SparseLinear, Sequential
 net = Sequential([SparseLinear(40, 30, density=0.2, rng=np.random.default_rng(0))])
 x = np.ones((8, 40), np.float32)
-net.predict(x)
+with use_threads(2):
+    wanted = net.predict(x)
 child = os.fork()
 if child == 0:
+    with use_threads(1):  # nothing of Numba's threads
+        if not np.array_equal(net.predict(x), wanted):
+            os._exit(4)
     try:
-        net.predict(x)
+        with use_threads(2):
+            net.predict(x)
     except ForkError:
         os._exit(3)
     os._exit(0)
@@ -133,6 +148,44 @@ print(json.dumps([[2, 1, 0], 0]))
 """
     finish(start(code, NUMBA_THREADING_LAYER="omp"))
     finish(start(code, NUMBA_THREADING_LAYER="workqueue"))
+
+
+def test_who_decides_on_threads():
+    assert chosen_threads() is None
+    assert current_threads() == available_threads()
+    with use_threads(1):
+        assert chosen_threads() == current_threads() == 1
+        with use_threads(None):
+            assert chosen_threads() is None
+        found = []
+        other = threading.Thread(target=lambda: found.append(chosen_threads()))
+        other.start()
+        other.join()
+        assert found == [None]  # each Python thread has its own
+        assert chosen_threads() == 1
+    weights = network().sparse_parameters().values()
+    assert team(weights, 8, None) == 1  # nothing to share
+    assert team(weights, 10**6, None) is None
+    assert team(weights, 8, 2) == 2
+    assert team(weights, 10**6, 1) == 1
+
+
+def test_one_thread_has_a_form_of_its_own(monkeypatch):
+    """It needs nothing of Numba's threads, and computes the same."""
+    called = []
+    for name in ("alone", "together"):
+        form = getattr(refresh, name)
+        monkeypatch.setattr(
+            refresh, name, lambda *a, form=form, name=name: called.append(name) or form(*a)
+        )
+    data, perm = np.arange(50, dtype=np.float32), np.arange(50, dtype=np.int32)[::-1].copy()
+    perm.setflags(write=False)
+    out = np.zeros((2, 50), np.float32)
+    with use_threads(1):
+        refresh(data, perm, out[0])
+    refresh(data, perm, out[1])
+    assert called == ["alone", "together" if available_threads() > 1 else "alone"]
+    np.testing.assert_array_equal(out, np.stack([data[::-1]] * 2))
 
 
 def test_the_error_says_what_helps():

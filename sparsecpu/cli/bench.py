@@ -86,7 +86,7 @@ def conv(**options: Any) -> None:
 @click.option("--precision", default="fp32", show_default=True,
               help="How our layers read their inputs: fp32, bf16 or fp16.")  # fmt: skip
 @click.option("--rival", "rivals", multiple=True,
-              help="Only this one, such as 'dense PyTorch'; may be given more than once.")  # fmt: skip
+              help="Only this one, such as 'dense PyTorch'; may be repeated.")  # fmt: skip
 @click.option("--distribution",
               help="erk, er or uniform.  [default: erk for MLPs, uniform for CNNs]")  # fmt: skip
 @click.option(
@@ -94,6 +94,8 @@ def conv(**options: Any) -> None:
     is_flag=True,
     help="Show the share of each part of a step, and the times of layers.",
 )
+@click.option("--memory", is_flag=True,
+              help="Measure the memory that steps take, each in a process of its own.")  # fmt: skip
 @_bench_options
 def train(**options: Any) -> None:
     """Time whole training steps beside dense ones of NumPy, scikit-learn and PyTorch.

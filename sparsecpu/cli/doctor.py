@@ -25,10 +25,15 @@ def doctor(as_json: bool) -> None:
 
 def examine() -> dict[str, Any]:
     """Return what is worth knowing of this machine, after running a kernel on it."""
-    import numba
     import numpy as np
 
-    from sparsecpu.bench.machine import cpu_model, instruction_set, memory_free, versions
+    from sparsecpu.bench.machine import (
+        cpu_model,
+        instruction_set,
+        memory_free,
+        threading_layer,
+        versions,
+    )
     from sparsecpu.cpu import level_two_cache, widest_lanes
     from sparsecpu.kernels.compile import compile_clock
     from sparsecpu.kernels.threads import available_threads
@@ -39,13 +44,13 @@ def examine() -> dict[str, Any]:
     _, first = timed(refresh, data, perm, np.empty(4, np.float32))
     _, second = timed(refresh, data, perm, np.empty(4, np.float32))
     free = memory_free()
-    cache = getattr(refresh, "stats").cache_path  # noqa: B009
+    cache = getattr(refresh, "together").stats.cache_path  # noqa: B009
     return {
         "cpu": cpu_model(),
         "instruction_set": instruction_set(),
         "cores": os.cpu_count(),
         "threads": available_threads(),
-        "threading_layer": numba.threading_layer(),
+        "threading_layer": threading_layer(),
         "blas": _blas(),
         "level_2_cache": f"{level_two_cache() // 1024} KiB",
         "widest_tile": f"{widest_lanes()} samples",

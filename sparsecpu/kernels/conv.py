@@ -3,11 +3,13 @@
 A worker takes a strip of a tile and goes down its rows. Before an output row it packs the input
 rows that are new into its ring: there a pending normalisation and ReLU are applied and zeros stand
 for the padding. Then each output channel is a sum over its taps, ``strip`` pixels of all lanes at
-once, in registers. See ``sparsecpu.taps`` for what a tap is; ``plan`` holds, in this order,
-``channels, height, width`` of the input; ``filters, height, width`` of the output; the input rows
-and columns from one output to the next; the rows and columns of outputs that are counted (per
-phase); the padding on top and on the left; the rows and columns of the output from one counted to
-the next; and the ring's ``step``, ``room`` and rows.
+once, in registers: those of one block of channels for all outputs, then those of the next.
+
+See ``sparsecpu.taps`` for what a tap is; ``plan`` holds, in this order, ``channels, height, width``
+of the input; ``filters, height, width`` of the output; the input rows and columns from one output
+to the next; the rows and columns of outputs that are counted (per phase); the padding on top and on
+the left; the rows and columns of the output from one counted to the next; and the ring's ``step``,
+``room`` and rows.
 
 Lazy planes are ``relu(a * values + b * other + c)``, channel by channel: ``a`` is empty where
 values are meant as they are, ``b`` where there is no other.
@@ -174,7 +176,7 @@ def convolution_kernel(lanes: int, strip: int) -> Callable:
         zero, one = data.dtype.type(0), data.dtype.type(1)
         blank, four = splat(zero, lanes), splat(zero, four_lanes)
         mine, slots = np.int64(worker) * numbers(ring), np.int64(worker) * bases.shape[1]
-        desk = np.int64(worker) * scratch.shape[1]
+        desk, desks = np.int64(worker) * scratch.shape[1], scratch.shape[1] // width
         large = y.size * y.itemsize >= LARGE
         for job in range(worker, tiles * strips, workers):
             tile, first = job // strips, (job % strips) * strip
@@ -205,53 +207,62 @@ def convolution_kernel(lanes: int, strip: int) -> Callable:
                     inside = min(np.int64(strip), inside)
                     plain = kind == NO_SUMS and gate.shape[0] == 0
                     plain = plain and skip_columns == 1 and inside == strip
-                    for i in range(filters):
+                    begin, stop = phases[phase, 2], phases[phase, 3]
+                    turns = (stop - begin) * filters
+                    for turn in range(turns):
+                        segment, i = begin + turn // filters, turn % filters
                         if phase == 0:  # the next rows come nearer while this one is computed
-                            for n in range(i * soon // filters, (i + 1) * soon // filters):
+                            for n in range(turn * soon // turns, (turn + 1) * soon // turns):
                                 place = (next_rows + n * columns) * lanes
                                 prefetch(values, place, width, 2)
                                 if b.shape[0] > 0:
                                     prefetch(other, place, width, 2)
                         here = (tile * out_height + row_out) * filters + i
                         here = (here * out_columns + first_out) * lanes
+                        last = segment == stop - 1
                         if gate.shape[0] > 0 and skip_columns == 1:
-                            prefetch(gate, here, width, 1)
-                        start = zero
-                        if bias.shape[0] > 0:
-                            start = at(bias, np.int64(i))
-                        y_i = splat(start, width)
-                        if width <= 64:
+                            if last:
+                                prefetch(gate, here, width, 1)
+                            elif segment == stop - 2:
+                                prefetch(gate, here, width, 2)
+                        waits = desk + min(np.int64(i), desks - 1) * width
+                        if segment == begin:
+                            start = zero
+                            if bias.shape[0] > 0:
+                                start = at(bias, np.int64(i))
+                            y_i = splat(start, width)
+                        else:
+                            y_i = load(scratch, waits, width)
+                        k = at(starts, segment * filters + i)
+                        end = at(ends, segment * filters + i)
+                        if width <= 64:  # a second sum hides an FMA's latency
                             other_half = splat(zero, width)
-                        for segment in range(phases[phase, 2], phases[phase, 3]):
-                            k = at(starts, segment * filters + i)
-                            end = at(ends, segment * filters + i)
-                            if width <= 64:  # a second sum hides an FMA's latency
-                                while k + 2 <= end:
-                                    code = np.int64(at(codes, k))
-                                    j = at(bases, slots + (code >> 24))
-                                    j += (code & _PLACE) * lanes
-                                    y_i = fma(y_i, at(data, k), load(ring, j, width))
-                                    code = np.int64(at(codes, k + 1))
-                                    j = at(bases, slots + (code >> 24))
-                                    j += (code & _PLACE) * lanes
-                                    other_half = fma(
-                                        other_half, at(data, k + 1), load(ring, j, width)
-                                    )
-                                    k += 2
-                            while k < end:
+                            while k + 2 <= end:
                                 code = np.int64(at(codes, k))
-                                j = at(bases, slots + (code >> 24)) + (code & _PLACE) * lanes
+                                j = at(bases, slots + (code >> 24))
+                                j += (code & _PLACE) * lanes
                                 y_i = fma(y_i, at(data, k), load(ring, j, width))
-                                k += 1
-                        if width <= 64:
+                                code = np.int64(at(codes, k + 1))
+                                j = at(bases, slots + (code >> 24))
+                                j += (code & _PLACE) * lanes
+                                other_half = fma(other_half, at(data, k + 1), load(ring, j, width))
+                                k += 2
                             y_i = add(y_i, other_half)
+                        while k < end:
+                            code = np.int64(at(codes, k))
+                            j = at(bases, slots + (code >> 24)) + (code & _PLACE) * lanes
+                            y_i = fma(y_i, at(data, k), load(ring, j, width))
+                            k += 1
+                        if not last:
+                            store(scratch, waits, y_i)
+                            continue
                         y_i = settled(ring, y_i, lanes)
                         if relu_y:
                             y_i = positive_part(y_i)
                         if plain:
                             put(y, here, y_i, large)
                             continue
-                        store(scratch, desk, y_i)
+                        store(scratch, waits, y_i)
                         here_sums = ((np.int64(job) * filters + i) * 2) * lanes
                         if kind != NO_SUMS:
                             s = load(sums, here_sums, lanes)
@@ -260,7 +271,7 @@ def convolution_kernel(lanes: int, strip: int) -> Callable:
                         if gate_a.shape[0] > 0:
                             slope, shift = at(gate_a, np.int64(i)), at(gate_c, np.int64(i))
                         for p in range(inside):
-                            piece = load(scratch, desk + p * lanes, lanes)
+                            piece = load(scratch, waits + p * lanes, lanes)
                             place = here + p * skip_columns * lanes
                             if gate.shape[0] > 0:
                                 v = load(gate, place, lanes)
@@ -325,7 +336,8 @@ def filter_gradient_kernel(lanes: int, strip: int) -> Callable:
         zero = g.dtype.type(0)
         nothing, blank, four = splat(zero, width), splat(zero, lanes), splat(zero, four_lanes)
         mine, slots = np.int64(worker) * numbers(ring), np.int64(worker) * bases.shape[1]
-        desk = np.int64(worker) * scratch.shape[1]
+        desk, desks = np.int64(worker) * scratch.shape[1], scratch.shape[1] // width
+        turns = starts.shape[0] * filters
         for group in range(worker, groups, workers):
             dw[group] = 0
             if dbias.shape[0] > 0:
@@ -335,7 +347,8 @@ def filter_gradient_kernel(lanes: int, strip: int) -> Callable:
                 tile, first = job // strips, (job % strips) * strip
                 inside = min(strip, pixels - first)
                 if inside < strip:
-                    store(scratch, desk, nothing)
+                    for n in range(desks):
+                        store(scratch, desk + n * width, nothing)
                 lane_mask = load(mask, np.int64(tile) * lanes, lanes)
                 ready = -top
                 for t in range(rows):
@@ -351,33 +364,36 @@ def filter_gradient_kernel(lanes: int, strip: int) -> Callable:
                     next_rows = (tile * height + ready) * channels * columns + first * across
                     for d in range(depth):
                         bases[worker, d] = mine + ((oldest + top + d) % depth) * row_size
-                    for i in range(filters):
-                        for n in range(i * soon // filters, (i + 1) * soon // filters):
+                    for turn in range(turns):
+                        segment, i = turn // filters, turn % filters
+                        for n in range(turn * soon // turns, (turn + 1) * soon // turns):
                             prefetch(values, (next_rows + n * columns) * lanes, width, 2)
-                        here = (tile * rows + t) * filters + i
-                        here = (here * pixels + first) * lanes
-                        if t + 1 < rows:
-                            ahead = here + filters * pixels * lanes
-                            prefetch(g, ahead, width, 2)
-                            if gb.shape[0] > 0:
-                                prefetch(y, ahead, width, 2)
-                        total = splat(zero, lanes)
-                        for p in range(inside):
-                            piece = load(g, here + p * lanes, lanes)
-                            if ga.shape[0] > 0:
-                                piece = fma(splat(at(gc, np.int64(i)), lanes),
-                                            at(ga, np.int64(i)), piece)  # fmt: skip
-                            if gb.shape[0] > 0:
-                                piece = fma(piece, at(gb, np.int64(i)),
-                                            load(y, here + p * lanes, lanes))  # fmt: skip
-                            piece = multiply(piece, lane_mask)
-                            total = add(total, piece)
-                            store(scratch, desk + p * lanes, piece)
-                        if dbias.shape[0] > 0:
-                            spot = (np.int64(group) * filters + i) * lanes
-                            store(dbias, spot, add(load(dbias, spot, lanes), total))
-                        dy = in_order(ring, load(scratch, desk, width), lanes)
-                        k, end = starts[i], ends[i]
+                        waits = desk + min(np.int64(i), desks - 1) * width
+                        if segment == 0:
+                            here = (tile * rows + t) * filters + i
+                            here = (here * pixels + first) * lanes
+                            if t + 1 < rows:
+                                ahead = here + filters * pixels * lanes
+                                prefetch(g, ahead, width, 2)
+                                if gb.shape[0] > 0:
+                                    prefetch(y, ahead, width, 2)
+                            total = splat(zero, lanes)
+                            for p in range(inside):
+                                piece = load(g, here + p * lanes, lanes)
+                                if ga.shape[0] > 0:
+                                    piece = fma(splat(at(gc, np.int64(i)), lanes),
+                                                at(ga, np.int64(i)), piece)  # fmt: skip
+                                if gb.shape[0] > 0:
+                                    piece = fma(piece, at(gb, np.int64(i)),
+                                                load(y, here + p * lanes, lanes))  # fmt: skip
+                                piece = multiply(piece, lane_mask)
+                                total = add(total, piece)
+                                store(scratch, waits + p * lanes, piece)
+                            if dbias.shape[0] > 0:
+                                spot = (np.int64(group) * filters + i) * lanes
+                                store(dbias, spot, add(load(dbias, spot, lanes), total))
+                        dy = in_order(ring, load(scratch, waits, width), lanes)
+                        k, end = starts[segment, i], ends[segment, i]
                         while k + 16 <= end:
                             found = dot_taps(ring, codes, bases, k, slots, dy, lanes, 16)
                             spot = base_dw + k
