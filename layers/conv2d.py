@@ -24,6 +24,8 @@ from sparsecpu.workspace import Context
 _GROUPS = 8
 #: A ring is in 16 bits where each of its numbers is read at least so often.
 _NARROW_READS = 8
+#: Taps are kept for so many sizes of batches.
+_KNOWN = 2
 
 
 def pair(name: str, value: Any, least: int) -> tuple[int, int]:
@@ -170,7 +172,7 @@ class SparseConv2d(Layer):
         self._relu = self._gated = self._moments = False
         self._needs_dx = True
         self._size: tuple[int, ...] = (0, 0)
-        self._index: tuple[Any, ...] = (None, 0)
+        self._index: tuple[Any, ...] = (None, {})
         self._watched: tuple[Any, ...] = (None, 0)
         self.form, self._dense = "sparse", DenseConvolution(self)
 
@@ -255,7 +257,7 @@ class SparseConv2d(Layer):
             raise ParameterError("input shape", spec.shape, expected)
         self._relu = self._gated = self._moments = False
         self._needs_dx = spec.needs_gradient
-        self._size, self._index = spec.shape[1:], (None, 0)
+        self._size, self._index = spec.shape[1:], (None, {})
         height, width = self.geometry().out_size
         self.weight.uses = height * width
         return Spec((self.out_channels, height, width), needs_gradient=True)
@@ -305,16 +307,21 @@ class SparseConv2d(Layer):
         often = self.weight.nnz >= _NARROW_READS * max(self.in_channels, self.out_channels)
         return ctx.precision if often else "fp32"
 
-    def _taps(self, lanes: int, precision: str) -> tuple[Taps, Taps | None]:
+    def _taps(self, x: Planes, precision: str) -> tuple[Taps, Taps | None]:
         """Return where the nonzeros read, forward and backward; made anew for a new pattern."""
         pattern, bytes_ = self.weight.pattern, self.weight.data.itemsize
-        key = (pattern, lanes, self._size, precision)
-        if self._index[0] is not pattern or self._index[:4] != key:
-            sizes = (lanes, bytes_, bytes_ if precision == "fp32" else 2)
+        if self._index[0] is not pattern:
+            self._index = (pattern, {})
+        known, lanes, tiles = self._index[1], x.shape[-1], x.shape[0]
+        key = (lanes, tiles, self._size, precision)
+        if key not in known:
+            while len(known) >= _KNOWN:  # the last batch of an epoch may be a small one
+                known.pop(next(iter(known)))
+            sizes = (lanes, bytes_, bytes_ if precision == "fp32" else 2, tiles)
             forward = forward_taps(pattern, self.geometry(), *sizes)
             backward = backward_taps(pattern, self.geometry(), *sizes) if self._needs_dx else None
-            self._index = (*key, forward, backward)
-        return self._index[4:]
+            known[key] = forward, backward
+        return known[key]
 
     def _space(self, taps: Taps, x: Planes, precision: str, ctx: Context) -> tuple:
         """Return the work space of as many workers as there are threads."""
@@ -322,7 +329,7 @@ class SparseConv2d(Layer):
         from sparsecpu.kernels.threads import current_threads
 
         lanes, workers = x.shape[-1], current_threads()
-        size = -(-taps.row_pixels * taps.ring_rows * lanes // 1024) * 1024 + 32
+        size = -(-(taps.ring_pixels + taps.strip) * lanes // 1024) * 1024 + 32
         kind: Any = x.dtype
         if precision != "fp32":
             (size,), kind = narrow_shape((size,), precision)
@@ -330,7 +337,7 @@ class SparseConv2d(Layer):
         return (
             array("conv2d", f"ring of {precision}", (workers, size), kind),
             array("conv2d", "bases", (workers, 128), np.int64),
-            array("conv2d", "scratch", (workers, taps.waiting * lanes * taps.strip), x.dtype),
+            array("conv2d", "scratch", (workers, taps.row_pixels * lanes), x.dtype),
         )
 
     def _weights(self, taps: Taps, ctx: Context) -> np.ndarray:
@@ -365,7 +372,7 @@ class SparseConv2d(Layer):
         if self.form == "dense":
             return self._dense.forward(x, ctx), x
         precision = self._precision(ctx)
-        taps = self._taps(x.shape[-1], precision)[0]
+        taps = self._taps(x, precision)[0]
         height, width = self.geometry().out_size
         shape = (x.shape[0], height, self.out_channels, width, x.shape[-1])
         y = ctx.workspace.array(self, "y", shape, x.dtype)
@@ -380,7 +387,7 @@ class SparseConv2d(Layer):
     def _convolve(self, taps, data, x, bias, y, relu, gate, kind, precision, ctx):
         from sparsecpu.kernels.conv import convolution_kernel
 
-        parts = sum_space(y, self, "y" if kind == 1 else "dx", kind, ctx, x.shape[0] * taps.strips)
+        parts = sum_space(y, self, "y" if kind == 1 else "dx", kind, ctx, x.shape[0] * taps.chunks)
         convolution_kernel(x.shape[-1], taps.strip)(
             taps.codes, taps.starts, taps.ends, taps.phases, taps.plan, data, *x.operand(), bias,
             y, relu, *gate, parts, kind, lane_mask(x, self, ctx),
@@ -426,7 +433,7 @@ class SparseConv2d(Layer):
             return self._dense.filter_gradient(x, dy, ctx)
         bias = None if self.bias is None else self.bias.grad
         precision = self._precision(ctx)
-        taps = self._taps(x.shape[-1], precision)[0]
+        taps = self._taps(x, precision)[0]
         self._filter_gradient(taps, x, dy, self.weight.grad, bias, precision, ctx)
         return None
 
@@ -448,7 +455,7 @@ class SparseConv2d(Layer):
         if self.form == "dense":
             return self._dense.input_gradient(x, dy, ctx)
         precision = self._precision(ctx)
-        turned = self._taps(x.shape[-1], precision)[1]
+        turned = self._taps(x, precision)[1]
         precision = precision if precision == "fp32" else "bf16"  # the range of gradients is wide
         dx = ctx.workspace.array(self, "dx", x.shape, x.dtype)
         kind = 2 if self._gated and x.a is not None else 0
@@ -463,7 +470,7 @@ class SparseConv2d(Layer):
         from sparsecpu.kernels.conv import add_groups, filter_gradient_kernel
 
         codes, starts, ends, places = taps.padded
-        groups = min(_GROUPS, x.shape[0] * taps.strips)
+        groups = min(_GROUPS, x.shape[0] * taps.chunks)
         dw = ctx.workspace.array("conv2d", "dw", (groups, len(codes)), x.dtype)
         shape = (0 if bias is None else groups, self.out_channels, x.shape[-1])
         dbias = ctx.workspace.array("conv2d", "dbias", shape, x.dtype)

@@ -1,9 +1,10 @@
 """A convolution's nonzeros as places in a ring of rows.
 
-A strip of output pixels is computed row by row. The input rows that it needs lie in a small ring
-in the level-2 cache, padding and all, and each nonzero is one *tap*: a place in the ring, as many
-rows below the output row's first as the filter says. One 32-bit ``code`` holds it: the row above
-bit 24, the place within a row of the ring (in pixels) below. Forward and dx differ in nothing else.
+A chunk of output columns is computed row by row, and a row strip by strip. The input rows that it
+needs lie in a small ring in the level-2 cache, padding and all, and each nonzero is one *tap*: a
+place in the ring, as many rows below the output row's first as the filter says. One 32-bit ``code``
+holds it: the row above bit 24, the place within a row of the ring (in pixels) below. Forward and dx
+differ in nothing else.
 
 A row of the ring is ``(channels, step, room)`` pixels: columns that are ``step`` apart (the stride)
 stand side by side, so that neighbouring outputs read neighbouring pixels at any stride.
@@ -19,6 +20,7 @@ an output has enough taps in a block. Taps of a phase and a block are a *segment
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -34,6 +36,10 @@ ROW_SHIFT = 24
 _STRIP_COST = {1: 2.2, 2: 1.6, 4: 1.2, 8: 1.0, 16: 1.02}
 #: Taps that an output should have in a block, so that it pays to keep its sum waiting.
 _WORTH_WAITING = 8
+#: The ring may take this part of the level-2 cache.
+_RING = 0.5
+#: Jobs that a batch should make at least, for threads to share.
+_JOBS = 8
 #: A block may be so many times as large as the level-1 cache; the next cache helps out.
 _BEYOND = 1.3
 
@@ -104,10 +110,6 @@ class Taps:
         Sizes; see ``kernels.conv`` for their order.
     strip : int
         Pixels that are computed at once.
-    row_pixels : int
-        Pixels of one row of the ring.
-    ring_rows : int
-        Rows of the ring.
     """
 
     codes: np.ndarray
@@ -117,19 +119,22 @@ class Taps:
     phases: np.ndarray
     plan: np.ndarray
     strip: int
-    row_pixels: int
-    ring_rows: int
 
     @property
-    def strips(self) -> int:
-        """Strips side by side."""
-        return int(-(-self.plan[9] // self.strip))
+    def chunks(self) -> int:
+        """Chunks of columns side by side."""
+        return int(-(-self.plan[9] // self.plan[17]))
 
     @property
-    def waiting(self) -> int:
-        """Sums that wait in memory: one, or that of each row where there are several blocks."""
-        several = (self.phases[:, 3] - self.phases[:, 2]).max(initial=1) > 1
-        return self.starts.shape[1] if several else 1
+    def ring_pixels(self) -> int:
+        """Pixels of the ring."""
+        channels, (step, room, rows) = self.plan[0], self.plan[14:17]
+        return int(channels * step * room * rows)
+
+    @property
+    def row_pixels(self) -> int:
+        """Pixels of a chunk's outputs in one row, those of all channels."""
+        return int(self.plan[3] * self.plan[17])
 
     @cached_property
     def padded(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -190,9 +195,42 @@ def choose_strip(
     return min(fitting, key=cost)
 
 
+def choose_chunk(width: int, strip: int, most: float, tiles: int) -> int:
+    """Choose how many columns a job has: whole rows if possible, which memory gives out faster.
+
+    Parameters
+    ----------
+    width : int
+        Of the output, in pixels.
+    strip : int
+        Pixels that are computed at once.
+    most : float
+        Columns that the ring has room for.
+    tiles : int
+        Where there are few, more chunks make more jobs to share, on any number of threads.
+
+    Returns
+    -------
+    int
+        A multiple of ``strip``.
+    """
+    strips = -(-width // strip)
+    chunks = max(-(-_JOBS // tiles), -(-strips // max(1, int(most // strip))))
+    return -(-strips // min(chunks, strips)) * strip
+
+
+def _room(chunk: int, reach: int, lanes: int, ring_bytes: int) -> int:
+    """Return the pixels of a channel in the ring: no distance that maps all channels alike."""
+    room = chunk + reach
+    while math.gcd(room * lanes * ring_bytes // 64, 64) > 4:
+        room += 1
+    return room
+
+
 def forward_taps(
-    pattern: Pattern, geometry: Geometry, lanes: int, bytes_: int = 4, ring_bytes: int = 4
-) -> Taps:
+    pattern: Pattern, geometry: Geometry, lanes: int, bytes_: int = 4, ring_bytes: int = 4,
+    tiles: int = _JOBS,
+) -> Taps:  # fmt: skip
     """Return the taps of ``y = W * x``, which are also those of dW.
 
     Parameters
@@ -205,6 +243,8 @@ def forward_taps(
         Samples per tile.
     bytes_, ring_bytes : int
         Bytes per number, in registers and in the ring.
+    tiles : int
+        Of a batch.
 
     Returns
     -------
@@ -215,27 +255,31 @@ def forward_taps(
     (kh, kw), (sy, sx) = g.kernel, g.stride
     step = min(sx, kw)  # columns that no tap reads are not kept
     reach = (kw - 1) // sx
-    strip = choose_strip(g.out_size[1], g.channels * step, kh, reach, lanes, bytes_, ring_bytes)
-    room = strip + reach
+    width = g.out_size[1]
+    strip = choose_strip(width, g.channels * step, kh, reach, lanes, bytes_, ring_bytes)
+    column = kh * g.channels * step * lanes * ring_bytes
+    chunk = choose_chunk(width, strip, _RING * level_two_cache() / column - reach, tiles)
+    room = _room(chunk, reach, lanes, ring_bytes)
     channel, ky, kx = np.unravel_index(pattern.indices, (g.channels // g.groups, kh, kw))
     rows = pattern.rows()
     channel = channel + rows // (g.filters // g.groups) * (g.channels // g.groups)
     place = (channel * step + kx % sx) * room + kx // sx
-    pixels = kh * step * room * lanes * ring_bytes
-    blocks = choose_blocks(g.channels, pixels, pattern.nnz / max(1, g.filters), g.groups)
+    window = kh * step * (strip + reach) * lanes * ring_bytes
+    blocks = choose_blocks(g.channels, window, pattern.nnz / max(1, g.filters), g.groups)
     sorting = _sorted(channel * blocks // g.channels, rows, blocks, g.filters)
     height, width = g.out_size
     return _taps(
         ky, place, sorting, [(0, 0, 0, blocks)],
         [g.channels, *g.size, g.filters, height, width, sy, sx, height, width,
-         g.padding[0], g.padding[1], 1, 1, step, room, kh],
+         g.padding[0], g.padding[1], 1, 1, step, room, kh, chunk],
         strip,
     )  # fmt: skip
 
 
 def backward_taps(
-    pattern: Pattern, geometry: Geometry, lanes: int, bytes_: int = 4, ring_bytes: int = 4
-) -> Taps:
+    pattern: Pattern, geometry: Geometry, lanes: int, bytes_: int = 4, ring_bytes: int = 4,
+    tiles: int = _JOBS,
+) -> Taps:  # fmt: skip
     """Return the taps of dx: a convolution over dy, phase by phase.
 
     Parameters
@@ -248,6 +292,8 @@ def backward_taps(
         Samples per tile.
     bytes_, ring_bytes : int
         Bytes per number, in registers and in the ring.
+    tiles : int
+        Of a batch.
 
     Returns
     -------
@@ -271,11 +317,13 @@ def backward_taps(
     a, b = (ky - py) % sy, (kx - px) % sx  # the phase in which a tap is used
     columns_out = -(-g.size[1] // sx)
     strip = choose_strip(columns_out, g.filters, rows + 1, reach, lanes, bytes_, ring_bytes)
-    room = strip + reach
+    column = (rows + 1) * g.filters * lanes * ring_bytes
+    chunk = choose_chunk(columns_out, strip, _RING * level_two_cache() / column - reach, tiles)
+    room = _room(chunk, reach, lanes, ring_bytes)
     place = outputs.astype(np.int64) * room + (b + px - kx) // sx + left
     row = (a + py - ky) // sy + top
-    phases, pixels = sy * sx, (rows + 1) * room * lanes * ring_bytes
-    blocks = choose_blocks(g.filters, pixels, pattern.nnz / (g.channels * phases), g.groups)
+    phases, window = sy * sx, (rows + 1) * (strip + reach) * lanes * ring_bytes
+    blocks = choose_blocks(g.filters, window, pattern.nnz / (g.channels * phases), g.groups)
     segment = (a * sx + b) * blocks + outputs * blocks // g.filters
     sorting = _sorted(segment, channel, phases * blocks, g.channels)
     height, width = g.size
@@ -283,7 +331,7 @@ def backward_taps(
         row, place, sorting,
         [(n // sx, n % sx, n * blocks, (n + 1) * blocks) for n in range(phases)],
         [g.filters, *g.out_size, g.channels, height, width, 1, 1, -(-height // sy), -(-width // sx),
-         top, left, sy, sx, 1, room, rows + 1],
+         top, left, sy, sx, 1, room, rows + 1, chunk],
         strip,
     )  # fmt: skip
 
@@ -339,4 +387,4 @@ def _taps(rows, places, sorting, phases, plan, strip) -> Taps:
     plan = np.array(plan, dtype=np.int64)
     for array in (codes, starts, ends, phases, plan):
         array.setflags(write=False)  # as all index arrays are, so that kernels compile once
-    return Taps(codes, order, starts, ends, phases, plan, strip, channels * step * room, ring_rows)
+    return Taps(codes, order, starts, ends, phases, plan, strip)

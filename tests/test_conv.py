@@ -10,7 +10,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
-from sparsecpu import SparseCNNClassifier
+from sparsecpu import SparseCNNClassifier, taps
 from sparsecpu.architecture import Architecture, LayerSpec
 from sparsecpu.augmentation import AugmentedSource
 from sparsecpu.batches import ArraySource
@@ -121,6 +121,33 @@ def test_convolution(case):
     kernel, stride, padding, groups, size, batch = case
     layer = made((4, 8), kernel, size, stride=stride, padding=padding, groups=groups)
     check(layer, size, batch, np.float64)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("columns", [1, 100])
+def test_blocks_of_channels(case, columns, monkeypatch):
+    """Many blocks of channels, rows in one chunk or in as many as there can be: the same sums."""
+    kernel, stride, padding, groups, size, batch = case
+    monkeypatch.setattr(taps, "level_one_cache", lambda: 64)
+    monkeypatch.setattr(taps, "_WORTH_WAITING", 1)
+    monkeypatch.setattr(taps, "choose_chunk", lambda width, strip, *_: min(
+        columns * strip, -(-width // strip) * strip))  # fmt: skip
+    options = {"stride": stride, "padding": padding, "groups": groups, "density": 0.7}
+    layer = made((8, 12), kernel, size, empty=(0, 5), **options)
+    forward, backward = layer._taps(Planes(naive.to_planes(np.zeros((1, 8, *size)), 16)), "fp32")
+    if groups == 1 and np.ndim(kernel) == 0:
+        assert len(forward.starts) > 1
+        assert stride > 1 or len(backward.starts) > len(backward.phases)
+    if columns == 1 and layer.geometry().out_size[1] > forward.strip:
+        assert forward.chunks > 1
+    check(layer, size, batch, np.float64)
+
+
+def test_rows_in_one_chunk_where_tiles_suffice():
+    assert taps.choose_chunk(32, 8, 100, 8) == 32
+    assert taps.choose_chunk(32, 8, 30, 8) == 16  # the ring has no room for more
+    assert taps.choose_chunk(32, 8, 100, 2) == 8  # chunks are jobs
+    assert taps.choose_chunk(5, 8, 1, 1) == 8
 
 
 def test_convolution_in_float32():

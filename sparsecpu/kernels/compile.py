@@ -15,12 +15,16 @@ from numba.core import event, types
 from sparsecpu.kernels import threads  # which finds TBB before Numba looks for it
 from sparsecpu.kernels.cache import harden
 
-#: Contraction and reassociation, but never ``nnan`` or ``ninf``: the NaN guard must work.
-FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
+#: Never ``nnan`` or ``ninf``: the NaN guard must work. Without ``reassoc`` sums keep their order.
+EXACT = {"contract", "nsz"}
+#: For kernels that are compiled in one form only: LLVM may add up in the order that it likes.
+FASTMATH = EXACT | {"reassoc", "arcp"}
 
 
-def kernel(*, parallel: bool = False, part: bool = False) -> Callable[[Callable], Callable]:
-    """Compile a function as a cached, GIL-free kernel.
+def kernel(
+    *, parallel: bool = False, part: bool = False, reorders: bool = False
+) -> Callable[[Callable], Any]:
+    """Return the decorator that every kernel carries.
 
     Parameters
     ----------
@@ -29,7 +33,10 @@ def kernel(*, parallel: bool = False, part: bool = False) -> Callable[[Callable]
     part : bool
         Whether this is called from other kernels only and neither makes nor returns an array. It is
         then compiled without reference counts, which would cost more than a part that handles one
-        vector.
+        pixel; array arguments of ordinary kernels that are called are counted at each call.
+    reorders : bool
+        Whether a parallel kernel needs its sums vectorised, in an order that LLVM chooses. It then
+        has one form only, for one thread too: another might choose another order.
 
     Returns
     -------
@@ -37,12 +44,17 @@ def kernel(*, parallel: bool = False, part: bool = False) -> Callable[[Callable]
         The decorator. Where no cache directory can be written, the kernel is compiled anew in
         each process instead of failing.
     """
-    options: dict[str, Any] = {"nogil": True, "fastmath": FASTMATH, "error_model": "numpy"}
+    exact = part or (parallel and not reorders)
+    options: dict[str, Any] = {
+        "nogil": True, "fastmath": EXACT if exact else FASTMATH, "error_model": "numpy",
+    }  # fmt: skip
     if part:
         options["_nrt"] = False
 
     def decorate(function: Callable) -> Any:
-        return TwoForms(function, options) if parallel else _compiled(function, options)
+        if not parallel:
+            return _compiled(function, options)
+        return OneForm(function, options) if reorders else TwoForms(function, options)
 
     return decorate
 
@@ -54,11 +66,45 @@ def _compiled(function: Any, options: dict[str, Any]) -> Any:
         return numba.njit(**options)(function)
 
 
+class OneForm:
+    """A kernel with ``prange`` loops that is the same code on any number of threads.
+
+    Parameters
+    ----------
+    function : function
+        The kernel.
+    options : dict
+        Of ``numba.njit``.
+    """
+
+    def __init__(self, function: Any, options: dict[str, Any]) -> None:
+        self.together = _compiled(function, {**options, "parallel": True})
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Run it on the current number of threads.
+
+        Parameters
+        ----------
+        *arguments : object
+            Of the kernel.
+
+        Returns
+        -------
+        object
+            What the kernel returns.
+        """
+        if threads.current_threads() > 1:
+            return self.together(*arguments)
+        with threads.one_of_numbas():
+            return self.together(*arguments)
+
+
 class TwoForms:
     """A kernel with ``prange`` loops: for one thread, and for several.
 
     For one thread they are plain loops, which take half the time to compile, or less, and nothing
-    to start. The arithmetic is the same, bit for bit.
+    to start. As sums keep their order, both forms give the same bits.
 
     Parameters
     ----------

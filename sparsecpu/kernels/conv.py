@@ -1,15 +1,16 @@
 """The three kernels of a sparse convolution, on planes ``(tiles, height, channels, width, lanes)``.
 
-A worker takes a strip of a tile and goes down its rows. Before an output row it packs the input
-rows that are new into its ring: there a pending normalisation and ReLU are applied and zeros stand
-for the padding. Then each output channel is a sum over its taps, ``strip`` pixels of all lanes at
-once, in registers: those of one block of channels for all outputs, then those of the next.
+A worker takes a chunk of a tile's columns and goes down its rows. Before an output row it packs the
+input rows that are new into its ring: there a pending normalisation and ReLU are applied and zeros
+stand for the padding. Then, strip by strip, each output channel is a sum over its taps, ``strip``
+pixels of all lanes at once, in registers: those of one block of channels for all outputs, then
+those of the next. The sums of a row wait in ``scratch`` until they leave together.
 
 See ``sparsecpu.taps`` for what a tap is; ``plan`` holds, in this order, ``channels, height, width``
 of the input; ``filters, height, width`` of the output; the input rows and columns from one output
 to the next; the rows and columns of outputs that are counted (per phase); the padding on top and on
-the left; the rows and columns of the output from one counted to the next; and the ring's ``step``,
-``room`` and rows.
+the left; the rows and columns of the output from one counted to the next; the ring's ``step``,
+``room`` and rows; and the columns of a chunk.
 
 Lazy planes are ``relu(a * values + b * other + c)``, channel by channel: ``a`` is empty where
 values are meant as they are, ``b`` where there is no other.
@@ -36,12 +37,14 @@ from sparsecpu.kernels.simd import (
     call_address,
     fence,
     fma,
+    folded,
     load,
     load_like,
     multiply,
     positive_part,
     prefetch,
     put,
+    repeated,
     splat,
     splat_like,
     store,
@@ -169,126 +172,144 @@ def convolution_kernel(lanes: int, strip: int) -> Callable:
         relu_y, gate, gate_a, gate_c, sums, kind, mask, ring, bases, scratch,
     ):  # fmt: skip
         channels, height, columns, filters, out_height, out_columns = plan[:6]
-        down, across, rows, pixels, top, left, skip_rows, skip_columns, step, room, depth = plan[6:]
+        down, across, rows, pixels, top, left, skip_rows, skip_columns = plan[6:14]
+        step, room, depth, chunk = plan[14:]
         tiles, workers = values.shape[0], ring.shape[0]
-        strips = (pixels + strip - 1) // strip
+        chunks = (pixels + chunk - 1) // chunk
         row_size = channels * step * room * lanes
         zero, one = data.dtype.type(0), data.dtype.type(1)
         blank, four = splat(zero, lanes), splat(zero, four_lanes)
         mine, slots = np.int64(worker) * numbers(ring), np.int64(worker) * bases.shape[1]
-        desk, desks = np.int64(worker) * scratch.shape[1], scratch.shape[1] // width
+        desk = np.int64(worker) * scratch.shape[1]
         large = y.size * y.itemsize >= LARGE
-        for job in range(worker, tiles * strips, workers):
-            tile, first = job // strips, (job % strips) * strip
+        for job in range(worker, tiles * chunks, workers):
+            tile, first = job // chunks, (job % chunks) * chunk
+            strips = (min(chunk, pixels - first) + strip - 1) // strip
             if kind != NO_SUMS:
                 sums[job] = 0
             lane_mask = load(mask, np.int64(tile) * lanes, lanes)
+            wide_mask = repeated(lane_mask, width)
             ready = -top
             for t in range(rows):
                 oldest = t * down - top
                 for row in range(max(ready, oldest), oldest + depth):
-                    inside = tile * height + row if 0 <= row < height else -1
+                    within = tile * height + row if 0 <= row < height else -1
                     place = mine + ((row + top) % depth) * row_size
-                    pack(blank, four, values, other, a, b, c, relu, np.int64(inside), channels,
+                    pack(blank, four, values, other, a, b, c, relu, np.int64(within), channels,
                          columns, first * across - left, across, step, room, ring,
                          place)  # fmt: skip
                 ready = oldest + depth
-                soon = max(0, min(down, height - ready)) * channels
-                next_rows = (tile * height + ready) * channels * columns + first * across
-                for d in range(depth):
-                    bases[worker, d] = mine + ((oldest + top + d) % depth) * row_size
+                soon = max(0, min(down, height - ready)) * channels * strips
+                coming = (tile * height + ready) * channels * columns + first * across
+                owed, ahead = 0, 0
                 for phase in range(phases.shape[0]):
                     row_out = t * skip_rows + phases[phase, 0]
                     if row_out >= out_height:
                         continue
-                    first_out = first * skip_columns + phases[phase, 1]
-                    # pixels of the strip that exist
-                    inside = (out_columns - first_out + skip_columns - 1) // skip_columns
-                    inside = min(np.int64(strip), inside)
-                    plain = kind == NO_SUMS and gate.shape[0] == 0
-                    plain = plain and skip_columns == 1 and inside == strip
                     begin, stop = phases[phase, 2], phases[phase, 3]
-                    turns = (stop - begin) * filters
-                    for turn in range(turns):
-                        segment, i = begin + turn // filters, turn % filters
-                        if phase == 0:  # the next rows come nearer while this one is computed
-                            for n in range(turn * soon // turns, (turn + 1) * soon // turns):
-                                place = (next_rows + n * columns) * lanes
-                                prefetch(values, place, width, 2)
-                                if b.shape[0] > 0:
-                                    prefetch(other, place, width, 2)
+                    turns = strips * (stop - begin) * filters
+                    for s in range(strips):
+                        for d in range(depth):
+                            bases[worker, d] = mine + ((oldest + top + d) % depth) * row_size
+                            bases[worker, d] += s * strip * lanes
+                        segment, i = begin, np.int64(-1)
+                        for _ in range((stop - begin) * filters):
+                            i += 1
+                            if i == filters:
+                                segment, i = segment + 1, np.int64(0)
+                            if phase == 0:  # the next rows come nearer meanwhile
+                                owed += soon
+                                while owed >= turns:
+                                    owed -= turns
+                                    place = (coming + ahead * strip) * lanes
+                                    prefetch(values, place, width, 2)
+                                    if b.shape[0] > 0:
+                                        prefetch(other, place, width, 2)
+                                    ahead += 1
+                                    if ahead == strips:
+                                        ahead, coming = 0, coming + columns
+                            waits = desk + (np.int64(i) * chunk + s * strip) * lanes
+                            if segment == begin:
+                                start = zero
+                                if bias.shape[0] > 0:
+                                    start = at(bias, np.int64(i))
+                                y_i = splat(start, width)
+                            else:
+                                y_i = load(scratch, waits, width)
+                            k = at(starts, segment * filters + i)
+                            end = at(ends, segment * filters + i)
+                            if width <= 64:  # a second sum hides an FMA's latency
+                                more = splat(zero, width)
+                                while k + 2 <= end:
+                                    code = np.int64(at(codes, k))
+                                    j = at(bases, slots + (code >> 24))
+                                    j += (code & _PLACE) * lanes
+                                    y_i = fma(y_i, at(data, k), load(ring, j, width))
+                                    code = np.int64(at(codes, k + 1))
+                                    j = at(bases, slots + (code >> 24))
+                                    j += (code & _PLACE) * lanes
+                                    more = fma(more, at(data, k + 1), load(ring, j, width))
+                                    k += 2
+                                y_i = add(y_i, more)
+                            while k < end:
+                                code = np.int64(at(codes, k))
+                                j = at(bases, slots + (code >> 24)) + (code & _PLACE) * lanes
+                                y_i = fma(y_i, at(data, k), load(ring, j, width))
+                                k += 1
+                            if segment == stop - 1:
+                                y_i = settled(ring, y_i, lanes)
+                            store(scratch, waits, y_i)
+                    first_out = first * skip_columns + phases[phase, 1]
+                    # pixels of the chunk that exist
+                    inside = (out_columns - first_out + skip_columns - 1) // skip_columns
+                    inside = min(chunk, inside)
+                    whole = inside // strip * strip if skip_columns == 1 else 0
+                    for i in range(filters):
                         here = (tile * out_height + row_out) * filters + i
                         here = (here * out_columns + first_out) * lanes
-                        last = segment == stop - 1
-                        if gate.shape[0] > 0 and skip_columns == 1:
-                            if last:
-                                prefetch(gate, here, width, 1)
-                            elif segment == stop - 2:
-                                prefetch(gate, here, width, 2)
-                        waits = desk + min(np.int64(i), desks - 1) * width
-                        if segment == begin:
-                            start = zero
-                            if bias.shape[0] > 0:
-                                start = at(bias, np.int64(i))
-                            y_i = splat(start, width)
-                        else:
-                            y_i = load(scratch, waits, width)
-                        k = at(starts, segment * filters + i)
-                        end = at(ends, segment * filters + i)
-                        if width <= 64:  # a second sum hides an FMA's latency
-                            other_half = splat(zero, width)
-                            while k + 2 <= end:
-                                code = np.int64(at(codes, k))
-                                j = at(bases, slots + (code >> 24))
-                                j += (code & _PLACE) * lanes
-                                y_i = fma(y_i, at(data, k), load(ring, j, width))
-                                code = np.int64(at(codes, k + 1))
-                                j = at(bases, slots + (code >> 24))
-                                j += (code & _PLACE) * lanes
-                                other_half = fma(other_half, at(data, k + 1), load(ring, j, width))
-                                k += 2
-                            y_i = add(y_i, other_half)
-                        while k < end:
-                            code = np.int64(at(codes, k))
-                            j = at(bases, slots + (code >> 24)) + (code & _PLACE) * lanes
-                            y_i = fma(y_i, at(data, k), load(ring, j, width))
-                            k += 1
-                        if not last:
-                            store(scratch, waits, y_i)
-                            continue
-                        y_i = settled(ring, y_i, lanes)
-                        if relu_y:
-                            y_i = positive_part(y_i)
-                        if plain:
-                            put(y, here, y_i, large)
-                            continue
-                        store(scratch, waits, y_i)
+                        waits = desk + np.int64(i) * chunk * lanes
                         here_sums = ((np.int64(job) * filters + i) * 2) * lanes
-                        if kind != NO_SUMS:
-                            s = load(sums, here_sums, lanes)
-                            q = load(sums, here_sums + lanes, lanes)
+                        total, product = blank, blank
                         slope, shift = one, zero
                         if gate_a.shape[0] > 0:
                             slope, shift = at(gate_a, np.int64(i)), at(gate_c, np.int64(i))
-                        for p in range(inside):
+                        for p in range(0, whole, strip):
+                            y_i, place = load(scratch, waits + p * lanes, width), here + p * lanes
+                            if relu_y:
+                                y_i = positive_part(y_i)
+                            if gate.shape[0] > 0:
+                                v = load(gate, place, width)
+                                y_i = where_positive(y_i, fma(splat(shift, width), slope, v))
+                                if kind == PRODUCTS:
+                                    masked = multiply(y_i, wide_mask)
+                                    total = add(total, folded(masked, lanes))
+                                    product = add(product, folded(multiply(masked, v), lanes))
+                            if kind == MOMENTS:
+                                masked = multiply(y_i, wide_mask)
+                                total = add(total, folded(masked, lanes))
+                                product = add(product, folded(multiply(masked, masked), lanes))
+                            put(y, place, y_i, large)
+                        for p in range(whole, inside):
                             piece = load(scratch, waits + p * lanes, lanes)
                             place = here + p * skip_columns * lanes
+                            if relu_y:
+                                piece = positive_part(piece)
                             if gate.shape[0] > 0:
-                                v = load(gate, place, lanes)
-                                lifted = fma(splat(shift, lanes), slope, v)
-                                piece = where_positive(piece, lifted)
+                                u = load(gate, place, lanes)
+                                piece = where_positive(piece, fma(splat(shift, lanes), slope, u))
                                 if kind == PRODUCTS:
-                                    masked = multiply(piece, lane_mask)
-                                    s = add(s, masked)
-                                    q = add(q, multiply(masked, v))
+                                    part = multiply(piece, lane_mask)
+                                    total = add(total, part)
+                                    product = add(product, multiply(part, u))
                             if kind == MOMENTS:
-                                masked = multiply(piece, lane_mask)
-                                s = add(s, masked)
-                                q = add(q, multiply(masked, masked))
+                                part = multiply(piece, lane_mask)
+                                total = add(total, part)
+                                product = add(product, multiply(part, part))
                             put(y, place, piece, large)
                         if kind != NO_SUMS:
-                            store(sums, here_sums, s)
-                            store(sums, here_sums + lanes, q)
+                            store(sums, here_sums, add(load(sums, here_sums, lanes), total))
+                            here_sums += lanes
+                            store(sums, here_sums, add(load(sums, here_sums, lanes), product))
         fence()
 
     book = AddressBook(work)
@@ -329,14 +350,14 @@ def filter_gradient_kernel(lanes: int, strip: int) -> Callable:
     ):  # fmt: skip
         channels, height, columns, filters = plan[:4]
         down, across, rows, pixels, top, left = plan[6:12]
-        step, room, depth = plan[14:17]
+        step, room, depth, chunk = plan[14:]
         tiles, workers, groups = values.shape[0], ring.shape[0], dw.shape[0]
-        strips = (pixels + strip - 1) // strip
-        row_size, jobs = channels * step * room * lanes, tiles * strips
-        zero = g.dtype.type(0)
+        chunks = (pixels + chunk - 1) // chunk
+        row_size, jobs = channels * step * room * lanes, tiles * chunks
+        zero, one = g.dtype.type(0), g.dtype.type(1)
         nothing, blank, four = splat(zero, width), splat(zero, lanes), splat(zero, four_lanes)
         mine, slots = np.int64(worker) * numbers(ring), np.int64(worker) * bases.shape[1]
-        desk, desks = np.int64(worker) * scratch.shape[1], scratch.shape[1] // width
+        desk = np.int64(worker) * scratch.shape[1]
         turns = starts.shape[0] * filters
         for group in range(worker, groups, workers):
             dw[group] = 0
@@ -344,12 +365,15 @@ def filter_gradient_kernel(lanes: int, strip: int) -> Callable:
                 dbias[group] = 0
             base_dw = np.int64(group) * dw.shape[1]
             for job in range(group * jobs // groups, (group + 1) * jobs // groups):
-                tile, first = job // strips, (job % strips) * strip
-                inside = min(strip, pixels - first)
-                if inside < strip:
-                    for n in range(desks):
-                        store(scratch, desk + n * width, nothing)
+                tile, first = job // chunks, (job % chunks) * chunk
+                inside = min(chunk, pixels - first)
+                strips = (inside + strip - 1) // strip
+                whole = inside // strip * strip
                 lane_mask = load(mask, np.int64(tile) * lanes, lanes)
+                wide_mask = repeated(lane_mask, width)
+                if whole < inside:
+                    for i in range(filters):
+                        store(scratch, desk + (np.int64(i) * chunk + whole) * lanes, nothing)
                 ready = -top
                 for t in range(rows):
                     oldest = t * down - top
@@ -360,55 +384,80 @@ def filter_gradient_kernel(lanes: int, strip: int) -> Callable:
                              columns, first * across - left, across, step, room, ring,
                              place)  # fmt: skip
                     ready = oldest + depth
-                    soon = max(0, min(down, height - ready)) * channels
-                    next_rows = (tile * height + ready) * channels * columns + first * across
-                    for d in range(depth):
-                        bases[worker, d] = mine + ((oldest + top + d) % depth) * row_size
-                    for turn in range(turns):
-                        segment, i = turn // filters, turn % filters
-                        for n in range(turn * soon // turns, (turn + 1) * soon // turns):
-                            prefetch(values, (next_rows + n * columns) * lanes, width, 2)
-                        waits = desk + min(np.int64(i), desks - 1) * width
-                        if segment == 0:
-                            here = (tile * rows + t) * filters + i
-                            here = (here * pixels + first) * lanes
-                            if t + 1 < rows:
-                                ahead = here + filters * pixels * lanes
-                                prefetch(g, ahead, width, 2)
+                    soon = max(0, min(down, height - ready)) * channels * strips
+                    coming = (tile * height + ready) * channels * columns + first * across
+                    owed, ahead = 0, 0
+                    for i in range(filters):
+                        here = (tile * rows + t) * filters + i
+                        here = (here * pixels + first) * lanes
+                        waits = desk + np.int64(i) * chunk * lanes
+                        slope, shift, more = one, zero, zero
+                        if ga.shape[0] > 0:
+                            slope, shift = at(ga, np.int64(i)), at(gc, np.int64(i))
+                        if gb.shape[0] > 0:
+                            more = at(gb, np.int64(i))
+                        total = blank
+                        for p in range(0, whole, strip):
+                            dy = load(g, here + p * lanes, width)
+                            if ga.shape[0] > 0:
+                                dy = fma(splat(shift, width), slope, dy)
+                            if gb.shape[0] > 0:
+                                dy = fma(dy, more, load(y, here + p * lanes, width))
+                            dy = multiply(dy, wide_mask)
+                            total = add(total, folded(dy, lanes))
+                            store(scratch, waits + p * lanes, dy)
+                        for p in range(whole, inside):
+                            piece = load(g, here + p * lanes, lanes)
+                            if ga.shape[0] > 0:
+                                piece = fma(splat(shift, lanes), slope, piece)
+                            if gb.shape[0] > 0:
+                                piece = fma(piece, more, load(y, here + p * lanes, lanes))
+                            piece = multiply(piece, lane_mask)
+                            total = add(total, piece)
+                            store(scratch, waits + p * lanes, piece)
+                        if dbias.shape[0] > 0:
+                            spot = (np.int64(group) * filters + i) * lanes
+                            store(dbias, spot, add(load(dbias, spot, lanes), total))
+                    for s in range(strips):
+                        for d in range(depth):
+                            bases[worker, d] = mine + ((oldest + top + d) % depth) * row_size
+                            bases[worker, d] += s * strip * lanes
+                        segment, i = 0, np.int64(-1)
+                        for _ in range(turns):
+                            i += 1
+                            if i == filters:
+                                segment, i = segment + 1, np.int64(0)
+                            owed += soon
+                            while owed >= strips * turns:
+                                owed -= strips * turns
+                                prefetch(values, (coming + ahead * strip) * lanes, width, 2)
+                                ahead += 1
+                                if ahead == strips:
+                                    ahead, coming = 0, coming + columns
+                            if t + 1 < rows and segment == 0:
+                                place = (tile * rows + t + 1) * filters + i
+                                place = (place * pixels + first + s * strip) * lanes
+                                prefetch(g, place, width, 2)
                                 if gb.shape[0] > 0:
-                                    prefetch(y, ahead, width, 2)
-                            total = splat(zero, lanes)
-                            for p in range(inside):
-                                piece = load(g, here + p * lanes, lanes)
-                                if ga.shape[0] > 0:
-                                    piece = fma(splat(at(gc, np.int64(i)), lanes),
-                                                at(ga, np.int64(i)), piece)  # fmt: skip
-                                if gb.shape[0] > 0:
-                                    piece = fma(piece, at(gb, np.int64(i)),
-                                                load(y, here + p * lanes, lanes))  # fmt: skip
-                                piece = multiply(piece, lane_mask)
-                                total = add(total, piece)
-                                store(scratch, waits + p * lanes, piece)
-                            if dbias.shape[0] > 0:
-                                spot = (np.int64(group) * filters + i) * lanes
-                                store(dbias, spot, add(load(dbias, spot, lanes), total))
-                        dy = in_order(ring, load(scratch, waits, width), lanes)
-                        k, end = starts[segment, i], ends[segment, i]
-                        while k + 16 <= end:
-                            found = dot_taps(ring, codes, bases, k, slots, dy, lanes, 16)
-                            spot = base_dw + k
-                            store(dw, spot, add(load(dw, spot, 16), found))
-                            k += 16
-                        if k + 8 <= end:
-                            found = dot_taps(ring, codes, bases, k, slots, dy, lanes, 8)
-                            spot = base_dw + k
-                            store(dw, spot, add(load(dw, spot, 8), found))
-                            k += 8
-                        if k + 4 <= end:
-                            found = dot_taps(ring, codes, bases, k, slots, dy, lanes, 4)
-                            spot = base_dw + k
-                            store(dw, spot, add(load(dw, spot, 4), found))
-                            k += 4
+                                    prefetch(y, place, width, 2)
+                            waits = desk + (np.int64(i) * chunk + s * strip) * lanes
+                            dy = in_order(ring, load(scratch, waits, width), lanes)
+                            k, end = starts[segment, i], ends[segment, i]
+                            while k + 16 <= end:
+                                found = dot_taps(ring, codes, bases, k, slots, dy, lanes, 16)
+                                spot = base_dw + k
+                                store(dw, spot, add(load(dw, spot, 16), found))
+                                k += 16
+                            if k + 8 <= end:
+                                found = dot_taps(ring, codes, bases, k, slots, dy, lanes, 8)
+                                spot = base_dw + k
+                                store(dw, spot, add(load(dw, spot, 8), found))
+                                k += 8
+                            if k + 4 <= end:
+                                found = dot_taps(ring, codes, bases, k, slots, dy, lanes, 4)
+                                spot = base_dw + k
+                                store(dw, spot, add(load(dw, spot, 4), found))
+                                k += 4
 
     book = AddressBook(work)
 

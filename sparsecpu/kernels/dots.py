@@ -9,7 +9,7 @@ from sparsecpu.kernels.compile import kernel
 from sparsecpu.kernels.simd import at
 
 
-@kernel(parallel=True)
+@kernel(parallel=True, reorders=True)
 def row_dots(indptr, indices, data, x, bias, y, relu, chunks):
     """Write ``y[s, i] = sum_k data[k] x[s, indices[k]] + bias[i]``, or its positive part.
 

@@ -7,13 +7,13 @@ their two forms. They are told by the array's type: ``uint16`` holds fp16, ``uin
 from __future__ import annotations
 
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.core.extending import models, register_model
 
 I32 = ir.IntType(32)
 I64 = ir.IntType(64)
-#: NaN and infinity keep their meaning; see compile.FASTMATH.
-FLAGS = ("contract", "reassoc", "nsz")
+#: NaN and infinity keep their meaning, and sums their order; see compile.EXACT.
+FLAGS = ("contract", "nsz")
 #: Products are folded to this many lanes before they are transposed and summed.
 FOLD = 16
 
@@ -69,8 +69,11 @@ def splat(builder, scalar, vector_type):
 
 
 def fma(builder, a, b, c):
-    """Return ``a + b * c``, contracted."""
-    return builder.fadd(a, builder.fmul(b, c, flags=FLAGS), flags=FLAGS)
+    """Return ``a + b * c``, rounded once where the CPU can."""
+    element = "f64" if isinstance(a.type.element, ir.DoubleType) else "f32"
+    kind = ir.FunctionType(a.type, [a.type] * 3)
+    name = f"llvm.fmuladd.v{a.type.count}{element}"
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [b, c, a])
 
 
 def halve(builder, v):

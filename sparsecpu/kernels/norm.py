@@ -9,7 +9,7 @@ from numba import prange
 from sparsecpu.kernels.compile import kernel
 
 
-@kernel(parallel=True)
+@kernel(parallel=True, reorders=True)
 def batch_statistics(x, n_valid, mean, variance):
     """Write the mean and the (biased) variance of each feature over the batch, in two passes."""
     tiles, features, lanes = x.shape
@@ -41,7 +41,7 @@ def normalise(x, mean, variance, epsilon, gamma, beta, y):
                 y[tile, f, lane] = x[tile, f, lane] * scale + shift
 
 
-@kernel(parallel=True)
+@kernel(parallel=True, reorders=True)
 def normalise_backward(x, dy, n_valid, mean, variance, epsilon, gamma, batch, dgamma, dbeta, dx):
     """Write the gradients of ``normalise``; through the statistics too where ``batch``.
 

@@ -30,7 +30,7 @@ def matmul_kernel(lanes: int) -> Callable:
         The kernel.
     """
 
-    @kernel(parallel=True)
+    @kernel(parallel=True, reorders=True)
     def matmul(starts, ends, indices, data, x, bias, gate, y, finish, chunks):
         tiles, n_chunks, blocks = x.shape[0], chunks.shape[0] - 1, starts.shape[0]
         for block in range(blocks):
@@ -84,7 +84,7 @@ def gradient_kernel(lanes: int) -> Callable:
         The kernel.
     """
 
-    @kernel(parallel=True)
+    @kernel(parallel=True, reorders=True)
     def gradient(starts, ends, indices, x, dy, dw, dbias, chunks):
         tiles, n_chunks, blocks = x.shape[0], chunks.shape[0] - 1, starts.shape[0]
         zero = dw.dtype.type(0)

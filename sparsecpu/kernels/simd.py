@@ -137,6 +137,32 @@ def fma(typing_context, accumulator, scalar, v):
     return v(accumulator, v.dtype, v), generate
 
 
+@intrinsic(prefer_literal=True)
+def repeated(typing_context, v, lanes):
+    """Return a vector of ``lanes`` numbers, those of ``v`` again and again."""
+    vector = emit.Vector(v.dtype, lanes.literal_value)
+
+    def generate(context, builder, signature, args):
+        again = [lane % v.lanes for lane in range(vector.lanes)]
+        return emit.pick(builder, args[0], args[0], again)
+
+    return vector(v, lanes), generate
+
+
+@intrinsic(prefer_literal=True)
+def folded(typing_context, v, lanes):
+    """Return the sum of a vector's runs of ``lanes`` numbers."""
+    vector = emit.Vector(v.dtype, lanes.literal_value)
+
+    def generate(context, builder, signature, args):
+        value = args[0]
+        while value.type.count > vector.lanes:
+            value = emit.halve(builder, value)
+        return value
+
+    return vector(v, lanes), generate
+
+
 @intrinsic
 def add(typing_context, u, v):
     """Return ``u + v``."""

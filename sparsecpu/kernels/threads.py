@@ -130,6 +130,12 @@ def safe_launches() -> Iterator[None]:
     if current_threads() == 1:
         yield
         return
+    with _safe():
+        yield
+
+
+@contextlib.contextmanager
+def _safe() -> Iterator[None]:
     if _forked_from_openmp:
         raise ForkError()
     if not _is_workqueue():
@@ -137,6 +143,29 @@ def safe_launches() -> Iterator[None]:
         return
     with _one_at_a_time:
         yield
+
+
+@contextlib.contextmanager
+def one_of_numbas() -> Iterator[None]:
+    """Run a kernel that has no form for one thread on one of Numba's, inside the ``with`` block.
+
+    Yields
+    ------
+    None
+        Nothing.
+
+    Raises
+    ------
+    ForkError
+        See ``safe_launches``.
+    """
+    with _safe():
+        before = numba.get_num_threads()
+        numba.set_num_threads(1)
+        try:
+            yield
+        finally:
+            numba.set_num_threads(before)
 
 
 @contextlib.contextmanager
