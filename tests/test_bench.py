@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 from click.testing import CliRunner
+from sparsecpu.bench.apart import Apart, has_tuned_malloc
 from sparsecpu.bench.dense import DenseMLP
 from sparsecpu.bench.layer_clock import StepClock, watched, watched_torch
 from sparsecpu.bench.limits import Kernels, Loads, level_of
@@ -23,6 +24,8 @@ from sparsecpu.bench.ratios import (
     shown,
 )
 from sparsecpu.bench.scale import Scale
+from sparsecpu.bench.step_cases import Case
+from sparsecpu.bench.step_rivals import TorchTunedStep
 from sparsecpu.bench.steps import RIVALS as STEPS
 from sparsecpu.bench.steps import Batches, Ours, Train
 from sparsecpu.bench.timing import Timing, compare, summarise
@@ -265,6 +268,35 @@ def test_pytorch_tells_what_it_does():
     assert clock.by_name().keys() == kinds | {"update", "rest"}
     step()  # nobody listens any more
     assert clock.name == "rest"
+
+
+def test_steps_in_a_process_of_their_own():
+    """Its stretches are told to our clock, and its memory is its own."""
+    case = Case((20, 16, 4), 8, (0.5,), 1)
+    apart = Apart("ours", case, 0.5)
+    clock = StepClock(lambda: clock.heard(*apart.step()))
+    clock()
+    clock()
+    apart_peak = apart.peak()
+    apart.close()
+    assert {"linear forward", "linear backward", "update", "rest"} == clock.by_name().keys()
+    assert 0 < clock.by_name()["linear forward"] < clock.least()[0]
+    assert 0 <= apart_peak < 2**30
+    with pytest.raises(RuntimeError, match="ended"):
+        Apart("nobody", case)
+
+
+def test_pytorch_with_another_allocator():
+    pytest.importorskip("torch")
+    if not has_tuned_malloc():
+        pytest.skip("needs glibc")
+    case = Case((3072, 10), 2, (0.5,), 1, "lenet-5-caffe", "uniform")
+    rival = TorchTunedStep(case, Batches(case))
+    clock = StepClock(rival.step)
+    with rival.watched(clock):
+        clock()
+    rival.close()
+    assert {"Conv2d forward", "Conv2d backward", "update"} <= clock.by_name().keys()
 
 
 def test_numpy_tells_what_it_does(rng):
