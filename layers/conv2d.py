@@ -457,7 +457,7 @@ class SparseConv2d(Layer):
         precision = self._precision(ctx)
         turned = self._taps(x, precision)[1]
         precision = precision if precision == "fp32" else "bf16"  # the range of gradients is wide
-        dx = ctx.workspace.array(self, "dx", x.shape, x.dtype)
+        dx = ctx.workspace.lend(x.shape, x.dtype)
         kind = 2 if self._gated and x.a is not None else 0
         gate = x.gate() if self._gated else no_gate(x.dtype)
         values, nothing = self._weights(turned, ctx), self.weight.data[:0]

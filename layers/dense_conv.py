@@ -114,7 +114,7 @@ class DenseConvolution:
             for p, q in np.ndindex(ky, kx):
                 there = wide[tile, row * down + p, :, q : q + (out_width - 1) * right + 1 : right]
                 np.add(there, product[:, p, q], out=there)
-        dx = ctx.workspace.array(layer, "dx", x.shape, x.dtype)
+        dx = ctx.workspace.lend(x.shape, x.dtype)
         dx[...] = wide[:, top : top + height, :, left : left + width]
         if not layer._gated:
             return Planes(dx, about=x.values)

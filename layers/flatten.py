@@ -75,7 +75,7 @@ class Flatten(Layer):
         if len(saved) == 3:
             return dy
         tiles, height, channels, width, lanes = saved
-        dx = ctx.workspace.array(self, "dx", saved, dy.dtype)
+        dx = ctx.workspace.lend(saved, dy.dtype)
         dx[...] = dy.reshape(tiles, channels, height, width, lanes).swapaxes(1, 2)
         return dx
 

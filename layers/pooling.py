@@ -72,7 +72,7 @@ class _Pool(Layer):
 
     def _backward(self, kernel: Any, arguments: tuple, dy: Any, x: Planes, ctx: Context) -> Planes:
         """Run a backward kernel, gating dx and summing for the normalisation before."""
-        dx = ctx.workspace.array(self, "dx", x.shape, x.dtype)
+        dx = ctx.workspace.lend(x.shape, x.dtype)
         kind = 2 if self._gated and x.a is not None else 0
         gate = x.gate() if self._gated else no_gate(x.dtype)
         sums = sum_space(dx, self, "dx", kind, ctx)

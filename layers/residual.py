@@ -184,7 +184,7 @@ class Residual(Layer):
         short = self.shortcut.backward(dy, kept_short, ctx)
         gate = x.gate() if self._gated else None
         sums = 2 if self._gated and x.a is not None else 0
-        return blend(long, short, self, "dx", ctx, gate=gate, sums=sums)
+        return blend(long, short, self, "dx", ctx, gate=gate, sums=sums, lend=True)
 
     def parameters(self) -> dict[str, Parameter]:
         """Return the parameters of both ways, as ``branch.0.weight`` and the like."""
@@ -297,7 +297,7 @@ class Subsample(Layer):
             Gradient of the input.
         """
         dy = solid(dy, self, ctx, "dy")
-        dx = ctx.workspace.array(self, "dx", saved, dy.dtype)
+        dx = ctx.workspace.lend(saved, dy.dtype)
         dx[...] = 0
         dx[:, :: self.stride, :, :: self.stride] = dy[:, :, : saved[2]]
         return dx

@@ -151,6 +151,7 @@ def blend(
     gate: tuple | None = None,
     sums: int = 0,
     keep: bool = True,
+    lend: bool = False,
 ) -> Planes:
     """Add two images in one pass, with all that is pending, and write the result.
 
@@ -172,6 +173,8 @@ def blend(
         A kind of ``kernels.conv``: what to sum in passing.
     keep : bool
         Whether to write the result; without, the sums are all.
+    lend : bool
+        Whether the result is needed only as long as somebody holds it; see ``Workspace.lend``.
 
     Returns
     -------
@@ -183,7 +186,9 @@ def blend(
     first = as_planes(first)
     nothing = Planes(no_gate(first.dtype)[0])
     out = nothing.values
-    if keep:
+    if keep and lend:
+        out = ctx.workspace.lend(first.shape, first.dtype)
+    elif keep:
         out = ctx.workspace.array(owner, name, first.shape, first.dtype)
     second = nothing if second is None else as_planes(second)
     parts = sum_space(first.values, owner, name, sums, ctx)
@@ -218,7 +223,7 @@ def solid(x: Any, owner: Any, ctx: Context, name: str = "solid") -> np.ndarray:
     """
     if not isinstance(x, Planes):
         return x
-    return blend(x, None, owner, name, ctx).values if x.pending else x.values
+    return blend(x, None, owner, name, ctx, lend=name == "dy").values if x.pending else x.values
 
 
 def sum_space(

@@ -128,12 +128,21 @@ def one_blas_thread() -> Iterator[None]:
                 _blas_held = False
 
 
+def _holders(memory: np.ndarray) -> int:
+    """Return how many references there are to what an array is a view of."""
+    return sys.getrefcount(memory.base)
+
+
+_NOBODY = _holders(aligned_empty(1, np.uint8))
+
+
 class Workspace:
     """Named arrays that are allocated once and handed out again at every step."""
 
     def __init__(self) -> None:
         self._memory: dict[tuple, np.ndarray] = {}
         self._views: dict[tuple, np.ndarray] = {}
+        self._lent: list[np.ndarray] = []
 
     def array(self, owner: Any, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Return an aligned array with unspecified contents.
@@ -188,10 +197,40 @@ class Workspace:
             return first
         return self.array("in turn", "odd", shape, dtype)
 
+    def lend(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """Return memory for as long as anybody holds the array, or a view of it.
+
+        A gradient of planes is read by the layers before it and then by nobody: a few such arrays
+        serve a network of any depth.
+
+        Parameters
+        ----------
+        shape : tuple of ints
+            Its shape.
+        dtype : dtype
+            Its element type.
+
+        Returns
+        -------
+        ndarray
+            Of the least memory that nobody holds and that suffices, or of new memory.
+        """
+        size, dtype = int(np.prod(shape, dtype=np.int64)), np.dtype(dtype)
+        fitting = (
+            memory
+            for memory in self._lent
+            if memory.dtype == dtype and memory.size >= size and _holders(memory) == _NOBODY
+        )
+        memory = min(fitting, key=np.size, default=None)
+        if memory is None:
+            memory = aligned_empty(size, dtype)
+            self._lent.append(memory)
+        return memory[:size].reshape(shape)
+
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return sum(memory.nbytes for memory in self._memory.values())
+        return sum(memory.nbytes for memory in [*self._memory.values(), *self._lent])
 
 
 @dataclass

@@ -20,6 +20,7 @@ from sparsecpu.layers import (
 )
 from sparsecpu.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from sparsecpu.parameters import SparseParameter
+from sparsecpu.workspace import Workspace
 
 F64 = {"dtype": np.float64}
 
@@ -218,3 +219,21 @@ def test_from_scipy(rng):
     np.testing.assert_allclose(Sequential([layer]).predict(x), wanted, atol=1e-5)
     with pytest.raises(ParameterError, match="bias"):
         SparseLinear.from_scipy(matrix, bias=np.zeros(5))
+
+
+def test_memory_is_lent_for_as_long_as_it_is_held():
+    space = Workspace()
+    first = space.lend((4, 8), np.float32)
+    view = first[1:, ::2]
+    assert not np.may_share_memory(first, space.lend((4, 8), np.float32))  # which nobody keeps
+    held = space.nbytes
+    second = space.lend((2, 16), np.float32)
+    assert space.nbytes == held
+    start = first.ctypes.data
+    del first
+    third = space.lend((5,), np.float32)  # the view still holds the first
+    assert space.nbytes == held + 20
+    del view
+    assert space.lend((4, 8), np.float32).ctypes.data == start
+    assert not np.may_share_memory(second, third)
+    assert space.lend((3,), np.float64).dtype == np.float64
