@@ -279,7 +279,7 @@ def test_steps_in_a_process_of_their_own():
     clock()
     apart_peak = apart.peak()
     apart.close()
-    assert {"linear forward", "linear backward", "update", "rest"} == clock.by_name().keys()
+    assert {"linear forward", "linear backward", "update", "rest"} <= clock.by_name().keys()
     assert 0 < clock.by_name()["linear forward"] < clock.least()[0]
     assert 0 <= apart_peak < 2**30
     with pytest.raises(RuntimeError, match="ended"):
