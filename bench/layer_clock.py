@@ -71,9 +71,8 @@ class StepClock:
         stamps : list of float
             When the first began, and when each ended.
         """
-        self.now(REST)
-        self._names += names
-        self._stamps += stamps[1:]
+        self._names += [self.name, *names]  # what came before ended when the first began
+        self._stamps += stamps
 
     def stretches(self) -> tuple[list[str], list[float]]:
         """Return the last step's names and stamps, as ``heard`` takes them."""
