@@ -38,6 +38,8 @@ class Rival:
     dense: ClassVar[bool] = True
     #: Whether it is for convolutional networks, or for MLPs.
     images: ClassVar[bool] = False
+    #: Whether its steps are done in the process that makes it.
+    here: ClassVar[bool] = True
     #: Whether its time depends on the sparsity, so that it is made and timed for each.
     sparse: ClassVar[bool] = False
 
@@ -204,7 +206,7 @@ class TorchLastStep(TorchImageStep):
 class TorchTunedStep(Rival):
     """The same, with an allocator that keeps what it has; it must have a process of its own."""
 
-    name, needs, images = "PyTorch tuned malloc", "torch", True
+    name, needs, images, here = "PyTorch tuned malloc", "torch", True, False
     usable = staticmethod(has_tuned_malloc)
     how = "needs glibc and PyTorch"
 

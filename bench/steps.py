@@ -240,9 +240,9 @@ class Train(Benchmark):
 
     def _memory(self, case: Case) -> dict[str, float]:
         """Return the megabytes that steps take at most, each in a process of its own."""
-        rivals = [r.name for r in self.by_kind[bool(case.model)] if r.needs == "torch"]
+        rivals = [r for r in self.by_kind[bool(case.model)] if r.needs == "torch" and r.here]
         found = {}
-        for who in ["ours", *(name for name in rivals if "malloc" not in name)]:
+        for who in ["ours", *(rival.name for rival in rivals)]:
             apart = Apart(who, case, case.sparsities[0], self.precision)
             for _ in range(3):
                 apart.step()

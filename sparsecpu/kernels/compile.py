@@ -54,7 +54,7 @@ def kernel(
     def decorate(function: Callable) -> Any:
         if not parallel:
             return _compiled(function, options)
-        return OneForm(function, options) if reorders else TwoForms(function, options)
+        return Parallel(function, options, reorders)
 
     return decorate
 
@@ -66,8 +66,11 @@ def _compiled(function: Any, options: dict[str, Any]) -> Any:
         return numba.njit(**options)(function)
 
 
-class OneForm:
-    """A kernel with ``prange`` loops that is the same code on any number of threads.
+class Parallel:
+    """A kernel with ``prange`` loops: a form for several threads and, mostly, one for a single one.
+
+    For one thread they are plain loops, which take half the time to compile, or less, and nothing
+    to start. As sums keep their order, both forms give the same bits.
 
     Parameters
     ----------
@@ -75,10 +78,13 @@ class OneForm:
         The kernel.
     options : dict
         Of ``numba.njit``.
+    reorders : bool
+        Whether sums do not keep their order, so that there must not be another form.
     """
 
-    def __init__(self, function: Any, options: dict[str, Any]) -> None:
+    def __init__(self, function: Any, options: dict[str, Any], reorders: bool) -> None:
         self.together = _compiled(function, {**options, "parallel": True})
+        self.alone: Any = None if reorders else _compiled(_twin(function), options)
         functools.update_wrapper(self, function)
 
     def __call__(self, *arguments: Any) -> Any:
@@ -96,51 +102,20 @@ class OneForm:
         """
         if threads.current_threads() > 1:
             return self.together(*arguments)
+        if self.alone is not None:
+            return self.alone(*arguments)
         with threads.one_of_numbas():
             return self.together(*arguments)
 
 
-class TwoForms:
-    """A kernel with ``prange`` loops: for one thread, and for several.
-
-    For one thread they are plain loops, which take half the time to compile, or less, and nothing
-    to start. As sums keep their order, both forms give the same bits.
-
-    Parameters
-    ----------
-    function : function
-        The kernel.
-    options : dict
-        Of ``numba.njit``.
-    """
-
-    def __init__(self, function: Any, options: dict[str, Any]) -> None:
-        alone = FunctionType(
-            function.__code__, function.__globals__, function.__name__, None, function.__closure__
-        )
-        # Numba keeps compiled code by qualified name, whatever the options.
-        alone.__qualname__ = f"{function.__qualname__}_alone"
-        alone.__module__ = function.__module__
-        self.alone = _compiled(alone, options)
-        self.together = _compiled(function, {**options, "parallel": True})
-        functools.update_wrapper(self, function)
-
-    def __call__(self, *arguments: Any) -> Any:
-        """Run the form for the current number of threads.
-
-        Parameters
-        ----------
-        *arguments : object
-            Of the kernel.
-
-        Returns
-        -------
-        object
-            What the kernel returns.
-        """
-        if threads.current_threads() == 1:
-            return self.alone(*arguments)
-        return self.together(*arguments)
+def _twin(function: Any) -> Any:
+    """Return a copy by another name: Numba keeps compiled code by name, whatever the options."""
+    twin = FunctionType(
+        function.__code__, function.__globals__, function.__name__, None, function.__closure__
+    )
+    twin.__qualname__ = f"{function.__qualname__}_alone"
+    twin.__module__ = function.__module__
+    return twin
 
 
 class AddressBook:

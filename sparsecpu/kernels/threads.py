@@ -159,13 +159,18 @@ def one_of_numbas() -> Iterator[None]:
     ForkError
         See ``safe_launches``.
     """
-    with _safe():
-        before = numba.get_num_threads()
-        numba.set_num_threads(1)
-        try:
-            yield
-        finally:
-            numba.set_num_threads(before)
+    with _safe(), _masked(1):
+        yield
+
+
+@contextlib.contextmanager
+def _masked(threads: int) -> Iterator[None]:
+    before = numba.get_num_threads()
+    numba.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
 
 
 @contextlib.contextmanager
@@ -201,11 +206,7 @@ def use_threads(threads: int | None) -> Iterator[int]:
             if threads == 1:
                 yield 1
                 return
-            masked = numba.get_num_threads()
-            numba.set_num_threads(int(threads))
-            try:
+            with _masked(int(threads)):
                 yield int(threads)
-            finally:
-                numba.set_num_threads(masked)
     finally:
         _chosen.threads = before
