@@ -336,7 +336,7 @@ class SparseLinear(Layer):
         ndarray, shape (tiles, in_features, lanes)
             Gradient of the input.
         """
-        from sparsecpu.kernels.linear import GATED, PLAIN, gradient_kernel, matmul_kernel
+        from sparsecpu.kernels.linear import BACK, GATED, gradient_kernel, matmul_kernel
 
         (x, read), lanes = saved, dy.shape[2]
         weight, pattern = self.weight, self.weight.pattern
@@ -355,7 +355,7 @@ class SparseLinear(Layer):
         if not self._needs_dx:
             return dy
         dx = self._place_of_dx(x, dy, ctx)
-        finish = GATED if self._gated else PLAIN
+        finish = GATED if self._gated else BACK
         turned, values = pattern.transposed, weight.transposed_data
         dy = self._read(dy, "dy", "bf16", ctx)
         matmul_kernel(lanes)(

@@ -3,14 +3,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 from strategies import LANES, patterns
 
 from sparsecpu.blocks import block_bytes
 from sparsecpu.csr import Pattern
 from sparsecpu.kernels import portable
 from sparsecpu.kernels.layout import gather_samples, scatter_samples
-from sparsecpu.kernels.linear import GATED, PLAIN, RELU, gradient_kernel, matmul_kernel
+from sparsecpu.kernels.linear import BACK, GATED, PLAIN, RELU, gradient_kernel, matmul_kernel
 from sparsecpu.kernels.norm import batch_statistics, normalise, normalise_backward
+from sparsecpu.kernels.scatter import _portable as portable_scatter
+from sparsecpu.kernels.scatter import scatter_kernel
 from sparsecpu.kernels.update import adam_update, refresh, sgd_update
 from sparsecpu.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from sparsecpu.workspace import Context, Workspace, aligned_copy
@@ -69,7 +72,7 @@ def check_linear(matmul, gradient, lanes, dtype, pattern, batch, seed, row_bytes
     t, dx = p.transposed, np.empty_like(xt)
     turned = aligned_copy(data[t.perm])
     turned_cuts = t.blocks(row_bytes)
-    matmul(*turned_cuts, t.indices, turned, dyt, nothing, dx, dx, PLAIN, t.chunks)
+    matmul(*turned_cuts, t.indices, turned, dyt, nothing, dx, dx, BACK, t.chunks)
     close(naive.from_tiles(dx, batch), wanted_dx, dtype)
     matmul(*turned_cuts, t.indices, turned, dyt, nothing, xt, dx, GATED, t.chunks)
     close(naive.from_tiles(dx, batch), wanted_dx * (x > 0), dtype)
@@ -78,6 +81,58 @@ def check_linear(matmul, gradient, lanes, dtype, pattern, batch, seed, row_bytes
     gradient(*cuts, p.indices, xt, dyt, dw, db, p.chunks)
     close(dw, naive.at_nonzeros(wanted_dw, p.indptr, p.indices), dtype)
     close(db, wanted_db, dtype)
+
+
+def test_rows_far_away(rng):
+    """Narrow tiles larger than the caches, read ahead of the sums: to the last nonzero."""
+    shape, lanes = (50, (17 << 20) // 64), 16
+    pattern = Pattern.from_keys(shape, np.sort(rng.choice(shape[0] * shape[1], 301, False)))
+    x, dy, data, bias, xt, dyt = problem(pattern, 16, lanes, np.float32, 0)
+    cuts, rows = pattern.blocks(4), np.repeat(np.arange(shape[0]), pattern.fan_in)
+    y, dw, db = np.empty_like(dyt), np.empty_like(data), np.empty_like(bias)
+    matmul_kernel(lanes)(*cuts, pattern.indices, data, xt, bias, y, y, PLAIN, pattern.chunks)
+    sparse = csr_array((data, pattern.indices, pattern.indptr), shape=shape)
+    close(naive.from_tiles(y, 16), (sparse @ x.T).T + bias, np.float32)
+    gradient_kernel(lanes)(*cuts, pattern.indices, xt, dyt, dw, db, pattern.chunks)
+    close(dw, (dy[:, rows] * x[:, pattern.indices]).sum(axis=0), np.float32)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("build", [matmul_kernel, portable.matmul_kernel])
+def test_tiny_gradients_end(build, dtype):
+    """Below 1e-30 a gradient is 0; what is larger stays, and so does NaN."""
+    dy = np.array([1e-31, -1e-31, 1e-29, -1e-29, np.nan, np.inf, 0.0, 1.0] * 2, dtype)
+    wanted = np.where(np.abs(dy) < 1e-30, 0, dy)
+    pattern, one = Pattern.full((1, 1)), np.ones(1, dtype)
+    tile, x = dy.reshape(1, 1, 16), np.ones((1, 1, 16), dtype)
+    for finish, expected in ((BACK, wanted), (GATED, wanted), (PLAIN, dy)):
+        found = np.empty_like(tile)
+        build(16)(*pattern.blocks(4), pattern.indices, one, tile, one[:0], x, found, finish,
+                  pattern.chunks)  # fmt: skip
+        np.testing.assert_array_equal(found[0, 0], expected)
+
+
+@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize("build", [scatter_kernel, portable_scatter])
+def test_tiny_scattered_gradients_end(build, gated):
+    dy = np.array([1e-31, -1e-31, 1e-29, -1e-29, np.nan, np.inf, 0.0, 1.0] * 2, np.float32)
+    pattern, one = Pattern.full((1, 1)), np.ones(1, np.float32)
+    tile, found = dy.reshape(1, 1, 16), np.empty((1, 1, 16), np.float32)
+    x = np.ones_like(tile)
+    build(16)(pattern.indptr, pattern.indices, one, tile, x, found, gated, 1)
+    np.testing.assert_array_equal(found[0, 0], np.where(np.abs(dy) < 1e-30, 0, dy))
+
+
+def test_sure_samples_have_no_gradient():
+    """A softmax that has left all doubt behind would pass subnormal numbers back."""
+    z = np.zeros((1, 3, 16), np.float32)
+    z[0, 0], z[0, 1] = 95.0, np.linspace(-9, 95, 16)
+    rows = np.arange(16)
+    _, dz = SoftmaxCrossEntropy()(z, rows, np.zeros(16, np.int32), Context())
+    _, wanted = naive.softmax_cross_entropy(z[0].T.astype(np.float64), np.zeros(16, int))
+    assert not ((dz != 0) & (np.abs(dz) < 1e-30)).any()
+    np.testing.assert_allclose(naive.from_tiles(dz, 16), wanted, atol=1e-8)
+    assert (dz[0, 2] == 0).all()
 
 
 @pytest.mark.parametrize(("lanes", "precision"), [(16, "bf16"), (64, "bf16"), (128, "fp16")])

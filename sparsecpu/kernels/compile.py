@@ -19,6 +19,9 @@ from sparsecpu.kernels.cache import harden
 EXACT = {"contract", "nsz"}
 #: For kernels that are compiled in one form only: LLVM may add up in the order that it likes.
 FASTMATH = EXACT | {"reassoc", "arcp"}
+#: Smaller numbers become 0 where more is computed from them: their products end among the subnormal
+#: ones, on which arithmetic is many times slower.
+TINY = 1e-30
 
 
 def kernel(

@@ -25,16 +25,21 @@ from sparsecpu.kernels.simd import (
     fma,
     load,
     positive_part,
+    prefetch,
     splat,
     store,
     total,
     where_positive,
+    without_tiny,
 )
 
+#: From so many bytes on, rows of a narrow tile are asked for so many nonzeros before they are read.
+#: The CPU looks far enough ahead by itself in its caches, and for wide rows.
+_FAR, _AHEAD = 16 << 20, 64
 #: Tile widths that kernels are built for.
 LANES = (16, 32, 64, 128)
 #: What happens to a row of ``y`` before it is stored.
-PLAIN, RELU, GATED = 0, 1, 2
+PLAIN, RELU, BACK, GATED = 0, 1, 2, 3
 
 
 @functools.cache
@@ -50,9 +55,9 @@ def matmul_kernel(lanes: int) -> Callable:
     -------
     callable
         ``matmul(starts, ends, indices, data, x, bias, gate, y, finish, chunks)``: ``finish`` is
-        PLAIN, RELU (``max(y, 0)``) or GATED (0 where ``gate <= 0``, the backward pass of a ReLU
-        whose output was ``gate``). An empty ``bias`` counts as zeros; ``gate`` is read when GATED
-        only.
+        PLAIN; RELU (``max(y, 0)``); BACK, for gradients (0 where smaller than ``TINY``); or GATED
+        (BACK, and 0 where ``gate <= 0``: the backward pass of a ReLU whose output was ``gate``). An
+        empty ``bias`` counts as zeros; ``gate`` is read when GATED only.
     """
     if not wide_vectors_pay():
         from sparsecpu.kernels import portable
@@ -62,7 +67,8 @@ def matmul_kernel(lanes: int) -> Callable:
     @kernel(parallel=True)
     def matmul(starts, ends, indices, data, x, bias, gate, y, finish, chunks):
         tiles, n_in, n_out = x.shape[0], x.shape[1], y.shape[1]
-        n_chunks, blocks = chunks.shape[0] - 1, starts.shape[0]
+        n_chunks, blocks, nnz = chunks.shape[0] - 1, starts.shape[0], indices.shape[0]
+        far = blocks == 1 and n_in * lanes * data.itemsize >= _FAR
         for block in range(blocks):
             for job in prange(tiles * n_chunks):  # tile by tile: a thread keeps one in its L2
                 tile, chunk = job // n_chunks, job % n_chunks
@@ -78,6 +84,10 @@ def matmul_kernel(lanes: int) -> Callable:
                     if block > 0:
                         y_i = load(y, here, lanes)
                     if lanes <= 32:  # narrow tiles need a second sum to hide an FMA's latency
+                        if far:
+                            for q in range(k, end):
+                                j = np.int64(at(indices, min(q + _AHEAD, nnz - 1)))
+                                prefetch(x, base + j * lanes, lanes, 2)
                         other = splat(data.dtype.type(0), lanes)
                         while k + 2 <= end:
                             j = base + np.int64(at(indices, k)) * lanes
@@ -92,8 +102,10 @@ def matmul_kernel(lanes: int) -> Callable:
                         k += 1
                     if block == blocks - 1 and finish == RELU:
                         y_i = positive_part(y_i)
-                    elif block == blocks - 1 and finish == GATED:
-                        y_i = where_positive(y_i, load(gate, here, lanes))
+                    elif block == blocks - 1 and finish != PLAIN:
+                        if finish == GATED:
+                            y_i = where_positive(y_i, load(gate, here, lanes))
+                        y_i = without_tiny(y_i)
                     store(y, here, y_i)
 
     return matmul
@@ -123,7 +135,8 @@ def gradient_kernel(lanes: int) -> Callable:
     @kernel(parallel=True)
     def gradient(starts, ends, indices, x, dy, dw, dbias, chunks):
         tiles, n_in, n_out = x.shape[0], x.shape[1], dy.shape[1]
-        n_chunks, blocks = chunks.shape[0] - 1, starts.shape[0]
+        n_chunks, blocks, nnz = chunks.shape[0] - 1, starts.shape[0], indices.shape[0]
+        far = lanes <= 32 and blocks == 1 and n_in * lanes * dw.itemsize >= _FAR
         for turn in range(blocks * tiles):
             block, tile = turn // tiles, turn % tiles
             base = np.int64(tile) * n_in * lanes
@@ -131,6 +144,10 @@ def gradient_kernel(lanes: int) -> Callable:
                 for i in range(chunks[chunk], chunks[chunk + 1]):
                     k = at(starts, np.int64(block) * n_out + i)
                     end = at(ends, np.int64(block) * n_out + i)
+                    if far:
+                        for q in range(k, end):
+                            j = np.int64(at(indices, min(q + _AHEAD, nnz - 1)))
+                            prefetch(x, base + j * lanes, lanes, 2)
                     if tile == 0:
                         dw[k:end] = 0
                     dy_i = load(dy, (np.int64(tile) * n_out + i) * lanes, lanes)

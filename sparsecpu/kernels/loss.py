@@ -1,7 +1,8 @@
 """Losses and their gradients on lane-tiled outputs.
 
 Each kernel fills ``dz`` with the gradient of ``scale * sum(weight * loss)`` and ``tile_loss`` with
-that sum per tile, in a fixed order; lanes after the last sample get a gradient of 0. ``targets``
+that sum per tile, in a fixed order; lanes after the last sample, and gradients below ``TINY``, are
+0. ``targets``
 is indexed by ``rows[sample]``, as the features are; an empty ``weights`` counts as ones. One thread
 does it: outputs are few, and threads would triple the time to compile.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from sparsecpu.kernels.compile import kernel
+from sparsecpu.kernels.compile import TINY, kernel
 
 
 @kernel()
@@ -49,7 +50,8 @@ def softmax_cross_entropy(z, rows, targets, weights, smoothing, scale, dz, tile_
                 q = z.dtype.type(smoothing / classes)
                 if c == targets[row]:
                     q += z.dtype.type(1 - smoothing)
-                dz[tile, c, lane] = weight * (dz[tile, c, lane] / normaliser - q)
+                slope = weight * (dz[tile, c, lane] / normaliser - q)
+                dz[tile, c, lane] = 0 if abs(slope) < TINY else slope
         tile_loss[tile] = summed
 
 
@@ -73,7 +75,8 @@ def sigmoid_cross_entropy(z, rows, targets, weights, scale, dz, tile_loss):
                 v, t = z[tile, c, lane], targets[row, c]
                 e = math.exp(-abs(v))
                 p = 1 / (1 + e) if v >= 0 else e / (1 + e)
-                dz[tile, c, lane] = weight * (p - t)
+                slope = weight * (p - t)
+                dz[tile, c, lane] = 0 if abs(slope) < TINY else slope
                 summed += weight * (max(v, 0) - v * t + math.log1p(e))
         tile_loss[tile] = summed
 
@@ -96,6 +99,7 @@ def squared_error(z, rows, targets, weights, scale, dz, tile_loss):
                 weight *= weights[row]
             for c in range(outputs):
                 error = z[tile, c, lane] - targets[row, c]
-                dz[tile, c, lane] = weight * error
+                slope = weight * error
+                dz[tile, c, lane] = 0 if abs(slope) < TINY else slope
                 summed += weight * 0.5 * error * error
         tile_loss[tile] = summed

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from numba import prange
 
-from sparsecpu.kernels.compile import kernel
-from sparsecpu.kernels.linear import GATED, RELU
+from sparsecpu.kernels.compile import TINY, kernel
+from sparsecpu.kernels.linear import GATED, PLAIN, RELU
 
 
 @functools.cache
@@ -61,9 +61,10 @@ def matmul_kernel(lanes: int) -> Callable:
                         for lane in range(lanes):
                             if y[tile, i, lane] < 0:  # written so that NaN stays NaN
                                 y[tile, i, lane] = 0
-                    elif block == blocks - 1 and finish == GATED:
+                    elif block == blocks - 1 and finish != PLAIN:
                         for lane in range(lanes):
-                            if not gate[tile, i, lane] > 0:
+                            closed = finish == GATED and not gate[tile, i, lane] > 0
+                            if closed or abs(y[tile, i, lane]) < TINY:
                                 y[tile, i, lane] = 0
 
     return matmul

@@ -9,8 +9,8 @@ import numpy as np
 from numba import prange
 
 from sparsecpu.cpu import wide_vectors_pay
-from sparsecpu.kernels.compile import kernel
-from sparsecpu.kernels.simd import at, fma, load, splat, store, where_positive
+from sparsecpu.kernels.compile import TINY, kernel
+from sparsecpu.kernels.simd import at, fma, load, splat, store, where_positive, without_tiny
 
 
 @kernel(part=True)
@@ -27,7 +27,7 @@ def first_from(indices, low, high, column):
 
 @functools.cache
 def scatter_kernel(lanes: int) -> Callable:
-    """Return the kernel of ``dx = W' dy``, gated by x where asked.
+    """Return the kernel of ``dx = W' dy``, gated by x where asked, 0 where it is tiny.
 
     Parameters
     ----------
@@ -65,10 +65,12 @@ def scatter_kernel(lanes: int) -> Callable:
                         j = base + np.int64(at(indices, k)) * lanes
                         store(dx, j, fma(load(dx, j, lanes), at(data, k), dy_i))
                         k += 1
-            if gated:
-                for j in range(low, high):
-                    here = base + np.int64(j) * lanes
-                    store(dx, here, where_positive(load(dx, here, lanes), load(x, here, lanes)))
+            for j in range(low, high):
+                here = base + np.int64(j) * lanes
+                dx_j = load(dx, here, lanes)
+                if gated:
+                    dx_j = where_positive(dx_j, load(x, here, lanes))
+                store(dx, here, without_tiny(dx_j))
 
     return scatter
 
@@ -91,10 +93,10 @@ def _portable(lanes: int) -> Callable:
                     for lane in range(lanes):
                         dx[tile, j, lane] += data[k] * dy[tile, i, lane]
                     k += 1
-            if gated:
-                for j in range(low, high):
-                    for lane in range(lanes):
-                        if not x[tile, j, lane] > 0:
-                            dx[tile, j, lane] = 0
+            for j in range(low, high):
+                for lane in range(lanes):
+                    closed = gated and not x[tile, j, lane] > 0
+                    if closed or abs(dx[tile, j, lane]) < TINY:
+                        dx[tile, j, lane] = 0
 
     return scatter

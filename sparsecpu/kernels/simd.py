@@ -14,6 +14,7 @@ from numba.core import cgutils, types
 from numba.core.extending import intrinsic
 
 from sparsecpu.kernels import emit
+from sparsecpu.kernels.compile import TINY
 
 
 @intrinsic
@@ -221,6 +222,23 @@ def where_positive(typing_context, v, gate):
         return builder.select(builder.fcmp_ordered(">", args[1], zero), args[0], zero)
 
     return v(v, gate), generate
+
+
+@intrinsic
+def without_tiny(typing_context, v):
+    """Return ``v`` with 0 in the lanes that are smaller than ``compile.TINY``; NaN stays NaN."""
+
+    def generate(context, builder, signature, args):
+        kind = args[0].type
+        suffix = "f64" if isinstance(kind.element, ir.DoubleType) else "f32"
+        name = f"llvm.fabs.v{kind.count}{suffix}"
+        same = ir.FunctionType(kind, [kind])
+        absolute = cgutils.get_or_insert_function(builder.module, same, name)
+        tiny = ir.Constant(kind, [TINY] * kind.count)
+        small = builder.fcmp_ordered("<", builder.call(absolute, [args[0]]), tiny)
+        return builder.select(small, ir.Constant(kind, [0.0] * kind.count), args[0])
+
+    return v(v), generate
 
 
 @intrinsic

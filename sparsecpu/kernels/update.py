@@ -1,8 +1,7 @@
 """Optimizer updates: one fused pass over vectors of length nnz.
 
 ``transposed[k] = data[perm[k]]`` is refreshed in the same call; both are empty where a parameter
-has no transposed copy. A weight or a momentum below ``TINY`` becomes 0: arithmetic on subnormal
-numbers is many times slower, and decayed weights would end there.
+has no transposed copy. A weight or a momentum below ``TINY`` becomes 0.
 """
 
 from __future__ import annotations
@@ -11,9 +10,7 @@ import math
 
 from numba import prange
 
-from sparsecpu.kernels.compile import kernel
-
-TINY = 1e-30
+from sparsecpu.kernels.compile import TINY, kernel
 
 
 @kernel(parallel=True)
