@@ -387,7 +387,7 @@ class SparseConv2d(Layer):
     def _convolve(self, taps, data, x, bias, y, relu, gate, kind, precision, ctx):
         from sparsecpu.kernels.conv import convolution_kernel
 
-        parts = sum_space(y, self, "y" if kind == 1 else "dx", kind, ctx, x.shape[0] * taps.chunks)
+        parts = sum_space(y, self, "y" if kind == 1 else "dx", kind, ctx, taps.jobs(x.shape[0]))
         convolution_kernel(x.shape[-1], taps.strip)(
             taps.codes, taps.starts, taps.ends, taps.phases, taps.plan, data, *x.operand(), bias,
             y, relu, *gate, parts, kind, lane_mask(x, self, ctx),
@@ -470,7 +470,7 @@ class SparseConv2d(Layer):
         from sparsecpu.kernels.conv import add_groups, filter_gradient_kernel
 
         codes, starts, ends, places = taps.padded
-        groups = min(_GROUPS, x.shape[0] * taps.chunks)
+        groups = min(_GROUPS, taps.jobs(x.shape[0]))
         dw = ctx.workspace.array("conv2d", "dw", (groups, len(codes)), x.dtype)
         shape = (0 if bias is None else groups, self.out_channels, x.shape[-1])
         dbias = ctx.workspace.array("conv2d", "dbias", shape, x.dtype)

@@ -32,12 +32,15 @@ from sparsecpu.errors import ParameterError
 
 #: Bits of a code below the row in the ring.
 ROW_SHIFT = 24
-#: Time per pixel of a strip so many pixels wide, relative to the widest, at 16 lanes.
-_STRIP_COST = {1: 2.2, 2: 1.6, 4: 1.2, 8: 1.0, 16: 1.02}
+#: Time per pixel of a strip so many pixels wide, relative to the widest, at 16 lanes; a little more
+#: than it takes, for each width takes seconds to compile.
+_STRIP_COST = {1: 2.2, 2: 1.6, 4: 1.35, 8: 1.0, 16: 1.02}
 #: Taps that an output should have in a block, so that it pays to keep its sum waiting.
-_WORTH_WAITING = 8
+_WORTH_WAITING = 16
 #: The ring may take this part of the level-2 cache.
 _RING = 0.5
+#: That of several tiles abreast may be so many times as large as a strip alone would like.
+_TEAM = 1.6
 #: Jobs that a batch should make at least, for threads to share.
 _JOBS = 8
 #: A block may be so many times as large as the level-1 cache; the next cache helps out.
@@ -125,16 +128,31 @@ class Taps:
         """Chunks of columns side by side."""
         return int(-(-self.plan[9] // self.plan[17]))
 
+    def jobs(self, tiles: int) -> int:
+        """Return into how many jobs a batch falls.
+
+        Parameters
+        ----------
+        tiles : int
+            Of the batch.
+
+        Returns
+        -------
+        int
+            The number, whatever the number of threads.
+        """
+        return int(-(-tiles // self.plan[18]) * self.chunks * self.plan[19])
+
     @property
     def ring_pixels(self) -> int:
         """Pixels of the ring."""
-        channels, (step, room, rows) = self.plan[0], self.plan[14:17]
-        return int(channels * step * room * rows)
+        channels, (step, room, rows), abreast = self.plan[0], self.plan[14:17], self.plan[18]
+        return int(channels * step * room * rows * abreast)
 
     @property
     def row_pixels(self) -> int:
-        """Pixels of a chunk's outputs in one row, those of all channels."""
-        return int(self.plan[3] * self.plan[17])
+        """Pixels of a chunk's outputs in one row, those of all channels and tiles abreast."""
+        return int(self.plan[3] * self.plan[17] * self.plan[18])
 
     @cached_property
     def padded(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -162,9 +180,10 @@ class Taps:
 
 
 def choose_strip(
-    width: int, channels: int, rows: int, reach: int, lanes: int, bytes_: int, ring_bytes: int
-) -> int:
-    """Choose how many pixels are computed at once.
+    width: int, channels: int, rows: int, reach: int, lanes: int, bytes_: int, ring_bytes: int,
+    tiles: int,
+) -> tuple[int, int]:  # fmt: skip
+    """Choose how many pixels are computed at once, and of how many tiles.
 
     Parameters
     ----------
@@ -176,23 +195,32 @@ def choose_strip(
         Samples per tile.
     bytes_, ring_bytes : int
         Bytes per number, in registers and in the ring.
+    tiles : int
+        Of a batch.
 
     Returns
     -------
-    int
+    strip : int
         1, 2, 4, 8 or 16, as long as the sums stay in registers and, if possible, the ring in the
         level-2 cache.
+    abreast : int
+        Tiles whose pixels stand side by side, at most as many as ``strip``.
     """
     most = (2 * widest_lanes() if widest_lanes() == 128 else widest_lanes()) * 4 // bytes_
     options = [n for n in _STRIP_COST if n * lanes <= most] or [1]
     room = 0.6 * level_two_cache() / (rows * channels * lanes * ring_bytes)
     fitting = [n for n in options if n + reach <= room] or options[: max(1, len(options) - 2)]
     factor = lanes // 16
+    pairs = [
+        (n, a) for n in fitting for a in (1, 2, 4, 8)
+        if a == 1 or (width * a <= n and n + reach * a <= _TEAM * room)
+    ]  # fmt: skip
 
-    def cost(n: int) -> float:
-        return -(-width // n) * n * _STRIP_COST[min(16, n * factor)]
+    def cost(pair: tuple[int, int]) -> float:
+        n, a = pair
+        return max(1, tiles / a) * -(-width * a // n) * n * _STRIP_COST[min(16, n * factor)]
 
-    return min(fitting, key=cost)
+    return min(pairs, key=cost)
 
 
 def choose_chunk(width: int, strip: int, most: float, tiles: int) -> int:
@@ -219,10 +247,43 @@ def choose_chunk(width: int, strip: int, most: float, tiles: int) -> int:
     return -(-strips // min(chunks, strips)) * strip
 
 
-def _room(chunk: int, reach: int, lanes: int, ring_bytes: int) -> int:
-    """Return the pixels of a channel in the ring: no distance that maps all channels alike."""
-    room = chunk + reach
-    while math.gcd(room * lanes * ring_bytes // 64, 64) > 4:
+def choose_jobs(
+    size: tuple[int, int], strip: int, abreast: int, most: float, tiles: int
+) -> tuple[int, int]:
+    """Choose the columns of a job, and into how many bands rows fall.
+
+    Parameters
+    ----------
+    size : tuple of two ints
+        Rows and columns of the output.
+    strip, abreast : int
+        Pixels that are computed at once, and of how many tiles.
+    most : float
+        Columns that the ring has room for.
+    tiles : int
+        Of a batch.
+
+    Returns
+    -------
+    chunk : int
+        Columns; ``strip`` divides its pixels.
+    bands : int
+        1 where every tile is by itself.
+    """
+    if abreast == 1:
+        return choose_chunk(size[1], strip, most, tiles), 1
+    chunk = choose_chunk(size[1], strip // abreast, most, _JOBS)
+    jobs = -(-tiles // abreast) * -(-size[1] // chunk)
+    return chunk, min(size[0], -(-_JOBS // jobs))
+
+
+def _room(chunk: int, reach: int, numbers: int, ring_bytes: int) -> int:
+    """Return the pixels of a channel in the ring: no distance that maps all channels alike.
+
+    ``numbers`` is how many stand for one pixel, those of all tiles abreast.
+    """
+    room, lines = chunk + reach, max(1, numbers * ring_bytes // 64)
+    while math.gcd(room * numbers * ring_bytes // 64, 64) > max(4, lines):
         room += 1
     return room
 
@@ -256,22 +317,25 @@ def forward_taps(
     step = min(sx, kw)  # columns that no tap reads are not kept
     reach = (kw - 1) // sx
     width = g.out_size[1]
-    strip = choose_strip(width, g.channels * step, kh, reach, lanes, bytes_, ring_bytes)
-    column = kh * g.channels * step * lanes * ring_bytes
-    chunk = choose_chunk(width, strip, _RING * level_two_cache() / column - reach, tiles)
-    room = _room(chunk, reach, lanes, ring_bytes)
+    strip, abreast = choose_strip(
+        width, g.channels * step, kh, reach, lanes, bytes_, ring_bytes, tiles
+    )
+    column = kh * g.channels * step * abreast * lanes * ring_bytes
+    most = _RING * level_two_cache() / column - reach
+    chunk, bands = choose_jobs(g.out_size, strip, abreast, most, tiles)
+    room = _room(chunk, reach, abreast * lanes, ring_bytes)
     channel, ky, kx = np.unravel_index(pattern.indices, (g.channels // g.groups, kh, kw))
     rows = pattern.rows()
     channel = channel + rows // (g.filters // g.groups) * (g.channels // g.groups)
-    place = (channel * step + kx % sx) * room + kx // sx
-    window = kh * step * (strip + reach) * lanes * ring_bytes
+    place = ((channel * step + kx % sx) * room + kx // sx) * abreast
+    window = kh * step * (strip + reach * abreast) * lanes * ring_bytes
     blocks = choose_blocks(g.channels, window, pattern.nnz / max(1, g.filters), g.groups)
     sorting = _sorted(channel * blocks // g.channels, rows, blocks, g.filters)
     height, width = g.out_size
     return _taps(
         ky, place, sorting, [(0, 0, 0, blocks)],
         [g.channels, *g.size, g.filters, height, width, sy, sx, height, width,
-         g.padding[0], g.padding[1], 1, 1, step, room, kh, chunk],
+         g.padding[0], g.padding[1], 1, 1, step, room, kh, chunk, abreast, bands],
         strip,
     )  # fmt: skip
 
@@ -316,13 +380,18 @@ def backward_taps(
     channel = channel + outputs // (g.filters // g.groups) * (g.channels // g.groups)
     a, b = (ky - py) % sy, (kx - px) % sx  # the phase in which a tap is used
     columns_out = -(-g.size[1] // sx)
-    strip = choose_strip(columns_out, g.filters, rows + 1, reach, lanes, bytes_, ring_bytes)
-    column = (rows + 1) * g.filters * lanes * ring_bytes
-    chunk = choose_chunk(columns_out, strip, _RING * level_two_cache() / column - reach, tiles)
-    room = _room(chunk, reach, lanes, ring_bytes)
-    place = outputs.astype(np.int64) * room + (b + px - kx) // sx + left
+    strip, abreast = choose_strip(
+        columns_out, g.filters, rows + 1, reach, lanes, bytes_, ring_bytes, tiles
+    )
+    column = (rows + 1) * g.filters * abreast * lanes * ring_bytes
+    most = _RING * level_two_cache() / column - reach
+    counted = -(-g.size[0] // sy), columns_out
+    chunk, bands = choose_jobs(counted, strip, abreast, most, tiles)
+    room = _room(chunk, reach, abreast * lanes, ring_bytes)
+    place = (outputs.astype(np.int64) * room + (b + px - kx) // sx + left) * abreast
     row = (a + py - ky) // sy + top
-    phases, window = sy * sx, (rows + 1) * (strip + reach) * lanes * ring_bytes
+    phases = sy * sx
+    window = (rows + 1) * (strip + reach * abreast) * lanes * ring_bytes
     blocks = choose_blocks(g.filters, window, pattern.nnz / (g.channels * phases), g.groups)
     segment = (a * sx + b) * blocks + outputs * blocks // g.filters
     sorting = _sorted(segment, channel, phases * blocks, g.channels)
@@ -330,8 +399,8 @@ def backward_taps(
     return _taps(
         row, place, sorting,
         [(n // sx, n % sx, n * blocks, (n + 1) * blocks) for n in range(phases)],
-        [g.filters, *g.out_size, g.channels, height, width, 1, 1, -(-height // sy), -(-width // sx),
-         top, left, sy, sx, 1, room, rows + 1, chunk],
+        [g.filters, *g.out_size, g.channels, height, width, 1, 1, *counted, top, left, sy, sx, 1,
+         room, rows + 1, chunk, abreast, bands],
         strip,
     )  # fmt: skip
 
@@ -375,7 +444,7 @@ def _sorted(segments, rows, n_segments: int, n_rows: int):
 
 def _taps(rows, places, sorting, phases, plan, strip) -> Taps:
     channels, step, room, ring_rows = plan[0], plan[14], plan[15], plan[16]
-    if channels * step * room >= 1 << ROW_SHIFT or ring_rows > 127:
+    if channels * step * room * plan[18] >= 1 << ROW_SHIFT or ring_rows > 127:
         raise ParameterError("channels", channels, "fewer channels or a smaller kernel")
     codes = (np.asarray(rows, dtype=np.int64) << ROW_SHIFT | places).astype(np.int32)
     order, *bounds = sorting

@@ -83,6 +83,9 @@ def check(layer, size, batch, dtype):
     wanted = naive.conv2d(x, filters_of(layer), bias, *settings)
     scale = TOLERANCE[dtype] * max(1, np.abs(wanted).max(initial=0))
     np.testing.assert_allclose(naive.from_planes(y.values, batch), wanted, atol=scale, rtol=0)
+    if y.sums is not None:
+        by_channel = wanted.sum(axis=(0, 2, 3)), (wanted**2).sum(axis=(0, 2, 3))
+        np.testing.assert_allclose(y.sums, by_channel, atol=scale * wanted[:, 0].size, rtol=0)
     dy = rng.standard_normal(wanted.shape).astype(dtype)
     tiles = naive.to_planes(dy, 16)
     tiles[-1, ..., (batch - 1) % 16 + 1 :] = 7  # what padding lanes hold must not count
@@ -150,6 +153,42 @@ def test_rows_in_one_chunk_where_tiles_suffice():
     assert taps.choose_chunk(5, 8, 1, 1) == 8
 
 
+ABREAST = [
+    # kernel, stride, padding, groups, image, batch; several tiles, the last ones often alone
+    (3, 1, 1, 1, (4, 4), 50),
+    (3, 2, 1, 1, (5, 5), 70),
+    (3, 1, 1, 2, (2, 2), 40),
+    (5, 1, 2, 1, (3, 3), 130),
+    (1, 1, 0, 1, (1, 1), 33),
+    (1, 2, 0, 1, (3, 6), 33),
+    ((5, 3), (2, 1), (2, 1), 4, (7, 3), 65),
+]
+
+
+@pytest.mark.parametrize("moments", [False, True])
+@pytest.mark.parametrize("case", ABREAST, ids=str)
+def test_small_planes_of_several_tiles(case, moments):
+    kernel, stride, padding, groups, size, batch = case
+    options = {"stride": stride, "padding": padding, "groups": groups, "dtype": np.float32}
+    layer = made((4, 8), kernel, size, **options)
+    images = np.zeros((batch, 4, *size), np.float32)
+    assert layer._taps(Planes(naive.to_planes(images, 16)), "fp32")[0].plan[18] > 1
+    if moments:
+        layer.sum_moments()
+    check(layer, size, batch, np.float32)
+
+
+@pytest.mark.parametrize("abreast", [1, 2, 4, 8])
+@pytest.mark.parametrize(
+    "case", [(3, 1, 1, (5, 9)), (3, 2, 1, (6, 7)), (5, 1, 2, (13, 13))], ids=str
+)
+def test_any_number_of_tiles_abreast(case, abreast, monkeypatch):
+    """Rows of more than a strip, teams of tiles of which the last lacks some, bands of rows."""
+    kernel, stride, padding, size = case
+    monkeypatch.setattr(taps, "choose_strip", lambda *_: (8, abreast))
+    check(made((6, 8), kernel, size, stride=stride, padding=padding), size, 90, np.float64)
+
+
 def test_convolution_in_float32():
     size = (6, 19)  # two strips of 16 pixels, the second one partly empty
     check(made((5, 6), 3, size, padding=1, dtype=np.float32), size, 18, np.float32)
@@ -164,9 +203,9 @@ def test_odd_patterns(options):
     check(made((4, 8), 3, (7, 6), padding=1, **options), (7, 6), 2, np.float64)
 
 
+@pytest.mark.parametrize("size", [(12, 20), (3, 3)])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_any_number_of_threads_gives_the_same_bits(threads, rng):
-    size = (12, 20)
+def test_any_number_of_threads_gives_the_same_bits(threads, size, rng):
     layer = made((6, 10), 3, size, padding=1, dtype=np.float32)
     x = rng.standard_normal((70, 6, *size)).astype(np.float32)
     dy = rng.standard_normal((70, 10, *size)).astype(np.float32)

@@ -192,7 +192,9 @@ def _run(data, reading, recipe, folder, config, options, speaker):
         return {}, True
     if comm is not None and comm.rank:
         return {}, False
-    outcome = _finish(dataset, trainer.network, architecture, facts, folder, recipe.batch(samples))
+    batch = recipe.batch(samples)
+    with trainer.machine():
+        outcome = _finish(dataset, trainer.network, architecture, facts, folder, batch)
     outcome |= {"seconds": time.perf_counter() - began}
     outcome |= {"threads": trainer.team or allowed, "dense_threads": allowed}
     outcome["ranks"] = 1 if comm is None else comm.size

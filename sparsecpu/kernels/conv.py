@@ -6,11 +6,15 @@ stand for the padding. Then, strip by strip, each output channel is a sum over i
 pixels of all lanes at once, in registers: those of one block of channels for all outputs, then
 those of the next. The sums of a row wait in ``scratch`` until they leave together.
 
+Rows that would not fill a strip are computed for several tiles *abreast*: pixel by pixel, that of
+one tile stands beside that of the next, in the ring as in the sums. Bands of rows then make as many
+jobs as there were tiles.
+
 See ``sparsecpu.taps`` for what a tap is; ``plan`` holds, in this order, ``channels, height, width``
 of the input; ``filters, height, width`` of the output; the input rows and columns from one output
 to the next; the rows and columns of outputs that are counted (per phase); the padding on top and on
 the left; the rows and columns of the output from one counted to the next; the ring's ``step``,
-``room`` and rows; and the columns of a chunk.
+``room`` and rows; the columns of a chunk; the tiles abreast, and the bands of rows.
 
 Lazy planes are ``relu(a * values + b * other + c)``, channel by channel: ``a`` is empty where
 values are meant as they are, ``b`` where there is no other.
@@ -60,13 +64,14 @@ LARGE = 16_000_000
 
 @kernel(part=True)
 def pack(
-    zero, four, values, other, a, b, c, relu, row, channels, width, first, across, step, room, ring,
-    place,
+    zero, four, values, other, a, b, c, relu, row, channels, width, first, across, step, room,
+    apart, ring, place,
 ):  # fmt: skip
     """Write columns of row ``row`` of the planes, from ``first`` on; a row below 0 is 0.
 
     ``zero`` is a vector of one pixel's lanes and ``four`` one of four pixels'; ``row`` counts
-    rows of all tiles. Columns ``across`` apart come to stand side by side.
+    rows of all tiles. Columns ``across`` apart come to stand side by side, ``apart`` numbers from
+    one to the next, more than a pixel's where other tiles' go in between.
     """
     lanes = values.shape[4]
     for q in range(step):
@@ -76,43 +81,43 @@ def pack(
             low = min(room, max(0, (-column + across - 1) // across))
             high = max(low, min(room, (width - column + across - 1) // across))
         for channel in range(channels):
-            here = place + (channel * step + q) * room * lanes
+            here = place + (channel * step + q) * room * apart
             source = ((row * channels + channel) * width + column) * lanes
             for j in range(low):
-                store_pixels(ring, here + j * lanes, zero, zero)
+                store_pixels(ring, here + j * apart, zero, zero)
             fours = low  # pixels that are read four at a time end here
-            if across == 1:
+            if across == 1 and apart == lanes:
                 fours += (high - low) // 4 * 4
             pixel = across * lanes
             if a.shape[0] == 0:
                 for j in range(low, fours, 4):
                     store_pixels(
-                        ring, here + j * lanes, load_like(values, source + j * pixel, four), zero
+                        ring, here + j * apart, load_like(values, source + j * pixel, four), zero
                     )
                 for j in range(fours, high):
                     store_pixels(
-                        ring, here + j * lanes, load_like(values, source + j * pixel, zero), zero
+                        ring, here + j * apart, load_like(values, source + j * pixel, zero), zero
                     )
             elif b.shape[0] == 0:
                 wide, shift = splat_like(at(c, channel), four), splat_like(at(c, channel), zero)
                 for j in range(low, fours, 4):
                     v = fma(wide, at(a, channel), load_like(values, source + j * pixel, four))
-                    store_pixels(ring, here + j * lanes, positive_part(v) if relu else v, zero)
+                    store_pixels(ring, here + j * apart, positive_part(v) if relu else v, zero)
                 for j in range(fours, high):
                     u = fma(shift, at(a, channel), load_like(values, source + j * pixel, zero))
-                    store_pixels(ring, here + j * lanes, positive_part(u) if relu else u, zero)
+                    store_pixels(ring, here + j * apart, positive_part(u) if relu else u, zero)
             else:
                 wide, shift = splat_like(at(c, channel), four), splat_like(at(c, channel), zero)
                 for j in range(low, fours, 4):
                     v = fma(wide, at(a, channel), load_like(values, source + j * pixel, four))
                     v = fma(v, at(b, channel), load_like(other, source + j * pixel, four))
-                    store_pixels(ring, here + j * lanes, v, zero)
+                    store_pixels(ring, here + j * apart, v, zero)
                 for j in range(fours, high):
                     u = fma(shift, at(a, channel), load_like(values, source + j * pixel, zero))
                     u = fma(u, at(b, channel), load_like(other, source + j * pixel, zero))
-                    store_pixels(ring, here + j * lanes, u, zero)
+                    store_pixels(ring, here + j * apart, u, zero)
             for j in range(high, room):
-                store_pixels(ring, here + j * lanes, zero, zero)
+                store_pixels(ring, here + j * apart, zero, zero)
 
 
 @kernel(parallel=True)
@@ -173,34 +178,36 @@ def convolution_kernel(lanes: int, strip: int) -> Callable:
     ):  # fmt: skip
         channels, height, columns, filters, out_height, out_columns = plan[:6]
         down, across, rows, pixels, top, left, skip_rows, skip_columns = plan[6:14]
-        step, room, depth, chunk = plan[14:]
+        step, room, depth, chunk, abreast, bands = plan[14:]
         tiles, workers = values.shape[0], ring.shape[0]
-        chunks = (pixels + chunk - 1) // chunk
-        row_size = channels * step * room * lanes
+        chunks, apart = (pixels + chunk - 1) // chunk, abreast * lanes
+        row_size = channels * step * room * apart
         zero, one = data.dtype.type(0), data.dtype.type(1)
         blank, four = splat(zero, lanes), splat(zero, four_lanes)
         mine, slots = np.int64(worker) * numbers(ring), np.int64(worker) * bases.shape[1]
         desk = np.int64(worker) * scratch.shape[1]
         large = y.size * y.itemsize >= LARGE
-        for job in range(worker, tiles * chunks, workers):
-            tile, first = job // chunks, (job % chunks) * chunk
-            strips = (min(chunk, pixels - first) + strip - 1) // strip
+        for job in range(worker, (tiles + abreast - 1) // abreast * chunks * bands, workers):
+            leader = job // (chunks * bands) * abreast
+            first, band = job // bands % chunks * chunk, job % bands
+            strips = (min(chunk, pixels - first) * abreast + strip - 1) // strip
             if kind != NO_SUMS:
                 sums[job] = 0
-            lane_mask = load(mask, np.int64(tile) * lanes, lanes)
-            wide_mask = repeated(lane_mask, width)
-            ready = -top
-            for t in range(rows):
+            ready = -(1 << 30)
+            for t in range(band * rows // bands, (band + 1) * rows // bands):
                 oldest = t * down - top
                 for row in range(max(ready, oldest), oldest + depth):
-                    within = tile * height + row if 0 <= row < height else -1
-                    place = mine + ((row + top) % depth) * row_size
-                    pack(blank, four, values, other, a, b, c, relu, np.int64(within), channels,
-                         columns, first * across - left, across, step, room, ring,
-                         place)  # fmt: skip
+                    for tile in range(leader, leader + abreast):
+                        within = tile * height + row if 0 <= row < height and tile < tiles else -1
+                        place = mine + ((row + top) % depth) * row_size + (tile - leader) * lanes
+                        pack(blank, four, values, other, a, b, c, relu, np.int64(within), channels,
+                             columns, first * across - left, across, step, room, apart, ring,
+                             place)  # fmt: skip
                 ready = oldest + depth
                 soon = max(0, min(down, height - ready)) * channels * strips
-                coming = (tile * height + ready) * channels * columns + first * across
+                if abreast > 1:  # small planes, which are near
+                    soon = 0
+                coming = (leader * height + ready) * channels * columns + first * across
                 owed, ahead = 0, 0
                 for phase in range(phases.shape[0]):
                     row_out = t * skip_rows + phases[phase, 0]
@@ -228,7 +235,7 @@ def convolution_kernel(lanes: int, strip: int) -> Callable:
                                     ahead += 1
                                     if ahead == strips:
                                         ahead, coming = 0, coming + columns
-                            waits = desk + (np.int64(i) * chunk + s * strip) * lanes
+                            waits = desk + (np.int64(i) * chunk * abreast + s * strip) * lanes
                             if segment == begin:
                                 start = zero
                                 if bias.shape[0] > 0:
@@ -263,11 +270,14 @@ def convolution_kernel(lanes: int, strip: int) -> Callable:
                     # pixels of the chunk that exist
                     inside = (out_columns - first_out + skip_columns - 1) // skip_columns
                     inside = min(chunk, inside)
-                    whole = inside // strip * strip if skip_columns == 1 else 0
-                    for i in range(filters):
+                    whole = inside // strip * strip if skip_columns * abreast == 1 else 0
+                    for turn in range(min(abreast, tiles - leader) * filters):
+                        tile, i = leader + turn // filters, turn % filters
+                        lane_mask = load(mask, np.int64(tile) * lanes, lanes)
+                        wide_mask = repeated(lane_mask, width)
                         here = (tile * out_height + row_out) * filters + i
                         here = (here * out_columns + first_out) * lanes
-                        waits = desk + np.int64(i) * chunk * lanes
+                        waits = desk + (np.int64(i) * chunk * abreast + tile - leader) * lanes
                         here_sums = ((np.int64(job) * filters + i) * 2) * lanes
                         total, product = blank, blank
                         slope, shift = one, zero
@@ -290,7 +300,7 @@ def convolution_kernel(lanes: int, strip: int) -> Callable:
                                 product = add(product, folded(multiply(masked, masked), lanes))
                             put(y, place, y_i, large)
                         for p in range(whole, inside):
-                            piece = load(scratch, waits + p * lanes, lanes)
+                            piece = load(scratch, waits + p * apart, lanes)
                             place = here + p * skip_columns * lanes
                             if relu_y:
                                 piece = positive_part(piece)
@@ -350,10 +360,11 @@ def filter_gradient_kernel(lanes: int, strip: int) -> Callable:
     ):  # fmt: skip
         channels, height, columns, filters = plan[:4]
         down, across, rows, pixels, top, left = plan[6:12]
-        step, room, depth, chunk = plan[14:]
+        step, room, depth, chunk, abreast, bands = plan[14:]
         tiles, workers, groups = values.shape[0], ring.shape[0], dw.shape[0]
-        chunks = (pixels + chunk - 1) // chunk
-        row_size, jobs = channels * step * room * lanes, tiles * chunks
+        chunks, apart = (pixels + chunk - 1) // chunk, abreast * lanes
+        row_size = channels * step * room * apart
+        jobs = (tiles + abreast - 1) // abreast * chunks * bands
         zero, one = g.dtype.type(0), g.dtype.type(1)
         nothing, blank, four = splat(zero, width), splat(zero, lanes), splat(zero, four_lanes)
         mine, slots = np.int64(worker) * numbers(ring), np.int64(worker) * bases.shape[1]
@@ -365,32 +376,40 @@ def filter_gradient_kernel(lanes: int, strip: int) -> Callable:
                 dbias[group] = 0
             base_dw = np.int64(group) * dw.shape[1]
             for job in range(group * jobs // groups, (group + 1) * jobs // groups):
-                tile, first = job // chunks, (job % chunks) * chunk
-                inside = min(chunk, pixels - first)
-                strips = (inside + strip - 1) // strip
-                whole = inside // strip * strip
-                lane_mask = load(mask, np.int64(tile) * lanes, lanes)
-                wide_mask = repeated(lane_mask, width)
-                if whole < inside:
-                    for i in range(filters):
-                        store(scratch, desk + (np.int64(i) * chunk + whole) * lanes, nothing)
-                ready = -top
-                for t in range(rows):
+                leader = job // (chunks * bands) * abreast
+                first, band = job // bands % chunks * chunk, job % bands
+                inside, there = min(chunk, pixels - first), min(abreast, tiles - leader)
+                strips = (inside * abreast + strip - 1) // strip
+                whole = inside // strip * strip if abreast == 1 else 0
+                # what no pixel stands for is 0
+                for i in range(filters if inside * there < strips * strip else 0):
+                    for s in range(whole, strips * strip, strip):
+                        spot = desk + (np.int64(i) * chunk * abreast + s) * lanes
+                        store(scratch, spot, nothing)
+                ready, last = -(1 << 30), (band + 1) * rows // bands
+                for t in range(band * rows // bands, last):
                     oldest = t * down - top
                     for row in range(max(ready, oldest), oldest + depth):
-                        within = tile * height + row if 0 <= row < height else -1
-                        place = mine + ((row + top) % depth) * row_size
-                        pack(blank, four, values, other, a, b, c, relu, np.int64(within), channels,
-                             columns, first * across - left, across, step, room, ring,
-                             place)  # fmt: skip
+                        for tile in range(leader, leader + abreast):
+                            exists = 0 <= row < height and tile < tiles
+                            within = tile * height + row if exists else -1
+                            place = mine + (row + top) % depth * row_size + (tile - leader) * lanes
+                            pack(blank, four, values, other, a, b, c, relu, np.int64(within),
+                                 channels, columns, first * across - left, across, step, room,
+                                 apart, ring, place)  # fmt: skip
                     ready = oldest + depth
                     soon = max(0, min(down, height - ready)) * channels * strips
-                    coming = (tile * height + ready) * channels * columns + first * across
+                    if abreast > 1:  # small planes, which are near
+                        soon = 0
+                    coming = (leader * height + ready) * channels * columns + first * across
                     owed, ahead = 0, 0
-                    for i in range(filters):
+                    for turn in range(there * filters):
+                        tile, i = leader + turn // filters, turn % filters
+                        lane_mask = load(mask, np.int64(tile) * lanes, lanes)
+                        wide_mask = repeated(lane_mask, width)
                         here = (tile * rows + t) * filters + i
                         here = (here * pixels + first) * lanes
-                        waits = desk + np.int64(i) * chunk * lanes
+                        waits = desk + (np.int64(i) * chunk * abreast + tile - leader) * lanes
                         slope, shift, more = one, zero, zero
                         if ga.shape[0] > 0:
                             slope, shift = at(ga, np.int64(i)), at(gc, np.int64(i))
@@ -414,7 +433,7 @@ def filter_gradient_kernel(lanes: int, strip: int) -> Callable:
                                 piece = fma(piece, more, load(y, here + p * lanes, lanes))
                             piece = multiply(piece, lane_mask)
                             total = add(total, piece)
-                            store(scratch, waits + p * lanes, piece)
+                            store(scratch, waits + p * apart, piece)
                         if dbias.shape[0] > 0:
                             spot = (np.int64(group) * filters + i) * lanes
                             store(dbias, spot, add(load(dbias, spot, lanes), total))
@@ -434,13 +453,13 @@ def filter_gradient_kernel(lanes: int, strip: int) -> Callable:
                                 ahead += 1
                                 if ahead == strips:
                                     ahead, coming = 0, coming + columns
-                            if t + 1 < rows and segment == 0:
-                                place = (tile * rows + t + 1) * filters + i
+                            if t + 1 < last and segment == 0 and abreast == 1:
+                                place = (leader * rows + t + 1) * filters + i
                                 place = (place * pixels + first + s * strip) * lanes
                                 prefetch(g, place, width, 2)
                                 if gb.shape[0] > 0:
                                     prefetch(y, place, width, 2)
-                            waits = desk + (np.int64(i) * chunk + s * strip) * lanes
+                            waits = desk + (np.int64(i) * chunk * abreast + s * strip) * lanes
                             dy = in_order(ring, load(scratch, waits, width), lanes)
                             k, end = starts[segment, i], ends[segment, i]
                             while k + 16 <= end:
