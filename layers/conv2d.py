@@ -9,6 +9,7 @@ import numpy as np
 from sparsecpu.layers.base import Layer, Spec, require_images
 from sparsecpu.layers.dense_conv import DenseConvolution
 from sparsecpu.layers.filter_view import GradientView
+from sparsecpu.layers.sparse_conv import SparseConvolution
 
 from sparsecpu.csr import Pattern
 from sparsecpu.densities import allocate
@@ -16,16 +17,9 @@ from sparsecpu.errors import ParameterError
 from sparsecpu.initializers import scaled_uniform
 from sparsecpu.parameters import Parameter, SparseParameter
 from sparsecpu.patterns import first_pattern
-from sparsecpu.planes import Planes, as_planes, lane_mask, no_gate, sum_space, total
-from sparsecpu.taps import Geometry, Taps, backward_taps, forward_taps
+from sparsecpu.planes import Planes, as_planes
+from sparsecpu.taps import Geometry
 from sparsecpu.workspace import Context
-
-#: dW is summed in so many parts, whatever the number of threads, and then added in order.
-_GROUPS = 8
-#: A ring is in 16 bits where each of its numbers is read at least so often.
-_NARROW_READS = 8
-#: Taps are kept for so many sizes of batches.
-_KNOWN = 2
 
 
 def pair(name: str, value: Any, least: int) -> tuple[int, int]:
@@ -108,6 +102,8 @@ class SparseConv2d(Layer):
         Rows are output channels; columns (input channel of the group, ky, kx), flattened.
     bias : Parameter or None
         The bias, shape (out_channels,).
+    sparse : SparseConvolution
+        The three products at the nonzeros.
     form : {"sparse", "dense"}
         ``"dense"``, without groups, makes full filters at every step and lets BLAS do the rest; see
         ``Sequential.autotune``.
@@ -172,9 +168,11 @@ class SparseConv2d(Layer):
         self._relu = self._gated = self._moments = False
         self._needs_dx = True
         self._size: tuple[int, ...] = (0, 0)
-        self._index: tuple[Any, ...] = (None, {})
-        self._watched: tuple[Any, ...] = (None, 0)
-        self.form, self._dense = "sparse", DenseConvolution(self)
+        self.form, self.sparse, self._dense = (
+            "sparse",
+            SparseConvolution(self),
+            DenseConvolution(self),
+        )
 
     @classmethod
     def build(cls, shape: tuple[int, ...], options: dict[str, Any], **context: Any) -> Layer:
@@ -257,7 +255,8 @@ class SparseConv2d(Layer):
             raise ParameterError("input shape", spec.shape, expected)
         self._relu = self._gated = self._moments = False
         self._needs_dx = spec.needs_gradient
-        self._size, self._index = spec.shape[1:], (None, {})
+        self._size = spec.shape[1:]
+        self.sparse.forget()
         height, width = self.geometry().out_size
         self.weight.uses = height * width
         return Spec((self.out_channels, height, width), needs_gradient=True)
@@ -302,55 +301,6 @@ class SparseConv2d(Layer):
         self._moments = True
         return True
 
-    def _precision(self, ctx: Context) -> str:
-        """Return how rings hold their numbers: in 16 bits where that is asked for and pays."""
-        often = self.weight.nnz >= _NARROW_READS * max(self.in_channels, self.out_channels)
-        return ctx.precision if often else "fp32"
-
-    def _taps(self, x: Planes, precision: str) -> tuple[Taps, Taps | None]:
-        """Return where the nonzeros read, forward and backward; made anew for a new pattern."""
-        pattern, bytes_ = self.weight.pattern, self.weight.data.itemsize
-        if self._index[0] is not pattern:
-            self._index = (pattern, {})
-        known, lanes, tiles = self._index[1], x.shape[-1], x.shape[0]
-        key = (lanes, tiles, self._size, precision)
-        if key not in known:
-            while len(known) >= _KNOWN:  # the last batch of an epoch may be a small one
-                known.pop(next(iter(known)))
-            sizes = (lanes, bytes_, bytes_ if precision == "fp32" else 2, tiles)
-            forward = forward_taps(pattern, self.geometry(), *sizes)
-            backward = backward_taps(pattern, self.geometry(), *sizes) if self._needs_dx else None
-            known[key] = forward, backward
-        return known[key]
-
-    def _space(self, taps: Taps, x: Planes, precision: str, ctx: Context) -> tuple:
-        """Return the work space of as many workers as there are threads."""
-        from sparsecpu.kernels.narrow import narrow_shape
-        from sparsecpu.kernels.threads import current_threads
-
-        lanes, workers = x.shape[-1], current_threads()
-        size = -(-(taps.ring_pixels + taps.strip) * lanes // 1024) * 1024 + 32
-        kind: Any = x.dtype
-        if precision != "fp32":
-            (size,), kind = narrow_shape((size,), precision)
-        array = ctx.workspace.array
-        return (
-            array("conv2d", f"ring of {precision}", (workers, size), kind),
-            array("conv2d", "bases", (workers, 128), np.int64),
-            array("conv2d", "scratch", (workers, taps.row_pixels * lanes), x.dtype),
-        )
-
-    def _weights(self, taps: Taps, ctx: Context) -> np.ndarray:
-        """Return the weights in the order of the taps."""
-        from sparsecpu.kernels.update import refresh
-
-        data = self.weight.data
-        if taps.order is None:
-            return data
-        ordered = ctx.workspace.array("conv2d", "weights in order", data.shape, data.dtype)
-        refresh(data, taps.order, ordered)
-        return ordered
-
     def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
         """Compute ``y = W * x + b``; see ``Layer.forward``.
 
@@ -369,31 +319,7 @@ class SparseConv2d(Layer):
             ``x``.
         """
         x = as_planes(x)
-        if self.form == "dense":
-            return self._dense.forward(x, ctx), x
-        precision = self._precision(ctx)
-        taps = self._taps(x, precision)[0]
-        height, width = self.geometry().out_size
-        shape = (x.shape[0], height, self.out_channels, width, x.shape[-1])
-        y = ctx.workspace.array(self, "y", shape, x.dtype)
-        kind = 1 if self._moments and ctx.train else 0
-        bias = self.weight.data[:0] if self.bias is None else self.bias.data
-        gate = no_gate(x.dtype)
-        sums = self._convolve(
-            taps, self._weights(taps, ctx), x, bias, y, self._relu, gate, kind, precision, ctx
-        )
-        return Planes(y, sums=sums), x
-
-    def _convolve(self, taps, data, x, bias, y, relu, gate, kind, precision, ctx):
-        from sparsecpu.kernels.conv import convolution_kernel
-
-        parts = sum_space(y, self, "y" if kind == 1 else "dx", kind, ctx, taps.jobs(x.shape[0]))
-        convolution_kernel(x.shape[-1], taps.strip)(
-            taps.codes, taps.starts, taps.ends, taps.phases, taps.plan, data, *x.operand(), bias,
-            y, relu, *gate, parts, kind, lane_mask(x, self, ctx),
-            *self._space(taps, x, precision, ctx),
-        )  # fmt: skip
-        return total(parts) if kind else None
+        return self._computed.forward(x, ctx), x
 
     def backward(self, dy: Any, saved: Any, ctx: Context) -> Any:
         """Compute ``dW``, ``db`` and ``dx``; see ``Layer.backward``.
@@ -429,13 +355,7 @@ class SparseConv2d(Layer):
         ctx : Context
             Memory.
         """
-        if self.form == "dense":
-            return self._dense.filter_gradient(x, dy, ctx)
-        bias = None if self.bias is None else self.bias.grad
-        precision = self._precision(ctx)
-        taps = self._taps(x, precision)[0]
-        self._filter_gradient(taps, x, dy, self.weight.grad, bias, precision, ctx)
-        return None
+        self._computed.filter_gradient(x, dy, ctx)
 
     def input_gradient(self, x: Planes, dy: Planes, ctx: Context) -> Planes:
         """Compute ``dx``.
@@ -452,36 +372,11 @@ class SparseConv2d(Layer):
         Planes
             ``dx``, with the sums that a normalisation before it asks for.
         """
-        if self.form == "dense":
-            return self._dense.input_gradient(x, dy, ctx)
-        precision = self._precision(ctx)
-        turned = self._taps(x, precision)[1]
-        precision = precision if precision == "fp32" else "bf16"  # the range of gradients is wide
-        dx = ctx.workspace.lend(x.shape, x.dtype)
-        kind = 2 if self._gated and x.a is not None else 0
-        gate = x.gate() if self._gated else no_gate(x.dtype)
-        values, nothing = self._weights(turned, ctx), self.weight.data[:0]
-        sums = self._convolve(turned, values, dy, nothing, dx, False, gate, kind, precision, ctx)
-        return Planes(dx, sums=sums, about=x.values)
+        return self._computed.input_gradient(x, dy, ctx)
 
-    def _filter_gradient(
-        self, taps: Taps, x: Planes, dy: Planes, out, bias, precision, ctx
-    ) -> None:
-        from sparsecpu.kernels.conv import add_groups, filter_gradient_kernel
-
-        codes, starts, ends, places = taps.padded
-        groups = min(_GROUPS, taps.jobs(x.shape[0]))
-        dw = ctx.workspace.array("conv2d", "dw", (groups, len(codes)), x.dtype)
-        shape = (0 if bias is None else groups, self.out_channels, x.shape[-1])
-        dbias = ctx.workspace.array("conv2d", "dbias", shape, x.dtype)
-        g, y, ga, gb, gc, _ = dy.operand()
-        filter_gradient_kernel(x.shape[-1], taps.strip)(
-            codes, starts, ends, taps.plan, *x.operand(), g, y, ga, gb, gc,
-            lane_mask(x, self, ctx), dw, dbias, *self._space(taps, x, precision, ctx),
-        )  # fmt: skip
-        add_groups(dw, places, out)
-        if bias is not None:
-            np.sum(dbias, axis=(0, 2), out=bias)
+    @property
+    def _computed(self) -> SparseConvolution | DenseConvolution:
+        return self._dense if self.form == "dense" else self.sparse
 
     def parameters(self) -> dict[str, Parameter]:
         """Return ``weight`` and, where there is one, ``bias``."""

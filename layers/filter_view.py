@@ -8,7 +8,6 @@ import numpy as np
 
 from sparsecpu.csr import Pattern
 from sparsecpu.planes import Planes, blend, lane_mask, solid
-from sparsecpu.taps import forward_taps
 from sparsecpu.workspace import Context
 
 if TYPE_CHECKING:
@@ -44,13 +43,7 @@ class GradientView:
         ndarray, shape (nnz of the pattern,)
             The gradient.
         """
-        layer, lanes = self.layer, self.x.shape[-1]
-        if layer._watched[0] is not pattern or layer._watched[1] != lanes:
-            taps = forward_taps(pattern, layer.geometry(), lanes, self.x.dtype.itemsize)
-            layer._watched = (pattern, lanes, taps)
-        out = self.ctx.workspace.array(layer, "watched", (pattern.nnz,), self.x.dtype)
-        layer._filter_gradient(layer._watched[2], self.x, self.dy, out, None, "fp32", self.ctx)
-        return out
+        return self.layer.sparse.gradient_at(pattern, self.x, self.dy, self.ctx)
 
     def activity(self, kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Return how active each output channel and each filter tap was; see ``topology.sampling``.

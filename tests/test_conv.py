@@ -137,7 +137,9 @@ def test_blocks_of_channels(case, columns, monkeypatch):
         columns * strip, -(-width // strip) * strip))  # fmt: skip
     options = {"stride": stride, "padding": padding, "groups": groups, "density": 0.7}
     layer = made((8, 12), kernel, size, empty=(0, 5), **options)
-    forward, backward = layer._taps(Planes(naive.to_planes(np.zeros((1, 8, *size)), 16)), "fp32")
+    forward, backward = layer.sparse.taps(
+        Planes(naive.to_planes(np.zeros((1, 8, *size)), 16)), "fp32"
+    )
     if groups == 1 and np.ndim(kernel) == 0:
         assert len(forward.starts) > 1
         assert stride > 1 or len(backward.starts) > len(backward.phases)
@@ -172,7 +174,7 @@ def test_small_planes_of_several_tiles(case, moments):
     options = {"stride": stride, "padding": padding, "groups": groups, "dtype": np.float32}
     layer = made((4, 8), kernel, size, **options)
     images = np.zeros((batch, 4, *size), np.float32)
-    assert layer._taps(Planes(naive.to_planes(images, 16)), "fp32")[0].plan[18] > 1
+    assert layer.sparse.taps(Planes(naive.to_planes(images, 16)), "fp32")[0].plan[18] > 1
     if moments:
         layer.sum_moments()
     check(layer, size, batch, np.float32)
