@@ -168,11 +168,8 @@ class SparseConv2d(Layer):
         self._relu = self._gated = self._moments = False
         self._needs_dx = True
         self._size: tuple[int, ...] = (0, 0)
-        self.form, self.sparse, self._dense = (
-            "sparse",
-            SparseConvolution(self),
-            DenseConvolution(self),
-        )
+        self.form = "sparse"
+        self.sparse, self._dense = SparseConvolution(self), DenseConvolution(self)
 
     @classmethod
     def build(cls, shape: tuple[int, ...], options: dict[str, Any], **context: Any) -> Layer:

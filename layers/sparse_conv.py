@@ -33,12 +33,12 @@ class SparseConvolution:
 
     def __init__(self, layer: SparseConv2d) -> None:
         self.layer = layer
-        self._watched: tuple[Any, ...] = (None, 0)
         self.forget()
 
     def forget(self) -> None:
         """Forget where nonzeros read: images have another size from now on."""
         self._index: tuple[Any, ...] = (None, {})
+        self._watched: tuple[Any, ...] = (None, 0)
 
     def forward(self, x: Planes, ctx: Context) -> Planes:
         """Compute y, with the bias and a ReLU that the layer took over.

@@ -191,6 +191,19 @@ def test_any_number_of_tiles_abreast(case, abreast, monkeypatch):
     check(made((6, 8), kernel, size, stride=stride, padding=padding), size, 90, np.float64)
 
 
+def test_images_of_another_size_are_watched_anew(rng):
+    """Where the nonzeros of another pattern read depends on the size, for which plan() speaks."""
+    layer = made((4, 8), 3, (5, 6), padding=1)
+    pattern = layer.weight.pattern
+    for size in ((5, 6), (9, 11)):
+        layer.plan(Spec((4, *size), needs_gradient=True))
+        ctx = Context(Workspace(), train=True, n_valid=16)
+        x, dy = (Planes(naive.to_planes(rng.standard_normal((16, n, *size)), 16)) for n in (4, 8))
+        found = layer.sparse.gradient_at(pattern, x, dy, ctx).copy()
+        layer.filter_gradient(x, dy, ctx)
+        np.testing.assert_allclose(found, layer.weight.grad, atol=1e-11, rtol=0)
+
+
 def test_convolution_in_float32():
     size = (6, 19)  # two strips of 16 pixels, the second one partly empty
     check(made((5, 6), 3, size, padding=1, dtype=np.float32), size, 18, np.float32)
