@@ -339,6 +339,8 @@ class SparseConv2d(Layer):
         if ctx.observe is not None and not self.weight.fixed:
             view = GradientView(self, x, dy, ctx)
             ctx.observe(self.weight, view, view)
+        if self.form == "sparse":
+            return self.sparse.backward(x, dy, ctx)
         self.filter_gradient(x, dy, ctx)
         return self.input_gradient(x, dy, ctx) if self._needs_dx else dy
 

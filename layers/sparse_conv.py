@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sparsecpu.cpu import widest_lanes
 from sparsecpu.csr import Pattern
-from sparsecpu.planes import Planes, lane_mask, no_gate, sum_space, total
+from sparsecpu.planes import Planes, blend, lane_mask, no_gate, sum_space, total
 from sparsecpu.taps import Taps, backward_taps, forward_taps
 from sparsecpu.workspace import Context
 
@@ -62,9 +64,40 @@ class SparseConvolution:
         y = ctx.workspace.array(layer, "y", shape, x.dtype)
         kind = 1 if layer._moments and ctx.train else 0
         bias = layer.weight.data[:0] if layer.bias is None else layer.bias.data
-        gate, data = no_gate(x.dtype), self._weights(taps, ctx)
-        sums = self._convolve(taps, data, x, bias, y, layer._relu, gate, kind, precision, ctx)
+        nothing = Planes(no_gate(x.dtype)[0])
+        sums = self._convolve(
+            (taps.codes, taps.starts, taps.ends), taps, self._weights(taps.order, ctx), x, bias, y,
+            layer._relu, (*nothing.operand(), False), kind, np.empty((0, 0), x.dtype),
+            precision, ctx,
+        )  # fmt: skip
         return Planes(y, sums=sums)
+
+    def backward(self, x: Planes, dy: Planes, ctx: Context) -> Planes:
+        """Write dW and db and return dx, if the layer needs it: in one pass where that pays.
+
+        Parameters
+        ----------
+        x, dy : Planes
+            The input and the gradient of the output.
+        ctx : Context
+            Memory.
+
+        Returns
+        -------
+        Planes
+            ``dx``, with the gate and the sums that the layers before it ask for.
+        """
+        layer = self.layer
+        if not layer._needs_dx or not _at_once():
+            self.filter_gradient(x, dy, ctx)
+            return self.input_gradient(x, dy, ctx) if layer._needs_dx else dy
+        turned = self.taps(x, self._precision(ctx))[1]
+        values = self._weights(turned.padded_order, ctx)
+        values[turned.fillers] = 0
+        dx = ctx.workspace.lend(x.shape, x.dtype)
+        self._bias_gradient(dy, ctx)
+        sums = self._turned(turned, x, dy, values, dx, layer.weight.grad, ctx)
+        return Planes(dx, sums=sums, about=x.values)
 
     def filter_gradient(self, x: Planes, dy: Planes, ctx: Context) -> None:
         """Write dW and db.
@@ -76,9 +109,9 @@ class SparseConvolution:
         ctx : Context
             Memory.
         """
-        layer, precision = self.layer, self._precision(ctx)
-        bias = None if layer.bias is None else layer.bias.grad
-        self._gradient(self.taps(x, precision)[0], x, dy, layer.weight.grad, bias, precision, ctx)
+        taps = self.taps(x, self._precision(ctx))[_at_once()]
+        self._bias_gradient(dy, ctx)
+        self._gradient(taps, x, dy, self.layer.weight.grad, ctx)
 
     def gradient_at(self, pattern: Pattern, x: Planes, dy: Planes, ctx: Context) -> np.ndarray:
         """Return what dW would be at the positions of another pattern.
@@ -99,10 +132,11 @@ class SparseConvolution:
         """
         lanes = x.shape[-1]
         if self._watched[0] is not pattern or self._watched[1] != lanes:
-            taps = forward_taps(pattern, self.layer.geometry(), lanes, x.dtype.itemsize)
+            make = backward_taps if _at_once() else forward_taps
+            taps = make(pattern, self.layer.geometry(), lanes, x.dtype.itemsize)
             self._watched = (pattern, lanes, taps)
         out = ctx.workspace.array(self.layer, "watched", (pattern.nnz,), x.dtype)
-        self._gradient(self._watched[2], x, dy, out, None, "fp32", ctx)
+        self._gradient(self._watched[2], x, dy, out, replace(ctx, precision="fp32"))
         return out
 
     def input_gradient(self, x: Planes, dy: Planes, ctx: Context) -> Planes:
@@ -120,17 +154,12 @@ class SparseConvolution:
         Planes
             ``dx``.
         """
-        layer, precision = self.layer, self._precision(ctx)
-        turned = self.taps(x, precision)[1]
-        precision = precision if precision == "fp32" else "bf16"  # the range of gradients is wide
-        dx = ctx.workspace.lend(x.shape, x.dtype)
-        kind = 2 if layer._gated and x.a is not None else 0
-        gate = x.gate() if layer._gated else no_gate(x.dtype)
-        values, nothing = self._weights(turned, ctx), layer.weight.data[:0]
-        sums = self._convolve(turned, values, dy, nothing, dx, False, gate, kind, precision, ctx)
+        turned = self.taps(x, self._precision(ctx))[1]
+        dx, values = ctx.workspace.lend(x.shape, x.dtype), self._weights(turned.order, ctx)
+        sums = self._turned(turned, x, dy, values, dx, None, ctx)
         return Planes(dx, sums=sums, about=x.values)
 
-    def taps(self, x: Planes, precision: str) -> tuple[Taps, Taps | None]:
+    def taps(self, x: Planes, precision: str) -> tuple[Taps, Taps]:
         """Return where the nonzeros read, forward and backward; made anew for a new pattern.
 
         Parameters
@@ -143,9 +172,9 @@ class SparseConvolution:
         Returns
         -------
         forward : Taps
-            Of y and dW.
-        backward : Taps or None
-            Of dx, where the layer needs it.
+            Of y.
+        backward : Taps
+            Of dx; the forward ones again where nobody needs these.
         """
         layer, pattern = self.layer, self.layer.weight.pattern
         if self._index[0] is not pattern:
@@ -157,8 +186,8 @@ class SparseConvolution:
             while len(known) >= _KNOWN:  # the last batch of an epoch may be a small one
                 known.pop(next(iter(known)))
             sizes = (lanes, bytes_, bytes_ if precision == "fp32" else 2, tiles)
-            forward, backward = forward_taps(pattern, layer.geometry(), *sizes), None
-            if layer._needs_dx:
+            forward = backward = forward_taps(pattern, layer.geometry(), *sizes)
+            if layer._needs_dx or _at_once():
                 backward = backward_taps(pattern, layer.geometry(), *sizes)
             known[key] = forward, backward
         return known[key]
@@ -183,46 +212,83 @@ class SparseConvolution:
         return (
             array("conv2d", f"ring of {precision}", (workers, size), kind),
             array("conv2d", "bases", (workers, 128), np.int64),
-            array("conv2d", "scratch", (workers, taps.row_pixels * lanes), x.dtype),
+            array("conv2d", "scratch", (workers, 2 * taps.row_pixels * lanes), x.dtype),
         )
 
-    def _weights(self, taps: Taps, ctx: Context) -> np.ndarray:
-        """Return the weights in the order of the taps."""
+    def _weights(self, order: np.ndarray | None, ctx: Context) -> np.ndarray:
+        """Return the weights in the order of taps."""
         from sparsecpu.kernels.update import refresh
 
         data = self.layer.weight.data
-        if taps.order is None:
+        if order is None:
             return data
-        ordered = ctx.workspace.array("conv2d", "weights in order", data.shape, data.dtype)
-        refresh(data, taps.order, ordered)
+        ordered = ctx.workspace.array("conv2d", "weights in order", order.shape, data.dtype)
+        refresh(data, order, ordered)
         return ordered
 
-    def _convolve(self, taps, data, x, bias, y, relu, gate, kind, precision, ctx):
+    def _convolve(self, index, taps, data, x, bias, y, relu, about, kind, dw, precision, ctx):
+        """Run the kernel over codes, starts and ends; y is a gradient of ``about``."""
         from sparsecpu.kernels.conv import convolution_kernel
 
         layer, jobs = self.layer, taps.jobs(x.shape[0])
         parts = sum_space(y, layer, "y" if kind == 1 else "dx", kind, ctx, jobs)
-        convolution_kernel(x.shape[-1], taps.strip)(
-            taps.codes, taps.starts, taps.ends, taps.phases, taps.plan, data, *x.operand(), bias,
-            y, relu, *gate, parts, kind, lane_mask(x, layer, ctx),
-            *self._space(taps, x, precision, ctx),
+        convolution_kernel(x.shape[-1], taps.strip, len(dw) > 0)(
+            *index, taps.phases, taps.plan, data, *x.operand(), bias, y, relu, *about, parts, kind,
+            lane_mask(x, layer, ctx), dw, *self._space(taps, x, precision, ctx),
         )  # fmt: skip
         return total(parts) if kind else None
 
-    def _gradient(self, taps: Taps, x: Planes, dy: Planes, out, bias, precision, ctx) -> None:
-        from sparsecpu.kernels.conv import add_groups, filter_gradient_kernel
+    def _turned(self, turned, x, dy, values, dx, out, ctx) -> np.ndarray | None:
+        """Write dx, unless it is empty, and dW, unless ``out`` is None; return sums of dx."""
+        from sparsecpu.kernels.conv import add_groups
 
-        layer = self.layer
+        layer, precision = self.layer, self._precision(ctx)
+        precision = precision if precision == "fp32" else "bf16"  # the range of gradients is wide
+        index, groups = (turned.codes, turned.starts, turned.ends), 0
+        if out is not None:
+            *index, places = turned.padded
+            groups = min(_GROUPS, turned.jobs(x.shape[0]))
+        dw = ctx.workspace.array("conv2d", "dw", (groups, len(index[0])), x.dtype)
+        kind = 2 if layer._gated and x.a is not None and dx.size else 0
+        sums = self._convolve(
+            index, turned, values, dy, values[:0], dx, False, (*x.operand(), layer._gated), kind,
+            dw, precision, ctx,
+        )  # fmt: skip
+        if out is not None:
+            add_groups(dw, places, out)
+        return sums
+
+    def _gradient(self, taps: Taps, x: Planes, dy: Planes, out: np.ndarray, ctx: Context) -> None:
+        """Write dW at the nonzeros of these taps."""
+        if _at_once():
+            nothing = ctx.workspace.array("conv2d", "no weights", taps.padded[0].shape, x.dtype)
+            nothing[:] = 0
+            self._turned(taps, x, dy, nothing, no_gate(x.dtype)[0], out, ctx)
+            return
+        from sparsecpu.kernels.conv import add_groups
+        from sparsecpu.kernels.filter_gradient import filter_gradient_kernel
+
         codes, starts, ends, places = taps.padded
         groups = min(_GROUPS, taps.jobs(x.shape[0]))
         dw = ctx.workspace.array("conv2d", "dw", (groups, len(codes)), x.dtype)
-        shape = (0 if bias is None else groups, layer.out_channels, x.shape[-1])
-        dbias = ctx.workspace.array("conv2d", "dbias", shape, x.dtype)
-        g, y, ga, gb, gc, _ = dy.operand()
         filter_gradient_kernel(x.shape[-1], taps.strip)(
-            codes, starts, ends, taps.plan, *x.operand(), g, y, ga, gb, gc,
-            lane_mask(x, layer, ctx), dw, dbias, *self._space(taps, x, precision, ctx),
+            codes, starts, ends, taps.plan, *x.operand(), *dy.operand()[:-1],
+            lane_mask(x, self.layer, ctx), dw, *self._space(taps, x, self._precision(ctx), ctx),
         )  # fmt: skip
         add_groups(dw, places, out)
-        if bias is not None:
-            np.sum(dbias, axis=(0, 2), out=bias)
+
+    def _bias_gradient(self, dy: Planes, ctx: Context) -> None:
+        layer = self.layer
+        if layer.bias is not None:
+            found = blend(dy, None, layer, "db", ctx, sums=1, keep=False).sums
+            assert found is not None
+            layer.bias.grad[:] = found[0]
+
+
+def _at_once() -> bool:
+    """Return whether dx and dW are made at once: x, dx and a pixel of dy then fill the registers.
+
+    A gradient by itself is made in the same way, with weights of 0 or without writing dx: another
+    kernel would have to be compiled for it.
+    """
+    return widest_lanes() >= 128

@@ -170,7 +170,7 @@ def blend(
     gate : tuple, optional
         From ``Planes.gate``: where the result may differ from 0.
     sums : int
-        A kind of ``kernels.conv``: what to sum in passing.
+        A kind of ``kernels.rows``: what to sum in passing.
     keep : bool
         Whether to write the result; without, the sums are all.
     lend : bool

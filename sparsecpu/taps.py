@@ -35,7 +35,8 @@ ROW_SHIFT = 24
 #: Time per pixel of a strip so many pixels wide, relative to the widest, at 16 lanes; a little more
 #: than it takes, for each width takes seconds to compile.
 _STRIP_COST = {1: 2.2, 2: 1.6, 4: 1.35, 8: 1.0, 16: 1.02}
-#: Taps that an output should have in a block, so that it pays to keep its sum waiting.
+#: Taps that an output should have in a block for each strip that waits from block to block, so that
+#: blocks pay.
 _WORTH_WAITING = 16
 #: The ring may take this part of the level-2 cache.
 _RING = 0.5
@@ -178,10 +179,25 @@ class Taps:
             array.setflags(write=False)
         return codes, starts, ends, places
 
+    @cached_property
+    def padded_order(self) -> np.ndarray:
+        """Which nonzero of the pattern each padded code belongs to; any for those that fill up."""
+        order = np.zeros(len(self.padded[0]), dtype=np.int32)
+        order[self.padded[3]] = np.arange(len(self.codes), dtype=np.int32)
+        order.setflags(write=False)
+        return order
+
+    @cached_property
+    def fillers(self) -> np.ndarray:
+        """Which padded codes only fill up."""
+        fills = np.ones(len(self.padded[0]), dtype=bool)
+        fills[self.padded[3]] = False
+        return np.flatnonzero(fills)
+
 
 def choose_strip(
     width: int, channels: int, rows: int, reach: int, lanes: int, bytes_: int, ring_bytes: int,
-    tiles: int,
+    tiles: int, sets: int = 1,
 ) -> tuple[int, int]:  # fmt: skip
     """Choose how many pixels are computed at once, and of how many tiles.
 
@@ -197,6 +213,8 @@ def choose_strip(
         Bytes per number, in registers and in the ring.
     tiles : int
         Of a batch.
+    sets : int
+        Strips that are in registers at once.
 
     Returns
     -------
@@ -206,7 +224,7 @@ def choose_strip(
     abreast : int
         Tiles whose pixels stand side by side, at most as many as ``strip``.
     """
-    most = (2 * widest_lanes() if widest_lanes() == 128 else widest_lanes()) * 4 // bytes_
+    most = (2 // sets * widest_lanes() if widest_lanes() == 128 else widest_lanes()) * 4 // bytes_
     options = [n for n in _STRIP_COST if n * lanes <= most] or [1]
     room = 0.6 * level_two_cache() / (rows * channels * lanes * ring_bytes)
     fitting = [n for n in options if n + reach <= room] or options[: max(1, len(options) - 2)]
@@ -381,7 +399,7 @@ def backward_taps(
     a, b = (ky - py) % sy, (kx - px) % sx  # the phase in which a tap is used
     columns_out = -(-g.size[1] // sx)
     strip, abreast = choose_strip(
-        columns_out, g.filters, rows + 1, reach, lanes, bytes_, ring_bytes, tiles
+        columns_out, g.filters, rows + 1, reach, lanes, bytes_, ring_bytes, tiles, sets=2
     )
     column = (rows + 1) * g.filters * abreast * lanes * ring_bytes
     most = _RING * level_two_cache() / column - reach
@@ -392,7 +410,8 @@ def backward_taps(
     row = (a + py - ky) // sy + top
     phases = sy * sx
     window = (rows + 1) * (strip + reach * abreast) * lanes * ring_bytes
-    blocks = choose_blocks(g.filters, window, pattern.nnz / (g.channels * phases), g.groups)
+    taps = pattern.nnz / (g.channels * phases)
+    blocks = choose_blocks(g.filters, window, taps, g.groups, sets=2)
     segment = (a * sx + b) * blocks + outputs * blocks // g.filters
     sorting = _sorted(segment, channel, phases * blocks, g.channels)
     height, width = g.size
@@ -405,7 +424,7 @@ def backward_taps(
     )  # fmt: skip
 
 
-def choose_blocks(channels: int, bytes_: int, taps: float, groups: int) -> int:
+def choose_blocks(channels: int, bytes_: int, taps: float, groups: int, sets: int = 1) -> int:
     """Choose into how many blocks of channels the taps of an output fall.
 
     Parameters
@@ -418,6 +437,8 @@ def choose_blocks(channels: int, bytes_: int, taps: float, groups: int) -> int:
         Taps of an output, on average.
     groups : int
         Groups of channels that do not mix: more than one are blocks by themselves.
+    sets : int
+        Strips of an output that wait from block to block.
 
     Returns
     -------
@@ -427,7 +448,7 @@ def choose_blocks(channels: int, bytes_: int, taps: float, groups: int) -> int:
     if groups > 1:
         return 1
     small = channels * bytes_ / (_BEYOND * level_one_cache())
-    return int(max(1, min(np.ceil(small), taps // _WORTH_WAITING)))
+    return int(max(1, min(np.ceil(small), taps // (_WORTH_WAITING * sets))))
 
 
 def _sorted(segments, rows, n_segments: int, n_rows: int):

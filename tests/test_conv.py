@@ -148,6 +148,18 @@ def test_blocks_of_channels(case, columns, monkeypatch):
     check(layer, size, batch, np.float64)
 
 
+@pytest.mark.parametrize("case", [*CASES[:4], CASES[6]], ids=str)
+def test_dw_by_itself(case, monkeypatch):
+    """CPUs with fewer registers make dx and dW one after the other."""
+    kernel, stride, padding, groups, size, batch = case
+    both = made((4, 8), kernel, size, stride=stride, padding=padding, groups=groups)
+    check(both, size, batch, np.float64)
+    monkeypatch.setattr("sparsecpu.layers.sparse_conv.widest_lanes", lambda: 64)
+    alone = made((4, 8), kernel, size, stride=stride, padding=padding, groups=groups)
+    check(alone, size, batch, np.float64)
+    np.testing.assert_allclose(alone.weight.grad, both.weight.grad, rtol=0, atol=1e-11)
+
+
 def test_rows_in_one_chunk_where_tiles_suffice():
     assert taps.choose_chunk(32, 8, 100, 8) == 32
     assert taps.choose_chunk(32, 8, 30, 8) == 16  # the ring has no room for more
@@ -187,7 +199,7 @@ def test_small_planes_of_several_tiles(case, moments):
 def test_any_number_of_tiles_abreast(case, abreast, monkeypatch):
     """Rows of more than a strip, teams of tiles of which the last lacks some, bands of rows."""
     kernel, stride, padding, size = case
-    monkeypatch.setattr(taps, "choose_strip", lambda *_: (8, abreast))
+    monkeypatch.setattr(taps, "choose_strip", lambda *_, **__: (8, abreast))
     check(made((6, 8), kernel, size, stride=stride, padding=padding), size, 90, np.float64)
 
 

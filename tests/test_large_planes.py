@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sparsecpu.kernels.conv import LARGE
+from sparsecpu.kernels.rows import LARGE
 from sparsecpu.kernels.threads import use_threads
 from sparsecpu.layers import AvgPool2d, MaxPool2d, SparseConv2d, Spec
 from sparsecpu.planes import Planes, blend

@@ -3,7 +3,7 @@
 An operand is a lazy plane: ``relu(a * values + b * other + c)``, channel by channel; ``a`` is empty
 where values are meant as they are, ``b`` where there is no other. Where there is a ``gate``, a
 result is 0 where ``gate_a * gate + gate_c <= 0`` (``gate <= 0`` with an empty ``gate_a``).
-``sums`` is ``(tiles, channels, 2, lanes)``, of the kinds of ``kernels.conv``; ``mask`` is
+``sums`` is ``(tiles, channels, 2, lanes)``, of the kinds of ``kernels.rows``; ``mask`` is
 ``(tiles, lanes)``, 0 for padding lanes. Each tile has one worker.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from numba import prange
 
 from sparsecpu.kernels.compile import kernel
-from sparsecpu.kernels.conv import LARGE, MOMENTS, NO_SUMS, PRODUCTS
+from sparsecpu.kernels.rows import LARGE, MOMENTS, NO_SUMS, PRODUCTS
 from sparsecpu.kernels.simd import (
     add,
     at,

@@ -76,21 +76,42 @@ def transpose(typing_context, x, rows, sample, feature, offset, scale, out, plac
     return signature, generate
 
 
-def _dot_products(context, builder, dtype, rows, dy_, dy, size):
-    """Return the dot products of rows at these addresses with ``dy``, as one vector."""
+def _folds(builder, value):
+    """Return a vector's runs of ``FOLD`` lanes."""
+    count = value.type.count
+    return [
+        emit.pick(builder, value, value, list(range(f, min(f + emit.FOLD, count))))
+        for f in range(0, count, emit.FOLD)
+    ]
+
+
+def _dot_products(context, builder, dtype, rows, dy_, dy, size, weights=None, sums=None):
+    """Return the dot products of rows at these addresses with ``dy``, as one vector.
+
+    With ``weights``, each row times its weight is also added to ``sums``, a list of folds: a row
+    that is in registers serves both.
+    """
     fold_type = emit.llvm_vector(dy.dtype, emit.FOLD)
-    folds = range(0, dy.lanes, emit.FOLD)
-    parts = [emit.pick(builder, dy_, dy_, list(range(f, f + emit.FOLD))) for f in folds]
+    parts = _folds(builder, dy_)
     stack = []  # (level, partial sums); equal levels merge as soon as they meet
-    for row in rows:
+    for q, row in enumerate(rows):
         if dtype == dy.dtype:
-            places = [builder.gep(row, [ir.Constant(emit.I64, f)]) for f in folds]
+            places = [
+                builder.gep(row, [ir.Constant(emit.I64, f)]) for f in range(0, dy.lanes, emit.FOLD)
+            ]
             numbers = [emit.load(builder, place, fold_type) for place in places]
         else:
             numbers = emit.row(builder, dtype, row, dy.lanes)
-        folded = builder.fmul(numbers[0], parts[0], flags=emit.FLAGS)
-        for here, part in zip(numbers[1:], parts[1:], strict=True):
-            folded = emit.fma(builder, folded, here, part)
+        if weights is not None:
+            weight = emit.splat(builder, weights[q], numbers[0].type)
+        folded = None
+        for n, (here, part) in enumerate(zip(numbers, parts, strict=True)):
+            if weights is not None:
+                sums[n] = emit.fma(builder, sums[n], weight, here)
+            if folded is None:
+                folded = builder.fmul(here, part, flags=emit.FLAGS)
+            else:
+                folded = emit.fma(builder, folded, here, part)
         while folded.type.count > size:
             folded = emit.halve(builder, folded)
         stack.append((0, folded))
@@ -127,6 +148,21 @@ def dots(typing_context, x, indices, k, base, dy, group):
     return signature, generate
 
 
+def _tap_rows(context, builder, kinds, args, size, wide):
+    """Yield the addresses of ``size`` taps: see ``dot_taps``."""
+    ring, codes, bases = kinds
+    ring_, codes_, bases_, k_, slots_ = args
+    first = emit.address(context, builder, codes, codes_, k_)
+    for q in range(size):
+        code = builder.load(builder.gep(first, [ir.Constant(emit.I64, q)]))
+        code = builder.sext(code, emit.I64)
+        slot = builder.add(slots_, builder.ashr(code, ir.Constant(emit.I64, 24)))
+        base = builder.load(emit.address(context, builder, bases, bases_, slot))
+        place = builder.and_(code, ir.Constant(emit.I64, (1 << 24) - 1))
+        offset = builder.add(base, builder.mul(place, ir.Constant(emit.I64, wide)))
+        yield emit.address(context, builder, ring, ring_, emit.place(builder, ring.dtype, offset))
+
+
 @intrinsic(prefer_literal=True)
 def dot_taps(typing_context, ring, codes, bases, k, slots, dy, pixel, group):
     """Return ``group`` dot products of taps with ``dy``, as one vector.
@@ -138,22 +174,31 @@ def dot_taps(typing_context, ring, codes, bases, k, slots, dy, pixel, group):
     result = emit.Vector(dy.dtype, size)
 
     def generate(context, builder, signature, args):
-        ring_, codes_, bases_, k_, slots_, dy_ = args[:6]
-        first = emit.address(context, builder, codes, codes_, k_)
-
-        def rows():
-            for q in range(size):
-                code = builder.load(builder.gep(first, [ir.Constant(emit.I64, q)]))
-                code = builder.sext(code, emit.I64)
-                slot = builder.add(slots_, builder.ashr(code, ir.Constant(emit.I64, 24)))
-                base = builder.load(emit.address(context, builder, bases, bases_, slot))
-                place = builder.and_(code, ir.Constant(emit.I64, (1 << 24) - 1))
-                offset = builder.add(base, builder.mul(place, ir.Constant(emit.I64, wide)))
-                yield emit.address(
-                    context, builder, ring, ring_, emit.place(builder, ring.dtype, offset)
-                )
-
-        return _dot_products(context, builder, ring.dtype, rows(), dy_, dy, size)
+        rows = _tap_rows(context, builder, (ring, codes, bases), args[:5], size, wide)
+        return _dot_products(context, builder, ring.dtype, rows, args[5], dy, size)
 
     signature = result(ring, codes, bases, types.int64, types.int64, dy, pixel, group)
     return signature, generate
+
+
+@intrinsic(prefer_literal=True)
+def dot_and_add_taps(typing_context, ring, codes, bases, weights, k, slots, x, sums, pixel, group):
+    """Return ``dot_taps(..., x, ...)`` and ``sums`` with each tap times its weight added."""
+    size, wide = group.literal_value, pixel.literal_value
+    result = types.Tuple((emit.Vector(x.dtype, size), sums))
+
+    def generate(context, builder, signature, args):
+        ring_, codes_, bases_, weights_, k_, slots_, x_, sums_ = args[:8]
+        first = emit.address(context, builder, weights, weights_, k_)
+        places = [builder.gep(first, [ir.Constant(emit.I64, q)]) for q in range(size)]
+        taps = ring_, codes_, bases_, k_, slots_
+        rows = _tap_rows(context, builder, (ring, codes, bases), taps, size, wide)
+        added = _folds(builder, sums_)
+        found = _dot_products(
+            context, builder, ring.dtype, rows, x_, x, size,
+            [builder.load(place) for place in places], added,
+        )  # fmt: skip
+        return context.make_tuple(builder, result, [found, emit.concatenate(builder, added)])
+
+    kinds = types.int64, types.int64, x, sums, pixel, group
+    return result(ring, codes, bases, weights, *kinds), generate

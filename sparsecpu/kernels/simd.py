@@ -138,30 +138,38 @@ def fma(typing_context, accumulator, scalar, v):
     return v(accumulator, v.dtype, v), generate
 
 
-@intrinsic(prefer_literal=True)
-def repeated(typing_context, v, lanes):
-    """Return a vector of ``lanes`` numbers, those of ``v`` again and again."""
-    vector = emit.Vector(v.dtype, lanes.literal_value)
+@intrinsic
+def count(typing_context, v):
+    """Return how many lanes a vector has."""
 
     def generate(context, builder, signature, args):
-        again = [lane % v.lanes for lane in range(vector.lanes)]
+        return ir.Constant(emit.I64, v.lanes)
+
+    return types.int64(v), generate
+
+
+@intrinsic
+def repeated(typing_context, v, wide):
+    """Return a vector like ``wide``: the numbers of ``v`` again and again."""
+
+    def generate(context, builder, signature, args):
+        again = [lane % v.lanes for lane in range(wide.lanes)]
         return emit.pick(builder, args[0], args[0], again)
 
-    return vector(v, lanes), generate
+    return wide(v, wide), generate
 
 
-@intrinsic(prefer_literal=True)
-def folded(typing_context, v, lanes):
-    """Return the sum of a vector's runs of ``lanes`` numbers."""
-    vector = emit.Vector(v.dtype, lanes.literal_value)
+@intrinsic
+def folded(typing_context, v, narrow):
+    """Return the sum of a vector's runs, each as long as the vector ``narrow``."""
 
     def generate(context, builder, signature, args):
         value = args[0]
-        while value.type.count > vector.lanes:
+        while value.type.count > narrow.lanes:
             value = emit.halve(builder, value)
         return value
 
-    return vector(v, lanes), generate
+    return narrow(v, narrow), generate
 
 
 @intrinsic
