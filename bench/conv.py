@@ -17,7 +17,9 @@ from sparsecpu.layers import SparseConv2d, Spec
 from sparsecpu.planes import Planes
 from sparsecpu.workspace import Context, aligned_copy
 
-PARTS = ("forward", "dx", "dw")
+PARTS = ("forward", "dx+dw")
+#: Products of each part: for every nonzero and pixel, a multiplication and an addition.
+_PRODUCTS = {"forward": 1, "dx+dw": 2}
 _LANES = 16
 _LAYOUTS = ("NCHW", "channels-last")
 
@@ -80,12 +82,11 @@ class Sparse:
         self.x, self.dy = planes(case.channels, case.side, case.side), planes(*spec.shape)
 
     def parts(self) -> dict[str, Callable[[], object]]:
-        """Return the three computations, as the layer makes them."""
+        """Return forward and backward, as the layer makes them."""
         layer, ctx = self.layer, self.ctx
         return {
             "forward": lambda: layer.forward(self.x, ctx),
-            "dx": lambda: layer.input_gradient(self.x, self.dy, ctx),
-            "dw": lambda: layer.filter_gradient(self.x, self.dy, ctx),
+            "dx+dw": lambda: layer.backward(self.dy, self.x, ctx),
         }
 
 
@@ -238,7 +239,9 @@ class Conv(Benchmark):
             found = {
                 "sparsity": sparsity, "nnz": made.layer.weight.nnz,
                 "ms": {**ms, "total": sum(ms.values())},
-                "gflops": {part: 2e-6 * made.macs / spent for part, spent in ms.items()},
+                "gflops": {
+                    part: 2e-6 * _PRODUCTS[part] * made.macs / spent for part, spent in ms.items()
+                },
                 **beside_dense(dense, list(mine.values())),
             }  # fmt: skip
             if self.with_sparseprop:
@@ -258,7 +261,7 @@ class Conv(Benchmark):
 
     def heading(self) -> str:
         """Return the table's first line."""
-        head = f"{'layer':<24}{'batch':>6}{'spars.':>7}{'fwd + dx + dW ms':>31}{'GFLOP/s':>13}"
+        head = f"{'layer':<24}{'batch':>6}{'spars.':>7}{'fwd + (dx and dW) ms':>31}{'GFLOP/s':>13}"
         head += f"{'vs dense':>10}"
         head += f"{'SparseProp':>12}" if self.with_sparseprop else ""
         return head + "  dense PyTorch, ms"

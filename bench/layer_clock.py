@@ -12,7 +12,7 @@ import numpy as np
 from sparsecpu.layers.autotune import inner_layers
 from sparsecpu.layers.chain import Chain
 
-#: What layers do, and what it is called here; a convolution's backward pass has two parts.
+#: What layers do, and what it is called here; a backward pass may come in two parts.
 _PARTS = {
     "forward": "forward", "backward": "backward", "filter_gradient": "dW", "input_gradient": "dx",
 }  # fmt: skip
