@@ -310,7 +310,7 @@ def forward_taps(
     pattern: Pattern, geometry: Geometry, lanes: int, bytes_: int = 4, ring_bytes: int = 4,
     tiles: int = _JOBS,
 ) -> Taps:  # fmt: skip
-    """Return the taps of ``y = W * x``, which are also those of dW.
+    """Return the taps of ``y = W * x``, which are also those of dW made by itself.
 
     Parameters
     ----------
@@ -362,7 +362,7 @@ def backward_taps(
     pattern: Pattern, geometry: Geometry, lanes: int, bytes_: int = 4, ring_bytes: int = 4,
     tiles: int = _JOBS,
 ) -> Taps:  # fmt: skip
-    """Return the taps of dx: a convolution over dy, phase by phase.
+    """Return the taps of dx, and of dW along with it: a convolution over dy, phase by phase.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The three kernels of a sparse convolution, on planes ``(tiles, height, channels, width, lanes)``.
+"""The kernel of a sparse convolution and its gradients, on planes ``(tiles, height, channels, width, lanes)``.
 
 A worker takes a chunk of a tile's columns and goes down its rows. Before an output row it packs the
 input rows that are new into its ring: there a pending normalisation and ReLU are applied and zeros
@@ -19,8 +19,7 @@ the left; the rows and columns of the output from one counted to the next; the r
 Lazy planes are ``relu(a * values + b * other + c)``, channel by channel: ``a`` is empty where
 values are meant as they are, ``b`` where there is no other.
 
-Sums over pixels (dW, the bias gradient, a normalisation's statistics) are made per job or per group
-of jobs, which the sizes alone determine, and added in their order: any number of threads gives the
+Sums over pixels (dW, a normalisation's statistics) are made per job or per group of jobs, which the sizes alone determine, and added in their order: any number of threads gives the
 same bits.
 """
 
