@@ -1,4 +1,6 @@
-"""The kernel of a sparse convolution and its gradients, on planes ``(tiles, height, channels, width, lanes)``.
+"""The kernel of a sparse convolution and of its gradients.
+
+Planes are ``(tiles, height, channels, width, lanes)``.
 
 A worker takes a chunk of a tile's columns and goes down its rows. Before an output row it packs the
 input rows that are new into its ring: there a pending normalisation and ReLU are applied and zeros
@@ -19,8 +21,8 @@ the left; the rows and columns of the output from one counted to the next; the r
 Lazy planes are ``relu(a * values + b * other + c)``, channel by channel: ``a`` is empty where
 values are meant as they are, ``b`` where there is no other.
 
-Sums over pixels (dW, a normalisation's statistics) are made per job or per group of jobs, which the sizes alone determine, and added in their order: any number of threads gives the
-same bits.
+Sums over pixels (dW, a normalisation's statistics) are made per job or per group of jobs, which the
+sizes alone determine, and added in their order: any number of threads gives the same bits.
 """
 
 from __future__ import annotations
