@@ -88,7 +88,7 @@ class SparseConvolution:
             ``dx``, with the gate and the sums that the layers before it ask for.
         """
         layer = self.layer
-        if not layer._needs_dx or not _at_once():
+        if not layer._needs_dx or not _at_once(ctx):
             self.filter_gradient(x, dy, ctx)
             return self.input_gradient(x, dy, ctx) if layer._needs_dx else dy
         turned = self.taps(x, self._precision(ctx))[1]
@@ -109,7 +109,7 @@ class SparseConvolution:
         ctx : Context
             Memory.
         """
-        taps = self.taps(x, self._precision(ctx))[_at_once()]
+        taps = self.taps(x, self._precision(ctx))[_at_once(ctx)]
         self._bias_gradient(dy, ctx)
         self._gradient(taps, x, dy, self.layer.weight.grad, ctx)
 
@@ -130,13 +130,13 @@ class SparseConvolution:
         ndarray, shape (nnz of the pattern,)
             The gradient.
         """
-        lanes = x.shape[-1]
+        lanes, ctx = x.shape[-1], replace(ctx, precision="fp32")
         if self._watched[0] is not pattern or self._watched[1] != lanes:
-            make = backward_taps if _at_once() else forward_taps
+            make = backward_taps if _at_once(ctx) else forward_taps
             taps = make(pattern, self.layer.geometry(), lanes, x.dtype.itemsize)
             self._watched = (pattern, lanes, taps)
         out = ctx.workspace.array(self.layer, "watched", (pattern.nnz,), x.dtype)
-        self._gradient(self._watched[2], x, dy, out, replace(ctx, precision="fp32"))
+        self._gradient(self._watched[2], x, dy, out, ctx)
         return out
 
     def input_gradient(self, x: Planes, dy: Planes, ctx: Context) -> Planes:
@@ -187,7 +187,7 @@ class SparseConvolution:
                 known.pop(next(iter(known)))
             sizes = (lanes, bytes_, bytes_ if precision == "fp32" else 2, tiles)
             forward = backward = forward_taps(pattern, layer.geometry(), *sizes)
-            if layer._needs_dx or _at_once():
+            if layer._needs_dx or widest_lanes() >= 128:
                 backward = backward_taps(pattern, layer.geometry(), *sizes)
             known[key] = forward, backward
         return known[key]
@@ -260,7 +260,7 @@ class SparseConvolution:
 
     def _gradient(self, taps: Taps, x: Planes, dy: Planes, out: np.ndarray, ctx: Context) -> None:
         """Write dW at the nonzeros of these taps."""
-        if _at_once():
+        if _at_once(ctx):
             nothing = ctx.workspace.array("conv2d", "no weights", taps.padded[0].shape, x.dtype)
             nothing[:] = 0
             self._turned(taps, x, dy, nothing, no_gate(x.dtype)[0], out, ctx)
@@ -285,10 +285,11 @@ class SparseConvolution:
             layer.bias.grad[:] = found[0]
 
 
-def _at_once() -> bool:
+def _at_once(ctx: Context) -> bool:
     """Return whether dx and dW are made at once: x, dx and a pixel of dy then fill the registers.
 
     A gradient by itself is made in the same way, with weights of 0 or without writing dx: another
-    kernel would have to be compiled for it.
+    kernel would have to be compiled for it. Not with fp16, where dW reads x in that form, more
+    exactly than dy, which is bf16 for its range.
     """
-    return widest_lanes() >= 128
+    return widest_lanes() >= 128 and ctx.precision != "fp16"
