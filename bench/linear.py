@@ -21,7 +21,7 @@ from sparsecpu.bench.ratios import (
 from sparsecpu.bench.rivals import present
 from sparsecpu.bench.timing import Timing, compare
 
-from sparsecpu.blocks import block_bytes, effective_width
+from sparsecpu.blocks import effective_width, uncut_bytes
 from sparsecpu.csr import Pattern
 from sparsecpu.errors import ParameterError
 from sparsecpu.parameters import SparseParameter
@@ -170,7 +170,7 @@ class Sparse:
     def limit(self) -> Loads:
         """Return the loads that limit it: one tile, or one block of its columns."""
         width = self.weight.shape[1] // len(self.cuts[0])
-        return Loads(min(width * self.lanes * 4, 2 * block_bytes()), lanes=self.lanes)
+        return Loads(min(width * self.lanes * 4, 2 * uncut_bytes()), lanes=self.lanes)
 
 
 class Linear(Benchmark):

@@ -2,7 +2,8 @@
 
 A row's nonzeros read the tile at random. Where the whole tile is larger than the cache likes, all
 rows go through one block of columns before any goes on to the next: each block is read from afar
-once, and then from near.
+once, and then from near. Values and indices of a row are then read piece by piece; the kernels ask
+for them ahead of time.
 """
 
 from __future__ import annotations
@@ -12,12 +13,20 @@ import numpy as np
 from sparsecpu.cpu import level_two_cache
 
 #: A block pays for loading and storing its row of sums once more with so many nonzeros per row.
-_LEAST_PER_ROW = 16
+_LEAST_PER_ROW = 10
+
+
+def uncut_bytes() -> int:
+    """Return how large a tile may be to be read as a whole, in bytes."""
+    return min(512 * 1024, level_two_cache() // 2)
 
 
 def block_bytes() -> int:
-    """Return how much of a tile a block of columns should have, in bytes."""
-    return min(512 * 1024, level_two_cache() // 2)
+    """Return how much of a larger tile a block of columns should have, in bytes.
+
+    Much less than the cache holds, which rows of sums, values and indices pass through too.
+    """
+    return uncut_bytes() // 4
 
 
 def effective_width(columns: int, nonzeros_per_row: float) -> int:
@@ -68,7 +77,8 @@ class Blocked:
             Row i's nonzeros of block b are ``indices[starts[b, i]:ends[b, i]]``.
         """
         rows = len(self.indptr) - 1
-        wanted = -(-self.columns * row_bytes // block_bytes())
+        size = self.columns * row_bytes
+        wanted = 1 if size <= uncut_bytes() else -(-size // block_bytes())
         count = max(1, min(wanted, len(self.indices) // (_LEAST_PER_ROW * rows)))
         if count not in self._cuts:
             self._cuts[count] = self._cut(rows, count)

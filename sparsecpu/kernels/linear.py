@@ -36,6 +36,8 @@ from sparsecpu.kernels.simd import (
 #: From so many bytes on, rows of a narrow tile are asked for so many nonzeros before they are read.
 #: The CPU looks far enough ahead by itself in its caches, and for wide rows.
 _FAR, _AHEAD = 16 << 20, 64
+#: Where rows are cut, their pieces lie apart: the index of a row so many further is asked for.
+LINES_AHEAD = 8
 #: Tile widths that kernels are built for.
 LANES = (16, 32, 64, 128)
 #: What happens to a row of ``y`` before it is stored.
@@ -77,6 +79,10 @@ def matmul_kernel(lanes: int) -> Callable:
                     here = (np.int64(tile) * n_out + i) * lanes
                     k = at(starts, np.int64(block) * n_out + i)
                     end = at(ends, np.int64(block) * n_out + i)
+                    if blocks > 1:
+                        soon = at(starts, np.int64(block) * n_out + min(i + LINES_AHEAD, n_out - 1))
+                        prefetch(indices, soon, 32, 1)
+                        prefetch(data, soon, 32, 1)
                     start = data.dtype.type(0)
                     if bias.shape[0] > 0:
                         start = at(bias, np.int64(i))
@@ -144,6 +150,10 @@ def gradient_kernel(lanes: int) -> Callable:
                 for i in range(chunks[chunk], chunks[chunk + 1]):
                     k = at(starts, np.int64(block) * n_out + i)
                     end = at(ends, np.int64(block) * n_out + i)
+                    if blocks > 1:
+                        soon = at(starts, np.int64(block) * n_out + min(i + LINES_AHEAD, n_out - 1))
+                        prefetch(indices, soon, 32, 1)
+                        prefetch(dw, soon, 32, 1)
                     if far:
                         for q in range(k, end):
                             j = np.int64(at(indices, min(q + _AHEAD, nnz - 1)))

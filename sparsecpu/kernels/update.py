@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from numba import prange
 
 from sparsecpu.kernels.compile import TINY, kernel
+from sparsecpu.kernels.simd import at
 
 
 @kernel(parallel=True)
 def refresh(data, perm, transposed):
     """``transposed = data[perm]``: what the updates below do in passing, alone."""
     for k in prange(transposed.shape[0]):
-        transposed[k] = data[perm[k]]
+        transposed[k] = at(data, np.int64(at(perm, k)))
 
 
 @kernel(parallel=True)
@@ -37,7 +39,7 @@ def sgd_update(
         w = data[k] - rate * (by_gradient * g + by_velocity * v)
         data[k] = zero if abs(w) < tiny else w  # written so that NaN stays NaN
     for k in prange(transposed.shape[0]):
-        transposed[k] = data[perm[k]]
+        transposed[k] = at(data, np.int64(at(perm, k)))
 
 
 @kernel(parallel=True)
@@ -66,4 +68,4 @@ def adam_update(
         w -= rate * (m / correct1) / (math.sqrt(v / correct2) + epsilon)
         data[k] = zero if abs(w) < tiny else w
     for k in prange(transposed.shape[0]):
-        transposed[k] = data[perm[k]]
+        transposed[k] = at(data, np.int64(at(perm, k)))
