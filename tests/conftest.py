@@ -1,8 +1,13 @@
 import os
+import signal
 
 # Several test processes share the cores, each with a team of threads that would otherwise spin for
 # a while after every kernel: the suite takes half the time so. Before anything loads OpenMP.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# A background job may start with Ctrl-C ignored, and so would the programs that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import numpy as np
 import pytest

@@ -501,7 +501,7 @@ def test_training_allocates_no_filter_bank():
         x = rng.integers(0, 256, (64, channels * 16), dtype=np.uint8)
         trainer.fit(x, rng.integers(0, 10, 64))
 
-    train(32)  # imports and compiles outside of the trace
+    train(1024)  # imports and compiles outside of the trace
     tracemalloc.start()
     train(1024)
     peak = tracemalloc.get_traced_memory()[1]

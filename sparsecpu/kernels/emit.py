@@ -111,6 +111,12 @@ def row(builder, dtype, address, lanes):
     return found
 
 
+def barrier(builder):
+    """Keep what is read after this line from being read before it, for want of registers."""
+    kind = ir.FunctionType(ir.VoidType(), [])
+    builder.asm(kind, "", "~{memory}", [], True)
+
+
 def concatenate(builder, parts):
     """Return vectors one after the other, as one."""
     while len(parts) > 1:

@@ -95,6 +95,8 @@ def _dot_products(context, builder, dtype, rows, dy_, dy, size, weights=None, su
     parts = _folds(builder, dy_)
     stack = []  # (level, partial sums); equal levels merge as soon as they meet
     for q, row in enumerate(rows):
+        if weights is not None:
+            emit.barrier(builder)  # read all ahead, the rows would not fit the registers
         if dtype == dy.dtype:
             places = [
                 builder.gep(row, [ir.Constant(emit.I64, f)]) for f in range(0, dy.lanes, emit.FOLD)
