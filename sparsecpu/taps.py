@@ -20,32 +20,18 @@ an output has enough taps in a block. Taps of a phase and a block are a *segment
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from sparsecpu.cpu import level_one_cache, level_two_cache, widest_lanes
+from sparsecpu.cpu import level_two_cache
 from sparsecpu.csr import Pattern
 from sparsecpu.errors import ParameterError
+from sparsecpu.strips import JOBS, RING, choose_blocks, choose_jobs, choose_strip, ring_room
 
 #: Bits of a code below the row in the ring.
 ROW_SHIFT = 24
-#: Time per pixel of a strip so many pixels wide, relative to the widest, at 16 lanes; a little more
-#: than it takes, for each width takes seconds to compile.
-_STRIP_COST = {1: 2.2, 2: 1.6, 4: 1.35, 8: 1.0, 16: 1.02}
-#: Taps that an output should have in a block for each strip that waits from block to block, so that
-#: blocks pay.
-_WORTH_WAITING = 16
-#: The ring may take this part of the level-2 cache.
-_RING = 0.5
-#: That of several tiles abreast may be so many times as large as a strip alone would like.
-_TEAM = 1.6
-#: Jobs that a batch should make at least, for threads to share.
-_JOBS = 8
-#: A block may be so many times as large as the level-1 cache; the next cache helps out.
-_BEYOND = 1.3
 
 
 @dataclass(frozen=True)
@@ -195,120 +181,9 @@ class Taps:
         return np.flatnonzero(fills)
 
 
-def choose_strip(
-    width: int, channels: int, rows: int, reach: int, lanes: int, bytes_: int, ring_bytes: int,
-    tiles: int, sets: int = 1,
-) -> tuple[int, int]:  # fmt: skip
-    """Choose how many pixels are computed at once, and of how many tiles.
-
-    Parameters
-    ----------
-    width : int
-        Of the output, in pixels.
-    channels, rows, reach : int
-        Of the ring: channels, rows, and the pixels that it has beside the strip's.
-    lanes : int
-        Samples per tile.
-    bytes_, ring_bytes : int
-        Bytes per number, in registers and in the ring.
-    tiles : int
-        Of a batch.
-    sets : int
-        Strips that are in registers at once.
-
-    Returns
-    -------
-    strip : int
-        1, 2, 4, 8 or 16, as long as the sums stay in registers and, if possible, the ring in the
-        level-2 cache.
-    abreast : int
-        Tiles whose pixels stand side by side, at most as many as ``strip``.
-    """
-    most = (2 // sets * widest_lanes() if widest_lanes() == 128 else widest_lanes()) * 4 // bytes_
-    options = [n for n in _STRIP_COST if n * lanes <= most] or [1]
-    room = 0.6 * level_two_cache() / (rows * channels * lanes * ring_bytes)
-    fitting = [n for n in options if n + reach <= room] or options[: max(1, len(options) - 2)]
-    factor = lanes // 16
-    pairs = [
-        (n, a) for n in fitting for a in (1, 2, 4, 8)
-        if a == 1 or (width * a <= n and n + reach * a <= _TEAM * room)
-    ]  # fmt: skip
-
-    def cost(pair: tuple[int, int]) -> float:
-        n, a = pair
-        return max(1, tiles / a) * -(-width * a // n) * n * _STRIP_COST[min(16, n * factor)]
-
-    return min(pairs, key=cost)
-
-
-def choose_chunk(width: int, strip: int, most: float, tiles: int) -> int:
-    """Choose how many columns a job has: whole rows if possible, which memory gives out faster.
-
-    Parameters
-    ----------
-    width : int
-        Of the output, in pixels.
-    strip : int
-        Pixels that are computed at once.
-    most : float
-        Columns that the ring has room for.
-    tiles : int
-        Where there are few, more chunks make more jobs to share, on any number of threads.
-
-    Returns
-    -------
-    int
-        A multiple of ``strip``.
-    """
-    strips = -(-width // strip)
-    chunks = max(-(-_JOBS // tiles), -(-strips // max(1, int(most // strip))))
-    return -(-strips // min(chunks, strips)) * strip
-
-
-def choose_jobs(
-    size: tuple[int, int], strip: int, abreast: int, most: float, tiles: int
-) -> tuple[int, int]:
-    """Choose the columns of a job, and into how many bands rows fall.
-
-    Parameters
-    ----------
-    size : tuple of two ints
-        Rows and columns of the output.
-    strip, abreast : int
-        Pixels that are computed at once, and of how many tiles.
-    most : float
-        Columns that the ring has room for.
-    tiles : int
-        Of a batch.
-
-    Returns
-    -------
-    chunk : int
-        Columns; ``strip`` divides its pixels.
-    bands : int
-        1 where every tile is by itself.
-    """
-    if abreast == 1:
-        return choose_chunk(size[1], strip, most, tiles), 1
-    chunk = choose_chunk(size[1], strip // abreast, most, _JOBS)
-    jobs = -(-tiles // abreast) * -(-size[1] // chunk)
-    return chunk, min(size[0], -(-_JOBS // jobs))
-
-
-def _room(chunk: int, reach: int, numbers: int, ring_bytes: int) -> int:
-    """Return the pixels of a channel in the ring: no distance that maps all channels alike.
-
-    ``numbers`` is how many stand for one pixel, those of all tiles abreast.
-    """
-    room, lines = chunk + reach, max(1, numbers * ring_bytes // 64)
-    while math.gcd(room * numbers * ring_bytes // 64, 64) > max(4, lines):
-        room += 1
-    return room
-
-
 def forward_taps(
     pattern: Pattern, geometry: Geometry, lanes: int, bytes_: int = 4, ring_bytes: int = 4,
-    tiles: int = _JOBS,
+    tiles: int = JOBS,
 ) -> Taps:  # fmt: skip
     """Return the taps of ``y = W * x``, which are also those of dW made by itself.
 
@@ -339,9 +214,9 @@ def forward_taps(
         width, g.channels * step, kh, reach, lanes, bytes_, ring_bytes, tiles
     )
     column = kh * g.channels * step * abreast * lanes * ring_bytes
-    most = _RING * level_two_cache() / column - reach
+    most = RING * level_two_cache() / column - reach
     chunk, bands = choose_jobs(g.out_size, strip, abreast, most, tiles)
-    room = _room(chunk, reach, abreast * lanes, ring_bytes)
+    room = ring_room(chunk, reach, abreast * lanes, ring_bytes)
     channel, ky, kx = np.unravel_index(pattern.indices, (g.channels // g.groups, kh, kw))
     rows = pattern.rows()
     channel = channel + rows // (g.filters // g.groups) * (g.channels // g.groups)
@@ -360,7 +235,7 @@ def forward_taps(
 
 def backward_taps(
     pattern: Pattern, geometry: Geometry, lanes: int, bytes_: int = 4, ring_bytes: int = 4,
-    tiles: int = _JOBS,
+    tiles: int = JOBS,
 ) -> Taps:  # fmt: skip
     """Return the taps of dx, and of dW along with it: a convolution over dy, phase by phase.
 
@@ -402,10 +277,10 @@ def backward_taps(
         columns_out, g.filters, rows + 1, reach, lanes, bytes_, ring_bytes, tiles, sets=2
     )
     column = (rows + 1) * g.filters * abreast * lanes * ring_bytes
-    most = _RING * level_two_cache() / column - reach
+    most = RING * level_two_cache() / column - reach
     counted = -(-g.size[0] // sy), columns_out
     chunk, bands = choose_jobs(counted, strip, abreast, most, tiles)
-    room = _room(chunk, reach, abreast * lanes, ring_bytes)
+    room = ring_room(chunk, reach, abreast * lanes, ring_bytes)
     place = (outputs.astype(np.int64) * room + (b + px - kx) // sx + left) * abreast
     row = (a + py - ky) // sy + top
     phases = sy * sx
@@ -422,33 +297,6 @@ def backward_taps(
          room, rows + 1, chunk, abreast, bands],
         strip,
     )  # fmt: skip
-
-
-def choose_blocks(channels: int, bytes_: int, taps: float, groups: int, sets: int = 1) -> int:
-    """Choose into how many blocks of channels the taps of an output fall.
-
-    Parameters
-    ----------
-    channels : int
-        Channels that are read.
-    bytes_ : int
-        Bytes of one channel in the ring.
-    taps : float
-        Taps of an output, on average.
-    groups : int
-        Groups of channels that do not mix: more than one are blocks by themselves.
-    sets : int
-        Strips of an output that wait from block to block.
-
-    Returns
-    -------
-    int
-        At least 1.
-    """
-    if groups > 1:
-        return 1
-    small = channels * bytes_ / (_BEYOND * level_one_cache())
-    return int(max(1, min(np.ceil(small), taps // (_WORTH_WAITING * sets))))
 
 
 def _sorted(segments, rows, n_segments: int, n_rows: int):

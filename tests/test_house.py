@@ -17,7 +17,7 @@ FILES = sorted(
 FLOORS = [
     {"errors", "cpu"},
     {"naming"},
-    {"kernels", "blocks", "streaming"},
+    {"kernels", "blocks", "streaming", "strips"},
     {"csr"},
     {
         "parameters",

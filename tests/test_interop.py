@@ -14,9 +14,7 @@ from sparsecpu.cli import main
 from sparsecpu.errors import FileFormatError, MissingExtraError, ParameterError
 from sparsecpu.interop import export_network, import_network, of_network
 from sparsecpu.interop.arrays import read_npz
-from sparsecpu.interop.prune import kept_entries
 from sparsecpu.interop.safetensors import read_safetensors
-from sparsecpu.interop.tensors import of_array
 from sparsecpu.models import find_model
 from sparsecpu.parameters import SparseParameter
 
@@ -200,68 +198,6 @@ def test_pytorch_is_asked_for_by_name(monkeypatch, tmp_path):
         import_network(tmp_path / "it.pt", mlp(2, (), 2))
 
 
-def table(entries, length=None):
-    text = json.dumps(entries).encode()
-    return (len(text) if length is None else length).to_bytes(8, "little") + text
-
-
-GOOD = {"0.weight": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
-        "0.bias": {"dtype": "F32", "shape": [2], "data_offsets": [24, 32]}}  # fmt: skip
-
-
-def changed(name, **values):
-    return {**GOOD, name: {**GOOD[name], **values}}
-
-
-@pytest.mark.parametrize(
-    "content",
-    {
-        "empty": b"",
-        "length beyond the file": table(GOOD, 1 << 40) + bytes(32),
-        "no json": (4).to_bytes(8, "little") + b"{{{{" + bytes(32),
-        "deep json": (200_000).to_bytes(8, "little") + b"[" * 200_000,
-        "a list": table([1, 2]) + bytes(32),
-        "cut off": table(GOOD) + bytes(31),
-        "bytes to spare": table(GOOD) + bytes(33),
-        "lying shape": table(changed("0.weight", shape=[200, 300])) + bytes(32),
-        "negative shape": table(changed("0.weight", shape=[-2, -3])) + bytes(32),
-        "overlap": table(changed("0.bias", data_offsets=[16, 24])) + bytes(24),
-        "gap": table(changed("0.bias", data_offsets=[28, 36])) + bytes(36),
-        "backwards": table(changed("0.bias", data_offsets=[32, 24])) + bytes(32),
-        "unknown type": table(changed("0.bias", dtype="F5")) + bytes(32),
-        "no entry": table({**GOOD, "0.bias": 3}) + bytes(32),
-        "metadata": table({**GOOD, "__metadata__": 3}) + bytes(32),
-        "NaN": table(GOOD) + np.full(8, np.nan, "<f4").tobytes(),
-        "infinity": table(GOOD) + np.array([1] * 7 + [np.inf], "<f4").tobytes(),
-    }.items(),
-    ids=lambda pair: pair[0],
-)
-def test_safetensors_that_lie(content, tmp_path):
-    path = tmp_path / "it.safetensors"
-    path.write_bytes(content[1])
-    tracemalloc.start()
-    with pytest.raises(FileFormatError):
-        import_network(path, mlp(3, (), 2))
-    assert tracemalloc.get_traced_memory()[1] < 4e6
-    tracemalloc.stop()
-
-
-def test_safetensors_in_every_type(tmp_path):
-    values = np.array([0, 1, -2, 3], dtype=np.float32)
-    kinds = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I8": "|i1"}
-    for kind, dtype in kinds.items():
-        raw = values.astype(dtype).tobytes()
-        entry = {"dtype": kind, "shape": [2, 2], "data_offsets": [0, len(raw)]}
-        (tmp_path / "it.safetensors").write_bytes(table({"w": entry}) + raw)
-        found = read_safetensors(tmp_path / "it.safetensors")[0]["w"]
-        np.testing.assert_array_equal(found.values(), values)
-    raw = (values.view(np.uint32) >> 16).astype("<u2").tobytes()
-    entry = {"dtype": "BF16", "shape": [2, 2], "data_offsets": [0, 8]}
-    (tmp_path / "it.safetensors").write_bytes(table({"w": entry}) + raw)
-    found = read_safetensors(tmp_path / "it.safetensors")[0]["w"]
-    np.testing.assert_array_equal(found.values(), values)
-
-
 def test_arrays_of_numpy(tmp_path, rng):
     weight = rng.standard_normal((4, 6)) * (rng.random((4, 6)) < 0.5)
     arrays = {"fc.weight": np.asfortranarray(weight), "fc.bias": np.arange(4.0)}
@@ -293,130 +229,6 @@ def test_matrices_of_scipy(tmp_path, rng):
     (folder / "y.weight.npz").write_bytes(b"rubbish")
     with pytest.raises(FileFormatError):
         import_network(folder, mlp(6, (8,), 3))
-
-
-def test_layers_are_found_by_order_and_shape(rng):
-    square = {f"{i}.weight": rng.standard_normal((4, 4)) for i in (0, 2, 4)}
-    norms = {f"{i}.{leaf}": np.full(4, float(i)) for i in (1, 3)
-             for leaf in ("weight", "bias", "running_mean", "running_var")}  # fmt: skip
-    order = ("0.weight", *(n for n in norms if n[0] == "1"), "2.weight",
-             *(n for n in norms if n[0] == "3"), "4.weight")  # fmt: skip
-    tensors = {f"module.body.{n}": {**square, **norms}[n] for n in order}
-    tensors["module.extra"] = np.ones(3)
-    described = mlp(4, (4, 4), 4, batch_norm=True)
-    network, report = import_network(tensors, described)
-    assert [row[:2] for row in report.matched if row[3]] == [
-        ("0", "body.0"), ("3", "body.2"), ("6", "body.4"),
-    ]  # fmt: skip
-    np.testing.assert_array_equal(network.layers[3].weight.data, square["2.weight"].reshape(-1)
-                                  .astype(np.float32))  # fmt: skip
-    np.testing.assert_array_equal(network.layers[4].running_variance, 3)
-    assert report.unused == ["module.extra"]
-    _, report = import_network(tensors, described, names={"0": "body.4"})
-    assert [row[:2] for row in report.matched if row[3]] == [
-        ("0", "body.4"), ("3", "body.0"), ("6", "body.2"),
-    ]  # fmt: skip
-    for names in ({"7": "body.0"}, {"0": "nobody"}, {"0": "body.1"}):
-        with pytest.raises((ParameterError, FileFormatError)):
-            import_network(tensors, described, names=names)
-
-
-def test_a_bias_before_a_normalisation_is_folded(rng):
-    tensors = {
-        "a.weight": rng.standard_normal((4, 3)), "a.bias": rng.standard_normal(4),
-        "n.weight": rng.random(4), "n.bias": rng.random(4),
-        "n.running_mean": rng.standard_normal(4), "n.running_var": rng.random(4) + 0.5,
-        "b.weight": rng.standard_normal((2, 4)), "b.bias": rng.random(2),
-    }  # fmt: skip
-    layers = (LayerSpec("linear", {"out_features": 4, "nnz": None, "bias": False}),
-              LayerSpec("batch_norm"),
-              LayerSpec("linear", {"out_features": 2, "nnz": None}))  # fmt: skip
-    network, report = import_network(tensors, Architecture((3,), layers), dtype=np.float64)
-    assert report.folded == ["0"]
-    x = rng.standard_normal((5, 3))
-    z = x @ tensors["a.weight"].T + tensors["a.bias"] - tensors["n.running_mean"]
-    z = z / np.sqrt(tensors["n.running_var"] + 1e-5) * tensors["n.weight"] + tensors["n.bias"]
-    np.testing.assert_allclose(
-        network.predict(x), z @ tensors["b.weight"].T + tensors["b.bias"], atol=1e-12
-    )
-
-
-def test_a_bias_is_folded_only_into_what_follows_it(rng):
-    """At the end of a branch a sum comes first, whose other part must not be shifted."""
-    conv = {"kind": "conv2d", "out_channels": 2, "kernel_size": 1, "bias": False, "nnz": None}
-    layers = (
-        LayerSpec("residual", {"branch": [conv], "shortcut": []}),
-        LayerSpec("batch_norm"),
-        LayerSpec("global_avg_pool2d"),
-        LayerSpec("linear", {"out_features": 2, "nnz": None}),
-    )
-    tensors = {
-        "a.weight": rng.standard_normal((2, 2, 1, 1)), "a.bias": np.ones(2),
-        "n.weight": np.ones(2), "n.running_mean": np.zeros(2), "n.running_var": np.ones(2),
-        "b.weight": rng.standard_normal((2, 2)),
-    }  # fmt: skip
-    network, report = import_network(tensors, Architecture((2, 3, 3), layers))
-    assert (report.folded, report.unused) == ([], ["a.bias"])
-    np.testing.assert_array_equal(network.layers[1].running_mean, 0)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [("n.running_var", -1.0), ("n.weight", 1e300), ("a.weight", 1e300)]
-)
-def test_values_that_cannot_be_are_refused(name, value):
-    tensors = {"a.weight": np.eye(2), "n.weight": np.ones(2), "n.running_mean": np.zeros(2),
-               "n.running_var": np.ones(2), "b.weight": np.eye(2)}  # fmt: skip
-    tensors[name][0] = value
-    with pytest.raises(FileFormatError):
-        import_network(tensors, mlp(2, (2,), 2, batch_norm=True))
-
-
-def test_a_new_head_is_drawn(rng):
-    tensors = {"0.weight": rng.standard_normal((8, 4)), "2.weight": rng.standard_normal((10, 8))}
-    with pytest.raises(FileFormatError, match="2"):
-        import_network(tensors, mlp(4, (8,), 3))
-    network, report = import_network(tensors, mlp(4, (8,), 3), density=0.5, missing="draw")
-    assert report.missing == ["2"]
-    assert (network.n_outputs, network.layers[2].weight.nnz) == (3, 12)
-    with pytest.raises(FileFormatError):
-        import_network({"x.weight": np.ones((9, 9))}, mlp(4, (8,), 3), missing="draw")
-
-
-@pytest.mark.parametrize("distribution", ["global", "uniform", "erk"])
-@pytest.mark.parametrize("density", [0.01, 0.3, 1.0])
-def test_the_largest_weights_stay(distribution, density, rng, monkeypatch):
-    monkeypatch.setattr("sparsecpu.interop.tensors.TILE_BYTES", 200)  # many tiles
-    arrays = [rng.standard_normal((30, 20)), 0.01 * rng.standard_normal((7, 30)),
-              rng.standard_normal((4, 2, 3, 3))]  # fmt: skip
-    arrays[0].reshape(-1)[5:9] = 0.5  # ties
-    found = kept_entries([of_array("w", a) for a in arrays], density, distribution)
-    sizes = [a.size for a in arrays]
-    kept = [len(keys) for keys, _ in found]
-    assert sum(kept) == max(round(density * sum(sizes)), 3)
-    assert min(kept) >= 1
-    for array, (keys, values) in zip(arrays, found, strict=True):
-        flat = array.reshape(-1)
-        np.testing.assert_array_equal(flat[keys], values)
-        order = np.lexsort((np.arange(flat.size), -np.abs(flat)))
-        np.testing.assert_array_equal(keys, np.sort(order[: len(keys)]))
-    if distribution == "global" and min(kept) > 1:
-        smallest = min(np.abs(values).min() for _, values in found)
-        for array, (keys, _) in zip(arrays, found, strict=True):
-            assert np.delete(np.abs(array.reshape(-1)), keys).max(initial=0) <= smallest
-
-
-def test_importing_holds_no_dense_matrix(tmp_path, rng):
-    wide = 3000
-    network = mlp(wide, (wide,), 4).sparsify(0.01).build(rng)
-    export_network(network, tmp_path / "it.safetensors", "safetensors")
-    tracemalloc.start()
-    again, _ = import_network(tmp_path / "it.safetensors")
-    export_network(again, tmp_path / "again.safetensors", "safetensors")
-    import_network(tmp_path / "it.safetensors", density=0.005)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    same(network, again)
-    assert peak < 3 * wide * wide  # bytes; one dense matrix has four times as many
 
 
 def test_from_the_command_line(small, tmp_path, rng):
@@ -464,3 +276,17 @@ def test_a_network_made_by_hand_says_so(tmp_path):
     with pytest.raises(ParameterError):
         save(network, tmp_path / "it.npz")
     assert set(of_network(network)) == {"0.weight", "0.bias"}
+
+
+def test_importing_holds_no_dense_matrix(tmp_path, rng):
+    wide = 3000
+    network = mlp(wide, (wide,), 4).sparsify(0.01).build(rng)
+    export_network(network, tmp_path / "it.safetensors", "safetensors")
+    tracemalloc.start()
+    again, _ = import_network(tmp_path / "it.safetensors")
+    export_network(again, tmp_path / "again.safetensors", "safetensors")
+    import_network(tmp_path / "it.safetensors", density=0.005)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    same(network, again)
+    assert peak < 3 * wide * wide  # bytes; one dense matrix has four times as many

@@ -1,0 +1,38 @@
+"""Small convolutional networks, their pictures and filters, for several tests."""
+
+import naive
+import numpy as np
+
+from sparsecpu.layers import (
+    BatchNorm,
+    GlobalAvgPool2d,
+    MaxPool2d,
+    ReLU,
+    Sequential,
+    SparseConv2d,
+    SparseLinear,
+)
+
+
+def filters_of(layer):
+    p = layer.weight.pattern
+    dense = naive.dense(p.shape, p.indptr, p.indices, layer.weight.data)
+    return dense.reshape(p.shape[0], -1, *layer.kernel)
+
+
+def images(samples=96, seed=0):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, samples)
+    x = rng.standard_normal((samples, 1, 8, 8)).astype(np.float32)
+    for i, label in enumerate(y):
+        x[i, 0, 2 * label : 2 * label + 2] += 2
+    return x.reshape(samples, -1), y
+
+
+def small_net(rng):
+    return Sequential(
+        [SparseConv2d(1, 8, 3, padding=1, density=0.6, rng=rng), BatchNorm(8), ReLU(),
+         MaxPool2d(2), SparseConv2d(8, 12, 3, padding=1, density=0.2, rng=rng), BatchNorm(12),
+         ReLU(), GlobalAvgPool2d(), SparseLinear(12, 3, density=0.9, rng=rng)],
+        (1, 8, 8),
+    )  # fmt: skip

@@ -1,0 +1,211 @@
+"""What bench measures beside layers and steps, each subject small."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from sparsecpu.bench.limits import Kernels, Loads, level_of
+from sparsecpu.bench.linear import Linear
+from sparsecpu.bench.plots import plot
+from sparsecpu.bench.scale import Scale
+from sparsecpu.bench.step_cases import Case
+from sparsecpu.bench.steps import Train
+
+from sparsecpu.bench import limits, published, ranks, topology
+from sparsecpu.cli import main
+from sparsecpu.errors import ParameterError
+
+
+def run(*args):
+    return CliRunner().invoke(main, [str(a) for a in args])
+
+
+def test_convolutions_from_the_command_line(tmp_path):
+    args = ("bench", "conv", "--shape", "4-6-8-3-2", "--sparsity", 0.5, "--batch", 16, "--rounds",
+            1, "--quiet")  # fmt: skip
+    result = run(*args, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)["conv"]["results"][0]
+    assert found["case"] == "4-6 3x3/2 8x8"
+    assert found["results"][0]["nnz"] == 4 * 6 * 9 // 2
+    assert set(found["results"][0]["ms"]) == {"forward", "dx+dw", "total"}
+    picture = tmp_path / "conv.svg"
+    if importlib.util.find_spec("torch"):
+        plot("conv", [found], {"machine": {"cpu": "a CPU", "instruction_set": "AVX2", "threads": 1,
+                                           "date": "2026-01-01"}}, picture)  # fmt: skip
+        assert picture.stat().st_size > 1000
+    for bad in ("4-6-8", "4-6-8-x", "0-6-8-3"):
+        assert run("bench", "conv", "--shape", bad).exit_code == 2
+
+
+def test_scale_grows_with_width():
+    scale = Scale("quick", 1)
+    results = [scale.run((n, lean)) for n in (1000, 4000) for lean in (False, True)]
+    assert [r["neurons"] for r in results] == [1000, 1000, 4000, 4000]
+    assert [r["bytes"] for r in results] == [28, 12, 28, 12]
+    assert all(set(r["update_ms"]) == {"gse", "sparse-momentum"} for r in results)
+    values, lines = scale.verdict(results)
+    assert values["operations_exponent"] == pytest.approx(1, abs=0.02)
+    assert values["lean_operations_exponent"] == pytest.approx(1, abs=0.02)
+    assert len(lines) == 2
+    assert "1,000" in scale.row(results[0])
+    assert scale.cases()[0] == (1000, False)
+    assert Scale("full", 1).cases()[-1] == (50_000_000, True)
+
+
+def test_scale_takes_numbers_of_neurons():
+    assert Scale("quick", 1, neurons=(3000,)).cases() == [(3000, False), (3000, True)]
+    with pytest.raises(ParameterError):
+        Scale("quick", 1, neurons=(3000, 10)).cases()
+
+
+def test_scale_leaves_out_what_does_not_fit(monkeypatch):
+    monkeypatch.setattr("sparsecpu.bench.scale.memory_free", lambda: 1000)
+    scale = Scale("quick", 1)
+    found = scale.run((2000, False))
+    assert "ms" not in found
+    assert "needs" in scale.row(found)
+    assert scale.verdict([found]) == ({}, [])
+
+
+def test_published_epochs(monkeypatch):
+    monkeypatch.setitem(published._MINUTES, 50, 1.0)
+    bench = published.Published("quick", 1)
+    found = bench.run((50, 16))
+    assert found["nnz"] == 20 * 3362 + 2 * 2000 + 250
+    assert found["ratio"] == pytest.approx(1.0 / found["minutes"])
+    assert "published" in bench.heading()
+    assert bench.row(found)
+
+
+def test_ranks_predict_from_what_was_measured():
+    bench = ranks.Ranks("quick", 1)
+    assert "mpiexec" in bench.missing["other ranks"]
+    found = bench.run(("lenet-300-100", 0.9, 64))
+    assert found["gradient_mb"] == pytest.approx(4e-6 * (26_620 + 410))
+    for by_ranks in found["predicted"].values():
+        assert by_ranks[2] <= found["compute_ms"][1] / found["compute_ms"][2]
+    assert "lenet-300-100" in bench.row(found)
+    # Two ranks send half of it twice; a message takes its latency each time.
+    assert ranks.ring_seconds(10**9, 2, 1e9, 0.0, 3) == pytest.approx(1.0)
+    assert ranks.ring_seconds(0, 4, 1e9, 1e-3, 2) == pytest.approx(12e-3)
+
+
+def test_topology_counts_updates(monkeypatch):
+    monkeypatch.setattr(topology, "_INTERVAL", 12)
+    bench = topology.Topology("quick", 1)
+    for algorithm in ("set", "sparse-momentum:source=tiles"):
+        found = bench.run((algorithm, (30, 20, 5), 0.8))
+        assert found["update_ms"] > 0
+        assert (found["watch_ms"] > 0) == (algorithm != "set")
+        assert algorithm in bench.row(found)
+
+
+def test_limits():
+    kernels = Kernels("quick", 1)
+    small = kernels.run(32)
+    assert small["random_gflops"] > 0
+    assert small["sequential_gbs"] > 0
+    assert "forward" not in small
+    assert "forward" in kernels.run(128 * 512 // 1024 * 2)
+    values, lines = kernels.verdict([small])
+    assert values["peak_gflops"] > 0
+    assert lines
+    assert level_of(1e15) in ("memory", "?")
+    assert Loads(10**7).count >= 10**7 / 512  # every run is visited
+
+
+def test_pictures(tmp_path):
+    machine = {"cpu": "a CPU", "instruction_set": "AVX2", "threads": 1, "date": "2026-01-01"}
+    scale = {"neurons": 10, "ms": 1.0, "level": "L2", "lean": False}
+    one = {"algorithm": "set", "sizes": [3, 2], "watch_ms": 1, "update_ms": 2, "interval_ms": 9}
+    noisy = {"sparsity": 0.99, "ms": 0.5, "fastest_dense": "dense NumPy", "dense_speedup": None}
+    clear = {**noisy, "sparsity": 0.9, "dense_speedup": 4.0}
+    steps = {"network": "3-2", "rival_ms": {"dense NumPy": 4.0}, "results": [clear, noisy]}
+    loads = {"kib": 32, "random_gflops": 9.0, "forward": 7.0, "dx": 7.0, "dw": 6.0}
+    wide = {**scale, "neurons": 20, "ms": 2.0}
+    left_out = {"neurons": 30, "lean": False, "skipped": "large"}
+    widths = [scale, wide, {**scale, "lean": True}, left_out]
+    for kind, results in {
+        "scale": widths, "topology": [one], "train": [steps], "kernels": [loads],
+    }.items():  # fmt: skip
+        path = tmp_path / f"{kind}.svg"
+        plot(kind, results, {"machine": machine}, path)
+        assert "a CPU" in path.read_text() or path.stat().st_size > 1000
+
+
+def test_cases_of_every_scope():
+    for kind in (Linear, Train, Scale, Kernels, topology.Topology):
+        sizes = [len(kind(scope, 1).cases()) for scope in ("quick", "default", "full")]
+        assert 0 < sizes[0] <= sizes[1] <= sizes[2]
+    assert limits.cache_sizes() is not None
+
+
+def test_sources_are_judged_by_the_exact_momentum():
+    from sparsecpu.bench.sources import SOURCES, Sources
+
+    bench = Sources("quick", 1)
+    found = {name: bench.run(name) for name in bench.cases()}
+    assert set(found) == set(SOURCES)
+    mass = {name: result["mass"]["0.weight"] for name, result in found.items()}
+    assert 0.97 < mass["window"] <= 1.0
+    assert mass["lowrank 4"] < mass["lowrank 8"] < mass["lowrank 16"] < mass["lowrank 32"] <= 1.0
+    assert all(0 < share <= 1 for share in mass.values())
+    assert found["lowrank 4"]["bytes"] < found["lowrank 32"]["bytes"] < found["window"]["bytes"]
+    assert "lowrank 16" in bench.row(found["lowrank 16"])
+
+
+def test_race_to_the_dense_accuracy(tmp_path):
+    from sparsecpu.bench.accuracy import Accuracy, reached
+    from sparsecpu.bench.plots import plot
+
+    bench = Accuracy("quick", 1, hidden="30", samples=1500, epochs=3, sparsities=(0.5,))
+    cases = [case for case in bench.cases() if case["kind"] != "pytorch"]
+    results = [bench.run(case) for case in cases]
+    assert [r["kind"] for r in results] == ["scikit-learn", "sparsecpu"]
+    for result in results:
+        assert len(result["seconds"]) == len(result["accuracy"]) == 3
+        assert np.all(np.diff(result["seconds"]) > 0)
+        assert result["accuracy"][-1] > 0.5
+    assert results[1]["compile_seconds"] > 1  # its cache was empty
+    assert results[1]["seconds"][-1] > results[1]["compile_seconds"]
+    assert results[1]["nnz"] * 2 == results[0]["nnz"]
+    values, lines = bench.verdict(results)
+    assert values["target"] == results[0]["accuracy"][-1] - 0.003
+    assert len(values["times"]) == 2
+    assert "scikit-learn" in " ".join(lines)
+    assert reached({"seconds": [1, 2, 3], "accuracy": [0.1, 0.9, 0.95]}, 0.9) == 2
+    assert reached({"seconds": [1], "accuracy": [0.1]}, 0.9) is None
+    document = {"machine": {"cpu": "x", "instruction_set": "y", "threads": 1, "date": "z"}}
+    plot("accuracy", results, document, tmp_path / "a.png")
+    plot("sources", [{"source": "a", "mass": {"l": 0.5}}], document, tmp_path / "s.png")
+    assert (tmp_path / "a.png").stat().st_size > 5000
+
+
+def test_predictions_are_timed_and_drawn(tmp_path):
+    picture = tmp_path / "infer.png"
+    result = run("bench", "infer", "--model", "30-20-5", "--sparsity", 0.5, "--batch", 2,
+                 "--rounds", 1, "--quiet", "--blas", "as-is", "--json",
+                 "--plot", picture)  # fmt: skip
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)["infer"]["results"][0]
+    assert (found["network"], found["batch"], found["precision"]) == ("30-20-5", 2, "fp32")
+    row = found["results"][0]
+    assert row["nnz"] == 350
+    assert row["samples_per_second"] == pytest.approx(2e3 / row["ms"])
+    assert {"dense NumPy", "SciPy"} <= set(row["ratio"])
+    assert picture.stat().st_size > 1000
+    for bad in (("--model", "x"), ("--batch", 0), ("--precision", "fp8")):
+        assert run("bench", "infer", *bad, "--blas", "as-is").exit_code == 2
+
+
+def test_infer_contestants_agree(rng):
+    """What is timed is the same network: ours and SciPy's on the same weights."""
+    from sparsecpu.bench.infer import Ours
+
+    case = Case((30, 20, 5), 7, (0.5,), 1)
+    x = rng.standard_normal((7, 30)).astype(np.float32)
+    made = Ours(case, 0.5, x)
+    np.testing.assert_allclose(made.predict(), made.scipy().T, atol=1e-5)
