@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _GROUPS = 8
 #: A ring is in 16 bits where each of its numbers is read at least so often.
 _NARROW_READS = 8
-#: Taps are kept for so many sizes of batches.
-_KNOWN = 2
+#: Taps are kept for so many sizes of batches, times two directions.
+_KNOWN = 4
 
 
 class SparseConvolution:
@@ -58,7 +58,7 @@ class SparseConvolution:
             The output, with the sums that a normalisation behind asks for.
         """
         layer, precision = self.layer, self._precision(ctx)
-        taps = self.taps(x, precision)[0]
+        taps = self.taps(x, precision, solid=not x.pending)
         height, width = layer.geometry().out_size
         shape = (x.shape[0], height, layer.out_channels, width, x.shape[-1])
         y = ctx.workspace.array(layer, "y", shape, x.dtype)
@@ -91,7 +91,7 @@ class SparseConvolution:
         if not layer._needs_dx or not _at_once(ctx):
             self.filter_gradient(x, dy, ctx)
             return self.input_gradient(x, dy, ctx) if layer._needs_dx else dy
-        turned = self.taps(x, self._precision(ctx))[1]
+        turned = self.taps(x, self._precision(ctx), backward=True, solid=not dy.pending)
         values = self._weights(turned.padded_order, ctx)
         values[turned.fillers] = 0
         dx = ctx.workspace.lend(x.shape, x.dtype)
@@ -109,7 +109,8 @@ class SparseConvolution:
         ctx : Context
             Memory.
         """
-        taps = self.taps(x, self._precision(ctx))[_at_once(ctx)]
+        once = _at_once(ctx)
+        taps = self.taps(x, self._precision(ctx), backward=once, solid=once and not dy.pending)
         self._bias_gradient(dy, ctx)
         self._gradient(taps, x, dy, self.layer.weight.grad, ctx)
 
@@ -154,13 +155,15 @@ class SparseConvolution:
         Planes
             ``dx``.
         """
-        turned = self.taps(x, self._precision(ctx))[1]
+        turned = self.taps(x, self._precision(ctx), backward=True, solid=not dy.pending)
         dx, values = ctx.workspace.lend(x.shape, x.dtype), self._weights(turned.order, ctx)
         sums = self._turned(turned, x, dy, values, dx, None, ctx)
         return Planes(dx, sums=sums, about=x.values)
 
-    def taps(self, x: Planes, precision: str) -> tuple[Taps, Taps]:
-        """Return where the nonzeros read, forward and backward; made anew for a new pattern.
+    def taps(
+        self, x: Planes, precision: str, *, backward: bool = False, solid: bool = False
+    ) -> Taps:
+        """Return where the nonzeros read; made anew for a new pattern.
 
         Parameters
         ----------
@@ -168,28 +171,29 @@ class SparseConvolution:
             The input.
         precision : str
             Of the ring.
+        backward : bool
+            For dx instead of y.
+        solid : bool
+            Whether planes that are read hold what is meant.
 
         Returns
         -------
-        forward : Taps
-            Of y.
-        backward : Taps
-            Of dx; the forward ones again where nobody needs these.
+        Taps
+            Of y or dx.
         """
-        layer, pattern = self.layer, self.layer.weight.pattern
+        pattern, geometry = self.layer.weight.pattern, self.layer.geometry()
         if self._index[0] is not pattern:
             self._index = (pattern, {})
-        known, bytes_ = self._index[1], layer.weight.data.itemsize
+        known, bytes_ = self._index[1], self.layer.weight.data.itemsize
         lanes, tiles = x.shape[-1], x.shape[0]
-        key = (lanes, tiles, precision)
+        solid = solid and geometry.pointwise and precision == "fp32"
+        key = (backward, lanes, tiles, precision, solid)
         if key not in known:
             while len(known) >= _KNOWN:  # the last batch of an epoch may be a small one
                 known.pop(next(iter(known)))
-            sizes = (lanes, bytes_, bytes_ if precision == "fp32" else 2, tiles)
-            forward = backward = forward_taps(pattern, layer.geometry(), *sizes)
-            if layer._needs_dx or widest_lanes() >= 128:
-                backward = backward_taps(pattern, layer.geometry(), *sizes)
-            known[key] = forward, backward
+            make = backward_taps if backward else forward_taps
+            ring_bytes = bytes_ if precision == "fp32" else 2
+            known[key] = make(pattern, geometry, lanes, bytes_, ring_bytes, tiles, solid)
         return known[key]
 
     def _precision(self, ctx: Context) -> str:
@@ -203,17 +207,16 @@ class SparseConvolution:
         from sparsecpu.kernels.narrow import narrow_shape
         from sparsecpu.kernels.threads import current_threads
 
-        lanes, workers = x.shape[-1], current_threads()
+        lanes, workers, array = x.shape[-1], current_threads(), ctx.workspace.array
+        scratch = array("conv2d", "scratch", (workers, 2 * taps.row_pixels * lanes), x.dtype)
+        bases = array("conv2d", "bases", (workers, 128), np.int64)
+        if taps.straight:
+            return x.values.reshape(1, -1), bases, scratch
         size = -(-(taps.ring_pixels + taps.strip) * lanes // 1024) * 1024 + 32
         kind: Any = x.dtype
         if precision != "fp32":
             (size,), kind = narrow_shape((size,), precision)
-        array = ctx.workspace.array
-        return (
-            array("conv2d", f"ring of {precision}", (workers, size), kind),
-            array("conv2d", "bases", (workers, 128), np.int64),
-            array("conv2d", "scratch", (workers, 2 * taps.row_pixels * lanes), x.dtype),
-        )
+        return array("conv2d", f"ring of {precision}", (workers, size), kind), bases, scratch
 
     def _weights(self, order: np.ndarray | None, ctx: Context) -> np.ndarray:
         """Return the weights in the order of taps."""
@@ -232,9 +235,10 @@ class SparseConvolution:
 
         layer, jobs = self.layer, taps.jobs(x.shape[0])
         parts = sum_space(y, layer, "y" if kind == 1 else "dx", kind, ctx, jobs)
+        straight = _shortcuts(taps, y, about, kind, len(dw) > 0, ctx)
         convolution_kernel(x.shape[-1], taps.strip, len(dw) > 0)(
             *index, taps.phases, taps.plan, data, *x.operand(), bias, y, relu, *about, parts, kind,
-            lane_mask(x, layer, ctx), dw, *self._space(taps, x, precision, ctx),
+            lane_mask(x, layer, ctx), dw, straight, *self._space(taps, x, precision, ctx),
         )  # fmt: skip
         return total(parts) if kind else None
 
@@ -283,6 +287,23 @@ class SparseConvolution:
             found = blend(dy, None, layer, "db", ctx, sums=1, keep=False).sums
             assert found is not None
             layer.bias.grad[:] = found[0]
+
+
+def _shortcuts(taps: Taps, y, about, kind: int, gradient: bool, ctx: Context) -> int:
+    """Return what a kernel does straight: see ``kernels.conv.READ`` and the lines below."""
+    from sparsecpu.kernels.conv import BESIDE, READ, WRITE
+    from sparsecpu.kernels.rows import LARGE
+
+    x, _, a, _, _, relu, gated = about
+    found = READ if taps.straight else 0
+    abreast, columns = taps.plan[18], taps.plan[5]
+    if len(taps.phases) > 1 or abreast > 1 or columns % taps.strip:
+        return found
+    if y.size and y.nbytes < LARGE and not (kind or gated):
+        found |= WRITE
+    if gradient and not (len(a) or relu) and ctx.n_valid == x.shape[0] * x.shape[-1]:
+        found |= BESIDE
+    return found
 
 
 def _at_once(ctx: Context) -> bool:

@@ -75,7 +75,7 @@ def choose_strip(
     return min(pairs, key=cost)
 
 
-def choose_chunk(width: int, strip: int, most: float, tiles: int) -> int:
+def choose_chunk(width: int, strip: int, most: float) -> int:
     """Choose how many columns a job has: whole rows if possible, which memory gives out faster.
 
     Parameters
@@ -86,8 +86,6 @@ def choose_chunk(width: int, strip: int, most: float, tiles: int) -> int:
         Pixels that are computed at once.
     most : float
         Columns that the ring has room for.
-    tiles : int
-        Where there are few, more chunks make more jobs to share, on any number of threads.
 
     Returns
     -------
@@ -95,14 +93,17 @@ def choose_chunk(width: int, strip: int, most: float, tiles: int) -> int:
         A multiple of ``strip``.
     """
     strips = -(-width // strip)
-    chunks = max(-(-JOBS // tiles), -(-strips // max(1, int(most // strip))))
-    return -(-strips // min(chunks, strips)) * strip
+    chunks = min(strips, -(-strips // max(1, int(most // strip))))
+    return -(-strips // chunks) * strip
 
 
 def choose_jobs(
-    size: tuple[int, int], strip: int, abreast: int, most: float, tiles: int
+    size: tuple[int, int], strip: int, abreast: int, most: float, tiles: int, depth: int
 ) -> tuple[int, int]:
     """Choose the columns of a job, and into how many bands rows fall.
+
+    Bands rather than narrower chunks make jobs of few tiles: whole rows are read and written in the
+    order of memory.
 
     Parameters
     ----------
@@ -114,19 +115,22 @@ def choose_jobs(
         Columns that the ring has room for.
     tiles : int
         Of a batch.
+    depth : int
+        Rows of the ring: all but one are packed once more for each further band.
 
     Returns
     -------
     chunk : int
         Columns; ``strip`` divides its pixels.
     bands : int
-        1 where every tile is by itself.
+        Bands of rows.
     """
-    if abreast == 1:
-        return choose_chunk(size[1], strip, most, tiles), 1
-    chunk = choose_chunk(size[1], strip // abreast, most, JOBS)
+    chunk = choose_chunk(size[1], strip // abreast, most)
     jobs = -(-tiles // abreast) * -(-size[1] // chunk)
-    return chunk, min(size[0], -(-JOBS // jobs))
+    bands = size[0]
+    if abreast == 1 and depth > 1:
+        bands = min(bands, max(2, bands // (2 * depth - 2)))
+    return chunk, min(bands, -(-JOBS // jobs))
 
 
 def ring_room(chunk: int, reach: int, numbers: int, ring_bytes: int) -> int:

@@ -28,7 +28,14 @@ import numpy as np
 from sparsecpu.cpu import level_two_cache
 from sparsecpu.csr import Pattern
 from sparsecpu.errors import ParameterError
-from sparsecpu.strips import JOBS, RING, choose_blocks, choose_jobs, choose_strip, ring_room
+from sparsecpu.strips import (
+    JOBS,
+    RING,
+    choose_blocks,
+    choose_jobs,
+    choose_strip,
+    ring_room,
+)
 
 #: Bits of a code below the row in the ring.
 ROW_SHIFT = 24
@@ -76,6 +83,11 @@ class Geometry:
         return height, width
 
     @property
+    def pointwise(self) -> bool:
+        """Whether each output pixel depends on the input's pixel at its place alone."""
+        return self.kernel == self.stride == (1, 1) and self.padding == (0, 0)
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Shape of the weights: filters, and (channel of the group, ky, kx) flattened."""
         return self.filters, self.channels // self.groups * self.kernel[0] * self.kernel[1]
@@ -100,6 +112,8 @@ class Taps:
         Sizes; see ``kernels.conv`` for their order.
     strip : int
         Pixels that are computed at once.
+    straight : bool
+        Whether they read rows of planes instead of a ring.
     """
 
     codes: np.ndarray
@@ -109,6 +123,7 @@ class Taps:
     phases: np.ndarray
     plan: np.ndarray
     strip: int
+    straight: bool = False
 
     @property
     def chunks(self) -> int:
@@ -183,7 +198,7 @@ class Taps:
 
 def forward_taps(
     pattern: Pattern, geometry: Geometry, lanes: int, bytes_: int = 4, ring_bytes: int = 4,
-    tiles: int = JOBS,
+    tiles: int = JOBS, solid: bool = False,
 ) -> Taps:  # fmt: skip
     """Return the taps of ``y = W * x``, which are also those of dW made by itself.
 
@@ -199,6 +214,8 @@ def forward_taps(
         Bytes per number, in registers and in the ring.
     tiles : int
         Of a batch.
+    solid : bool
+        Whether planes hold what is meant: a ring is not needed then, if filters have one pixel.
 
     Returns
     -------
@@ -214,9 +231,10 @@ def forward_taps(
         width, g.channels * step, kh, reach, lanes, bytes_, ring_bytes, tiles
     )
     column = kh * g.channels * step * abreast * lanes * ring_bytes
-    most = RING * level_two_cache() / column - reach
-    chunk, bands = choose_jobs(g.out_size, strip, abreast, most, tiles)
-    room = ring_room(chunk, reach, abreast * lanes, ring_bytes)
+    straight = solid and _reads_planes(g, strip, abreast)
+    most = width if straight else RING * level_two_cache() / column - reach
+    chunk, bands = choose_jobs(g.out_size, strip, abreast, most, tiles, kh)
+    room = width if straight else ring_room(chunk, reach, abreast * lanes, ring_bytes)
     channel, ky, kx = np.unravel_index(pattern.indices, (g.channels // g.groups, kh, kw))
     rows = pattern.rows()
     channel = channel + rows // (g.filters // g.groups) * (g.channels // g.groups)
@@ -229,13 +247,13 @@ def forward_taps(
         ky, place, sorting, [(0, 0, 0, blocks)],
         [g.channels, *g.size, g.filters, height, width, sy, sx, height, width,
          g.padding[0], g.padding[1], 1, 1, step, room, kh, chunk, abreast, bands],
-        strip,
+        strip, straight,
     )  # fmt: skip
 
 
 def backward_taps(
     pattern: Pattern, geometry: Geometry, lanes: int, bytes_: int = 4, ring_bytes: int = 4,
-    tiles: int = JOBS,
+    tiles: int = JOBS, solid: bool = False,
 ) -> Taps:  # fmt: skip
     """Return the taps of dx, and of dW along with it: a convolution over dy, phase by phase.
 
@@ -251,6 +269,8 @@ def backward_taps(
         Bytes per number, in registers and in the ring.
     tiles : int
         Of a batch.
+    solid : bool
+        Whether planes hold what is meant: a ring is not needed then, if filters have one pixel.
 
     Returns
     -------
@@ -277,10 +297,11 @@ def backward_taps(
         columns_out, g.filters, rows + 1, reach, lanes, bytes_, ring_bytes, tiles, sets=2
     )
     column = (rows + 1) * g.filters * abreast * lanes * ring_bytes
-    most = RING * level_two_cache() / column - reach
+    straight = solid and _reads_planes(g, strip, abreast)
+    most = columns_out if straight else RING * level_two_cache() / column - reach
     counted = -(-g.size[0] // sy), columns_out
-    chunk, bands = choose_jobs(counted, strip, abreast, most, tiles)
-    room = ring_room(chunk, reach, abreast * lanes, ring_bytes)
+    chunk, bands = choose_jobs(counted, strip, abreast, most, tiles, rows + 1)
+    room = columns_out if straight else ring_room(chunk, reach, abreast * lanes, ring_bytes)
     place = (outputs.astype(np.int64) * room + (b + px - kx) // sx + left) * abreast
     row = (a + py - ky) // sy + top
     phases = sy * sx
@@ -295,8 +316,13 @@ def backward_taps(
         [(n // sx, n % sx, n * blocks, (n + 1) * blocks) for n in range(phases)],
         [g.filters, *g.out_size, g.channels, height, width, 1, 1, *counted, top, left, sy, sx, 1,
          room, rows + 1, chunk, abreast, bands],
-        strip,
+        strip, straight,
     )  # fmt: skip
+
+
+def _reads_planes(geometry: Geometry, strip: int, abreast: int) -> bool:
+    """Return whether strips of pixels can be read where they lie in planes."""
+    return geometry.pointwise and abreast == 1 and geometry.size[1] % strip == 0
 
 
 def _sorted(segments, rows, n_segments: int, n_rows: int):
@@ -311,7 +337,7 @@ def _sorted(segments, rows, n_segments: int, n_rows: int):
     return order, starts.reshape(n_segments, n_rows), ends.reshape(n_segments, n_rows)
 
 
-def _taps(rows, places, sorting, phases, plan, strip) -> Taps:
+def _taps(rows, places, sorting, phases, plan, strip, straight) -> Taps:
     channels, step, room, ring_rows = plan[0], plan[14], plan[15], plan[16]
     if channels * step * room * plan[18] >= 1 << ROW_SHIFT or ring_rows > 127:
         raise ParameterError("channels", channels, "fewer channels or a smaller kernel")
@@ -325,4 +351,4 @@ def _taps(rows, places, sorting, phases, plan, strip) -> Taps:
     plan = np.array(plan, dtype=np.int64)
     for array in (codes, starts, ends, phases, plan):
         array.setflags(write=False)  # as all index arrays are, so that kernels compile once
-    return Taps(codes, order, starts, ends, phases, plan, strip)
+    return Taps(codes, order, starts, ends, phases, plan, strip, straight)

@@ -1,5 +1,7 @@
 """Convolutions and the layers around them, against plain twins and central differences."""
 
+import functools
+
 import naive
 import numpy as np
 import pytest
@@ -100,9 +102,8 @@ def test_blocks_of_channels(case, columns, monkeypatch):
         columns * strip, -(-width // strip) * strip))  # fmt: skip
     options = {"stride": stride, "padding": padding, "groups": groups, "density": 0.7}
     layer = made((8, 12), kernel, size, empty=(0, 5), **options)
-    forward, backward = layer.sparse.taps(
-        Planes(naive.to_planes(np.zeros((1, 8, *size)), 16)), "fp32"
-    )
+    x = Planes(naive.to_planes(np.zeros((1, 8, *size)), 16))
+    forward, backward = (layer.sparse.taps(x, "fp32", backward=way) for way in (False, True))
     if groups == 1 and np.ndim(kernel) == 0:
         assert len(forward.starts) > 1
         assert stride > 1 or len(backward.starts) > len(backward.phases)
@@ -123,11 +124,43 @@ def test_dw_by_itself(case, monkeypatch):
     np.testing.assert_allclose(alone.weight.grad, both.weight.grad, rtol=0, atol=1e-11)
 
 
-def test_rows_in_one_chunk_where_tiles_suffice():
-    assert strips.choose_chunk(32, 8, 100, 8) == 32
-    assert strips.choose_chunk(32, 8, 30, 8) == 16  # the ring has no room for more
-    assert strips.choose_chunk(32, 8, 100, 2) == 8  # chunks are jobs
-    assert strips.choose_chunk(5, 8, 1, 1) == 8
+def test_jobs_are_whole_rows_where_the_ring_has_room():
+    assert strips.choose_jobs((32, 32), 8, 1, 100, 8, 3) == (32, 1)
+    assert strips.choose_jobs((32, 32), 8, 1, 30, 8, 3) == (16, 1)
+    assert strips.choose_jobs((32, 32), 8, 1, 100, 2, 3) == (32, 4)  # bands make the jobs
+    assert strips.choose_jobs((8, 8), 8, 1, 100, 1, 3) == (8, 2)  # packed once more for each
+    assert strips.choose_jobs((8, 8), 8, 1, 100, 1, 1) == (8, 8)
+    assert strips.choose_jobs((5, 5), 8, 1, 1, 99, 3) == (8, 1)
+
+
+@pytest.mark.parametrize("size", [(3, 8), (5, 16)])
+@pytest.mark.parametrize("batch", [16, 17, 48])
+@pytest.mark.parametrize("relu", [False, True])
+def test_pointwise_filters_read_planes_where_they_lie(size, batch, relu, rng, monkeypatch):
+    """No ring, no detour of outputs: the same numbers as with them, and as the plain twin's."""
+    made_alike = [made((6, 9), 1, size, groups=3, dtype=np.float32) for _ in range(2)]
+    straight, packed = made_alike
+    monkeypatch.setattr(packed.sparse, "taps", functools.partial(_never_solid, packed.sparse.taps))
+    x, dy = (rng.standard_normal((batch, n, *size)).astype(np.float32) for n in (6, 9))
+    found = []
+    for layer in made_alike:
+        if relu:
+            layer.absorb_relu()
+        ctx = Context(Workspace(), train=True, n_valid=batch)
+        y, saved = layer.forward(naive.to_planes(x, 16), ctx)
+        dx = layer.backward(naive.to_planes(dy, 16), saved, ctx)
+        arrays = y.values, dx.values, layer.weight.grad
+        found.append([array.copy() for array in arrays])
+    reads = straight.sparse.taps(saved, "fp32", solid=True)
+    assert reads.straight == (size[1] % reads.strip == 0)
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+    if not relu:
+        check(straight, size, batch, np.float32)
+
+
+def _never_solid(taps, x, precision, *, backward=False, solid=False):
+    return taps(x, precision, backward=backward)
 
 
 ABREAST = [
@@ -149,7 +182,7 @@ def test_small_planes_of_several_tiles(case, moments):
     options = {"stride": stride, "padding": padding, "groups": groups, "dtype": np.float32}
     layer = made((4, 8), kernel, size, **options)
     images = np.zeros((batch, 4, *size), np.float32)
-    assert layer.sparse.taps(Planes(naive.to_planes(images, 16)), "fp32")[0].plan[18] > 1
+    assert layer.sparse.taps(Planes(naive.to_planes(images, 16)), "fp32").plan[18] > 1
     if moments:
         layer.sum_moments()
     check(layer, size, batch, np.float32)

@@ -37,22 +37,36 @@ from sparsecpu.kernels.compile import AddressBook, kernel
 from sparsecpu.kernels.pixels import in_order, numbers, settled
 from sparsecpu.kernels.products import dot_and_add_taps
 from sparsecpu.kernels.rows import NO_SUMS, pack, stage, write
-from sparsecpu.kernels.simd import add, at, call_address, fence, fma, load, prefetch, splat, store
+from sparsecpu.kernels.simd import (
+    add,
+    at,
+    call_address,
+    fence,
+    fma,
+    load,
+    positive_part,
+    prefetch,
+    splat,
+    store,
+)
 
 _PLACE = (1 << 24) - 1
+#: What may take no detour: inputs, which are read where they lie (1x1 filters see no padding);
+#: outputs, which need nothing but a ReLU; what outputs are the gradient of, the same.
+READ, WRITE, BESIDE = 1, 2, 4
 
 
 @kernel(parallel=True)
 def _spread_convolution(
     address, codes, starts, ends, phases, plan, data, values, other, a, b, c, relu, bias, y, relu_y,
-    x, x_other, x_a, x_b, x_c, relu_x, gated, sums, kind, mask, dw, ring, bases, scratch,
+    x, x_other, x_a, x_b, x_c, relu_x, gated, sums, kind, mask, dw, straight, ring, bases, scratch,
 ):  # fmt: skip
-    """Run a convolution's work on as many threads as there are rings."""
-    for worker in prange(ring.shape[0]):
+    """Run a convolution's work on as many threads as there are scratch rows."""
+    for worker in prange(scratch.shape[0]):
         arguments = (
             np.int64(worker), codes, starts, ends, phases, plan, data, values, other, a, b, c, relu,
-            bias, y, relu_y, x, x_other, x_a, x_b, x_c, relu_x, gated, sums, kind, mask, dw, ring,
-            bases, scratch,
+            bias, y, relu_y, x, x_other, x_a, x_b, x_c, relu_x, gated, sums, kind, mask, dw,
+            straight, ring, bases, scratch,
         )  # fmt: skip
         call_address(address, arguments)
 
@@ -75,28 +89,29 @@ def convolution_kernel(lanes: int, strip: int, gradient: bool = False) -> Callab
     -------
     callable
         ``convolve(codes, starts, ends, phases, plan, data, values, other, a, b, c, relu, bias, y,
-        relu_y, x, x_other, x_a, x_b, x_c, relu_x, gated, sums, kind, mask, dw, ring, bases,
-        scratch)``.
+        relu_y, x, x_other, x_a, x_b, x_c, relu_x, gated, sums, kind, mask, dw, straight, ring,
+        bases, scratch)``.
         ``relu_y`` makes y ``max(y, 0)``. Where y is a gradient, ``x`` is what it is the gradient
         of, ``x_a * x + x_c`` (``x`` with an empty ``x_a``), and its ReLU; ``gated`` makes y 0 where
         that is not positive. ``sums`` is ``(jobs, filters, 2, lanes)``, for the two sums of
         ``kind``; ``mask`` is ``(tiles, lanes)``, 0 for padding lanes. ``dw`` is ``(groups,
         codes)``, with one sum for each group of jobs; rows of codes then come in multiples of four,
-        and an empty y is not written. ``ring``, ``bases`` and ``scratch`` are work space, one row
-        for each worker.
+        and an empty y is not written. ``straight`` adds up what takes no detour: ``READ``,
+        ``WRITE``, ``BESIDE``. ``ring``, ``bases`` and ``scratch`` are work space, one row for each
+        worker; where inputs are read straight, ``ring`` is them.
     """
     width, four_lanes = lanes * strip, 4 * lanes
 
     @kernel(part=True)
     def work(
         worker, codes, starts, ends, phases, plan, data, values, other, a, b, c, relu, bias, y,
-        relu_y, x, x_other, x_a, x_b, x_c, relu_x, gated, sums, kind, mask, dw, ring, bases,
-        scratch,
+        relu_y, x, x_other, x_a, x_b, x_c, relu_x, gated, sums, kind, mask, dw, straight, ring,
+        bases, scratch,
     ):  # fmt: skip
         channels, height, columns, filters, out_height, out_columns = plan[:6]
         down, across, rows, pixels, top, left, skip_rows, skip_columns = plan[6:14]
         step, room, depth, chunk, abreast, bands = plan[14:]
-        tiles, workers = values.shape[0], ring.shape[0]
+        tiles, workers = values.shape[0], scratch.shape[0]
         chunks, apart = (pixels + chunk - 1) // chunk, abreast * lanes
         row_size = channels * step * room * apart
         jobs = (tiles + abreast - 1) // abreast * chunks * bands
@@ -106,6 +121,8 @@ def convolution_kernel(lanes: int, strip: int, gradient: bool = False) -> Callab
         mine, slots = np.int64(worker) * numbers(ring), np.int64(worker) * bases.shape[1]
         desk = np.int64(worker) * scratch.shape[1]
         shelf = desk + scratch.shape[1] // 2  # x waits there
+        read, beside = straight & READ > 0, straight & BESIDE > 0
+        write_now = straight & WRITE > 0
         for group in range(worker, groups, workers):
             base_dw = np.int64(group) * dw.shape[1]
             if gradient:
@@ -119,6 +136,8 @@ def convolution_kernel(lanes: int, strip: int, gradient: bool = False) -> Callab
                 ready = -(1 << 30)
                 for t in range(band * rows // bands, (band + 1) * rows // bands):
                     oldest = t * down - top
+                    if read:
+                        ready = oldest + depth
                     for row in range(max(ready, oldest), oldest + depth):
                         for tile in range(leader, leader + abreast):
                             exists = 0 <= row < height and tile < tiles
@@ -143,13 +162,17 @@ def convolution_kernel(lanes: int, strip: int, gradient: bool = False) -> Callab
                         # pixels of the chunk that exist
                         inside = (out_columns - first_out + skip_columns - 1) // skip_columns
                         inside = min(chunk, inside)
-                        if gradient:
+                        origin = (leader * out_height + row_out) * filters * out_columns + first_out
+                        if gradient and not beside:
                             stage(blank, wide, x, x_other, x_a, x_b, x_c, relu_x, mask, row_out,
                                   first_out, skip_columns, inside, leader, strips, chunk, abreast,
                                   scratch, shelf)  # fmt: skip
                         for s in range(strips):
                             for d in range(depth):
                                 bases[worker, d] = mine + ((oldest + top + d) % depth) * row_size
+                                if read:
+                                    row_in = (leader * height + t) * channels * columns + first
+                                    bases[worker, d] = row_in * lanes
                                 bases[worker, d] += s * strip * lanes
                             segment, i = begin, np.int64(-1)
                             for _ in range((stop - begin) * filters):
@@ -168,17 +191,24 @@ def convolution_kernel(lanes: int, strip: int, gradient: bool = False) -> Callab
                                         if ahead == strips:
                                             ahead, coming = 0, coming + columns
                                 waits = (np.int64(i) * chunk * abreast + s * strip) * lanes
+                                here = (origin + np.int64(i) * out_columns + s * strip) * lanes
                                 if segment == begin:
                                     start = zero
                                     if bias.shape[0] > 0:
                                         start = at(bias, np.int64(i))
                                     y_i = splat(start, width)
+                                elif write_now:
+                                    y_i = load(y, here, width)
                                 else:
                                     y_i = load(scratch, desk + waits, width)
                                 k = at(starts, segment * filters + i)
                                 end = at(ends, segment * filters + i)
                                 if gradient:
-                                    x_i = in_order(ring, load(scratch, shelf + waits, width), lanes)
+                                    if beside:
+                                        x_i = load(x, here, width)
+                                    else:
+                                        x_i = load(scratch, shelf + waits, width)
+                                    x_i = in_order(ring, x_i, lanes)
                                     while k + 16 <= end:
                                         found, y_i = dot_and_add_taps(
                                             ring, codes, bases, data, k, slots, x_i, y_i, lanes, 16
@@ -213,8 +243,13 @@ def convolution_kernel(lanes: int, strip: int, gradient: bool = False) -> Callab
                                     k += 1
                                 if segment == stop - 1:
                                     y_i = settled(ring, y_i, lanes)
-                                store(scratch, desk + waits, y_i)
-                        if y.shape[0] > 0:
+                                    if write_now and relu_y:
+                                        y_i = positive_part(y_i)
+                                if write_now:
+                                    store(y, here, y_i)
+                                else:
+                                    store(scratch, desk + waits, y_i)
+                        if y.shape[0] > 0 and not write_now:
                             spot = np.int64(job) * filters * 2 * lanes
                             write(blank, wide, y, relu_y, x, x_a, x_c, gated, sums, spot, kind,
                                   mask, row_out, first_out, skip_columns, inside, leader, chunk,
