@@ -209,7 +209,7 @@ class SparseConvolution:
 
         lanes, workers, array = x.shape[-1], current_threads(), ctx.workspace.array
         scratch = array("conv2d", "scratch", (workers, 2 * taps.row_pixels * lanes), x.dtype)
-        bases = array("conv2d", "bases", (workers, 128), np.int64)
+        bases = array("conv2d", "bases", (workers, taps.bases), np.int64)
         if taps.straight:
             return x.values.reshape(1, -1), bases, scratch
         size = -(-(taps.ring_pixels + taps.strip) * lanes // 1024) * 1024 + 32
@@ -235,7 +235,7 @@ class SparseConvolution:
 
         layer, jobs = self.layer, taps.jobs(x.shape[0])
         parts = sum_space(y, layer, "y" if kind == 1 else "dx", kind, ctx, jobs)
-        straight = _shortcuts(taps, y, about, kind, len(dw) > 0, ctx)
+        straight = _shortcuts(taps, y, about, len(dw) > 0)
         convolution_kernel(x.shape[-1], taps.strip, len(dw) > 0)(
             *index, taps.phases, taps.plan, data, *x.operand(), bias, y, relu, *about, parts, kind,
             lane_mask(x, layer, ctx), dw, straight, *self._space(taps, x, precision, ctx),
@@ -289,19 +289,17 @@ class SparseConvolution:
             layer.bias.grad[:] = found[0]
 
 
-def _shortcuts(taps: Taps, y, about, kind: int, gradient: bool, ctx: Context) -> int:
+def _shortcuts(taps: Taps, y, about, gradient: bool) -> int:
     """Return what a kernel does straight: see ``kernels.conv.READ`` and the lines below."""
     from sparsecpu.kernels.conv import BESIDE, READ, WRITE
-    from sparsecpu.kernels.rows import LARGE
 
-    x, _, a, _, _, relu, gated = about
     found = READ if taps.straight else 0
     abreast, columns = taps.plan[18], taps.plan[5]
     if len(taps.phases) > 1 or abreast > 1 or columns % taps.strip:
         return found
-    if y.size and y.nbytes < LARGE and not (kind or gated):
+    if y.size:
         found |= WRITE
-    if gradient and not (len(a) or relu) and ctx.n_valid == x.shape[0] * x.shape[-1]:
+    if gradient and not len(about[3]):
         found |= BESIDE
     return found
 

@@ -152,6 +152,12 @@ class Taps:
         return int(channels * step * room * rows * abreast)
 
     @property
+    def bases(self) -> int:
+        """Room for where each strip of a chunk finds each row of the ring: whole cache lines."""
+        depth, chunk, abreast = self.plan[16:19]
+        return int(-(-(chunk * abreast // self.strip * depth) // 128) * 128)
+
+    @property
     def row_pixels(self) -> int:
         """Pixels of a chunk's outputs in one row, those of all channels and tiles abreast."""
         return int(self.plan[3] * self.plan[17] * self.plan[18])

@@ -36,7 +36,7 @@ from numba import prange
 from sparsecpu.kernels.compile import AddressBook, kernel
 from sparsecpu.kernels.pixels import in_order, numbers, settled
 from sparsecpu.kernels.products import dot_and_add_taps
-from sparsecpu.kernels.rows import NO_SUMS, pack, stage, write
+from sparsecpu.kernels.rows import NO_SUMS, leave, pack, stage, write
 from sparsecpu.kernels.simd import (
     add,
     at,
@@ -44,8 +44,11 @@ from sparsecpu.kernels.simd import (
     fence,
     fma,
     load,
+    load_like,
+    multiply,
     positive_part,
     prefetch,
+    repeated,
     splat,
     store,
 )
@@ -118,9 +121,10 @@ def convolution_kernel(lanes: int, strip: int, gradient: bool = False) -> Callab
         groups = dw.shape[0] if gradient else jobs
         zero = data.dtype.type(0)
         blank, four, wide = splat(zero, lanes), splat(zero, four_lanes), splat(zero, width)
-        mine, slots = np.int64(worker) * numbers(ring), np.int64(worker) * bases.shape[1]
+        mine = np.int64(worker) * numbers(ring)
         desk = np.int64(worker) * scratch.shape[1]
         shelf = desk + scratch.shape[1] // 2  # x waits there
+        row_of_x = filters * out_columns * lanes
         read, beside = straight & READ > 0, straight & BESIDE > 0
         write_now = straight & WRITE > 0
         for group in range(worker, groups, workers):
@@ -131,6 +135,9 @@ def convolution_kernel(lanes: int, strip: int, gradient: bool = False) -> Callab
                 leader = job // (chunks * bands) * abreast
                 first, band = job // bands % chunks * chunk, job % bands
                 strips = (min(chunk, pixels - first) * abreast + strip - 1) // strip
+                lane_mask = load_like(mask, np.int64(leader) * lanes, blank)
+                wide_mask = repeated(lane_mask, wide)
+                spot = np.int64(job) * filters * 2 * lanes
                 if kind != NO_SUMS:
                     sums[job] = 0
                 ready = -(1 << 30)
@@ -169,88 +176,103 @@ def convolution_kernel(lanes: int, strip: int, gradient: bool = False) -> Callab
                                   scratch, shelf)  # fmt: skip
                         for s in range(strips):
                             for d in range(depth):
-                                bases[worker, d] = mine + ((oldest + top + d) % depth) * row_size
+                                place = mine + ((oldest + top + d) % depth) * row_size
                                 if read:
                                     row_in = (leader * height + t) * channels * columns + first
-                                    bases[worker, d] = row_in * lanes
-                                bases[worker, d] += s * strip * lanes
-                            segment, i = begin, np.int64(-1)
-                            for _ in range((stop - begin) * filters):
+                                    place = row_in * lanes
+                                bases[worker, s * depth + d] = place + s * strip * lanes
+                        # One block: strip after strip of an output, in the order of memory.
+                        # Several: output after output of a strip, while a block is near.
+                        along = stop - begin == 1
+                        segment, i, s = begin, np.int64(0), np.int64(-1)
+                        if not along:
+                            i, s = np.int64(-1), np.int64(0)
+                        for _ in range(turns):
+                            if along:
+                                s += 1
+                                if s == strips:
+                                    i, s = i + 1, np.int64(0)
+                            else:
                                 i += 1
                                 if i == filters:
                                     segment, i = segment + 1, np.int64(0)
-                                if phase == 0:  # the next rows come nearer meanwhile
-                                    owed += soon
-                                    while owed >= turns:
-                                        owed -= turns
-                                        place = (coming + ahead * strip) * lanes
-                                        prefetch(values, place, width, 2)
-                                        if b.shape[0] > 0:
-                                            prefetch(other, place, width, 2)
-                                        ahead += 1
-                                        if ahead == strips:
-                                            ahead, coming = 0, coming + columns
-                                waits = (np.int64(i) * chunk * abreast + s * strip) * lanes
-                                here = (origin + np.int64(i) * out_columns + s * strip) * lanes
-                                if segment == begin:
-                                    start = zero
-                                    if bias.shape[0] > 0:
-                                        start = at(bias, np.int64(i))
-                                    y_i = splat(start, width)
-                                elif write_now:
-                                    y_i = load(y, here, width)
+                                    if segment == stop:
+                                        segment, s = begin, s + 1
+                            slots = np.int64(worker) * bases.shape[1] + s * depth
+                            if phase == 0:  # the next rows come nearer meanwhile
+                                owed += soon
+                                while owed >= turns:
+                                    owed -= turns
+                                    place = (coming + ahead * strip) * lanes
+                                    prefetch(values, place, width, 2)
+                                    if b.shape[0] > 0:
+                                        prefetch(other, place, width, 2)
+                                    ahead += 1
+                                    if ahead == strips:
+                                        ahead, coming = 0, coming + columns
+                            waits = (np.int64(i) * chunk * abreast + s * strip) * lanes
+                            here = (origin + np.int64(i) * out_columns + s * strip) * lanes
+                            if segment == begin:
+                                start = zero
+                                if bias.shape[0] > 0:
+                                    start = at(bias, np.int64(i))
+                                y_i = splat(start, width)
+                            else:
+                                y_i = load(scratch, desk + waits, width)
+                            k = at(starts, segment * filters + i)
+                            end = at(ends, segment * filters + i)
+                            if gradient:
+                                if beside:
+                                    x_i = load(x, here, width)
+                                    prefetch(x, here + row_of_x, width, 2)
+                                    if x_a.shape[0] > 0:
+                                        x_i = fma(splat(at(x_c, i), width), at(x_a, i), x_i)
+                                    if relu_x:
+                                        x_i = positive_part(x_i)
+                                    x_i = multiply(x_i, wide_mask)
                                 else:
-                                    y_i = load(scratch, desk + waits, width)
-                                k = at(starts, segment * filters + i)
-                                end = at(ends, segment * filters + i)
-                                if gradient:
-                                    if beside:
-                                        x_i = load(x, here, width)
-                                    else:
-                                        x_i = load(scratch, shelf + waits, width)
-                                    x_i = in_order(ring, x_i, lanes)
-                                    while k + 16 <= end:
-                                        found, y_i = dot_and_add_taps(
-                                            ring, codes, bases, data, k, slots, x_i, y_i, lanes, 16
-                                        )
-                                        spot = base_dw + k
-                                        store(dw, spot, add(load(dw, spot, 16), found))
-                                        k += 16
-                                    while k < end:
-                                        found, y_i = dot_and_add_taps(
-                                            ring, codes, bases, data, k, slots, x_i, y_i, lanes, 4
-                                        )
-                                        spot = base_dw + k
-                                        store(dw, spot, add(load(dw, spot, 4), found))
-                                        k += 4
-                                elif width <= 64:  # a second sum hides an FMA's latency
-                                    more = splat(zero, width)
-                                    while k + 2 <= end:
-                                        code = np.int64(at(codes, k))
-                                        j = at(bases, slots + (code >> 24))
-                                        j += (code & _PLACE) * lanes
-                                        y_i = fma(y_i, at(data, k), load(ring, j, width))
-                                        code = np.int64(at(codes, k + 1))
-                                        j = at(bases, slots + (code >> 24))
-                                        j += (code & _PLACE) * lanes
-                                        more = fma(more, at(data, k + 1), load(ring, j, width))
-                                        k += 2
-                                    y_i = add(y_i, more)
+                                    x_i = load(scratch, shelf + waits, width)
+                                x_i = in_order(ring, x_i, lanes)
+                                while k + 16 <= end:
+                                    found, y_i = dot_and_add_taps(
+                                        ring, codes, bases, data, k, slots, x_i, y_i, lanes, 16
+                                    )
+                                    mine_dw = base_dw + k
+                                    store(dw, mine_dw, add(load(dw, mine_dw, 16), found))
+                                    k += 16
                                 while k < end:
+                                    found, y_i = dot_and_add_taps(
+                                        ring, codes, bases, data, k, slots, x_i, y_i, lanes, 4
+                                    )
+                                    mine_dw = base_dw + k
+                                    store(dw, mine_dw, add(load(dw, mine_dw, 4), found))
+                                    k += 4
+                            elif width <= 64:  # a second sum hides an FMA's latency
+                                more = splat(zero, width)
+                                while k + 2 <= end:
                                     code = np.int64(at(codes, k))
-                                    j = at(bases, slots + (code >> 24)) + (code & _PLACE) * lanes
+                                    j = at(bases, slots + (code >> 24))
+                                    j += (code & _PLACE) * lanes
                                     y_i = fma(y_i, at(data, k), load(ring, j, width))
-                                    k += 1
-                                if segment == stop - 1:
-                                    y_i = settled(ring, y_i, lanes)
-                                    if write_now and relu_y:
-                                        y_i = positive_part(y_i)
+                                    code = np.int64(at(codes, k + 1))
+                                    j = at(bases, slots + (code >> 24))
+                                    j += (code & _PLACE) * lanes
+                                    more = fma(more, at(data, k + 1), load(ring, j, width))
+                                    k += 2
+                                y_i = add(y_i, more)
+                            while k < end:
+                                code = np.int64(at(codes, k))
+                                j = at(bases, slots + (code >> 24)) + (code & _PLACE) * lanes
+                                y_i = fma(y_i, at(data, k), load(ring, j, width))
+                                k += 1
+                            if segment == stop - 1:
+                                y_i = settled(ring, y_i, lanes)
                                 if write_now:
-                                    store(y, here, y_i)
-                                else:
-                                    store(scratch, desk + waits, y_i)
+                                    leave(y_i, y, here, i, relu_y, x, x_a, x_c, gated, sums,
+                                          spot, kind, lane_mask, wide_mask)  # fmt: skip
+                                    continue
+                            store(scratch, desk + waits, y_i)
                         if y.shape[0] > 0 and not write_now:
-                            spot = np.int64(job) * filters * 2 * lanes
                             write(blank, wide, y, relu_y, x, x_a, x_c, gated, sums, spot, kind,
                                   mask, row_out, first_out, skip_columns, inside, leader, chunk,
                                   abreast, scratch, desk)  # fmt: skip

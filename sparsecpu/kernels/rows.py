@@ -208,3 +208,33 @@ def write(
             store(sums, sum_here, add(load_like(sums, sum_here, blank), total))
             sum_here += lanes
             store(sums, sum_here, add(load_like(sums, sum_here, blank), product))
+
+
+@kernel(part=True)
+def leave(
+    v, y, place, i, relu, x, a, c, gated, sums, spot, kind, lane_mask, wide_mask
+):  # fmt: skip
+    """Write a strip of output ``i`` where it belongs, as ``write`` does from where rows wait."""
+    if relu:
+        v = positive_part(v)
+    total, product = lane_mask, lane_mask
+    if gated:
+        slope, shift = y.dtype.type(1), y.dtype.type(0)
+        if a.shape[0] > 0:
+            slope, shift = at(a, i), at(c, i)
+        x_v = load_like(x, place, v)
+        v = where_positive(v, fma(splat_like(shift, v), slope, x_v))
+        if kind == PRODUCTS:
+            masked = multiply(v, wide_mask)
+            total = folded(masked, lane_mask)
+            product = folded(multiply(masked, x_v), lane_mask)
+    if kind == MOMENTS:
+        masked = multiply(v, wide_mask)
+        total = folded(masked, lane_mask)
+        product = folded(multiply(masked, masked), lane_mask)
+    put(y, place, v, y.size * y.itemsize >= LARGE)
+    if kind != NO_SUMS:
+        here, lanes = spot + i * 2 * count(lane_mask), count(lane_mask)
+        store(sums, here, add(load_like(sums, here, lane_mask), total))
+        here += lanes
+        store(sums, here, add(load_like(sums, here, lane_mask), product))
