@@ -237,7 +237,9 @@ def forward_taps(
         width, g.channels * step, kh, reach, lanes, bytes_, ring_bytes, tiles
     )
     column = kh * g.channels * step * abreast * lanes * ring_bytes
-    straight = solid and _reads_planes(g, strip, abreast)
+    straight = _straight_strip(g, strip, solid)
+    if straight:
+        strip, abreast = straight, 1
     most = width if straight else RING * level_two_cache() / column - reach
     chunk, bands = choose_jobs(g.out_size, strip, abreast, most, tiles, kh)
     room = width if straight else ring_room(chunk, reach, abreast * lanes, ring_bytes)
@@ -253,7 +255,7 @@ def forward_taps(
         ky, place, sorting, [(0, 0, 0, blocks)],
         [g.channels, *g.size, g.filters, height, width, sy, sx, height, width,
          g.padding[0], g.padding[1], 1, 1, step, room, kh, chunk, abreast, bands],
-        strip, straight,
+        strip, straight > 0,
     )  # fmt: skip
 
 
@@ -303,7 +305,9 @@ def backward_taps(
         columns_out, g.filters, rows + 1, reach, lanes, bytes_, ring_bytes, tiles, sets=2
     )
     column = (rows + 1) * g.filters * abreast * lanes * ring_bytes
-    straight = solid and _reads_planes(g, strip, abreast)
+    straight = _straight_strip(g, strip, solid)
+    if straight:
+        strip, abreast = straight, 1
     most = columns_out if straight else RING * level_two_cache() / column - reach
     counted = -(-g.size[0] // sy), columns_out
     chunk, bands = choose_jobs(counted, strip, abreast, most, tiles, rows + 1)
@@ -322,13 +326,15 @@ def backward_taps(
         [(n // sx, n % sx, n * blocks, (n + 1) * blocks) for n in range(phases)],
         [g.filters, *g.out_size, g.channels, height, width, 1, 1, *counted, top, left, sy, sx, 1,
          room, rows + 1, chunk, abreast, bands],
-        strip, straight,
+        strip, straight > 0,
     )  # fmt: skip
 
 
-def _reads_planes(geometry: Geometry, strip: int, abreast: int) -> bool:
-    """Return whether strips of pixels can be read where they lie in planes."""
-    return geometry.pointwise and abreast == 1 and geometry.size[1] % strip == 0
+def _straight_strip(geometry: Geometry, most: int, solid: bool) -> int:
+    """Return how many pixels can be read at once where they lie in planes; 0 where none can."""
+    if not (solid and geometry.pointwise):
+        return 0
+    return next((n for n in (8, 4) if geometry.size[1] % n == 0 and n <= most), 0)
 
 
 def _sorted(segments, rows, n_segments: int, n_rows: int):
