@@ -104,6 +104,7 @@ class Sparse:
         row_bytes = (4 if precision == "fp32" else 2) * self.lanes if blocked else 1
         pattern = self.weight.pattern
         self.cuts, self.turned = pattern.blocks(row_bytes), pattern.transposed.blocks(row_bytes)
+        self.spans, self.turned_spans = (p.spans(row_bytes) for p in (pattern, pattern.transposed))
 
     def _read(self, name: str, again: bool = False) -> np.ndarray:
         """Return x or dy as it is read; dW reads again what forward has written."""
@@ -124,7 +125,7 @@ class Sparse:
         p = self.weight.pattern
         matmul_kernel(self.lanes)(
             *self.cuts, p.indices, self.weight.data, self._read("x"), self.bias, self.y, self.y,
-            RELU, p.chunks,
+            RELU, self.spans,
         )  # fmt: skip
 
     def input_gradient(self) -> None:
@@ -143,7 +144,7 @@ class Sparse:
             self.x,
             self.dx,
             GATED,
-            t.chunks,
+            self.turned_spans,
         )
 
     def weight_gradient(self) -> None:
@@ -158,7 +159,7 @@ class Sparse:
             self.dy,
             self.weight.grad,
             self.bias,
-            p.chunks,
+            self.spans,
         )
 
     def parts(self) -> dict[str, Callable[[], None]]:

@@ -8,6 +8,9 @@ from typing import Any
 from sparsecpu.plots import figure, keep
 
 _COLOURS = ("#2b6ca3", "#c8553d", "#4f8f5b", "#8a6bb1", "#b8860b", "#4d4d4d", "#d17ba5", "#5fa8a8")
+_STYLES = ("-", "--", ":", "-.")
+#: More lines have their legend beside the picture.
+_FEW = 6
 
 
 def plot(kind: str, results: list[dict[str, Any]], document: dict[str, Any], path: Path) -> None:
@@ -54,9 +57,11 @@ def _conv(axes: Any, results: list[dict[str, Any]]) -> None:
 
 def _speedups(axes: Any, lines: dict[str, list[tuple[float, float, bool]]], what: str) -> None:
     """Draw ratios over density; those that are too noisy to print are hollow."""
-    for colour, (name, points) in zip(_COLOURS * 4, lines.items(), strict=False):
+    looks = _looks(list(lines))
+    for name, points in lines.items():
         x, y, clear = zip(*sorted(points), strict=True)
-        axes.plot(x, y, "-", color=colour, label=name, linewidth=1.6)
+        colour, style = looks[name]
+        axes.plot(x, y, style, color=colour, label=name, linewidth=1.6)
         faces = [colour if sure else "white" for sure in clear]
         axes.scatter(x, y, s=22, c=faces, edgecolors=colour, zorder=3)
     if not all(point[2] for points in lines.values() for point in points):
@@ -74,7 +79,21 @@ def _speedups(axes: Any, lines: dict[str, list[tuple[float, float, bool]]], what
              if t <= 2 * max((p[1] for ps in lines.values() for p in ps), default=1)]  # fmt: skip
     axes.set_yticks(ticks, [f"{t:g}x" for t in ticks])
     axes.invert_xaxis()
-    axes.legend(frameon=False, fontsize=8)
+    beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if len(lines) > _FEW else {}
+    axes.legend(frameon=False, fontsize=8, **beside)
+
+
+def _looks(names: list[str]) -> dict[str, tuple[str, str]]:
+    """Return each line's colour and style: one colour for what differs in its batch alone."""
+    colours: dict[str, str] = {}
+    batches: dict[str, str] = {}
+    found = {}
+    for name in names:
+        what, _, rest = name.partition(", batch ")
+        colour = colours.setdefault(what, _COLOURS[len(colours) % len(_COLOURS)])
+        batch = rest.split(" ")[0]
+        found[name] = colour, batches.setdefault(batch, _STYLES[len(batches) % len(_STYLES)])
+    return found
 
 
 def _linear(axes: Any, results: list[dict[str, Any]]) -> None:

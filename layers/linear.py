@@ -9,7 +9,8 @@ import numpy as np
 from sparsecpu.layers.base import Layer, Spec, like, require_vector, row_bytes
 from sparsecpu.layers.full_form import FullForm
 
-from sparsecpu.csr import Pattern, cut_rows
+from sparsecpu.blocks import cut_rows
+from sparsecpu.csr import Pattern
 from sparsecpu.densities import allocate
 from sparsecpu.errors import ParameterError
 from sparsecpu.initializers import scaled_uniform
@@ -308,7 +309,7 @@ class SparseLinear(Layer):
         read = self._read(x, "x", ctx.precision, ctx)
         matmul_kernel(lanes)(
             *pattern.blocks(row_bytes(read)), pattern.indices, weight.data, read, bias, y, y,
-            finish, pattern.chunks,
+            finish, pattern.spans(row_bytes(read)),
         )  # fmt: skip
         return y, (x, read)
 
@@ -350,7 +351,7 @@ class SparseLinear(Layer):
         dbias = nothing if self.bias is None else self.bias.grad
         gradient_kernel(lanes)(
             *pattern.blocks(row_bytes(read)), pattern.indices, read, dy, weight.grad, dbias,
-            pattern.chunks,
+            pattern.spans(row_bytes(read)),
         )  # fmt: skip
         if not self._needs_dx:
             return dy
@@ -360,7 +361,7 @@ class SparseLinear(Layer):
         dy = self._read(dy, "dy", "bf16", ctx)
         matmul_kernel(lanes)(
             *turned.blocks(row_bytes(dy)), turned.indices, values, dy, nothing, x, dx, finish,
-            turned.chunks,
+            turned.spans(row_bytes(dy)),
         )  # fmt: skip
         return dx
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sparsecpu.blocks import Blocked
+from sparsecpu.blocks import Blocked, cut_rows
 from sparsecpu.errors import ParameterError, PatternError
 from sparsecpu.streaming import (
     STREAM,
@@ -28,8 +28,6 @@ _INT32_MAX = 2**31 - 1
 #: Full matrices with fewer elements go through the sparse kernels: these fuse bias, ReLU and its
 #: gate, which cost more than the products there (1000 -> 10 at batch 128: 0.08 ms against 0.8).
 BLAS_SIZE = 65_536
-#: Rows are cut into at most this many runs of equal work, of at least this many nonzeros.
-_MAX_CHUNKS, _CHUNK_WORK = 64, 2048
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,7 @@ class TransposedPattern(Blocked):
     chunks: np.ndarray
     columns: int
     _cuts: dict = field(init=False, default_factory=dict, compare=False, repr=False)
+    _spans: dict = field(init=False, default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -109,6 +108,7 @@ class Pattern(Blocked):
         _freeze(self.indptr, self.indices)
         self.columns = self.shape[1]
         self._cuts: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._spans: dict[int, np.ndarray] = {}
 
     @classmethod
     def random(cls, shape: Any, nnz: int, rng: np.random.Generator) -> Pattern:
@@ -395,24 +395,3 @@ def _validate(shape: tuple[int, int], indptr: Any, indices: Any) -> None:
     rises[starts[(starts > 0) & (starts < len(indices))] - 1] = True  # between rows
     if not rises.all():
         raise PatternError("indices must be sorted and unique within each row")
-
-
-def cut_rows(indptr: np.ndarray) -> np.ndarray:
-    """Cut rows into runs of about equal work; storing an empty row costs like a few nonzeros.
-
-    Parameters
-    ----------
-    indptr : ndarray of int64, shape (rows + 1,)
-        Where each row starts.
-
-    Returns
-    -------
-    ndarray of int64
-        Row numbers, from 0 to the number of rows.
-    """
-    n_rows = len(indptr) - 1
-    work = indptr + 4 * np.arange(n_rows + 1)
-    runs = int(np.clip(work[-1] // _CHUNK_WORK, 1, min(_MAX_CHUNKS, n_rows)))
-    edges = np.searchsorted(work, np.linspace(0, work[-1], runs + 1))
-    edges[0], edges[-1] = 0, n_rows
-    return np.unique(edges).astype(np.int64)

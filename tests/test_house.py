@@ -55,6 +55,7 @@ FLOORS = [
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 #: Sideways arrows that are meant: on one floor, from -> to.
 SIDEWAYS = {
+    ("blocks", "kernels"),
     ("parameters", "workspace"), ("losses", "workspace"), ("batches", "workspace"),
     ("planes", "workspace"),
     ("initializers", "densities"), ("layers", "initializers"), ("layers", "densities"),

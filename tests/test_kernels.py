@@ -14,6 +14,7 @@ from sparsecpu.kernels.linear import BACK, GATED, PLAIN, RELU, gradient_kernel, 
 from sparsecpu.kernels.norm import batch_statistics, normalise, normalise_backward
 from sparsecpu.kernels.scatter import _portable as portable_scatter
 from sparsecpu.kernels.scatter import scatter_kernel
+from sparsecpu.kernels.threads import use_threads
 from sparsecpu.kernels.update import adam_update, refresh, sgd_update
 from sparsecpu.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from sparsecpu.workspace import Context, Workspace, aligned_copy
@@ -62,23 +63,23 @@ def check_linear(matmul, gradient, lanes, dtype, pattern, batch, seed, row_bytes
     y, nothing = np.empty_like(dyt), np.empty(0, dtype)
     p = pattern
     cuts = p.blocks(row_bytes)
-    matmul(*cuts, p.indices, data, xt, bias, y, y, PLAIN, p.chunks)
+    matmul(*cuts, p.indices, data, xt, bias, y, y, PLAIN, p.spans(row_bytes))
     wanted = naive.linear(w, bias, x)
     close(naive.from_tiles(y, batch), wanted, dtype)
-    matmul(*cuts, p.indices, data, xt, bias, y, y, RELU, p.chunks)
+    matmul(*cuts, p.indices, data, xt, bias, y, y, RELU, p.spans(row_bytes))
     close(naive.from_tiles(y, batch), naive.relu(wanted), dtype)
 
     wanted_dx, wanted_dw, wanted_db = naive.linear_backward(w, x, dy)
     t, dx = p.transposed, np.empty_like(xt)
     turned = aligned_copy(data[t.perm])
     turned_cuts = t.blocks(row_bytes)
-    matmul(*turned_cuts, t.indices, turned, dyt, nothing, dx, dx, BACK, t.chunks)
+    matmul(*turned_cuts, t.indices, turned, dyt, nothing, dx, dx, BACK, t.spans(row_bytes))
     close(naive.from_tiles(dx, batch), wanted_dx, dtype)
-    matmul(*turned_cuts, t.indices, turned, dyt, nothing, xt, dx, GATED, t.chunks)
+    matmul(*turned_cuts, t.indices, turned, dyt, nothing, xt, dx, GATED, t.spans(row_bytes))
     close(naive.from_tiles(dx, batch), wanted_dx * (x > 0), dtype)
 
     dw, db = np.full(p.nnz, np.nan, dtype), np.full(p.shape[0], np.nan, dtype)
-    gradient(*cuts, p.indices, xt, dyt, dw, db, p.chunks)
+    gradient(*cuts, p.indices, xt, dyt, dw, db, p.spans(row_bytes))
     close(dw, naive.at_nonzeros(wanted_dw, p.indptr, p.indices), dtype)
     close(db, wanted_db, dtype)
 
@@ -148,7 +149,7 @@ def test_kernels_read_16_bits(lanes, precision, pattern, batch, seed):
     # the second of a pair may be its other neighbour: as near, by the bits of the first
     slack = np.abs(x).max() * (2**-7 if precision == "bf16" else 2**-11)
     y, p = np.empty_like(dyt), pattern
-    matmul_kernel(lanes)(*p.blocks(4), p.indices, data, read, bias, y, y, PLAIN, p.chunks)
+    matmul_kernel(lanes)(*p.blocks(4), p.indices, data, read, bias, y, y, PLAIN, p.spans(4))
     allowed = slack * np.abs(w).sum(axis=1) + 1e-4
     assert (np.abs(naive.from_tiles(y, batch) - naive.linear(w, bias, exact)) <= allowed).all()
     dw, db = np.empty(p.nnz, np.float32), np.empty(p.shape[0], np.float32)
@@ -194,6 +195,20 @@ def test_blocks_hold_every_nonzero_once(row_bytes, rng):
         for block, (begin, end) in enumerate(zip(starts, ends, strict=True)):
             for a, b in zip(begin, end, strict=True):
                 assert (index.indices[a:b] // width == block).all()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_spans_share_out_all_rows(threads, rng, monkeypatch):
+    monkeypatch.setattr("sparsecpu.blocks.level_two_cache", lambda: 8000)
+    p = Pattern.random((37, 501), 37 * 200, rng)
+    assert p.spans(4) is p.chunks  # one block
+    with use_threads(threads):
+        spans = p.spans(400)
+    assert len(p.blocks(400)[0]) > 1
+    assert (spans[0], spans[-1]) == (0, 37)
+    assert (np.diff(spans) > 0).all()
+    assert (len(spans) - 1) % threads == 0
+    assert np.diff(spans).max() * 400 <= 2 * 4000  # sums about half of the cache
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -4,9 +4,11 @@ Planes are ``(tiles, height, channels, width, lanes)``.
 
 A worker takes a chunk of a tile's columns and goes down its rows. Before an output row it packs the
 input rows that are new into its ring: there a pending normalisation and ReLU are applied and zeros
-stand for the padding. Then, strip by strip, each output channel is a sum over its taps, ``strip``
-pixels of all lanes at once, in registers: those of one block of channels for all outputs, then
-those of the next. The sums of a row wait in ``scratch`` until they leave together.
+stand for the padding. Then each output channel is a sum over its taps, ``strip`` pixels of all
+lanes at once, in registers, strip by strip; or, where taps are cut into blocks of channels, those
+of one block for all outputs of a strip and then those of the next, while sums wait in ``scratch``.
+A strip that is done is gated, summed and written at once; outputs a stride apart, and those of
+tiles abreast, wait in ``scratch`` until their row is whole.
 
 Rows that would not fill a strip are computed for several tiles *abreast*: pixel by pixel, that of
 one tile stands beside that of the next, in the ring as in the sums. Bands of rows then make as many
@@ -135,8 +137,7 @@ def convolution_kernel(lanes: int, strip: int, gradient: bool = False) -> Callab
                 leader = job // (chunks * bands) * abreast
                 first, band = job // bands % chunks * chunk, job % bands
                 strips = (min(chunk, pixels - first) * abreast + strip - 1) // strip
-                lane_mask = load_like(mask, np.int64(leader) * lanes, blank)
-                wide_mask = repeated(lane_mask, wide)
+                wide_mask = repeated(load_like(mask, np.int64(leader) * lanes, blank), wide)
                 spot = np.int64(job) * filters * 2 * lanes
                 if kind != NO_SUMS:
                     sums[job] = 0
@@ -268,8 +269,8 @@ def convolution_kernel(lanes: int, strip: int, gradient: bool = False) -> Callab
                             if segment == stop - 1:
                                 y_i = settled(ring, y_i, lanes)
                                 if write_now:
-                                    leave(y_i, y, here, i, relu_y, x, x_a, x_c, gated, sums,
-                                          spot, kind, lane_mask, wide_mask)  # fmt: skip
+                                    leave(y_i, blank, wide_mask, y, here, i, relu_y, x, x_a,
+                                          x_c, gated, sums, spot, kind)  # fmt: skip
                                     continue
                             store(scratch, desk + waits, y_i)
                         if y.shape[0] > 0 and not write_now:

@@ -3,7 +3,8 @@
 ``x`` is ``(tiles, n_in, lanes)``, ``y`` is ``(tiles, n_out, lanes)``, the pattern is CSR with rows
 of outputs. ``starts`` and ``ends`` are ``(blocks, n_out)``: where each row's nonzeros of each block
 of columns lie; see ``sparsecpu.blocks``. ``chunks`` cuts the rows into runs of similar work:
-``chunks[c] <= row < chunks[c+1]``. Chunks change who computes a row, never the order of its sums.
+``chunks[c] <= row < chunks[c+1]``; a run goes through all blocks before the next one begins. Chunks
+change who computes a row, never the order of its sums.
 
 ``x`` may also hold 16-bit numbers, as ``sparsecpu.kernels.narrow`` writes them; sums stay float32.
 """
@@ -71,10 +72,10 @@ def matmul_kernel(lanes: int) -> Callable:
         tiles, n_in, n_out = x.shape[0], x.shape[1], y.shape[1]
         n_chunks, blocks, nnz = chunks.shape[0] - 1, starts.shape[0], indices.shape[0]
         far = blocks == 1 and n_in * lanes * data.itemsize >= _FAR
-        for block in range(blocks):
-            for job in prange(tiles * n_chunks):  # tile by tile: a thread keeps one in its L2
-                tile, chunk = job // n_chunks, job % n_chunks
-                base = np.int64(tile) * n_in * lanes
+        for job in prange(tiles * n_chunks):  # tile by tile: a thread keeps one in its L2
+            tile, chunk = job // n_chunks, job % n_chunks
+            base = np.int64(tile) * n_in * lanes
+            for block in range(blocks):
                 for i in range(chunks[chunk], chunks[chunk + 1]):
                     here = (np.int64(tile) * n_out + i) * lanes
                     k = at(starts, np.int64(block) * n_out + i)
@@ -143,42 +144,44 @@ def gradient_kernel(lanes: int) -> Callable:
         tiles, n_in, n_out = x.shape[0], x.shape[1], dy.shape[1]
         n_chunks, blocks, nnz = chunks.shape[0] - 1, starts.shape[0], indices.shape[0]
         far = lanes <= 32 and blocks == 1 and n_in * lanes * dw.itemsize >= _FAR
-        for turn in range(blocks * tiles):
-            block, tile = turn // tiles, turn % tiles
+        for tile in range(tiles):
             base = np.int64(tile) * n_in * lanes
             for chunk in prange(n_chunks):
-                for i in range(chunks[chunk], chunks[chunk + 1]):
-                    k = at(starts, np.int64(block) * n_out + i)
-                    end = at(ends, np.int64(block) * n_out + i)
-                    if blocks > 1:
-                        soon = at(starts, np.int64(block) * n_out + min(i + LINES_AHEAD, n_out - 1))
-                        prefetch(indices, soon, 32, 1)
-                        prefetch(dw, soon, 32, 1)
-                    if far:
-                        for q in range(k, end):
-                            j = np.int64(at(indices, min(q + _AHEAD, nnz - 1)))
-                            prefetch(x, base + j * lanes, lanes, 2)
-                    if tile == 0:
-                        dw[k:end] = 0
-                    dy_i = load(dy, (np.int64(tile) * n_out + i) * lanes, lanes)
-                    while k + 16 <= end:
-                        found = dots(x, indices, k, base, dy_i, 16)
-                        store(dw, k, add(load(dw, k, 16), found))
-                        k += 16
-                    if k + 8 <= end:
-                        found = dots(x, indices, k, base, dy_i, 8)
-                        store(dw, k, add(load(dw, k, 8), found))
-                        k += 8
-                    if k + 4 <= end:
-                        found = dots(x, indices, k, base, dy_i, 4)
-                        store(dw, k, add(load(dw, k, 4), found))
-                        k += 4
-                    while k < end:
-                        dw[k] += total(dots(x, indices, k, base, dy_i, 1))
-                        k += 1
-                    if dbias.shape[0] > 0 and block == 0:
+                for block in range(blocks):
+                    for i in range(chunks[chunk], chunks[chunk + 1]):
+                        k = at(starts, np.int64(block) * n_out + i)
+                        end = at(ends, np.int64(block) * n_out + i)
+                        if blocks > 1:
+                            soon = at(
+                                starts, np.int64(block) * n_out + min(i + LINES_AHEAD, n_out - 1)
+                            )
+                            prefetch(indices, soon, 32, 1)
+                            prefetch(dw, soon, 32, 1)
+                        if far:
+                            for q in range(k, end):
+                                j = np.int64(at(indices, min(q + _AHEAD, nnz - 1)))
+                                prefetch(x, base + j * lanes, lanes, 2)
                         if tile == 0:
-                            dbias[i] = 0
-                        dbias[i] += total(dy_i)
+                            dw[k:end] = 0
+                        dy_i = load(dy, (np.int64(tile) * n_out + i) * lanes, lanes)
+                        while k + 16 <= end:
+                            found = dots(x, indices, k, base, dy_i, 16)
+                            store(dw, k, add(load(dw, k, 16), found))
+                            k += 16
+                        if k + 8 <= end:
+                            found = dots(x, indices, k, base, dy_i, 8)
+                            store(dw, k, add(load(dw, k, 8), found))
+                            k += 8
+                        if k + 4 <= end:
+                            found = dots(x, indices, k, base, dy_i, 4)
+                            store(dw, k, add(load(dw, k, 4), found))
+                            k += 4
+                        while k < end:
+                            dw[k] += total(dots(x, indices, k, base, dy_i, 1))
+                            k += 1
+                        if dbias.shape[0] > 0 and block == 0:
+                            if tile == 0:
+                                dbias[i] = 0
+                            dbias[i] += total(dy_i)
 
     return gradient

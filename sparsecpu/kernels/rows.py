@@ -146,6 +146,46 @@ def stage(
 
 
 @kernel(part=True)
+def _finished(v, place, relu, x, slope, shift, gated, kind, mask, blank):
+    """Return an output as it is written, and what it adds to the two sums of ``kind``."""
+    total, product = blank, blank
+    if relu:
+        v = positive_part(v)
+    if gated:
+        x_v = load_like(x, place, v)
+        v = where_positive(v, fma(splat_like(shift, v), slope, x_v))
+        if kind == PRODUCTS:
+            masked = multiply(v, mask)
+            total, product = folded(masked, blank), folded(multiply(masked, x_v), blank)
+    if kind == MOMENTS:
+        masked = multiply(v, mask)
+        total, product = folded(masked, blank), folded(multiply(masked, masked), blank)
+    return v, total, product
+
+
+@kernel(part=True)
+def _add_sums(sums, place, total, product):
+    """Add two vectors to those from ``place`` on."""
+    store(sums, place, add(load_like(sums, place, total), total))
+    place += count(total)
+    store(sums, place, add(load_like(sums, place, product), product))
+
+
+@kernel(part=True)
+def leave(
+    v, blank, wide_mask, y, place, i, relu, x, a, c, gated, sums, spot, kind
+):  # fmt: skip
+    """Write a strip of output ``i`` where it belongs, as ``write`` does with rows that waited."""
+    slope, shift = y.dtype.type(1), y.dtype.type(0)
+    if a.shape[0] > 0:
+        slope, shift = at(a, i), at(c, i)
+    v, total, product = _finished(v, place, relu, x, slope, shift, gated, kind, wide_mask, blank)
+    put(y, place, v, y.size * y.itemsize >= LARGE)
+    if kind != NO_SUMS:
+        _add_sums(sums, spot + i * 2 * count(blank), total, product)
+
+
+@kernel(part=True)
 def write(
     blank, wide, y, relu, x, a, c, gated, sums, spot, kind, mask, row, first, skip, inside, leader,
     chunk, abreast, scratch, desk,
@@ -159,7 +199,6 @@ def write(
     strip, large = count(wide) // lanes, y.size * y.itemsize >= LARGE
     whole = inside // strip * strip if skip * abreast == 1 else 0
     size = np.int64(chunk) * abreast * lanes
-    one, zero = y.dtype.type(1), y.dtype.type(0)
     for turn in range(min(abreast, tiles - leader) * channels):
         tile, i = leader + turn // channels, np.int64(turn % channels)
         lane_mask = load_like(mask, np.int64(tile) * lanes, blank)
@@ -167,74 +206,21 @@ def write(
         here = (((np.int64(tile) * height + row) * channels + i) * width + first) * lanes
         waits = desk + i * size + (tile - leader) * lanes
         total, product = blank, blank
-        slope, shift = one, zero
-        if a.shape[0] > 0:
-            slope, shift = at(a, i), at(c, i)
-        for p in range(0, whole, strip):
-            v, place = load_like(scratch, waits + p * lanes, wide), here + p * lanes
-            if relu:
-                v = positive_part(v)
-            if gated:
-                x_v = load_like(x, place, wide)
-                v = where_positive(v, fma(splat_like(shift, wide), slope, x_v))
-                if kind == PRODUCTS:
-                    masked = multiply(v, wide_mask)
-                    total = add(total, folded(masked, blank))
-                    product = add(product, folded(multiply(masked, x_v), blank))
-            if kind == MOMENTS:
-                masked = multiply(v, wide_mask)
-                total = add(total, folded(masked, blank))
-                product = add(product, folded(multiply(masked, masked), blank))
-            put(y, place, v, large)
-        for p in range(whole, inside):
-            u = load_like(scratch, waits + p * abreast * lanes, blank)
-            place = here + p * skip * lanes
-            if relu:
-                u = positive_part(u)
-            if gated:
-                x_u = load_like(x, place, blank)
-                u = where_positive(u, fma(splat_like(shift, blank), slope, x_u))
-                if kind == PRODUCTS:
-                    part = multiply(u, lane_mask)
-                    total = add(total, part)
-                    product = add(product, multiply(part, x_u))
-            if kind == MOMENTS:
-                part = multiply(u, lane_mask)
-                total = add(total, part)
-                product = add(product, multiply(part, part))
-            put(y, place, u, large)
-        if kind != NO_SUMS:
-            sum_here = spot + i * 2 * lanes
-            store(sums, sum_here, add(load_like(sums, sum_here, blank), total))
-            sum_here += lanes
-            store(sums, sum_here, add(load_like(sums, sum_here, blank), product))
-
-
-@kernel(part=True)
-def leave(
-    v, y, place, i, relu, x, a, c, gated, sums, spot, kind, lane_mask, wide_mask
-):  # fmt: skip
-    """Write a strip of output ``i`` where it belongs, as ``write`` does from where rows wait."""
-    if relu:
-        v = positive_part(v)
-    total, product = lane_mask, lane_mask
-    if gated:
         slope, shift = y.dtype.type(1), y.dtype.type(0)
         if a.shape[0] > 0:
             slope, shift = at(a, i), at(c, i)
-        x_v = load_like(x, place, v)
-        v = where_positive(v, fma(splat_like(shift, v), slope, x_v))
-        if kind == PRODUCTS:
-            masked = multiply(v, wide_mask)
-            total = folded(masked, lane_mask)
-            product = folded(multiply(masked, x_v), lane_mask)
-    if kind == MOMENTS:
-        masked = multiply(v, wide_mask)
-        total = folded(masked, lane_mask)
-        product = folded(multiply(masked, masked), lane_mask)
-    put(y, place, v, y.size * y.itemsize >= LARGE)
-    if kind != NO_SUMS:
-        here, lanes = spot + i * 2 * count(lane_mask), count(lane_mask)
-        store(sums, here, add(load_like(sums, here, lane_mask), total))
-        here += lanes
-        store(sums, here, add(load_like(sums, here, lane_mask), product))
+        for p in range(0, whole, strip):
+            place = here + p * lanes
+            v, one, other = _finished(load_like(scratch, waits + p * lanes, wide), place, relu, x,
+                                      slope, shift, gated, kind, wide_mask, blank)  # fmt: skip
+            total, product = add(total, one), add(product, other)
+            put(y, place, v, large)
+        for p in range(whole, inside):
+            place = here + p * skip * lanes
+            u, one, other = _finished(load_like(scratch, waits + p * abreast * lanes, blank),
+                                      place, relu, x, slope, shift, gated, kind, lane_mask,
+                                      blank)  # fmt: skip
+            total, product = add(total, one), add(product, other)
+            put(y, place, u, large)
+        if kind != NO_SUMS:
+            _add_sums(sums, spot + i * 2 * lanes, total, product)

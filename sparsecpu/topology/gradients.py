@@ -169,5 +169,7 @@ def gradients_at(
     if parameter.spatial:
         np.copyto(out, x.at(pattern))
     elif pattern.nnz:
-        cuts = pattern.blocks(x.shape[2] * x.itemsize)
-        gradient_kernel(x.shape[2])(*cuts, pattern.indices, x, dy, out, out[:0], pattern.chunks)
+        size = x.shape[2] * x.itemsize
+        gradient_kernel(x.shape[2])(
+            *pattern.blocks(size), pattern.indices, x, dy, out, out[:0], pattern.spans(size)
+        )
