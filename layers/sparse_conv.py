@@ -293,13 +293,10 @@ def _shortcuts(taps: Taps, y, about, gradient: bool) -> int:
     """Return what a kernel does straight: see ``kernels.conv.READ`` and the lines below."""
     from sparsecpu.kernels.conv import BESIDE, READ, WRITE
 
-    found = READ if taps.straight else 0
-    abreast, columns = taps.plan[18], taps.plan[5]
-    if len(taps.phases) > 1 or abreast > 1 or columns % taps.strip:
-        return found
-    if y.size:
+    found, second_factor = READ if taps.straight else 0, about[3]
+    if taps.in_strips and y.size:
         found |= WRITE
-    if gradient and not len(about[3]):
+    if taps.in_strips and gradient and not len(second_factor):
         found |= BESIDE
     return found
 

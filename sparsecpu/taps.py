@@ -152,6 +152,11 @@ class Taps:
         return int(channels * step * room * rows * abreast)
 
     @property
+    def in_strips(self) -> bool:
+        """Whether outputs lie in planes as in registers: whole strips, nothing in between."""
+        return bool(len(self.phases) == self.plan[18] == 1 and self.plan[5] % self.strip == 0)
+
+    @property
     def bases(self) -> int:
         """Room for where each strip of a chunk finds each row of the ring: whole cache lines."""
         depth, chunk, abreast = self.plan[16:19]
