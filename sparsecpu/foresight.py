@@ -16,6 +16,7 @@ import numpy as np
 from sparsecpu.architecture import Architecture
 from sparsecpu.csr import Pattern
 from sparsecpu.errors import ParameterError
+from sparsecpu.streaming import sorted_once
 from sparsecpu.topology.selection import RunningTop
 from sparsecpu.workspace import Context, Workspace
 
@@ -246,7 +247,7 @@ def _patterns(network: TiledNetwork, keys: np.ndarray, scores: np.ndarray) -> di
         short = max(0 if missing <= 0 else min(missing, size - len(part)), int(len(part) == 0))
         if short:
             free = np.setdiff1d(np.arange(min(size, len(part) + short)), part)[:short]
-            parts[layer] = np.union1d(part, free)
+            parts[layer] = sorted_once(part, free)
             missing -= short
     for _ in range(max(0, -missing)):  # an empty layer got one: the fullest gives one
         fullest = max(range(len(parts)), key=lambda i: len(parts[i]))

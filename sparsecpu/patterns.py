@@ -9,6 +9,7 @@ import numpy as np
 from sparsecpu.csr import Pattern
 from sparsecpu.errors import ParameterError
 from sparsecpu.rounding import round_to_total
+from sparsecpu.streaming import sorted_once
 
 #: Fraction of a small world's weights that are moved to a random input.
 _REWIRED = 0.1
@@ -76,7 +77,7 @@ def small_world(shape: tuple[int, int], nnz: int, rng: np.random.Generator) -> P
         need = fan_in - np.bincount(keys // n_in, minlength=n_out)
         rows = np.repeat(np.arange(n_out), need)
         fresh = rows * n_in + rng.integers(n_in, size=len(rows))
-        keys = np.union1d(keys, fresh)
+        keys = sorted_once(keys, fresh)
     return Pattern.from_keys(shape, keys)
 
 

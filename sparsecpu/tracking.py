@@ -9,6 +9,7 @@ import numpy as np
 from sparsecpu.callbacks import Callback
 from sparsecpu.csr import Pattern
 from sparsecpu.spectrum import spectral_gap
+from sparsecpu.streaming import sorted_once
 
 #: The first layer's weights per input are kept for at most so many inputs.
 _PICTURED = 4096
@@ -37,7 +38,7 @@ class Explored:
             Sorted and distinct.
         """
         if self.keys is not None:
-            self.keys = np.union1d(self.keys, keys)
+            self.keys = sorted_once(self.keys, keys)
             if self.keys.nbytes <= self.size // 8:
                 return
             keys, self.keys = self.keys, None

@@ -400,7 +400,7 @@ def revive_outputs(parameter: SparseParameter, rng: np.random.Generator) -> int:
         return 0
     order = np.lexsort((-np.abs(parameter.data), rows))
     last = np.searchsorted(rows[order], np.flatnonzero(pattern.fan_in))  # the largest of each row
-    spare = np.setdiff1d(np.arange(parameter.nnz), order[last])
+    spare = np.setdiff1d(np.arange(parameter.nnz), order[last], assume_unique=True)
     count = min(len(dead), len(spare))
     lost = spare[smallest(np.abs(parameter.data[spare]), count)]
     values = rng.normal(0.0, float(parameter.data.std()) or 1.0, count)

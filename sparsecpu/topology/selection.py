@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.csr import Pattern
-from sparsecpu.streaming import distinct_keys
+from sparsecpu.streaming import distinct_keys, sorted_once
 
 
 def smallest(scores: np.ndarray, count: int) -> np.ndarray:
@@ -271,7 +271,7 @@ def grow_largest(
     shortfall = count - len(keys)
     if shortfall:
         extra = random_free(pattern, shortfall, rng, keys)
-        back = np.setdiff1d(dropped[0], keys)[: shortfall - len(extra)]
+        back = np.setdiff1d(np.sort(dropped[0]), keys, assume_unique=True)[: shortfall - len(extra)]
         keys = np.concatenate([keys, extra, back])
         scores = np.concatenate([scores, np.zeros(shortfall, scores.dtype)])
     return keys, scores, shortfall
@@ -327,7 +327,7 @@ def random_free(
     """
     blocked = pattern.keys()
     if taken is not None and len(taken):
-        blocked = np.union1d(blocked, taken)
+        blocked = sorted_once(blocked, taken)
     free = pattern.size - len(blocked)
     if count >= free or 2 * len(blocked) > pattern.size:  # few are free: list them
         left = np.delete(np.arange(pattern.size, dtype=np.int64), blocked)
