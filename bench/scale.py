@@ -205,7 +205,7 @@ class Scale(Benchmark):
                 key = ("lean_" if lean else "") + (f"from_{least}_" if least else "")
                 values[f"{key}operations_exponent"] = operations
                 values[f"{key}time_exponent"] = time_
-        return values, lines
+        return values, list(dict.fromkeys(lines))  # once where all cases are large
 
 
 def _describe(neurons: int) -> Any:
