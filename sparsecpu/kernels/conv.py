@@ -56,8 +56,9 @@ from sparsecpu.kernels.simd import (
 )
 
 _PLACE = (1 << 24) - 1
-#: What may take no detour: inputs, which are read where they lie (1x1 filters see no padding);
-#: outputs, which need nothing but a ReLU; what outputs are the gradient of, the same.
+#: What takes no detour: inputs, read where they lie instead of from a ring (filters of one pixel
+#: see no padding); outputs, written from registers instead of row by row from ``scratch``; what
+#: outputs are the gradient of, loaded where it lies instead of staged there.
 READ, WRITE, BESIDE = 1, 2, 4
 
 
