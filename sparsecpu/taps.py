@@ -28,6 +28,7 @@ import numpy as np
 from sparsecpu.cpu import level_two_cache
 from sparsecpu.csr import Pattern
 from sparsecpu.errors import ParameterError
+from sparsecpu.kernels.plan import Plan
 from sparsecpu.strips import (
     JOBS,
     RING,
@@ -108,8 +109,8 @@ class Taps:
     phases : ndarray of int64, shape (phases, 4)
         First row and column of the output that a phase writes, first segment and the one after
         its last.
-    plan : ndarray of int64
-        Sizes; see ``kernels.conv`` for their order.
+    plan : Plan
+        Sizes.
     strip : int
         Pixels that are computed at once.
     straight : bool
@@ -121,51 +122,39 @@ class Taps:
     starts: np.ndarray
     ends: np.ndarray
     phases: np.ndarray
-    plan: np.ndarray
+    plan: Plan
     strip: int
     straight: bool = False
 
-    @property
-    def chunks(self) -> int:
-        """Chunks of columns side by side."""
-        return int(-(-self.plan[9] // self.plan[17]))
-
-    def jobs(self, tiles: int) -> int:
-        """Return into how many jobs a batch falls.
-
-        Parameters
-        ----------
-        tiles : int
-            Of the batch.
-
-        Returns
-        -------
-        int
-            The number, whatever the number of threads.
-        """
-        return int(-(-tiles // self.plan[18]) * self.chunks * self.plan[19])
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """The plan as kernels take it."""
+        sizes = np.array(self.plan, dtype=np.int64)
+        sizes.setflags(write=False)  # as all index arrays are, so that kernels compile once
+        return sizes
 
     @property
     def ring_pixels(self) -> int:
         """Pixels of the ring."""
-        channels, (step, room, rows), abreast = self.plan[0], self.plan[14:17], self.plan[18]
-        return int(channels * step * room * rows * abreast)
+        plan = self.plan
+        return plan.channels * plan.step * plan.room * plan.depth * plan.abreast
 
     @property
     def in_strips(self) -> bool:
         """Whether outputs lie in planes as in registers: whole strips, nothing in between."""
-        return bool(len(self.phases) == self.plan[18] == 1 and self.plan[5] % self.strip == 0)
+        alone = len(self.phases) == self.plan.abreast == 1
+        return alone and self.plan.out_width % self.strip == 0
 
     @property
     def bases(self) -> int:
         """Room for where each strip of a chunk finds each row of the ring: whole cache lines."""
-        depth, chunk, abreast = self.plan[16:19]
-        return int(-(-(chunk * abreast // self.strip * depth) // 128) * 128)
+        strips = self.plan.chunk * self.plan.abreast // self.strip
+        return -(-(strips * self.plan.depth) // 128) * 128
 
     @property
     def row_pixels(self) -> int:
         """Pixels of a chunk's outputs in one row, those of all channels and tiles abreast."""
-        return int(self.plan[3] * self.plan[17] * self.plan[18])
+        return self.plan.filters * self.plan.chunk * self.plan.abreast
 
     @cached_property
     def padded(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -258,8 +247,8 @@ def forward_taps(
     height, width = g.out_size
     return _taps(
         ky, place, sorting, [(0, 0, 0, blocks)],
-        [g.channels, *g.size, g.filters, height, width, sy, sx, height, width,
-         g.padding[0], g.padding[1], 1, 1, step, room, kh, chunk, abreast, bands],
+        Plan(g.channels, *g.size, g.filters, height, width, sy, sx, height, width, *g.padding, 1, 1,
+             step, room, kh, chunk, abreast, bands),
         strip, straight > 0,
     )  # fmt: skip
 
@@ -329,8 +318,8 @@ def backward_taps(
     return _taps(
         row, place, sorting,
         [(n // sx, n % sx, n * blocks, (n + 1) * blocks) for n in range(phases)],
-        [g.filters, *g.out_size, g.channels, height, width, 1, 1, *counted, top, left, sy, sx, 1,
-         room, rows + 1, chunk, abreast, bands],
+        Plan(g.filters, *g.out_size, g.channels, height, width, 1, 1, *counted, top, left, sy, sx,
+             1, room, rows + 1, chunk, abreast, bands),
         strip, straight > 0,
     )  # fmt: skip
 
@@ -354,10 +343,10 @@ def _sorted(segments, rows, n_segments: int, n_rows: int):
     return order, starts.reshape(n_segments, n_rows), ends.reshape(n_segments, n_rows)
 
 
-def _taps(rows, places, sorting, phases, plan, strip, straight) -> Taps:
-    channels, step, room, ring_rows = plan[0], plan[14], plan[15], plan[16]
-    if channels * step * room * plan[18] >= 1 << ROW_SHIFT or ring_rows > 127:
-        raise ParameterError("channels", channels, "fewer channels or a smaller kernel")
+def _taps(rows, places, sorting, phases, plan: Plan, strip: int, straight: bool) -> Taps:
+    row = plan.channels * plan.step * plan.room * plan.abreast
+    if row >= 1 << ROW_SHIFT or plan.depth > 127:
+        raise ParameterError("channels", plan.channels, "fewer channels or a smaller kernel")
     codes = (np.asarray(rows, dtype=np.int64) << ROW_SHIFT | places).astype(np.int32)
     order, *bounds = sorting
     if order is not None:
@@ -365,7 +354,6 @@ def _taps(rows, places, sorting, phases, plan, strip, straight) -> Taps:
         order.setflags(write=False)
     starts, ends = (np.ascontiguousarray(x, dtype=np.int64) for x in bounds)
     phases = np.array(phases, dtype=np.int64).reshape(-1, 4)
-    plan = np.array(plan, dtype=np.int64)
-    for array in (codes, starts, ends, phases, plan):
+    for array in (codes, starts, ends, phases):
         array.setflags(write=False)  # as all index arrays are, so that kernels compile once
     return Taps(codes, order, starts, ends, phases, plan, strip, straight)

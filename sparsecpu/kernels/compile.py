@@ -25,7 +25,7 @@ TINY = 1e-30
 
 
 def kernel(
-    *, parallel: bool = False, part: bool = False, reorders: bool = False
+    *, parallel: bool = False, part: bool = False, inlined: bool = False, reorders: bool = False
 ) -> Callable[[Callable], Any]:
     """Return the decorator that every kernel carries.
 
@@ -37,6 +37,9 @@ def kernel(
         Whether this is called from other kernels only and neither makes nor returns an array. It is
         then compiled without reference counts, which would cost more than a part that handles one
         pixel; array arguments of ordinary kernels that are called are counted at each call.
+    inlined : bool
+        Whether this is a part that becomes code of its caller: vectors as wide as a strip, which it
+        takes or returns, would go through memory otherwise.
     reorders : bool
         Whether a parallel kernel needs its sums vectorised, in an order that LLVM chooses. It then
         has one form only, for one thread too: another might choose another order.
@@ -47,12 +50,15 @@ def kernel(
         The decorator. Where no cache directory can be written, the kernel is compiled anew in
         each process instead of failing.
     """
+    part = part or inlined
     exact = part or (parallel and not reorders)
     options: dict[str, Any] = {
         "nogil": True, "fastmath": EXACT if exact else FASTMATH, "error_model": "numpy",
     }  # fmt: skip
     if part:
         options["_nrt"] = False
+    if inlined:
+        options["forceinline"] = True
 
     def decorate(function: Callable) -> Any:
         if not parallel:

@@ -14,11 +14,7 @@ Rows that would not fill a strip are computed for several tiles *abreast*: pixel
 one tile stands beside that of the next, in the ring as in the sums. Bands of rows then make as many
 jobs as there were tiles.
 
-See ``sparsecpu.taps`` for what a tap is; ``plan`` holds, in this order, ``channels, height, width``
-of the input; ``filters, height, width`` of the output; the input rows and columns from one output
-to the next; the rows and columns of outputs that are counted (per phase); the padding on top and on
-the left; the rows and columns of the output from one counted to the next; the ring's ``step``,
-``room`` and rows; the columns of a chunk; the tiles abreast, and the bands of rows.
+See ``sparsecpu.taps`` for what a tap is, and ``kernels.plan`` for the sizes.
 
 Lazy planes are ``relu(a * values + b * other + c)``, channel by channel: ``a`` is empty where
 values are meant as they are, ``b`` where there is no other.
@@ -34,32 +30,124 @@ from collections.abc import Callable
 
 import numpy as np
 from numba import prange
+from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from sparsecpu.kernels.compile import AddressBook, kernel
 from sparsecpu.kernels.pixels import in_order, numbers, settled
-from sparsecpu.kernels.products import dot_and_add_taps
-from sparsecpu.kernels.rows import NO_SUMS, leave, pack, stage, write
+from sparsecpu.kernels.plan import Job, Plan
+from sparsecpu.kernels.ring import coefficients, fill, lay_bases, meant, next_rows
+from sparsecpu.kernels.rows import NO_SUMS, leave, stage, write
 from sparsecpu.kernels.simd import (
-    add,
     at,
     call_address,
+    count,
     fence,
-    fma,
-    load,
     load_like,
     multiply,
-    positive_part,
-    prefetch,
+    prefetch_like,
     repeated,
     splat,
+    splat_like,
     store,
 )
+from sparsecpu.kernels.tap_sums import add_taps, dot_and_add
 
-_PLACE = (1 << 24) - 1
+_SIZES = len(Plan._fields)
 #: What takes no detour: inputs, read where they lie instead of from a ring (filters of one pixel
 #: see no padding); outputs, written from registers instead of row by row from ``scratch``; what
 #: outputs are the gradient of, loaded where it lies instead of staged there.
 READ, WRITE, BESIDE = 1, 2, 4
+
+
+@kernel(part=True)
+def begin_job(number, plan, strip):
+    """Return where job ``number`` begins, and the row at which it ends."""
+    chunks = (plan.pixels + plan.chunk - 1) // plan.chunk
+    leader = number // (chunks * plan.bands) * plan.abreast
+    first, band = number // plan.bands % chunks * plan.chunk, number % plan.bands
+    strips = (min(plan.chunk, plan.pixels - first) * plan.abreast + strip - 1) // strip
+    begin, end = band * plan.rows // plan.bands, (band + 1) * plan.rows // plan.bands
+    return Job(leader, first, strips, begin), end
+
+
+@kernel(part=True)
+def _convolve_row(
+    blank, wide, plan, job, phases, phase, taps, source, out, about, mask, dw, base_dw, straight,
+    space, spot,
+):  # fmt: skip
+    """Compute a row of outputs of a phase, and dW along with it unless ``dw`` is None."""
+    codes, starts, ends, data, bias = taps
+    ring, bases, scratch, worker = space
+    desk, slots = worker * scratch.shape[1], worker * bases.shape[1]
+    shelf = desk + scratch.shape[1] // 2  # x waits there
+    beside, write_now = straight & BESIDE > 0, straight & WRITE > 0
+    row = job.row * plan.skip_rows + phases[phase, 0]
+    first = job.first * plan.skip_columns + phases[phase, 1]
+    begin, stop = phases[phase, 2], phases[phase, 3]
+    # pixels of the chunk that exist
+    inside = (plan.out_width - first + plan.skip_columns - 1) // plan.skip_columns
+    inside = min(plan.chunk, inside)
+    mine, read = worker * numbers(ring), straight & READ > 0
+    lay_bases(blank, wide, plan, job, read, bases, worker, mine)
+    if dw is not None and not beside:
+        stage(blank, wide, about, mask, plan, job, row, first, inside, scratch, shelf)
+    wide_mask = repeated(load_like(mask, np.int64(job.leader) * count(blank), blank), wide)
+    origin = (job.leader * plan.out_height + row) * plan.filters * plan.out_width + first
+    due, coming = next_rows(plan, job, job.row * plan.down - plan.top + plan.depth)
+    turns, owed, ahead = job.strips * (stop - begin) * plan.filters, 0, 0
+    if phase > 0:
+        due = np.int64(0)
+    # One block: strip after strip of an output, in the order of memory. Several: output after
+    # output of a strip, while a block is near.
+    together = job.strips if stop - begin == 1 else 1
+    for leading in range(0, job.strips, together):
+        for segment in range(begin, stop):
+            for i in range(plan.filters):
+                for s in range(leading, leading + together):
+                    owed += due  # the next rows come nearer meanwhile
+                    while owed >= turns:
+                        owed -= turns
+                        place = coming * count(blank) + ahead * count(wide)
+                        prefetch_like(source[0], place, wide)
+                        if source[3].shape[0] > 0:
+                            prefetch_like(source[1], place, wide)
+                        ahead += 1
+                        if ahead == job.strips:
+                            ahead, coming = 0, coming + plan.width
+                    waits = np.int64(i) * plan.chunk * plan.abreast * count(blank) + s * count(wide)
+                    here = (origin + np.int64(i) * plan.out_width) * count(blank) + s * count(wide)
+                    if segment == begin:
+                        y = splat_like(
+                            at(bias, i) if bias.shape[0] > 0 else data.dtype.type(0), wide
+                        )
+                    else:
+                        y = load_like(scratch, desk + waits, wide)
+                    k, end = (
+                        at(starts, segment * plan.filters + i),
+                        at(ends, segment * plan.filters + i),
+                    )
+                    slot = slots + s * plan.depth
+                    if dw is None:
+                        y = add_taps(ring, codes, data, bases, slot, k, end, y, blank)
+                    else:
+                        if beside:
+                            x = meant(about, coefficients(about, i), here, wide)
+                            x = multiply(x, wide_mask)
+                            after = here + plan.filters * plan.out_width * count(blank)
+                            prefetch_like(about[0], after, wide)
+                        else:
+                            x = load_like(scratch, shelf + waits, wide)
+                        x = in_order(ring, x, blank)
+                        y = dot_and_add(ring, codes, data, bases, slot, k, end, x, y, dw, base_dw,
+                                        blank)  # fmt: skip
+                    if segment == stop - 1:
+                        y = settled(ring, y, blank)
+                    if write_now and segment == stop - 1:
+                        leave(y, blank, wide_mask, out, about, here, i, spot)
+                    else:
+                        store(scratch, desk + waits, y)
+    if out[0].shape[0] > 0 and not write_now:
+        write(blank, wide, out, about, mask, plan, job, row, first, inside, scratch, desk, spot)
 
 
 @kernel(parallel=True)
@@ -114,170 +202,42 @@ def convolution_kernel(lanes: int, strip: int, gradient: bool = False) -> Callab
         relu_y, x, x_other, x_a, x_b, x_c, relu_x, gated, sums, kind, mask, dw, straight, ring,
         bases, scratch,
     ):  # fmt: skip
-        channels, height, columns, filters, out_height, out_columns = plan[:6]
-        down, across, rows, pixels, top, left, skip_rows, skip_columns = plan[6:14]
-        step, room, depth, chunk, abreast, bands = plan[14:]
-        tiles, workers = values.shape[0], scratch.shape[0]
-        chunks, apart = (pixels + chunk - 1) // chunk, abreast * lanes
-        row_size = channels * step * room * apart
-        jobs = (tiles + abreast - 1) // abreast * chunks * bands
-        groups = dw.shape[0] if gradient else jobs
+        sizes = Plan(*to_fixed_tuple(plan, _SIZES))
+        source, about = (values, other, a, b, c, relu), (x, x_other, x_a, x_b, x_c, relu_x)
+        out, taps = (y, relu_y, gated, sums, kind), (codes, starts, ends, data, bias)
         zero = data.dtype.type(0)
         blank, four, wide = splat(zero, lanes), splat(zero, four_lanes), splat(zero, width)
         mine = np.int64(worker) * numbers(ring)
-        desk = np.int64(worker) * scratch.shape[1]
-        shelf = desk + scratch.shape[1] // 2  # x waits there
-        row_of_x = filters * out_columns * lanes
-        read, beside = straight & READ > 0, straight & BESIDE > 0
-        write_now = straight & WRITE > 0
+        space = (ring, bases, scratch, np.int64(worker))
+        jobs = sizes.bands * -(-sizes.pixels // sizes.chunk) * -(-values.shape[0] // sizes.abreast)
+        groups, workers = dw.shape[0] if gradient else jobs, scratch.shape[0]
         for group in range(worker, groups, workers):
             base_dw = np.int64(group) * dw.shape[1]
             if gradient:
                 dw[group] = 0
-            for job in range(group * jobs // groups, (group + 1) * jobs // groups):
-                leader = job // (chunks * bands) * abreast
-                first, band = job // bands % chunks * chunk, job % bands
-                strips = (min(chunk, pixels - first) * abreast + strip - 1) // strip
-                wide_mask = repeated(load_like(mask, np.int64(leader) * lanes, blank), wide)
-                spot = np.int64(job) * filters * 2 * lanes
+            for number in range(group * jobs // groups, (group + 1) * jobs // groups):
+                spot = np.int64(number) * sizes.filters * 2 * lanes
                 if kind != NO_SUMS:
-                    sums[job] = 0
+                    sums[number] = 0
+                job, last = begin_job(number, sizes, strip)
                 ready = -(1 << 30)
-                for t in range(band * rows // bands, (band + 1) * rows // bands):
-                    oldest = t * down - top
-                    if read:
-                        ready = oldest + depth
-                    for row in range(max(ready, oldest), oldest + depth):
-                        for tile in range(leader, leader + abreast):
-                            exists = 0 <= row < height and tile < tiles
-                            within = tile * height + row if exists else -1
-                            place = mine + (row + top) % depth * row_size + (tile - leader) * lanes
-                            pack(blank, four, values, other, a, b, c, relu, np.int64(within),
-                                 channels, columns, first * across - left, across, step, room,
-                                 apart, ring, place)  # fmt: skip
-                    ready = oldest + depth
-                    soon = max(0, min(down, height - ready)) * channels * strips
-                    if abreast > 1:  # small planes, which are near
-                        soon = 0
-                    coming = (leader * height + ready) * channels * columns + first * across
-                    owed, ahead = 0, 0
+                while job.row < last:
+                    oldest = job.row * sizes.down - sizes.top
+                    if straight & READ == 0:
+                        begin, ready = max(ready, oldest), oldest + sizes.depth
+                        fill(blank, four, source, sizes, job, begin, ready, ring, mine)
                     for phase in range(phases.shape[0]):
-                        row_out = t * skip_rows + phases[phase, 0]
-                        if row_out >= out_height:
+                        if job.row * sizes.skip_rows + phases[phase, 0] >= sizes.out_height:
                             continue
-                        begin, stop = phases[phase, 2], phases[phase, 3]
-                        turns = strips * (stop - begin) * filters
-                        first_out = first * skip_columns + phases[phase, 1]
-                        # pixels of the chunk that exist
-                        inside = (out_columns - first_out + skip_columns - 1) // skip_columns
-                        inside = min(chunk, inside)
-                        origin = (leader * out_height + row_out) * filters * out_columns + first_out
-                        if gradient and not beside:
-                            stage(blank, wide, x, x_other, x_a, x_b, x_c, relu_x, mask, row_out,
-                                  first_out, skip_columns, inside, leader, strips, chunk, abreast,
-                                  scratch, shelf)  # fmt: skip
-                        for s in range(strips):
-                            for d in range(depth):
-                                place = mine + ((oldest + top + d) % depth) * row_size
-                                if read:
-                                    row_in = (leader * height + t) * channels * columns + first
-                                    place = row_in * lanes
-                                bases[worker, s * depth + d] = place + s * strip * lanes
-                        # One block: strip after strip of an output, in the order of memory.
-                        # Several: output after output of a strip, while a block is near.
-                        along = stop - begin == 1
-                        segment, i, s = begin, np.int64(0), np.int64(-1)
-                        if not along:
-                            i, s = np.int64(-1), np.int64(0)
-                        for _ in range(turns):
-                            if along:
-                                s += 1
-                                if s == strips:
-                                    i, s = i + 1, np.int64(0)
-                            else:
-                                i += 1
-                                if i == filters:
-                                    segment, i = segment + 1, np.int64(0)
-                                    if segment == stop:
-                                        segment, s = begin, s + 1
-                            slots = np.int64(worker) * bases.shape[1] + s * depth
-                            if phase == 0:  # the next rows come nearer meanwhile
-                                owed += soon
-                                while owed >= turns:
-                                    owed -= turns
-                                    place = (coming + ahead * strip) * lanes
-                                    prefetch(values, place, width, 2)
-                                    if b.shape[0] > 0:
-                                        prefetch(other, place, width, 2)
-                                    ahead += 1
-                                    if ahead == strips:
-                                        ahead, coming = 0, coming + columns
-                            waits = (np.int64(i) * chunk * abreast + s * strip) * lanes
-                            here = (origin + np.int64(i) * out_columns + s * strip) * lanes
-                            if segment == begin:
-                                start = zero
-                                if bias.shape[0] > 0:
-                                    start = at(bias, np.int64(i))
-                                y_i = splat(start, width)
-                            else:
-                                y_i = load(scratch, desk + waits, width)
-                            k = at(starts, segment * filters + i)
-                            end = at(ends, segment * filters + i)
-                            if gradient:
-                                if beside:
-                                    x_i = load(x, here, width)
-                                    prefetch(x, here + row_of_x, width, 2)
-                                    if x_a.shape[0] > 0:
-                                        x_i = fma(splat(at(x_c, i), width), at(x_a, i), x_i)
-                                    if relu_x:
-                                        x_i = positive_part(x_i)
-                                    x_i = multiply(x_i, wide_mask)
-                                else:
-                                    x_i = load(scratch, shelf + waits, width)
-                                x_i = in_order(ring, x_i, lanes)
-                                while k + 16 <= end:
-                                    found, y_i = dot_and_add_taps(
-                                        ring, codes, bases, data, k, slots, x_i, y_i, lanes, 16
-                                    )
-                                    mine_dw = base_dw + k
-                                    store(dw, mine_dw, add(load(dw, mine_dw, 16), found))
-                                    k += 16
-                                while k < end:
-                                    found, y_i = dot_and_add_taps(
-                                        ring, codes, bases, data, k, slots, x_i, y_i, lanes, 4
-                                    )
-                                    mine_dw = base_dw + k
-                                    store(dw, mine_dw, add(load(dw, mine_dw, 4), found))
-                                    k += 4
-                            elif width <= 64:  # a second sum hides an FMA's latency
-                                more = splat(zero, width)
-                                while k + 2 <= end:
-                                    code = np.int64(at(codes, k))
-                                    j = at(bases, slots + (code >> 24))
-                                    j += (code & _PLACE) * lanes
-                                    y_i = fma(y_i, at(data, k), load(ring, j, width))
-                                    code = np.int64(at(codes, k + 1))
-                                    j = at(bases, slots + (code >> 24))
-                                    j += (code & _PLACE) * lanes
-                                    more = fma(more, at(data, k + 1), load(ring, j, width))
-                                    k += 2
-                                y_i = add(y_i, more)
-                            while k < end:
-                                code = np.int64(at(codes, k))
-                                j = at(bases, slots + (code >> 24)) + (code & _PLACE) * lanes
-                                y_i = fma(y_i, at(data, k), load(ring, j, width))
-                                k += 1
-                            if segment == stop - 1:
-                                y_i = settled(ring, y_i, lanes)
-                                if write_now:
-                                    leave(y_i, blank, wide_mask, y, here, i, relu_y, x, x_a,
-                                          x_c, gated, sums, spot, kind)  # fmt: skip
-                                    continue
-                            store(scratch, desk + waits, y_i)
-                        if y.shape[0] > 0 and not write_now:
-                            write(blank, wide, y, relu_y, x, x_a, x_c, gated, sums, spot, kind,
-                                  mask, row_out, first_out, skip_columns, inside, leader, chunk,
-                                  abreast, scratch, desk)  # fmt: skip
+                        if gradient:
+                            _convolve_row(blank, wide, sizes, job, phases, phase, taps, source, out,
+                                          about, mask, dw, base_dw, straight, space,
+                                          spot)  # fmt: skip
+                        else:
+                            _convolve_row(blank, wide, sizes, job, phases, phase, taps, source, out,
+                                          about, mask, None, base_dw, straight, space,
+                                          spot)  # fmt: skip
+                    job = Job(job.leader, job.first, job.strips, job.row + 1)
         fence()
 
     book = AddressBook(work)

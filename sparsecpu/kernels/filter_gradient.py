@@ -11,12 +11,53 @@ from collections.abc import Callable
 
 import numpy as np
 from numba import prange
+from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from sparsecpu.kernels.compile import AddressBook, kernel
+from sparsecpu.kernels.conv import begin_job
 from sparsecpu.kernels.pixels import in_order, numbers
-from sparsecpu.kernels.products import dot_taps
-from sparsecpu.kernels.rows import pack, stage
-from sparsecpu.kernels.simd import add, call_address, load, prefetch, splat, store
+from sparsecpu.kernels.plan import Job, Plan
+from sparsecpu.kernels.ring import fill, lay_bases, next_rows
+from sparsecpu.kernels.rows import stage
+from sparsecpu.kernels.simd import call_address, count, load_like, prefetch_like, splat
+from sparsecpu.kernels.tap_sums import dot
+
+_SIZES = len(Plan._fields)
+
+
+@kernel(part=True)
+def _gradient_row(blank, wide, plan, job, last, taps, source, dy, mask, dw, base_dw, space):
+    """Add to dW what a row of outputs gives."""
+    codes, starts, ends = taps
+    ring, bases, scratch, worker = space
+    desk, slots = worker * scratch.shape[1], worker * bases.shape[1]
+    inside = min(plan.chunk, plan.pixels - job.first)
+    stage(blank, wide, dy, mask, plan, job, job.row, job.first, inside, scratch, desk)
+    lay_bases(blank, wide, plan, job, False, bases, worker, worker * numbers(ring))
+    due, coming = next_rows(plan, job, job.row * plan.down - plan.top + plan.depth)
+    turns, owed, ahead = job.strips * starts.shape[0] * plan.filters, 0, 0
+    origin = (job.leader * plan.rows + job.row + 1) * plan.filters * plan.pixels + job.first
+    follows = job.row + 1 < last and plan.abreast == 1
+    for s in range(job.strips):
+        for segment in range(starts.shape[0]):
+            for i in range(plan.filters):
+                owed += due
+                while owed >= turns:
+                    owed -= turns
+                    place = coming * count(blank) + ahead * count(wide)
+                    prefetch_like(source[0], place, wide)
+                    ahead += 1
+                    if ahead == job.strips:
+                        ahead, coming = 0, coming + plan.width
+                if follows and segment == 0:
+                    place = (origin + np.int64(i) * plan.pixels) * count(blank) + s * count(wide)
+                    prefetch_like(dy[0], place, wide)
+                    if dy[3].shape[0] > 0:
+                        prefetch_like(dy[1], place, wide)
+                waits = np.int64(i) * plan.chunk * plan.abreast * count(blank) + s * count(wide)
+                g = in_order(ring, load_like(scratch, desk + waits, wide), blank)
+                dot(ring, codes, bases, slots + s * plan.depth, starts[segment, i],
+                    ends[segment, i], g, dw, base_dw, blank)  # fmt: skip
 
 
 @kernel(parallel=True)
@@ -59,85 +100,27 @@ def filter_gradient_kernel(lanes: int, strip: int) -> Callable:
         worker, codes, starts, ends, plan, values, other, a, b, c, relu, g, y, ga, gb, gc, mask,
         dw, ring, bases, scratch,
     ):  # fmt: skip
-        channels, height, columns, filters = plan[:4]
-        down, across, rows, pixels, top, left = plan[6:12]
-        step, room, depth, chunk, abreast, bands = plan[14:]
-        tiles, workers, groups = values.shape[0], ring.shape[0], dw.shape[0]
-        chunks, apart = (pixels + chunk - 1) // chunk, abreast * lanes
-        row_size = channels * step * room * apart
-        jobs = (tiles + abreast - 1) // abreast * chunks * bands
+        sizes = Plan(*to_fixed_tuple(plan, _SIZES))
+        source, dy = (values, other, a, b, c, relu), (g, y, ga, gb, gc, False)
+        taps, space = (codes, starts, ends), (ring, bases, scratch, np.int64(worker))
         zero = g.dtype.type(0)
         blank, four, wide = splat(zero, lanes), splat(zero, four_lanes), splat(zero, width)
-        mine, slots = np.int64(worker) * numbers(ring), np.int64(worker) * bases.shape[1]
-        desk = np.int64(worker) * scratch.shape[1]
-        turns = starts.shape[0] * filters
+        mine = np.int64(worker) * numbers(ring)
+        jobs = sizes.bands * -(-sizes.pixels // sizes.chunk) * -(-values.shape[0] // sizes.abreast)
+        groups, workers = dw.shape[0], ring.shape[0]
         for group in range(worker, groups, workers):
             dw[group] = 0
             base_dw = np.int64(group) * dw.shape[1]
-            for job in range(group * jobs // groups, (group + 1) * jobs // groups):
-                leader = job // (chunks * bands) * abreast
-                first, band = job // bands % chunks * chunk, job % bands
-                inside = min(chunk, pixels - first)
-                strips = (inside * abreast + strip - 1) // strip
-                ready, last = -(1 << 30), (band + 1) * rows // bands
-                for t in range(band * rows // bands, last):
-                    oldest = t * down - top
-                    for row in range(max(ready, oldest), oldest + depth):
-                        for tile in range(leader, leader + abreast):
-                            exists = 0 <= row < height and tile < tiles
-                            within = tile * height + row if exists else -1
-                            place = mine + (row + top) % depth * row_size + (tile - leader) * lanes
-                            pack(blank, four, values, other, a, b, c, relu, np.int64(within),
-                                 channels, columns, first * across - left, across, step, room,
-                                 apart, ring, place)  # fmt: skip
-                    ready = oldest + depth
-                    soon = max(0, min(down, height - ready)) * channels * strips
-                    if abreast > 1:  # small planes, which are near
-                        soon = 0
-                    coming = (leader * height + ready) * channels * columns + first * across
-                    owed, ahead = 0, 0
-                    stage(blank, wide, g, y, ga, gb, gc, False, mask, t, first, 1, inside, leader,
-                          strips, chunk, abreast, scratch, desk)  # fmt: skip
-                    for s in range(strips):
-                        for d in range(depth):
-                            bases[worker, d] = mine + ((oldest + top + d) % depth) * row_size
-                            bases[worker, d] += s * strip * lanes
-                        segment, i = 0, np.int64(-1)
-                        for _ in range(turns):
-                            i += 1
-                            if i == filters:
-                                segment, i = segment + 1, np.int64(0)
-                            owed += soon
-                            while owed >= strips * turns:
-                                owed -= strips * turns
-                                prefetch(values, (coming + ahead * strip) * lanes, width, 2)
-                                ahead += 1
-                                if ahead == strips:
-                                    ahead, coming = 0, coming + columns
-                            if t + 1 < last and segment == 0 and abreast == 1:
-                                place = (leader * rows + t + 1) * filters + i
-                                place = (place * pixels + first + s * strip) * lanes
-                                prefetch(g, place, width, 2)
-                                if gb.shape[0] > 0:
-                                    prefetch(y, place, width, 2)
-                            waits = desk + (np.int64(i) * chunk * abreast + s * strip) * lanes
-                            dy = in_order(ring, load(scratch, waits, width), lanes)
-                            k, end = starts[segment, i], ends[segment, i]
-                            while k + 16 <= end:
-                                found = dot_taps(ring, codes, bases, k, slots, dy, lanes, 16)
-                                spot = base_dw + k
-                                store(dw, spot, add(load(dw, spot, 16), found))
-                                k += 16
-                            if k + 8 <= end:
-                                found = dot_taps(ring, codes, bases, k, slots, dy, lanes, 8)
-                                spot = base_dw + k
-                                store(dw, spot, add(load(dw, spot, 8), found))
-                                k += 8
-                            if k + 4 <= end:
-                                found = dot_taps(ring, codes, bases, k, slots, dy, lanes, 4)
-                                spot = base_dw + k
-                                store(dw, spot, add(load(dw, spot, 4), found))
-                                k += 4
+            for number in range(group * jobs // groups, (group + 1) * jobs // groups):
+                job, last = begin_job(number, sizes, strip)
+                ready = -(1 << 30)
+                while job.row < last:
+                    oldest = job.row * sizes.down - sizes.top
+                    begin, ready = max(ready, oldest), oldest + sizes.depth
+                    fill(blank, four, source, sizes, job, begin, ready, ring, mine)
+                    _gradient_row(blank, wide, sizes, job, last, taps, source, dy, mask, dw,
+                                  base_dw, space)  # fmt: skip
+                    job = Job(job.leader, job.first, job.strips, job.row + 1)
 
     book = AddressBook(work)
 

@@ -68,7 +68,7 @@ def _reordered(ring, v, pixel, back):
     def generate(context, builder, signature, args):
         if not _paired(ring):
             return args[1]
-        order = _apart(v.lanes, pixel.literal_value)
+        order = _apart(v.lanes, pixel.lanes)
         if back:
             order = [order.index(n) for n in range(v.lanes)]
         return emit.pick(builder, args[1], args[1], order)
@@ -76,13 +76,13 @@ def _reordered(ring, v, pixel, back):
     return v(ring, v, pixel), generate
 
 
-@intrinsic(prefer_literal=True)
+@intrinsic
 def in_order(typing_context, ring, v, pixel):
-    """Return a vector of pixels, each ``pixel`` numbers, in the order of the ring."""
+    """Return a vector of pixels, each as wide as ``pixel``, in the order of the ring."""
     return _reordered(ring, v, pixel, back=False)
 
 
-@intrinsic(prefer_literal=True)
+@intrinsic
 def settled(typing_context, ring, v, pixel):
     """Return a vector that is in the order of the ring in the order of memory."""
     return _reordered(ring, v, pixel, back=True)

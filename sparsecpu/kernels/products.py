@@ -169,10 +169,10 @@ def _tap_rows(context, builder, kinds, args, size, wide):
 def dot_taps(typing_context, ring, codes, bases, k, slots, dy, pixel, group):
     """Return ``group`` dot products of taps with ``dy``, as one vector.
 
-    Tap q stands in ``ring`` from ``bases[slots + (code >> 24)] + (code & 0xffffff) * pixel`` on,
-    where ``code = codes[k + q]``.
+    Tap q stands in ``ring`` from ``bases[slots + (code >> 24)] + (code & 0xffffff) * lanes`` on,
+    where ``code = codes[k + q]`` and ``pixel`` is a vector of so many lanes.
     """
-    size, wide = group.literal_value, pixel.literal_value
+    size, wide = group.literal_value, pixel.lanes
     result = emit.Vector(dy.dtype, size)
 
     def generate(context, builder, signature, args):
@@ -186,7 +186,7 @@ def dot_taps(typing_context, ring, codes, bases, k, slots, dy, pixel, group):
 @intrinsic(prefer_literal=True)
 def dot_and_add_taps(typing_context, ring, codes, bases, weights, k, slots, x, sums, pixel, group):
     """Return ``dot_taps(..., x, ...)`` and ``sums`` with each tap times its weight added."""
-    size, wide = group.literal_value, pixel.literal_value
+    size, wide = group.literal_value, pixel.lanes
     result = types.Tuple((emit.Vector(x.dtype, size), sums))
 
     def generate(context, builder, signature, args):

@@ -27,30 +27,28 @@ def at(typing_context, array, i):
     return array.dtype(array, types.int64), generate
 
 
-@intrinsic(prefer_literal=True)
-def load(typing_context, array, offset, lanes):
-    """Read ``lanes`` contiguous numbers at ``offset``, as floats."""
-    vector = emit.vector_of(array, lanes.literal_value)
-
+def _reader(array, vector):
     def generate(context, builder, signature, args):
         offset = emit.place(builder, array.dtype, args[1])
-        address = emit.address(context, builder, signature.args[0], args[0], offset)
+        address = emit.address(context, builder, array, args[0], offset)
         if array.dtype != vector.dtype:
             return emit.concatenate(builder, emit.row(builder, array.dtype, address, vector.lanes))
         return emit.load(builder, address, emit.llvm_vector(vector.dtype, vector.lanes))
 
-    return vector(array, types.int64, lanes), generate
+    return generate
+
+
+@intrinsic(prefer_literal=True)
+def load(typing_context, array, offset, lanes):
+    """Read ``lanes`` contiguous numbers at ``offset``, as floats."""
+    vector = emit.vector_of(array, lanes.literal_value)
+    return vector(array, types.int64, lanes), _reader(array, vector)
 
 
 @intrinsic
 def load_like(typing_context, array, offset, v):
-    """Read as many contiguous numbers at ``offset`` as ``v`` has lanes."""
-
-    def generate(context, builder, signature, args):
-        address = emit.address(context, builder, array, args[0], args[1])
-        return emit.load(builder, address, emit.llvm_vector(v.dtype, v.lanes))
-
-    return v(array, types.int64, v), generate
+    """Read as many contiguous numbers at ``offset`` as ``v`` has lanes, as floats."""
+    return v(array, types.int64, v), _reader(array, v)
 
 
 @intrinsic
@@ -192,22 +190,31 @@ def multiply(typing_context, u, v):
     return v(u, v), generate
 
 
-@intrinsic(prefer_literal=True)
-def prefetch(typing_context, array, offset, lanes, level):
-    """Ask for the cache lines of ``lanes`` numbers at ``offset``, in the cache of level 1 or 2."""
-
+def _asker(array, lanes, level):
     def generate(context, builder, signature, args):
         byte = ir.IntType(8).as_pointer()
         kind = ir.FunctionType(ir.VoidType(), [byte, emit.I32, emit.I32, emit.I32])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
         address = emit.address(context, builder, array, args[0], args[1])
-        near = 4 - level.literal_value
-        for first in range(0, lanes.literal_value, 512 // array.dtype.bitwidth):
+        for first in range(0, lanes, 512 // array.dtype.bitwidth):
             place = builder.bitcast(builder.gep(address, [ir.Constant(emit.I64, first)]), byte)
-            builder.call(function, [place, *(ir.Constant(emit.I32, n) for n in (0, near, 1))])
+            builder.call(function, [place, *(ir.Constant(emit.I32, n) for n in (0, 4 - level, 1))])
         return context.get_dummy_value()
 
+    return generate
+
+
+@intrinsic(prefer_literal=True)
+def prefetch(typing_context, array, offset, lanes, level):
+    """Ask for the cache lines of ``lanes`` numbers at ``offset``, in the cache of level 1 or 2."""
+    generate = _asker(array, lanes.literal_value, level.literal_value)
     return types.void(array, types.int64, lanes, level), generate
+
+
+@intrinsic
+def prefetch_like(typing_context, array, offset, v):
+    """Ask for the cache lines of as many numbers as ``v`` has, in the cache of level 2."""
+    return types.void(array, types.int64, v), _asker(array, v.lanes, 2)
 
 
 @intrinsic
