@@ -35,7 +35,7 @@ from numba.np.unsafe.ndarray import to_fixed_tuple
 from sparsecpu.kernels.compile import AddressBook, kernel
 from sparsecpu.kernels.pixels import in_order, numbers, settled
 from sparsecpu.kernels.plan import Job, Plan
-from sparsecpu.kernels.ring import coefficients, fill, lay_bases, meant, next_rows
+from sparsecpu.kernels.ring import ask_ahead, coefficients, fill, lay_bases, meant, next_rows
 from sparsecpu.kernels.rows import NO_SUMS, leave, stage, write
 from sparsecpu.kernels.simd import (
     at,
@@ -94,9 +94,10 @@ def _convolve_row(
     wide_mask = repeated(load_like(mask, np.int64(job.leader) * count(blank), blank), wide)
     origin = (job.leader * plan.out_height + row) * plan.filters * plan.out_width + first
     due, coming = next_rows(plan, job, job.row * plan.down - plan.top + plan.depth)
-    turns, owed, ahead = job.strips * (stop - begin) * plan.filters, 0, 0
+    turns = job.strips * (stop - begin) * plan.filters
     if phase > 0:
         due = np.int64(0)
+    wanted = (np.int64(0), np.int64(0), coming)
     # One block: strip after strip of an output, in the order of memory. Several: output after
     # output of a strip, while a block is near.
     together = job.strips if stop - begin == 1 else 1
@@ -104,28 +105,17 @@ def _convolve_row(
         for segment in range(begin, stop):
             for i in range(plan.filters):
                 for s in range(leading, leading + together):
-                    owed += due  # the next rows come nearer meanwhile
-                    while owed >= turns:
-                        owed -= turns
-                        place = coming * count(blank) + ahead * count(wide)
-                        prefetch_like(source[0], place, wide)
-                        if source[3].shape[0] > 0:
-                            prefetch_like(source[1], place, wide)
-                        ahead += 1
-                        if ahead == job.strips:
-                            ahead, coming = 0, coming + plan.width
+                    wanted = ask_ahead(blank, wide, source, plan, job, turns, due, wanted)
                     waits = np.int64(i) * plan.chunk * plan.abreast * count(blank) + s * count(wide)
                     here = (origin + np.int64(i) * plan.out_width) * count(blank) + s * count(wide)
                     if segment == begin:
-                        y = splat_like(
-                            at(bias, i) if bias.shape[0] > 0 else data.dtype.type(0), wide
-                        )
+                        y = wide
+                        if bias.shape[0] > 0:
+                            y = splat_like(at(bias, i), wide)
                     else:
                         y = load_like(scratch, desk + waits, wide)
-                    k, end = (
-                        at(starts, segment * plan.filters + i),
-                        at(ends, segment * plan.filters + i),
-                    )
+                    taps_of = segment * plan.filters + i
+                    k, end = at(starts, taps_of), at(ends, taps_of)
                     slot = slots + s * plan.depth
                     if dw is None:
                         y = add_taps(ring, codes, data, bases, slot, k, end, y, blank)

@@ -17,7 +17,7 @@ from sparsecpu.kernels.compile import AddressBook, kernel
 from sparsecpu.kernels.conv import begin_job
 from sparsecpu.kernels.pixels import in_order, numbers
 from sparsecpu.kernels.plan import Job, Plan
-from sparsecpu.kernels.ring import fill, lay_bases, next_rows
+from sparsecpu.kernels.ring import ask_ahead, fill, lay_bases, next_rows
 from sparsecpu.kernels.rows import stage
 from sparsecpu.kernels.simd import call_address, count, load_like, prefetch_like, splat
 from sparsecpu.kernels.tap_sums import dot
@@ -35,20 +35,14 @@ def _gradient_row(blank, wide, plan, job, last, taps, source, dy, mask, dw, base
     stage(blank, wide, dy, mask, plan, job, job.row, job.first, inside, scratch, desk)
     lay_bases(blank, wide, plan, job, False, bases, worker, worker * numbers(ring))
     due, coming = next_rows(plan, job, job.row * plan.down - plan.top + plan.depth)
-    turns, owed, ahead = job.strips * starts.shape[0] * plan.filters, 0, 0
+    turns = job.strips * starts.shape[0] * plan.filters
+    wanted = (np.int64(0), np.int64(0), coming)
     origin = (job.leader * plan.rows + job.row + 1) * plan.filters * plan.pixels + job.first
     follows = job.row + 1 < last and plan.abreast == 1
     for s in range(job.strips):
         for segment in range(starts.shape[0]):
             for i in range(plan.filters):
-                owed += due
-                while owed >= turns:
-                    owed -= turns
-                    place = coming * count(blank) + ahead * count(wide)
-                    prefetch_like(source[0], place, wide)
-                    ahead += 1
-                    if ahead == job.strips:
-                        ahead, coming = 0, coming + plan.width
+                wanted = ask_ahead(blank, wide, source, plan, job, turns, due, wanted)
                 if follows and segment == 0:
                     place = (origin + np.int64(i) * plan.pixels) * count(blank) + s * count(wide)
                     prefetch_like(dy[0], place, wide)

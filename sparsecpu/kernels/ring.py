@@ -11,7 +11,15 @@ import numpy as np
 
 from sparsecpu.kernels.compile import kernel
 from sparsecpu.kernels.pixels import store_pixels
-from sparsecpu.kernels.simd import at, count, fma, load_like, positive_part, splat_like
+from sparsecpu.kernels.simd import (
+    at,
+    count,
+    fma,
+    load_like,
+    positive_part,
+    prefetch_like,
+    splat_like,
+)
 
 
 @kernel(inlined=True)
@@ -123,3 +131,24 @@ def next_rows(plan, job, ready):
         return np.int64(0), coming
     rows = max(0, min(plan.down, plan.height - ready))
     return rows * plan.channels * job.strips, coming
+
+
+@kernel(inlined=True)
+def ask_ahead(blank, wide, source, plan, job, turns, due, wanted):
+    """Ask for a turn's share of ``due`` strips of the next rows; return what is wanted next.
+
+    Over ``turns`` turns all of them come nearer. ``wanted`` holds what is owed, in shares, the
+    strip, and the first pixel of its row.
+    """
+    owed, ahead, coming = wanted
+    owed += due
+    while owed >= turns:
+        owed -= turns
+        place = coming * count(blank) + ahead * count(wide)
+        prefetch_like(source[0], place, wide)
+        if source[3].shape[0] > 0:
+            prefetch_like(source[1], place, wide)
+        ahead += 1
+        if ahead == job.strips:
+            ahead, coming = np.int64(0), coming + plan.width
+    return owed, ahead, coming
