@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from sparsecpu.bench.base import Benchmark
-from sparsecpu.bench.ratios import beside_dense, dense_is_faster, known, shown
+from sparsecpu.bench.ratios import beside_dense, dense_is_faster, known, shown, shown_beside_dense
 from sparsecpu.bench.timing import compare
 
 from sparsecpu.errors import ParameterError
@@ -285,7 +285,7 @@ class Conv(Benchmark):
             times = " + ".join(f"{found['ms'][part]:.2f}" for part in PARTS)
             rates = "/".join(f"{found['gflops'][part]:.0f}" for part in PARTS)
             line = f"{result['case']:<24}{result['batch']:>6}{found['sparsity']:>7g}{times:>31}"
-            line += f"{rates:>13}{shown(found['dense_speedup'], found['least_speedup']):>10}"
+            line += f"{rates:>13}{shown_beside_dense(found):>10}"
             if self.with_sparseprop:
                 ratios = (found[f"sparseprop_{kind}"] for kind in ("speedup", "least_speedup"))
                 line += f"{shown(*ratios):>12}"

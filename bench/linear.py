@@ -17,6 +17,7 @@ from sparsecpu.bench.ratios import (
     least_ratio,
     ratio,
     shown,
+    shown_beside_dense,
 )
 from sparsecpu.bench.rivals import present
 from sparsecpu.bench.timing import Timing, compare
@@ -302,7 +303,7 @@ class Linear(Benchmark):
         limits = "/".join(f"{found['limit_fraction'][part]:.2f}" for part in PARTS)
         shape = f"{result['n_out']}x{result['n_in']}"
         line = f"{shape:<10}{result['batch']:>6}{found['sparsity']:>7g}{times:>31}{rates:>13}"
-        line += f"{limits:>18}{shown(found['dense_speedup'], found['least_speedup']):>10}"
+        line += f"{limits:>18}{shown_beside_dense(found):>10}"
         for name, value in found["ratio"].items():
             text = shown(value, found["least_ratio"][name]) if found["rival_ms"][name] else "-"
             line += f"{text:>{max(len(name) + 3, 10)}}"

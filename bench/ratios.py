@@ -156,6 +156,24 @@ def shown(value: float | None, least: float | None = None) -> str:
     return f"~{least:.1f}x" if least < 10 else f"~{least:.0f}x"
 
 
+def shown_beside_dense(found: dict[str, Any]) -> str:
+    """Return the speed-up over the fastest dense contestant for a table.
+
+    Parameters
+    ----------
+    found : dict
+        With what ``beside_dense`` returned.
+
+    Returns
+    -------
+    str
+        As ``shown`` says; ``-`` where nothing dense ran.
+    """
+    if found["fastest_dense"] is None:
+        return "-"
+    return shown(found["dense_speedup"], found["least_speedup"])
+
+
 def known(found: dict[str, Any]) -> float | None:
     """Return the speed-up over the fastest dense contestant, by medians or else by least times.
 

@@ -13,7 +13,13 @@ import numpy as np
 from sparsecpu.bench.apart import Apart
 from sparsecpu.bench.base import Benchmark
 from sparsecpu.bench.layer_clock import StepClock, watched
-from sparsecpu.bench.ratios import beside_dense, beside_each, dense_is_faster, shown
+from sparsecpu.bench.ratios import (
+    beside_dense,
+    beside_each,
+    dense_is_faster,
+    shown,
+    shown_beside_dense,
+)
 from sparsecpu.bench.step_cases import DECAY, IMAGE, MOMENTUM, NETWORKS, RATE, Batches, Case
 from sparsecpu.bench.step_rivals import RIVALS, Rival
 from sparsecpu.bench.timing import Timing, compare
@@ -287,7 +293,7 @@ class Train(Benchmark):
         lines = []
         for found in result["results"]:
             line = f"{name:<24}{result['batch']:>6}{found['sparsity']:>7g}{found['ms']:>9.3f}"
-            line += f"{shown(found['dense_speedup'], found['least_speedup']):>10}"
+            line += f"{shown_beside_dense(found):>10}"
             for rival in self._names():
                 ratios = (found[kind].get(rival) for kind in ("ratio", "least_ratio"))
                 value = shown(*ratios) if rival in found["ratio"] else "-"

@@ -15,6 +15,7 @@ from sparsecpu.bench.ratios import (
     least_ratio,
     ratio,
     shown,
+    shown_beside_dense,
 )
 from sparsecpu.bench.timing import Timing, compare, summarise
 
@@ -57,6 +58,12 @@ def test_a_ratio_that_means_nothing_is_not_printed():
     assert ratio([clear], [vague]) is None
     assert shown(None) == "too noisy"
     assert (shown(4.0), shown(None, 4.12), shown(None, 34.6)) == ("4.00x", "~4.1x", "~35x")
+
+
+def test_no_dense_contestant_is_not_noise():
+    ours, dense = [Timing(1.0, 1, 1, 0.01)], [Timing(4.0, 4, 4, 0.01)]
+    assert shown_beside_dense(beside_dense({"dense": dense}, ours)) == shown(4.0)
+    assert shown_beside_dense(beside_dense({}, ours)) not in (shown(None), shown(4.0))
 
 
 def timing(least, scatter=0.0, **options):
