@@ -201,7 +201,7 @@ def convolution_kernel(lanes: int, strip: int, gradient: bool = False) -> Callab
         space = (ring, bases, scratch, np.int64(worker))
         jobs = sizes.bands * -(-sizes.pixels // sizes.chunk) * -(-values.shape[0] // sizes.abreast)
         groups, workers = dw.shape[0] if gradient else jobs, scratch.shape[0]
-        for group in range(worker, groups, workers):
+        for group in range(worker * groups // workers, (worker + 1) * groups // workers):
             base_dw = np.int64(group) * dw.shape[1]
             if gradient:
                 dw[group] = 0

@@ -102,7 +102,7 @@ def filter_gradient_kernel(lanes: int, strip: int) -> Callable:
         mine = np.int64(worker) * numbers(ring)
         jobs = sizes.bands * -(-sizes.pixels // sizes.chunk) * -(-values.shape[0] // sizes.abreast)
         groups, workers = dw.shape[0], ring.shape[0]
-        for group in range(worker, groups, workers):
+        for group in range(worker * groups // workers, (worker + 1) * groups // workers):
             dw[group] = 0
             base_dw = np.int64(group) * dw.shape[1]
             for number in range(group * jobs // groups, (group + 1) * jobs // groups):
