@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sparsecpu.plots import figure, keep
 
 _COLOURS = ("#2b6ca3", "#c8553d", "#4f8f5b", "#8a6bb1", "#b8860b", "#4d4d4d", "#d17ba5", "#5fa8a8")
@@ -57,6 +59,12 @@ def _conv(axes: Any, results: list[dict[str, Any]]) -> None:
 
 def _speedups(axes: Any, lines: dict[str, list[tuple[float, float, bool]]], what: str) -> None:
     """Draw ratios over density; those that are too noisy to print are hollow."""
+    lines = {name: [p for p in points if np.isfinite(p[1])] for name, points in lines.items()}
+    lines = {name: points for name, points in lines.items() if points}
+    if not lines:
+        axes.text(0.5, 0.5, "nothing dense ran: no ratio to draw", ha="center", fontsize=11)
+        axes.set(xticks=[], yticks=[])
+        return
     looks = _looks(list(lines))
     for name, points in lines.items():
         x, y, clear = zip(*sorted(points), strict=True)
@@ -120,7 +128,11 @@ def _train(axes: Any, results: list[dict[str, Any]]) -> None:
     for result in results:
         ms = result["rival_ms"]
         lines[result["network"]] = [
-            (1 - f["sparsity"], ms[f["fastest_dense"]] / f["ms"], f["dense_speedup"] is not None)
+            (
+                1 - f["sparsity"],
+                ms.get(f["fastest_dense"], np.nan) / f["ms"],
+                f["dense_speedup"] is not None,
+            )
             for f in result["results"]
         ]
     _speedups(axes, lines, "training step")
@@ -132,7 +144,11 @@ def _infer(axes: Any, results: list[dict[str, Any]]) -> None:
     for result in results:
         ms = result["rival_ms"]
         lines[f"{result['network']}, batch {result['batch']}"] = [
-            (1 - f["sparsity"], ms[f["fastest_dense"]] / f["ms"], f["dense_speedup"] is not None)
+            (
+                1 - f["sparsity"],
+                ms.get(f["fastest_dense"], np.nan) / f["ms"],
+                f["dense_speedup"] is not None,
+            )
             for f in result["results"]
         ]
     _speedups(axes, lines, "prediction")

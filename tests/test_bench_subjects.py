@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -209,3 +210,19 @@ def test_infer_contestants_agree(rng):
     x = rng.standard_normal((7, 30)).astype(np.float32)
     made = Ours(case, 0.5, x)
     np.testing.assert_allclose(made.predict(), made.scipy().T, atol=1e-5)
+
+
+def test_a_picture_where_nothing_dense_ran(tmp_path):
+    pytest.importorskip("matplotlib")
+    machine = {"cpu": "a CPU", "instruction_set": "AVX2", "threads": 1, "date": "2026-01-01"}
+    found = {"sparsity": 0.9, "fastest_dense": None, "dense_speedup": None}
+    rows = {
+        "train": {"network": "a", "rival_ms": {}, "results": [found | {"ms": 1.0}]},
+        "conv": {"case": "c", "batch": 1, "rival_ms": {},
+                 "results": [found | {"ms": {"total": 1.0}}]},
+    }  # fmt: skip
+    for kind, row in rows.items():
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            plot(kind, [row], {"machine": machine}, tmp_path / f"{kind}.png")
+        assert (tmp_path / f"{kind}.png").stat().st_size > 1000
