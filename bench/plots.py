@@ -123,18 +123,20 @@ def _linear(axes: Any, results: list[dict[str, Any]]) -> None:
     axes.set_title("One sparse layer beside the fastest dense one", loc="left", fontsize=11)
 
 
+def _points(result: dict[str, Any]) -> list[tuple[float, float, bool]]:
+    """Return density, speed-up over the fastest dense one, and whether that is clear."""
+    ms = result["rival_ms"]
+    return [
+        (1 - f["sparsity"], ms.get(f["fastest_dense"], np.nan) / f["ms"],
+         f["dense_speedup"] is not None)
+        for f in result["results"]
+    ]  # fmt: skip
+
+
 def _train(axes: Any, results: list[dict[str, Any]]) -> None:
     lines = {}
     for result in results:
-        ms = result["rival_ms"]
-        lines[result["network"]] = [
-            (
-                1 - f["sparsity"],
-                ms.get(f["fastest_dense"], np.nan) / f["ms"],
-                f["dense_speedup"] is not None,
-            )
-            for f in result["results"]
-        ]
+        lines[result["network"]] = _points(result)
     _speedups(axes, lines, "training step")
     axes.set_title("A whole training step beside the fastest dense one", loc="left", fontsize=11)
 
@@ -142,15 +144,7 @@ def _train(axes: Any, results: list[dict[str, Any]]) -> None:
 def _infer(axes: Any, results: list[dict[str, Any]]) -> None:
     lines = {}
     for result in results:
-        ms = result["rival_ms"]
-        lines[f"{result['network']}, batch {result['batch']}"] = [
-            (
-                1 - f["sparsity"],
-                ms.get(f["fastest_dense"], np.nan) / f["ms"],
-                f["dense_speedup"] is not None,
-            )
-            for f in result["results"]
-        ]
+        lines[f"{result['network']}, batch {result['batch']}"] = _points(result)
     _speedups(axes, lines, "prediction")
     axes.set_title("A prediction beside the fastest dense one", loc="left", fontsize=11)
 

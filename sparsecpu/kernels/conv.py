@@ -30,11 +30,11 @@ from collections.abc import Callable
 
 import numpy as np
 from numba import prange
-from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from sparsecpu.kernels.compile import AddressBook, kernel
+from sparsecpu.kernels.jobs import begin_job, count_jobs, named
 from sparsecpu.kernels.pixels import in_order, numbers, settled
-from sparsecpu.kernels.plan import Job, Plan
+from sparsecpu.kernels.plan import Job
 from sparsecpu.kernels.ring import ask_ahead, coefficients, fill, lay_bases, meant, next_rows
 from sparsecpu.kernels.rows import NO_SUMS, leave, stage, write
 from sparsecpu.kernels.simd import (
@@ -52,22 +52,10 @@ from sparsecpu.kernels.simd import (
 )
 from sparsecpu.kernels.tap_sums import add_taps, dot_and_add
 
-_SIZES = len(Plan._fields)
 #: What takes no detour: inputs, read where they lie instead of from a ring (filters of one pixel
 #: see no padding); outputs, written from registers instead of row by row from ``scratch``; what
 #: outputs are the gradient of, loaded where it lies instead of staged there.
 READ, WRITE, BESIDE = 1, 2, 4
-
-
-@kernel(part=True)
-def begin_job(number, plan, strip):
-    """Return where job ``number`` begins, and the row at which it ends."""
-    chunks = (plan.pixels + plan.chunk - 1) // plan.chunk
-    leader = number // (chunks * plan.bands) * plan.abreast
-    first, band = number // plan.bands % chunks * plan.chunk, number % plan.bands
-    strips = (min(plan.chunk, plan.pixels - first) * plan.abreast + strip - 1) // strip
-    begin, end = band * plan.rows // plan.bands, (band + 1) * plan.rows // plan.bands
-    return Job(leader, first, strips, begin), end
 
 
 @kernel(part=True)
@@ -192,14 +180,14 @@ def convolution_kernel(lanes: int, strip: int, gradient: bool = False) -> Callab
         relu_y, x, x_other, x_a, x_b, x_c, relu_x, gated, sums, kind, mask, dw, straight, ring,
         bases, scratch,
     ):  # fmt: skip
-        sizes = Plan(*to_fixed_tuple(plan, _SIZES))
+        sizes = named(plan)
         source, about = (values, other, a, b, c, relu), (x, x_other, x_a, x_b, x_c, relu_x)
         out, taps = (y, relu_y, gated, sums, kind), (codes, starts, ends, data, bias)
         zero = data.dtype.type(0)
         blank, four, wide = splat(zero, lanes), splat(zero, four_lanes), splat(zero, width)
         mine = np.int64(worker) * numbers(ring)
         space = (ring, bases, scratch, np.int64(worker))
-        jobs = sizes.bands * -(-sizes.pixels // sizes.chunk) * -(-values.shape[0] // sizes.abreast)
+        jobs = count_jobs(sizes, values.shape[0])
         groups, workers = dw.shape[0] if gradient else jobs, scratch.shape[0]
         for group in range(worker * groups // workers, (worker + 1) * groups // workers):
             base_dw = np.int64(group) * dw.shape[1]

@@ -11,18 +11,15 @@ from collections.abc import Callable
 
 import numpy as np
 from numba import prange
-from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from sparsecpu.kernels.compile import AddressBook, kernel
-from sparsecpu.kernels.conv import begin_job
+from sparsecpu.kernels.jobs import begin_job, count_jobs, named
 from sparsecpu.kernels.pixels import in_order, numbers
-from sparsecpu.kernels.plan import Job, Plan
+from sparsecpu.kernels.plan import Job
 from sparsecpu.kernels.ring import ask_ahead, fill, lay_bases, next_rows
 from sparsecpu.kernels.rows import stage
 from sparsecpu.kernels.simd import call_address, count, load_like, prefetch_like, splat
 from sparsecpu.kernels.tap_sums import dot
-
-_SIZES = len(Plan._fields)
 
 
 @kernel(part=True)
@@ -94,13 +91,13 @@ def filter_gradient_kernel(lanes: int, strip: int) -> Callable:
         worker, codes, starts, ends, plan, values, other, a, b, c, relu, g, y, ga, gb, gc, mask,
         dw, ring, bases, scratch,
     ):  # fmt: skip
-        sizes = Plan(*to_fixed_tuple(plan, _SIZES))
+        sizes = named(plan)
         source, dy = (values, other, a, b, c, relu), (g, y, ga, gb, gc, False)
         taps, space = (codes, starts, ends), (ring, bases, scratch, np.int64(worker))
         zero = g.dtype.type(0)
         blank, four, wide = splat(zero, lanes), splat(zero, four_lanes), splat(zero, width)
         mine = np.int64(worker) * numbers(ring)
-        jobs = sizes.bands * -(-sizes.pixels // sizes.chunk) * -(-values.shape[0] // sizes.abreast)
+        jobs = count_jobs(sizes, values.shape[0])
         groups, workers = dw.shape[0], ring.shape[0]
         for group in range(worker * groups // workers, (worker + 1) * groups // workers):
             dw[group] = 0
