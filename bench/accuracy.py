@@ -52,7 +52,7 @@ class Accuracy(Benchmark):
 
     def cases(self) -> list[dict[str, Any]]:
         """Return the contestants, the dense ones first."""
-        from sparsecpu.recipes import Recipe
+        from sparsecpu.experiments.recipe import Recipe
 
         common = {
             "hidden": self.hidden, "epochs": self.epochs, "batch": 128, "learning_rate": 0.05,

@@ -100,7 +100,7 @@ def _serve() -> None:
     """Do as the lines on the standard input say."""
     from threadpoolctl import threadpool_limits
 
-    from sparsecpu.kernels.threads import use_threads
+    from sparsecpu.kernels.machine.threads import use_threads
 
     answers, sys.stdout = sys.stdout, sys.stderr  # nobody else's words may come between
     spec = json.loads(sys.stdin.readline())

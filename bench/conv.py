@@ -11,11 +11,12 @@ import numpy as np
 from sparsecpu.bench.base import Benchmark
 from sparsecpu.bench.ratios import beside_dense, dense_is_faster, known, shown, shown_beside_dense
 from sparsecpu.bench.timing import compare
+from sparsecpu.layers.images.planes import Planes
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.kernels.machine.arrays import aligned_copy
 from sparsecpu.layers import SparseConv2d, Spec
-from sparsecpu.planes import Planes
-from sparsecpu.workspace import Context, aligned_copy
+from sparsecpu.step.context import Context
 
 PARTS = ("forward", "dx+dw")
 #: Products of each part: for every nonzero and pixel, a multiplication and an addition.
@@ -207,7 +208,7 @@ class Conv(Benchmark):
         """
         from threadpoolctl import threadpool_limits
 
-        from sparsecpu.kernels.threads import use_threads
+        from sparsecpu.kernels.machine.threads import use_threads
 
         ours = {sparsity: Sparse(case, sparsity) for sparsity in case.sparsities}
         contestants = {

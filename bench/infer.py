@@ -14,8 +14,8 @@ from sparsecpu.bench.step_cases import IMAGE, Case
 from sparsecpu.bench.steps import Train
 from sparsecpu.bench.timing import Timing, compare
 
-from sparsecpu.parameters import SparseParameter
-from sparsecpu.workspace import check_precision
+from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.step.precision import check_precision
 
 
 class Rival:
@@ -81,7 +81,7 @@ class TorchInfer(Rival):
         """Make the network."""
         import torch
 
-        from sparsecpu.interop import torch_network
+        from sparsecpu.files.interop import torch_network
 
         torch.set_num_threads(self.case.threads)
         torch.manual_seed(0)
@@ -224,7 +224,7 @@ class Infer(Train):
         """
         from threadpoolctl import threadpool_limits
 
-        from sparsecpu.kernels.threads import use_threads
+        from sparsecpu.kernels.machine.threads import use_threads
 
         x = np.random.default_rng(1).standard_normal((case.batch, case.sizes[0]), dtype=np.float32)
         rivals = self.by_kind[bool(case.model)]

@@ -15,7 +15,7 @@ import numpy as np
 from sparsecpu.bench.base import Benchmark
 from sparsecpu.bench.timing import compare
 
-from sparsecpu.workspace import aligned_copy
+from sparsecpu.kernels.machine.arrays import aligned_copy
 
 _LANES = 128
 _PLACES = 16_384
@@ -78,7 +78,7 @@ class Loads:
 
     def call(self) -> Callable[[], object]:
         """Return the loads as a call."""
-        from sparsecpu.kernels.probe import random_load_kernel
+        from sparsecpu.kernels.machine.probe import random_load_kernel
 
         probe, factor = random_load_kernel(self.lanes), np.float32(0.5)
         return lambda: probe(self.tile, self.places, factor)
@@ -112,7 +112,7 @@ def peak_gflops(rounds: int = 9) -> float:
     float
         Single precision, one thread.
     """
-    from sparsecpu.kernels.probe import peak_kernel
+    from sparsecpu.kernels.machine.probe import peak_kernel
 
     steps, best = 200_000, 0.0
     peak_kernel(1, np.float32(0.5))
@@ -150,7 +150,7 @@ class Kernels(Benchmark):
         """
         from sparsecpu.bench.linear import PARTS, Case, Sparse
 
-        from sparsecpu.kernels.threads import use_threads
+        from sparsecpu.kernels.machine.threads import use_threads
 
         ordered, random = Loads(case * 1024, random=False), Loads(case * 1024)
         contestants = {"loads/ordered": ordered.call(), "loads/random": random.call()}

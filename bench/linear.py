@@ -22,17 +22,14 @@ from sparsecpu.bench.ratios import (
 from sparsecpu.bench.rivals import present
 from sparsecpu.bench.timing import Timing, compare
 
-from sparsecpu.blocks import effective_width, uncut_bytes
-from sparsecpu.csr import Pattern
 from sparsecpu.errors import ParameterError
-from sparsecpu.parameters import SparseParameter
-from sparsecpu.workspace import (
-    Context,
-    aligned_copy,
-    aligned_empty,
-    check_precision,
-    choose_lanes,
-)
+from sparsecpu.kernels.machine.arrays import aligned_copy, aligned_empty
+from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.sparse.pattern import Pattern
+from sparsecpu.sparse.row_blocks import effective_width, uncut_bytes
+from sparsecpu.step.context import Context
+from sparsecpu.step.lanes import choose_lanes
+from sparsecpu.step.precision import check_precision
 
 PARTS = ("forward", "dx", "dw")
 #: Other sparse kernels are timed from this sparsity on; below it they are slow for everybody.
@@ -114,7 +111,7 @@ class Sparse:
             return array
         form = self.precision if name == "x" else "bf16"
         if again:
-            from sparsecpu.kernels.narrow import narrow_shape
+            from sparsecpu.kernels.vectors.sixteen_bits import narrow_shape
 
             return self.ctx.workspace.array(name, form, *narrow_shape(array.shape, form))
         return self.ctx.narrow(name, array, form)
@@ -228,7 +225,7 @@ class Linear(Benchmark):
         """
         from threadpoolctl import threadpool_limits
 
-        from sparsecpu.kernels.threads import use_threads
+        from sparsecpu.kernels.machine.threads import use_threads
 
         contestants, ours, loads = {}, {}, {}
         for sparsity in case.sparsities:

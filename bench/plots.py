@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.plots import figure, keep
+from sparsecpu.experiments.plots.figures import figure, keep
 
 _COLOURS = ("#2b6ca3", "#c8553d", "#4f8f5b", "#8a6bb1", "#b8860b", "#4d4d4d", "#d17ba5", "#5fa8a8")
 _STYLES = ("-", "--", ":", "-.")

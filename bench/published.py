@@ -50,8 +50,8 @@ class Published(Benchmark):
             ``neurons, nnz, batch, minutes`` per epoch, its update included, ``published`` minutes
             and their ``ratio``.
         """
-        from sparsecpu.architecture import mlp
         from sparsecpu.losses import SoftmaxCrossEntropy
+        from sparsecpu.networks.description import mlp
         from sparsecpu.topology import SET
         from sparsecpu.trainer import Trainer
 
@@ -70,7 +70,7 @@ class Published(Benchmark):
         )  # fmt: skip
         trainer.start(_SAMPLES)
         x = rng.standard_normal((_SAMPLES, _FEATURES), dtype=np.float32)
-        source = network.source(x)
+        source = network.samples(x)
         targets = trainer.loss.prepare(np.arange(_SAMPLES) % _CLASSES, _CLASSES)
         with trainer.machine():
             for _ in range(3):  # the first one takes the memory

@@ -62,7 +62,7 @@ def race(spec: dict[str, Any]) -> dict[str, Any]:
 
 def _sparse(spec, x, y, x_test, y_test) -> dict[str, Any]:
     from sparsecpu.callbacks import Callback
-    from sparsecpu.recipes import Recipe
+    from sparsecpu.experiments.recipe import Recipe
 
     recipe = Recipe(
         model=spec["hidden"], density=spec["density"], topology=spec["topology"],
@@ -86,7 +86,7 @@ def _sparse(spec, x, y, x_test, y_test) -> dict[str, Any]:
         network, "classification", len(y), threads=spec["threads"], callbacks=[_Watch()]
     )
     trainer.fit(x, y)
-    from sparsecpu.kernels.compile import compile_clock
+    from sparsecpu.kernels.machine.compile import compile_clock
 
     return _outcome(clock, network.nnz, compile_clock.seconds)
 

@@ -60,7 +60,7 @@ class Ranks(Benchmark):
 
     def setup(self) -> None:
         """Find the other ranks; see ``Benchmark.setup``."""
-        from sparsecpu.distributed import world
+        from sparsecpu.training.mpi import world
 
         self.comm = world()
         if self.comm is None:
@@ -128,7 +128,7 @@ class Ranks(Benchmark):
             threads=self.threads, comm=comm,
         )  # fmt: skip
         x = rng.standard_normal((2 * batch, math.prod(described.input_shape)), dtype=np.float32)
-        source = network.source(x)
+        source = network.samples(x)
         targets = trainer.loss.prepare(np.arange(2 * batch) % 10, 10)
         rows = np.arange(batch)
         with trainer.machine():
@@ -173,8 +173,8 @@ class Ranks(Benchmark):
 def _describe(name: str, sparsity: float) -> Any:
     from sparsecpu.bench.step_cases import NETWORKS as MLPS
 
-    from sparsecpu.architecture import mlp
-    from sparsecpu.models import find_model
+    from sparsecpu.networks.description import mlp
+    from sparsecpu.networks.models import find_model
 
     if name in MLPS:
         sizes = MLPS[name][0]
@@ -193,7 +193,7 @@ def _median_ms(work: Callable[[], Any], comm: Any, seconds: float = 1.0) -> floa
     once = time.perf_counter() - start
     turns = int(min(300, max(9, seconds / max(once, 1e-6))))
     if comm is not None:
-        turns = comm.share(turns)
+        turns = comm.broadcast(turns)
     times = []
     for _ in range(turns):
         start = time.perf_counter()

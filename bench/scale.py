@@ -70,7 +70,7 @@ class Scale(Benchmark):
             tile; ``skipped`` where it would not fit.
         """
         from sparsecpu.losses import SoftmaxCrossEntropy
-        from sparsecpu.memory import bytes_per_connection, estimate
+        from sparsecpu.networks.memory_estimate import bytes_per_connection, estimate
 
         neurons, lean = case
         found = {"neurons": neurons, "lean": lean, "threads": self.threads}
@@ -84,7 +84,7 @@ class Scale(Benchmark):
         built = time.perf_counter() - start
         x = rng.standard_normal((4 * _BATCH, _INPUTS), dtype=np.float32)
         data = (
-            network.source(x),
+            network.samples(x),
             SoftmaxCrossEntropy().prepare(rng.integers(0, _OUTPUTS, len(x)), _OUTPUTS),
         )
         times, updates = [], {}
@@ -210,7 +210,7 @@ class Scale(Benchmark):
 
 def _describe(neurons: int) -> Any:
     """Return the description of a network with so many hidden neurons."""
-    from sparsecpu.architecture import mlp
+    from sparsecpu.networks.description import mlp
 
     width = neurons // _LAYERS
     described = mlp((_INPUTS,), (width,) * _LAYERS, _OUTPUTS)

@@ -63,7 +63,7 @@ class Sources(Benchmark):
     def _train(self) -> dict[str, dict[str, Any]]:
         from sparsecpu.callbacks import Callback
         from sparsecpu.datasets import open_data
-        from sparsecpu.recipes import Recipe
+        from sparsecpu.experiments.recipe import Recipe
 
         density = self.options.get("density") or 0.05
         data = open_data("digits28", samples=8_000)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sparsecpu.architecture import Architecture, mlp
-from sparsecpu.models import find_model
+from sparsecpu.networks.description import Architecture, mlp
+from sparsecpu.networks.models import find_model
 
 RATE, MOMENTUM, DECAY = 1e-4, 0.9, 5e-4
 #: Name, sizes, batch. The last two are Nerva's and Truly Sparse's.

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -32,8 +32,13 @@ class Rival:
     name: ClassVar[str]
     needs: ClassVar[str | None] = None
     how: ClassVar[str] = "pip install 'sparsecpu[peers]'"
+
     #: Whether it works on this system.
-    usable: ClassVar[Callable[[], bool]] = staticmethod(lambda: True)
+    @staticmethod
+    def usable() -> bool:
+        """Return whether this machine has what it needs."""
+        return True
+
     #: Whether it counts when the fastest dense one is looked for.
     dense: ClassVar[bool] = True
     #: Whether it is for convolutional networks, or for MLPs.
@@ -182,7 +187,7 @@ class TorchImageStep(TorchStep):
         """Make the network and the optimizer."""
         import torch
 
-        from sparsecpu.interop import torch_network
+        from sparsecpu.files.interop import torch_network
 
         torch.set_num_threads(self.case.threads)
         torch.manual_seed(0)
@@ -251,7 +256,7 @@ class SparsePropStep(TorchImageStep):
         import torch
         from sparseprop.modules import SparseConv2d
 
-        from sparsecpu.interop import to_torch
+        from sparsecpu.files.interop import to_torch
 
         described = self.case.described().sparsify(1 - self.sparsity, self.case.distribution)
         network = to_torch(described.build(np.random.default_rng(0))).train()

@@ -25,8 +25,8 @@ from sparsecpu.bench.step_rivals import RIVALS, Rival
 from sparsecpu.bench.timing import Timing, compare
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.models import find_model
-from sparsecpu.workspace import check_precision
+from sparsecpu.networks.models import find_model
+from sparsecpu.step.precision import check_precision
 
 #: Steps that take longer than so many seconds are timed in stretches as well.
 _LONG = 0.03
@@ -65,7 +65,7 @@ class Ours:
             optimizer=SGD(MOMENTUM, weight_decay=DECAY), learning_rate=RATE,
             batch_size=case.batch, epochs=1, threads=case.threads, precision=precision,
         )  # fmt: skip
-        self.batches, self.source = batches, network.source(batches.x)
+        self.batches, self.source = batches, network.samples(batches.x)
         self.targets = self.trainer.loss.prepare(batches.y, case.sizes[-1])
 
     def step(self) -> None:
@@ -205,7 +205,7 @@ class Train(Benchmark):
         """
         from threadpoolctl import threadpool_limits
 
-        from sparsecpu.kernels.threads import use_threads
+        from sparsecpu.kernels.machine.threads import use_threads
 
         batches = Batches(case)
         ours = {s: Ours(case, s, batches, self.precision) for s in case.sparsities}

@@ -127,8 +127,8 @@ class Topology(Benchmark):
 
     def _train(self, algorithm, sizes, sparsity, epochs) -> dict[str, list[float]]:
         """Return milliseconds of all ``updates``, ``steps``, and ``watching`` in each step."""
-        from sparsecpu.architecture import mlp
         from sparsecpu.losses import SoftmaxCrossEntropy
+        from sparsecpu.networks.description import mlp
         from sparsecpu.topology import make_topology
         from sparsecpu.trainer import Trainer
 

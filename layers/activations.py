@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 from sparsecpu.layers.base import Layer, Spec, like
+from sparsecpu.layers.images.planes import Planes, blend, solid
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.planes import Planes, blend, solid
-from sparsecpu.workspace import Context
+from sparsecpu.step.context import Context
 
 
 class Activation(Layer):
@@ -210,10 +210,10 @@ class ReLU(Activation):
         sums = 0 if y.a is None else 2  # for the backward pass of the normalisation before
         return blend(dy, None, self, "dx", ctx, gate=y.gate(), sums=sums)
 
-    def apply(self, x, y, ctx) -> None:  # noqa: D102
+    def apply(self, x, y, ctx) -> None:
         np.maximum(x, 0, out=y)
 
-    def gradient(self, x, y, slope, ctx) -> None:  # noqa: D102
+    def gradient(self, x, y, slope, ctx) -> None:
         np.greater(y, 0, out=slope)
 
 
@@ -238,11 +238,11 @@ class LeakyReLU(Activation):
             raise ParameterError("alpha", alpha, "a finite number")
         self.alpha = float(alpha)
 
-    def apply(self, x, y, ctx) -> None:  # noqa: D102
+    def apply(self, x, y, ctx) -> None:
         np.multiply(x, self.alpha, out=y)
         np.copyto(y, x, where=self._positive(x, ctx))
 
-    def gradient(self, x, y, slope, ctx) -> None:  # noqa: D102
+    def gradient(self, x, y, slope, ctx) -> None:
         slope[...] = self.alpha
         np.copyto(slope, 1, where=self._positive(x, ctx))
 
@@ -280,10 +280,10 @@ class Tanh(Activation):
 
     kind = "tanh"
 
-    def apply(self, x, y, ctx) -> None:  # noqa: D102
+    def apply(self, x, y, ctx) -> None:
         np.tanh(x, out=y)
 
-    def gradient(self, x, y, slope, ctx) -> None:  # noqa: D102
+    def gradient(self, x, y, slope, ctx) -> None:
         np.multiply(y, y, out=slope)
         np.subtract(1, slope, out=slope)
 
@@ -293,12 +293,12 @@ class Sigmoid(Activation):
 
     kind = "sigmoid"
 
-    def apply(self, x, y, ctx) -> None:  # noqa: D102
+    def apply(self, x, y, ctx) -> None:
         from scipy.special import expit
 
         expit(x, out=y)
 
-    def gradient(self, x, y, slope, ctx) -> None:  # noqa: D102
+    def gradient(self, x, y, slope, ctx) -> None:
         np.subtract(1, y, out=slope)
         np.multiply(slope, y, out=slope)
 
@@ -313,13 +313,13 @@ class GELU(Activation):
 
     kind = "gelu"
 
-    def apply(self, x, y, ctx) -> None:  # noqa: D102
+    def apply(self, x, y, ctx) -> None:
         from scipy.special import ndtr
 
         ndtr(x, out=y)
         np.multiply(x, y, out=y)
 
-    def gradient(self, x, y, slope, ctx) -> None:  # noqa: D102
+    def gradient(self, x, y, slope, ctx) -> None:
         from scipy.special import ndtr
 
         density = like(x, self, "density", ctx)  # x phi(x)

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.parameters import Parameter
-from sparsecpu.workspace import Context
+from sparsecpu.sparse.parameter import Parameter
+from sparsecpu.step.context import Context
 
 Shape = tuple[int, ...]
 
@@ -44,8 +44,8 @@ class Layer:
     """A step of a network with explicit forward and backward.
 
     Activations are tiles with the samples last: ``(tiles, features, lanes)``, or, of images,
-    ``(tiles, height, channels, width, lanes)``, perhaps as lazy ``sparsecpu.planes``. Nothing of a
-    batch is kept on ``self``: what backward needs, forward returns as ``saved``.
+    ``(tiles, height, channels, width, lanes)``, perhaps as lazy ``layers.images.planes``. Nothing
+    of a batch is kept on ``self``: what backward needs, forward returns as ``saved``.
     """
 
     #: Name in network descriptions.
@@ -102,7 +102,7 @@ class Layer:
         return shape, []
 
     @classmethod
-    def share(cls, options: dict[str, Any], counts: Iterator[int]) -> dict[str, Any]:
+    def allot(cls, options: dict[str, Any], counts: Iterator[int]) -> dict[str, Any]:
         """Return the options of a described layer with as many weights as it is given.
 
         Parameters

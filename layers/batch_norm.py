@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 from sparsecpu.layers.base import Layer, Spec, like
+from sparsecpu.layers.images.planes import Planes, as_planes, blend, solid
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.parameters import Parameter
-from sparsecpu.planes import Planes, as_planes, blend, solid
-from sparsecpu.workspace import Context
+from sparsecpu.sparse.parameter import Parameter
+from sparsecpu.step.context import Context
 
 
 class BatchNorm(Layer):
@@ -19,7 +19,8 @@ class BatchNorm(Layer):
     :math:`y = \gamma (x-\mu)/\sqrt{\sigma^2+\epsilon} + \beta`. In training :math:`\mu` and
     :math:`\sigma^2` are those of the batch, and running averages are kept for prediction (of the
     unbiased variance, as PyTorch does). Of images nothing is written: y is left pending, a factor
-    and a shift per channel that the next layer applies while it reads; see ``sparsecpu.planes``.
+    and a shift per channel that the next layer applies while it
+    reads; see ``layers.images.planes``.
 
     Parameters
     ----------

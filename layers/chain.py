@@ -9,8 +9,8 @@ from sparsecpu.layers.activations import ReLU
 from sparsecpu.layers.base import KINDS, Layer, Shape, Spec
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.parameters import Parameter
-from sparsecpu.workspace import Context
+from sparsecpu.sparse.parameter import Parameter
+from sparsecpu.step.context import Context
 
 
 class Chain(Layer):

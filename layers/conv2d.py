@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 from sparsecpu.layers.base import Layer, Spec, require_images
-from sparsecpu.layers.dense_conv import DenseConvolution
-from sparsecpu.layers.filter_view import GradientView
-from sparsecpu.layers.sparse_conv import SparseConvolution
+from sparsecpu.layers.images.dense_convolution import DenseConvolution
+from sparsecpu.layers.images.gradient_view import GradientView
+from sparsecpu.layers.images.planes import Planes, as_planes
+from sparsecpu.layers.images.sparse_convolution import SparseConvolution
+from sparsecpu.layers.images.taps import Geometry
 
-from sparsecpu.csr import Pattern
-from sparsecpu.densities import allocate
 from sparsecpu.errors import ParameterError
-from sparsecpu.initializers import scaled_uniform
-from sparsecpu.parameters import Parameter, SparseParameter
-from sparsecpu.patterns import first_pattern
-from sparsecpu.planes import Planes, as_planes
-from sparsecpu.taps import Geometry
-from sparsecpu.workspace import Context
+from sparsecpu.sparse.densities import allocate
+from sparsecpu.sparse.first_patterns import first_pattern
+from sparsecpu.sparse.first_values import scaled_uniform
+from sparsecpu.sparse.parameter import Parameter, SparseParameter
+from sparsecpu.sparse.pattern import Pattern
+from sparsecpu.step.context import Context
 
 
 def pair(name: str, value: Any, least: int) -> tuple[int, int]:
@@ -61,7 +61,7 @@ class SparseConv2d(Layer):
     Forward :math:`y_{o} = b_o + \sum_{(c,p,q)} W_{o,cpq}\, x_c[s i + p - P, s j + q - P]`; backward
     the transposed convolution of dy, and dW at the nonzeros. No im2col: each nonzero reads its
     pixels where they are. A normalisation and a ReLU that are pending on the input are applied
-    while rows are read; see ``sparsecpu.planes``.
+    while rows are read; see ``sparsecpu.layers.images.planes``.
 
     Where the context's precision is bf16 or fp16, and where it pays, rows are held in 16 bits while
     they are read, those of dy as bf16 in either case; weights, sums and all that is written stay
@@ -217,7 +217,7 @@ class SparseConv2d(Layer):
         return layer
 
     @classmethod
-    def trace(cls, shape, options) -> tuple:  # noqa: D102
+    def trace(cls, shape, options) -> tuple:
         kernel, groups = pair("kernel_size", options["kernel_size"], 1), options.get("groups", 1)
         stride = pair("stride", options.get("stride", 1), 1)
         padding = pair("padding", options.get("padding", 0), 0)
@@ -226,7 +226,7 @@ class SparseConv2d(Layer):
         return (out, *size), [(out, shape[0] // groups, *kernel)]
 
     @classmethod
-    def share(cls, options, counts) -> dict[str, Any]:  # noqa: D102
+    def allot(cls, options, counts) -> dict[str, Any]:
         return {**options, "nnz": next(counts)}
 
     def plan(self, spec: Spec) -> Spec:

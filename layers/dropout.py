@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 from sparsecpu.layers.base import Layer, like
+from sparsecpu.layers.images.planes import solid
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.planes import solid
-from sparsecpu.workspace import Context
+from sparsecpu.step.context import Context
 
 
 class Dropout(Layer):

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from sparsecpu.layers.base import Layer, Spec
+from sparsecpu.layers.images.planes import solid
 
-from sparsecpu.planes import solid
-from sparsecpu.workspace import Context
+from sparsecpu.step.context import Context
 
 
 class Flatten(Layer):
@@ -33,7 +33,7 @@ class Flatten(Layer):
         return Spec((spec.features,), spec.needs_gradient)
 
     @classmethod
-    def trace(cls, shape, options) -> tuple:  # noqa: D102
+    def trace(cls, shape, options) -> tuple:
         return (math.prod(shape),), []
 
     def forward(self, x: Any, ctx: Context) -> tuple[np.ndarray, Any]:

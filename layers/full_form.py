@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.workspace import Context
+from sparsecpu.step.context import Context
 
 
 class FullForm:

@@ -9,14 +9,14 @@ import numpy as np
 from sparsecpu.layers.base import Layer, Spec, like, require_vector, row_bytes
 from sparsecpu.layers.full_form import FullForm
 
-from sparsecpu.blocks import cut_rows
-from sparsecpu.csr import Pattern
-from sparsecpu.densities import allocate
 from sparsecpu.errors import ParameterError
-from sparsecpu.initializers import scaled_uniform
-from sparsecpu.parameters import Parameter, SparseParameter
-from sparsecpu.patterns import first_pattern
-from sparsecpu.workspace import Context
+from sparsecpu.sparse.densities import allocate
+from sparsecpu.sparse.first_patterns import first_pattern
+from sparsecpu.sparse.first_values import scaled_uniform
+from sparsecpu.sparse.parameter import Parameter, SparseParameter
+from sparsecpu.sparse.pattern import Pattern
+from sparsecpu.sparse.row_blocks import cut_rows
+from sparsecpu.step.context import Context
 
 #: Reading in 16 bits pays from so many lanes on, and from so many reads of each row on: writing the
 #: copy costs about as much as 8 reads save.
@@ -199,12 +199,12 @@ class SparseLinear(Layer):
         return cls(shape[0], **options, **drawn, dtype=context["dtype"])
 
     @classmethod
-    def trace(cls, shape, options) -> tuple:  # noqa: D102
+    def trace(cls, shape, options) -> tuple:
         out = int(options["out_features"])
         return (out,), [(out, shape[0])]
 
     @classmethod
-    def share(cls, options, counts) -> dict[str, Any]:  # noqa: D102
+    def allot(cls, options, counts) -> dict[str, Any]:
         return {**options, "nnz": next(counts)}
 
     @property
@@ -298,7 +298,7 @@ class SparseLinear(Layer):
             return y, (x, x)
         bias = weight.data[:0] if self.bias is None else self.bias.data
         if lanes == 1:
-            from sparsecpu.kernels.dots import row_dots
+            from sparsecpu.kernels.linear.row_dots import row_dots
 
             row_dots(
                 pattern.indptr, pattern.indices, weight.data, x[..., 0], bias, y[..., 0],
@@ -373,8 +373,8 @@ class SparseLinear(Layer):
     def _backward_lean(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
         """Compute dx, then hand out the gradients of one run of rows after the other."""
         from sparsecpu.kernels.linear import gradient_kernel
-        from sparsecpu.kernels.scatter import scatter_kernel
-        from sparsecpu.kernels.threads import current_threads
+        from sparsecpu.kernels.linear.scatter import scatter_kernel
+        from sparsecpu.kernels.machine.threads import current_threads
 
         (x, read), lanes, dx = saved, dy.shape[2], dy
         weight, pattern = self.weight, self.weight.pattern
@@ -386,7 +386,7 @@ class SparseLinear(Layer):
             )
         if ctx.apply is None:
             return dx
-        for rows, places in pattern.runs():
+        for rows, places in pattern.slabs():
             bounds = pattern.indptr[rows.start : rows.stop + 1] - places.start
             bounds.setflags(write=False)  # as all index arrays are, so that kernels compile once
             dbias = weight.data[:0] if self.bias is None else self.bias.grad[rows]

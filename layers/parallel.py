@@ -7,11 +7,11 @@ from typing import Any
 
 from sparsecpu.layers.base import KINDS, Layer, Shape, Spec
 from sparsecpu.layers.chain import Chain, build_layers, trace_layers
+from sparsecpu.layers.images.planes import as_planes, blend
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.parameters import Parameter
-from sparsecpu.planes import as_planes, blend
-from sparsecpu.workspace import Context
+from sparsecpu.sparse.parameter import Parameter
+from sparsecpu.step.context import Context
 
 
 class Parallel(Layer):
@@ -65,16 +65,16 @@ class Parallel(Layer):
         )
 
     @classmethod
-    def trace(cls, shape, options) -> tuple:  # noqa: D102
+    def trace(cls, shape, options) -> tuple:
         ends = [trace_layers(entries, shape) for entries in options["branches"]]
         _check([end[0] for end in ends])
         return ends[0][0], [weight for end in ends for weight in end[1]]
 
     @classmethod
-    def share(cls, options: dict[str, Any], counts: Iterator[int]) -> dict[str, Any]:  # noqa: D102
+    def allot(cls, options: dict[str, Any], counts: Iterator[int]) -> dict[str, Any]:
         return {
             "branches": [
-                [KINDS[entry["kind"]].share(entry, counts) for entry in entries]
+                [KINDS[entry["kind"]].allot(entry, counts) for entry in entries]
                 for entries in options["branches"]
             ]
         }

@@ -7,10 +7,18 @@ from typing import Any
 import numpy as np
 from sparsecpu.layers.base import Layer, Spec, require_images
 from sparsecpu.layers.conv2d import pair
+from sparsecpu.layers.images.planes import (
+    Planes,
+    as_planes,
+    lane_mask,
+    no_gate,
+    solid,
+    sum_space,
+    total,
+)
+from sparsecpu.layers.images.taps import Geometry
 
-from sparsecpu.planes import Planes, as_planes, lane_mask, no_gate, solid, sum_space, total
-from sparsecpu.taps import Geometry
-from sparsecpu.workspace import Context
+from sparsecpu.step.context import Context
 
 
 class _Pool(Layer):
@@ -141,7 +149,7 @@ class MaxPool2d(_Pool):
         saved : tuple
             ``x``, and which pixel won each window.
         """
-        from sparsecpu.kernels.planes import max_pool_kernel
+        from sparsecpu.kernels.conv.planes import max_pool_kernel
 
         x = as_planes(x)
         y = self._empty(x, ctx, "y", x.dtype)
@@ -166,7 +174,7 @@ class MaxPool2d(_Pool):
         Planes
             Gradient of the input.
         """
-        from sparsecpu.kernels.planes import max_pool_gradient_kernel
+        from sparsecpu.kernels.conv.planes import max_pool_gradient_kernel
 
         x, winners = saved
         dy = solid(dy, self, ctx, "dy")
@@ -206,7 +214,7 @@ class AvgPool2d(_Pool):
         saved : Planes
             ``x``.
         """
-        from sparsecpu.kernels.planes import average_pool_kernel
+        from sparsecpu.kernels.conv.planes import average_pool_kernel
 
         x = as_planes(x)
         y = self._empty(x, ctx, "y", x.dtype)
@@ -230,7 +238,7 @@ class AvgPool2d(_Pool):
         Planes
             Gradient of the input.
         """
-        from sparsecpu.kernels.planes import average_pool_gradient_kernel
+        from sparsecpu.kernels.conv.planes import average_pool_gradient_kernel
 
         x, dy = saved, solid(dy, self, ctx, "dy")
         arguments = (dy, self._windows()[0])
@@ -246,7 +254,7 @@ class GlobalAvgPool2d(AvgPool2d):
         super().__init__(1)
 
     @classmethod
-    def trace(cls, shape, options) -> tuple:  # noqa: D102
+    def trace(cls, shape, options) -> tuple:
         return shape[:1], []
 
     def plan(self, spec: Spec) -> Spec:

@@ -7,11 +7,11 @@ from typing import Any
 
 from sparsecpu.layers.base import KINDS, Layer, Shape, Spec, require_images
 from sparsecpu.layers.chain import Chain, build_layers, trace_layers
+from sparsecpu.layers.images.planes import as_planes, blend, solid
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.parameters import Parameter
-from sparsecpu.planes import as_planes, blend, solid
-from sparsecpu.workspace import Context
+from sparsecpu.sparse.parameter import Parameter
+from sparsecpu.step.context import Context
 
 
 class Residual(Layer):
@@ -63,7 +63,7 @@ class Residual(Layer):
         })  # fmt: skip
 
     @classmethod
-    def trace(cls, shape, options) -> tuple:  # noqa: D102
+    def trace(cls, shape, options) -> tuple:
         long, short = (
             trace_layers(options.get(name, ()), shape) for name in ("branch", "shortcut")
         )
@@ -71,9 +71,9 @@ class Residual(Layer):
         return long[0], long[1] + short[1]
 
     @classmethod
-    def share(cls, options: dict[str, Any], counts: Iterator[int]) -> dict[str, Any]:  # noqa: D102
+    def allot(cls, options: dict[str, Any], counts: Iterator[int]) -> dict[str, Any]:
         return {
-            name: [KINDS[entry["kind"]].share(entry, counts) for entry in options.get(name, ())]
+            name: [KINDS[entry["kind"]].allot(entry, counts) for entry in options.get(name, ())]
             for name in ("branch", "shortcut")
         }
 
@@ -228,7 +228,7 @@ class Subsample(Layer):
         self.channels, self.stride = int(channels), int(stride)
 
     @classmethod
-    def trace(cls, shape, options) -> tuple:  # noqa: D102
+    def trace(cls, shape, options) -> tuple:
         stride = int(options.get("stride", 2))
         return (int(options["channels"]), *(-(-n // stride) for n in shape[1:])), []
 

@@ -7,18 +7,21 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from sparsecpu.layers.autotune import Choice, tune
 from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.chain import Chain
 from sparsecpu.layers.flatten import Flatten
-from sparsecpu.layers.predictor import Predictor
+from sparsecpu.layers.network.autotune import Choice, tune
+from sparsecpu.layers.network.predictor import Predictor
 
-from sparsecpu.batches import Source, as_source
-from sparsecpu.blocks import effective_width
 from sparsecpu.errors import ParameterError
+from sparsecpu.kernels.machine.blas import one_blas_thread
 from sparsecpu.losses import Loss
-from sparsecpu.parameters import SparseParameter
-from sparsecpu.workspace import Context, Workspace, choose_lanes, one_blas_thread
+from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.sparse.row_blocks import effective_width
+from sparsecpu.step.context import Context
+from sparsecpu.step.lanes import choose_lanes
+from sparsecpu.step.samples import Samples, as_samples
+from sparsecpu.step.workspace import Workspace
 
 _PREDICT_BATCH = 1024
 _NARROW = 1024  # features that need no blocks of columns
@@ -165,20 +168,20 @@ class Sequential(Chain):
         """Fraction of the weights that is kept."""
         return self.nnz / max(self.size, 1)
 
-    def source(self, x: Any) -> Source:
+    def samples(self, x: Any) -> Samples:
         """Return samples in the users' order as something to fetch batches from.
 
         Parameters
         ----------
-        x : array_like, sparse matrix or Source
+        x : array_like, sparse matrix or Samples
             The samples.
 
         Returns
         -------
-        Source
+        Samples
             The same.
         """
-        return as_source(x, int(np.prod(self.input_shape)), self.dtype)
+        return as_samples(x, int(np.prod(self.input_shape)), self.dtype)
 
     def lanes(self, batch: int) -> int:
         """Return the width of the tiles for this batch size.
@@ -262,12 +265,12 @@ class Sequential(Chain):
         """
         return tune(self, batch_size, self.lanes(batch_size), threads)
 
-    def gather(self, source: Source, rows: np.ndarray, lanes: int, ctx: Context) -> np.ndarray:
+    def gather(self, source: Samples, rows: np.ndarray, lanes: int, ctx: Context) -> np.ndarray:
         """Read samples into the network's input buffer.
 
         Parameters
         ----------
-        source : Source
+        source : Samples
             The samples.
         rows : ndarray of int64
             Which ones.
@@ -282,7 +285,7 @@ class Sequential(Chain):
             The input, ``(tiles, features, lanes)`` or, of images, ``(tiles, height, channels,
             width, lanes)``; lanes after the last sample 0.
         """
-        from sparsecpu.kernels.layout import gather_samples
+        from sparsecpu.kernels.tiling import gather_samples
 
         ctx.n_valid = len(rows)
         shape = (max(1, -(-len(rows) // lanes)), self.widths[0], lanes)
@@ -319,7 +322,7 @@ class Sequential(Chain):
 
         Parameters
         ----------
-        x : array_like, sparse matrix or Source
+        x : array_like, sparse matrix or Samples
             Samples in the users' order.
         batch_size : int
             Samples that pass at once.
@@ -329,10 +332,10 @@ class Sequential(Chain):
         ndarray, shape (samples, n_outputs)
             The outputs.
         """
-        from sparsecpu.kernels.layout import scatter_samples
-        from sparsecpu.kernels.threads import use_threads
+        from sparsecpu.kernels.machine.threads import use_threads
+        from sparsecpu.kernels.tiling import scatter_samples
 
-        source, ctx = self.source(x), Context(Workspace(), predicts=True)
+        source, ctx = self.samples(x), Context(Workspace(), predicts=True)
         samples = source.shape[0]
         out = np.empty((samples, self.n_outputs), dtype=self.dtype)
         lanes = self.lanes_to_predict(min(samples, batch_size))
@@ -346,7 +349,7 @@ class Sequential(Chain):
 
     def _team(self, samples: int) -> int | None:
         """Return how many threads are to share a pass; None stands for all."""
-        from sparsecpu.kernels.threads import chosen_threads, team
+        from sparsecpu.kernels.machine.threads import chosen_threads, team
 
         return team(self.sparse_parameters().values(), samples, chosen_threads())
 
@@ -373,9 +376,9 @@ class Sequential(Chain):
         gradients : dict of str to ndarray
             By parameter name; copies.
         """
-        from sparsecpu.kernels.threads import use_threads
+        from sparsecpu.kernels.machine.threads import use_threads
 
-        source, targets = self.source(x), loss.prepare(y, self.n_outputs)
+        source, targets = self.samples(x), loss.prepare(y, self.n_outputs)
         ctx = Context(Workspace(), train=train, dropout=np.random.default_rng(0))
         rows = np.arange(source.shape[0], dtype=np.int64)
         with one_blas_thread(), use_threads(self._team(len(rows))):

@@ -21,18 +21,18 @@ _HOMES = {
     "SparseMLPClassifier": "sparsecpu.estimators",
     "SparseMLPRegressor": "sparsecpu.estimators",
     "Trainer": "sparsecpu.trainer",
-    "load": "sparsecpu.checkpoint",
-    "save": "sparsecpu.checkpoint",
+    "load": "sparsecpu.files.model",
+    "save": "sparsecpu.files.model",
 }
 
 __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
-    from sparsecpu.checkpoint import load as load
-    from sparsecpu.checkpoint import save as save
     from sparsecpu.estimators import SparseCNNClassifier as SparseCNNClassifier
     from sparsecpu.estimators import SparseMLPClassifier as SparseMLPClassifier
     from sparsecpu.estimators import SparseMLPRegressor as SparseMLPRegressor
+    from sparsecpu.files.model import load as load
+    from sparsecpu.files.model import save as save
     from sparsecpu.trainer import Trainer as Trainer
 
 

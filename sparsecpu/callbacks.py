@@ -4,66 +4,77 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from sparsecpu.topology import Report
-    from sparsecpu.trainer import Trainer
+
+class Training(Protocol):
+    """What a callback may ask of the trainer, and change."""
+
+    network: Any
+    epochs: int
+    steps_done: int
+    epochs_done: int
+    stop: bool
+    learning_rate_factor: float
+
+    def learning_rate_now(self) -> float:
+        """Return the learning rate of the next step."""
+        ...
 
 
 class Callback:
     """Base of the callbacks: every hook does nothing."""
 
-    def on_fit_start(self, trainer: Trainer) -> None:
+    def on_fit_start(self, trainer: Training) -> None:
         """Training is about to start, or to go on.
 
         Parameters
         ----------
-        trainer : Trainer
+        trainer : Training
             Who trains.
         """
 
-    def on_step(self, trainer: Trainer, loss: float) -> None:
+    def on_step(self, trainer: Training, loss: float) -> None:
         """Take note that an optimizer step is done.
 
         Parameters
         ----------
-        trainer : Trainer
+        trainer : Training
             Who trains.
         loss : float
             Mean loss of the batch.
         """
 
-    def on_update(self, trainer: Trainer, report: Report) -> None:
+    def on_update(self, trainer: Training, report: Any) -> None:
         """Take note that the topology has changed.
 
         Parameters
         ----------
-        trainer : Trainer
+        trainer : Training
             Who trains.
         report : Report
             What happened.
         """
 
-    def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
+    def on_epoch_end(self, trainer: Training, record: dict[str, Any]) -> None:
         """Take note that an epoch is done.
 
         Parameters
         ----------
-        trainer : Trainer
+        trainer : Training
             Who trains. ``trainer.stop = True`` ends training.
         record : dict
             ``epoch, step, loss, learning_rate``; a callback may add to it for those after it.
         """
 
-    def on_fit_end(self, trainer: Trainer) -> None:
+    def on_fit_end(self, trainer: Training) -> None:
         """Training has ended, by itself or early.
 
         Parameters
         ----------
-        trainer : Trainer
+        trainer : Training
             Who trained.
         """
 
@@ -84,14 +95,14 @@ class Callback:
         """Return the arrays that a resumed run needs, by name."""
         return {}
 
-    def load_arrays(self, arrays: dict[str, np.ndarray], trainer: Trainer) -> None:
+    def load_arrays(self, arrays: dict[str, np.ndarray], trainer: Training) -> None:
         """Take up what ``arrays`` returned, if that was not nothing.
 
         Parameters
         ----------
         arrays : dict of str to ndarray
             By name.
-        trainer : Trainer
+        trainer : Training
             Who trains; it has taken up its own state.
         """
 
@@ -109,12 +120,12 @@ class History(Callback):
         self.records: list[dict[str, Any]] = []
         self._updates: list[dict[str, Any]] = []
 
-    def on_update(self, trainer: Trainer, report: Report) -> None:
+    def on_update(self, trainer: Training, report: Any) -> None:
         """Remember an update; see ``Callback``.
 
         Parameters
         ----------
-        trainer : Trainer
+        trainer : Training
             Not used.
         report : Report
             What happened.
@@ -122,12 +133,12 @@ class History(Callback):
         found = {"step": report.step, "prune_rate": report.prune_rate, "layers": report.layers}
         self._updates.append(found)
 
-    def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
+    def on_epoch_end(self, trainer: Training, record: dict[str, Any]) -> None:
         """Keep the record; see ``Callback``.
 
         Parameters
         ----------
-        trainer : Trainer
+        trainer : Training
             Not used.
         record : dict
             The record.
@@ -165,12 +176,12 @@ class Validation(Callback):
     def __init__(self, score: Callable[[Any], float], key: str = "validation_score") -> None:
         self.score, self.key = score, key
 
-    def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
+    def on_epoch_end(self, trainer: Training, record: dict[str, Any]) -> None:
         """Score the network; see ``Callback``.
 
         Parameters
         ----------
-        trainer : Trainer
+        trainer : Training
             Holds the network.
         record : dict
             Gets the score.
@@ -200,12 +211,12 @@ class EarlyStopping(Callback):
         self.sign = 1.0 if maximise else -1.0
         self.best, self.waited = -math.inf, 0
 
-    def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
+    def on_epoch_end(self, trainer: Training, record: dict[str, Any]) -> None:
         """Compare with the best so far; see ``Callback``.
 
         Parameters
         ----------
-        trainer : Trainer
+        trainer : Training
             Is told to stop.
         record : dict
             Holds the number.
@@ -216,12 +227,12 @@ class EarlyStopping(Callback):
         if self.waited > self.patience:
             self.exhausted(trainer)
 
-    def exhausted(self, trainer: Trainer) -> None:
+    def exhausted(self, trainer: Training) -> None:
         """Stop training.
 
         Parameters
         ----------
-        trainer : Trainer
+        trainer : Training
             Is told to stop.
         """
         trainer.stop = True
@@ -259,12 +270,12 @@ class AdaptiveLearningRate(EarlyStopping):
 
     floor = 1e-6
 
-    def exhausted(self, trainer: Trainer) -> None:
+    def exhausted(self, trainer: Training) -> None:
         """Lower the rate, or stop once it is negligible.
 
         Parameters
         ----------
-        trainer : Trainer
+        trainer : Training
             Who trains.
         """
         if trainer.learning_rate_now() <= self.floor:
@@ -287,12 +298,12 @@ class BestModel(Callback):
         self.key, self.best = key, -math.inf
         self._kept: list[tuple[Any, ...]] = []
 
-    def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
+    def on_epoch_end(self, trainer: Training, record: dict[str, Any]) -> None:
         """Keep a copy if this epoch is the best; see ``Callback``.
 
         Parameters
         ----------
-        trainer : Trainer
+        trainer : Training
             Holds the network.
         record : dict
             Holds the number.
@@ -307,12 +318,12 @@ class BestModel(Callback):
             ]  # fmt: skip
             self._buffers = [(b, b.copy()) for b in network.buffers().values()]
 
-    def on_fit_end(self, trainer: Trainer) -> None:
+    def on_fit_end(self, trainer: Training) -> None:
         """Put the best network back; see ``Callback``.
 
         Parameters
         ----------
-        trainer : Trainer
+        trainer : Training
             Holds the network.
         """
         for parameter, data, slots, pattern in self._kept:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.workspace import Context
+from sparsecpu.step.context import Context
 
 _NO_WEIGHTS = np.empty(0, dtype=np.float64)
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.parameters import Parameter, SparseParameter
+from sparsecpu.sparse.parameter import Parameter, SparseParameter
 
 _NONE = np.empty(0, dtype=np.int32)
 _NONE.setflags(write=False)  # as index arrays are, so that kernels compile once
@@ -79,12 +79,12 @@ class Optimizer:
         raise NotImplementedError
 
     @property
-    def decay_of_history(self) -> float:
+    def history_decay(self) -> float:
         """Factor by which one step fades the gradients before it, in ``momentum_slot``."""
         return 0.0
 
     @property
-    def share_of_gradient(self) -> float:
+    def gradient_weight(self) -> float:
         """Factor with which a gradient enters ``momentum_slot``."""
         return 1.0
 
@@ -137,7 +137,7 @@ class SGD(Optimizer):
         return "momentum" if self.momentum > 0 else None
 
     @property
-    def decay_of_history(self) -> float:
+    def history_decay(self) -> float:
         """The momentum coefficient."""
         return self.momentum
 
@@ -212,12 +212,12 @@ class Adam(Optimizer):
         self.weight_decay, self.decoupled = float(weight_decay), bool(decoupled)
 
     @property
-    def decay_of_history(self) -> float:
+    def history_decay(self) -> float:
         """``beta1``."""
         return self.beta1
 
     @property
-    def share_of_gradient(self) -> float:
+    def gradient_weight(self) -> float:
         """``1 - beta1``."""
         return 1.0 - self.beta1
 

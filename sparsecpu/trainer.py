@@ -9,36 +9,20 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sparsecpu.batches import Source
 from sparsecpu.callbacks import Callback
 from sparsecpu.errors import DataError, DivergedError, ParameterError
+from sparsecpu.kernels.machine.blas import one_blas_thread
 from sparsecpu.losses import Loss
 from sparsecpu.optimizers import SGD, Optimizer
-from sparsecpu.parameters import Parameter, SparseParameter
 from sparsecpu.schedules import Schedule, constant
-from sparsecpu.sharing import Sharing
+from sparsecpu.sparse.parameter import Parameter, SparseParameter
+from sparsecpu.step.context import Context
+from sparsecpu.step.precision import check_precision
+from sparsecpu.step.ranks import Sharing
+from sparsecpu.step.samples import Samples
+from sparsecpu.step.streams import streams
+from sparsecpu.step.workspace import Workspace
 from sparsecpu.topology import Run, Static, Topology
-from sparsecpu.workspace import Context, Workspace, check_precision, one_blas_thread
-
-#: Independent streams, all from one seed. "init" is drawn by whoever builds the network.
-STREAMS = ("init", "order", "augmentation", "dropout", "topology")
-
-
-def streams(seed: int) -> dict[str, np.random.Generator]:
-    """Return the random streams of a run.
-
-    Parameters
-    ----------
-    seed : int
-        At least 0.
-
-    Returns
-    -------
-    dict of str to numpy.random.Generator
-        By name; see ``STREAMS``.
-    """
-    children = np.random.SeedSequence(seed).spawn(len(STREAMS))
-    return dict(zip(STREAMS, map(np.random.default_rng, children), strict=True))
 
 
 class Network(Protocol):
@@ -59,7 +43,7 @@ class Network(Protocol):
         """Return the parameters that have a pattern."""
         ...
 
-    def source(self, x: Any) -> Source:
+    def samples(self, x: Any) -> Samples:
         """Return samples as a source."""
         ...
 
@@ -67,7 +51,7 @@ class Network(Protocol):
         """Return the width of the tiles."""
         ...
 
-    def gather(self, source: Source, rows: np.ndarray, lanes: int, ctx: Context) -> np.ndarray:
+    def gather(self, source: Samples, rows: np.ndarray, lanes: int, ctx: Context) -> np.ndarray:
         """Read samples into the input buffer."""
         ...
 
@@ -205,7 +189,7 @@ class Trainer:
 
     def step(
         self,
-        source: Source,
+        source: Samples,
         targets: np.ndarray,
         rows: np.ndarray,
         weights: np.ndarray | None = None,
@@ -214,7 +198,7 @@ class Trainer:
 
         Parameters
         ----------
-        source : Source
+        source : Samples
             The samples.
         targets : ndarray
             As ``loss.prepare`` returned them.
@@ -310,8 +294,8 @@ class Trainer:
             per_epoch * self.epochs,
             min(self.batch_size, samples),
             slot,
-            self.optimizer.decay_of_history,
-            self.optimizer.share_of_gradient,
+            self.optimizer.history_decay,
+            self.optimizer.gradient_weight,
             self.rngs["topology"],
             self.schedule,
         )
@@ -323,7 +307,7 @@ class Trainer:
 
         Parameters
         ----------
-        x : array_like, sparse matrix or Source
+        x : array_like, sparse matrix or Samples
             Samples in the users' order.
         y : array_like
             Targets.
@@ -342,7 +326,7 @@ class Trainer:
         DivergedError
             If the loss is not finite.
         """
-        source = self.network.source(x)
+        source = self.network.samples(x)
         targets = self.loss.prepare(y, self.network.n_outputs)
         weights = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
         samples = source.shape[0]
@@ -366,7 +350,7 @@ class Trainer:
     @contextlib.contextmanager
     def machine(self) -> Iterator[None]:
         """Hold Numba to the trainer's ``team``, and BLAS to one, inside the ``with`` block."""
-        from sparsecpu.kernels.threads import use_threads
+        from sparsecpu.kernels.machine.threads import use_threads
 
         with use_threads(self.team), one_blas_thread():
             yield
@@ -374,7 +358,7 @@ class Trainer:
     @property
     def team(self) -> int | None:
         """Threads that steps run on; None stands for all."""
-        from sparsecpu.kernels.threads import team
+        from sparsecpu.kernels.machine.threads import team
 
         batch = (
             self.batch_size if self.sharing is None else self.sharing.largest_part(self.batch_size)
@@ -382,13 +366,13 @@ class Trainer:
         return team(self.network.sparse_parameters().values(), batch, self.threads)
 
     def run_epoch(
-        self, source: Source, targets: np.ndarray, weights: np.ndarray | None = None
+        self, source: Samples, targets: np.ndarray, weights: np.ndarray | None = None
     ) -> None:
         """Train on every sample once; go on where an interrupted epoch stopped.
 
         Parameters
         ----------
-        source : Source
+        source : Samples
             The samples.
         targets : ndarray
             As ``loss.prepare`` returned them.

@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from sparsecpu.csr import Pattern
+from sparsecpu.sparse.pattern import Pattern
 
 LANES = (16, 32, 64, 128)
 

@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sparsecpu import SparseCNNClassifier
 from sparsecpu.datasets import open_data
-from sparsecpu.plots import figure, keep
+from sparsecpu.experiments.plots.figures import figure, keep
 
 warnings.simplefilter("ignore", ConvergenceWarning)  # so many epochs are meant to be all
 out = Path(sys.argv[1] if len(sys.argv) > 1 else ".")

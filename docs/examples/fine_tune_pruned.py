@@ -5,10 +5,10 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
-from sparsecpu.architecture import mlp
 from sparsecpu.datasets import open_data
-from sparsecpu.interop import import_network, to_torch
+from sparsecpu.files.interop import import_network, to_torch
 from sparsecpu.losses import SoftmaxCrossEntropy
+from sparsecpu.networks.description import mlp
 from sparsecpu.schedules import cosine
 from sparsecpu.trainer import Trainer
 

@@ -6,8 +6,9 @@ from sparsecpu.datasets import open_data
 from sparsecpu.layers import ReLU, Sequential, SparseLinear
 from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.optimizers import SGD
+from sparsecpu.step.context import Context
+from sparsecpu.step.workspace import Workspace
 from sparsecpu.topology.selection import random_free, smallest
-from sparsecpu.workspace import Context, Workspace
 
 EPOCHS, BATCH, RATE, PRUNE = 20, 32, 0.05, 0.2
 
@@ -18,7 +19,7 @@ layers = [SparseLinear(64, 300, density=0.05, rng=rng), ReLU(),
 network, loss, optimizer = Sequential(layers), SoftmaxCrossEntropy(), SGD(momentum=0.9)
 network.offset, network.scale = np.full(64, 8, "f"), np.full(64, 1 / 8, "f")  # pixels are 0 to 16
 
-x, y = network.source(digits.x_train), loss.prepare(digits.y_train, 10)
+x, y = network.samples(digits.x_train), loss.prepare(digits.y_train, 10)
 lanes = network.lanes(BATCH)  # samples lie side by side in tiles of so many
 ctx, steps = Context(Workspace(), train=True), 0  # memory that every step uses again
 

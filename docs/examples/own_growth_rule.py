@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from sparsecpu.architecture import mlp
 from sparsecpu.datasets import open_data
+from sparsecpu.experiments.plots.figures import figure, keep
 from sparsecpu.losses import SoftmaxCrossEntropy
-from sparsecpu.plots import figure, keep
-from sparsecpu.scaling import standardise
+from sparsecpu.networks.description import mlp
 from sparsecpu.schedules import cosine
+from sparsecpu.step.standardising import standardise
 from sparsecpu.topology import TOPOLOGIES, Growth, Topology, make_topology
 from sparsecpu.topology.selection import random_free, smallest
 from sparsecpu.trainer import Trainer

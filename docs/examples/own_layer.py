@@ -6,10 +6,10 @@ import numpy as np
 from scipy.special import expit
 
 from sparsecpu import Trainer, load, save
-from sparsecpu.architecture import Architecture, LayerSpec
 from sparsecpu.datasets import open_data
 from sparsecpu.layers import Activation
 from sparsecpu.losses import SoftmaxCrossEntropy
+from sparsecpu.networks.description import Architecture, LayerSpec
 
 
 class Swish(Activation):

@@ -51,7 +51,7 @@ def _end(message: str, code: int) -> None:
 
     Where several ranks meet the same error rank 0 alone says so: the others give it time to.
     """
-    from sparsecpu.distributed import launched, world
+    from sparsecpu.training.mpi import launched, world
 
     ours = world() if launched() else None
     if ours is not None and ours.rank:

@@ -212,8 +212,8 @@ def _measure(names: tuple[str, ...], options: dict[str, Any]) -> None:
     """Run subjects one after the other, and print, write or draw what comes out."""
     from sparsecpu.bench import describe
     from sparsecpu.bench.blas import best_core_type, start_again_under
-    from sparsecpu.kernels.compile import compile_clock
-    from sparsecpu.kernels.threads import use_threads
+    from sparsecpu.kernels.machine.compile import compile_clock
+    from sparsecpu.kernels.machine.threads import use_threads
 
     speaker = Speaker(options.pop("quiet") or _silenced())
     scope, wanted = options.pop("scope") or "default", options.pop("threads")
@@ -264,7 +264,7 @@ def _silenced() -> bool:
     """Let rank 0 alone print, where ranks share a job; return whether this is another one."""
     import os
 
-    from sparsecpu.distributed import launched, world
+    from sparsecpu.training.mpi import launched, world
 
     comm = world() if launched() else None
     if comm is None or comm.rank == 0:
@@ -315,7 +315,7 @@ def _checked_plot(path: str | None) -> Path | None:
     """Refuse a picture that could not be drawn before anything is measured."""
     if path is None:
         return None
-    from sparsecpu.plots import require_matplotlib
+    from sparsecpu.experiments.plots.figures import require_matplotlib
 
     require_matplotlib()
     target = Path(path)

@@ -89,7 +89,7 @@ class Speaker:
 
     def announce_compilation(self) -> None:
         """Say so when the first kernel has to be compiled."""
-        from sparsecpu.kernels.compile import compile_clock
+        from sparsecpu.kernels.machine.compile import compile_clock
 
         compile_clock.on_first = lambda: self.say("compiling kernels (kept for the next run) …")
 
@@ -162,7 +162,7 @@ def read_model(path: Path) -> tuple[Any, dict[str, Any]]:
     FileFormatError
         If the file does not say these, as one that was saved from Python need not.
     """
-    from sparsecpu.checkpoint import load
+    from sparsecpu.files.model import load
 
     network, facts = load(path)
     needed = {"classification": ["classes"], "regression": ["target_mean", "target_scale"]}

@@ -15,8 +15,8 @@ from typing import Any
 import click
 
 from sparsecpu.cli.common import Speaker, data_options, print_json
-from sparsecpu.cli.result_folder import ResultFolder
 from sparsecpu.errors import ParameterError
+from sparsecpu.experiments.comparison.result_folder import ResultFolder
 
 
 @click.command()
@@ -68,9 +68,9 @@ def compare(data: str, **options: Any) -> None:
     \b
     sparsecpu compare digits --methods dense,static,rigl --densities .01,.1 --seeds 3 --jobs 2
     """  # noqa: D301
-    from sparsecpu.comparison import Plan, split_methods
     from sparsecpu.datasets import open_data
-    from sparsecpu.recipes import Recipe
+    from sparsecpu.experiments.comparison import Plan, split_methods
+    from sparsecpu.experiments.recipe import Recipe
 
     if options["jobs"] < 1:
         raise ParameterError("jobs", options["jobs"], "an integer of at least 1")
@@ -90,13 +90,13 @@ def compare(data: str, **options: Any) -> None:
         _numbers("learning_rates", options["learning_rates"]),
     )
     if options["plot"]:
-        from sparsecpu.plots import require_matplotlib
+        from sparsecpu.experiments.plots.figures import require_matplotlib
 
         require_matplotlib()
     folder = ResultFolder(options["out"] or f"compare-{Path(data.replace(':', '-')).stem}")
     document = _carry_out(plan, folder, options, Speaker(options["quiet"]))
     if options["plot"]:
-        from sparsecpu.plots_of_runs import plot_comparison
+        from sparsecpu.experiments.plots.runs import plot_comparison
 
         title = f"{data}, {plan.recipe.model}, {plan.recipe.epochs} epochs, {plan.seeds} seeds"
         plot_comparison(document["rows"], title, folder.path / "comparison.png")
@@ -113,7 +113,7 @@ def _numbers(name: str, text: str) -> tuple[float, ...]:
 def _carry_out(plan, folder, options, speaker) -> dict[str, Any]:
     """Tune, do the runs that are missing, and write what came out."""
     from sparsecpu.bench import cpu_model, versions
-    from sparsecpu.comparison import Cell, run_all, summarise, tune
+    from sparsecpu.experiments.comparison import Cell, run_all, summarise, tune
 
     began = time.perf_counter()
     speaker.announce_compilation()

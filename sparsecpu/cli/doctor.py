@@ -34,9 +34,9 @@ def examine() -> dict[str, Any]:
         threading_layer,
         versions,
     )
-    from sparsecpu.cpu import level_two_cache, widest_lanes
-    from sparsecpu.kernels.compile import compile_clock
-    from sparsecpu.kernels.threads import available_threads
+    from sparsecpu.kernels.machine.compile import compile_clock
+    from sparsecpu.kernels.machine.cpu import level_two_cache, widest_lanes
+    from sparsecpu.kernels.machine.threads import available_threads
     from sparsecpu.kernels.update import refresh
 
     data, perm = np.ones(4, np.float32), np.arange(4, dtype=np.int32)

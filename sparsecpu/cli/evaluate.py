@@ -25,8 +25,8 @@ from sparsecpu.errors import DataError
 def evaluate(model: str, data: str, **options: Any) -> None:
     """Score MODEL (a file, or the folder of a run) on DATA's held-out samples."""
     from sparsecpu.datasets import open_data
-    from sparsecpu.kernels.threads import use_threads
-    from sparsecpu.scoring import score
+    from sparsecpu.experiments.scoring import score
+    from sparsecpu.kernels.machine.threads import use_threads
 
     Speaker(options["quiet"]).announce_compilation()
     path = model_path(model)

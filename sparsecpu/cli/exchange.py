@@ -59,8 +59,8 @@ def import_model(file: str, **options: Any) -> None:
     """  # noqa: D301
     import numpy as np
 
-    from sparsecpu.checkpoint import save
-    from sparsecpu.interop import import_network, open_tensors
+    from sparsecpu.files.interop import import_network, open_tensors
+    from sparsecpu.files.model import save
 
     tensors, about = open_tensors(file)
     architecture = about.get("architecture")
@@ -99,8 +99,8 @@ def import_model(file: str, **options: Any) -> None:
 
 def _described(options: dict[str, Any], tensors: Any) -> Any:
     """Return the network that the user names, in the sizes of the file."""
-    from sparsecpu.models import find_model
-    from sparsecpu.recipes import Recipe
+    from sparsecpu.experiments.recipe import Recipe
+    from sparsecpu.networks.models import find_model
 
     matrices = [t.shape for t in tensors.values() if len(t.shape) > 1]
     if not matrices:
@@ -173,8 +173,8 @@ def export_model(model: str, to: str, out: str | None, as_json: bool) -> None:
     torch: a state dict by torch.save (the torch extra); safetensors: the same tensors and our
     description of the network; scipy: a folder with one sparse matrix per layer.
     """
-    from sparsecpu.checkpoint import load
-    from sparsecpu.interop import export_network
+    from sparsecpu.files.interop import export_network
+    from sparsecpu.files.model import load
 
     path = model_path(model)
     network, facts = load(path)

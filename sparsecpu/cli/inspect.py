@@ -28,13 +28,13 @@ def inspect(
     model: str, plot: str | None, plot_history: str | None, spectrum: bool, as_json: bool
 ) -> None:
     """Show what is in MODEL (a file, or the folder of a run)."""
-    from sparsecpu.checkpoint import load_all
+    from sparsecpu.files.model import load_all
 
     path = model_path(model)
     network, header, _ = load_all(path)
     layers = [layer_facts(name, p) for name, p in network.sparse_parameters().items()]
     if spectrum:
-        from sparsecpu.spectrum import spectral_gap
+        from sparsecpu.training.spectral_gap import spectral_gap
 
         for layer, parameter in zip(layers, network.sparse_parameters().values(), strict=True):
             layer["spectrum"] = spectral_gap(parameter.pattern)
@@ -59,12 +59,12 @@ def inspect(
         "facts": facts,
     }
     if plot is not None:
-        from sparsecpu.plots import plot_patterns
+        from sparsecpu.experiments.plots.patterns import plot_patterns
 
         plot_patterns(network, plot)
         click.echo(f"drew {plot}", err=True)
     if plot_history is not None:
-        from sparsecpu.plots_of_runs import plot_updates
+        from sparsecpu.experiments.plots.runs import plot_updates
 
         if not updates:
             raise ParameterError("plot-history", model, "the folder of a run with topology updates")
@@ -89,7 +89,7 @@ def layer_facts(name: str, parameter: Any) -> dict[str, Any]:
     dict
         Shape, nnz, density, and least, median and most weights per output and per input.
     """
-    from sparsecpu.tracking import spread
+    from sparsecpu.training.pattern_history import spread
 
     pattern = parameter.pattern
     return {

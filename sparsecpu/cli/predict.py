@@ -32,8 +32,8 @@ def predict(model: str, data: str, proba: bool, **options: Any) -> None:
     import numpy as np
 
     from sparsecpu.datasets import open_data, read_samples
-    from sparsecpu.kernels.threads import use_threads
-    from sparsecpu.scoring import quantities
+    from sparsecpu.experiments.scoring import quantities
+    from sparsecpu.kernels.machine.threads import use_threads
 
     Speaker(options["quiet"]).announce_compilation()
     network, facts = read_model(model_path(model))

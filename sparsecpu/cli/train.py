@@ -48,7 +48,7 @@ def train(ctx: click.Context, data: str | None, **options: Any) -> None:
     sparsecpu train --resume run
     sparsecpu train digits --init model.npz --topology static
     """  # noqa: D301
-    from sparsecpu.recipes import Recipe
+    from sparsecpu.experiments.recipe import Recipe
 
     options["comm"] = comm = _ranks(options)
     speaker = Speaker(options["quiet"])
@@ -91,7 +91,7 @@ def train(ctx: click.Context, data: str | None, **options: Any) -> None:
 
 def _ranks(options):
     """Return the ranks that mpiexec has started, if any; all but rank 0 keep quiet."""
-    from sparsecpu.distributed import launched, world
+    from sparsecpu.training.mpi import launched, world
 
     comm = world() if launched() else None
     if comm is not None:
@@ -113,7 +113,7 @@ def _dense_child(options):
 
 def _resumed(ctx, data, reading, chosen, options):
     """Return what a run folder says; options given now must not contradict it."""
-    from sparsecpu.cli.run_folder import RunFolder
+    from sparsecpu.experiments.run_folder import RunFolder
 
     folder = RunFolder(options["resume"])
     config = folder.read_config()
@@ -135,11 +135,11 @@ def _resumed(ctx, data, reading, chosen, options):
 
 def _run(data, reading, recipe, folder, config, options, speaker):
     """Train, and return the result and whether the user broke it off."""
-    from sparsecpu.cli.run_folder import Checkpoints, read_checkpoint
     from sparsecpu.datasets import open_data
-    from sparsecpu.kernels.threads import use_threads
+    from sparsecpu.experiments.run_folder import Checkpoints, read_checkpoint
+    from sparsecpu.kernels.machine.threads import use_threads
     from sparsecpu.layers import set_forms
-    from sparsecpu.tracking import Tracker
+    from sparsecpu.training.pattern_history import Tracker
 
     with use_threads(options["threads"]) as allowed:
         pass  # everything is checked before anything is written
@@ -212,13 +212,13 @@ def _forms(network, trainer, config, autotune, speaker) -> dict[str, str]:
             speaker.say(f"autotune: {choice}")
         if trainer.sharing is not None:  # every rank measures something else
             chosen = {name: layer.form for name, layer in tunable_layers(network)}
-            set_forms(network, trainer.sharing.comm.share(chosen))
+            set_forms(network, trainer.sharing.comm.broadcast(chosen))
     return {name: layer.form for name, layer in tunable_layers(network) if layer.form != "sparse"}
 
 
 def _folder(folder, config, begun, dataset, out):
     """Return the run's folder (None without one), made where it is new, checked where not."""
-    from sparsecpu.cli.run_folder import RunFolder
+    from sparsecpu.experiments.run_folder import RunFolder
 
     mark = _fingerprint(dataset)
     if folder is None and out is not None:
@@ -232,8 +232,8 @@ def _folder(folder, config, begun, dataset, out):
 def _finish(dataset, network, architecture, facts, folder, batch) -> dict[str, float]:
     """Score the network and keep it; return the score by name."""
     from sparsecpu.bench import versions
-    from sparsecpu.checkpoint import save
-    from sparsecpu.scoring import score
+    from sparsecpu.experiments.scoring import score
+    from sparsecpu.files.model import save
 
     # Batches of the trained size run the kernels that are compiled already.
     value = score(network, dataset.x_test, dataset.y_test, facts, batch_size=batch)
@@ -248,7 +248,7 @@ def _result(outcome, dataset, recipe, network, clock, options, folder):
     """Return the document that ``--json`` prints."""
     from sparsecpu.bench import cpu_model, versions
     from sparsecpu.bench.dense import dense_bytes
-    from sparsecpu.kernels.compile import compile_clock
+    from sparsecpu.kernels.machine.compile import compile_clock
 
     described = recipe.dense(dataset.input_shape, dataset.n_outputs)
     sizes = [network.widths[0], *(shape[0] for shape in described.weight_shapes())]
@@ -295,7 +295,7 @@ def _iso_flop(recipe, described, dataset, threads) -> list[dict[str, Any]] | Non
     """Return what the dense network and its transformation cost, where there is one."""
     if recipe.ift == "none":
         return None
-    from sparsecpu.isoflop import compare_costs
+    from sparsecpu.networks.isoflop import compare_costs
 
     after = recipe.architecture(dataset.input_shape, dataset.n_outputs)
     batch = recipe.batch(dataset.x_train.shape[0])
@@ -314,7 +314,7 @@ def _targets(dataset) -> tuple[Any, dict[str, Any]]:
 
 
 def _fingerprint(dataset) -> str:
-    from sparsecpu.checkpoint import fingerprint
+    from sparsecpu.files.archive import fingerprint
 
     x = dataset.x_train
     if hasattr(x, "tocsr"):
@@ -329,7 +329,7 @@ def _fingerprint(dataset) -> str:
 def _check_memory(architecture, recipe, samples: int, speaker) -> None:
     """Refuse a run that would not fit, and say what a large one needs."""
     from sparsecpu.bench.machine import memory_free
-    from sparsecpu.memory import estimate
+    from sparsecpu.networks.memory_estimate import estimate
 
     batch, watched = recipe.batch(samples), recipe.growth_memory
     need = estimate(

@@ -16,7 +16,6 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from sparsecpu.architecture import mlp
 from sparsecpu.callbacks import (
     AdaptiveLearningRate,
     BestModel,
@@ -25,13 +24,15 @@ from sparsecpu.callbacks import (
     History,
     Validation,
 )
-from sparsecpu.distributed import communicator
 from sparsecpu.errors import ParameterError
-from sparsecpu.kernels.threads import use_threads
+from sparsecpu.kernels.machine.threads import use_threads
+from sparsecpu.networks.description import mlp
 from sparsecpu.optimizers import SGD, Adam, Optimizer
 from sparsecpu.schedules import Schedule, constant, inverse_scaling
+from sparsecpu.step.streams import streams
 from sparsecpu.topology import Topology, make_topology
-from sparsecpu.trainer import Trainer, streams
+from sparsecpu.trainer import Trainer
+from sparsecpu.training.mpi import communicator
 
 #: Updates of the topology are at least this many steps apart, however short an epoch is.
 _LEAST_INTERVAL = 20
@@ -186,7 +187,7 @@ epsilon, n_iter_no_change, dropout, batch_norm, dtype, precision, n_jobs, comm :
             trainer.start(X.shape[0])
             self._running = trainer
         trainer.network = self.network_
-        source, prepared = self.network_.source(X), trainer.loss.prepare(targets, self.n_outputs_)
+        source, prepared = self.network_.samples(X), trainer.loss.prepare(targets, self.n_outputs_)
         trainer.callbacks = [history := History()]
         with trainer.machine():
             trainer.run_epoch(source, prepared, sample_weight)
@@ -290,7 +291,7 @@ epsilon, n_iter_no_change, dropout, batch_norm, dtype, precision, n_jobs, comm :
         """Return the seed of a fit, the same on all ranks."""
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         ours = communicator(self.comm)
-        return seed if ours is None else ours.share(seed)
+        return seed if ours is None else ours.broadcast(seed)
 
     def _threads(self) -> int | None:
         if self.n_jobs is None or self.n_jobs == -1:
@@ -371,5 +372,5 @@ epsilon, n_iter_no_change, dropout, batch_norm, dtype, precision, n_jobs, comm :
 class _Narrator(Callback):
     """Prints a line per epoch, as scikit-learn's ``verbose`` does."""
 
-    def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
+    def on_epoch_end(self, trainer: Any, record: dict[str, Any]) -> None:
         print(f"Iteration {record['epoch']}, loss = {record['loss']:.8f}")  # noqa: T201

@@ -8,10 +8,10 @@ import numpy as np
 
 from sparsecpu.errors import DataError, ParameterError
 from sparsecpu.estimators.classifier import SparseMLPClassifier
-from sparsecpu.models import find_model
-from sparsecpu.models.convolutional import as_image
-from sparsecpu.scaling import standardise
-from sparsecpu.trainer import streams
+from sparsecpu.networks.models import find_model
+from sparsecpu.networks.models.convolutional import as_image
+from sparsecpu.step.standardising import standardise
+from sparsecpu.step.streams import streams
 
 
 class SparseCNNClassifier(SparseMLPClassifier):

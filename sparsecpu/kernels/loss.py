@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 
-from sparsecpu.kernels.compile import TINY, kernel
+from sparsecpu.kernels.machine.compile import TINY, kernel
 
 
 @kernel()

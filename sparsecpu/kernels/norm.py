@@ -6,7 +6,7 @@ import math
 
 from numba import prange
 
-from sparsecpu.kernels.compile import kernel
+from sparsecpu.kernels.machine.compile import kernel
 
 
 @kernel(parallel=True, reorders=True)

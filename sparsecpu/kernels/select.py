@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sparsecpu.kernels.compile import kernel
+from sparsecpu.kernels.machine.compile import kernel
 
 #: Scores that are looked at together; most blocks have none above the threshold.
 _BLOCK = 16

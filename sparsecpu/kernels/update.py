@@ -11,8 +11,8 @@ import math
 import numpy as np
 from numba import prange
 
-from sparsecpu.kernels.compile import TINY, kernel
-from sparsecpu.kernels.simd import at
+from sparsecpu.kernels.machine.compile import TINY, kernel
+from sparsecpu.kernels.vectors.operations import at
 
 
 @kernel(parallel=True)

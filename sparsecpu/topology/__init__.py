@@ -4,7 +4,7 @@ import inspect
 from typing import Any
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.naming import read_options
+from sparsecpu.registries.options import read_options
 from sparsecpu.topology.base import Growth, Report, Run, Static, Topology
 from sparsecpu.topology.batch import BatchTopology
 from sparsecpu.topology.deep_r import DeepR

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sparsecpu.csr import Pattern
 from sparsecpu.errors import ParameterError
-from sparsecpu.parameters import SparseParameter
 from sparsecpu.schedules import Schedule, cosine, linear
-from sparsecpu.streaming import among
+from sparsecpu.sparse.keys import among
+from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.topology.selection import smallest
 
 Observer = Callable[[SparseParameter, np.ndarray, np.ndarray], None]

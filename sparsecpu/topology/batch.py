@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.parameters import SparseParameter
+from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.topology.base import Observer, Run, Topology
 
 

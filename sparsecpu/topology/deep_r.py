@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.parameters import SparseParameter
+from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.topology.base import Growth, Run, Topology, keys_of
 from sparsecpu.topology.selection import grow_random
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.parameters import SparseParameter
-from sparsecpu.rounding import round_to_total
+from sparsecpu.sparse.apportioning import round_to_total
+from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.topology.base import Growth, Run, Topology, keys_of
 from sparsecpu.topology.selection import grow_random, smallest
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.csr import Pattern
-from sparsecpu.parameters import SparseParameter
+from sparsecpu.kernels.machine.arrays import aligned_empty
+from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.topology.selection import RunningTop
-from sparsecpu.workspace import aligned_empty
 
 #: A tile has at most this fraction of a matrix: it must stay far from a dense one.
 TILE_SHARE = 32

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from sparsecpu.csr import Pattern
 from sparsecpu.errors import ParameterError
-from sparsecpu.parameters import SparseParameter
+from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.topology.base import Growth
 from sparsecpu.topology.batch import BatchTopology
 from sparsecpu.topology.gradients import gradients_at

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparsecpu.rounding import round_to_total
+from sparsecpu.sparse.apportioning import round_to_total
 
 #: A layer may fill this fraction of its free positions in one update.
 FILL = 0.99

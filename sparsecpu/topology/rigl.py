@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparsecpu.parameters import SparseParameter
+from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.topology.base import Growth, keys_of
 from sparsecpu.topology.batch import BatchTopology
 from sparsecpu.topology.gradients import largest_gradients

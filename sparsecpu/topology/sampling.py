@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.csr import Pattern
-from sparsecpu.parameters import SparseParameter
+from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.sparse.pattern import Pattern
 
 #: Positions that are looked at at a time.
 BLOCK = 1 << 16

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.csr import Pattern
-from sparsecpu.streaming import distinct_keys, sorted_once
+from sparsecpu.sparse.keys import distinct_keys, sorted_once
+from sparsecpu.sparse.pattern import Pattern
 
 
 def smallest(scores: np.ndarray, count: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.parameters import SparseParameter
+from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.topology.base import Growth, Topology, keys_of
 from sparsecpu.topology.selection import grow_random, smallest
 

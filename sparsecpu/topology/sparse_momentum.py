@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.parameters import SparseParameter
+from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.topology.base import Growth, Observer, Run, Topology, keys_of
 from sparsecpu.topology.quotas import growth_quotas
 from sparsecpu.topology.selection import (

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.parameters import SparseParameter
+from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.topology.sources.base import Source
 from sparsecpu.topology.sources.candidates import Candidates
 from sparsecpu.topology.sources.lowrank import LowRank

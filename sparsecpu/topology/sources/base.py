@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.parameters import SparseParameter
+from sparsecpu.sparse.parameter import SparseParameter
 
 
 class Source:

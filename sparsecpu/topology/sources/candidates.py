@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.csr import Pattern
-from sparsecpu.parameters import SparseParameter
+from sparsecpu.kernels.machine.arrays import aligned_empty, aligned_zeros
+from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.topology.gradients import gradients_at
 from sparsecpu.topology.sampling import activity, draw_pairs, inactive
 from sparsecpu.topology.selection import largest, largest_of_rows
 from sparsecpu.topology.sources.base import Source
 from sparsecpu.topology.sources.lowrank import LowRank
-from sparsecpu.workspace import aligned_empty, aligned_zeros
 
 
 class Candidates(Source):

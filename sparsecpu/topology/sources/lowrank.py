@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.parameters import SparseParameter
+from sparsecpu.kernels.machine.arrays import aligned_zeros
+from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.topology.gradients import largest_inactive
 from sparsecpu.topology.sources.base import Source
-from sparsecpu.workspace import aligned_zeros
 
 
 class LowRank(Source):

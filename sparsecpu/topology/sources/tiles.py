@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.csr import Pattern
-from sparsecpu.parameters import SparseParameter
+from sparsecpu.kernels.machine.arrays import aligned_zeros
+from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.topology.gradients import TILE_SHARE, whole_rows
 from sparsecpu.topology.selection import RunningTop
 from sparsecpu.topology.sources.base import Source
-from sparsecpu.workspace import aligned_zeros
 
 
 class Tiles(Source):

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.parameters import SparseParameter
+from sparsecpu.kernels.machine.arrays import aligned_zeros
+from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.topology.gradients import Form, largest_inactive
 from sparsecpu.topology.selection import largest
 from sparsecpu.topology.sources.base import Source
-from sparsecpu.workspace import aligned_zeros
 
 
 class Window(Source):

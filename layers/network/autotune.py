@@ -1,0 +1,192 @@
+"""Time both, keep the faster: each layer at its nonzeros, or as a full matrix."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sparsecpu.layers.chain import Chain
+from sparsecpu.layers.conv2d import SparseConv2d
+from sparsecpu.layers.linear import FORMS, SparseLinear
+from sparsecpu.layers.parallel import Parallel
+from sparsecpu.layers.residual import Residual
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.kernels.machine.blas import one_blas_thread
+from sparsecpu.step.context import Context
+from sparsecpu.step.workspace import Workspace
+
+Tunable = SparseLinear | SparseConv2d
+#: Turns of each form, of which the shortest counts: what others take of the CPU only adds to the
+#: rest. Fewer turns where they take longer than so many seconds.
+_TURNS, _LEAST, _SECONDS = 9, 3, 0.5
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was found out about one layer.
+
+    Parameters
+    ----------
+    name : str
+        The layer.
+    shape : tuple of two ints
+        Of its weights; filters are rows.
+    density : float
+        Of its weights.
+    sparse_ms, dense_ms : float
+        Milliseconds of forward and backward pass in each form.
+    form : {"sparse", "dense"}
+        The faster one.
+    """
+
+    name: str
+    shape: tuple[int, int]
+    density: float
+    sparse_ms: float
+    dense_ms: float
+    form: str
+
+    def __str__(self) -> str:
+        size = "x".join(map(str, self.shape))
+        times = f"sparse {self.sparse_ms:.3f} ms, dense {self.dense_ms:.3f} ms"
+        return f"{self.name} {size} at density {self.density:.3g}: {times}: {self.form}"
+
+
+def inner_layers(layer: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield a layer and all that are inside it, in order, with their names.
+
+    Parameters
+    ----------
+    layer : Layer
+        A layer, perhaps with others inside.
+    name : str
+        Its name.
+
+    Yields
+    ------
+    tuple
+        Name and layer.
+    """
+    yield name, layer
+    parts: list[tuple[str, Any]] = []
+    if isinstance(layer, Chain):
+        parts = [(str(i), inner) for i, inner in enumerate(layer.layers)]
+    elif isinstance(layer, Residual):
+        parts = [("branch", layer.branch), ("shortcut", layer.shortcut)]
+    elif isinstance(layer, Parallel):
+        parts = [(f"branches.{i}", inner) for i, inner in enumerate(layer.branches)]
+    for key, inner in parts:
+        yield from inner_layers(inner, f"{name}.{key}" if name else key)
+
+
+def tunable_layers(layer: Any) -> Iterator[tuple[str, Tunable]]:
+    """Yield the layers in a layer that have two forms, with their names.
+
+    Linear layers, and convolutions without groups.
+
+    Parameters
+    ----------
+    layer : Layer
+        A layer, perhaps with others inside.
+
+    Yields
+    ------
+    tuple
+        Name and layer.
+    """
+    for name, inner in inner_layers(layer):
+        if isinstance(inner, SparseLinear) or (
+            isinstance(inner, SparseConv2d) and inner.groups == 1
+        ):
+            yield name, inner
+
+
+def set_forms(network: Any, forms: dict[str, str]) -> None:
+    """Put layers into forms that were chosen before.
+
+    Parameters
+    ----------
+    network : Sequential
+        The network.
+    forms : dict of str to str
+        Layer to form; layers that are not named are left alone.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such layer or form.
+    """
+    layers = dict(tunable_layers(network))
+    for name, form in forms.items():
+        if name not in layers or form not in FORMS:
+            raise ParameterError(
+                "forms", {name: form}, "layers that have two forms, and sparse or dense"
+            )
+        layers[name].form = form
+
+
+def tune(network: Any, batch: int, lanes: int, threads: int | None) -> list[Choice]:
+    """Time every layer that has two forms in both, and leave each in the faster.
+
+    Parameters
+    ----------
+    network : Sequential
+        The network.
+    batch : int
+        Samples per step.
+    lanes : int
+        Width of its tiles.
+    threads : int or None
+        Threads of the kernels; BLAS has one, as in training.
+
+    Returns
+    -------
+    list of Choice
+        In order.
+    """
+    from sparsecpu.kernels.machine.threads import use_threads
+
+    choices = []
+    with use_threads(threads), one_blas_thread():
+        for name, layer in tunable_layers(network):
+            spent = _race(layer, batch, lanes, network.dtype)
+            layer.form = min(FORMS, key=lambda form: spent[form])  # sparse where they are equal
+            weight = layer.weight
+            choice = Choice(name, weight.shape, weight.density, spent["sparse"], spent["dense"],
+                            layer.form)  # fmt: skip
+            choices.append(choice)
+    return choices
+
+
+def _race(layer: Tunable, batch: int, lanes: int, dtype: Any) -> dict[str, float]:
+    """Return the least milliseconds of each form, taking turns."""
+    rng, tiles = np.random.default_rng(0), -(-batch // lanes)
+    shapes: list[tuple[int, ...]]
+    if isinstance(layer, SparseConv2d):
+        g = layer.geometry()
+        sizes = ((g.size[0], layer.in_channels, g.size[1]),
+                 (g.out_size[0], layer.out_channels, g.out_size[1]))  # fmt: skip
+        shapes = [(tiles, *size, lanes) for size in sizes]
+    else:
+        shapes = [(tiles, n, lanes) for n in (layer.in_features, layer.out_features)]
+    x, dy = (rng.standard_normal(shape, dtype=np.float32).astype(dtype) for shape in shapes)
+    ctx, times = Context(Workspace(), train=True, n_valid=batch), {form: [] for form in FORMS}
+    kept = {p: p.grad.copy() for p in layer.parameters().values()}
+    began = 0.0
+    for turn in range(_TURNS + 1):
+        if turn > _LEAST and time.perf_counter() - began > _SECONDS:
+            break
+        for form in FORMS:
+            layer.form = form
+            start = time.perf_counter()
+            layer.backward(dy, layer.forward(x, ctx)[1], ctx)
+            if turn:  # the first one compiles
+                times[form].append(time.perf_counter() - start)
+        began = began or time.perf_counter()
+    for parameter, grad in kept.items():
+        parameter.grad[...] = grad
+    return {form: 1e3 * min(spent) for form, spent in times.items()}

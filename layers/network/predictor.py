@@ -1,0 +1,123 @@
+"""A network ready to predict, for services that ask often."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sparsecpu.layers.network.autotune import tunable_layers
+
+from sparsecpu.errors import DataError, ParameterError
+from sparsecpu.kernels.machine.blas import one_blas_thread
+from sparsecpu.step.context import Context
+from sparsecpu.step.precision import check_precision
+from sparsecpu.step.workspace import Workspace
+
+if TYPE_CHECKING:
+    from sparsecpu.layers.sequential import Sequential
+
+#: Multiplications below which predictions have one thread: half of what the trainer asks for, on
+#: no measurement of its own.
+_WORTH_SHARING = 4_000_000
+
+
+class Predictor:
+    """Predicts batches of up to one size, again and again, and allocates no arrays for it.
+
+    Every thread that calls it has memory of its own, so any number may. Weights are read from the
+    network as they are; its patterns must not change while it predicts.
+
+    Parameters
+    ----------
+    network : Sequential
+        The network.
+    batch_size : int
+        Samples in the largest batch.
+    threads : int, optional
+        Threads of the kernels; by default all, or one where there is too little work to share.
+    precision : {"fp32", "bf16", "fp16"}
+        How wide linear layers read their inputs; see ``SparseLinear``.
+
+    Raises
+    ------
+    ParameterError
+        If ``batch_size`` is below 1, or this machine or network cannot have the precision.
+
+    Examples
+    --------
+    >>> predict = network.compile(batch_size=1)
+    >>> out = np.empty((1, network.n_outputs), np.float32)
+    >>> predict(sample[None], out=out)
+    """
+
+    def __init__(
+        self,
+        network: Sequential,
+        batch_size: int = 1,
+        threads: int | None = None,
+        precision: str = "fp32",
+    ) -> None:
+        if isinstance(batch_size, bool) or int(batch_size) != batch_size or batch_size < 1:
+            raise ParameterError("batch_size", batch_size, "an integer of at least 1")
+        self.network, self.batch_size = network, int(batch_size)
+        self.precision = check_precision(precision, network.dtype)
+        parameters = network.sparse_parameters().values()
+        work = self.batch_size * sum(p.nnz * p.uses for p in parameters)
+        self.threads = 1 if threads is None and work < _WORTH_SHARING else threads
+        self.lanes = network.lanes_to_predict(self.batch_size)
+        dense = any(layer.form == "dense" for _, layer in tunable_layers(network))
+        self._blas = dense or any(p.pattern.suits_blas for p in parameters)
+        self._held = threading.local()
+        self(np.zeros((self.batch_size, network.widths[0]), dtype=network.dtype))  # compiles
+
+    def __call__(self, x: Any, out: np.ndarray | None = None) -> np.ndarray:
+        """Return the raw outputs of the last layer.
+
+        Parameters
+        ----------
+        x : array_like, sparse matrix or Source
+            Up to ``batch_size`` samples in the users' order. Arrays of the network's type or uint8
+            are read where they are.
+        out : ndarray, shape (samples, n_outputs), optional
+            Where to write; made anew by default.
+
+        Returns
+        -------
+        ndarray, shape (samples, n_outputs)
+            ``out``.
+
+        Raises
+        ------
+        DataError
+            If there are too many samples, features do not fit, or ``out`` does not.
+        """
+        from sparsecpu.kernels.machine.threads import use_threads
+        from sparsecpu.kernels.tiling import scatter_samples
+
+        network, source = self.network, self.network.samples(x)
+        samples = source.shape[0]
+        if samples > self.batch_size:
+            raise DataError(f"x has {samples} samples; expected at most {self.batch_size}")
+        if out is None:
+            out = np.empty((samples, network.n_outputs), dtype=network.dtype)
+        elif out.shape != (samples, network.n_outputs) or out.dtype != network.dtype:
+            expected = f"shape {(samples, network.n_outputs)} and {network.dtype}"
+            raise DataError(f"out has shape {out.shape} and {out.dtype}; expected {expected}")
+        if not samples:
+            return out
+        ctx, rows = self._memory()
+        held = one_blas_thread() if self._blas else contextlib.nullcontext()
+        with use_threads(self.threads), held:
+            y, _ = network.forward(network.gather(source, rows[:samples], self.lanes, ctx), ctx)
+            scatter_samples(y, out)
+        return out
+
+    def _memory(self) -> tuple[Context, np.ndarray]:
+        """Return what this thread works in."""
+        held = self._held
+        if not hasattr(held, "ctx"):
+            held.ctx = Context(Workspace(), precision=self.precision)
+            held.rows = np.arange(self.batch_size, dtype=np.int64)
+        return held.ctx, held.rows

@@ -1,0 +1,105 @@
+"""The folder of a comparison: its plan, and a line per run."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from sparsecpu.errors import FileFormatError, ParameterError, ResumeError
+
+
+class ResultFolder:
+    """Results of a comparison, a line each; the other files are replaced whole.
+
+    Parameters
+    ----------
+    path : path
+        The folder.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    def open(self, plan: dict[str, Any]) -> dict[str, Any]:
+        """Begin, or go on with, a comparison.
+
+        Parameters
+        ----------
+        plan : dict
+            Its plan, as plain values.
+
+        Returns
+        -------
+        dict
+            ``plan``, and what else is known of it.
+
+        Raises
+        ------
+        ResumeError
+            If the folder holds another one.
+        ParameterError
+            If it cannot be written.
+        """
+        file = self.path / "plan.json"
+        if file.exists():
+            try:
+                state = json.loads(file.read_text(encoding="utf-8"))
+                known = state["plan"]
+            except (OSError, ValueError, KeyError, TypeError):
+                raise FileFormatError(f"{file} is not the plan of a comparison") from None
+            changed = [k for k in plan if known.get(k) != json.loads(json.dumps(plan[k]))]
+            if changed:
+                raise ResumeError(
+                    f"{self.path} holds a comparison with other {', '.join(changed)}; "
+                    "choose another --out"
+                )
+            return state
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.write("plan.json", json.dumps({"plan": plan}, indent=2) + "\n")
+        except OSError as error:
+            expected = f"a folder that can be written ({error.strerror})"
+            raise ParameterError("out", str(self.path), expected) from None
+        return {"plan": plan}
+
+    def results(self) -> list[dict[str, Any]]:
+        """Return the runs that are done; a line that was cut off is dropped, and so is its rest."""
+        found, file = [], self.path / "results.jsonl"
+        if file.is_file():
+            for line in file.read_text(encoding="utf-8").splitlines():
+                try:
+                    found.append(json.loads(line))
+                except ValueError:
+                    break
+            self.write("results.jsonl", "".join(json.dumps(r) + "\n" for r in found))
+        return found
+
+    def append(self, result: dict[str, Any]) -> None:
+        """Add a run.
+
+        Parameters
+        ----------
+        result : dict
+            Of one run.
+        """
+        with open(self.path / "results.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(result) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def write(self, name: str, text: str) -> None:
+        """Replace a file.
+
+        Parameters
+        ----------
+        name : str
+            Which.
+        text : str
+            What is in it from now on.
+        """
+        from sparsecpu.files.archive import atomic_write
+
+        with atomic_write(self.path / name) as file:
+            file.write(text.encode())

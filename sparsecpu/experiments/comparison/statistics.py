@@ -1,0 +1,102 @@
+"""Means, standard errors and paired differences."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.experiments.comparison.plan import DENSE
+
+_RESAMPLES = 9999
+
+
+def paired(ours: dict[int, float], theirs: dict[int, float]) -> dict[str, Any]:
+    """Return the mean difference of two methods over the seeds that both have.
+
+    Parameters
+    ----------
+    ours, theirs : dict of int to float
+        Score by seed.
+
+    Returns
+    -------
+    dict
+        ``difference`` (ours less theirs), ``error`` (its standard error), ``low`` and ``high`` (a
+        95 % bootstrap interval, BCa), ``pairs``, and ``significant``: whether 0 lies outside of it.
+        With fewer than three pairs there is no interval, and nothing is significant.
+    """
+    seeds = sorted(ours.keys() & theirs.keys())
+    d = np.array([ours[s] - theirs[s] for s in seeds])
+    n = len(d)
+    result: dict[str, Any] = {"difference": float(d.mean()) if n else None, "pairs": n}
+    result |= {"error": None, "low": None, "high": None, "significant": False}
+    if n >= 2:
+        result["error"] = float(d.std(ddof=1) / np.sqrt(n))
+    if n >= 3:
+        low, high = _interval(d)
+        result |= {"low": low, "high": high, "significant": not low <= 0.0 <= high}
+    return result
+
+
+def _interval(d: np.ndarray) -> tuple[float, float]:
+    from scipy.stats import bootstrap
+
+    if np.ptp(d) == 0:
+        return float(d[0]), float(d[0])
+    found = bootstrap(
+        (d,), np.mean, n_resamples=_RESAMPLES, method="BCa", rng=np.random.default_rng(0)
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def summarise(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row per method and density.
+
+    Parameters
+    ----------
+    results : list of dict
+        From ``Runner.run``.
+
+    Returns
+    -------
+    list of dict
+        ``method, density, runs, diverged, score`` and ``error`` (mean over seeds of the mean over
+        folds, and its standard error), ``nnz, weights, seconds`` (median of a run), ``vs_dense``
+        and ``vs_static`` (see ``paired``; None where they were not run). In the order of the runs.
+    """
+    groups: dict[tuple[str, float], list[dict[str, Any]]] = defaultdict(list)
+    for result in results:
+        groups[result["method"], result["density"]].append(result)
+    by_seed = {key: _by_seed(group) for key, group in groups.items()}
+    rows = []
+    for (method, density), group in groups.items():
+        scores = np.array(list(by_seed[method, density].values()))
+        many = len(scores) > 1
+        row = {
+            "method": method, "density": density, "runs": len(group),
+            "diverged": sum(r["score"] is None for r in group),
+            "score": float(scores.mean()) if len(scores) else None,
+            "error": float(scores.std(ddof=1) / np.sqrt(len(scores))) if many else None,
+            "nnz": int(np.median([r["nnz"] for r in group])), "weights": group[0]["weights"],
+            "seconds": float(np.median([r["seconds"] for r in group])),
+        }  # fmt: skip
+        for name, other in (("dense", (DENSE, 1.0)), ("static", ("static", density))):
+            known = other in by_seed and other != (method, density)
+            row[f"vs_{name}"] = paired(by_seed[method, density], by_seed[other]) if known else None
+        rows.append(row)
+    return rows
+
+
+def _by_seed(group: list[dict[str, Any]]) -> dict[int, float]:
+    """Return the mean score over folds; seeds with a diverged run are left out."""
+    scores: dict[int, list[float | None]] = defaultdict(list)
+    for result in group:
+        scores[result["seed"]].append(result["score"])
+    whole = max(len(found) for found in scores.values())
+    return {
+        seed: float(np.mean([s for s in found if s is not None]))
+        for seed, found in scores.items()
+        if len(found) == whole and None not in found
+    }

@@ -1,0 +1,89 @@
+"""How every picture looks, with matplotlib (the ``plot`` extra)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sparsecpu.errors import MissingExtraError, ParameterError
+
+INK, BLUE, GRID = "#333333", "#2b6ca3", "#dddddd"
+
+
+def require_matplotlib() -> None:
+    """Prepare matplotlib for files, without a window.
+
+    Raises
+    ------
+    MissingExtraError
+        Without matplotlib.
+    """
+    try:
+        import matplotlib
+    except ImportError:
+        raise MissingExtraError("matplotlib", "a picture", "plot") from None
+    matplotlib.use("Agg", force=False)
+
+
+def figure(*args: Any, **options: Any) -> Any:
+    """Return a figure and its axes, as ``matplotlib.pyplot.subplots`` does.
+
+    Parameters
+    ----------
+    *args, **options : object
+        For ``subplots``.
+
+    Returns
+    -------
+    tuple
+        Figure and axes.
+
+    Raises
+    ------
+    MissingExtraError
+        Without matplotlib.
+    """
+    require_matplotlib()
+    from matplotlib import pyplot
+
+    return pyplot.subplots(*args, layout="constrained", **options)
+
+
+def plain(axis: Any, size: int) -> None:
+    """Make labels small and leave out the frame's upper and right side.
+
+    Parameters
+    ----------
+    axis : matplotlib.axes.Axes
+        The axes.
+    size : int
+        Of the tick labels.
+    """
+    axis.tick_params(labelsize=size, which="both")
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+
+
+def keep(drawing: Any, path: Path | str) -> None:
+    """Write a figure to a file and forget it.
+
+    Parameters
+    ----------
+    drawing : matplotlib.figure.Figure
+        The figure.
+    path : path
+        A ``.png``, ``.svg`` or ``.pdf``.
+
+    Raises
+    ------
+    ParameterError
+        If the file cannot be written.
+    """
+    from matplotlib import pyplot
+
+    try:
+        drawing.savefig(path, dpi=150)
+    except (OSError, ValueError) as error:
+        raise ParameterError("plot", str(path), f"a .png, .svg or .pdf ({error})") from error
+    finally:
+        pyplot.close(drawing)

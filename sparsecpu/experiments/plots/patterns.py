@@ -1,0 +1,94 @@
+"""Pictures of patterns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.experiments.plots.figures import BLUE, GRID, INK, figure, keep, plain
+from sparsecpu.sparse.pattern import Pattern
+
+#: A picture has at most this many cells per side; larger patterns are shown as local density.
+_CELLS = 256
+
+
+def local_density(pattern: Pattern, cells: int = _CELLS) -> np.ndarray:
+    """Return the density of a pattern block by block, in O(nnz + cells²) memory.
+
+    Parameters
+    ----------
+    pattern : Pattern
+        The pattern.
+    cells : int
+        Most blocks per side.
+
+    Returns
+    -------
+    ndarray of float64
+        One number per block; a block is a single position in small patterns.
+    """
+    n_out, n_in = pattern.shape
+    height, width = min(n_out, cells), min(n_in, cells)
+    rows = pattern.rows() * height // n_out
+    cols = pattern.indices.astype(np.int64) * width // n_in
+    counts = np.bincount(rows * width + cols, minlength=height * width).reshape(height, width)
+    row_sizes = np.bincount(np.arange(n_out) * height // n_out)
+    col_sizes = np.bincount(np.arange(n_in) * width // n_in)
+    return counts / np.outer(row_sizes, col_sizes)
+
+
+def plot_patterns(network: Any, path: Path | str) -> None:
+    """Draw where every layer's weights are, and how many each output and each input has.
+
+    Parameters
+    ----------
+    network : Sequential
+        The network.
+    path : path
+        A ``.png``, ``.svg`` or ``.pdf``.
+
+    Raises
+    ------
+    MissingExtraError
+        Without matplotlib.
+    ParameterError
+        If the file cannot be written.
+    """
+    layers = network.sparse_parameters()
+    drawing, axes = figure(2, len(layers), figsize=(3.6 * len(layers), 6.4), squeeze=False,
+                            height_ratios=(3, 2))  # fmt: skip
+    for (name, parameter), picture, chart in zip(layers.items(), *axes, strict=True):
+        pattern = parameter.pattern
+        density = local_density(pattern)
+        picture.imshow(
+            density,
+            cmap="Blues",
+            aspect="auto",
+            vmin=0,
+            interpolation="nearest",
+            extent=(0, pattern.shape[1], pattern.shape[0], 0),
+        )
+        exact = density.shape == pattern.shape
+        what = "each dot is a weight" if exact else "darker is denser"
+        picture.set_title(
+            f"layer {name}\ndensity {pattern.density:.3f}, {what}", fontsize=9, color=INK
+        )
+        picture.set_xlabel("input")
+        picture.set_ylabel("output")
+        for counts, label, colour in (
+            (pattern.fan_in, "weights per output", BLUE),
+            (pattern.fan_out, "weights per input", "#c8743a"),
+        ):
+            most = int(counts.max()) if len(counts) else 0
+            bins = np.linspace(-0.5, most + 0.5, min(most + 1, 40) + 1)
+            share = np.full(len(counts), 1 / len(counts))
+            chart.hist(counts, bins=bins, weights=share, histtype="step", color=colour, label=label)
+        chart.set_xlabel("weights")
+        chart.set_ylabel("share of units")
+        chart.grid(color=GRID, linewidth=0.5)
+        chart.legend(fontsize=7, frameon=False)
+    for axis in axes.flat:
+        plain(axis, 7)
+    keep(drawing, path)

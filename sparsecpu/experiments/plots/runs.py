@@ -1,0 +1,151 @@
+"""Pictures of experiments: methods compared, and how a pattern changed."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.experiments.plots.figures import GRID, INK, figure, keep, plain
+
+#: Updates whose weights per input are drawn.
+_PICTURES = 6
+
+
+def plot_comparison(rows: list[dict[str, Any]], title: str, path: Path | str) -> None:
+    """Draw test error over density for every method, with 95 % bars, dense as a band.
+
+    Parameters
+    ----------
+    rows : list of dict
+        From ``comparison.summarise``.
+    title : str
+        What was compared on.
+    path : path
+        A ``.png``, ``.svg`` or ``.pdf``.
+
+    Raises
+    ------
+    MissingExtraError
+        Without matplotlib.
+    ParameterError
+        If the file cannot be written.
+    """
+    drawing, axis = figure(figsize=(6.4, 4.4))
+    methods = list(dict.fromkeys(row["method"] for row in rows if row["score"] is not None))
+    sparse = [method for method in methods if method != "dense"]
+    for number, method in enumerate(sparse):
+        own = sorted((r for r in rows if r["method"] == method and r["score"] is not None),
+                     key=lambda r: r["density"])  # fmt: skip
+        shift = 1.015 ** (number - len(sparse) / 2)  # so that bars stand side by side
+        axis.errorbar(
+            [r["density"] * shift for r in own],
+            [100 * (1 - r["score"]) for r in own],
+            yerr=[196 * (r["error"] or 0) for r in own],
+            marker="osD^vPX*"[number % 8], markersize=4, linewidth=1.2, capsize=2, label=method,
+        )  # fmt: skip
+    for row in rows:
+        if row["method"] == "dense" and row["score"] is not None:
+            error, half = 100 * (1 - row["score"]), 196 * (row["error"] or 0)
+            axis.axhline(error, color=INK, linewidth=1, linestyle="--", label="dense")
+            axis.axhspan(error - half, error + half, color=INK, alpha=0.1, linewidth=0)
+    densities = sorted({r["density"] for r in rows if r["method"] != "dense"})
+    axis.set_title(title, fontsize=9, color=INK)
+    axis.set_xscale("log")
+    axis.set_xticks(densities, [f"{d:g}" for d in densities])
+    axis.minorticks_off()
+    axis.set_yscale("log")
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}")
+    axis.set_xlabel("density (fraction of the weights kept)")
+    axis.set_ylabel("test error, % (bars: 95 % of the mean over seeds)")
+    axis.grid(color=GRID, linewidth=0.5, which="both")
+    axis.legend(fontsize=8, frameon=False)
+    plain(axis, 8)
+    keep(drawing, path)
+
+
+def plot_updates(
+    updates: list[dict[str, Any]],
+    shapes: dict[str, tuple[int, int]],
+    input_shape: tuple[int, ...],
+    path: Path | str,
+) -> None:
+    """Draw each layer's density and exploration over time, and the first layer's inputs.
+
+    Parameters
+    ----------
+    updates : list of dict
+        From a run's history.
+    shapes : dict of str to tuple of two ints
+        Of the layers' matrices.
+    input_shape : tuple of ints
+        Of one sample; where it is a picture, or a square, weights per input are drawn as one.
+    path : path
+        A ``.png``, ``.svg`` or ``.pdf``.
+
+    Raises
+    ------
+    MissingExtraError
+        Without matplotlib.
+    ParameterError
+        If the file cannot be written.
+    """
+    first = next(
+        (name for name in shapes if any("inputs" in u["layers"].get(name, ()) for u in updates)), ""
+    )
+    seen = [u for u in updates if "inputs" in u["layers"].get(first, ())]
+    places = np.unique(np.linspace(0, max(len(seen) - 1, 0), _PICTURES).astype(int))
+    chosen = [seen[i] for i in places] if seen else []
+    rows = 2 if chosen else 1
+    spectral = any("spectrum" in f for u in updates for f in u["layers"].values())
+    across = 3 if spectral else 2
+    drawing, axes = figure(rows, 1, figsize=(4 * across, 2.8 * rows), squeeze=False)
+    drawing.delaxes(axes[0, 0])
+    over_time = [drawing.add_subplot(rows, across, 1 + place) for place in range(across)]
+    for name, shape in shapes.items():
+        steps = [u["step"] for u in updates if name in u["layers"]]
+        facts = [u["layers"][name] for u in updates if name in u["layers"]]
+        density = [f["nnz"] / math.prod(shape) for f in facts]
+        over_time[0].plot(steps, density, marker=".", linewidth=1.2, label=name)
+        explored = [
+            (t, f["explored"]) for t, f in zip(steps, facts, strict=True) if "explored" in f
+        ]
+        if explored:
+            over_time[1].plot(*zip(*explored, strict=True), marker=".", linewidth=1.2, label=name)
+        gaps = [(t, f["spectrum"]) for t, f in zip(steps, facts, strict=True) if "spectrum" in f]
+        if gaps:
+            share = [(t, g["sigma2"] / g["bound"]) for t, g in gaps if g["bound"] > 0]
+            over_time[2].plot(*zip(*share, strict=True), marker=".", linewidth=1.2, label=name)
+    labels = ("density", "positions ever active, fraction", "sigma2 over Ramanujan's bound")
+    for axis, label in zip(over_time, labels, strict=False):
+        axis.set_xlabel("step")
+        axis.set_ylabel(label)
+        axis.set_ylim(bottom=0)
+        axis.grid(color=GRID, linewidth=0.5)
+        plain(axis, 7)
+    over_time[0].legend(fontsize=7, frameon=False, title="layer", title_fontsize=7)
+    if chosen:
+        drawing.delaxes(axes[1, 0])
+        most = max(max(u["layers"][first]["inputs"]) for u in chosen)
+        for place, update in enumerate(chosen):
+            axis = drawing.add_subplot(2, len(chosen), len(chosen) + place + 1)
+            picture = _as_picture(np.array(update["layers"][first]["inputs"]), input_shape)
+            shown = axis.imshow(picture, cmap="Blues", vmin=0, vmax=most, interpolation="nearest")
+            axis.set_title(f"step {update['step']}", fontsize=8, color=INK)
+            axis.set_xticks([])
+            axis.set_yticks([])
+        bar = drawing.colorbar(shown, ax=drawing.axes[-len(chosen) :], shrink=0.6)
+        bar.set_label(f"weights per input of {first}", fontsize=7)
+        bar.ax.tick_params(labelsize=7)
+    keep(drawing, path)
+
+
+def _as_picture(counts: np.ndarray, input_shape: tuple[int, ...]) -> np.ndarray:
+    """Return weights per input as a picture: of the pixels, or of a filter's taps, or a line."""
+    if len(input_shape) == 3 and counts.size == math.prod(input_shape):
+        return counts.reshape(input_shape).sum(axis=0)
+    side = math.isqrt(counts.size)
+    return counts.reshape(side, side) if side * side == counts.size else counts[None, :]

@@ -1,0 +1,1 @@
+"""Files that are kept: models, checkpoints, and those of other frameworks."""

@@ -1,0 +1,256 @@
+"""Networks from the tensors of other frameworks, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.errors import FileFormatError, ParameterError
+from sparsecpu.files.archive import atomic_write
+from sparsecpu.files.interop.arrays import of_mapping, read_npz, read_scipy, write_scipy
+from sparsecpu.files.interop.filling import Filling
+from sparsecpu.files.interop.names import ImportReport, match, modules, slots, torch_name
+from sparsecpu.files.interop.safetensors import read_safetensors, write_safetensors
+from sparsecpu.files.interop.tensors import Tensor
+from sparsecpu.files.interop.torch_files import read_torch, write_torch
+from sparsecpu.files.model import is_model, load_all
+from sparsecpu.layers import Sequential
+from sparsecpu.networks.description import Architecture
+from sparsecpu.sparse.parameter import SparseParameter
+
+#: File in a folder of SciPy matrices, and key in a safetensors file's metadata, with what we know.
+_ABOUT = "sparsecpu.json"
+
+
+def open_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Open a file or folder of tensors by what it is.
+
+    Parameters
+    ----------
+    path : path
+        ``….safetensors``; ``….npz``, of arrays or one of our models; a folder of SciPy matrices;
+        anything else is taken for a PyTorch file.
+
+    Returns
+    -------
+    tensors : dict of str to Tensor
+        By name.
+    about : dict
+        ``architecture`` (an ``Architecture``) and ``facts``, where the file says them.
+
+    Raises
+    ------
+    FileFormatError
+        If it is damaged.
+    MissingExtraError
+        For a PyTorch file without PyTorch.
+    """
+    path = Path(path)
+    if path.is_dir():
+        file = path / _ABOUT
+        return read_scipy(path), _about(file.read_text() if file.is_file() else "", path)
+    if path.suffix == ".safetensors":
+        tensors, metadata = read_safetensors(path)
+        return tensors, _about(metadata.get(_ABOUT, ""), path)
+    if path.suffix == ".npz":
+        if is_model(path):
+            network, header, _ = load_all(path)
+            about = {"architecture": header["architecture"], "facts": header["facts"]}
+            return of_network(network), about
+        return read_npz(path), {}
+    return read_torch(path), {}
+
+
+def _about(text: str, path: Path) -> dict[str, Any]:
+    if not text:
+        return {}
+    try:
+        found = json.loads(text)
+        return {"architecture": Architecture.from_dict(found["architecture"]),
+                "facts": dict(found["facts"])}  # fmt: skip
+    except (ValueError, KeyError, TypeError) as error:
+        raise FileFormatError(f"{path}: its description is damaged ({error})") from error
+
+
+def of_network(network: Sequential) -> dict[str, Tensor]:
+    """Return a network's arrays as tensors, by PyTorch's names.
+
+    Parameters
+    ----------
+    network : Sequential
+        The network.
+
+    Returns
+    -------
+    dict of str to Tensor
+        Weights in CSR.
+    """
+    held: dict[str, Any] = {}
+    for name, parameter in network.parameters().items():
+        sparse = isinstance(parameter, SparseParameter)
+        held[torch_name(name)] = parameter.to_scipy() if sparse else parameter.data
+    held |= {torch_name(name): buffer for name, buffer in network.buffers().items()}
+    if network.offset.size:
+        held |= {"input_offset": network.offset, "input_scale": network.scale}
+    tensors = of_mapping(held)
+    if network.architecture is not None:
+        shapes = network.architecture.weight_shapes()
+        for name, shape in zip(network.sparse_parameters(), shapes, strict=True):
+            tensors[torch_name(name)].shape = shape
+    return tensors
+
+
+def import_network(
+    source: Any,
+    architecture: Architecture | None = None,
+    *,
+    density: float | None = None,
+    distribution: str = "global",
+    names: Mapping[str, str] | None = None,
+    missing: str = "raise",
+    rng: np.random.Generator | None = None,
+    dtype: Any = np.float32,
+) -> tuple[Sequential, ImportReport]:
+    r"""Return the sparse network of a file, a ``state_dict``, or arrays by name.
+
+    Exact zeros and masked positions become the pattern; no weights are ever held dense, but for
+    those that ``source`` holds itself. See ``names.match`` for which tensor goes where.
+
+    Parameters
+    ----------
+    source : path or mapping of str to array_like
+        See ``open_tensors``; or arrays, SciPy matrices, PyTorch tensors by name.
+    architecture : Architecture, optional
+        The network; needed unless the file says it.
+    density : float, optional
+        Fraction of the weights to keep, those of largest \|w\|; all nonzeros by default.
+    distribution : {"global", "uniform", "erk", "er"}
+        One threshold over all layers, or how they share the weights.
+    names : mapping of str to str, optional
+        Our layer to the file's, where order and shape would mislead.
+    missing : {"raise", "draw"}
+        What becomes of layers that nothing fits, such as a head for other classes: an error, or
+        random weights, of the overall density of the others.
+    rng : numpy.random.Generator, optional
+        Draws these; ``numpy.random.default_rng(0)`` by default.
+    dtype : dtype
+        float32 or float64.
+
+    Returns
+    -------
+    network : Sequential
+        The network.
+    report : ImportReport
+        What matched and what did not; print it.
+
+    Raises
+    ------
+    ParameterError
+        If an argument is out of range.
+    FileFormatError
+        If the file is damaged or does not fit.
+
+    Notes
+    -----
+    Nikdan et al., SparseProp (2023), section 4, trains such networks on.
+    """
+    if missing not in ("raise", "draw"):
+        raise ParameterError("missing", missing, "'raise' or 'draw'")
+    if isinstance(source, Mapping):
+        tensors, about = of_mapping(source), dict[str, Any]()
+    else:
+        tensors, about = open_tensors(source)
+    architecture = about.get("architecture") if architecture is None else architecture
+    if architecture is None:
+        raise ParameterError("architecture", None, "a description; the file has none")
+    wanted, offered = slots(architecture), modules(tensors)
+    chosen = match(wanted, offered, names)
+    report = ImportReport(missing=[slot.name for slot in wanted if slot.name not in chosen])
+    if len(report.missing) == len(wanted) or (report.missing and missing == "raise"):
+        slot = next(slot for slot in wanted if slot.name in report.missing)
+        there = ", ".join(
+            f"{name} {leaves['weight'].shape}" for name, leaves in offered.items()
+            if "weight" in leaves
+        )  # fmt: skip
+        raise FileFormatError(f"nothing fits layer {slot.name} of shape {slot.shapes['weight']}; "
+                              f"the file has {there or 'no weights'}")  # fmt: skip
+    filled = Filling(wanted, offered, chosen, report, rng, dtype)
+    filled.weights(density, distribution)
+    filled.vectors()
+    counts = iter([p.nnz for p in filled.parameters.values() if isinstance(p, SparseParameter)])
+    network = architecture.with_counts(counts).build(dtype=dtype, parameters=filled.parameters)
+    for name, buffer in network.buffers().items():
+        if name in filled.buffers:
+            buffer[...] = filled.buffers[name]
+    _set_scale(network, tensors)
+    used = {id(tensor) for tensor in filled.used}
+    report.unused = [
+        name for name, tensor in tensors.items()
+        if id(tensor) not in used and not name.startswith(("input_", "input."))
+        and not name.endswith(("num_batches_tracked", "mask"))
+    ]  # fmt: skip
+    return network, report
+
+
+def _set_scale(network: Sequential, tensors: Mapping[str, Tensor]) -> None:
+    """Take up the scale of the inputs, where a file has one."""
+    pair = [tensors.get(f"input_{n}") or tensors.get(f"input.{n}") for n in ("offset", "scale")]
+    if all(tensor is not None and tensor.size == network.widths[0] for tensor in pair):
+        offset, scale = (tensor.values().astype(network.dtype) for tensor in pair)  # type: ignore[union-attr]
+        network.offset, network.scale = offset, scale
+
+
+def export_network(
+    network: Sequential, path: Path | str, to: str, *, facts: dict[str, Any] | None = None
+) -> None:
+    """Write a network for others to read.
+
+    Parameters
+    ----------
+    network : Sequential
+        The network; built from a description, unless ``to`` is ``"scipy"``.
+    path : path
+        File, or folder for ``"scipy"``.
+    to : {"torch", "safetensors", "scipy"}
+        A ``state_dict`` by ``torch.save``; the same tensors as safetensors, written by rows, with
+        the description in its metadata; or a ``scipy.sparse.save_npz`` file per matrix.
+    facts : dict, optional
+        Plain values to keep beside the description.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such form.
+    MissingExtraError
+        For ``"torch"`` without PyTorch.
+    """
+    if to == "torch":
+        from sparsecpu.files.interop.torch_modules import to_torch
+
+        return write_torch(to_torch(network), path)
+    if to not in ("safetensors", "scipy"):
+        raise ParameterError("to", to, "torch, safetensors or scipy")
+    about = ""
+    if network.architecture is not None:
+        described = {"architecture": network.architecture.to_dict(), "facts": facts or {}}
+        about = json.dumps(described, default=str)
+    if to == "scipy":
+        write_scipy(network, path)
+        if about:
+            with atomic_write(Path(path) / _ABOUT) as file:
+                file.write(about.encode())
+        return None
+    kind = "F64" if network.dtype == np.float64 else "F32"
+    tensors: list[tuple[str, tuple[int, ...], str, Iterator[np.ndarray]]] = []
+    for name, tensor in of_network(network).items():
+        tensors.append((name, tensor.shape, kind, (tile for _, tile in tensor.tiles())))
+        layer, _, leaf = name.rpartition(".")
+        if leaf == "running_mean":  # PyTorch asks for this one, too
+            counter = np.zeros(1, dtype=np.int64)
+            tensors.append((f"{layer}.num_batches_tracked", (), "I64", iter([counter])))
+    write_safetensors(path, tensors, {"format": "pt", **({_ABOUT: about} if about else {})})
+    return None

@@ -1,0 +1,162 @@
+"""Safetensors files: a table of contents in JSON, and bytes; read and written by rows.
+
+The format is eight bytes with the length of the table, the table, and the tensors behind one
+another. It is read here rather than by its package, which reads no bfloat16 into NumPy and writes
+only what lies in memory as a whole.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.errors import FileFormatError
+from sparsecpu.files.archive import atomic_write
+from sparsecpu.files.interop.tensors import Tensor
+
+#: Longest table that the format allows.
+_LONGEST = 100_000_000
+_TYPES = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4",
+    "I16": "<i2", "I8": "|i1", "U8": "|u1", "U16": "<u2", "U32": "<u4", "U64": "<u8", "BOOL": "|b1",
+}  # fmt: skip
+
+
+def read_safetensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Open a file, believing nothing; tensors are read when they are asked for.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Returns
+    -------
+    tensors : dict of str to Tensor
+        By name, as they lie in the file; by number where the file has them by name.
+    metadata : dict of str to str
+        What else it says.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is damaged or lies about itself.
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8 or length > min(size - 8, _LONGEST):
+                raise FileFormatError(f"{path} is cut off, or not a safetensors file")
+            table = json.loads(file.read(length))
+    except OSError as error:
+        raise FileFormatError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, FileFormatError):
+            raise
+        raise FileFormatError(f"{path}: the table of contents is not JSON") from error
+    if not isinstance(table, dict):
+        raise FileFormatError(f"{path}: the table of contents is not a table")
+    metadata = table.pop("__metadata__", {})
+    if not isinstance(metadata, dict):
+        raise FileFormatError(f"{path}: the metadata are not a table")
+    places = {name: _place(path, name, entry) for name, entry in table.items()}
+    end = 0
+    for name in sorted(places, key=lambda name: places[name][2]):
+        _, _, start, stop = places[name]
+        if start != end:
+            what = "overlaps another tensor" if start < end else "leaves a gap before it"
+            raise FileFormatError(f"{path}: {name} {what}")
+        end = stop
+    if 8 + length + end != size:
+        raise FileFormatError(f"{path} has {size} bytes; its table asks for {8 + length + end}")
+    names = sorted(places, key=lambda name: (places[name][2], places[name][3]))
+    if names == sorted(names):  # written by name: 10 before 2
+        names.sort(key=natural)
+    found = {name: _tensor(path, name, *places[name][:2], 8 + length + places[name][2])
+             for name in names}  # fmt: skip
+    return found, {str(key): str(value) for key, value in metadata.items()}
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Return what sorts names with 2 before 10.
+
+    Parameters
+    ----------
+    name : str
+        Parts with dots between them.
+
+    Returns
+    -------
+    list of tuple
+        A key.
+    """
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in name.split(".")]
+
+
+def _place(path: Path, name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
+    """Return type, shape, first and last byte, after checking them against each other."""
+    try:
+        kind, shape, (start, stop) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+        whole = all(type(n) is int and n >= 0 for n in (*shape, start, stop))
+    except (KeyError, TypeError, ValueError):
+        whole, kind = False, None
+    if not whole or kind not in _TYPES:
+        raise FileFormatError(f"{path}: {name} is not described as a tensor of known type")
+    if stop - start != math.prod(shape) * np.dtype(_TYPES[kind]).itemsize:
+        raise FileFormatError(f"{path}: {name} of shape {shape} does not have {stop - start} bytes")
+    return kind, shape, start, stop
+
+
+def _tensor(path: Path, name: str, kind: str, shape: tuple[int, ...], start: int) -> Tensor:
+    dtype = np.dtype(_TYPES[kind])
+    columns = math.prod(shape[1:])
+
+    def read(first: int, stop: int) -> np.ndarray:
+        count = (stop - first) * columns
+        with path.open("rb") as file:
+            file.seek(start + first * columns * dtype.itemsize)
+            raw = np.frombuffer(file.read(count * dtype.itemsize), dtype)
+        if len(raw) != count:
+            raise FileFormatError(f"{path} was cut off while it was read")
+        if kind == "BF16":
+            raw = (raw.astype(np.uint32) << 16).view(np.float32)
+        wide = dtype.kind == "f" and dtype.itemsize >= 4
+        return (raw if wide else raw.astype(np.float32)).reshape(stop - first, columns)
+
+    return Tensor(name, shape, read)
+
+
+def write_safetensors(
+    path: Path | str,
+    tensors: Iterable[tuple[str, tuple[int, ...], str, Iterator[np.ndarray]]],
+    metadata: dict[str, str] | None = None,
+) -> None:
+    """Write a file, atomically, a tile at a time.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    tensors : iterable of tuple
+        Name, shape, type (``"F32"`` …), and arrays that make up the tensor, in order.
+    metadata : dict of str to str, optional
+        What else to say.
+    """
+    tensors, table, end = list(tensors), {}, 0
+    for name, shape, kind, _ in tensors:
+        start, end = end, end + math.prod(shape) * np.dtype(_TYPES[kind]).itemsize
+        table[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [start, end]}
+    text = json.dumps({"__metadata__": metadata or {}, **table}, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with atomic_write(path) as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for _, _, kind, tiles in tensors:
+            for tile in tiles:
+                file.write(np.ascontiguousarray(tile, dtype=_TYPES[kind]).tobytes())

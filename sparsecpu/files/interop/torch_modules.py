@@ -1,0 +1,243 @@
+"""Networks of PyTorch made from our descriptions, dense."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.files.interop.names import torch_name
+from sparsecpu.files.interop.torch_files import require_torch
+from sparsecpu.layers import KINDS, Sequential
+from sparsecpu.networks.description import Architecture, LayerSpec
+from sparsecpu.sparse.parameter import SparseParameter
+
+Shape = tuple[int, ...]
+Options = dict[str, Any]
+
+
+def torch_network(architecture: Architecture) -> Any:
+    """Return the dense network of a description as a ``torch.nn.Module``, with values of its own.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        The description.
+
+    Returns
+    -------
+    torch.nn.Module
+        Takes ``(samples, *input_shape)``.
+
+    Raises
+    ------
+    ParameterError
+        If a layer has no twin in ``MODULES``.
+    MissingExtraError
+        Without PyTorch.
+    """
+    require_torch("a PyTorch network")
+    return _chain(_entries(architecture.layers), architecture.input_shape)
+
+
+def to_torch(network: Sequential) -> Any:
+    """Return a plain PyTorch module that predicts what a network predicts.
+
+    Names of its ``state_dict`` are ours but for those of normalisation, which are PyTorch's:
+    ``0.weight``, ``1.running_var``. Weights are dense, as PyTorch has them; the scale of the inputs
+    is kept in the buffers ``input_offset`` and ``input_scale``, where there is one.
+
+    Parameters
+    ----------
+    network : Sequential
+        Built from a description, as networks that were loaded or imported are.
+
+    Returns
+    -------
+    torch.nn.Module
+        In evaluation mode; takes ``(samples, *input_shape)`` in float32 or float64.
+
+    Raises
+    ------
+    ParameterError
+        If the network was put together by hand, or a layer has no twin in ``MODULES``.
+    MissingExtraError
+        Without PyTorch.
+    """
+    torch = require_torch("to_torch")
+    architecture = network.architecture
+    if architecture is None:
+        raise ParameterError("network", network, "one built from an Architecture")
+    layers = torch_network(architecture)
+    module = _scaled(layers, network, torch) if network.offset.size else layers
+    module = module.to(torch.float64 if network.dtype == np.float64 else torch.float32)
+    state = module.state_dict()
+    with torch.no_grad():
+        for name, parameter in network.parameters().items():
+            twin = state[torch_name(name)].numpy()
+            if isinstance(parameter, SparseParameter):
+                pattern = parameter.pattern
+                twin[...] = 0
+                twin.reshape(pattern.shape)[pattern.rows(), pattern.indices] = parameter.data
+            else:
+                twin[...] = parameter.data
+        for name, buffer in network.buffers().items():
+            state[torch_name(name)].numpy()[...] = buffer
+    return module.eval()
+
+
+def _scaled(layers: Any, network: Sequential, torch: Any) -> Any:
+    """Return the layers behind the scale of the inputs, under the same names."""
+
+    class Scaled(torch.nn.Sequential):
+        """Reads ``(x - input_offset) * input_scale``."""
+
+        def forward(self, x):
+            """Return the outputs.
+
+            Parameters
+            ----------
+            x : torch.Tensor
+                Samples.
+            """
+            return super().forward((x - self.input_offset) * self.input_scale)
+
+    made = Scaled(*layers)
+    for name, values in (("input_offset", network.offset), ("input_scale", network.scale)):
+        made.register_buffer(name, torch.from_numpy(values.reshape(network.input_shape).copy()))
+    return made
+
+
+def _entries(layers: tuple[LayerSpec, ...]) -> list[Options]:
+    return [{"kind": layer.kind, **layer.options} for layer in layers]
+
+
+def _chain(entries: list[Options], shape: Shape) -> Any:
+    """Return modules in order."""
+    from torch import nn
+
+    modules = []
+    for entry in entries:
+        options = {key: value for key, value in entry.items() if key != "kind"}
+        if entry["kind"] not in MODULES:
+            expected = "a layer with a PyTorch twin (add it to interop.MODULES)"
+            raise ParameterError("layer kind", entry["kind"], expected)
+        modules.append(MODULES[entry["kind"]](nn, shape, options))
+        shape = KINDS[entry["kind"]].trace(shape, options)[0]
+    return nn.Sequential(*modules)
+
+
+def _linear(nn: Any, shape: Shape, options: Options) -> Any:
+    return nn.Linear(shape[0], options["out_features"], bias=options.get("bias", True))
+
+
+def _conv(nn: Any, shape: Shape, options: Options) -> Any:
+    chosen = {k: options[k] for k in ("stride", "padding", "groups", "bias") if k in options}
+    return nn.Conv2d(shape[0], options["out_channels"], options["kernel_size"], **chosen)
+
+
+def _norm(nn: Any, shape: Shape, options: Options) -> Any:
+    made = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d
+    return made(shape[0], options.get("epsilon", 1e-5), options.get("momentum", 0.1))
+
+
+def _pool(name: str) -> Callable[[Any, Shape, Options], Any]:
+    def make(nn: Any, shape: Shape, options: Options) -> Any:
+        sizes = options["kernel_size"], options.get("stride"), options.get("padding", 0)
+        return getattr(nn, name)(*sizes)
+
+    return make
+
+
+def _all_relu(nn: Any, shape: Shape, options: Options) -> Any:
+    from sparsecpu.layers import AllReLU
+
+    return nn.LeakyReLU(AllReLU(**options).alpha)
+
+
+def _residual(nn: Any, shape: Shape, options: Options) -> Any:
+    class Residual(nn.Module):
+        """The sum of two ways."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.branch = _chain(options["branch"], shape)
+            self.shortcut = _chain(options.get("shortcut", []), shape)
+
+        def forward(self, x):
+            """Return the sum.
+
+            Parameters
+            ----------
+            x : torch.Tensor
+                Images.
+            """
+            return self.branch(x) + self.shortcut(x)
+
+    return Residual()
+
+
+def _parallel(nn: Any, shape: Shape, options: Options) -> Any:
+    class Parallel(nn.Module):
+        """The sum of several ways."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.branches = nn.ModuleList(_chain(one, shape) for one in options["branches"])
+
+        def forward(self, x):
+            """Return the sum.
+
+            Parameters
+            ----------
+            x : torch.Tensor
+                Features or images.
+            """
+            return sum(branch(x) for branch in self.branches)
+
+    return Parallel()
+
+
+def _subsample(nn: Any, shape: Shape, options: Options) -> Any:
+    class Subsample(nn.Module):
+        """Every so many pixels, and channels of zeros."""
+
+        def forward(self, x):
+            """Return fewer pixels and more channels.
+
+            Parameters
+            ----------
+            x : torch.Tensor
+                Images.
+            """
+            step = options.get("stride", 2)
+            edges = (0, 0, 0, 0, 0, options["channels"] - shape[0])
+            return nn.functional.pad(x[:, :, ::step, ::step], edges)
+
+    return Subsample()
+
+
+#: How each layer is made, by its kind: a function of ``torch.nn``, the shape of a sample of its
+#: input, and its options. Layers of one's own are added here.
+MODULES: dict[str, Callable[[Any, Shape, Options], Any]] = {
+    "linear": _linear,
+    "conv2d": _conv,
+    "batch_norm": _norm,
+    "max_pool2d": _pool("MaxPool2d"),
+    "avg_pool2d": _pool("AvgPool2d"),
+    "global_avg_pool2d": lambda nn, _, __: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+    "flatten": lambda nn, _, __: nn.Flatten(),
+    "dropout": lambda nn, _, options: nn.Dropout(options.get("rate", 0.5)),
+    "identity": lambda nn, _, __: nn.Identity(),
+    "relu": lambda nn, _, __: nn.ReLU(),
+    "leaky_relu": lambda nn, _, options: nn.LeakyReLU(options.get("alpha", 0.01)),
+    "all_relu": _all_relu,
+    "tanh": lambda nn, _, __: nn.Tanh(),
+    "sigmoid": lambda nn, _, __: nn.Sigmoid(),
+    "gelu": lambda nn, _, __: nn.GELU(),
+    "residual": _residual,
+    "subsample": _subsample,
+    "parallel": _parallel,
+}

@@ -1,0 +1,1 @@
+"""Sparse convolutions and passes over images, on a ring of rows."""

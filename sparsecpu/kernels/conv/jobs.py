@@ -1,0 +1,34 @@
+"""The jobs that a convolution's batch falls into: how many, and where each begins."""
+
+from __future__ import annotations
+
+from numba.np.unsafe.ndarray import to_fixed_tuple
+
+from sparsecpu.kernels.conv.sizes import Job, Plan
+from sparsecpu.kernels.machine.compile import kernel
+
+_SIZES = len(Plan._fields)
+
+
+@kernel(inlined=True)
+def named(sizes):
+    """Return the sizes of a plan, which come as an array, by name."""
+    return Plan(*to_fixed_tuple(sizes, _SIZES))
+
+
+@kernel(inlined=True)
+def count_jobs(plan, tiles):
+    """Return as many as ``Plan.jobs`` does."""
+    return -(-tiles // plan.abreast) * -(-plan.pixels // plan.chunk) * plan.bands
+
+
+@kernel(part=True)
+def begin_job(number, plan, strip):
+    """Return where job ``number`` begins, and the row at which it ends."""
+    chunks = -(-plan.pixels // plan.chunk)
+    leader = number // (chunks * plan.bands) * plan.abreast
+    first, band = number // plan.bands % chunks * plan.chunk, number % plan.bands
+    pixels = min(plan.chunk, plan.pixels - first) * plan.abreast
+    strips = -(-pixels // strip)
+    begin, end = band * plan.rows // plan.bands, (band + 1) * plan.rows // plan.bands
+    return Job(leader, first, strips, begin), end

@@ -1,0 +1,21 @@
+"""The products of a sparse linear layer; each in wide vectors, or portable where these do badly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sparsecpu.kernels.linear import portable, wide
+from sparsecpu.kernels.linear.finishes import BACK, GATED, PLAIN, RELU
+from sparsecpu.kernels.machine.cpu import wide_vectors_pay
+
+__all__ = ["BACK", "GATED", "PLAIN", "RELU", "gradient_kernel", "matmul_kernel"]
+
+
+def matmul_kernel(lanes: int) -> Callable:
+    """Return the kernel of ``y = W x + bias`` and ``dx = W' dy``; see ``wide.matmul_kernel``."""
+    return (wide if wide_vectors_pay() else portable).matmul_kernel(lanes)
+
+
+def gradient_kernel(lanes: int) -> Callable:
+    """Return the kernel of dW at the nonzeros; see ``wide.gradient_kernel``."""
+    return (wide if wide_vectors_pay() else portable).gradient_kernel(lanes)

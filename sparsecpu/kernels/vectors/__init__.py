@@ -1,0 +1,1 @@
+"""Vectors as wide as a tile, for Numba."""

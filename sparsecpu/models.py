@@ -1,0 +1,25 @@
+"""Named networks, as functions that return descriptions."""
+
+from sparsecpu.networks.models import (
+    MODELS,
+    alexnet,
+    find_model,
+    lenet5_caffe,
+    lenet_300_100,
+    mlp_1000_1000,
+    resnet,
+    vgg16,
+    wide_resnet,
+)
+
+__all__ = [
+    "MODELS",
+    "alexnet",
+    "find_model",
+    "lenet5_caffe",
+    "lenet_300_100",
+    "mlp_1000_1000",
+    "resnet",
+    "vgg16",
+    "wide_resnet",
+]

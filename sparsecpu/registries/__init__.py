@@ -1,0 +1,1 @@
+"""How what users name is found."""

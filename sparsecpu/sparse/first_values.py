@@ -1,0 +1,62 @@
+"""First values of the weights, scaled by how many inputs each output really has."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.sparse.pattern import Pattern
+
+#: Standard deviation gained back per nonlinearity (ReLU halves the second moment).
+GAINS = {"relu": math.sqrt(2.0), "all_relu": math.sqrt(2.0), "leaky_relu": math.sqrt(2.0)}
+
+
+def scaled_uniform(
+    pattern: Pattern,
+    rng: np.random.Generator,
+    *,
+    gain: float = math.sqrt(2.0),
+    fan: str = "sparse",
+    dtype: Any = np.float32,
+) -> np.ndarray:
+    r"""Draw values from :math:`U(-1, 1)\,g\sqrt{3 / \text{fan-in}}`.
+
+    With the row's own fan-in (``"sparse"``) the variance of the outputs does not depend on the
+    density; with ``"dense"``, as masks on dense tensors have it, deep sparse layers start mute.
+
+    Parameters
+    ----------
+    pattern : Pattern
+        Where the values go.
+    rng : numpy.random.Generator
+        Source of randomness.
+    gain : float
+        The standard deviation of an output over that of the inputs.
+    fan : {"sparse", "dense"}
+        Which fan-in counts: the row's nonzeros, or n_in.
+    dtype : dtype
+        float32 or float64.
+
+    Returns
+    -------
+    ndarray, shape (nnz,)
+        The values.
+
+    Raises
+    ------
+    ParameterError
+        If ``fan`` is neither.
+    """
+    if fan not in ("sparse", "dense"):
+        raise ParameterError("fan", fan, "'sparse' or 'dense'")
+    fan_in = pattern.fan_in
+    per_row = np.maximum(fan_in, 1) if fan == "sparse" else np.full(len(fan_in), pattern.shape[1])
+    bound = np.repeat((gain * np.sqrt(3.0 / per_row)).astype(dtype), fan_in)
+    values = rng.random(pattern.nnz, dtype=dtype)
+    values *= 2
+    values -= 1
+    values *= bound
+    return values

@@ -1,0 +1,253 @@
+"""Large patterns, run of rows by run of rows, so that 64-bit keys exist of one run at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from sparsecpu.errors import PatternError
+
+#: Nonzeros in a run of rows, about.
+STREAM = 1 << 22
+
+
+def slabs(indptr: np.ndarray) -> Iterator[tuple[slice, slice]]:
+    """Yield runs of rows of at most about ``STREAM`` nonzeros.
+
+    Parameters
+    ----------
+    indptr : ndarray of int64
+        Where each row starts.
+
+    Yields
+    ------
+    rows, places : slice
+        The rows, and the places of their nonzeros.
+    """
+    start, last = 0, len(indptr) - 1
+    while start < last:
+        stop = int(np.searchsorted(indptr, indptr[start] + STREAM, side="right")) - 1
+        stop = min(max(stop, start + 1), last)
+        yield slice(start, stop), slice(int(indptr[start]), int(indptr[stop]))
+        start = stop
+
+
+def keys_of_rows(indptr: np.ndarray, indices: np.ndarray, n_in: int, rows: slice) -> np.ndarray:
+    """Return the keys ``i * n_in + j`` of a run of rows, sorted.
+
+    Parameters
+    ----------
+    indptr, indices : ndarray
+        CSR.
+    n_in : int
+        Columns.
+    rows : slice
+        Which rows.
+
+    Returns
+    -------
+    ndarray of int64
+        The keys.
+    """
+    bounds = indptr[rows.start : rows.stop + 1]
+    first = np.arange(rows.start, rows.stop, dtype=np.int64) * n_in
+    keys = np.repeat(first, np.diff(bounds))
+    keys += indices[bounds[0] : bounds[-1]]
+    return keys
+
+
+def contained(indptr: np.ndarray, indices: np.ndarray, n_in: int, keys: np.ndarray) -> np.ndarray:
+    """Return which keys are in a pattern.
+
+    Parameters
+    ----------
+    indptr, indices : ndarray
+        CSR.
+    n_in : int
+        Columns.
+    keys : ndarray of int64
+        Sorted.
+
+    Returns
+    -------
+    ndarray of bool
+        One per key.
+    """
+    found = np.zeros(len(keys), dtype=bool)
+    for rows, _ in slabs(indptr):
+        mine = slice(*np.searchsorted(keys, [rows.start * n_in, rows.stop * n_in]))
+        if mine.stop == mine.start:
+            continue
+        active = keys_of_rows(indptr, indices, n_in, rows)
+        if len(active):
+            found[mine] = among(keys[mine], active)[1]
+    return found
+
+
+def among(keys: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many sorted keys lie before each of some others, and which of these are there.
+
+    Parameters
+    ----------
+    keys : ndarray of int64
+        To look for.
+    active : ndarray of int64
+        Sorted.
+
+    Returns
+    -------
+    before : ndarray of int64
+        One per key.
+    there : ndarray of bool
+        One per key.
+    """
+    before = np.searchsorted(active, keys)
+    if not len(active):
+        return before, np.zeros(len(keys), dtype=bool)
+    return before, active[np.minimum(before, len(active) - 1)] == keys
+
+
+def merge_rows(
+    indptr: np.ndarray, indices: np.ndarray, n_in: int, keep: np.ndarray, arrivals: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the index of a pattern without some nonzeros and with others.
+
+    Parameters
+    ----------
+    indptr, indices : ndarray
+        CSR.
+    n_in : int
+        Columns.
+    keep : ndarray of bool
+        Which nonzeros stay.
+    arrivals : ndarray of int64
+        Keys that come, sorted and distinct.
+
+    Returns
+    -------
+    indptr, indices : ndarray
+        The new index.
+    kept_at : ndarray of bool
+        Which of the new nonzeros are old ones.
+    new_at : ndarray of int64
+        Where the arrivals are.
+
+    Raises
+    ------
+    PatternError
+        If an arrival is there already.
+    """
+    total = int(np.count_nonzero(keep)) + len(arrivals)
+    new_indices, is_old = np.empty(total, dtype=np.int32), np.ones(total, dtype=bool)
+    new_indptr, new_at = np.zeros_like(indptr), np.empty(len(arrivals), dtype=np.int64)
+    start = 0
+    for rows, places in slabs(indptr):
+        mine = slice(*np.searchsorted(arrivals, [rows.start * n_in, rows.stop * n_in]))
+        old = keys_of_rows(indptr, indices, n_in, rows)[keep[places]]
+        before, taken = among(arrivals[mine], old)
+        if taken.any():
+            raise PatternError("new positions must not be in the pattern already")
+        before += np.arange(len(before))  # now the places of what arrives, in the run
+        keys = np.empty(len(old) + len(before), dtype=np.int64)
+        here = is_old[start : start + len(keys)]
+        here[before] = False
+        keys[here], keys[before] = old, arrivals[mine]
+        new_at[mine] = before + start
+        _index(keys, n_in, rows, start, new_indptr, new_indices)
+        start += len(keys)
+    return new_indptr, new_indices, is_old, new_at
+
+
+def _index(
+    keys: np.ndarray, n_in: int, rows: slice, start: int, indptr: np.ndarray, indices: np.ndarray
+) -> None:
+    """Write the part of an index that belongs to a run of rows."""
+    ends = np.arange(rows.start + 1, rows.stop + 1, dtype=np.int64) * n_in
+    indptr[rows.start + 1 : rows.stop + 1] = np.searchsorted(keys, ends) + start
+    out = indices[start : start + len(keys)]
+    np.remainder(keys, n_in, out=out, casting="unsafe")
+
+
+def draw_rows(
+    shape: tuple[int, int], count: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw positions with replacement, and index the distinct ones.
+
+    Parameters
+    ----------
+    shape : tuple of two ints
+        ``(n_out, n_in)``.
+    count : int
+        Draws.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    indptr : ndarray of int64
+        Where each row starts.
+    indices : ndarray of int32
+        Columns; at most ``count``.
+    """
+    n_out, n_in = shape
+    edges = np.linspace(0, n_out, min(n_out, -(-count // STREAM)) + 1).astype(np.int64)
+    indptr, indices = np.zeros(n_out + 1, dtype=np.int64), np.empty(count, dtype=np.int32)
+    used = 0
+    draws = rng.multinomial(count, np.diff(edges) / n_out)
+    for low, high, mine in zip(edges[:-1].tolist(), edges[1:].tolist(), draws, strict=True):
+        keys = sorted_once(rng.integers(low * n_in, high * n_in, size=mine))
+        _index(keys, n_in, slice(low, high), used, indptr, indices)
+        used += len(keys)
+    indices.resize(used, refcheck=False)
+    return indptr, indices
+
+
+def sorted_once(*keys: np.ndarray) -> np.ndarray:
+    """Return keys in order, each once.
+
+    NumPy's ``unique``, and so ``union1d`` and ``setdiff1d``, hash integers, which takes a hundred
+    times as long where there are millions.
+
+    Parameters
+    ----------
+    *keys : ndarray of int64
+        Keys in any order; several arrays are put together, a single one is sorted in place.
+
+    Returns
+    -------
+    ndarray of int64
+        Sorted and distinct.
+    """
+    together = keys[0] if len(keys) == 1 else np.concatenate(keys)
+    together.sort()
+    distinct = np.ones(len(together), dtype=bool)
+    np.not_equal(together[1:], together[:-1], out=distinct[1:])
+    return together[distinct]
+
+
+def distinct_keys(size: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw distinct integers below ``size``, uniformly among all such sets, in O(count).
+
+    Parameters
+    ----------
+    size : int
+        Keys are in ``[0, size)``; ``count`` must be at most about half of it to be fast.
+    count : int
+        How many.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    ndarray of int64
+        Sorted.
+    """
+    keys = np.empty(0, dtype=np.int64)
+    while len(keys) < count:
+        missing = count - len(keys)
+        # A draw repeats an earlier one with a chance below count / size; draw a little more.
+        draws = missing + int(1.1 * missing * count / size) + 16
+        keys = sorted_once(keys, rng.integers(size, size=draws))
+    surplus = len(keys) - count
+    return np.delete(keys, rng.choice(len(keys), surplus, replace=False)) if surplus else keys

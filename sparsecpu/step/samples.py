@@ -1,0 +1,141 @@
+"""Where minibatches come from: arrays, sparse matrices, or samples that are made on demand."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from sparsecpu.errors import DataError
+
+
+class Samples(Protocol):
+    """Samples that can be fetched by their row numbers.
+
+    Attributes
+    ----------
+    shape : tuple of ints
+        ``(samples, features)``.
+    """
+
+    shape: tuple[int, ...]
+
+    def take_samples(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return an array and the row numbers in it at which the samples are.
+
+        Parameters
+        ----------
+        rows : ndarray of int64
+            Which samples.
+
+        Returns
+        -------
+        array : ndarray, shape (any, features)
+            C-contiguous float32, float64 or uint8.
+        rows : ndarray of int64
+            Where in ``array``.
+        """
+        ...
+
+
+class ArraySamples:
+    """Samples in an array; a batch is gathered from it without a copy in between.
+
+    Parameters
+    ----------
+    array : ndarray, shape (samples, features)
+        C-contiguous.
+    """
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array, self.shape = array, array.shape
+
+    def take_samples(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the whole array and ``rows``.
+
+        Parameters
+        ----------
+        rows : ndarray of int64
+            Which samples.
+
+        Returns
+        -------
+        tuple of ndarray
+            See ``Samples``.
+        """
+        return self.array, rows
+
+
+class SparseSamples:
+    """Samples in a SciPy sparse matrix, made dense one minibatch at a time.
+
+    Parameters
+    ----------
+    matrix : scipy.sparse matrix or array, shape (samples, features)
+        Any format.
+    dtype : dtype
+        Of the dense minibatch.
+    """
+
+    def __init__(self, matrix: Any, dtype: Any) -> None:
+        self._matrix = matrix.tocsr()
+        self._matrix.sum_duplicates()
+        self.shape = self._matrix.shape
+        self._dtype = np.dtype(dtype)
+
+    def take_samples(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the samples as a small dense array.
+
+        Parameters
+        ----------
+        rows : ndarray of int64
+            Which samples.
+
+        Returns
+        -------
+        tuple of ndarray
+            See ``Samples``.
+        """
+        part = self._matrix[rows]
+        dense = np.zeros(part.shape, dtype=self._dtype)
+        here = np.arange(len(rows), dtype=np.int64)
+        dense[np.repeat(here, np.diff(part.indptr)), part.indices] = part.data
+        return dense, here
+
+
+def as_samples(x: Any, features: int, dtype: Any) -> Samples:
+    """Return samples in the users' order as a source.
+
+    Parameters
+    ----------
+    x : array_like, sparse matrix or Samples
+        ``(samples, features)``, or ``(samples, channels, height, width)``.
+    features : int
+        Numbers per sample that are expected.
+    dtype : dtype
+        What dense arrays other than uint8 are converted to.
+
+    Returns
+    -------
+    Samples
+        The samples.
+
+    Raises
+    ------
+    DataError
+        If the number of features differs.
+    """
+    source: Samples
+    if hasattr(x, "take_samples"):
+        source = x
+    elif hasattr(x, "tocsr"):
+        source = SparseSamples(x, dtype)
+    else:
+        array = np.asarray(x)
+        array = array.reshape(len(array), -1) if array.ndim > 1 and len(array) else array
+        if array.dtype != np.uint8:
+            array = array.astype(dtype, copy=False)
+        source = ArraySamples(np.ascontiguousarray(array))
+    if len(source.shape) != 2 or source.shape[1] != features:
+        raise DataError(f"x has shape {np.shape(x)}; expected {features} features per sample")
+    return source

@@ -1,0 +1,1 @@
+"""What stands around training: ranks that share it, and records of how patterns change."""

@@ -1,0 +1,198 @@
+"""Whole steps as bench times them: ours, the dense twins of NumPy and PyTorch, layer by layer."""
+
+import importlib.util
+import json
+import time
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from sparsecpu.bench.apart import Apart, has_tuned_malloc
+from sparsecpu.bench.dense import DenseMLP
+from sparsecpu.bench.layer_clock import StepClock, watched, watched_torch
+from sparsecpu.bench.step_cases import Case
+from sparsecpu.bench.step_rivals import TorchTunedStep
+from sparsecpu.bench.steps import RIVALS as STEPS
+from sparsecpu.bench.steps import Batches, Ours, Train
+
+from sparsecpu.cli import main
+from sparsecpu.errors import ParameterError
+from sparsecpu.layers import GlobalAvgPool2d, Residual, Sequential, SparseConv2d, SparseLinear
+from sparsecpu.losses import SoftmaxCrossEntropy
+from sparsecpu.networks.models import find_model
+from sparsecpu.optimizers import SGD
+
+
+def run(*args):
+    return CliRunner().invoke(main, [str(a) for a in args])
+
+
+def test_steps_from_the_command_line():
+    result = run("bench", "train", "--model", "20-16-4", "--sparsity", 0.5, "--batch", 16,
+                 "--rounds", 1, "--profile", "--json", "--quiet", "--blas", "as-is")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)["train"]["results"][0]
+    one = found["results"][0]
+    assert found["sizes"] == [20, 16, 4]
+    assert one["nnz"] == round(0.5 * (20 * 16 + 16 * 4))
+    assert sum(one["profile"].values()) == pytest.approx(1)
+    assert {"linear forward", "linear backward", "update"} <= one["layers_ms"].keys()
+    assert one["least_ms"] <= one["ms"]
+    assert {"dense NumPy", "scikit-learn"} <= found["rival_ms"].keys()
+
+
+def test_least_times_by_kind_of_layer(rng):
+    """Calls inside a block are the inner layers' time, and nothing stays behind."""
+    block = Residual([SparseConv2d(2, 2, 3, padding=1, rng=rng, density=0.9)])
+    network = Sequential([block, GlobalAvgPool2d(), SparseLinear(2, 3, rng=rng)], (2, 4, 4))
+    x, y = rng.standard_normal((16, 32), dtype=np.float32), rng.integers(0, 3, 16)
+    optimizer, parameters = SGD(), list(network.parameters().values())
+
+    def step():
+        network.loss_and_gradients(x, y, SoftmaxCrossEntropy())
+        optimizer.step(parameters, 0.1, 0)
+
+    clock = StepClock(step)
+    with watched(network, optimizer, clock):
+        for _ in range(4):
+            clock()
+    found = clock.by_name()
+    names = {"conv2d forward", "conv2d backward", "residual forward", "linear backward"}
+    assert names <= found.keys()
+    assert {"update", "rest"} <= found.keys()
+    assert min(found.values()) >= 0
+    assert list(found.values()) == sorted(found.values(), reverse=True)
+    assert sum(found.values()) == pytest.approx(clock.least()[0])
+    assert not {"forward", "backward"} & (vars(block).keys() | vars(block.branch.layers[0]).keys())
+    assert "step" not in vars(optimizer)
+
+
+def test_least_times_are_those_of_each_stretch():
+    """Whoever interferes hits another stretch each time: no step, but every stretch was short."""
+    turn = iter(range(4))
+
+    def step():
+        held_up = next(turn)
+        for part in range(3):
+            clock.now(f"part {part}")
+            time.sleep(0.03 if part == held_up else 0.001)
+
+    clock = StepClock(step)
+    steps = []
+    for _ in range(4):
+        start = time.perf_counter()
+        clock()
+        steps.append(time.perf_counter() - start)
+    assert sorted(steps)[1] > 0.03
+    assert clock.least().shape == (3,)
+    assert clock.least()[0] < 15
+    assert list(clock.least()) == sorted(clock.least())
+    assert clock.by_name().keys() == {"rest", "part 0", "part 1", "part 2"}
+
+
+def test_pytorch_tells_what_it_does():
+    torch = pytest.importorskip("torch")
+    network = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    weight = network[0].weight.detach().clone()
+
+    def step():
+        optimizer.zero_grad()
+        network(torch.ones(3, 4)).sum().backward()
+        optimizer.step()
+
+    clock = StepClock(step)
+    with watched_torch(network, optimizer, clock):
+        clock()
+        clock()
+    assert (network[0].weight != weight).any()
+    kinds = {f"{kind} {part}" for kind in ("Linear", "ReLU") for part in ("forward", "backward")}
+    assert clock.by_name().keys() == kinds | {"update", "rest"}
+    step()  # nobody listens any more
+    assert clock.name == "rest"
+
+
+def test_steps_in_a_process_of_their_own():
+    """Its stretches are told to our clock, and its memory is its own."""
+    case = Case((20, 16, 4), 8, (0.5,), 1)
+    apart = Apart("ours", case, 0.5)
+    clock = StepClock(lambda: clock.heard(*apart.step()))
+    clock()
+    clock()
+    apart_peak = apart.peak()
+    apart.close()
+    assert {"linear forward", "linear backward", "update", "rest"} <= clock.by_name().keys()
+    assert 0 < clock.by_name()["linear forward"] < clock.least()[0]
+    assert 0 <= apart_peak < 2**30
+    with pytest.raises(RuntimeError, match="ended"):
+        Apart("nobody", case)
+
+
+def test_pytorch_with_another_allocator():
+    pytest.importorskip("torch")
+    if not has_tuned_malloc():
+        pytest.skip("needs glibc")
+    case = Case((3072, 10), 2, (0.5,), 1, "lenet-5-caffe", "uniform")
+    rival = TorchTunedStep(case, Batches(case))
+    clock = StepClock(rival.step)
+    with rival.watched(clock):
+        clock()
+    rival.close()
+    assert {"Conv2d forward", "Conv2d backward", "update"} <= clock.by_name().keys()
+
+
+def test_numpy_tells_what_it_does(rng):
+    network, told = DenseMLP((6, 5, 3), 4), []
+    network.now = told.append
+    network.step(rng.standard_normal((8, 6), np.float32), rng.integers(0, 3, 8), np.arange(4))
+    assert told == ["forward"] * 2 + ["dW", "dx", "update", "dW", "update"]
+
+
+def test_only_the_rivals_that_are_asked_for():
+    train = Train("quick", 1, rivals=("dense NumPy",))
+    assert [r.name for r in train.by_kind[False]] == ["dense NumPy"]
+    assert not train.by_kind[True]
+    with pytest.raises(ParameterError, match="rival"):
+        Train("quick", 1, rivals=("nobody",))
+
+
+def test_steps_learn():
+    """Every contestant really trains: on one batch again and again, its loss falls."""
+    case = Train("quick", 1, models=["20-32-4"], batch=64).cases()[0]
+    batches = Batches(case)
+    batches.order = batches.order[:1].repeat(8, axis=0)
+    ours = Ours(case, 0.5, batches)
+    before = {n: p.data.copy() for n, p in ours.trainer.network.parameters().items()}
+    ours.step()
+    assert all((p.data != before[n]).any() for n, p in ours.trainer.network.parameters().items())
+    for rival in STEPS:
+        if not rival.images and (rival.needs is None or importlib.util.find_spec(rival.needs)):
+            rival(case, batches).step()
+
+
+def test_steps_of_convolutional_networks():
+    case = Train("quick", 1, models=["lenet-5-caffe"], batch=16).cases()[0]
+    assert (case.batch, case.distribution, str(case)) == (16, "uniform", "lenet-5-caffe")
+    batches = Batches(case)
+    ours = Ours(case, 0.9, batches)
+    ours.step()
+    assert ours.trainer.steps_done == 1
+    assert set(ours.parts()) >= {"forward", "backward"}
+    for rival in STEPS:
+        if rival.images and importlib.util.find_spec(rival.needs):
+            rival(case, batches).step()
+
+
+@pytest.mark.parametrize("name", ["wrn-10-1", "resnet-56", "vgg16-small", "lenet-5-caffe"])
+def test_the_dense_twin_of_a_network_computes_the_same(name, rng):
+    torch = pytest.importorskip("torch")
+    from sparsecpu.files.interop import torch_network
+
+    described = find_model(name)((3, 20, 20), 5, width=0.25)
+    ours, theirs = described.build(rng), torch_network(described)
+    for mine, twin in zip(ours.parameters().values(), theirs.parameters(), strict=True):
+        twin.data = torch.from_numpy(mine.data.reshape(tuple(twin.shape)).copy())
+    x = rng.standard_normal((6, 3, 20, 20)).astype(np.float32)
+    with torch.no_grad():
+        wanted = theirs.eval()(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(ours.predict(x), wanted, atol=2e-4 * np.abs(wanted).max())

@@ -1,0 +1,52 @@
+"""The examples of docs/examples run to the end, and say something sensible there."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "docs" / "examples"
+#: What each says: a pattern, and what the number in it is at least.
+SAYS = {
+    "mlp_by_hand": (r"\n +20 +[\d.]+ +([\d.]+)", 93),
+    "grid_search": (r"best, refitted: ([\d.]+) %", 90),
+    "cnn_on_shapes": (r"\nall +([\d.]+)", 20),  # of a quarter of its pictures
+    "sparse_ift": (r"wide, sparsity 0.9 .* ([\d.]+) \+-", 96),
+    "fine_tune_pruned": (r"back in PyTorch +([\d.]+)", 94),
+    "own_layer": (r"swish +([\d.]+)", 90),
+    "own_growth_rule": (r"rich +([\d.]+)", 93),
+}
+NEEDS = {"fine_tune_pruned": "torch", "cnn_on_shapes": "matplotlib",
+         "own_growth_rule": "matplotlib"}  # fmt: skip
+
+
+def test_every_example_is_here():
+    assert {path.stem for path in FOLDER.glob("*.py")} == set(SAYS)
+    page = (FOLDER / "README.md").read_text()
+    assert all(f"python {name}.py" in page for name in SAYS)
+    for picture in FOLDER.glob("*.png"):
+        assert f"]({picture.name})" in page
+
+
+@pytest.mark.parametrize("name", SAYS)
+def test_example(name, tmp_path):
+    if name in NEEDS and not importlib.util.find_spec(NEEDS[name]):
+        pytest.skip(f"no {NEEDS[name]}")
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    less = ["1000"] if name == "cnn_on_shapes" else []
+    done = subprocess.run(
+        [sys.executable, FOLDER / f"{name}.py", tmp_path, *less], capture_output=True, text=True,
+        timeout=300, check=False, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    pattern, least = SAYS[name]
+    found = re.search(pattern, done.stdout)
+    assert found, done.stdout
+    assert float(found[1]) >= least
+    for picture in re.findall(r"drawn: (\S+)", done.stdout):
+        assert (tmp_path / picture).stat().st_size > 10_000

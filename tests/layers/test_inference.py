@@ -1,0 +1,251 @@
+"""Prediction of few samples, and predictors for services."""
+
+import threading
+import tracemalloc
+
+import naive
+import numpy as np
+import pytest
+
+from sparsecpu.errors import DataError, ParameterError
+from sparsecpu.layers import ReLU, Sequential, SparseLinear
+from sparsecpu.networks.description import mlp
+from sparsecpu.networks.models import find_model
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("density", [0.0, 0.02, 0.5, 1.0])
+@pytest.mark.parametrize("samples", [1, 2, 5])
+def test_row_dots(dtype, relu, density, samples, rng):
+    from sparsecpu.kernels.linear.row_dots import row_dots
+    from sparsecpu.sparse.pattern import Pattern
+
+    pattern = Pattern.random((37, 53), round(density * 37 * 53), rng)
+    data, x = rng.standard_normal(pattern.nnz).astype(dtype), rng.standard_normal((samples, 53))
+    bias, y = rng.standard_normal(37).astype(dtype), np.empty((samples, 37), dtype)
+    x = x.astype(dtype)
+    row_dots(pattern.indptr, pattern.indices, data, x, bias, y, relu, pattern.chunks)
+    matrix = naive.dense(pattern.shape, pattern.indptr, pattern.indices, data)
+    wanted = naive.linear(matrix, bias, x)
+    wanted = np.maximum(wanted, 0) if relu else wanted
+    np.testing.assert_allclose(y, wanted, atol=2e-5 if dtype == np.float32 else 1e-12)
+    row_dots(pattern.indptr, pattern.indices, data, x, bias[:0], y, False, pattern.chunks)
+    wanted = naive.linear(matrix, 0 * bias, x)
+    np.testing.assert_allclose(y, wanted, atol=2e-5 if dtype == np.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu", "leaky_relu", "sigmoid"])
+@pytest.mark.parametrize("density", [0.2, 1.0])
+def test_one_sample_is_predicted_as_many_are(activation, density, rng):
+    network = mlp(300, (260, 31), 4, activation=activation, batch_norm=True, dropout=0.3)
+    network = network.sparsify(density).build(rng, dtype=np.float64)
+    for buffer in network.buffers().values():
+        buffer[...] = rng.uniform(0.5, 1, buffer.shape)
+    x = rng.integers(0, 256, (40, 300)).astype(np.uint8)
+    network.offset, network.scale = np.full(300, 128.0), rng.uniform(0.005, 0.01, 300)
+    many = network.predict(x)
+    assert network.lanes_to_predict(1) == 1
+    for rows in (x[:1], x[:2], x[:1].astype(float), [list(map(float, x[0]))]):
+        few = network.predict(rows)
+        np.testing.assert_allclose(few, many[: len(few)], rtol=1e-12, atol=1e-12)
+
+
+def test_predicting_nothing(rng):
+    network = mlp(5, (4,), 3).build(rng)
+    assert network.predict(np.empty((0, 5))).shape == (0, 3)
+    assert network.compile(2)(np.empty((0, 5))).shape == (0, 3)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 17, 40])
+@pytest.mark.parametrize("model", ["lenet-300-100", "resnet-8"])
+def test_predictor(model, batch, rng):
+    shape = (784,) if model == "lenet-300-100" else (3, 8, 8)
+    network = find_model(model)(shape, 6).sparsify(0.1).build(rng)
+    x = rng.standard_normal((40, *shape)).astype(np.float32)
+    predict, wanted = network.compile(batch), network.predict(x)
+    for start in range(0, 40, batch):
+        got = predict(x[start : start + batch])
+        np.testing.assert_allclose(got, wanted[start : start + batch], rtol=1e-4, atol=1e-5)
+    with pytest.raises(DataError):
+        predict(np.concatenate([x, x])[: batch + 1])
+    with pytest.raises(DataError):
+        predict(x[:batch, :1])
+    with pytest.raises(DataError):
+        predict(x[:1], out=np.empty((1, 7), np.float32))
+    for bad in (0, 1.5, True):
+        with pytest.raises(ParameterError):
+            network.compile(bad)
+
+
+def test_a_predictor_reads_16_bits_where_asked(rng):
+    from sparsecpu.kernels.machine.cpu import wide_vectors_pay
+
+    if not wide_vectors_pay():
+        pytest.skip("no wide vectors")
+    network = mlp(256, (256,), 4).sparsify(0.3).build(rng)
+    x = rng.standard_normal((128, 256)).astype(np.float32)
+    exact, rough = network.compile(128)(x), network.compile(128, precision="bf16")(x)
+    np.testing.assert_allclose(rough, exact, atol=0.02 * np.abs(exact).max())
+    assert not np.array_equal(rough, exact)
+    with pytest.raises(ParameterError):
+        network.compile(128, precision="fp8")
+
+
+@pytest.mark.parametrize("batch", [1, 64])
+def test_a_predictor_allocates_no_arrays(batch, rng):
+    network = Sequential([SparseLinear(3000, 2000, density=0.01, rng=rng), ReLU(),
+                          SparseLinear(2000, 40, density=0.1, rng=rng)])  # fmt: skip
+    predict = network.compile(batch)
+    x = rng.standard_normal((batch, 3000)).astype(np.float32)
+    out = np.empty((batch, 40), np.float32)
+    for _ in range(3):
+        predict(x, out=out)
+    tracemalloc.start()
+    for _ in range(5):
+        predict(x, out=out)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8_000  # a single sample of the first layer's output has as many bytes
+
+
+@pytest.mark.parametrize("batch", [1, 20])
+def test_threads_share_a_predictor(batch, rng):
+    network = mlp(200, (300, 300), 10).sparsify(0.6).build(rng)  # the last layer is full
+    predict = network.compile(batch)
+    x = rng.standard_normal((8, batch, 200)).astype(np.float32)
+    wanted = [predict(part).copy() for part in x]
+    wrong = []
+
+    def ask(part, right):
+        wrong.extend(1 for _ in range(50) if not np.array_equal(predict(part), right))
+
+    threads = [threading.Thread(target=ask, args=pair) for pair in zip(x, wanted, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_blas_gets_its_threads_back():
+    from threadpoolctl import threadpool_info
+
+    from sparsecpu.kernels.machine.blas import one_blas_thread
+
+    def numbers():
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    np.ones((2, 2)) @ np.ones((2, 2))
+    before, inside = numbers(), threading.Event()
+    leave = threading.Event()
+
+    def hold():
+        with one_blas_thread():
+            inside.set()
+            leave.wait()
+
+    thread = threading.Thread(target=hold)
+    with one_blas_thread():
+        thread.start()
+        inside.wait()
+        assert set(numbers()) <= {1}
+    leave.set()
+    thread.join()
+    assert numbers() == before
+    with one_blas_thread(), one_blas_thread():
+        assert set(numbers()) <= {1}
+    assert numbers() == before
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dense_form_computes_the_same(dtype, rng):
+    from sparsecpu.layers import tunable_layers
+    from sparsecpu.losses import SoftmaxCrossEntropy
+
+    network = mlp(30, (41, 7), 3).sparsify(0.4).build(rng, dtype=dtype)
+    x, y = rng.standard_normal((37, 30)), rng.integers(0, 3, 37)
+    loss = SoftmaxCrossEntropy()
+    wanted, gradients = network.loss_and_gradients(x, y, loss)
+    outputs = network.predict(x)
+    for _, layer in tunable_layers(network):
+        layer.form = "dense"
+    for turn in range(2):  # the second one on another pattern
+        got, found = network.loss_and_gradients(x, y, loss)
+        tolerance = dict(rtol=1e-4, atol=1e-6) if dtype == np.float32 else dict(rtol=1e-10)
+        assert got == pytest.approx(wanted, rel=1e-5)
+        for name, gradient in gradients.items():
+            np.testing.assert_allclose(found[name], gradient, **tolerance)
+        np.testing.assert_allclose(network.predict(x), outputs, **tolerance)
+        np.testing.assert_allclose(network.predict(x[:1]), outputs[:1], **tolerance)
+        np.testing.assert_allclose(network.compile(5)(x[:5]), outputs[:5], **tolerance)
+        if turn == 0:
+            for _, layer in tunable_layers(network):
+                free = np.setdiff1d(
+                    np.arange(layer.weight.pattern.size), layer.weight.pattern.keys()
+                )
+                layer.weight.rewire_keys(np.array([0, 3]), free[5:6], {"data": np.array([0.7])})
+                layer.form = "sparse"
+            wanted, gradients = network.loss_and_gradients(x, y, loss)
+            outputs = network.predict(x)
+            for _, layer in tunable_layers(network):
+                layer.form = "dense"
+
+
+def test_autotune_times_both_and_keeps_the_faster(rng, monkeypatch):
+    from sparsecpu.layers import set_forms, tunable_layers
+
+    monkeypatch.setattr("sparsecpu.layers.network.autotune._SECONDS", 0.05)
+    network = find_model("lenet-5-caffe")((1, 28, 28), 10).sparsify(0.05).build(rng)
+    gradients = {name: p.grad.copy() for name, p in network.parameters().items()}
+    choices = network.autotune(32, threads=1)
+    assert [choice.name for choice in choices] == [name for name, _ in tunable_layers(network)]
+    for choice, (_, layer) in zip(choices, tunable_layers(network), strict=True):
+        faster = "dense" if choice.dense_ms < choice.sparse_ms else "sparse"
+        assert choice.form == layer.form == faster
+        assert str(choice).endswith(faster)
+    for name, p in network.parameters().items():
+        np.testing.assert_array_equal(p.grad, gradients[name])
+    set_forms(network, {choices[0].name: "dense"})
+    assert dict(tunable_layers(network))[choices[0].name].form == "dense"
+    for bad in ({"99": "dense"}, {choices[0].name: "x"}):
+        with pytest.raises(ParameterError):
+            set_forms(network, bad)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "size"),
+    [(3, 1, 1, (7, 9)), (3, 2, 1, (8, 7)), (1, 1, 0, (5, 5)), (5, 2, 0, (9, 8)),
+     ((3, 1), (1, 2), (0, 1), (6, 7))],
+)  # fmt: skip
+@pytest.mark.parametrize("density", [0.4, 1.0])
+def test_dense_form_of_convolutions_computes_the_same(kernel, stride, padding, size, density, rng):
+    from sparsecpu.layers import tunable_layers
+    from sparsecpu.losses import SoftmaxCrossEntropy
+    from sparsecpu.networks.description import Architecture, LayerSpec
+
+    conv = {"out_channels": 6, "kernel_size": kernel, "stride": stride, "padding": padding}
+    same = {"out_channels": 5, "kernel_size": 3, "padding": 1}
+    layers = [LayerSpec("conv2d", same), LayerSpec("batch_norm"), LayerSpec("relu"),
+              LayerSpec("conv2d", conv), LayerSpec("relu"), LayerSpec("conv2d", same),
+              LayerSpec("batch_norm"), LayerSpec("flatten"),
+              LayerSpec("linear", {"out_features": 3})]  # fmt: skip
+    network = Architecture((2, *size), tuple(layers)).sparsify(density).build(rng, dtype=float)
+    x, y = rng.standard_normal((19, 2, *size)), rng.integers(0, 3, 19)
+    loss = SoftmaxCrossEntropy()
+    wanted, gradients = network.loss_and_gradients(x, y, loss)
+    outputs = network.predict(x)
+    again = {name: buffer.copy() for name, buffer in network.buffers().items()}
+    assert len(list(tunable_layers(network))) == 4
+    for _, layer in tunable_layers(network):
+        layer.form = "dense"
+    got, found = network.loss_and_gradients(x, y, loss)
+    assert got == pytest.approx(wanted, rel=1e-10)
+    for name, gradient in gradients.items():
+        np.testing.assert_allclose(found[name], gradient, rtol=1e-8, atol=1e-12)
+    for name, buffer in again.items():
+        network.buffers()[name][...] = buffer
+    np.testing.assert_allclose(network.predict(x), outputs, rtol=1e-10, atol=1e-12)
+    for _, layer in tunable_layers(network):
+        layer.form = "sparse"
+    np.testing.assert_array_equal(network.predict(x), outputs)

@@ -1,0 +1,347 @@
+"""Sparse-IFT: sizes and FLOPs by the formulas, exact gradients, and networks that go on."""
+
+import json
+import math
+import tracemalloc
+
+import numpy as np
+import pytest
+from test_cli import run
+from test_growth import Follow
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.experiments.comparison import Cell, Plan
+from sparsecpu.experiments.recipe import Recipe
+from sparsecpu.files.model import load, save
+from sparsecpu.layers import Parallel, ReLU, Sequential, SparseConv2d, SparseLinear
+from sparsecpu.losses import SoftmaxCrossEntropy, SquaredError
+from sparsecpu.networks.description import Architecture, mlp
+from sparsecpu.networks.isoflop import (
+    TRANSFORMS,
+    activations,
+    compare_costs,
+    doped_rank,
+    factorized_rank,
+    flops,
+    sparse_doped,
+    sparse_factorized,
+    sparse_parallel,
+    sparse_wide,
+)
+from sparsecpu.networks.models import find_model, resnet
+from sparsecpu.optimizers import SGD
+from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.topology import make_topology
+from sparsecpu.trainer import Trainer
+
+SHAPES = {"lenet-300-100": (784,), "vgg-d": (3, 32, 32), "resnet-18": (3, 32, 32),
+          "wrn-16-8": (3, 32, 32)}  # fmt: skip
+
+
+def dense_costs(name):
+    """MACs of every layer with weights: (out, in, k, MACs), by hand from the description."""
+    found = []
+
+    def chain(layers, shape):
+        for kind, options in layers:
+            if kind == "residual":
+                inner = [[(e["kind"], e) for e in options[way]] for way in ("branch", "shortcut")]
+                chain(inner[1], shape)
+                shape = chain(inner[0], shape)
+            elif kind == "conv2d":
+                k, s, p = options["kernel_size"], options["stride"], options["padding"]
+                side = (shape[1] + 2 * p - k) // s + 1
+                out = options["out_channels"]
+                found.append((out, shape[0], k, out * shape[0] * k * k * side * side))
+                shape = (out, side, side)
+            elif kind == "linear":
+                found.append((options["out_features"], shape[0], 1,
+                              options["out_features"] * shape[0]))  # fmt: skip
+                shape = (options["out_features"],)
+            elif kind == "max_pool2d":
+                shape = (shape[0], shape[1] // 2, shape[2] // 2)
+            elif kind == "global_avg_pool2d":
+                shape = (shape[0],)
+            elif kind == "flatten":
+                shape = (math.prod(shape),)
+        return shape
+
+    architecture = find_model(name)(SHAPES[name], 10)
+    chain([(x.kind, x.options) for x in architecture.layers], architecture.input_shape)
+    return architecture, found
+
+
+@pytest.mark.parametrize("sparsity", [0.5, 0.75, 0.9])
+@pytest.mark.parametrize("name", SHAPES)
+def test_flops_are_those_of_the_dense_network(name, sparsity):
+    dense, layers = dense_costs(name)
+    total = 2 * sum(macs for *_, macs in layers)
+    assert flops(dense) == total
+    changed = layers[1:-1] if SHAPES[name] == (3, 32, 32) else layers[:-1]
+    assert abs(flops(sparse_wide(dense, sparsity)) / total - 1) < 1e-3
+    assert flops(sparse_parallel(dense, sparsity)) == total
+    # A factorized layer has r (k k d_in + d_out) (1 - s) weights, each used once per pixel of y (U
+    # of a strided convolution too: its stride is U's).
+    expected = total
+    for out, d_in, k, macs in changed:
+        r = math.ceil(k * k * d_in * out / ((1 - sparsity) * (k * k * d_in + out)) - 1e-6)
+        expected += (
+            2 * macs * (r * (k * k * d_in + out) * (1 - sparsity) / (k * k * d_in * out) - 1)
+        )
+    assert flops(sparse_factorized(dense, sparsity)) == pytest.approx(expected, rel=1e-4)
+    expected = total
+    for out, d_in, k, macs in changed:
+        r = math.floor(sparsity * k * k * d_in * out / (k * k * d_in + out) + 1e-6)
+        share = (1 - sparsity) + r * (k * k * d_in + out) / (k * k * d_in * out)
+        expected += 2 * macs * (share - 1)
+    assert flops(sparse_doped(dense, sparsity)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_sizes_are_those_of_the_paper():
+    conv = [factorized_rank(9 * 64, 64, s) for s in (0.5, 0.75, 0.9)]
+    assert conv == [116, 231, 576]
+    assert [doped_rank(9 * 64, 64, s) for s in (0.5, 0.75, 0.9)] == [28, 43, 51]
+    assert [factorized_rank(300, 100, s) for s in (0.5, 0.75, 0.9)] == [150, 300, 750]
+    assert [doped_rank(300, 100, s) for s in (0.5, 0.75, 0.9)] == [37, 56, 67]
+    for sparsity, width in ((0.5, 90), (0.75, 128), (0.9, 202)):
+        wide = sparse_wide(resnet((3, 32, 32), 10), sparsity)
+        assert wide.shapes()[1][0] == width
+        assert wide.layers[0].options["fixed"]
+        assert wide.layers[-1].options["fixed"]
+        assert wide.layers[-1].options["out_features"] == 10
+        branches = sparse_parallel(mlp(8, (6,), 3), sparsity).layers[0].options["branches"]
+        assert len(branches) == round(1 / (1 - sparsity))
+        assert [e["kind"] for e in branches[0]] == ["linear", "relu"]
+
+
+def test_bad_sparsities():
+    dense = mlp(8, (6,), 3)
+    for transform in TRANSFORMS.values():
+        for bad in (1.0, -0.1, float("nan")):
+            with pytest.raises(ParameterError):
+                transform(dense, bad)
+    with pytest.raises(ParameterError, match="1/k"):
+        sparse_parallel(dense, 0.6)
+    with pytest.raises(ParameterError):
+        sparse_wide(mlp(4000, (2,), 2000), 0.99)
+
+
+def small(image):
+    if not image:
+        return mlp(9, (8, 7), 3)
+    return Architecture.from_dict({
+        "name": "small", "input_shape": [2, 6, 5],
+        "layers": [
+            {"kind": "conv2d", "out_channels": 6, "kernel_size": 3, "padding": 1, "bias": False},
+            {"kind": "batch_norm"}, {"kind": "relu"},
+            {"kind": "residual", "shortcut": [
+                {"kind": "conv2d", "out_channels": 8, "kernel_size": 1, "stride": 2}],
+             "branch": [
+                {"kind": "conv2d", "out_channels": 8, "kernel_size": 3, "padding": 1, "stride": 2},
+                {"kind": "batch_norm"}, {"kind": "relu"},
+                {"kind": "conv2d", "out_channels": 8, "kernel_size": 3, "padding": 1}]},
+            {"kind": "batch_norm"}, {"kind": "relu"}, {"kind": "global_avg_pool2d"},
+            {"kind": "linear", "out_features": 3, "gain": 1.0},
+        ],
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize("image", [False, True])
+@pytest.mark.parametrize("member", TRANSFORMS)
+def test_gradients_by_central_differences(member, image):
+    net = TRANSFORMS[member](small(image), 0.5).build(np.random.default_rng(2), dtype=np.float64)
+    rng = np.random.default_rng(1)
+    for name, p in net.parameters().items():
+        if name.endswith("bias"):
+            p.data[:] = rng.normal(0, 0.3, p.data.shape)
+    x, y = rng.standard_normal((5, math.prod(net.input_shape))), rng.standard_normal((5, 3))
+    _, gradients = net.loss_and_gradients(x, y, SquaredError())
+    kept = {name: b.copy() for name, b in net.buffers().items()}
+    for name, parameter in net.parameters().items():
+        for k in rng.choice(parameter.data.size, min(3, parameter.data.size), replace=False):
+            values, old = [], parameter.data[k]
+            for step in (1e-6, -1e-6):
+                parameter.data[k] = old + step
+                if isinstance(parameter, SparseParameter):
+                    parameter.touch()
+                for buffer, value in zip(net.buffers().values(), kept.values(), strict=True):
+                    buffer[...] = value
+                values.append(net.loss_and_gradients(x, y, SquaredError())[0])
+            parameter.data[k] = old
+            if isinstance(parameter, SparseParameter):
+                parameter.touch()
+            wanted = (values[0] - values[1]) / 2e-6
+            assert gradients[name][k] == pytest.approx(wanted, abs=5e-6, rel=1e-4), name
+
+
+@pytest.mark.parametrize("image", [False, True])
+def test_branches_are_added(image, rng):
+    shape = (2, 5, 4) if image else (9,)
+
+    def layer():
+        if image:
+            return SparseConv2d(2, 4, 3, padding=1, density=0.5, rng=rng, dtype=np.float64)
+        return SparseLinear(9, 4, density=0.5, rng=rng, dtype=np.float64)
+
+    parts = [layer() for _ in range(3)]
+    x = rng.standard_normal((6, math.prod(shape)))
+    wanted = sum(np.maximum(Sequential([p], shape).predict(x), 0) for p in parts)
+    net = Sequential([Parallel([[p, ReLU()] for p in parts])], shape)
+    np.testing.assert_allclose(net.predict(x), wanted, atol=1e-12)
+    with pytest.raises(ParameterError):
+        Parallel([])
+    with pytest.raises(ParameterError):
+        Sequential([Parallel([[SparseLinear(9, 4)], [SparseLinear(9, 5)]])], (9,))
+
+
+@pytest.mark.parametrize("image", [False, True])
+@pytest.mark.parametrize("member", TRANSFORMS)
+def test_description_and_file_give_the_same_network(member, image, tmp_path, rng):
+    described = TRANSFORMS[member](small(image), 0.5)
+    again = Architecture.from_dict(json.loads(json.dumps(described.to_dict())))
+    a, b = (d.build(np.random.default_rng(3)) for d in (described, again))
+    save(a, tmp_path / "m.npz", described)
+    c = load(tmp_path / "m.npz")[0]
+    x = rng.standard_normal((7, math.prod(a.input_shape))).astype(np.float32)
+    for other in (b, c):
+        np.testing.assert_array_equal(a.predict(x), other.predict(x))
+        for ours, theirs in zip(
+            a.sparse_parameters().values(), other.sparse_parameters().values(), strict=True
+        ):
+            assert ours.pattern == theirs.pattern
+            assert ours.fixed == theirs.fixed
+
+
+@pytest.mark.parametrize("algorithm", ["rigl", "sparse-momentum", "set", "gse"])
+@pytest.mark.parametrize("member", TRANSFORMS)
+def test_topology_works_on_all_but_what_stays_dense(member, algorithm, rng):
+    described = TRANSFORMS[member](mlp(12, (16, 12), 4), 0.75)
+    net = described.build(rng)
+    before = {n: p.pattern for n, p in net.sparse_parameters().items()}
+    target = net.nnz
+    y = rng.integers(0, 4, 96)
+    x = rng.standard_normal((96, 12)) + 2 * rng.standard_normal((4, 12))[y]
+    follow = Follow(lambda: net.nnz)
+    Trainer(net, loss=SoftmaxCrossEntropy(), topology=make_topology(algorithm, update_every=4),
+            optimizer=SGD(0.9), batch_size=16, epochs=6, learning_rate=0.02,
+            callbacks=[follow]).fit(x, y)  # fmt: skip
+    assert set(follow.looks) == {target}
+    changed = {n for n, p in net.sparse_parameters().items() if p.pattern != before[n]}
+    fixed = {n for n, p in net.sparse_parameters().items() if p.fixed}
+    assert changed
+    assert not changed & fixed
+    for name in fixed:
+        assert net.sparse_parameters()[name].pattern.is_full
+
+
+def test_wide_networks_stay_within_their_weights_memory():
+    """784-512-512-10 at 0.9 becomes 1619 wide; the dense matrix of that is 10 MB, the weights 7."""
+    dense = mlp(784, (512, 512), 10)
+
+    def train(described):
+        rng = np.random.default_rng(0)
+        net = described.build(rng)
+        x = rng.integers(0, 256, (96, 784), dtype=np.uint8)
+        Trainer(net, loss=SoftmaxCrossEntropy(), topology=make_topology("rigl", update_every=2),
+                batch_size=32, epochs=2, learning_rate=1e-3).fit(x, np.arange(96) % 10)  # fmt: skip
+        return net
+
+    # As wide as it is measured: small layers run on one thread, which other forms are compiled for.
+    train(sparse_wide(dense, 0.9))
+    tracemalloc.start()
+    net = train(sparse_wide(dense, 0.9))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # data, gradient, momentum, transposed copy; columns, rows and order of the transposed index
+    budget = 28 * net.nnz
+    assert net.widths[1:3] == [1619, 1619]
+    assert peak < 1.5 * budget
+
+
+@pytest.mark.parametrize("algorithm", ["rigl", "sparse-momentum", "gse", "deep-r"])
+def test_a_network_that_stays_dense_is_left_alone(algorithm, rng):
+    net = sparse_parallel(mlp(6, (), 3), 0.5).build(rng)
+    follow = Follow()
+    Trainer(net, loss=SoftmaxCrossEntropy(), topology=make_topology(algorithm, update_every=2),
+            optimizer=SGD(0.9), batch_size=8, epochs=2, callbacks=[follow]).fit(
+        rng.standard_normal((32, 6)), np.arange(32) % 3)  # fmt: skip
+    assert not follow.reports
+    assert net.density == 1
+
+
+def test_costs_are_measured_side_by_side():
+    dense = mlp(30, (40, 20), 5)
+    rows, table = compare_costs(dense, sparse_wide(dense, 0.75), batch_size=16)
+    assert [r["name"] for r in rows] == ["mlp", "mlp-wide-0.75"]
+    assert rows[0]["flops"] == 2 * (30 * 40 + 40 * 20 + 20 * 5)
+    assert rows[1]["activation_bytes"] == 4 * 16 * (80 + 40 + 5)
+    assert rows[0]["weights"] == rows[0]["flops"] / 2
+    assert all(r["step_ms"] > 0 for r in rows)
+    assert activations(dense) == 65
+    assert "mlp-wide-0.75" in table
+
+
+def test_train_and_compare_take_it(tmp_path):
+    options = ("--model", "30,20", "--quiet", "--epochs", 8)
+    for member in TRANSFORMS:
+        result = run("train", "iris", *options, "--ift", member, "--sparsity", 0.75, "--topology",
+                     "rigl", "--json", "--no-dense-timing", "--out", tmp_path / member)  # fmt: skip
+        assert result.exit_code == 0, result.output
+        found = json.loads(result.stdout)
+        assert len(found["iso_flop"]) == 2
+        assert found["test_accuracy"] > 0.6
+        again = run("train", "--resume", tmp_path / member, "--quiet", "--json",
+                    "--no-dense-timing")  # fmt: skip
+        assert json.loads(again.stdout)["test_accuracy"] == found["test_accuracy"]
+    assert "MFLOPs" in run("train", "iris", *options, "--ift", "wide", "--no-dense-timing").stdout
+    assert run("train", "iris", *options, "--ift", "thin").exit_code == 2
+    assert run("train", "iris", *options, "--ift", "wide", "--sparsity", 1).exit_code == 2
+    plan = Plan("iris", {}, ("dense", "ift-wide", "ift-doped/set"), (0.25, 0.5), seeds=1,
+                recipe=Recipe(model="30,20"))  # fmt: skip
+    recipe = plan.recipe_of(Cell("ift-doped/set", 0.25, 0, 0), 0.1)
+    assert (recipe.ift, recipe.sparsity, recipe.topology) == ("doped", 0.75, "set")
+    assert plan.recipe_of(Cell("ift-wide", 0.5, 0, 0), 0.1).topology == "rigl"
+    result = run("compare", "iris", "--methods", "dense,ift-wide", "--densities", "0.25", "--seeds",
+                 1, "--folds", 2, "--learning-rates", 0.05, "--out", tmp_path / "c", *options,
+                 "--json")  # fmt: skip
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("member", TRANSFORMS)
+def test_resumed_runs_go_on_bit_for_bit(member, rng):
+    described = TRANSFORMS[member](mlp(12, (16, 12), 4), 0.75)
+    y = rng.integers(0, 4, 96)
+    x = rng.standard_normal((96, 12)) + 2 * rng.standard_normal((4, 12))[y]
+
+    def trainer(net):
+        return Trainer(net, loss=SoftmaxCrossEntropy(), topology=make_topology("rigl"),
+                       batch_size=16, epochs=6, learning_rate=0.02)  # fmt: skip
+
+    whole = trainer(described.build(np.random.default_rng(0))).fit(x, y).network
+    first = trainer(described.build(np.random.default_rng(0)))
+    first.callbacks.append(Halt())
+    first.fit(x, y)
+    values, arrays = first.state()
+    copied = {n: p for n, p in first.network.parameters().items()}
+    rest = trainer(described.build(parameters=copied))
+    for name, buffer in rest.network.buffers().items():
+        buffer[...] = first.network.buffers()[name]
+    rest.load_state(json.loads(json.dumps(values)), {n: a.copy() for n, a in arrays.items()}, 96)
+    rest.fit(x, y)
+    for ours, theirs in zip(
+        rest.network.parameters().values(), whole.parameters().values(), strict=True
+    ):
+        np.testing.assert_array_equal(ours.data, theirs.data)
+
+
+class Halt(Follow):
+    """Interrupts after 20 steps."""
+
+    def on_step(self, trainer, loss):
+        trainer.interrupted = trainer.steps_done == 20
+
+    def state(self):
+        return {}
+
+    def arrays(self):
+        return {}

@@ -1,0 +1,144 @@
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+from strategies import patterns
+
+from sparsecpu.errors import ParameterError, PatternError
+from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.sparse.pattern import Pattern, distinct_keys
+
+
+@given(pattern=patterns())
+def test_invariants(pattern):
+    assert pattern.indptr[0] == 0
+    assert pattern.indptr[-1] == pattern.nnz == len(pattern.indices)
+    assert (np.diff(pattern.keys()) > 0).all()
+    assert pattern.fan_in.sum() == pattern.fan_out.sum() == pattern.nnz
+    assert pattern.density + pattern.sparsity == pytest.approx(1)
+    for chunks, rows in ((pattern.chunks, 0), (pattern.transposed.chunks, 1)):
+        assert chunks[0] == 0
+        assert chunks[-1] == pattern.shape[rows]
+        assert (np.diff(chunks) > 0).all()
+
+
+@given(pattern=patterns())
+def test_transposed_is_scipys(pattern):
+    data = np.arange(1.0, pattern.nnz + 1)
+    wanted = pattern.to_scipy(data).T.tocsr()
+    t = pattern.transposed
+    np.testing.assert_array_equal(t.indptr, wanted.indptr)
+    np.testing.assert_array_equal(t.indices, wanted.indices)
+    np.testing.assert_array_equal(data[t.perm], wanted.data)
+
+
+@given(pattern=patterns(), seed=st.integers(0, 1000))
+def test_rewire_moves_everything(pattern, seed):
+    rng = np.random.default_rng(seed)
+    p = SparseParameter(pattern, rng.standard_normal(pattern.nnz), np.float64)
+    p.grad[:] = rng.standard_normal(p.nnz)
+    p.slot("momentum")[:] = rng.standard_normal(p.nnz)
+    old = {n: dict(zip(pattern.keys(), v, strict=True)) for n, v in p.vectors().items()}
+    drop = np.sort(rng.permutation(p.nnz)[: p.nnz // 2])
+    gone = set(pattern.keys()[drop])
+    free = np.setdiff1d(np.arange(pattern.size), np.setdiff1d(pattern.keys(), list(gone)))
+    new = rng.permutation(free)[: len(free) // 3]
+    starts = rng.standard_normal(len(new))
+    p.rewire(drop, new // pattern.shape[1], new % pattern.shape[1], {"momentum": starts})
+    kept = set(pattern.keys()) - gone
+    assert set(p.pattern.keys()) == kept | set(new)
+    assert (np.diff(p.pattern.keys()) > 0).all()
+    given_momentum = dict(zip(new, starts, strict=True))
+    for name, values in p.vectors().items():
+        for key, value in zip(p.pattern.keys(), values, strict=True):
+            if key in given_momentum:
+                assert value == (given_momentum[key] if name == "momentum" else 0)
+            else:
+                assert value == old[name][key]
+    np.testing.assert_array_equal(p.transposed_data, p.data[p.pattern.transposed.perm])
+
+
+@pytest.mark.parametrize("nnz", [0, 1, 5, 50, 99, 100])
+def test_random_has_exactly_nnz(nnz, rng):
+    assert Pattern.random((10, 10), nnz, rng).nnz == nnz
+
+
+def test_random_is_uniform(rng):
+    counts = np.zeros(20)
+    for _ in range(4000):
+        counts[Pattern.random((4, 5), 7, rng).keys()] += 1
+    # Each position is kept with probability 7/20; 5 standard deviations of a binomial.
+    assert np.abs(counts - 1400).max() < 5 * np.sqrt(4000 * 0.35 * 0.65)
+
+
+def test_random_needs_memory_for_its_nonzeros_only(rng):
+    tracemalloc.start()
+    pattern = Pattern.random((10**6, 10**6), 200_000, rng)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert pattern.nnz == 200_000
+    # indptr of a million rows takes 8 MB (and its construction a few of them); no n² anything.
+    assert peak < 60e6
+
+
+def test_distinct_keys_beyond_32_bits(rng):
+    keys = distinct_keys(10**12, 1000, rng)
+    assert len(np.unique(keys)) == 1000
+    assert keys.max() > 2**39
+
+
+BAD = {
+    "decreasing indptr": ((2, 3), [0, 2, 1], [0, 1]),
+    "wrong length": ((3, 3), [0, 1, 2], [0, 1]),
+    "wrong end": ((2, 3), [0, 1, 3], [0, 1]),
+    "index too large": ((2, 3), [0, 1, 2], [0, 3]),
+    "negative index": ((2, 3), [0, 1, 2], [0, -1]),
+    "unsorted": ((2, 3), [0, 2, 2], [1, 0]),
+    "repeated": ((2, 3), [0, 2, 2], [1, 1]),
+    "floats": ((2, 3), [0.0, 1.0, 2.0], [0, 1]),
+    "matrix": ((2, 3), [[0, 1, 2]], [0, 1]),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_patterns_are_refused(name):
+    with pytest.raises(PatternError):
+        Pattern(*map(np.asarray, BAD[name][:1]), *map(np.asarray, BAD[name][1:]))
+
+
+def test_rows_may_start_below_where_the_one_before_ended():
+    pattern = Pattern((3, 3), [0, 2, 2, 3], [1, 2, 0])
+    assert pattern.nnz == 3
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, -1), (2**31, 2), "ab", (3,)])
+def test_bad_shapes_are_refused(shape, rng):
+    with pytest.raises(ParameterError):
+        Pattern.random(shape, 1, rng)
+
+
+def test_bad_positions_are_refused(rng):
+    p = SparseParameter(Pattern((2, 2), [0, 1, 2], [0, 1]), [1.0, 2.0])
+    none = np.empty(0, int)
+    for rows, cols in (([0], [0]), ([2], [0]), ([0], [2]), ([0, 0], [1, 1]), ([-1], [1])):
+        with pytest.raises(PatternError):
+            p.rewire(none, np.array(rows), np.array(cols))
+    assert p.nnz == 2
+
+
+def test_scipy_round_trip(rng):
+    matrix = sparse.random_array((13, 7), density=0.3, rng=rng, format="coo")
+    p = SparseParameter.from_scipy(matrix, np.float64)
+    assert (p.to_scipy() != matrix).nnz == 0
+    p.data[:] = 0
+    assert abs(matrix).sum() > 0  # a copy
+
+
+def test_full_patterns_are_dense_in_order(rng):
+    p = SparseParameter(Pattern.full((3, 4)), np.arange(12.0))
+    np.testing.assert_array_equal(p.full_view(), np.arange(12.0).reshape(3, 4))
+    with pytest.raises(PatternError):
+        SparseParameter(Pattern.random((3, 4), 5, rng), np.zeros(5)).full_view()

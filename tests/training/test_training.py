@@ -1,0 +1,333 @@
+import os
+import subprocess
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from sparsecpu.callbacks import (
+    AdaptiveLearningRate,
+    BestModel,
+    Callback,
+    EarlyStopping,
+    History,
+    Validation,
+)
+from sparsecpu.errors import DataError, DivergedError, ParameterError
+from sparsecpu.layers import BatchNorm, Dropout, ReLU, Sequential, SparseLinear
+from sparsecpu.losses import SoftmaxCrossEntropy
+from sparsecpu.networks.description import mlp
+from sparsecpu.optimizers import SGD, Adam
+from sparsecpu.schedules import (
+    constant,
+    cosine,
+    every,
+    inverse_scaling,
+    linear,
+    multistep,
+    one_cycle,
+    warmup,
+)
+from sparsecpu.step.streams import streams
+from sparsecpu.topology import SparseMomentum
+from sparsecpu.trainer import Trainer
+
+
+def blobs(samples=300, features=20, classes=4, seed=0):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, classes, samples)
+    centres = 1.5 * rng.standard_normal((classes, features))
+    return (rng.standard_normal((samples, features)) + centres[y]).astype(np.float32), y
+
+
+def trainer(callbacks=(), threads=None, epochs=4, seed=3, batch=32, **options):
+    rng = streams(seed)["init"]
+    network = Sequential(
+        [
+            SparseLinear(20, 150, density=0.2, rng=rng),
+            BatchNorm(150),
+            ReLU(),
+            Dropout(0.2),
+            SparseLinear(150, 60, density=0.2, rng=rng),
+            ReLU(),
+            SparseLinear(60, 4, density=1.0, rng=rng),
+        ]
+    )
+    options.setdefault("learning_rate", 0.03)
+    options.setdefault("topology", SparseMomentum())
+    return Trainer(
+        network,
+        loss=SoftmaxCrossEntropy(0.1),
+        batch_size=batch,
+        epochs=epochs,
+        seed=seed,
+        threads=threads,
+        callbacks=callbacks,
+        **options,
+    )
+
+
+def everything(t):
+    found = {}
+    for name, p in t.network.parameters().items():
+        for key, values in p.vectors().items():
+            found[f"{name} {key}"] = values
+        if hasattr(p, "pattern"):
+            found[f"{name} keys"] = p.pattern.keys()
+    return {**found, **t.network.buffers()}
+
+
+def assert_same(a, b):
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+def test_it_learns():
+    x, y = blobs()
+    t = trainer(epochs=15).fit(x, y)
+    assert (t.network.predict(x).argmax(axis=1) == y).mean() > 0.95
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core")
+@pytest.mark.parametrize("batch", [32, 130])
+def test_threads_do_not_change_a_bit(batch):
+    x, y = blobs()
+    one = trainer(threads=1, batch=batch).fit(x, y)
+    two = trainer(threads=2, batch=batch).fit(x, y)
+    assert_same(everything(one), everything(two))
+
+
+def test_seeds_decide():
+    x, y = blobs()
+    assert_same(everything(trainer().fit(x, y)), everything(trainer().fit(x, y)))
+    a, b = trainer(seed=3).fit(x, y), trainer(seed=4).fit(x, y)
+    assert not np.array_equal(a.network.layers[0].weight.data, b.network.layers[0].weight.data)
+
+
+def test_the_first_ten_losses():
+    """A replay: what ten steps of a fixed seed gave once, they must give again."""
+    x, y = blobs()
+    losses = []
+
+    class Record(Callback):
+        def on_step(self, trainer, loss):
+            losses.append(loss)
+
+    trainer(epochs=1, callbacks=[Record()]).fit(x, y)
+    np.testing.assert_allclose(losses, RECORDED, rtol=2e-4)
+
+
+RECORDED = [1.600638, 1.348486, 1.238615, 1.176527, 1.071196,
+            0.999361, 0.787006, 0.656886, 0.573581, 0.602406]  # fmt: skip
+
+
+class StopAfter(Callback):
+    def __init__(self, steps):
+        self.steps = steps
+
+    def on_step(self, trainer, loss):
+        if trainer.steps_done == self.steps:
+            trainer.interrupted = True
+
+
+@pytest.mark.parametrize("optimizer", [SGD, Adam])
+@pytest.mark.parametrize("steps", [1, 9, 10, 13, 27])
+@pytest.mark.parametrize("source", ["window", "tiles", "candidates"])
+def test_resume_is_bit_for_bit(steps, source, optimizer, tmp_path):
+    from sparsecpu.files.archive import read_arrays, write_arrays
+
+    def make(callbacks=()):
+        topology = SparseMomentum(source=source, growth_memory=30_000, window=4)
+        return trainer(callbacks, topology=topology, optimizer=optimizer())
+
+    x, y = blobs()
+    whole = make().fit(x, y)
+    broken = make([StopAfter(steps)]).fit(x, y)
+    assert broken.steps_done == steps
+    values, arrays = broken.state()
+    write_arrays(tmp_path / "state.npz", {"values": values}, arrays)
+    header, arrays = read_arrays(tmp_path / "state.npz")
+    resumed = make([StopAfter(-1)])
+    for name, p in broken.network.parameters().items():
+        new = resumed.network.parameters()[name]
+        new.data, new.grad = p.data.copy(), p.grad.copy()
+        if hasattr(p, "pattern"):
+            new.pattern = p.pattern
+            new.touch()
+    for name, buffer in broken.network.buffers().items():
+        resumed.network.buffers()[name][...] = buffer
+    resumed.load_state(header["values"], arrays, len(x))
+    resumed.fit(x, y)
+    a, b = everything(whole), everything(resumed)
+    assert_same(*({k: v for k, v in d.items() if "grad" not in k} for d in (a, b)))
+
+
+def test_a_loss_that_is_not_finite_names_the_step():
+    x, y = blobs()
+    with pytest.raises(DivergedError) as caught:
+        trainer(learning_rate=1e12, epochs=30).fit(x, y)
+    assert caught.value.step > 0
+    assert str(caught.value.step) in str(caught.value)
+    x[7, 3] = np.nan
+    with pytest.raises(DivergedError):
+        trainer(epochs=1).fit(x, y)
+
+
+def test_sample_weights_choose_what_is_learnt():
+    x, y = blobs()
+    wrong = (y + 1) % 4
+    weights = np.r_[np.ones(len(x)), np.zeros(len(x))]
+    t = trainer(epochs=15).fit(np.r_[x, x], np.r_[y, wrong], weights)
+    assert (t.network.predict(x).argmax(axis=1) == y).mean() > 0.9
+
+
+def test_bad_arguments():
+    x, y = blobs()
+    for bad in (dict(batch=0), dict(epochs=-1), dict(learning_rate=0.0), dict(learning_rate=-1.0)):
+        with pytest.raises(ParameterError):
+            trainer(**bad)
+    for threads in (0, -1, 10_000, 1.5):
+        with pytest.raises(ParameterError, match="threads"):
+            trainer(threads=threads).fit(x, y)
+    with pytest.raises(DataError):
+        trainer().fit(x, y[:-1])
+    with pytest.raises(DataError):
+        trainer().fit(x[:0], y[:0])
+    with pytest.raises(DataError):
+        trainer().fit(x[:, :5], y)
+    with pytest.raises(DataError):
+        trainer().fit(x, y, np.ones(3))
+    with pytest.raises(ParameterError, match="targets"):
+        trainer().fit(x, y + 10)
+
+
+def test_blas_threads_are_as_before():
+    from threadpoolctl import threadpool_info
+
+    def counts():
+        return [i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"]
+
+    before, inside = counts(), []
+
+    class Look(Callback):
+        def on_step(self, trainer, loss):
+            inside.append(counts())
+
+    x, y = blobs()
+    trainer([Look()], epochs=1).fit(x, y)
+    assert set(inside[0]) == {1}
+    assert counts() == before
+
+
+def test_callbacks():
+    x, y = blobs()
+    history, stopping = History(), EarlyStopping("score", patience=2, maximise=True)
+    scores = iter([0.1, 0.5, 0.4, 0.45, 0.3, 0.9])
+    kept = []
+
+    class Keep(Callback):
+        def on_epoch_end(self, trainer, record):
+            kept.append(trainer.network.predict(x))
+
+    best = BestModel("score")
+    callbacks = [Validation(lambda n: next(scores), "score"), Keep(), best, stopping, history]
+    t = trainer(callbacks, epochs=6).fit(x, y)
+    assert t.epochs_done == 5
+    assert [r["score"] for r in history.records] == [0.1, 0.5, 0.4, 0.45, 0.3]
+    assert [r["epoch"] for r in history.records] == [1, 2, 3, 4, 5]
+    assert "updates" in history.records[0]
+    np.testing.assert_array_equal(t.network.predict(x), kept[1])
+
+
+def test_adaptive_learning_rate():
+    x, y = blobs()
+    rates = []
+
+    class Watch(Callback):
+        def on_epoch_end(self, trainer, record):
+            rates.append(trainer.learning_rate_now())
+
+    adaptive = AdaptiveLearningRate("loss", patience=1, tol=10.0)
+    trainer([adaptive, Watch()], epochs=8).fit(x, y)
+    assert rates[0] == pytest.approx(0.03)
+    assert rates[-1] < 0.03 / 20
+    assert all(b == pytest.approx(a) or b == pytest.approx(a / 5) for a, b in pairwise(rates))
+
+
+def test_schedules():
+    assert constant(0.3)(99) == 0.3
+    assert linear(1.0, 10)(5) == 0.5
+    assert cosine(1.0, 10)(5) == pytest.approx(0.5)
+    assert cosine(1.0, 10)(20) == pytest.approx(0.0)
+    assert [multistep(1.0, [2, 4], 0.5)(s) for s in range(6)] == [1, 1, 0.5, 0.5, 0.25, 0.25]
+    assert every(1.0, 3, 0.1)(7) == pytest.approx(0.01)
+    assert inverse_scaling(1.0)(3) == 0.5
+    assert [warmup(constant(1.0), 3)(s) for s in range(5)] == [0.25, 0.5, 0.75, 1, 1]
+    cycle = [one_cycle(1.0, 100)(s) for s in range(100)]
+    assert cycle[0] == pytest.approx(0.04)
+    assert max(cycle) == pytest.approx(1.0, abs=1e-3)
+    assert cycle[-1] < 0.01
+    with pytest.raises(ParameterError):
+        every(1.0, 0)
+
+
+@pytest.mark.parametrize("cpu", ["haswell"])
+def test_kernels_on_another_cpu(cpu):
+    """The AVX2 path: other register widths, the same results."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        "0",
+        "tests/kernels/test_kernels.py",
+        "-k",
+        "(linear_kernels and 64-) or layout",
+    ]
+    environment = {**os.environ, "NUMBA_CPU_NAME": cpu, "NUMBA_CACHE_DIR": ""}
+    environment.pop("NUMBA_CACHE_DIR")
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_little_work_is_not_shared_unless_asked_for():
+    small = trainer()
+    assert small.team == 1
+    assert trainer(threads=2).team == 2
+    small.batch_size = 10**9
+    assert small.team is None  # all of them
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_training_in_16_bits(precision, rng):
+    """Wide layers read copies; what is learnt stays near, and any number of threads agrees."""
+    from sparsecpu.kernels.machine.threads import use_threads
+
+    x = rng.standard_normal((512, 200)).astype(np.float32)
+    y = (x[:, :3] @ rng.standard_normal((3, 4))).argmax(axis=1)
+
+    def train(precision, threads):
+        network = mlp((200,), (256, 256), 4).sparsify(0.2).build(np.random.default_rng(0))
+        trainer = Trainer(network, loss=SoftmaxCrossEntropy(), epochs=4, batch_size=128,
+                          learning_rate=0.1, threads=threads, precision=precision)  # fmt: skip
+        assert any(p.nnz >= 12 * p.shape[1] for p in network.sparse_parameters().values())
+        with use_threads(threads):
+            trainer.fit(x, y)
+        return network
+
+    exact, narrow, again = train("fp32", 1), train(precision, 1), train(precision, 2)
+    a, b, c = (net.parameters()["2.weight"].data for net in (exact, narrow, again))
+    np.testing.assert_array_equal(b, c)
+    assert 0 < np.abs(a - b).max() < 0.05 * np.abs(a).max()
+    agree = exact.predict(x).argmax(axis=1) == narrow.predict(x).argmax(axis=1)
+    assert agree.mean() > 0.97
+
+
+def test_precision_is_checked():
+    network = mlp((4,), (3,), 2).build(np.random.default_rng(0), dtype=np.float64)
+    for precision in ("fp8", "bf16"):  # an unknown one, and one that float64 cannot have
+        with pytest.raises(ParameterError, match="precision"):
+            Trainer(network, loss=SoftmaxCrossEntropy(), precision=precision)
