@@ -4,6 +4,8 @@ Run it in two checkouts on one machine and compare what it prints::
 
     python tests/record_runs.py > after.txt && diff before.txt after.txt
 
+With words behind it, it does only the runs that have one of them in their command line.
+
 Results are bit for bit on one kind of CPU with the same versions only, so none are kept here.
 """
 
@@ -89,7 +91,9 @@ def run(command: str) -> str:
 
 
 if __name__ == "__main__":
+    words = sys.argv[1:]
+    chosen = [c for c in RUNS if not words or any(word in c for word in words)]
     with ThreadPoolExecutor(2) as pool:
-        for line in pool.map(run, RUNS):
+        for line in pool.map(run, chosen):
             sys.stdout.write(f"{line}\n")
             sys.stdout.flush()
