@@ -97,7 +97,7 @@ def test_convolution(case):
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("columns", [1, 100])
 def test_blocks_of_channels(case, columns, monkeypatch):
-    """Many blocks of channels, rows in one chunk or in as many as there can be: the same sums."""
+    """Many blocks of channels, rows in one span or in as many as there can be: the same sums."""
     kernel, stride, padding, groups, size, batch = case
     monkeypatch.setattr(strips, "level_one_cache", lambda: 64)
     monkeypatch.setattr(strips, "_WORTH_WAITING", 1)
@@ -111,7 +111,7 @@ def test_blocks_of_channels(case, columns, monkeypatch):
         assert len(forward.starts) > 1
         assert stride > 1 or len(backward.starts) > len(backward.phases)
     if columns == 1 and layer.geometry().out_size[1] > forward.strip:
-        assert forward.plan.chunks > 1
+        assert forward.sizes.spans > 1
     check(layer, size, batch, np.float64)
 
 
@@ -186,7 +186,7 @@ def test_small_planes_of_several_tiles(case, moments):
     options = {"stride": stride, "padding": padding, "groups": groups, "dtype": np.float32}
     layer = made((4, 8), kernel, size, **options)
     images = np.zeros((batch, 4, *size), np.float32)
-    assert layer.sparse.taps(Planes(naive.to_planes(images, 16)), "fp32").plan.abreast > 1
+    assert layer.sparse.taps(Planes(naive.to_planes(images, 16)), "fp32").sizes.tiles_per_job > 1
     if moments:
         layer.sum_moments()
     check(layer, size, batch, np.float32)
