@@ -11,7 +11,10 @@ from sparsecpu.layers import (
     Sequential,
     SparseConv2d,
     SparseLinear,
+    Spec,
 )
+from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.sparse.pattern import Pattern
 
 
 def filters_of(layer):
@@ -36,3 +39,22 @@ def small_net(rng):
          ReLU(), GlobalAvgPool2d(), SparseLinear(12, 3, density=0.9, rng=rng)],
         (1, 8, 8),
     )  # fmt: skip
+
+
+def made(shape, kernel, size, *, density=0.4, dtype=np.float64, empty=(), **options):
+    """Return a planned layer; rows in ``empty`` have no nonzeros."""
+    channels, filters = shape
+    rng = np.random.default_rng(3)
+    layer = SparseConv2d(channels, filters, kernel, density=density, rng=rng, dtype=dtype,
+                         **options)  # fmt: skip
+    if len(empty):
+        pattern = layer.weight.pattern
+        kept = ~np.isin(pattern.rows(), empty)
+        keys = pattern.keys()[kept]
+        weight = SparseParameter(Pattern.from_keys(pattern.shape, keys), layer.weight.data[kept],
+                                 dtype)  # fmt: skip
+        layer._set(weight, None if layer.bias is None else layer.bias.data)
+    if layer.bias is not None:
+        layer.bias.data[:] = rng.standard_normal(filters)
+    layer.plan(Spec((channels, *size), needs_gradient=True))
+    return layer
