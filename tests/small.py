@@ -1,4 +1,4 @@
-"""Small convolutional networks, their pictures and filters, for several tests."""
+"""Small layers and networks, their pictures and filters, for several tests."""
 
 import naive
 import numpy as np
@@ -15,9 +15,21 @@ from sparsecpu.layers import (
 )
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
+from sparsecpu.step.context import Context
+from sparsecpu.step.workspace import Workspace
+
+
+def forward_and_backward(layer, x, dy):
+    """Return y and dx of a linear layer; the samples are rows, as users have them."""
+    context = Context(Workspace(), train=True, n_valid=len(x))
+    y, saved = layer.forward(naive.to_tiles(x, 16).astype(np.float32), context)
+    y = naive.from_tiles(y, len(x)).copy()
+    dx = layer.backward(naive.to_tiles(dy, 16).astype(np.float32), saved, context)
+    return y, naive.from_tiles(dx, len(x))
 
 
 def filters_of(layer):
+    """Return the filters of a convolution with zeros where it has no weight."""
     p = layer.weight.pattern
     dense = naive.dense(p.shape, p.indptr, p.indices, layer.weight.data)
     return dense.reshape(p.shape[0], -1, *layer.kernel)
