@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import scipy.sparse
-from click.testing import CliRunner
+from commands import run
 from sparsecpu.bench.linear import break_even
 from sparsecpu.bench.ratios import (
     beside_dense,
@@ -20,11 +20,6 @@ from sparsecpu.bench.ratios import (
 from sparsecpu.bench.timing import Timing, compare, summarise
 
 from sparsecpu.bench import blas, rivals
-from sparsecpu.cli import main
-
-
-def run(*args):
-    return CliRunner().invoke(main, [str(a) for a in args])
 
 
 def test_everybody_has_turns_and_is_warmed_up():

@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import run
 from sparsecpu.bench.limits import Kernels, Loads, level_of
 from sparsecpu.bench.linear import Linear
 from sparsecpu.bench.plots import plot
@@ -15,12 +15,7 @@ from sparsecpu.bench.step_cases import Case
 from sparsecpu.bench.steps import Train
 
 from sparsecpu.bench import limits, published, ranks, topology
-from sparsecpu.cli import main
 from sparsecpu.errors import ParameterError
-
-
-def run(*args):
-    return CliRunner().invoke(main, [str(a) for a in args])
 
 
 def test_convolutions_from_the_command_line(tmp_path):

@@ -7,20 +7,9 @@ import time
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import TINY, process, run
 
-from sparsecpu.cli import COMMANDS, main
-
-TINY = ["--model", "40", "--epochs", "3", "--no-dense-timing", "--quiet"]
-
-
-def run(*args):
-    return CliRunner().invoke(main, [str(a) for a in args])
-
-
-def process(*args, **options):
-    command = [sys.executable, "-m", "sparsecpu", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+from sparsecpu.cli import COMMANDS
 
 
 @pytest.fixture(scope="module")

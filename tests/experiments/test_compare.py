@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from test_cli import run
+from commands import run
 
 from sparsecpu.errors import DataError, ParameterError
 from sparsecpu.experiments.comparison import Cell, Plan, Runner, paired, split_methods, summarise

@@ -3,8 +3,8 @@
 import naive
 import numpy as np
 import pytest
+from rewiring import make_network, parameter
 from scipy.stats import chisquare
-from test_topology import make_network, parameter
 
 from sparsecpu.layers import Sequential, SparseConv2d
 from sparsecpu.losses import SoftmaxCrossEntropy

@@ -1,46 +1,17 @@
-from itertools import pairwise
-
 import naive
 import numpy as np
 import pytest
+from rewiring import blobs, dense_copies, make_network, options, parameter
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.layers import ReLU, Sequential, SparseLinear
 from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.optimizers import SGD, Adam
-from sparsecpu.sparse.densities import allocate
-from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.topology import SET, TOPOLOGIES, SparseMomentum, Static, make_topology
 from sparsecpu.topology.quotas import growth_quotas
 from sparsecpu.topology.selection import RunningTop, largest, random_free, smallest
 from sparsecpu.topology.sources import Candidates, Tiles, Window
 from sparsecpu.trainer import Trainer
-
-
-def make_network(widths, density, rng, dtype=np.float64):
-    shapes = [(o, i) for i, o in pairwise(widths)]
-    layers = []
-    for (n_out, n_in), nnz in zip(shapes, allocate(shapes, density), strict=True):
-        layers += [SparseLinear(n_in, n_out, nnz=nnz, rng=rng, dtype=dtype), ReLU()]
-    return Sequential(layers[:-1])
-
-
-def blobs(rng, samples=96, features=12, classes=4):
-    y = rng.integers(0, classes, samples)
-    x = rng.standard_normal((samples, features)) + 1.5 * rng.standard_normal((classes, features))[y]
-    return x, y
-
-
-def dense_copies(network):
-    weights = [p.to_scipy().todense() for p in network.sparse_parameters().values()]
-    masks = []
-    for p in network.sparse_parameters().values():
-        mask = np.zeros(p.shape, bool)
-        mask.reshape(-1)[p.pattern.keys()] = True
-        masks.append(mask)
-    biases = [p.data for name, p in network.parameters().items() if name.endswith("bias")]
-    return [np.asarray(w) for w in weights], masks, biases
 
 
 @pytest.mark.parametrize("batch", [16, 20])
@@ -113,14 +84,6 @@ def feed(source, steps, rng, n_out, n_in, batch=16, kept=None):
         if kept is not None:
             kept.append((x, dy))
     return exact
-
-
-def options(steps, momentum=0.9, interval=100):
-    return dict(steps=steps, batch_size=16, momentum=momentum, share=1.0, interval=interval)
-
-
-def parameter(shape, nnz, rng):
-    return SparseParameter(Pattern.random(shape, nnz, rng), rng.standard_normal(nnz), np.float64)
 
 
 @pytest.mark.parametrize("steps", [5, 10, 20])

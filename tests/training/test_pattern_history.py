@@ -4,9 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from test_cli import TINY, run
-from test_growth import Follow, train
-from test_topology import blobs, make_network
+from commands import TINY, run
+from rewiring import Follow, blobs, make_network, train
 
 from sparsecpu.experiments.plots.runs import plot_updates
 from sparsecpu.layers import SparseLinear
