@@ -94,7 +94,9 @@ def _convolve_row(
             for i in range(plan.filters):
                 for s in range(leading, leading + together):
                     wanted = ask_ahead(blank, wide, source, plan, job, turns, due, wanted)
-                    waits = np.int64(i) * plan.span * plan.tiles_per_job * count(blank) + s * count(wide)
+                    waits = np.int64(i) * plan.span * plan.tiles_per_job * count(blank) + s * count(
+                        wide
+                    )
                     here = (origin + np.int64(i) * plan.out_width) * count(blank) + s * count(wide)
                     if segment == begin:
                         y = wide

@@ -40,7 +40,9 @@ def _gradient_row(blank, wide, plan, job, last, taps, source, dy, mask, dw, base
     due, coming = next_rows(plan, job, job.row * plan.down - plan.top + plan.depth)
     turns = job.strips * starts.shape[0] * plan.filters
     wanted = (np.int64(0), np.int64(0), coming)
-    origin = (job.first_tile * plan.rows + job.row + 1) * plan.filters * plan.columns + job.first_column
+    origin = (
+        job.first_tile * plan.rows + job.row + 1
+    ) * plan.filters * plan.columns + job.first_column
     follows = job.row + 1 < last and plan.tiles_per_job == 1
     for s in range(job.strips):
         for segment in range(starts.shape[0]):
@@ -51,7 +53,9 @@ def _gradient_row(blank, wide, plan, job, last, taps, source, dy, mask, dw, base
                     prefetch_like(dy[0], place, wide)
                     if dy[3].shape[0] > 0:
                         prefetch_like(dy[1], place, wide)
-                waits = np.int64(i) * plan.span * plan.tiles_per_job * count(blank) + s * count(wide)
+                waits = np.int64(i) * plan.span * plan.tiles_per_job * count(blank) + s * count(
+                    wide
+                )
                 g = in_order(ring, load_like(scratch, desk + waits, wide), blank)
                 dot(ring, codes, bases, slots + s * plan.depth, starts[segment, i],
                     ends[segment, i], g, dw, base_dw, blank)  # fmt: skip
