@@ -50,7 +50,7 @@ RULES = [
     "gse:update_every=4,subset=2.0",
     "gse:update_every=4,distribution=grabo,scope=global",
     "gse:update_every=4,distribution=graest",
-    "dsr:update_every=4",
+    "dsr:update_every=2",
     "deep-r:update_every=4,noise=1e-2",
     "gradual:update_every=4,density=0.002",
     "static",
@@ -137,7 +137,7 @@ def train(network, rule, optimizer, x, y, **options):
             updates.append(report)
 
     Trainer(network, loss=SoftmaxCrossEntropy(), optimizer=optimizer, topology=make_topology(rule),
-            learning_rate=0.01, batch_size=BATCH, epochs=3, callbacks=[Count()],
+            learning_rate=0.01, batch_size=BATCH, epochs=2, callbacks=[Count()],
             **options).fit(x, y)  # fmt: skip
     return len(updates)
 
@@ -156,7 +156,7 @@ def watched(action, made):
 @pytest.mark.parametrize("rule", RULES)
 def test_training(rule, made):
     updates = watched(lambda *given: train(given[0], rule, SGD(0.9), *given[1:]), made)
-    assert updates >= 2 or rule == "static"
+    assert updates or rule == "static"
 
 
 def test_every_rule_is_here():
@@ -316,4 +316,4 @@ def test_wide_layers_within_their_memory():
     assert len(lines) == len(RULES)
     for grown, updates, rule in lines:
         assert int(grown) < 50e6, rule
-        assert int(updates) >= 2 or rule == "static"
+        assert int(updates) or rule == "static"
