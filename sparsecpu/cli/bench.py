@@ -189,17 +189,17 @@ def accuracy(**options: Any) -> None:
 
 def _subjects() -> dict[str, Any]:
     """Return the benchmarks by name; a new one is one file and one line here."""
-    from sparsecpu.bench.accuracy import Accuracy
-    from sparsecpu.bench.conv import Conv
-    from sparsecpu.bench.infer import Infer
-    from sparsecpu.bench.limits import Kernels
-    from sparsecpu.bench.linear import Linear
-    from sparsecpu.bench.published import Published
-    from sparsecpu.bench.ranks import Ranks
-    from sparsecpu.bench.scale import Scale
-    from sparsecpu.bench.sources import Sources
-    from sparsecpu.bench.steps import Train
-    from sparsecpu.bench.topology import Topology
+    from sparsecpu.bench.subjects.accuracy import Accuracy
+    from sparsecpu.bench.subjects.conv import Conv
+    from sparsecpu.bench.subjects.infer import Infer
+    from sparsecpu.bench.subjects.kernels import Kernels
+    from sparsecpu.bench.subjects.linear import Linear
+    from sparsecpu.bench.subjects.published import Published
+    from sparsecpu.bench.subjects.ranks import Ranks
+    from sparsecpu.bench.subjects.scale import Scale
+    from sparsecpu.bench.subjects.sources import Sources
+    from sparsecpu.bench.subjects.topology import Topology
+    from sparsecpu.bench.subjects.train import Train
 
     kinds = (
         Kernels, Linear, Conv, Train, Infer, Topology, Sources, Scale, Published, Ranks,
@@ -211,7 +211,7 @@ def _subjects() -> dict[str, Any]:
 def _measure(names: tuple[str, ...], options: dict[str, Any]) -> None:
     """Run subjects one after the other, and print, write or draw what comes out."""
     from sparsecpu.bench import describe
-    from sparsecpu.bench.blas import best_core_type, start_again_under
+    from sparsecpu.bench.measuring.blas import best_core_type, start_again_under
     from sparsecpu.kernels.machine.compile import compile_clock
     from sparsecpu.kernels.machine.threads import use_threads
 
@@ -275,7 +275,7 @@ def _silenced() -> bool:
 
 def _one(subject: Any, todo: list[Any], speaker: Speaker, as_json: bool) -> list[dict[str, Any]]:
     """Run one subject's cases, a line at a time."""
-    from sparsecpu.bench.ratios import LEGEND
+    from sparsecpu.bench.measuring.speedups import LEGEND
 
     results, noisy = [], False
     if not as_json:

@@ -27,7 +27,7 @@ def examine() -> dict[str, Any]:
     """Return what is worth knowing of this machine, after running a kernel on it."""
     import numpy as np
 
-    from sparsecpu.bench.machine import (
+    from sparsecpu.bench.measuring.machine import (
         cpu_model,
         instruction_set,
         memory_free,

@@ -104,7 +104,7 @@ def _ranks(options):
 
 def _dense_child(options):
     """Return the process that will time the dense network, or nothing."""
-    from sparsecpu.bench.dense import DenseChild
+    from sparsecpu.bench.rivals.numpy_mlp import DenseChild
 
     if options["no_dense_timing"]:
         return contextlib.nullcontext()
@@ -247,7 +247,7 @@ def _finish(dataset, network, architecture, facts, folder, batch) -> dict[str, f
 def _result(outcome, dataset, recipe, network, clock, options, folder):
     """Return the document that ``--json`` prints."""
     from sparsecpu.bench import cpu_model, versions
-    from sparsecpu.bench.dense import dense_bytes
+    from sparsecpu.bench.rivals.numpy_mlp import dense_bytes
     from sparsecpu.kernels.machine.compile import compile_clock
 
     described = recipe.dense(dataset.input_shape, dataset.n_outputs)
@@ -328,7 +328,7 @@ def _fingerprint(dataset) -> str:
 
 def _check_memory(architecture, recipe, samples: int, speaker) -> None:
     """Refuse a run that would not fit, and say what a large one needs."""
-    from sparsecpu.bench.machine import memory_free
+    from sparsecpu.bench.measuring.machine import memory_free
     from sparsecpu.networks.memory_estimate import estimate
 
     batch, watched = recipe.batch(samples), recipe.growth_memory

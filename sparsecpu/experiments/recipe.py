@@ -11,13 +11,13 @@ import numpy as np
 
 from sparsecpu.callbacks import Callback
 from sparsecpu.errors import ParameterError
-from sparsecpu.files.start_from_model import head_of, start_from
+from sparsecpu.files.fine_tuning import last_weighted_layer, start_from
 from sparsecpu.layers import Sequential
 from sparsecpu.losses import Loss, SoftmaxCrossEntropy, SquaredError
+from sparsecpu.networks.at_start import CHOOSERS, choose, draw_batch
 from sparsecpu.networks.description import Architecture, mlp
 from sparsecpu.networks.isoflop import TRANSFORMS
 from sparsecpu.networks.models import MODELS, find_model
-from sparsecpu.networks.patterns_at_start import FORESIGHT, choose, draw_batch
 from sparsecpu.optimizers import SGD, Adam, Optimizer
 from sparsecpu.schedules import Schedule, constant, cosine, one_cycle, warmup
 from sparsecpu.sparse.densities import check_density
@@ -146,7 +146,7 @@ class Recipe:
             raise ParameterError("seed", self.seed, "an integer of at least 0")
         for name, choice, allowed in (
             ("ift", self.ift, ("none", *TRANSFORMS)),
-            ("pattern", self.pattern, (*PATTERNS, *FORESIGHT)),
+            ("pattern", self.pattern, (*PATTERNS, *CHOOSERS)),
             ("schedule", self.schedule, ("cosine", "one-cycle", "constant")),
             ("optimizer", self.optimizer, ("sgd", "adam")),
             ("augment", self.augment, AUGMENTATIONS),
@@ -385,7 +385,7 @@ class Recipe:
             seed=self.seed,
             threads=threads,
             precision=self.precision,
-            layer_rates=self.rates(head_of(network)),
+            layer_rates=self.rates(last_weighted_layer(network)),
             lean=self.lean,
             comm=comm,
             callbacks=callbacks,
@@ -443,7 +443,7 @@ class Recipe:
         pattern = self.pattern if self.pattern in PATTERNS else "random"
         network = architecture.build(streams(self.seed)["init"], pattern=pattern)
         standardise(network, x, scaling)
-        if self.pattern in FORESIGHT:
+        if self.pattern in CHOOSERS:
             y = np.asarray(y)
             if self.pattern == "snip" and (y.ndim != 1 or y.dtype.kind not in "iu"):
                 raise ParameterError("pattern", "snip", "classes, to take gradients by")

@@ -7,14 +7,15 @@ import warnings
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from sparsecpu.bench.limits import Kernels, Loads, level_of
-from sparsecpu.bench.linear import Linear
+from sparsecpu.bench.cases import NetworkCase
+from sparsecpu.bench.measuring.cache_loads import Loads, cache_sizes, level_of
 from sparsecpu.bench.plots import plot
-from sparsecpu.bench.scale import Scale
-from sparsecpu.bench.step_cases import Case
-from sparsecpu.bench.steps import Train
+from sparsecpu.bench.subjects import published, ranks, topology
+from sparsecpu.bench.subjects.kernels import Kernels
+from sparsecpu.bench.subjects.linear import Linear
+from sparsecpu.bench.subjects.scale import Scale
+from sparsecpu.bench.subjects.train import Train
 
-from sparsecpu.bench import limits, published, ranks, topology
 from sparsecpu.cli import main
 from sparsecpu.errors import ParameterError
 
@@ -63,7 +64,7 @@ def test_scale_takes_numbers_of_neurons():
 
 
 def test_scale_leaves_out_what_does_not_fit(monkeypatch):
-    monkeypatch.setattr("sparsecpu.bench.scale.memory_free", lambda: 1000)
+    monkeypatch.setattr("sparsecpu.bench.subjects.scale.memory_free", lambda: 1000)
     scale = Scale("quick", 1)
     found = scale.run((2000, False))
     assert "ms" not in found
@@ -141,11 +142,11 @@ def test_cases_of_every_scope():
     for kind in (Linear, Train, Scale, Kernels, topology.Topology):
         sizes = [len(kind(scope, 1).cases()) for scope in ("quick", "default", "full")]
         assert 0 < sizes[0] <= sizes[1] <= sizes[2]
-    assert limits.cache_sizes() is not None
+    assert cache_sizes() is not None
 
 
 def test_sources_are_judged_by_the_exact_momentum():
-    from sparsecpu.bench.sources import SOURCES, Sources
+    from sparsecpu.bench.subjects.sources import SOURCES, Sources
 
     bench = Sources("quick", 1)
     found = {name: bench.run(name) for name in bench.cases()}
@@ -159,8 +160,8 @@ def test_sources_are_judged_by_the_exact_momentum():
 
 
 def test_race_to_the_dense_accuracy(tmp_path):
-    from sparsecpu.bench.accuracy import Accuracy, reached
     from sparsecpu.bench.plots import plot
+    from sparsecpu.bench.subjects.accuracy import Accuracy, reached
 
     bench = Accuracy("quick", 1, hidden="30", samples=1500, epochs=3, sparsities=(0.5,))
     cases = [case for case in bench.cases() if case["kind"] != "pytorch"]
@@ -204,11 +205,11 @@ def test_predictions_are_timed_and_drawn(tmp_path):
 
 def test_infer_contestants_agree(rng):
     """What is timed is the same network: ours and SciPy's on the same weights."""
-    from sparsecpu.bench.infer import Ours
+    from sparsecpu.bench.ours.predictions import OurPrediction
 
-    case = Case((30, 20, 5), 7, (0.5,), 1)
+    case = NetworkCase((30, 20, 5), 7, (0.5,), 1)
     x = rng.standard_normal((7, 30)).astype(np.float32)
-    made = Ours(case, 0.5, x)
+    made = OurPrediction(case, 0.5, x)
     np.testing.assert_allclose(made.predict(), made.scipy().T, atol=1e-5)
 
 
