@@ -268,7 +268,7 @@ def test_topology_sees_the_dense_gradient(rng):
     ctx, seen = Context(Workspace(), train=True, n_valid=18), {}
     every = Pattern.full(layer.weight.shape)
 
-    def observe(parameter, view, _):
+    def observe(parameter, view):
         seen["gradient"], seen["squares"] = view.at(every).copy(), view.activity("norm", rng)
 
     ctx.observe = observe

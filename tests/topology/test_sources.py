@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sparsecpu.layers.linear_view import LinearView
 from test_topology import options, parameter
 
 from sparsecpu.sparse.pattern import Pattern
@@ -36,7 +37,7 @@ def feed(sources, steps, rng, n_out, n_in, rank, last=None):
         x = (b @ rng.standard_normal((rank, 16)))[None]
         dy = (a @ rng.standard_normal((rank, 16)))[None] / 16
         for source in sources:
-            source.observe(step, steps - step, x, dy)
+            source.observe(step, steps - step, LinearView(x, dy))
         beta = 0.0 if steps - step == last else 0.9
         exact = beta * exact + dy[0] @ x[0].T
     return exact
@@ -72,8 +73,8 @@ def test_proposed_candidates_have_exact_momentum(proposal, rng):
     history = []
 
     class Keep:
-        def observe(self, step, left, x, dy):
-            history.append((x, dy))
+        def observe(self, step, left, view):
+            history.append(view.factors())
 
     exact = feed([source, scout, Keep()], 30, rng, 60, 50, 4, last=10)
     assert 100 < len(source.keys) <= 201
