@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 from commands import run
+
+from sparsecpu.bench import blas, rivals
 from sparsecpu.bench.linear import break_even
 from sparsecpu.bench.ratios import (
     beside_dense,
@@ -18,8 +20,6 @@ from sparsecpu.bench.ratios import (
     shown_beside_dense,
 )
 from sparsecpu.bench.timing import Timing, compare, summarise
-
-from sparsecpu.bench import blas, rivals
 
 
 def test_everybody_has_turns_and_is_warmed_up():

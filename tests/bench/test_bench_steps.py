@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 from commands import run
+
 from sparsecpu.bench.apart import Apart, has_tuned_malloc
 from sparsecpu.bench.dense import DenseMLP
 from sparsecpu.bench.layer_clock import StepClock, watched, watched_torch
@@ -14,7 +15,6 @@ from sparsecpu.bench.step_cases import Case
 from sparsecpu.bench.step_rivals import TorchTunedStep
 from sparsecpu.bench.steps import RIVALS as STEPS
 from sparsecpu.bench.steps import Batches, Ours, Train
-
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers import GlobalAvgPool2d, Residual, Sequential, SparseConv2d, SparseLinear
 from sparsecpu.losses import SoftmaxCrossEntropy

@@ -7,14 +7,14 @@ import warnings
 import numpy as np
 import pytest
 from commands import run
+
+from sparsecpu.bench import limits, published, ranks, topology
 from sparsecpu.bench.limits import Kernels, Loads, level_of
 from sparsecpu.bench.linear import Linear
 from sparsecpu.bench.plots import plot
 from sparsecpu.bench.scale import Scale
 from sparsecpu.bench.step_cases import Case
 from sparsecpu.bench.steps import Train
-
-from sparsecpu.bench import limits, published, ranks, topology
 from sparsecpu.errors import ParameterError
 
 
