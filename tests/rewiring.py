@@ -66,7 +66,9 @@ def parameter(shape, nnz, rng):
 
 
 def options(steps, momentum=0.9, interval=100):
-    return dict(steps=steps, batch_size=16, momentum=momentum, share=1.0, interval=interval)
+    return dict(
+        steps=steps, batch_size=16, momentum=momentum, gradient_weight=1.0, interval=interval
+    )
 
 
 def feed(sources, steps, rng, n_out, n_in, rank, last=None):
