@@ -8,9 +8,9 @@ so any number of samples can be streamed, and no held-out digit is ever seen in 
 from __future__ import annotations
 
 import numpy as np
+
 from sparsecpu.datasets.base import Dataset, checked_count
 from sparsecpu.datasets.bundled import load_digits
-
 from sparsecpu.step.samples import Samples
 
 SIDE = 28

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+
 from sparsecpu.datasets.base import Dataset, checked_count
 
 SIDE = 32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from sparsecpu.datasets.base import Dataset, checked_count, split
 
 #: Features, classes, and samples by default.

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+
 from sparsecpu.bench.measuring.step_clock import StepClock
 
 #: Seconds for which other libraries' threads may spin after their work, before they sleep.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from sparsecpu.bench.cases import ConvCase
-from sparsecpu.layers.images.planes import Planes
 
+from sparsecpu.bench.cases import ConvCase
 from sparsecpu.kernels.machine.arrays import aligned_copy
 from sparsecpu.layers import SparseConv2d, Spec
+from sparsecpu.layers.images.planes import Planes
 from sparsecpu.step.context import Context
 
 #: What a convolution computes; backward is dx and dW at once.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+
 from sparsecpu.bench.cases import LinearCase
 from sparsecpu.bench.measuring.cache_loads import Loads
-
 from sparsecpu.kernels.machine.arrays import aligned_copy, aligned_empty
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from sparsecpu.bench.cases import NetworkCase
 
+from sparsecpu.bench.cases import NetworkCase
 from sparsecpu.sparse.parameter import SparseParameter
 
 

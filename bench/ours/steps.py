@@ -6,9 +6,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import numpy as np
+
 from sparsecpu.bench.cases import LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, Batches, NetworkCase
 from sparsecpu.bench.measuring.step_clock import StepClock, watched
-
 from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.optimizers import SGD
 from sparsecpu.trainer import Trainer

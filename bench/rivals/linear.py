@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
+
 from sparsecpu.bench.rivals.base import SPARSEPROP, Rival
 
 Parts = dict[str, Callable[[], object]]

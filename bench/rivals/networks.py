@@ -6,6 +6,7 @@ import contextlib
 from typing import ClassVar
 
 import numpy as np
+
 from sparsecpu.bench.cases import Batches, NetworkCase
 from sparsecpu.bench.measuring.step_clock import StepClock
 from sparsecpu.bench.rivals.base import Rival

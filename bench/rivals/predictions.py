@@ -6,6 +6,7 @@ import itertools
 from typing import ClassVar
 
 import numpy as np
+
 from sparsecpu.bench.cases import IMAGE
 from sparsecpu.bench.rivals.networks import PredictionRival
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from sparsecpu.bench.cases import checked_sparsities
 from sparsecpu.bench.measuring.benchmark import Benchmark
 from sparsecpu.bench.rivals.numpy_mlp import THREAD_VARIABLES
-
 from sparsecpu.errors import ParameterError, SparseCPUError
 
 #: How far below the dense network's accuracy a network still counts as equally good.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+
 from sparsecpu.bench.cases import ConvCase, checked_sparsities
 from sparsecpu.bench.measuring.benchmark import Benchmark
 from sparsecpu.bench.measuring.speedups import (

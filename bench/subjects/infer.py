@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from sparsecpu.bench.cases import NetworkCase
 from sparsecpu.bench.measuring.speedups import beside_dense, beside_each
 from sparsecpu.bench.measuring.timing import Timing, compare, limited_threads

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+
 from sparsecpu.bench.cases import LinearCase, checked_sparsities
 from sparsecpu.bench.measuring.benchmark import Benchmark
 from sparsecpu.bench.measuring.cache_loads import Loads
@@ -23,7 +24,6 @@ from sparsecpu.bench.measuring.timing import Timing, compare, limited_threads
 from sparsecpu.bench.ours.linear import PARTS, SparseLayer
 from sparsecpu.bench.rivals.base import installed
 from sparsecpu.bench.rivals.linear import RIVALS, LinearRival
-
 from sparsecpu.step.precision import check_precision
 
 #: Other sparse kernels are timed from this sparsity on; below it they are all slow.

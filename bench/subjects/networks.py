@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import numpy as np
+
 from sparsecpu.bench.cases import NetworkCase
 from sparsecpu.bench.measuring.benchmark import Benchmark
 from sparsecpu.bench.measuring.speedups import dense_is_faster, shown, shown_beside_dense
 from sparsecpu.bench.rivals.base import installed
 from sparsecpu.bench.rivals.networks import NetworkRival
-
 from sparsecpu.errors import ParameterError
 from sparsecpu.step.precision import check_precision
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from sparsecpu.bench.cases import NetworkCase
 from sparsecpu.bench.measuring.benchmark import Benchmark
 

@@ -7,11 +7,11 @@ import time
 from typing import Any
 
 import numpy as np
+
 from sparsecpu.bench.measuring.benchmark import Benchmark
 from sparsecpu.bench.measuring.cache_loads import level_of
 from sparsecpu.bench.measuring.machine import memory_free, peak_memory, start_of_peak
 from sparsecpu.bench.measuring.timing import summarise
-
 from sparsecpu.errors import ParameterError
 
 _INPUTS, _OUTPUTS, _PER_NEURON, _LAYERS, _BATCH = 256, 10, 8, 5, 16

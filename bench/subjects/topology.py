@@ -7,8 +7,8 @@ from collections import defaultdict
 from typing import Any
 
 import numpy as np
-from sparsecpu.bench.measuring.benchmark import Benchmark
 
+from sparsecpu.bench.measuring.benchmark import Benchmark
 from sparsecpu.step.samples import Samples
 
 _INTERVAL = 469  # steps of an epoch of 60,000 samples in batches of 128

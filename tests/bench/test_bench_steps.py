@@ -5,7 +5,8 @@ import time
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import run
+
 from sparsecpu.bench.cases import Batches, NetworkCase
 from sparsecpu.bench.measuring.step_clock import StepClock, watched, watched_torch
 from sparsecpu.bench.ours.steps import OurStep
@@ -13,17 +14,11 @@ from sparsecpu.bench.rivals.numpy_mlp import DenseMLP
 from sparsecpu.bench.rivals.step_process import StepProcess, has_tuned_malloc
 from sparsecpu.bench.rivals.steps import RIVALS, TorchTunedStep
 from sparsecpu.bench.subjects.train import Train
-
-from sparsecpu.cli import main
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers import GlobalAvgPool2d, Residual, Sequential, SparseConv2d, SparseLinear
 from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.networks.models import find_model
 from sparsecpu.optimizers import SGD
-
-
-def run(*args):
-    return CliRunner().invoke(main, [str(a) for a in args])
 
 
 def test_steps_from_the_command_line():

@@ -5,9 +5,9 @@ import tracemalloc
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from sparsecpu.bench.measuring import machine
 
 import sparsecpu.sparse.keys as streaming
+from sparsecpu.bench.measuring import machine
 from sparsecpu.cli import main
 from sparsecpu.errors import ParameterError, PatternError
 from sparsecpu.files.model import load, save

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 
 import numpy as np
+
 from sparsecpu.bench.cases import LEARNING_RATE, MOMENTUM, WEIGHT_DECAY
 from sparsecpu.bench.measuring.step_clock import StepClock
 from sparsecpu.bench.rivals.networks import StepRival

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import numpy as np
+
 from sparsecpu.bench.rivals.base import SPARSEPROP
 from sparsecpu.bench.rivals.steps.torch import TorchImageStep
 

@@ -11,7 +11,7 @@ from sparsecpu.networks.at_start.generated import GeneratedNetwork
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
 from sparsecpu.step.workspace import Workspace
-from sparsecpu.topology.selection import RunningTop
+from sparsecpu.topology.running_top import RunningTop
 
 #: Samples that SNIP looks at.
 _BATCH = 128

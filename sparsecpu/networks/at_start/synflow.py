@@ -17,7 +17,7 @@ import numpy as np
 from sparsecpu.networks.at_start.generated import GeneratedNetwork
 from sparsecpu.networks.at_start.snip import offer_scores
 from sparsecpu.sparse.pattern import Pattern
-from sparsecpu.topology.selection import RunningTop
+from sparsecpu.topology.running_top import RunningTop
 
 _ROUNDS = 100
 Flows = tuple[list[np.ndarray], list[np.ndarray]]
