@@ -10,23 +10,11 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import FileFormatError, ParameterError
-from sparsecpu.layers import KINDS, Sequential, Spec
+from sparsecpu.layers import ACTIVATIONS, KINDS, Sequential, Spec
 from sparsecpu.sparse.densities import allocate
 from sparsecpu.sparse.first_values import GAINS
 from sparsecpu.sparse.parameter import Parameter
 from sparsecpu.sparse.pattern import Pattern
-
-#: Names of activations that users may give for hidden layers, and the layer each one is.
-ACTIVATIONS = {
-    "relu": "relu",
-    "leaky_relu": "leaky_relu",
-    "all_relu": "all_relu",
-    "tanh": "tanh",
-    "logistic": "sigmoid",
-    "sigmoid": "sigmoid",
-    "gelu": "gelu",
-    "identity": "identity",
-}
 
 
 @dataclass(frozen=True)
@@ -46,8 +34,7 @@ class LayerSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ParameterError("layer kind", self.kind, f"one of {', '.join(sorted(KINDS))}")
+        KINDS.find(self.kind)
 
     def __str__(self) -> str:
         inner = ", ".join(f"{key}={value}" for key, value in self.options.items())
@@ -267,7 +254,7 @@ def mlp(
     n_outputs : int
         Size of the last layer, which has no activation.
     activation : str
-        A name in ``ACTIVATIONS``.
+        A name in ``layers.ACTIVATIONS``.
     dropout : float
         Rate behind every hidden layer.
     batch_norm : bool
@@ -286,19 +273,17 @@ def mlp(
         If a size or the activation is not valid.
     """
     shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
-    if activation not in ACTIVATIONS:
-        raise ParameterError("activation", activation, f"one of {', '.join(ACTIVATIONS)}")
+    chosen = ACTIVATIONS.find(activation)
     for size in hidden:
         if isinstance(size, bool) or int(size) != size or size < 1:
             raise ParameterError("hidden_layer_sizes", hidden, "integers of at least 1")
-    kind = ACTIVATIONS[activation]
     layers = [LayerSpec("flatten")] if len(shape) > 1 else []
     for number, size in enumerate(hidden, start=1):
-        gain = GAINS.get(kind, 1.0)
+        gain = GAINS.get(chosen.kind, 1.0)
         layers.append(LayerSpec("linear", {"out_features": int(size), "nnz": None, "gain": gain}))
         if batch_norm:
             layers.append(LayerSpec("batch_norm"))
-        layers.append(LayerSpec(kind, {"layer": number} if kind == "all_relu" else {}))
+        layers.append(LayerSpec(chosen.kind, chosen.options_in(number)))
         if dropout:
             layers.append(LayerSpec("dropout", {"rate": float(dropout)}))
     layers.append(LayerSpec("linear", {"out_features": int(n_outputs), "nnz": None, "gain": 1.0}))

@@ -32,6 +32,7 @@ from sparsecpu.networks.isoflop.descriptions import (
     rewrite,
     size_of,
 )
+from sparsecpu.registries import Registry
 from sparsecpu.sparse.densities import allocate
 
 #: Rounding errors in sizes that should be integers stay below this.
@@ -203,12 +204,15 @@ def sparse_doped(architecture: Architecture, sparsity: float) -> Architecture:
 
 
 #: The members of the family by the name that users give.
-TRANSFORMS: dict[str, Callable[..., Architecture]] = {
-    "wide": sparse_wide,
-    "parallel": sparse_parallel,
-    "factorized": sparse_factorized,
-    "doped": sparse_doped,
-}
+TRANSFORMS: Registry[Callable[..., Architecture]] = Registry(
+    "ift",
+    {
+        "wide": sparse_wide,
+        "parallel": sparse_parallel,
+        "factorized": sparse_factorized,
+        "doped": sparse_doped,
+    },
+)
 
 
 def factorized_rank(d_in: int, d_out: int, sparsity: float) -> int:
