@@ -61,10 +61,7 @@ class Architecture:
 
     def shapes(self) -> list[tuple[int, ...]]:
         """Return the shape of a sample as it goes in and behind every layer."""
-        found = [self.input_shape]
-        for layer in self.layers:
-            found.append(KINDS[layer.kind].trace(found[-1], dict(layer.options))[0])
-        return found
+        return [self.input_shape, *(shape for shape, _ in self._traced())]
 
     def widths(self) -> list[int]:
         """Return how many numbers a sample is as it goes in and behind every layer."""
@@ -72,11 +69,18 @@ class Architecture:
 
     def weight_shapes(self) -> list[tuple[int, ...]]:
         """Return the shapes of all sparse weights in order, as the layers' ``trace`` gives them."""
-        shapes, here = [], self.input_shape
-        for layer in self.layers:
-            here, found = KINDS[layer.kind].trace(here, dict(layer.options))
-            shapes += found
-        return shapes
+        return [shape for _, weights in self._traced() for shape in weights]
+
+    def _traced(self) -> Iterator[tuple[tuple[int, ...], list[tuple[int, ...]]]]:
+        """Yield what each layer puts out and its weights; refuse one that its input does not fit."""
+        here = self.input_shape
+        for number, layer in enumerate(self.layers):
+            try:
+                here, weights = KINDS[layer.kind].trace(here, dict(layer.options))
+            except ParameterError as error:
+                where = f"layer {number} ({layer.kind}) of {self.name}: {error.name}"
+                raise ParameterError(where, error.value, error.expected) from None
+            yield here, weights
 
     def sparsify(self, density: float, distribution: str = "erk") -> Architecture:
         """Return the same network with fewer weights.
