@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+
+from sparsecpu.layers.base import inner_layers
 from sparsecpu.layers.chain import Chain
-from sparsecpu.layers.network.autotune import inner_layers
 
 #: What layers do, and what it is called here; a backward pass may come in two parts.
 _PARTS = {

@@ -72,7 +72,7 @@ class Architecture:
         return [shape for _, weights in self._traced() for shape in weights]
 
     def _traced(self) -> Iterator[tuple[tuple[int, ...], list[tuple[int, ...]]]]:
-        """Yield what each layer puts out and its weights; refuse one that its input does not fit."""
+        """Yield what each layer puts out and its weights; refuse a layer that does not fit."""
         here = self.input_shape
         for number, layer in enumerate(self.layers):
             try:
