@@ -11,7 +11,6 @@ import subprocess
 import sys
 import textwrap
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -286,10 +285,12 @@ def test_wide_layers_within_their_memory():
     The process never grows by 50 MB, whatever the rule; a mask of booleans would take 100 MB.
     """
     script = textwrap.dedent("""
-        import sys
+        import runpy, sys
+        from types import SimpleNamespace
         import numpy as np
-        import test_always_sparse as this
         from sparsecpu.optimizers import SGD
+
+        this = SimpleNamespace(**runpy.run_path(sys.argv[1]))
 
         def peak():
             lines = dict(line.split(":", 1) for line in open("/proc/self/status"))
@@ -308,8 +309,8 @@ def test_wide_layers_within_their_memory():
             print(peak() - before, updates, rule)
     """)
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+        [sys.executable, "-c", script, __file__], capture_output=True, text=True, timeout=300,
+        check=False, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
