@@ -22,6 +22,7 @@ extensions = [
     "mathml",  # from here on our own, in docs/extensions
     "run_code",
     "show_code",
+    "tables",
 ]
 exclude_patterns = ["_build", "static", "extensions", "drawings"]
 nitpicky = False
@@ -39,6 +40,7 @@ autodoc_typehints = "none"  # numpydoc's Parameters say them
 numpydoc_show_class_members = False
 
 # Nothing is fetched by a reader's browser: fonts are the system's, formulas are MathML.
+highlight_language = "text"
 html_theme = "furo"
 html_title = "sparsecpu"
 html_static_path = ["static"]
