@@ -20,11 +20,12 @@ from sparsecpu.cli import main
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md"] + sorted(
+BUILT = {"_build", "generated"}
+PAGES = [
     path
-    for path in DOCS.rglob("*.md")
-    if not {"_build", "generated"} & set(path.relative_to(DOCS).parts)
-)
+    for path in (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))
+    if not BUILT & set(path.parts[len(ROOT.parts) :])
+]
 FENCED = re.compile(r"^```([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 
