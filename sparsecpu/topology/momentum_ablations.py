@@ -1,7 +1,6 @@
 """What sparse momentum is compared with: other shares, other growth, pruning over all layers.
 
-Dettmers and Zettlemoyer, Sparse networks from scratch (2019), section 5, take the algorithm apart
-in this way.
+The code of Dettmers and Zettlemoyer, Sparse networks from scratch (2019), has the same choices.
 """
 
 from __future__ import annotations

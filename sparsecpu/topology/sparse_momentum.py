@@ -89,9 +89,9 @@ class SparseMomentum(Topology):
     (``shortfall`` in the report).
 
     With Adam, the authors' code puts :math:`|m / (\sqrt v + 10^{-8})|` for \|m\| both in the shares
-    and in growth. The shares do so here too; growth goes by \|m\|, for v of an inactive weight is
-    not to be had without a dense tensor: it sums squares of gradients, which no product of factors
-    gives. A grown weight starts with :math:`v = m^2`: a 0 would make its first steps huge.
+    and in growth. The shares do so here too; growth goes by \|m\|, for v of inactive weights, a sum
+    of squared gradients, is not to be had from factors or sketches. A grown weight starts with
+    :math:`v = m^2`: a 0 would make its first steps huge.
     """
 
     name = "sparse-momentum"
