@@ -1,4 +1,4 @@
-"""A trainer's part in a group of ranks that share every batch; see ``distributed``."""
+"""A trainer's part in a group of ranks that share every batch; see ``training.mpi``."""
 
 from __future__ import annotations
 
