@@ -119,7 +119,7 @@ def _measure(
 
 def _fastest_blas(threads: int, speaker: Speaker) -> dict[str, Any]:
     """Return OpenBLAS's rates by core type; start again under the fastest if this is another."""
-    from sparsecpu.bench.blas import best_core_type, start_again_under
+    from sparsecpu.bench.measuring.blas import best_core_type, start_again_under
 
     core, rates = best_core_type(threads)
     if core != "default" and os.environ.get("OPENBLAS_CORETYPE") != core:

@@ -43,7 +43,7 @@ def _run_silently(subject: Any, cases: list[Any], speaker: Speaker) -> list[dict
 
 
 def _run_aloud(subject: Any, cases: list[Any]) -> list[dict[str, Any]]:
-    from sparsecpu.bench.ratios import LEGEND
+    from sparsecpu.bench.measuring.speedups import LEGEND
 
     results, noisy = [], False
     click.echo(subject.title)

@@ -1,4 +1,4 @@
-"""What ``sparsecpu bench`` can measure: a new subject is a file in ``bench`` and an entry here."""
+"""What ``sparsecpu bench`` can measure: a subject is a file in ``bench/subjects`` and an entry."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Subject:
     def load(self) -> Any:
         """Import and return the class."""
         module, _, name = self.place.partition(":")
-        return getattr(importlib.import_module(f"sparsecpu.bench.{module}"), name)
+        return getattr(importlib.import_module(f"sparsecpu.bench.subjects.{module}"), name)
 
 
 #: All subjects, in the order of ``--help``.
@@ -88,7 +88,7 @@ SUBJECTS: Registry[Subject] = Registry(
         ),
         Subject(
             "train",
-            "steps:Train",
+            "train:Train",
             """Time whole training steps beside dense ones of NumPy, scikit-learn and PyTorch.
 
             Convolutional networks (vgg-d, alexnet-s, wrn-16-8, …) see 32x32 colour images.
@@ -151,7 +151,7 @@ SUBJECTS: Registry[Subject] = Registry(
         ),
         Subject(
             "kernels",
-            "limits:Kernels",
+            "kernels:Kernels",
             "Measure this machine's limits and how near the kernels come to them.",
         ),
         Subject(

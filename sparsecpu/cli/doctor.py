@@ -29,7 +29,7 @@ def examine() -> dict[str, Any]:
     """Run a kernel and return what is worth knowing about this machine."""
     import numpy as np
 
-    from sparsecpu.bench.machine import (
+    from sparsecpu.bench.measuring.machine import (
         cpu_model,
         instruction_set,
         memory_free,

@@ -72,7 +72,7 @@ def _ranks(options: dict[str, Any]) -> Any:
 
 def _dense_child(options: dict[str, Any]) -> Any:
     """Return the process that will time the dense network, or nothing."""
-    from sparsecpu.bench.dense import DenseChild
+    from sparsecpu.bench.rivals.numpy_mlp import DenseChild
 
     if options["no_dense_timing"]:
         return contextlib.nullcontext()

@@ -64,7 +64,7 @@ def _stored_bytes(parameter: Any) -> int:
 
 def _dense_step_ms(run: TrainRun, described: Any, dense: Any) -> float | None:
     """Time a step of the dense network, unless it is one of images or too large."""
-    from sparsecpu.bench.dense import dense_bytes
+    from sparsecpu.bench.rivals.numpy_mlp import dense_bytes
 
     network = run.trainer.network
     sizes = [network.widths[0], *(shape[0] for shape in described.weight_shapes())]

@@ -202,7 +202,7 @@ def fingerprint_of(dataset: Any) -> str:
 
 def check_memory(architecture: Any, recipe: Recipe, samples: int, speaker: Speaker) -> None:
     """Refuse a run that would not fit, and say how much a large one needs."""
-    from sparsecpu.bench.machine import memory_free
+    from sparsecpu.bench.measuring.machine import memory_free
     from sparsecpu.networks.memory_estimate import estimate
 
     watched = getattr(recipe.make_topology(), "growth_memory", 0)

@@ -10,12 +10,12 @@ import numpy as np
 
 from sparsecpu.errors import DataError, ParameterError
 from sparsecpu.experiments.recipe import HIDDEN_LAYERS, Recipe
-from sparsecpu.files.start_from_model import start_from
+from sparsecpu.files.fine_tuning import start_from
 from sparsecpu.layers import Sequential
+from sparsecpu.networks.at_start import CHOOSERS, choose, draw_batch
 from sparsecpu.networks.description import Architecture, mlp
 from sparsecpu.networks.isoflop import TRANSFORMS
 from sparsecpu.networks.models import find_model, model_names
-from sparsecpu.networks.patterns_at_start import FORESIGHT, choose, draw_batch
 from sparsecpu.registries import read_options
 from sparsecpu.registries.registry import with_options
 from sparsecpu.sparse.first_patterns import PATTERNS
@@ -111,7 +111,7 @@ def build(recipe: Recipe, architecture: Architecture, x: Any, y: Any, scaling: s
     drawn = recipe.pattern if recipe.pattern in PATTERNS else "random"
     network = architecture.build(streams(recipe.seed)["init"], pattern=drawn)
     standardise(network, x, scaling)
-    if recipe.pattern in FORESIGHT:
+    if recipe.pattern in CHOOSERS:
         chosen = _chosen_patterns(recipe, architecture, network, x, np.asarray(y))
         network = architecture.build(streams(recipe.seed)["init"], pattern=chosen)
         standardise(network, x, scaling)

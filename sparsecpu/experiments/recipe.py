@@ -18,9 +18,9 @@ from sparsecpu.experiments.options import (
     option,
 )
 from sparsecpu.layers import ACTIVATIONS
+from sparsecpu.networks.at_start import CHOOSERS
 from sparsecpu.networks.isoflop import TRANSFORMS
 from sparsecpu.networks.models import model_names
-from sparsecpu.networks.patterns_at_start import FORESIGHT
 from sparsecpu.optimizers import OPTIMIZERS
 from sparsecpu.registries import defaults
 from sparsecpu.schedules import SCHEDULES
@@ -40,7 +40,7 @@ _FULL_RATE = 1_500
 #: From so many samples on, batches are larger.
 _MANY_SAMPLES = 10_000
 
-_IFT, _STARTS = ("none", *TRANSFORMS), (*PATTERNS, *FORESIGHT)
+_IFT, _STARTS = ("none", *TRANSFORMS), (*PATTERNS, *CHOOSERS)
 
 
 @dataclass(frozen=True)

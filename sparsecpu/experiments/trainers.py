@@ -9,7 +9,7 @@ import numpy as np
 
 from sparsecpu.callbacks import Callback
 from sparsecpu.experiments.recipe import Recipe
-from sparsecpu.files.start_from_model import head_of
+from sparsecpu.files.fine_tuning import last_weighted_layer
 from sparsecpu.layers import Sequential
 from sparsecpu.losses import Loss, SoftmaxCrossEntropy, SquaredError
 from sparsecpu.optimizers import OPTIMIZERS, Optimizer
@@ -55,7 +55,7 @@ def make_trainer(
         seed=recipe.seed,
         threads=threads,
         precision=recipe.precision,
-        layer_rates=recipe.rates(head_of(network)),
+        layer_rates=recipe.rates(last_weighted_layer(network)),
         lean=recipe.lean,
         comm=comm,
         callbacks=callbacks,

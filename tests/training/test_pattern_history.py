@@ -26,7 +26,7 @@ def test_explored_positions_are_counted_once(size, rng):
         keys = np.unique(rng.integers(size, size=size // 20))
         ever.add(keys)
         seen |= set(keys.tolist())
-        assert ever.share == len(seen) / size
+        assert ever.fraction == len(seen) / size
     assert ever.keys is None  # bits, by now
     assert ever.bits.nbytes <= size / 8 + 1
 
