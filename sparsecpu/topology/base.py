@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.registries import Registry
 from sparsecpu.schedules import Schedule, cosine, linear
 from sparsecpu.sparse.keys import among
 from sparsecpu.sparse.parameter import SparseParameter
@@ -92,6 +93,10 @@ class Growth:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
+#: Algorithms by the name that users give; one enters it by being imported.
+TOPOLOGIES: Registry[type[Topology]] = Registry("topology")
+
+
 class Topology:
     """Base of the algorithms; by itself it never changes a pattern.
 
@@ -126,6 +131,11 @@ class Topology:
     needs_gradients: ClassVar[bool] = False
     #: Where the cosine ends.
     least_rate: ClassVar[float] = 0.005
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "name" in vars(cls):
+            TOPOLOGIES[cls.name] = cls
 
     def __init__(
         self,
