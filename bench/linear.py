@@ -29,7 +29,7 @@ from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.sparse.row_blocks import effective_width, uncut_bytes
 from sparsecpu.step.context import Context
 from sparsecpu.step.lanes import choose_lanes
-from sparsecpu.step.precision import check_precision
+from sparsecpu.step.precision import check_precision, sixteen_bit_copy
 
 PARTS = ("forward", "dx", "dw")
 #: Other sparse kernels are timed from this sparsity on; below it they are slow for everybody.
@@ -102,7 +102,8 @@ class Sparse:
         row_bytes = (4 if precision == "fp32" else 2) * self.lanes if blocked else 1
         pattern = self.weight.pattern
         self.cuts, self.turned = pattern.blocks(row_bytes), pattern.transposed.blocks(row_bytes)
-        self.spans, self.turned_spans = (p.spans(row_bytes) for p in (pattern, pattern.transposed))
+        self.chunks = pattern.chunks_of(row_bytes)
+        self.turned_chunks = pattern.transposed.chunks_of(row_bytes)
 
     def _read(self, name: str, again: bool = False) -> np.ndarray:
         """Return x or dy as it is read; dW reads again what forward has written."""
@@ -114,7 +115,7 @@ class Sparse:
             from sparsecpu.kernels.vectors.sixteen_bits import narrow_shape
 
             return self.ctx.workspace.array(name, form, *narrow_shape(array.shape, form))
-        return self.ctx.narrow(name, array, form)
+        return sixteen_bit_copy(self.ctx.workspace, name, array, form)
 
     def forward(self) -> None:
         """Compute y."""
@@ -123,7 +124,7 @@ class Sparse:
         p = self.weight.pattern
         matmul_kernel(self.lanes)(
             *self.cuts, p.indices, self.weight.data, self._read("x"), self.bias, self.y, self.y,
-            RELU, self.spans,
+            RELU, self.chunks,
         )  # fmt: skip
 
     def input_gradient(self) -> None:
@@ -131,7 +132,7 @@ class Sparse:
         from sparsecpu.kernels.linear import GATED, matmul_kernel
         from sparsecpu.kernels.update import refresh
 
-        t, values = self.weight.pattern.transposed, self.weight.transposed_target()
+        t, values = self.weight.pattern.transposed, self.weight.transposed_memory()
         refresh(self.weight.data, t.perm, values)
         matmul_kernel(self.lanes)(
             *self.turned,
@@ -142,7 +143,7 @@ class Sparse:
             self.x,
             self.dx,
             GATED,
-            self.turned_spans,
+            self.turned_chunks,
         )
 
     def weight_gradient(self) -> None:
@@ -157,7 +158,7 @@ class Sparse:
             self.dy,
             self.weight.grad,
             self.bias,
-            self.spans,
+            self.chunks,
         )
 
     def parts(self) -> dict[str, Callable[[], None]]:

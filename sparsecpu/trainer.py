@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,7 +19,7 @@ from sparsecpu.schedules import Schedule, constant
 from sparsecpu.sparse.parameter import Parameter, SparseParameter
 from sparsecpu.step.context import Context
 from sparsecpu.step.precision import check_precision
-from sparsecpu.step.ranks import Sharing
+from sparsecpu.step.ranks import ALONE, SeveralRanks
 from sparsecpu.step.samples import Samples
 from sparsecpu.step.streams import streams
 from sparsecpu.step.workspace import Workspace
@@ -162,12 +163,15 @@ class Trainer:
         self.learning_rate_factor = 1.0
         self.stop = self.interrupted = False
         self.precision = check_precision(precision, network.dtype)
-        self._ctx = Context(Workspace(), train=True, dropout=self.rngs["dropout"])
-        self._ctx.precision = self.precision
-        self.sharing = None if comm is None else Sharing(comm, self._ctx)
-        if self.sharing is not None:
-            self.sharing.own_streams(self.rngs)
-        self.lean = self._ctx.lean = bool(lean)
+        self.ranks = ALONE if comm is None else SeveralRanks(comm)
+        self.ranks.own_streams(self.rngs)
+        self.lean = bool(lean)
+        self._context = Context(
+            Workspace(), train=True, precision=self.precision, dropout=self.rngs["dropout"],
+            lean=self.lean, comm=self.ranks,
+        )  # fmt: skip
+        self._made_for: tuple = ()
+        self._lanes = 0  # of the tiles; chosen in the next step where it is 0
         if lean and any(p.spatial for p in network.parameters().values() if hasattr(p, "spatial")):
             raise ParameterError("lean", lean, "False for convolutions")
         if lean and self.topology.needs_gradients:
@@ -181,7 +185,7 @@ class Trainer:
     @property
     def halted(self) -> bool:
         """Whether training ends after this step; where ranks share it, once all of them know."""
-        return self.interrupted if self.sharing is None else self.sharing.halted
+        return self.ranks.halted(self.interrupted)
 
     def learning_rate_now(self) -> float:
         """Return the learning rate of the next step."""
@@ -217,44 +221,70 @@ class Trainer:
         DivergedError
             If the loss is not finite.
         """
-        ctx, network = self._ctx, self.network
-        ctx.observe = self.topology.observer(self.steps_done) if self._started else None
-        lanes = network.lanes(self.batch_size)
-        if self.sharing is not None:
-            rows = self.sharing.part(rows)
-            lanes = network.lanes(self.sharing.largest_part(self.batch_size))
-        z, saved = network.forward(network.gather(source, rows, lanes, ctx), ctx)
+        network, ranks = self.network, self.ranks
+        all_rows, rows = rows, ranks.part(rows)
+        ctx = self._context_of(rows, all_rows)
+        z, saved = network.forward(network.gather(source, rows, self._width(), ctx), ctx)
         loss, dz = self.loss(z, rows, targets, ctx, weights)
-        rate = self.learning_rate_now()
-        if self.sharing is not None:
-            loss = self.sharing.agree(loss, self.interrupted)
+        rate, loss = self.learning_rate_now(), ranks.agree(loss, self.interrupted)
         if not math.isfinite(loss):
             raise DivergedError(self.steps_done, loss, rate)
-        learns = not (self._started and self.topology.replaces_step(self.steps_done))
+        learns = self._learns()
         self._applied.clear()
-        ctx.apply = self._apply if self.lean and learns else None
-        if self.sharing is not None:
-            self.sharing.begin(learns or not self.lean, self._applied)
+        ranks.begin(learns or not self.lean, self._applied)
         network.backward(dz, saved, ctx)
-        if self.sharing is not None:
-            self.sharing.comm.finish()
+        ranks.finish()
         if learns:
-            for factor, parameters in self._rate_groups():
-                left = (p for p in parameters if id(p) not in self._applied)
-                self.optimizer.step(left, rate * factor, self.steps_done)
+            self._update(rate)
         self.steps_done += 1
         if self._started and self.topology.due(self.steps_done):
-            report = self.topology.update(self.steps_done)
-            if self.sharing is not None:
-                self.sharing.comm.check_network(network.parameters().values())
-            for callback in self.callbacks:
-                callback.on_update(self, report)
+            self._update_topology()
         return loss
+
+    def _context_of(self, rows: np.ndarray, all_rows: np.ndarray) -> Context:
+        """Return what layers may know of a step on this rank's rows of a batch.
+
+        That is the context of the step before, where nothing differs.
+        """
+        observe = self.topology.observer(self.steps_done) if self._started else None
+        apply = self._apply if self.lean and self._learns() else None
+        made_for = len(rows), observe, apply
+        if made_for != self._made_for or self.ranks.size > 1:
+            shared = self.ranks.of_batch(all_rows, len(rows), observe)
+            self._made_for = made_for
+            self._context = replace(self._context, n_valid=len(rows), apply=apply, **shared)
+        return self._context
+
+    def _learns(self) -> bool:
+        """Return False if the optimizer sits this step out."""
+        return not (self._started and self.topology.replaces_step(self.steps_done))
+
+    def _width(self) -> int:
+        """Return the width of the tiles."""
+        if not self._lanes:
+            self._lanes = self.network.lanes(self.ranks.largest_part(self.batch_size))
+        return self._lanes
+
+    def _update(self, rate: float) -> None:
+        """Let the optimizer use all gradients that were not used in the backward pass."""
+        for factor, parameters in self._rate_groups():
+            left: Iterable[Parameter] = parameters
+            if self._applied:
+                left = (p for p in parameters if id(p) not in self._applied)
+            self.optimizer.step(left, rate * factor, self.steps_done)
+
+    def _update_topology(self) -> None:
+        """Change the pattern, and tell the callbacks."""
+        self._context.workspace.bound.clear()  # it holds the memory of the old patterns
+        report = self.topology.update(self.steps_done)
+        self._lanes = 0
+        self.ranks.check_network(self.network.parameters().values())
+        for callback in self.callbacks:
+            callback.on_update(self, report)
 
     def _apply(self, parameter: SparseParameter, places: slice, grad: np.ndarray) -> None:
         """Use a part of a gradient as soon as it is there; see ``Context.apply``."""
-        if self.sharing is not None:
-            self.sharing.comm.sum(grad)
+        self.ranks.sum(grad)
         groups = self._rate_groups()
         factor = next(f for f, some in groups if any(p is parameter for p in some))
         rate = self.learning_rate_now() * factor
@@ -300,7 +330,7 @@ class Trainer:
             self.schedule,
         )
         self.topology.start(run)
-        self._started = True
+        self._started, self._lanes = True, 0
 
     def fit(self, x: Any, y: Any, sample_weight: Any = None) -> Trainer:
         """Train for the epochs that are left.
@@ -360,9 +390,7 @@ class Trainer:
         """Threads that steps run on; None stands for all."""
         from sparsecpu.kernels.machine.threads import team
 
-        batch = (
-            self.batch_size if self.sharing is None else self.sharing.largest_part(self.batch_size)
-        )
+        batch = self.ranks.largest_part(self.batch_size)
         return team(self.network.sparse_parameters().values(), batch, self.threads)
 
     def run_epoch(
@@ -458,8 +486,7 @@ class Trainer:
         self.topology.load_state(values["topology"], held)
         for name, state in values["rngs"].items():
             self.rngs[name].bit_generator.state = state
-        if self.sharing is not None:
-            self.sharing.own_streams(self.rngs)
+        self.ranks.own_streams(self.rngs)
         self.steps_done, self.epochs_done = values["steps_done"], values["epochs_done"]
         self._position, self._losses = values["position"], values["losses"]
         self._order_state, self.stop = values["order_state"], values["stop"]

@@ -210,9 +210,8 @@ def _forms(network, trainer, config, autotune, speaker) -> dict[str, str]:
     elif autotune:
         for choice in network.autotune(trainer.batch_size, threads=trainer.team):
             speaker.say(f"autotune: {choice}")
-        if trainer.sharing is not None:  # every rank measures something else
-            chosen = {name: layer.form for name, layer in tunable_layers(network)}
-            set_forms(network, trainer.sharing.comm.broadcast(chosen))
+        chosen = {name: layer.form for name, layer in tunable_layers(network)}
+        set_forms(network, trainer.ranks.broadcast(chosen))  # every rank measures something else
     return {name: layer.form for name, layer in tunable_layers(network) if layer.form != "sparse"}
 
 

@@ -280,7 +280,7 @@ def draw_batch(network: Any, x: Any, seed: int) -> tuple[np.ndarray, np.ndarray]
     source = network.samples(x)
     samples = source.shape[0]
     rows = np.random.default_rng(seed).choice(samples, min(_BATCH, samples), replace=False)
-    ctx = Context(Workspace())
+    ctx = Context(Workspace(), n_valid=len(rows))
     tiles: np.ndarray = network.gather(source, rows, network.lanes(len(rows)), ctx)
     whole = math.prod(network.input_shape)
     if tiles.ndim == 5:  # images: (tiles, height, channels, width, lanes)

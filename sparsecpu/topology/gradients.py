@@ -171,5 +171,5 @@ def gradients_at(
     elif pattern.nnz:
         size = x.shape[2] * x.itemsize
         gradient_kernel(x.shape[2])(
-            *pattern.blocks(size), pattern.indices, x, dy, out, out[:0], pattern.spans(size)
+            *pattern.blocks(size), pattern.indices, x, dy, out, out[:0], pattern.chunks_of(size)
         )

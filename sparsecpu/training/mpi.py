@@ -24,18 +24,7 @@ _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS", "PALS_LOCAL_SIZ
 
 
 class Communicator:
-    """A group of ranks.
-
-    Parameters
-    ----------
-    comm : mpi4py.MPI.Comm
-        Or what does the same.
-
-    Attributes
-    ----------
-    rank, size : int
-        Which one this is, of how many.
-    """
+    """A group of ranks."""
 
     def __init__(self, comm: Any) -> None:
         self.comm = comm
@@ -43,44 +32,16 @@ class Communicator:
         self._under_way: list[Any] = []
 
     def part(self, count: int) -> slice:
-        """Return this rank's part of ``count`` things in order; parts differ by one at most.
-
-        Parameters
-        ----------
-        count : int
-            How many.
-
-        Returns
-        -------
-        slice
-            Perhaps empty.
-        """
+        """Return this rank's part of ``count`` things in order; parts differ by one at most."""
         return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
 
     def sum(self, array: np.ndarray) -> np.ndarray:
-        """Add up an array over all ranks, in place.
-
-        Parameters
-        ----------
-        array : ndarray
-            Contiguous; of the same shape everywhere.
-
-        Returns
-        -------
-        ndarray
-            The same array.
-        """
+        """Add up an array over all ranks, in place."""
         self.comm.Allreduce(_in_place(self.comm), array)
         return array
 
     def start_sum(self, array: np.ndarray) -> None:
-        """Begin to add up an array in place; it must not be touched before ``finish``.
-
-        Parameters
-        ----------
-        array : ndarray
-            Contiguous; of the same shape everywhere.
-        """
+        """Begin to add up an array in place; it must not be touched before ``finish``."""
         if array.size:
             self._under_way.append(self.comm.Iallreduce(_in_place(self.comm), array))
 
@@ -91,20 +52,7 @@ class Communicator:
         self._under_way.clear()
 
     def gather_samples(self, x: np.ndarray, n_valid: int) -> np.ndarray:
-        """Return the samples of all ranks in order, as tiles.
-
-        Parameters
-        ----------
-        x : ndarray, shape (tiles, features, lanes)
-            This rank's.
-        n_valid : int
-            How many of them are real.
-
-        Returns
-        -------
-        ndarray, shape (tiles, features, lanes)
-            All real ones; lanes after the last are 0.
-        """
+        """Return the samples of all ranks in order, as tiles."""
         features, lanes = x.shape[1:]
         mine = np.ascontiguousarray(x.transpose(0, 2, 1).reshape(-1, features)[:n_valid])
         counts = np.array(self.comm.allgather(n_valid))
@@ -116,53 +64,18 @@ class Communicator:
         return np.ascontiguousarray(padded.reshape(tiles, lanes, features).transpose(0, 2, 1))
 
     def broadcast(self, value: Any) -> Any:
-        """Return what rank 0 has.
-
-        Parameters
-        ----------
-        value : object
-            Plain values; looked at on rank 0 alone.
-
-        Returns
-        -------
-        object
-            Its copy.
-        """
+        """Return what rank 0 has."""
         return self.comm.bcast(value, root=0)
 
     def check_same(self, what: str, value: str) -> None:
-        """Refuse to go on if ranks differ.
-
-        Parameters
-        ----------
-        what : str
-            What is compared, for the message.
-        value : str
-            This rank's.
-
-        Raises
-        ------
-        RankError
-            On every rank, if one has another value than rank 0.
-        """
+        """Refuse to go on if ranks differ."""
         values = self.comm.allgather(value)
         for rank, other in enumerate(values):
             if other != values[0]:
                 raise RankError(f"{what}: rank 0 has {values[0]}, rank {rank} has {other}")
 
     def check_network(self, parameters: Iterable[Parameter]) -> None:
-        """Refuse to go on if patterns or weights differ in a single bit.
-
-        Parameters
-        ----------
-        parameters : iterable of Parameter
-            Of the network.
-
-        Raises
-        ------
-        RankError
-            On every rank, if they do.
-        """
+        """Refuse to go on if patterns or weights differ in a single bit."""
         self.check_same("checksum of patterns and weights", f"{checksum(parameters):08x}")
 
     def threads(self) -> int:
@@ -175,13 +88,7 @@ class Communicator:
         return max(1, len(mine) // sharing)
 
     def abort(self, code: int) -> None:
-        """End all ranks at once.
-
-        Parameters
-        ----------
-        code : int
-            Exit code of the job.
-        """
+        """End all ranks at once."""
         sys.stderr.flush()
         self.comm.Abort(code)
 
@@ -196,18 +103,7 @@ def _in_place(comm: Any) -> Any:
 
 
 def checksum(parameters: Iterable[Parameter]) -> int:
-    """Return a number that changes with any bit of patterns and values.
-
-    Parameters
-    ----------
-    parameters : iterable of Parameter
-        In order.
-
-    Returns
-    -------
-    int
-        CRC-32.
-    """
+    """Return a number that changes with any bit of patterns and values."""
     found = 0
     for parameter in parameters:
         arrays = [parameter.data]
@@ -219,18 +115,7 @@ def checksum(parameters: Iterable[Parameter]) -> int:
 
 
 def communicator(comm: Any) -> Communicator | None:
-    """Return the communicator to train with, or None where there is nobody to talk to.
-
-    Parameters
-    ----------
-    comm : mpi4py.MPI.Comm, Communicator or None
-        What the user gave.
-
-    Returns
-    -------
-    Communicator or None
-        None for one rank, too: that trains as if there were no MPI, bit for bit.
-    """
+    """Return the communicator to train with, or None where there is nobody to talk to."""
     if comm is None:
         return None
     ours = comm if isinstance(comm, Communicator) else Communicator(comm)
@@ -260,18 +145,7 @@ def launched() -> bool:
 
 
 def world() -> Communicator | None:
-    """Return all ranks that a launcher has started, or None for a process of its own.
-
-    Returns
-    -------
-    Communicator or None
-        See ``communicator``.
-
-    Raises
-    ------
-    MissingExtraError
-        If a launcher has started several, and mpi4py is not installed.
-    """
+    """Return all ranks that a launcher has started, or None for a process of its own."""
     if not launched():
         return None
     try:
