@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from sparsecpu.bench.base import Benchmark
 from sparsecpu.bench.dense import _THREAD_VARIABLES
-
 from sparsecpu.errors import ParameterError, SparseCPUError
 
 #: A network counts as good as the dense one within so much of its accuracy.

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 from sparsecpu.bench.base import Benchmark
 from sparsecpu.bench.ratios import beside_dense, dense_is_faster, known, shown, shown_beside_dense
 from sparsecpu.bench.timing import compare
-from sparsecpu.layers.images.planes import Planes
-
 from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.machine.arrays import aligned_copy
 from sparsecpu.layers import SparseConv2d, Spec
+from sparsecpu.layers.images.planes import Planes
 from sparsecpu.step.context import Context
 
 PARTS = ("forward", "dx+dw")

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
+
 from sparsecpu.bench.ratios import beside_dense, beside_each
 from sparsecpu.bench.step_cases import IMAGE, Case
 from sparsecpu.bench.steps import Train
 from sparsecpu.bench.timing import Timing, compare
-
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.precision import check_precision
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+
 from sparsecpu.layers.base import inner_layers
 from sparsecpu.layers.chain import Chain
 

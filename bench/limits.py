@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from sparsecpu.bench.base import Benchmark
 from sparsecpu.bench.timing import compare
-
 from sparsecpu.kernels.machine.arrays import aligned_copy
 
 _LANES = 128
@@ -149,7 +149,6 @@ class Kernels(Benchmark):
             realistic, GFLOP/s of ``forward, dx, dw`` at 95 % sparsity.
         """
         from sparsecpu.bench.linear import PARTS, Case, Sparse
-
         from sparsecpu.kernels.machine.threads import use_threads
 
         ordered, random = Loads(case * 1024, random=False), Loads(case * 1024)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+
 from sparsecpu.bench.base import Benchmark
 from sparsecpu.bench.limits import Loads
 from sparsecpu.bench.ratios import (
@@ -21,7 +22,6 @@ from sparsecpu.bench.ratios import (
 )
 from sparsecpu.bench.rivals import present
 from sparsecpu.bench.timing import Timing, compare
-
 from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.machine.arrays import aligned_copy, aligned_empty
 from sparsecpu.sparse.parameter import SparseParameter

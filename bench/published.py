@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import numpy as np
+
 from sparsecpu.bench.base import Benchmark
 
 #: SET's largest: lung data (203 samples, a third held out), epsilon 20, three hidden layers.

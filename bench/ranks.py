@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from sparsecpu.bench.base import Benchmark
 from sparsecpu.bench.step_cases import IMAGE
 
@@ -172,7 +173,6 @@ class Ranks(Benchmark):
 
 def _describe(name: str, sparsity: float) -> Any:
     from sparsecpu.bench.step_cases import NETWORKS as MLPS
-
     from sparsecpu.networks.description import mlp
     from sparsecpu.networks.models import find_model
 

@@ -7,11 +7,11 @@ import time
 from typing import Any
 
 import numpy as np
+
 from sparsecpu.bench.base import Benchmark
 from sparsecpu.bench.limits import level_of
 from sparsecpu.bench.machine import memory_free, peak_memory, start_of_peak
 from sparsecpu.bench.timing import summarise
-
 from sparsecpu.errors import ParameterError
 
 _INPUTS, _OUTPUTS, _PER_NEURON, _LAYERS, _BATCH = 256, 10, 8, 5, 16

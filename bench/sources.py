@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import numpy as np
+
 from sparsecpu.bench.base import Benchmark
 
 _MOMENTUM, _BATCH, _INTERVAL = 0.9, 32, 250
@@ -123,7 +124,9 @@ class _Watch:
         from sparsecpu.topology.sources import choose_sources
 
         parameters = self.topology.run.parameters
-        shared = dict(batch_size=_BATCH, momentum=_MOMENTUM, share=1.0, interval=_INTERVAL)
+        shared = dict(
+            batch_size=_BATCH, momentum=_MOMENTUM, gradient_weight=1.0, interval=_INTERVAL
+        )
         self.names = {id(p): name for name, p in parameters.items()}
         self.exact = choose_sources(
             parameters, kind="window", memory=1e9, factor=1.0, steps=_ALL,
@@ -143,14 +146,14 @@ class _Watch:
         if left is None:
             return own
 
-        def observe(parameter: Any, x: Any, dy: Any) -> None:
+        def observe(parameter: Any, view: Any) -> None:
             if own is not None:
-                own(parameter, x, dy)
+                own(parameter, view)
             name = self.names[id(parameter)]
-            self.exact[name].observe(step, left, x, dy)
+            self.exact[name].observe(step, left, view)
             for kind, sources in self.sources.items():
                 began = time.perf_counter()
-                sources[name].observe(step, left, x, dy)
+                sources[name].observe(step, left, view)
                 self.ms[kind] += (time.perf_counter() - began) * 1e3
 
         return observe

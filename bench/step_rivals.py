@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
+
 from sparsecpu.bench.apart import TUNED_MALLOC, Apart, has_tuned_malloc
 from sparsecpu.bench.dense import DenseMLP
 from sparsecpu.bench.layer_clock import StepClock, watched_torch

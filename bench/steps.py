@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import numpy as np
+
 from sparsecpu.bench.apart import Apart
 from sparsecpu.bench.base import Benchmark
 from sparsecpu.bench.layer_clock import StepClock, watched
@@ -23,7 +24,6 @@ from sparsecpu.bench.ratios import (
 from sparsecpu.bench.step_cases import DECAY, IMAGE, MOMENTUM, NETWORKS, RATE, Batches, Case
 from sparsecpu.bench.step_rivals import RIVALS, Rival
 from sparsecpu.bench.timing import Timing, compare
-
 from sparsecpu.errors import ParameterError
 from sparsecpu.networks.models import find_model
 from sparsecpu.step.precision import check_precision

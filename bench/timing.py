@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
+
 from sparsecpu.bench.layer_clock import StepClock
 
 #: Other libraries' threads spin for a while after their work; wait for them to sleep.

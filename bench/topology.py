@@ -7,6 +7,7 @@ from collections import defaultdict
 from typing import Any
 
 import numpy as np
+
 from sparsecpu.bench.base import Benchmark
 
 _INTERVAL = 469  # steps of an epoch of 60,000 samples in batches of 128

@@ -23,7 +23,6 @@ from sparsecpu.datasets.samples import read_samples
 from sparsecpu.datasets.shapes import make_shapes
 from sparsecpu.datasets.tables import read_csv
 from sparsecpu.datasets.wide import make_wide
-
 from sparsecpu.errors import DataError
 
 __all__ = [

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+
 from sparsecpu.datasets.base import Dataset, check_finite, split
 from sparsecpu.datasets.labels import given_split, guess_task
-
 from sparsecpu.errors import DataError
 
 

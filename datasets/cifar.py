@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+
 from sparsecpu.datasets.base import Dataset
 from sparsecpu.datasets.labels import given_split
-
 from sparsecpu.errors import DataError
 
 _SHAPE = (3, 32, 32)

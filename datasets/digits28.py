@@ -8,9 +8,9 @@ alone, so any number of samples can be streamed, and no held-out digit is ever s
 from __future__ import annotations
 
 import numpy as np
+
 from sparsecpu.datasets.base import Dataset
 from sparsecpu.datasets.bundled import load_digits
-
 from sparsecpu.errors import DataError
 
 SIDE = 28

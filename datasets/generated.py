@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from sparsecpu.datasets.base import Dataset, split
-
 from sparsecpu.errors import DataError
 
 

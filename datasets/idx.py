@@ -8,9 +8,9 @@ import struct
 from pathlib import Path
 
 import numpy as np
+
 from sparsecpu.datasets.base import Dataset
 from sparsecpu.datasets.labels import given_split
-
 from sparsecpu.errors import DataError
 
 _IDX_PARTS = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sparsecpu.datasets.base import Dataset, encode
 
+from sparsecpu.datasets.base import Dataset, encode
 from sparsecpu.errors import DataError
 
 #: Integers with at most this many different values are taken for classes.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+
 from sparsecpu.datasets.arrays import checked_samples, read_archive
 from sparsecpu.datasets.tables import read_numbers, read_table
-
 from sparsecpu.errors import DataError
 
 

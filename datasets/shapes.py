@@ -8,8 +8,8 @@ noise. Sample i is a function of the seed and i alone.
 from __future__ import annotations
 
 import numpy as np
-from sparsecpu.datasets.base import Dataset
 
+from sparsecpu.datasets.base import Dataset
 from sparsecpu.errors import DataError
 
 SIDE = 32

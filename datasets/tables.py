@@ -6,9 +6,9 @@ import csv
 from pathlib import Path
 
 import numpy as np
+
 from sparsecpu.datasets.base import Dataset, split
 from sparsecpu.datasets.labels import guess_task
-
 from sparsecpu.errors import DataError
 
 

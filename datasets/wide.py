@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from sparsecpu.datasets.base import Dataset, split
 
+from sparsecpu.datasets.base import Dataset, split
 from sparsecpu.errors import DataError
 
 #: Features, classes, and samples where no number is asked for.

@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 import numpy as np
-from sparsecpu.layers.base import Layer, Spec, like
-from sparsecpu.layers.images.planes import Planes, blend, solid
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.layers.base import Layer, Spec, like
+from sparsecpu.layers.images.planes import Planes, blend, solid
 from sparsecpu.step.context import Context
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sparsecpu.layers.activations import ReLU
-from sparsecpu.layers.base import KINDS, Layer, Shape, Spec
-
 from sparsecpu.errors import ParameterError
+from sparsecpu.layers.activations import ReLU
+from sparsecpu.layers.base import KINDS, Layer, Shape, Spec, inner_layers
 from sparsecpu.sparse.parameter import Parameter
 from sparsecpu.step.context import Context
 
@@ -45,6 +44,8 @@ class Chain(Layer):
         self.widths = [spec.features]
         for layer in self.layers:
             spec = layer.plan(spec)
+            for _, inner in inner_layers(layer):
+                inner.alternates = False  # until a plain network says otherwise
             self.widths.append(spec.features)
         for i, layer in enumerate(self.layers):
             if isinstance(layer, ReLU):  # neighbours do its work while storing theirs, if they can

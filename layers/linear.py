@@ -6,11 +6,12 @@ import math
 from typing import Any
 
 import numpy as np
-from sparsecpu.layers.base import Layer, Spec, require_vector
-from sparsecpu.layers.full_form import FullForm
-from sparsecpu.layers.linear_ways import Way, choose_way
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.layers.base import Layer, Spec, require_vector
+from sparsecpu.layers.full_form import FullForm
+from sparsecpu.layers.linear_view import LinearView
+from sparsecpu.layers.linear_ways import Way, choose_way
 from sparsecpu.sparse.densities import allocate
 from sparsecpu.sparse.first_patterns import first_pattern
 from sparsecpu.sparse.first_values import scaled_uniform
@@ -18,7 +19,7 @@ from sparsecpu.sparse.parameter import Parameter, SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
 
-#: How a layer computes: at its nonzeros, or with a full matrix made of them at every step.
+#: How a layer computes: at its nonzeros, or as a full matrix that is written at every step.
 FORMS = ("sparse", "dense")
 
 
@@ -38,19 +39,19 @@ class SparseLinear(Layer):
     density : float
         Fraction of the weights to keep, in (0, 1].
     bias : bool
-        Whether to add a bias.
+        Add a bias.
     rng : numpy.random.Generator, optional
         Draws pattern and values; ``numpy.random.default_rng(0)`` by default.
     nnz : int, optional
         Weights to keep, instead of ``density``.
     pattern : str or Pattern
-        How the first pattern is drawn, a name in ``patterns.PATTERNS``; or the pattern itself.
+        How it is drawn, a name in ``sparse.first_patterns.PATTERNS``; or the pattern itself.
     gain : float
-        Scale of the first values; see ``initializers.scaled_uniform``.
+        Scale of the first values; see ``sparse.first_values.scaled_uniform``.
     fan : {"sparse", "dense"}
         Which fan-in scales the first values.
     fixed : bool
-        Whether topology leaves the pattern alone.
+        Keep topology from changing the pattern.
     dtype : dtype
         float32 or float64.
 
@@ -198,7 +199,7 @@ class SparseLinear(Layer):
     def plan(self, spec: Spec) -> Spec:
         if require_vector(spec, self) != self.in_features:
             raise ParameterError("input shape", spec.shape, f"({self.in_features},)")
-        self.relu = self.gated = self.alternates = False
+        self.relu = self.gated = False
         self.needs_dx = spec.needs_gradient
         return Spec((self.out_features,), needs_gradient=True)
 
@@ -211,15 +212,13 @@ class SparseLinear(Layer):
         return True
 
     def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Way]:
-        """Compute y = W x + b; what is saved is the way in which that was done."""
         way = self._way(x, ctx)
-        return way.output(ctx), way
+        return way.output(ctx), way  # y = W x + b
 
     def backward(self, dy: np.ndarray, saved: Way, ctx: Context) -> np.ndarray:
-        """Compute dW = (dy x') at the nonzeros, db = sum dy and dx = W' dy."""
         if ctx.observe is not None and not self.weight.fixed:
-            ctx.observe(self.weight, saved.x, dy)
-        return saved.backward(dy, ctx)
+            ctx.observe(self.weight, LinearView(saved.x, dy))
+        return saved.backward(dy, ctx)  # dW = (dy x') at the nonzeros, db = sum dy, dx = W' dy
 
     def _way(self, x: np.ndarray, ctx: Context) -> Way:
         """Return the way to compute this pass: that of the last one, if nothing has changed."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import KINDS, Layer, Shape, Spec
 from sparsecpu.layers.chain import Chain, build_layers, trace_layers
 from sparsecpu.layers.images.planes import as_planes, blend
-
-from sparsecpu.errors import ParameterError
 from sparsecpu.step.context import Context
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from sparsecpu.layers.base import Layer, Spec, require_images
 from sparsecpu.layers.conv2d import pair
 from sparsecpu.layers.images.planes import (
@@ -17,7 +18,6 @@ from sparsecpu.layers.images.planes import (
     total,
 )
 from sparsecpu.layers.images.taps import Geometry
-
 from sparsecpu.step.context import Context
 
 

@@ -7,16 +7,17 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.kernels.machine.blas import one_blas_thread
 from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.chain import Chain
 from sparsecpu.layers.flatten import Flatten
 from sparsecpu.layers.network.autotune import Choice, tune
+from sparsecpu.layers.network.dot_chain import DotChain
 from sparsecpu.layers.network.entry import as_images, read_singly, read_tiles
 from sparsecpu.layers.network.predictor import Predictor
 from sparsecpu.layers.network.summary import summary
-
-from sparsecpu.errors import ParameterError
-from sparsecpu.kernels.machine.blas import one_blas_thread
 from sparsecpu.losses import Loss
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.row_blocks import effective_width
@@ -135,11 +136,6 @@ class Sequential(Chain):
         ----------
         x : array_like, sparse matrix or Samples
             The samples.
-
-        Returns
-        -------
-        Samples
-            The same.
         """
         return as_samples(x, self.widths[0], self.dtype)
 
@@ -150,11 +146,6 @@ class Sequential(Chain):
         ----------
         batch : int
             Samples per step.
-
-        Returns
-        -------
-        int
-            Lanes.
         """
         if self._images:
             return _IMAGE_LANES
@@ -165,17 +156,12 @@ class Sequential(Chain):
         return choose_lanes(batch, widest, self.dtype)
 
     def lanes_to_predict(self, batch: int) -> int:
-        """Return the width of the tiles where nothing is trained.
+        """Return the width of the tiles in prediction; 1 where samples go one by one.
 
         Parameters
         ----------
         batch : int
             Samples that pass at once.
-
-        Returns
-        -------
-        int
-            1 for so few samples of features that tiles would stay all but empty.
         """
         return 1 if batch <= _FEW and not self._images else self.lanes(batch)
 
@@ -275,10 +261,15 @@ class Sequential(Chain):
 
         source, workspace = self.samples(x), Workspace()
         samples = source.shape[0]
+        most = min(samples, batch_size)
         out = np.empty((samples, self.n_outputs), dtype=self.dtype)
-        lanes = self.lanes_to_predict(min(samples, batch_size))
+        lanes, team = self.lanes_to_predict(most), self._team(most)
         rows = np.arange(samples, dtype=np.int64)
-        with one_blas_thread(), use_threads(self._team(min(samples, batch_size))):
+        if lanes == team == 1 and samples and DotChain.suits(self):
+            chain = DotChain(self)
+            chain(*source.take_samples(rows), np.empty(chain.work_shape, self.dtype), out)
+            return out
+        with one_blas_thread(), use_threads(team):
             for start in range(0, samples, batch_size):
                 part = rows[start : start + batch_size]
                 ctx = Context(workspace, predicts=True, n_valid=len(part))

@@ -124,6 +124,7 @@ class SGD(Optimizer):
 
     @property
     def momentum_slot(self) -> str | None:  # type: ignore[override]
+        """``"momentum"``, or None without momentum."""
         return "momentum" if self.momentum > 0 else None
 
     @property

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sparsecpu.layers.images.planes import Planes, blend, lane_mask, no_gate, sum_space, total
-from sparsecpu.layers.images.taps import Taps, backward_taps, forward_taps
 
 from sparsecpu.kernels.machine.cpu import widest_lanes
+from sparsecpu.layers.images.planes import Planes, blend, lane_mask, no_gate, sum_space, total
+from sparsecpu.layers.images.taps import Taps, backward_taps, forward_taps
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
 
@@ -233,12 +233,12 @@ class SparseConvolution:
         """Run the kernel over codes, starts and ends; y is a gradient of ``about``."""
         from sparsecpu.kernels.conv.convolution import convolution_kernel
 
-        layer, jobs = self.layer, taps.plan.jobs(x.shape[0])
+        layer, jobs = self.layer, taps.sizes.jobs(x.shape[0])
         parts = sum_space(y, layer, "y" if kind == 1 else "dx", kind, ctx, jobs)
         straight = _shortcuts(taps, y, about, len(dw) > 0)
         convolution_kernel(x.shape[-1], taps.strip, len(dw) > 0)(
-            *index, taps.phases, taps.sizes, data, *x.operand(), bias, y, relu, *about, parts, kind,
-            lane_mask(x, layer, ctx), dw, straight, *self._space(taps, x, precision, ctx),
+            *index, taps.phases, taps.sizes_array, data, *x.operand(), bias, y, relu, *about,
+            parts, kind, lane_mask(x, layer, ctx), dw, straight, *self._space(taps, x, precision, ctx),
         )  # fmt: skip
         return total(parts) if kind else None
 
@@ -251,7 +251,7 @@ class SparseConvolution:
         index, groups = (turned.codes, turned.starts, turned.ends), 0
         if out is not None:
             *index, places = turned.padded
-            groups = min(_GROUPS, turned.plan.jobs(x.shape[0]))
+            groups = min(_GROUPS, turned.sizes.jobs(x.shape[0]))
         dw = ctx.workspace.array("conv2d", "dw", (groups, len(index[0])), x.dtype)
         kind = 2 if layer._gated and x.a is not None and dx.size else 0
         sums = self._convolve(
@@ -273,10 +273,10 @@ class SparseConvolution:
         from sparsecpu.kernels.conv.filter_gradient import filter_gradient_kernel
 
         codes, starts, ends, places = taps.padded
-        groups = min(_GROUPS, taps.plan.jobs(x.shape[0]))
+        groups = min(_GROUPS, taps.sizes.jobs(x.shape[0]))
         dw = ctx.workspace.array("conv2d", "dw", (groups, len(codes)), x.dtype)
         filter_gradient_kernel(x.shape[-1], taps.strip)(
-            codes, starts, ends, taps.sizes, *x.operand(), *dy.operand()[:-1],
+            codes, starts, ends, taps.sizes_array, *x.operand(), *dy.operand()[:-1],
             lane_mask(x, self.layer, ctx), dw, *self._space(taps, x, self._precision(ctx), ctx),
         )  # fmt: skip
         add_groups(dw, places, out)

@@ -24,6 +24,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.kernels.conv.sizes import Sizes
+from sparsecpu.kernels.machine.cpu import level_two_cache
 from sparsecpu.layers.images.strips import (
     JOBS,
     RING,
@@ -32,10 +36,6 @@ from sparsecpu.layers.images.strips import (
     choose_strip,
     ring_room,
 )
-
-from sparsecpu.errors import ParameterError
-from sparsecpu.kernels.conv.sizes import Plan
-from sparsecpu.kernels.machine.cpu import level_two_cache
 from sparsecpu.sparse.pattern import Pattern
 
 #: Bits of a code below the row in the ring.
@@ -109,8 +109,8 @@ class Taps:
     phases : ndarray of int64, shape (phases, 4)
         First row and column of the output that a phase writes, first segment and the one after
         its last.
-    plan : Plan
-        Sizes.
+    sizes : Sizes
+        Sizes of the planes, the ring and the jobs.
     strip : int
         Pixels that are computed at once.
     straight : bool
@@ -122,39 +122,39 @@ class Taps:
     starts: np.ndarray
     ends: np.ndarray
     phases: np.ndarray
-    plan: Plan
+    sizes: Sizes
     strip: int
     straight: bool = False
 
     @cached_property
-    def sizes(self) -> np.ndarray:
-        """The plan as kernels take it."""
-        sizes = np.array(self.plan, dtype=np.int64)
-        sizes.setflags(write=False)  # as all index arrays are, so that kernels compile once
-        return sizes
+    def sizes_array(self) -> np.ndarray:
+        """The sizes as kernels take them."""
+        array = np.array(self.sizes, dtype=np.int64)
+        array.setflags(write=False)  # as all index arrays are, so that kernels compile once
+        return array
 
     @property
     def ring_pixels(self) -> int:
         """Pixels of the ring."""
-        plan = self.plan
-        return plan.channels * plan.step * plan.room * plan.depth * plan.abreast
+        sizes = self.sizes
+        return sizes.channels * sizes.step * sizes.room * sizes.depth * sizes.tiles_per_job
 
     @property
     def in_strips(self) -> bool:
         """Whether outputs lie in planes as in registers: whole strips, nothing in between."""
-        alone = len(self.phases) == self.plan.abreast == 1
-        return alone and self.plan.out_width % self.strip == 0
+        alone = len(self.phases) == self.sizes.tiles_per_job == 1
+        return alone and self.sizes.out_width % self.strip == 0
 
     @property
     def bases(self) -> int:
         """Room for where each strip of a chunk finds each row of the ring: whole cache lines."""
-        strips = self.plan.chunk * self.plan.abreast // self.strip
-        return -(-(strips * self.plan.depth) // 128) * 128
+        strips = self.sizes.span * self.sizes.tiles_per_job // self.strip
+        return -(-(strips * self.sizes.depth) // 128) * 128
 
     @property
     def row_pixels(self) -> int:
         """Pixels of a chunk's outputs in one row, those of all channels and tiles abreast."""
-        return self.plan.filters * self.plan.chunk * self.plan.abreast
+        return self.sizes.filters * self.sizes.span * self.sizes.tiles_per_job
 
     @cached_property
     def padded(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -247,8 +247,8 @@ def forward_taps(
     height, width = g.out_size
     return _taps(
         ky, place, sorting, [(0, 0, 0, blocks)],
-        Plan(g.channels, *g.size, g.filters, height, width, sy, sx, height, width, *g.padding, 1, 1,
-             step, room, kh, chunk, abreast, bands),
+        Sizes(g.channels, *g.size, g.filters, height, width, sy, sx, height, width, *g.padding, 1,
+              1, step, room, kh, chunk, abreast, bands),
         strip, straight > 0,
     )  # fmt: skip
 
@@ -318,8 +318,8 @@ def backward_taps(
     return _taps(
         row, place, sorting,
         [(n // sx, n % sx, n * blocks, (n + 1) * blocks) for n in range(phases)],
-        Plan(g.filters, *g.out_size, g.channels, height, width, 1, 1, *counted, top, left, sy, sx,
-             1, room, rows + 1, chunk, abreast, bands),
+        Sizes(g.filters, *g.out_size, g.channels, height, width, 1, 1, *counted, top, left, sy, sx,
+              1, room, rows + 1, chunk, abreast, bands),
         strip, straight > 0,
     )  # fmt: skip
 
@@ -343,10 +343,10 @@ def _sorted(segments, rows, n_segments: int, n_rows: int):
     return order, starts.reshape(n_segments, n_rows), ends.reshape(n_segments, n_rows)
 
 
-def _taps(rows, places, sorting, phases, plan: Plan, strip: int, straight: bool) -> Taps:
-    row = plan.channels * plan.step * plan.room * plan.abreast
-    if row >= 1 << ROW_SHIFT or plan.depth > 127:
-        raise ParameterError("channels", plan.channels, "fewer channels or a smaller kernel")
+def _taps(rows, places, sorting, phases, sizes: Sizes, strip: int, straight: bool) -> Taps:
+    row = sizes.channels * sizes.step * sizes.room * sizes.tiles_per_job
+    if row >= 1 << ROW_SHIFT or sizes.depth > 127:
+        raise ParameterError("channels", sizes.channels, "fewer channels or a smaller kernel")
     codes = (np.asarray(rows, dtype=np.int64) << ROW_SHIFT | places).astype(np.int32)
     order, *bounds = sorting
     if order is not None:
@@ -356,4 +356,4 @@ def _taps(rows, places, sorting, phases, plan: Plan, strip: int, straight: bool)
     phases = np.array(phases, dtype=np.int64).reshape(-1, 4)
     for array in (codes, starts, ends, phases):
         array.setflags(write=False)  # as all index arrays are, so that kernels compile once
-    return Taps(codes, order, starts, ends, phases, plan, strip, straight)
+    return Taps(codes, order, starts, ends, phases, sizes, strip, straight)

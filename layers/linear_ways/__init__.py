@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from sparsecpu.layers.linear_ways.base import Way
 from sparsecpu.layers.linear_ways.dense_product import DenseProduct
 from sparsecpu.layers.linear_ways.lean_product import LeanProduct
 from sparsecpu.layers.linear_ways.single_samples import SingleSamples
 from sparsecpu.layers.linear_ways.sparse_product import SparseProduct
-
 from sparsecpu.step.context import Context
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from sparsecpu.layers.linear_ways.base import Way
 
+from sparsecpu.layers.linear_ways.base import Way
 from sparsecpu.step.context import Context
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from sparsecpu.layers.linear_ways.sparse_product import SparseProduct
 
+from sparsecpu.layers.linear_ways.sparse_product import SparseProduct
 from sparsecpu.sparse.row_blocks import chunks_of_equal_work
 from sparsecpu.step.context import Context
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from sparsecpu.layers.base import row_bytes
 from sparsecpu.layers.linear_ways.base import Way
-
 from sparsecpu.step.context import Context
 from sparsecpu.step.precision import sixteen_bit_memory
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from sparsecpu.layers.activations import AllReLU, Identity, LeakyReLU, ReLU
 from sparsecpu.layers.dropout import Dropout
 from sparsecpu.layers.flatten import Flatten

@@ -19,7 +19,7 @@ from sparsecpu.sparse.keys import sorted_once
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
 from sparsecpu.step.workspace import Workspace
-from sparsecpu.topology.selection import RunningTop
+from sparsecpu.topology.running_top import RunningTop
 
 #: Weights that are generated at a time, and the largest part of a layer that they may be.
 _TILE, _SHARE = 1 << 19, 32

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsecpu.step.gradient_view import GradientView
 from sparsecpu.step.ranks import ALONE, OneRank
 from sparsecpu.step.workspace import Workspace
 
@@ -31,9 +32,8 @@ class Context:
     precision: str = "fp32"
     #: Stream for dropout.
     dropout: np.random.Generator | None = None
-    #: ``observe(parameter, x, dy)`` shows topology a layer's input and output gradient: views into
-    #: the workspace, to be used at once or copied.
-    observe: Callable[[Any, np.ndarray, np.ndarray], None] | None = None
+    #: ``observe(parameter, view)`` lets topology read a layer's gradient while the step lasts.
+    observe: Callable[[Any, GradientView], None] | None = None
     #: True if layers do without a column-by-column index and without a gradient vector.
     lean: bool = False
     #: ``apply(parameter, places, grad)`` takes a lean layer's gradient, slab by slab.

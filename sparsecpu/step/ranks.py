@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.sparse.parameter import Parameter, SparseParameter
+from sparsecpu.step.gradient_view import GradientView
 
 #: Streams of which every rank has its own: what they are for differs from sample to sample.
 _OWN = ("dropout", "augmentation")
@@ -85,13 +86,8 @@ class SeveralRanks(OneRank):
         return -(-batch_size // self.size)
 
     def of_batch(self, rows: np.ndarray, n_valid: int, observe: Any) -> dict[str, Any]:
-        def gathered(parameter: SparseParameter, x: Any, dy: Any) -> None:
-            if parameter.spatial:
-                view = SummedView(x, self.comm)
-                observe(parameter, view, view)
-                return
-            samples = (self.comm.gather_samples(v, n_valid) for v in (x, dy))
-            observe(parameter, *samples)
+        def gathered(parameter: SparseParameter, view: GradientView) -> None:
+            observe(parameter, view.over_ranks(self.comm, n_valid))
 
         seen = None if observe is None else gathered
         return {"observe": seen, "all_rows": rows, "grad_ready": self._send}
@@ -129,27 +125,3 @@ class SeveralRanks(OneRank):
 
     def broadcast(self, value: Any) -> Any:
         return self.comm.broadcast(value)
-
-
-class SummedView:
-    """What topology may ask about the gradient of filters, over the samples of all ranks."""
-
-    def __init__(self, view: Any, comm: Any) -> None:
-        self.view, self.comm = view, comm
-
-    def at(self, pattern: Any) -> np.ndarray:
-        """Return the gradient at the positions of another pattern."""
-        return self.comm.sum(self.view.at(pattern))
-
-    def activity(self, kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Return how active each output channel and each filter tap was; see ``GradientView``.
-
-        Signs of different ranks are independent, so squares of estimates add up in the mean.
-        """
-        own = rng
-        if kind == "estimate":
-            own = np.random.default_rng([int(rng.integers(1 << 62)), self.comm.rank])
-        power = 1 if kind == "bound" else 2
-        parts = [part.astype(np.float64) ** power for part in self.view.activity(kind, own)]
-        rows, columns = (self.comm.sum(part) ** (1 / power) for part in parts)
-        return rows, columns

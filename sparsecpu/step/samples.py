@@ -22,7 +22,7 @@ class Samples(Protocol):
         ...
 
 
-class ArraySamples:
+class ArraySamples(Samples):
     """Samples in an array; a batch is gathered from it without a copy in between."""
 
     def __init__(self, array: np.ndarray) -> None:
@@ -32,7 +32,7 @@ class ArraySamples:
         return self.array, rows
 
 
-class SparseSamples:
+class SparseSamples(Samples):
     """Samples in a SciPy sparse matrix, made dense one minibatch at a time."""
 
     def __init__(self, matrix: Any, dtype: Any) -> None:

@@ -6,7 +6,8 @@ import time
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import run
+
 from sparsecpu.bench.apart import Apart, has_tuned_malloc
 from sparsecpu.bench.dense import DenseMLP
 from sparsecpu.bench.layer_clock import StepClock, watched, watched_torch
@@ -14,17 +15,11 @@ from sparsecpu.bench.step_cases import Case
 from sparsecpu.bench.step_rivals import TorchTunedStep
 from sparsecpu.bench.steps import RIVALS as STEPS
 from sparsecpu.bench.steps import Batches, Ours, Train
-
-from sparsecpu.cli import main
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers import GlobalAvgPool2d, Residual, Sequential, SparseConv2d, SparseLinear
 from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.networks.models import find_model
 from sparsecpu.optimizers import SGD
-
-
-def run(*args):
-    return CliRunner().invoke(main, [str(a) for a in args])
 
 
 def test_steps_from_the_command_line():

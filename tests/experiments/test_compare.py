@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from test_cli import run
+from commands import run
 
 from sparsecpu.errors import DataError, ParameterError
 from sparsecpu.experiments.comparison import Cell, Plan, Runner, paired, split_methods, summarise
@@ -173,7 +173,7 @@ def test_command_writes_what_it_prints_and_goes_on(tmp_path):
     assert "[" in shown
 
 
-def test_command_in_processes_tunes_and_draws(tmp_path):
+def test_command_in_processes_tunes_and_draws(tmp_path, drawn):
     folder = tmp_path / "c"
     arguments = ("compare", "iris", "--methods", "dense,rigl", "--densities", "0.3", "--seeds", 2,
                  "--folds", 2, "--model", "20", "--epochs", 2, "--learning-rates", "0.001,0.1",
@@ -183,7 +183,17 @@ def test_command_in_processes_tunes_and_draws(tmp_path):
     found = json.loads(result.stdout)
     assert found["learning_rate"] == 0.1
     assert set(found["tuning"]) == {"0.001", "0.1"}
-    assert (folder / "comparison.png").stat().st_size > 5000
+    assert (folder / "comparison.png").exists()
+    dense, rigl = found["rows"]
+    axis = drawn[0].axes[0]
+    (bars,) = axis.containers  # one method beside dense
+    assert bars.get_label() == "rigl"
+    line = bars.lines[0]
+    assert line.get_xdata() == pytest.approx([0.3], rel=0.02)  # moved aside a little
+    assert line.get_ydata() == pytest.approx([100 * (1 - rigl["score"])])
+    (level,) = [line for line in axis.lines if line.get_label() == "dense"]
+    assert level.get_ydata() == pytest.approx([100 * (1 - dense["score"])] * 2)
+    assert "test error, %" in axis.get_ylabel()
     assert "too few" in run(*arguments).stdout
 
 

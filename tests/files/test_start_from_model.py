@@ -4,10 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import run
 
 from sparsecpu import Trainer, load, save
-from sparsecpu.cli import main
 from sparsecpu.errors import DataError, FileFormatError, ParameterError
 from sparsecpu.files.start_from_model import head_of, start_from
 from sparsecpu.losses import SoftmaxCrossEntropy
@@ -16,10 +15,6 @@ from sparsecpu.networks.models import find_model
 from sparsecpu.optimizers import SGD
 from sparsecpu.schedules import cubic
 from sparsecpu.topology import GradualPruning
-
-
-def run(*args):
-    return CliRunner().invoke(main, [str(arg) for arg in args])
 
 
 @pytest.fixture

@@ -71,6 +71,16 @@ def test_nothing_is_ever_made_dense(path):
     assert not re.search(r"\b(import pickle|from pickle)\b", text)
 
 
+def test_no_test_imports_another():
+    """What several tests share stands in plain modules beside the rooms, or in conftest.py."""
+    wrong = [
+        f"{path.name}: {line}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for line in re.findall(r"^\s*(?:from|import) .*\btest_\w+.*", path.read_text(), re.M)
+    ]
+    assert not wrong
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_one_decorator_compiles_kernels(path):
     if path.name != "compile.py":

@@ -5,40 +5,20 @@ import functools
 import naive
 import numpy as np
 import pytest
-from small import filters_of
-from sparsecpu.layers.images import strips as strips
-from sparsecpu.layers.images import taps as taps
-from sparsecpu.layers.images.planes import Planes
+from small import filters_of, made
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.machine.cpu import widest_lanes
 from sparsecpu.kernels.machine.threads import use_threads
 from sparsecpu.layers import SparseConv2d, Spec
-from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.layers.images import strips as strips
+from sparsecpu.layers.images import taps as taps
+from sparsecpu.layers.images.planes import Planes
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
 from sparsecpu.step.workspace import Workspace
 
 TOLERANCE = {np.float32: 3e-5, np.float64: 1e-11}
-
-
-def made(shape, kernel, size, *, density=0.4, dtype=np.float64, empty=(), **options):
-    """Return a planned layer; rows in ``empty`` have no nonzeros."""
-    channels, filters = shape
-    rng = np.random.default_rng(3)
-    layer = SparseConv2d(channels, filters, kernel, density=density, rng=rng, dtype=dtype,
-                         **options)  # fmt: skip
-    if len(empty):
-        pattern = layer.weight.pattern
-        kept = ~np.isin(pattern.rows(), empty)
-        keys = pattern.keys()[kept]
-        weight = SparseParameter(Pattern.from_keys(pattern.shape, keys), layer.weight.data[kept],
-                                 dtype)  # fmt: skip
-        layer._set(weight, None if layer.bias is None else layer.bias.data)
-    if layer.bias is not None:
-        layer.bias.data[:] = rng.standard_normal(filters)
-    layer.plan(Spec((channels, *size), needs_gradient=True))
-    return layer
 
 
 def check(layer, size, batch, dtype):
@@ -97,7 +77,7 @@ def test_convolution(case):
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("columns", [1, 100])
 def test_blocks_of_channels(case, columns, monkeypatch):
-    """Many blocks of channels, rows in one chunk or in as many as there can be: the same sums."""
+    """Many blocks of channels, rows in one span or in as many as there can be: the same sums."""
     kernel, stride, padding, groups, size, batch = case
     monkeypatch.setattr(strips, "level_one_cache", lambda: 64)
     monkeypatch.setattr(strips, "_WORTH_WAITING", 1)
@@ -111,7 +91,7 @@ def test_blocks_of_channels(case, columns, monkeypatch):
         assert len(forward.starts) > 1
         assert stride > 1 or len(backward.starts) > len(backward.phases)
     if columns == 1 and layer.geometry().out_size[1] > forward.strip:
-        assert forward.plan.chunks > 1
+        assert forward.sizes.spans > 1
     check(layer, size, batch, np.float64)
 
 
@@ -186,7 +166,7 @@ def test_small_planes_of_several_tiles(case, moments):
     options = {"stride": stride, "padding": padding, "groups": groups, "dtype": np.float32}
     layer = made((4, 8), kernel, size, **options)
     images = np.zeros((batch, 4, *size), np.float32)
-    assert layer.sparse.taps(Planes(naive.to_planes(images, 16)), "fp32").plan.abreast > 1
+    assert layer.sparse.taps(Planes(naive.to_planes(images, 16)), "fp32").sizes.tiles_per_job > 1
     if moments:
         layer.sum_moments()
     check(layer, size, batch, np.float32)
@@ -268,7 +248,7 @@ def test_topology_sees_the_dense_gradient(rng):
     seen = {}
     every = Pattern.full(layer.weight.shape)
 
-    def observe(parameter, view, _):
+    def observe(parameter, view):
         seen["gradient"], seen["squares"] = view.at(every).copy(), view.activity("norm", rng)
 
     ctx = Context(Workspace(), train=True, n_valid=18, observe=observe)

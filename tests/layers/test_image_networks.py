@@ -10,7 +10,6 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from small import filters_of, images, small_net
-from sparsecpu.layers.images.planes import Planes
 
 from sparsecpu import SparseCNNClassifier
 from sparsecpu.errors import DataError, ParameterError
@@ -31,6 +30,7 @@ from sparsecpu.layers import (
     Spec,
     Subsample,
 )
+from sparsecpu.layers.images.planes import Planes
 from sparsecpu.losses import SoftmaxCrossEntropy, SquaredError
 from sparsecpu.networks.description import Architecture, LayerSpec
 from sparsecpu.networks.models import find_model

@@ -6,8 +6,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from test_cli import run
-from test_growth import Follow
+from commands import run
+from rewiring import Follow
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.experiments.comparison import Cell, Plan

@@ -6,8 +6,7 @@ import math
 import naive
 import numpy as np
 import pytest
-from test_sources import feed
-from test_topology import blobs, dense_copies, make_network, options, parameter
+from rewiring import blobs, dense_copies, feed, make_network, options, parameter, train
 
 from sparsecpu.callbacks import Callback
 from sparsecpu.errors import ParameterError
@@ -21,28 +20,6 @@ from sparsecpu.topology.selection import largest_of_rows, smallest_of_all
 from sparsecpu.topology.sources import Candidates, LowRank, Window
 from sparsecpu.trainer import Trainer
 from sparsecpu.training.pattern_history import Tracker
-
-
-class Follow:
-    """A callback that keeps reports and what ``look`` returns at each update."""
-
-    def __init__(self, look=lambda: None):
-        self.reports, self.looks, self.look = [], [], look
-
-    def __getattr__(self, name):
-        return lambda *args: None
-
-    def on_update(self, trainer, report):
-        self.reports.append(report)
-        self.looks.append(self.look())
-
-
-def train(network, topology, x, y, **given):
-    follow = Follow(given.pop("look", lambda: None))
-    settings = dict(learning_rate=0.05, batch_size=16, epochs=6, optimizer=SGD(0.9), shuffle=False)
-    Trainer(network, loss=SoftmaxCrossEntropy(), topology=topology, callbacks=[follow],
-            **{**settings, **given}).fit(x, y)  # fmt: skip
-    return follow
 
 
 def keys_of(network):
@@ -62,8 +39,8 @@ def test_the_published_choice_and_weights(rule, rng):
         topology = GuidedStochasticExploration(prune_rate=0.3, subset=2.0, update_every=every)
         seeing = topology.see
 
-        def see(parameter, x, dy, rate):
-            found = seeing(parameter, x, dy, rate)
+        def see(parameter, view, rate):
+            found = seeing(parameter, view, rate)
             drawn.append(found[0])
             assert not np.isin(found[0], parameter.pattern.keys()).any()
             return found

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_topology import options, parameter
+from rewiring import feed, options, parameter
 
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.topology.gradients import largest_inactive
@@ -26,20 +26,6 @@ def test_streamed_search_is_exact(shape, rng):
         free[pattern.keys()] = -1
         np.testing.assert_array_equal(keys, np.sort(np.argsort(-free, kind="stable")[:count]))
         np.testing.assert_array_equal(values, scores.reshape(-1)[keys])
-
-
-def feed(sources, steps, rng, n_out, n_in, rank, last=None):
-    """Show sources steps whose gradients share ``rank`` directions; return the exact momentum."""
-    a, b = rng.standard_normal((n_out, rank)), rng.standard_normal((n_in, rank))
-    exact, last = np.zeros((n_out, n_in)), last or steps
-    for step in range(steps):
-        x = (b @ rng.standard_normal((rank, 16)))[None]
-        dy = (a @ rng.standard_normal((rank, 16)))[None] / 16
-        for source in sources:
-            source.observe(step, steps - step, x, dy)
-        beta = 0.0 if steps - step == last else 0.9
-        exact = beta * exact + dy[0] @ x[0].T
-    return exact
 
 
 def test_lowrank_is_exact_up_to_its_rank(rng):
@@ -72,8 +58,8 @@ def test_proposed_candidates_have_exact_momentum(proposal, rng):
     history = []
 
     class Keep:
-        def observe(self, step, left, x, dy):
-            history.append((x, dy))
+        def observe(self, step, left, view):
+            history.append(view.factors())
 
     exact = feed([source, scout, Keep()], 30, rng, 60, 50, 4, last=10)
     assert 100 < len(source.keys) <= 201

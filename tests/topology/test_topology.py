@@ -1,46 +1,20 @@
-from itertools import pairwise
-
 import naive
 import numpy as np
 import pytest
+from rewiring import blobs, dense_copies, make_network, options, parameter
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.layers import ReLU, Sequential, SparseLinear
+from sparsecpu.layers.linear_view import LinearView
 from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.optimizers import SGD, Adam
-from sparsecpu.sparse.densities import allocate
-from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.topology import SET, TOPOLOGIES, SparseMomentum, Static, make_topology
+from sparsecpu.topology.free_positions import random_free
 from sparsecpu.topology.quotas import growth_quotas
-from sparsecpu.topology.selection import RunningTop, largest, random_free, smallest
+from sparsecpu.topology.running_top import RunningTop
+from sparsecpu.topology.selection import largest, smallest
 from sparsecpu.topology.sources import Candidates, Tiles, Window
 from sparsecpu.trainer import Trainer
-
-
-def make_network(widths, density, rng, dtype=np.float64):
-    shapes = [(o, i) for i, o in pairwise(widths)]
-    layers = []
-    for (n_out, n_in), nnz in zip(shapes, allocate(shapes, density), strict=True):
-        layers += [SparseLinear(n_in, n_out, nnz=nnz, rng=rng, dtype=dtype), ReLU()]
-    return Sequential(layers[:-1])
-
-
-def blobs(rng, samples=96, features=12, classes=4):
-    y = rng.integers(0, classes, samples)
-    x = rng.standard_normal((samples, features)) + 1.5 * rng.standard_normal((classes, features))[y]
-    return x, y
-
-
-def dense_copies(network):
-    weights = [p.to_scipy().todense() for p in network.sparse_parameters().values()]
-    masks = []
-    for p in network.sparse_parameters().values():
-        mask = np.zeros(p.shape, bool)
-        mask.reshape(-1)[p.pattern.keys()] = True
-        masks.append(mask)
-    biases = [p.data for name, p in network.parameters().items() if name.endswith("bias")]
-    return [np.asarray(w) for w in weights], masks, biases
 
 
 @pytest.mark.parametrize("batch", [16, 20])
@@ -108,19 +82,11 @@ def feed(source, steps, rng, n_out, n_in, batch=16, kept=None):
     for step in range(steps):
         x = rng.standard_normal((1, n_in, batch))
         dy = rng.standard_normal((1, n_out, batch)) / batch
-        source.observe(step, steps - step, x, dy)
+        source.observe(step, steps - step, LinearView(x, dy))
         exact = source.momentum * exact + dy[0] @ x[0].T
         if kept is not None:
             kept.append((x, dy))
     return exact
-
-
-def options(steps, momentum=0.9, interval=100):
-    return dict(steps=steps, batch_size=16, momentum=momentum, share=1.0, interval=interval)
-
-
-def parameter(shape, nnz, rng):
-    return SparseParameter(Pattern.random(shape, nnz, rng), rng.standard_normal(nnz), np.float64)
 
 
 @pytest.mark.parametrize("steps", [5, 10, 20])
@@ -185,7 +151,7 @@ def test_candidates_have_exact_momentum_and_follow_the_norms(rng):
     # Rows and columns without any signal are never drawn.
     x, dy = rng.standard_normal((1, 20, 16)), rng.standard_normal((1, 30, 16))
     x[:, :10], dy[:, 5:] = 0, 0
-    source.observe(0, 11, x, dy)
+    source.observe(0, 11, LinearView(x, dy))
     assert len(source.keys) > 0
     assert (source.keys // 20 < 5).all()
     assert (source.keys % 20 >= 10).all()

@@ -9,7 +9,8 @@ import numpy as np
 from sparsecpu.errors import ParameterError
 from sparsecpu.files.interop.tensors import Tensor
 from sparsecpu.sparse.densities import DISTRIBUTIONS, allocate, check_density
-from sparsecpu.topology.selection import RunningTop, smallest_of_all
+from sparsecpu.topology.running_top import RunningTop
+from sparsecpu.topology.selection import smallest_of_all
 
 Entries = tuple[np.ndarray, np.ndarray]
 #: One threshold for all layers, or one for each, of which the rule says how many it keeps.

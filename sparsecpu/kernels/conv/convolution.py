@@ -70,17 +70,17 @@ def _convolve_row(
     shelf = desk + scratch.shape[1] // 2  # x waits there
     beside, write_now = straight & BESIDE > 0, straight & WRITE > 0
     row = job.row * plan.skip_rows + phases[phase, 0]
-    first = job.first * plan.skip_columns + phases[phase, 1]
+    first = job.first_column * plan.skip_columns + phases[phase, 1]
     begin, stop = phases[phase, 2], phases[phase, 3]
     # pixels of the chunk that exist
     inside = (plan.out_width - first + plan.skip_columns - 1) // plan.skip_columns
-    inside = min(plan.chunk, inside)
+    inside = min(plan.span, inside)
     mine, read = worker * numbers(ring), straight & READ > 0
     lay_bases(blank, wide, plan, job, read, bases, worker, mine)
     if dw is not None and not beside:
         stage(blank, wide, about, mask, plan, job, row, first, inside, scratch, shelf)
-    wide_mask = repeated(load_like(mask, np.int64(job.leader) * count(blank), blank), wide)
-    origin = (job.leader * plan.out_height + row) * plan.filters * plan.out_width + first
+    wide_mask = repeated(load_like(mask, np.int64(job.first_tile) * count(blank), blank), wide)
+    origin = (job.first_tile * plan.out_height + row) * plan.filters * plan.out_width + first
     due, coming = next_rows(plan, job, job.row * plan.down - plan.top + plan.depth)
     turns = job.strips * (stop - begin) * plan.filters
     if phase > 0:
@@ -94,7 +94,9 @@ def _convolve_row(
             for i in range(plan.filters):
                 for s in range(leading, leading + together):
                     wanted = ask_ahead(blank, wide, source, plan, job, turns, due, wanted)
-                    waits = np.int64(i) * plan.chunk * plan.abreast * count(blank) + s * count(wide)
+                    waits = np.int64(i) * plan.span * plan.tiles_per_job * count(blank) + s * count(
+                        wide
+                    )
                     here = (origin + np.int64(i) * plan.out_width) * count(blank) + s * count(wide)
                     if segment == begin:
                         y = wide
@@ -215,7 +217,7 @@ def convolution_kernel(lanes: int, strip: int, gradient: bool = False) -> Callab
                             _convolve_row(blank, wide, sizes, job, phases, phase, taps, source, out,
                                           about, mask, None, base_dw, straight, space,
                                           spot)  # fmt: skip
-                    job = Job(job.leader, job.first, job.strips, job.row + 1)
+                    job = Job(job.first_tile, job.first_column, job.strips, job.row + 1)
         fence()
 
     book = AddressBook(work)

@@ -34,24 +34,28 @@ def _gradient_row(blank, wide, plan, job, last, taps, source, dy, mask, dw, base
     codes, starts, ends = taps
     ring, bases, scratch, worker = space
     desk, slots = worker * scratch.shape[1], worker * bases.shape[1]
-    inside = min(plan.chunk, plan.pixels - job.first)
-    stage(blank, wide, dy, mask, plan, job, job.row, job.first, inside, scratch, desk)
+    inside = min(plan.span, plan.columns - job.first_column)
+    stage(blank, wide, dy, mask, plan, job, job.row, job.first_column, inside, scratch, desk)
     lay_bases(blank, wide, plan, job, False, bases, worker, worker * numbers(ring))
     due, coming = next_rows(plan, job, job.row * plan.down - plan.top + plan.depth)
     turns = job.strips * starts.shape[0] * plan.filters
     wanted = (np.int64(0), np.int64(0), coming)
-    origin = (job.leader * plan.rows + job.row + 1) * plan.filters * plan.pixels + job.first
-    follows = job.row + 1 < last and plan.abreast == 1
+    origin = (
+        job.first_tile * plan.rows + job.row + 1
+    ) * plan.filters * plan.columns + job.first_column
+    follows = job.row + 1 < last and plan.tiles_per_job == 1
     for s in range(job.strips):
         for segment in range(starts.shape[0]):
             for i in range(plan.filters):
                 wanted = ask_ahead(blank, wide, source, plan, job, turns, due, wanted)
                 if follows and segment == 0:
-                    place = (origin + np.int64(i) * plan.pixels) * count(blank) + s * count(wide)
+                    place = (origin + np.int64(i) * plan.columns) * count(blank) + s * count(wide)
                     prefetch_like(dy[0], place, wide)
                     if dy[3].shape[0] > 0:
                         prefetch_like(dy[1], place, wide)
-                waits = np.int64(i) * plan.chunk * plan.abreast * count(blank) + s * count(wide)
+                waits = np.int64(i) * plan.span * plan.tiles_per_job * count(blank) + s * count(
+                    wide
+                )
                 g = in_order(ring, load_like(scratch, desk + waits, wide), blank)
                 dot(ring, codes, bases, slots + s * plan.depth, starts[segment, i],
                     ends[segment, i], g, dw, base_dw, blank)  # fmt: skip
@@ -117,7 +121,7 @@ def filter_gradient_kernel(lanes: int, strip: int) -> Callable:
                     fill(blank, four, source, sizes, job, begin, ready, ring, mine)
                     _gradient_row(blank, wide, sizes, job, last, taps, source, dy, mask, dw,
                                   base_dw, space)  # fmt: skip
-                    job = Job(job.leader, job.first, job.strips, job.row + 1)
+                    job = Job(job.first_tile, job.first_column, job.strips, job.row + 1)
 
     book = AddressBook(work)
 

@@ -61,7 +61,7 @@ def _pack(blank, four, source, plan, row, first, ring, place):
     of tiles abreast in between.
     """
     lanes = count(blank)
-    apart, pixel = plan.abreast * lanes, plan.across * lanes
+    apart, pixel = plan.tiles_per_job * lanes, plan.across * lanes
     for q in range(plan.step):
         column = first + q
         low, high = np.int64(0), np.int64(0)
@@ -70,7 +70,7 @@ def _pack(blank, four, source, plan, row, first, ring, place):
             high = (plan.width - column + plan.across - 1) // plan.across
             high = max(low, min(plan.room, high))
         fours = low  # pixels that are read four at a time end here
-        if plan.across * plan.abreast == 1:
+        if plan.across * plan.tiles_per_job == 1:
             fours += (high - low) // 4 * 4
         for channel in range(plan.channels):
             here = place + (channel * plan.step + q) * plan.room * apart
@@ -95,11 +95,11 @@ def fill(blank, four, source, plan, job, begin, stop, ring, mine):
     Rows that do not exist are padding.
     """
     tiles, lanes = source[0].shape[0], count(blank)
-    row_size = plan.channels * plan.step * plan.room * plan.abreast * lanes
-    column = job.first * plan.across - plan.left
+    row_size = plan.channels * plan.step * plan.room * plan.tiles_per_job * lanes
+    column = job.first_column * plan.across - plan.left
     for row in range(begin, stop):
-        for n in range(plan.abreast):
-            tile = job.leader + n
+        for n in range(plan.tiles_per_job):
+            tile = job.first_tile + n
             exists = 0 <= row < plan.height and tile < tiles
             within = tile * plan.height + row if exists else -1
             place = mine + (row + plan.top) % plan.depth * row_size + n * lanes
@@ -112,12 +112,12 @@ def lay_bases(blank, wide, plan, job, read, bases, worker, mine):
 
     With ``read``, filters of one pixel read planes where they lie.
     """
-    row_size = plan.channels * plan.step * plan.room * plan.abreast * count(blank)
+    row_size = plan.channels * plan.step * plan.room * plan.tiles_per_job * count(blank)
     for d in range(plan.depth):
         place = mine + (job.row * plan.down + d) % plan.depth * row_size
         if read:
-            row_in = (job.leader * plan.height + job.row) * plan.channels
-            place = (row_in * plan.width + job.first) * count(blank)
+            row_in = (job.first_tile * plan.height + job.row) * plan.channels
+            place = (row_in * plan.width + job.first_column) * count(blank)
         for s in range(job.strips):
             bases[worker, s * plan.depth + d] = place + s * count(wide)
 
@@ -125,9 +125,9 @@ def lay_bases(blank, wide, plan, job, read, bases, worker, mine):
 @kernel(part=True)
 def next_rows(plan, job, ready):
     """Return how many strips the next row of outputs will pack, and the first pixel of them."""
-    coming = (job.leader * plan.height + ready) * plan.channels * plan.width
-    coming += job.first * plan.across
-    if plan.abreast > 1:  # small planes, which are near
+    coming = (job.first_tile * plan.height + ready) * plan.channels * plan.width
+    coming += job.first_column * plan.across
+    if plan.tiles_per_job > 1:  # small planes, which are near
         return np.int64(0), coming
     rows = max(0, min(plan.down, plan.height - ready))
     return rows * plan.channels * job.strips, coming

@@ -42,20 +42,20 @@ def stage(blank, wide, source, mask, plan, job, row, first, inside, scratch, des
     """
     tiles, height, channels, width, lanes = source[0].shape
     strip, inside = count(wide) // count(blank), max(0, inside)
-    skip, abreast = plan.skip_columns, plan.abreast
-    there = min(abreast, tiles - job.leader)
+    skip, abreast = plan.skip_columns, plan.tiles_per_job
+    there = min(abreast, tiles - job.first_tile)
     whole = inside // strip * strip if skip * abreast == 1 else 0
-    size = np.int64(plan.chunk) * abreast * lanes
+    size = np.int64(plan.span) * abreast * lanes
     if inside * there < job.strips * strip:
         for i in range(channels):
             for p in range(whole * abreast, job.strips * strip, strip):
                 store(scratch, desk + i * size + p * lanes, wide)
     for turn in range(there * channels):
-        tile, i = job.leader + turn // channels, np.int64(turn % channels)
+        tile, i = job.first_tile + turn // channels, np.int64(turn % channels)
         lane_mask = load_like(mask, np.int64(tile) * lanes, blank)
         wide_mask = repeated(lane_mask, wide)
         here = (((np.int64(tile) * height + row) * channels + i) * width + first) * lanes
-        waits = desk + i * size + (tile - job.leader) * lanes
+        waits = desk + i * size + (tile - job.first_tile) * lanes
         by = coefficients(source, i)
         for p in range(0, whole, strip):
             v = meant(source, by, here + p * lanes, wide)
@@ -117,15 +117,15 @@ def write(blank, wide, out, about, mask, plan, job, row, first, inside, scratch,
     x, a, c = about[0], about[2], about[4]
     tiles, height, channels, width, lanes = y.shape
     strip, large = count(wide) // count(blank), y.size * y.itemsize >= LARGE
-    skip, abreast = plan.skip_columns, plan.abreast
+    skip, abreast = plan.skip_columns, plan.tiles_per_job
     whole = inside // strip * strip if skip * abreast == 1 else 0
-    size = np.int64(plan.chunk) * abreast * lanes
-    for turn in range(min(abreast, tiles - job.leader) * channels):
-        tile, i = job.leader + turn // channels, np.int64(turn % channels)
+    size = np.int64(plan.span) * abreast * lanes
+    for turn in range(min(abreast, tiles - job.first_tile) * channels):
+        tile, i = job.first_tile + turn // channels, np.int64(turn % channels)
         lane_mask = load_like(mask, np.int64(tile) * lanes, blank)
         wide_mask = repeated(lane_mask, wide)
         here = (((np.int64(tile) * height + row) * channels + i) * width + first) * lanes
-        waits = desk + i * size + (tile - job.leader) * lanes
+        waits = desk + i * size + (tile - job.first_tile) * lanes
         total, product = blank, blank
         slope, shift = y.dtype.type(1), y.dtype.type(0)
         if a.shape[0] > 0:

@@ -1,95 +1,62 @@
-"""The sizes of a convolution that its kernels are told, by name."""
+"""The sizes of a convolution that its kernels need, by name."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 
-class Plan(NamedTuple):
-    """Sizes of one direction of a convolution.
+class Sizes(NamedTuple):
+    """Sizes of one direction of a convolution: of its planes, its ring and its jobs."""
 
-    Parameters
-    ----------
-    channels, height, width : int
-        Of the planes that are read.
-    filters, out_height, out_width : int
-        Of the planes that are written.
-    down, across : int
-        Rows and columns that are read from one output to the next.
-    rows, pixels : int
-        Rows and columns of outputs that are counted, in each phase.
-    top, left : int
-        Padding.
-    skip_rows, skip_columns : int
-        Rows and columns of the output from one that is counted to the next.
-    step, room, depth : int
-        Of the ring: columns that stand side by side, pixels of a channel in each, rows.
-    chunk : int
-        Columns of a job.
-    abreast : int
-        Tiles whose pixels stand side by side.
-    bands : int
-        Bands of rows, one job each.
-    """
-
+    #: The planes that are read.
     channels: int
     height: int
     width: int
+    #: The planes that are written.
     filters: int
     out_height: int
     out_width: int
+    #: Rows and columns that are read from one output to the next.
     down: int
     across: int
+    #: Rows and columns of outputs in each phase.
     rows: int
-    pixels: int
+    columns: int
+    #: Padding.
     top: int
     left: int
+    #: Rows and columns of the planes that are written from one output of a phase to its next.
     skip_rows: int
     skip_columns: int
+    #: The ring: columns ``across`` apart that lie side by side, pixels of each such run, and rows.
     step: int
     room: int
     depth: int
-    chunk: int
-    abreast: int
+    #: Columns of a job.
+    span: int
+    #: Tiles of a job: small planes of several tiles are interleaved, pixel by pixel.
+    tiles_per_job: int
+    #: Bands of rows, one job each.
     bands: int
 
     @property
-    def chunks(self) -> int:
-        """Chunks of columns side by side."""
-        return -(-self.pixels // self.chunk)
+    def spans(self) -> int:
+        """Spans of columns side by side."""
+        return -(-self.columns // self.span)
 
     def jobs(self, tiles: int) -> int:
-        """Return into how many jobs a batch falls.
-
-        Parameters
-        ----------
-        tiles : int
-            Of the batch.
-
-        Returns
-        -------
-        int
-            The number, whatever the number of threads.
-        """
-        return -(-tiles // self.abreast) * self.chunks * self.bands
+        """Return into how many jobs a batch falls, whatever the number of threads."""
+        return -(-tiles // self.tiles_per_job) * self.spans * self.bands
 
 
 class Job(NamedTuple):
-    """Where a worker is: a chunk of columns of the tiles abreast, and a row of it.
+    """Where a worker is: the span and the row of outputs that it computes."""
 
-    Parameters
-    ----------
-    leader : int
-        The first of the tiles.
-    first : int
-        The first column of the chunk.
-    strips : int
-        Strips that the chunk falls into.
-    row : int
-        Counted rows of outputs, from the top.
-    """
-
-    leader: int
-    first: int
+    #: The first of the job's tiles.
+    first_tile: int
+    #: The first column of the span.
+    first_column: int
+    #: Strips that the span falls into.
     strips: int
+    #: The row of outputs, within its phase.
     row: int
