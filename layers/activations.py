@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 from sparsecpu.layers.base import Layer, Spec, like
-from sparsecpu.layers.images.planes import Planes, blend, solid
+from sparsecpu.layers.images.passes import as_array, gate_gradient, gradient_as_array
+from sparsecpu.layers.images.planes import Planes
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.step.context import Context
@@ -33,7 +34,7 @@ class Activation(Layer):
         saved : tuple
             ``(x, y)``.
         """
-        x = solid(x, self, ctx)
+        x = as_array(x, self, ctx)
         y = like(x, self, "y", ctx)
         self.apply(x, y, ctx)
         return y, (x, y)
@@ -55,7 +56,7 @@ class Activation(Layer):
         ndarray
             Gradient of the input.
         """
-        (x, y), dy = saved, solid(dy, self, ctx, "dy")
+        (x, y), dy = saved, gradient_as_array(dy, self, ctx)
         dx = like(dy, self, "dx", ctx)
         self.gradient(x, y, dx, ctx)
         np.multiply(dx, dy, out=dx)
@@ -207,8 +208,7 @@ class ReLU(Activation):
         y = saved[1]
         if not isinstance(y, Planes):
             return super().backward(dy, saved, ctx)
-        sums = 0 if y.a is None else 2  # for the backward pass of the normalisation before
-        return blend(dy, None, self, "dx", ctx, gate=y.gate(), sums=sums)
+        return gate_gradient(dy, y, self, ctx)
 
     def apply(self, x, y, ctx) -> None:
         np.maximum(x, 0, out=y)

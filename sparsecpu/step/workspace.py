@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -9,13 +10,12 @@ import numpy as np
 
 from sparsecpu.kernels.machine.arrays import aligned_empty
 
-
-def _holders(memory: np.ndarray) -> int:
-    """Return how many references there are to what an array is a view of."""
-    return sys.getrefcount(memory.base)
-
-
-_NOBODY = _holders(aligned_empty(1, np.uint8))
+_ALONE = aligned_empty(1, np.uint8)
+#: References to what an array is a view of, where nobody holds another view.
+_NOBODY = sys.getrefcount(_ALONE.base)
+#: What a layer prepared for one of its passes is kept for so many kinds of batches: the last one of
+#: an epoch may be smaller.
+_KEPT = 4
 
 
 class Workspace:
@@ -25,6 +25,18 @@ class Workspace:
         self._memory: dict[tuple, np.ndarray] = {}
         self._views: dict[tuple, np.ndarray] = {}
         self._lent: list[np.ndarray] = []
+        #: What layers prepared for passes that come again: ``(layer, pass, …)`` to anything. Look
+        #: here first, and ``keep`` what was not found.
+        self.prepared: dict[tuple, Any] = {}
+
+    def keep(self, key: tuple, prepared: Any) -> Any:
+        """Return what was prepared for ``(layer, pass, …)``, and hold it until memory moves."""
+        self.prepared.pop(key, None)
+        alike = [k for k in self.prepared if k[:2] == key[:2]]
+        if len(alike) == _KEPT:
+            del self.prepared[alike[0]]
+        self.prepared[key] = prepared
+        return prepared
 
     def array(self, owner: Any, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Return an aligned array with unspecified contents.
@@ -49,11 +61,12 @@ class Workspace:
         view = self._views.get(key)
         if view is None:
             place = (owner, name, np.dtype(dtype))
-            size = int(np.prod(shape, dtype=np.int64))
+            size = math.prod(shape)
             memory = self._memory.get(place)
             if memory is None or memory.size < size:
                 self._memory[place] = memory = aligned_empty(size, dtype)
                 self._views = {k: v for k, v in self._views.items() if k[:2] != key[:2]}
+                self.prepared.clear()  # it may hold the memory that is given up here
             self._views[key] = view = memory[:size].reshape(shape)
         return view
 
@@ -97,17 +110,17 @@ class Workspace:
         ndarray
             Of the least memory that nobody holds and that suffices, or of new memory.
         """
-        size, dtype = int(np.prod(shape, dtype=np.int64)), np.dtype(dtype)
-        fitting = (
-            memory
-            for memory in self._lent
-            if memory.dtype == dtype and memory.size >= size and _holders(memory) == _NOBODY
-        )
-        memory = min(fitting, key=np.size, default=None)
-        if memory is None:
-            memory = aligned_empty(size, dtype)
-            self._lent.append(memory)
-        return memory[:size].reshape(shape)
+        size, dtype = math.prod(shape), np.dtype(dtype)
+        found = None
+        for memory in self._lent:
+            fits = memory.dtype == dtype and memory.size >= size
+            least = found is None or memory.size < found.size
+            if fits and least and sys.getrefcount(memory.base) == _NOBODY:
+                found = memory
+        if found is None:
+            found = aligned_empty(size, dtype)
+            self._lent.append(found)
+        return found[:size].reshape(shape)
 
     @property
     def nbytes(self) -> int:
