@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
+from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.batch_norm_of_features import NormOfFeatures
 from sparsecpu.layers.images.batch_norm_of_images import NormOfImages
-
-from sparsecpu.errors import ParameterError
 from sparsecpu.sparse.parameter import Parameter
 from sparsecpu.step.context import Context
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sparsecpu.layers.base import like
 
+from sparsecpu.layers.base import like
 from sparsecpu.step.context import Context
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
+
+from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import KINDS, Layer, Shape, Spec
 from sparsecpu.layers.chain import Chain, build_layers, trace_layers
 from sparsecpu.layers.images.passes import add, add_gradients, gate_gradient
 from sparsecpu.layers.images.planes import as_planes
-
-from sparsecpu.errors import ParameterError
 from sparsecpu.step.context import Context
 
 #: What a description lists of a branch: ``kind`` and options of each layer.

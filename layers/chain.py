@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sparsecpu.errors import ParameterError
 from sparsecpu.layers.activations import ReLU
 from sparsecpu.layers.base import KINDS, Layer, Shape, Spec
-
-from sparsecpu.errors import ParameterError
 from sparsecpu.sparse.parameter import Parameter
 from sparsecpu.step.context import Context
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sparsecpu.layers.base import Layer, like
-from sparsecpu.layers.images.passes import as_array, gradient_as_array
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.layers.base import Layer, like
+from sparsecpu.layers.images.passes import as_array, gradient_as_array
 from sparsecpu.step.context import Context
 
 

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.kernels.conv.sums import NO_SUMS, PRODUCTS
 from sparsecpu.layers.base import Layer, Spec, require_images
 from sparsecpu.layers.images.geometry import Geometry, pair
 from sparsecpu.layers.images.passes import gradient_as_array
@@ -17,9 +20,6 @@ from sparsecpu.layers.images.planes import (
     sum_memory,
     total,
 )
-
-from sparsecpu.errors import ParameterError
-from sparsecpu.kernels.conv.sums import NO_SUMS, PRODUCTS
 from sparsecpu.step.context import Context
 
 

@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 
 from sparsecpu.layers import ReLU, Sequential, SparseLinear
+from sparsecpu.layers.linear_view import LinearView
 from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.optimizers import SGD
 from sparsecpu.sparse.densities import allocate
@@ -65,7 +66,9 @@ def parameter(shape, nnz, rng):
 
 
 def options(steps, momentum=0.9, interval=100):
-    return dict(steps=steps, batch_size=16, momentum=momentum, share=1.0, interval=interval)
+    return dict(
+        steps=steps, batch_size=16, momentum=momentum, gradient_weight=1.0, interval=interval
+    )
 
 
 def feed(sources, steps, rng, n_out, n_in, rank, last=None):
@@ -76,7 +79,7 @@ def feed(sources, steps, rng, n_out, n_in, rank, last=None):
         x = (b @ rng.standard_normal((rank, 16)))[None]
         dy = (a @ rng.standard_normal((rank, 16)))[None] / 16
         for source in sources:
-            source.observe(step, steps - step, x, dy)
+            source.observe(step, steps - step, LinearView(x, dy))
         beta = 0.0 if steps - step == last else 0.9
         exact = beta * exact + dy[0] @ x[0].T
     return exact

@@ -12,7 +12,8 @@ from sparsecpu.networks.description import mlp
 from sparsecpu.schedules import cosine
 from sparsecpu.step.standardising import standardise
 from sparsecpu.topology import TOPOLOGIES, Growth, Topology, make_topology
-from sparsecpu.topology.selection import random_free, smallest
+from sparsecpu.topology.free_positions import random_free
+from sparsecpu.topology.selection import smallest
 from sparsecpu.trainer import Trainer
 
 EPOCHS, BATCH, DENSITY = 12, 32, 0.02

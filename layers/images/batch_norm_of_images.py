@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from sparsecpu.layers.batch_norm_of_features import sum_over_ranks
 from sparsecpu.layers.images.passes import as_array, sum_moments, with_products
 from sparsecpu.layers.images.planes import Planes, as_planes
-
 from sparsecpu.step.context import Context
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from sparsecpu.layers.full_form import FullForm
 from sparsecpu.layers.images.passes import as_array, gate_gradient
 from sparsecpu.layers.images.planes import Planes, lane_mask
-
 from sparsecpu.step.context import Context
 
 if TYPE_CHECKING:

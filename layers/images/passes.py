@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from sparsecpu.kernels.conv.sums import MOMENTS, NO_SUMS, PRODUCTS
 from sparsecpu.layers.images.planes import (
     Planes,
     as_planes,
@@ -16,8 +18,6 @@ from sparsecpu.layers.images.planes import (
     sum_memory,
     total,
 )
-
-from sparsecpu.kernels.conv.sums import MOMENTS, NO_SUMS, PRODUCTS
 from sparsecpu.step.context import Context
 
 

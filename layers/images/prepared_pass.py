@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sparsecpu.layers.images.planes import Planes, lane_mask, no_planes, nothing, total
-from sparsecpu.layers.images.taps import Taps
 
 from sparsecpu.kernels.conv.sums import NO_SUMS
+from sparsecpu.layers.images.planes import Planes, lane_mask, no_planes, nothing, total
+from sparsecpu.layers.images.taps import Taps
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
 

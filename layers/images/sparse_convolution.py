@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from sparsecpu.kernels.conv.sums import MOMENTS, NO_SUMS, PRODUCTS
+from sparsecpu.kernels.machine.cpu import widest_lanes
 from sparsecpu.layers.images.passes import sum_moments
 from sparsecpu.layers.images.planes import Planes, no_operand, nothing
 from sparsecpu.layers.images.prepared_pass import (
@@ -15,9 +18,6 @@ from sparsecpu.layers.images.prepared_pass import (
 )
 from sparsecpu.layers.images.strips import LEAST_JOBS, Tiles
 from sparsecpu.layers.images.taps import Taps, backward_taps, forward_taps
-
-from sparsecpu.kernels.conv.sums import MOMENTS, NO_SUMS, PRODUCTS
-from sparsecpu.kernels.machine.cpu import widest_lanes
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
 

@@ -35,12 +35,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from sparsecpu.layers.images.geometry import Geometry
-from sparsecpu.layers.images.padded_taps import PaddedTaps
-from sparsecpu.layers.images.strips import Ring, Tiles, choose_blocks, cut_work
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.conv.sizes import Sizes
+from sparsecpu.layers.images.geometry import Geometry
+from sparsecpu.layers.images.padded_taps import PaddedTaps
+from sparsecpu.layers.images.strips import Ring, Tiles, choose_blocks, cut_work
 from sparsecpu.sparse.pattern import Pattern
 
 #: Bits of a code below the row in the ring.

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sparsecpu.layers.base import inner_layers
-from sparsecpu.layers.conv2d import SparseConv2d
-from sparsecpu.layers.linear import FORMS, SparseLinear
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.machine.blas import one_blas_thread
+from sparsecpu.layers.base import inner_layers
+from sparsecpu.layers.conv2d import SparseConv2d
+from sparsecpu.layers.linear import FORMS, SparseLinear
 from sparsecpu.step.context import Context
 from sparsecpu.step.workspace import Workspace
 

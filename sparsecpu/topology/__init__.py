@@ -1,10 +1,8 @@
-"""Topology: which weights exist, and how that changes. A new algorithm is one file and one line."""
+"""Topology: which weights exist, and how that changes; a new algorithm is one file and one line."""
 
-import inspect
 from typing import Any
 
-from sparsecpu.errors import ParameterError
-from sparsecpu.registries.options import read_options
+from sparsecpu.registries import Registry
 from sparsecpu.topology.base import Growth, Report, Run, Static, Topology
 from sparsecpu.topology.batch import BatchTopology
 from sparsecpu.topology.deep_r import DeepR
@@ -32,11 +30,20 @@ __all__ = [
     "make_topology",
 ]
 
-_ALGORITHMS = (
-    SparseMomentum, RigL, GuidedStochasticExploration, SET, DSR, DeepR, GradualPruning, Static,
-)  # fmt: skip
-#: Algorithms by the name that users give.
-TOPOLOGIES: dict[str, type[Topology]] = {algorithm.name: algorithm for algorithm in _ALGORITHMS}
+#: Algorithms by the name that users give; a new one is imported above and named in one line here.
+TOPOLOGIES: Registry[type[Topology]] = Registry(
+    "topology",
+    (
+        SparseMomentum,
+        RigL,
+        GuidedStochasticExploration,
+        SET,
+        DSR,
+        DeepR,
+        GradualPruning,
+        Static,
+    ),
+)
 
 
 def make_topology(text: str, **options: Any) -> Topology:
@@ -48,7 +55,7 @@ def make_topology(text: str, **options: Any) -> Topology:
         A name in ``TOPOLOGIES``, and what its constructor takes:
         ``"gse:distribution=grabo,subset=2"``.
     **options : object
-        Options from elsewhere; those in the text are stronger.
+        Further options; those in the text win.
 
     Returns
     -------
@@ -60,19 +67,5 @@ def make_topology(text: str, **options: Any) -> Topology:
     ParameterError
         If there is no such algorithm or option.
     """
-    name, given = read_options("topology", text)
-    if name not in TOPOLOGIES:
-        raise ParameterError("topology", name, f"one of {', '.join(TOPOLOGIES)}")
-    known = inspect.signature(TOPOLOGIES[name].__init__).parameters
-    takes = ", ".join(option for option in known if option != "self") or "none"
-    options |= given
-    for option in options:
-        if option not in known:
-            raise ParameterError(
-                option, options[option], f"an option of {name}, which has: {takes}"
-            )
-    try:
-        return TOPOLOGIES[name](**options)
-    except TypeError:
-        expected = f"numbers where {name} takes numbers, which has: {takes}"
-        raise ParameterError("topology", text, expected) from None
+    made: Topology = TOPOLOGIES.make(text, **options)
+    return made

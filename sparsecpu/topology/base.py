@@ -13,9 +13,10 @@ from sparsecpu.schedules import Schedule, cosine, linear
 from sparsecpu.sparse.keys import among
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
+from sparsecpu.step.gradient_view import GradientView
 from sparsecpu.topology.selection import smallest
 
-Observer = Callable[[SparseParameter, np.ndarray, np.ndarray], None]
+Observer = Callable[[SparseParameter, GradientView], None]
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Run:
         Slot in which the optimizer keeps its momentum.
     momentum : float
         Factor by which a step fades older gradients in that slot.
-    share : float
+    gradient_weight : float
         Factor with which a gradient enters it.
     rng : numpy.random.Generator
         Stream for topology.
@@ -48,7 +49,7 @@ class Run:
     batch_size: int
     momentum_slot: str | None
     momentum: float
-    share: float
+    gradient_weight: float
     rng: np.random.Generator
     learning_rate: Schedule
 
@@ -194,7 +195,7 @@ class Topology:
         Returns
         -------
         callable or None
-            ``observe(parameter, x, dy)``; see ``workspace.Context``.
+            ``observe(parameter, view)``; see ``GradientView``.
         """
         return None
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.step.gradient_view import GradientView
 from sparsecpu.topology.base import Observer, Run, Topology
 
 
@@ -72,20 +71,20 @@ class BatchTopology(Topology):
             return None
         rate = self.rate(step + 1)
 
-        def observe(parameter: SparseParameter, x: np.ndarray, dy: np.ndarray) -> None:
-            self.seen[self._name_of[id(parameter)]] = self.see(parameter, x, dy, rate)
+        def observe(parameter: SparseParameter, view: GradientView) -> None:
+            self.seen[self._name_of[id(parameter)]] = self.see(parameter, view, rate)
 
         return observe
 
-    def see(self, parameter: SparseParameter, x: np.ndarray, dy: np.ndarray, rate: float) -> Any:
+    def see(self, parameter: SparseParameter, view: GradientView, rate: float) -> Any:
         """Return what the update needs to know of the batch.
 
         Parameters
         ----------
         parameter : SparseParameter
             A layer's weights.
-        x, dy : ndarray
-            Its input and output gradient.
+        view : GradientView
+            Its gradient.
         rate : float
             Fraction of the weights that the update drops.
 

@@ -9,7 +9,7 @@ import numpy as np
 from sparsecpu.errors import ParameterError
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.topology.base import Growth, Run, Topology, keys_of
-from sparsecpu.topology.selection import grow_random
+from sparsecpu.topology.free_positions import grow_random
 
 #: What an awakened connection starts with.
 _AWAKE = 1e-12

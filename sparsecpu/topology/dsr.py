@@ -10,7 +10,8 @@ from sparsecpu.errors import ParameterError
 from sparsecpu.sparse.apportioning import round_to_total
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.topology.base import Growth, Run, Topology, keys_of
-from sparsecpu.topology.selection import grow_random, smallest
+from sparsecpu.topology.free_positions import grow_random
+from sparsecpu.topology.selection import smallest
 
 #: The threshold doubles below, and halves above, these multiples of the wanted number.
 _TOO_FEW, _TOO_MANY = 0.9, 1.1

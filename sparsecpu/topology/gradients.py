@@ -15,10 +15,11 @@ import numpy as np
 from sparsecpu.kernels.machine.arrays import aligned_empty
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
-from sparsecpu.topology.selection import RunningTop
+from sparsecpu.step.gradient_view import GradientView
+from sparsecpu.topology.running_top import RunningTop
 
 #: A tile has at most this fraction of a matrix: it must stay far from a dense one.
-TILE_SHARE = 32
+TILE_FRACTION = 32
 #: Bytes of a tile. Twice as high as wide, BLAS packs its factors least often.
 TILE_BYTES = 2 * 1024**2
 #: Below so many numbers a tile is not worth a call, if it is no more than a quarter of the matrix.
@@ -59,7 +60,7 @@ def largest_inactive(
         Theirs.
     """
     n_out, n_in = pattern.shape
-    most = min(TILE_BYTES // np.dtype(dtype).itemsize, pattern.size // TILE_SHARE)
+    most = min(TILE_BYTES // np.dtype(dtype).itemsize, pattern.size // TILE_FRACTION)
     most = max(1, most, min(_LEAST, pattern.size // 4))
     width = n_in if whole else min(n_in, max(1, math.isqrt(most // 2)))
     height = min(n_out, max(1, most // width))
@@ -95,81 +96,8 @@ def _guess(pattern: Pattern, count: int, dtype: Any, form: Form) -> float:
 
 
 def largest_gradients(
-    parameter: SparseParameter, x: Any, dy: Any, count: int
+    parameter: SparseParameter, view: GradientView, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    r"""Return the inactive positions of largest \|gradient\| in one batch, exactly.
-
-    Parameters
-    ----------
-    parameter : SparseParameter
-        The layer's weights.
-    x, dy : ndarray, shape (tiles, features, lanes)
-        Its input and the gradient of its output; see ``sources.Source.observe``.
-    count : int
-        How many.
-
-    Returns
-    -------
-    tuple of ndarray
-        Sorted keys, and their gradients.
-    """
-
-    def form(rows: slice, columns: slice, out: np.ndarray) -> None:
-        if parameter.spatial:
-            out[...] = x.at(whole_rows(parameter.shape, rows)).reshape(out.shape)
-            return
-        np.matmul(dy[0, rows], x[0, columns].T, out=out)
-        for t in range(1, len(x)):
-            out += np.matmul(dy[t, rows], x[t, columns].T)
-
+    r"""Return the inactive positions of largest \|dW\| exactly: sorted keys, and dW there."""
     pattern, dtype = parameter.pattern, parameter.data.dtype
-    return largest_inactive(pattern, count, dtype, form, whole=parameter.spatial)
-
-
-def whole_rows(shape: tuple[int, int], rows: slice) -> Pattern:
-    """Return the pattern that has all of some rows, and nothing else.
-
-    Parameters
-    ----------
-    shape : tuple of two ints
-        ``(n_out, n_in)``.
-    rows : slice
-        Which rows.
-
-    Returns
-    -------
-    Pattern
-        The pattern.
-    """
-    fan_in = np.zeros(shape[0], dtype=np.int64)
-    fan_in[rows] = shape[1]
-    indptr = np.concatenate([[0], np.cumsum(fan_in)])
-    indices = np.tile(np.arange(shape[1], dtype=np.int32), indptr[-1] // shape[1])
-    return Pattern(shape, indptr, indices, validate=False)
-
-
-def gradients_at(
-    parameter: SparseParameter, pattern: Pattern, x: Any, dy: Any, out: np.ndarray
-) -> None:
-    """Write the gradient of one batch at the positions of another pattern.
-
-    Parameters
-    ----------
-    parameter : SparseParameter
-        The layer's weights.
-    pattern : Pattern
-        Shaped like the layer's.
-    x, dy : ndarray, shape (tiles, features, lanes)
-        See ``largest_gradients``.
-    out : ndarray, shape (nnz of the pattern,)
-        Where to.
-    """
-    from sparsecpu.kernels.linear import gradient_kernel
-
-    if parameter.spatial:
-        np.copyto(out, x.at(pattern))
-    elif pattern.nnz:
-        size = x.shape[2] * x.itemsize
-        gradient_kernel(x.shape[2])(
-            *pattern.blocks(size), pattern.indices, x, dy, out, out[:0], pattern.spans(size)
-        )
+    return largest_inactive(pattern, count, dtype, view.tile, whole=view.whole_rows)

@@ -9,10 +9,10 @@ import numpy as np
 from sparsecpu.errors import ParameterError
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
+from sparsecpu.step.gradient_view import GradientView
 from sparsecpu.topology.base import Growth
 from sparsecpu.topology.batch import BatchTopology
-from sparsecpu.topology.gradients import gradients_at
-from sparsecpu.topology.sampling import activity, draw_pairs, inactive
+from sparsecpu.topology.sampling import draw_pairs, inactive
 from sparsecpu.topology.selection import choose_together, largest, smallest_of_all
 
 #: Names of the distributions, and what stands for activity in each.
@@ -93,15 +93,15 @@ class GuidedStochasticExploration(BatchTopology):
             raise ParameterError("scope", scope, "'layer' or 'global'")
         self.distribution, self.subset, self.scope = distribution, float(subset), scope
 
-    def draw(self, parameter: SparseParameter, x: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    def draw(self, parameter: SparseParameter, view: GradientView) -> np.ndarray:
         """Draw S.
 
         Parameters
         ----------
         parameter : SparseParameter
             A layer's weights.
-        x, dy : ndarray
-            Its input and output gradient.
+        view : GradientView
+            Its gradient.
 
         Returns
         -------
@@ -116,10 +116,10 @@ class GuidedStochasticExploration(BatchTopology):
         kind = DISTRIBUTIONS[self.distribution]
         if kind is None:
             return inactive(rng.integers(pattern.size, size=count), pattern)
-        return inactive(draw_pairs(*activity(parameter, x, dy, kind, rng), count, rng), pattern)
+        return inactive(draw_pairs(*view.activity(kind, rng), count, rng), pattern)
 
     def see(
-        self, parameter: SparseParameter, x: np.ndarray, dy: np.ndarray, rate: float
+        self, parameter: SparseParameter, view: GradientView, rate: float
     ) -> tuple[np.ndarray, np.ndarray, int]:
         """Draw S and compute the gradient there; where layers do not compete, keep what will grow.
 
@@ -127,8 +127,8 @@ class GuidedStochasticExploration(BatchTopology):
         ----------
         parameter : SparseParameter
             A layer's weights.
-        x, dy : ndarray
-            Its input and output gradient.
+        view : GradientView
+            Its gradient.
         rate : float
             Fraction of the weights that the update drops.
 
@@ -137,11 +137,9 @@ class GuidedStochasticExploration(BatchTopology):
         tuple
             Keys, the gradients' magnitudes, and the size of S.
         """
-        keys = self.draw(parameter, x, dy)
-        found = np.zeros(len(keys), dtype=parameter.data.dtype)
-        if len(keys):
-            gradients_at(parameter, Pattern.from_keys(parameter.shape, keys), x, dy, found)
-        drawn, scores = len(keys), np.abs(found, out=found)
+        keys = self.draw(parameter, view)
+        found = view.at(Pattern.from_keys(parameter.shape, keys))
+        drawn, scores = len(keys), np.abs(found)
         if self.scope == "layer":
             best = largest(scores, min(math.ceil(rate * parameter.nnz), drawn))
             keys, scores = keys[best], scores[best]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.step.gradient_view import GradientView
 from sparsecpu.topology.base import Growth, keys_of
 from sparsecpu.topology.batch import BatchTopology
+from sparsecpu.topology.free_positions import grow_largest
 from sparsecpu.topology.gradients import largest_gradients
-from sparsecpu.topology.selection import grow_largest, smallest
+from sparsecpu.topology.selection import smallest
 
 
 class RigL(BatchTopology):
@@ -76,7 +78,7 @@ class RigL(BatchTopology):
         )
 
     def see(
-        self, parameter: SparseParameter, x: np.ndarray, dy: np.ndarray, rate: float
+        self, parameter: SparseParameter, view: GradientView, rate: float
     ) -> tuple[np.ndarray, np.ndarray]:
         r"""Return the inactive positions of largest \|dW\|.
 
@@ -84,8 +86,8 @@ class RigL(BatchTopology):
         ----------
         parameter : SparseParameter
             A layer's weights.
-        x, dy : ndarray
-            Its input and output gradient in the batch that decides.
+        view : GradientView
+            Its gradient in the batch that decides.
         rate : float
             Fraction of the weights that will be dropped.
 
@@ -94,7 +96,7 @@ class RigL(BatchTopology):
         tuple of ndarray
             Keys and gradients, as many as will be dropped.
         """
-        return largest_gradients(parameter, x, dy, int(rate * parameter.nnz))
+        return largest_gradients(parameter, view, int(rate * parameter.nnz))
 
     def drop(self, name: str, parameter: SparseParameter, rate: float) -> np.ndarray:
         r"""Return the places of the smallest \|w\|.

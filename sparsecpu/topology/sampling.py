@@ -6,13 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 
 #: Positions that are looked at at a time.
 BLOCK = 1 << 16
-#: What stands for the activity of an input or output; see ``activity``.
-ACTIVITIES = ("norm", "bound", "estimate")
 
 
 class AliasTable:
@@ -56,57 +53,6 @@ class AliasTable:
         """
         places = rng.integers(len(self.chance), size=count)
         return np.where(rng.random(count) < self.chance[places], places, self.alias[places])
-
-
-def activity(
-    parameter: SparseParameter, x: Any, dy: Any, kind: str, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    r"""Return how active each output (row) and each input (column) was in a batch.
-
-    * ``norm``: :math:`\sqrt{\sum_n v_n^2}`.
-    * ``bound``: :math:`\sum_n |v_n|`; the product for row and column bounds \|gradient\| (GraBo).
-    * ``estimate``: :math:`|\sum_n s_n v_n|` with random signs s, the same for rows and columns; the
-      product of the sums without the bars is an unbiased estimate of the gradient (GraEst).
-
-    Parameters
-    ----------
-    parameter : SparseParameter
-        The layer's weights.
-    x, dy : ndarray, shape (tiles, features, lanes)
-        Input and output gradient; for a convolution every output pixel is a sample.
-    kind : {"norm", "bound", "estimate"}
-        Which.
-    rng : numpy.random.Generator
-        Draws the signs, anew in each call.
-
-    Returns
-    -------
-    rows : ndarray of float64, shape (n_out,)
-        Of the outputs.
-    columns : ndarray of float64, shape (n_in,)
-        Of the inputs.
-
-    Notes
-    -----
-    Heddes et al., Always-sparse training by growing connections with guided stochastic exploration
-    (2024), section 3.2 and appendix E.
-    """
-    if parameter.spatial:
-        return x.activity(kind, rng)
-    real = dy.any(axis=1).astype(dy.dtype)  # padding lanes have no gradient
-    if kind == "estimate":
-        signs = rng.choice(np.array([-1, 1], dtype=dy.dtype), size=np.count_nonzero(real))
-        real[real != 0] = signs
-    return tuple(_summed(v, real, kind, "tfl,tl->f") for v in (dy, x))  # type: ignore[return-value]
-
-
-def _summed(v: np.ndarray, weights: np.ndarray, kind: str, over: str) -> np.ndarray:
-    """Sum over samples, as ``activity`` says; all but the feature's axis go."""
-    if kind == "norm":
-        names = over.split(",")[0]
-        return np.sqrt(np.einsum(f"{names},{over}", v, v, np.abs(weights), dtype=np.float64))
-    total = np.einsum(over, np.abs(v) if kind == "bound" else v, weights, dtype=np.float64)
-    return np.abs(total)
 
 
 def draw_pairs(

@@ -7,7 +7,8 @@ import numpy as np
 from sparsecpu.errors import ParameterError
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.topology.base import Growth, Topology, keys_of
-from sparsecpu.topology.selection import grow_random, smallest
+from sparsecpu.topology.free_positions import grow_random
+from sparsecpu.topology.selection import smallest
 
 
 class SET(Topology):

@@ -9,15 +9,11 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.step.gradient_view import GradientView
 from sparsecpu.topology.base import Growth, Observer, Run, Topology, keys_of
+from sparsecpu.topology.free_positions import grow_largest, grow_random
 from sparsecpu.topology.quotas import growth_quotas
-from sparsecpu.topology.selection import (
-    grow_largest,
-    grow_random,
-    largest_of_rows,
-    smallest,
-    smallest_of_all,
-)
+from sparsecpu.topology.selection import largest_of_rows, smallest, smallest_of_all
 from sparsecpu.topology.sources import Source, choose_sources
 
 #: A layer below this sparsity that still asks for more weights is pruned at most to its sparsity.
@@ -161,7 +157,7 @@ class SparseMomentum(Topology):
             steps=steps,
             batch_size=run.batch_size,
             momentum=run.momentum,
-            share=run.share,
+            gradient_weight=run.gradient_weight,
         )
         self._name_of = {id(parameter): name for name, parameter in run.parameters.items()}
 
@@ -182,8 +178,8 @@ class SparseMomentum(Topology):
         if left is None or self.growth == "random":
             return None
 
-        def observe(parameter: SparseParameter, x: np.ndarray, dy: np.ndarray) -> None:
-            self.sources[self._name_of[id(parameter)]].observe(step, left, x, dy)
+        def observe(parameter: SparseParameter, view: GradientView) -> None:
+            self.sources[self._name_of[id(parameter)]].observe(step, left, view)
 
         return observe
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from sparsecpu.layers.images.passes import add
-from sparsecpu.layers.images.planes import Planes
 
 from sparsecpu.kernels.conv.rows import LARGE
 from sparsecpu.kernels.machine.arrays import aligned_copy
 from sparsecpu.kernels.machine.threads import use_threads
 from sparsecpu.layers import AvgPool2d, MaxPool2d, SparseConv2d, Spec
+from sparsecpu.layers.images.passes import add
+from sparsecpu.layers.images.planes import Planes
 from sparsecpu.step.context import Context
 from sparsecpu.step.workspace import Workspace
 

@@ -6,14 +6,14 @@ import naive
 import numpy as np
 import pytest
 from small import filters_of, made
-from sparsecpu.layers.images import strips as strips
-from sparsecpu.layers.images import taps as taps
-from sparsecpu.layers.images.planes import Planes
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.machine.cpu import widest_lanes
 from sparsecpu.kernels.machine.threads import use_threads
 from sparsecpu.layers import SparseConv2d, Spec
+from sparsecpu.layers.images import strips as strips
+from sparsecpu.layers.images import taps as taps
+from sparsecpu.layers.images.planes import Planes
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
 from sparsecpu.step.workspace import Workspace
@@ -251,7 +251,7 @@ def test_topology_sees_the_dense_gradient(rng):
     ctx, seen = Context(Workspace(), train=True, n_valid=18), {}
     every = Pattern.full(layer.weight.shape)
 
-    def observe(parameter, view, _):
+    def observe(parameter, view):
         seen["gradient"], seen["squares"] = view.at(every).copy(), view.activity("norm", rng)
 
     ctx.observe = observe

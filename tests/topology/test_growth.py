@@ -39,8 +39,8 @@ def test_the_published_choice_and_weights(rule, rng):
         topology = GuidedStochasticExploration(prune_rate=0.3, subset=2.0, update_every=every)
         seeing = topology.see
 
-        def see(parameter, x, dy, rate):
-            found = seeing(parameter, x, dy, rate)
+        def see(parameter, view, rate):
+            found = seeing(parameter, view, rate)
             drawn.append(found[0])
             assert not np.isin(found[0], parameter.pattern.keys()).any()
             return found

@@ -58,8 +58,8 @@ def test_proposed_candidates_have_exact_momentum(proposal, rng):
     history = []
 
     class Keep:
-        def observe(self, step, left, x, dy):
-            history.append((x, dy))
+        def observe(self, step, left, view):
+            history.append(view.factors())
 
     exact = feed([source, scout, Keep()], 30, rng, 60, 50, 4, last=10)
     assert 100 < len(source.keys) <= 201

@@ -4,12 +4,15 @@ import pytest
 from rewiring import blobs, dense_copies, make_network, options, parameter
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.layers.linear_view import LinearView
 from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.optimizers import SGD, Adam
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.topology import SET, TOPOLOGIES, SparseMomentum, Static, make_topology
+from sparsecpu.topology.free_positions import random_free
 from sparsecpu.topology.quotas import growth_quotas
-from sparsecpu.topology.selection import RunningTop, largest, random_free, smallest
+from sparsecpu.topology.running_top import RunningTop
+from sparsecpu.topology.selection import largest, smallest
 from sparsecpu.topology.sources import Candidates, Tiles, Window
 from sparsecpu.trainer import Trainer
 
@@ -79,7 +82,7 @@ def feed(source, steps, rng, n_out, n_in, batch=16, kept=None):
     for step in range(steps):
         x = rng.standard_normal((1, n_in, batch))
         dy = rng.standard_normal((1, n_out, batch)) / batch
-        source.observe(step, steps - step, x, dy)
+        source.observe(step, steps - step, LinearView(x, dy))
         exact = source.momentum * exact + dy[0] @ x[0].T
         if kept is not None:
             kept.append((x, dy))
@@ -148,7 +151,7 @@ def test_candidates_have_exact_momentum_and_follow_the_norms(rng):
     # Rows and columns without any signal are never drawn.
     x, dy = rng.standard_normal((1, 20, 16)), rng.standard_normal((1, 30, 16))
     x[:, :10], dy[:, 5:] = 0, 0
-    source.observe(0, 11, x, dy)
+    source.observe(0, 11, LinearView(x, dy))
     assert len(source.keys) > 0
     assert (source.keys // 20 < 5).all()
     assert (source.keys % 20 >= 10).all()
