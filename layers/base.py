@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.registries import Registry
 from sparsecpu.sparse.parameter import Parameter
 from sparsecpu.step.context import Context
 
@@ -37,7 +38,7 @@ class Spec:
 
 
 #: Layers by the name that network descriptions use; a layer enters it by being imported.
-KINDS: dict[str, type[Layer]] = {}
+KINDS: Registry[type[Layer]] = Registry("layer kind")
 
 
 class Layer:

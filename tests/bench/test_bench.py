@@ -7,10 +7,10 @@ import pytest
 import scipy.sparse
 from commands import run
 
-from sparsecpu.bench import blas, rivals
-from sparsecpu.bench.linear import break_even
-from sparsecpu.bench.ratios import (
+from sparsecpu.bench.measuring import blas
+from sparsecpu.bench.measuring.speedups import (
     beside_dense,
+    break_even,
     dense_is_faster,
     fastest,
     known,
@@ -19,7 +19,8 @@ from sparsecpu.bench.ratios import (
     shown,
     shown_beside_dense,
 )
-from sparsecpu.bench.timing import Timing, compare, summarise
+from sparsecpu.bench.measuring.timing import Timing, compare, summarise
+from sparsecpu.bench.rivals import base, linear
 
 
 def test_everybody_has_turns_and_is_warmed_up():
@@ -116,7 +117,7 @@ def test_break_even():
     assert break_even(measured[:1]) == (None, False)
 
 
-@pytest.mark.parametrize("rival", rivals.present()[0], ids=lambda r: r.name)
+@pytest.mark.parametrize("rival", base.installed(linear.RIVALS)[0], ids=lambda r: r.name)
 def test_rivals_compute_what_they_claim(rival):
     rng = np.random.default_rng(0)
     weight = scipy.sparse.csr_array(
@@ -136,11 +137,11 @@ def test_rivals_compute_what_they_claim(rival):
 
 
 def test_missing_rivals_are_named(monkeypatch):
-    monkeypatch.setattr(rivals.importlib.util, "find_spec", lambda name: None)
-    found, missing = rivals.present()
+    monkeypatch.setattr(base.importlib.util, "find_spec", lambda name: None)
+    found, missing = base.installed(linear.RIVALS)
     assert [r.name for r in found] == ["dense NumPy", "SciPy"]
     assert missing["dense PyTorch"].startswith("pip install")
-    assert set(missing) == {r.name for r in rivals.RIVALS} - {"dense NumPy", "SciPy"}
+    assert set(missing) == {r.name for r in linear.RIVALS} - {"dense NumPy", "SciPy"}
 
 
 def test_linear_from_the_command_line():

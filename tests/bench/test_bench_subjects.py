@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from commands import run
 
-from sparsecpu.bench import limits, published, ranks, topology
-from sparsecpu.bench.limits import Kernels, Loads, level_of
-from sparsecpu.bench.linear import Linear
+from sparsecpu.bench.cases import NetworkCase
+from sparsecpu.bench.measuring.cache_loads import Loads, cache_sizes, level_of
 from sparsecpu.bench.plots import plot
-from sparsecpu.bench.scale import Scale
-from sparsecpu.bench.step_cases import Case
-from sparsecpu.bench.steps import Train
+from sparsecpu.bench.subjects import published, ranks, topology
+from sparsecpu.bench.subjects.kernels import Kernels
+from sparsecpu.bench.subjects.linear import Linear
+from sparsecpu.bench.subjects.scale import Scale
+from sparsecpu.bench.subjects.train import Train
 from sparsecpu.errors import ParameterError
 
 MACHINE = {"cpu": "a CPU", "instruction_set": "AVX2", "threads": 1, "date": "2026-01-01"}
@@ -69,7 +70,7 @@ def test_scale_takes_numbers_of_neurons():
 
 
 def test_scale_leaves_out_what_does_not_fit(monkeypatch):
-    monkeypatch.setattr("sparsecpu.bench.scale.memory_free", lambda: 1000)
+    monkeypatch.setattr("sparsecpu.bench.subjects.scale.memory_free", lambda: 1000)
     scale = Scale("quick", 1)
     found = scale.run((2000, False))
     assert "ms" not in found
@@ -140,20 +141,20 @@ def test_pictures(tmp_path, drawn):
         plot(kind, results, {"machine": MACHINE}, tmp_path / f"{kind}.svg")
         assert (tmp_path / f"{kind}.svg").exists()
         assert drawn[-1].get_supxlabel() == "a CPU, AVX2, 1 thread(s); 2026-01-01"
-    scales, shares, speedups, roofline = drawn
+    scales, costs, speedups, roofline = drawn
     assert lines_of(scales) == {
-        "as usual": ([10, 20], [1.0, 2.0]), "linear": ([10, 20], [1.0, 2.0]), "lean": ([10], [1.0]),
+        "normal": ([10, 20], [1.0, 2.0]), "linear": ([10, 20], [1.0, 2.0]), "lean": ([10], [1.0]),
     }  # fmt: skip
-    watching, update = shares.axes[0].patches
-    assert (watching.get_x(), watching.get_width()) == (0, pytest.approx(100 * 1 / 9))
+    observing, update = costs.axes[0].patches
+    assert (observing.get_x(), observing.get_width()) == (0, pytest.approx(100 * 1 / 9))
     assert (update.get_x(), update.get_width()) == pytest.approx((100 * 1 / 9, 100 * 2 / 9))
-    assert [text.get_text() for text in shares.axes[0].get_yticklabels()] == ["set\n3-2"]
+    assert [text.get_text() for text in costs.axes[0].get_yticklabels()] == ["set\n3-2"]
     assert lines_of(speedups) == {"3-2": (pytest.approx([0.01, 0.1]), [8.0, 8.0])}
     hollow, filled = speedups.axes[0].collections[0].get_facecolors()
     assert hollow.tolist() == [1, 1, 1, 1]  # too noisy for a figure
     assert filled.tolist() != [1, 1, 1, 1]
     assert {name.split(",")[0]: y for name, (_, y) in lines_of(roofline).items()} == {
-        "the limit: random loads of 512-byte runs": [9.0], "forward": [7.0], "dx": [7.0],
+        "the limit: random loads of 512 bytes": [9.0], "forward": [7.0], "dx": [7.0],
         "dw": [6.0],
     }  # fmt: skip
 
@@ -162,11 +163,11 @@ def test_cases_of_every_scope():
     for kind in (Linear, Train, Scale, Kernels, topology.Topology):
         sizes = [len(kind(scope, 1).cases()) for scope in ("quick", "default", "full")]
         assert 0 < sizes[0] <= sizes[1] <= sizes[2]
-    assert limits.cache_sizes() is not None
+    assert cache_sizes() is not None
 
 
 def test_sources_are_judged_by_the_exact_momentum():
-    from sparsecpu.bench.sources import SOURCES, Sources
+    from sparsecpu.bench.subjects.sources import SOURCES, Sources
 
     bench = Sources("quick", 1)
     found = {name: bench.run(name) for name in bench.cases()}
@@ -180,7 +181,7 @@ def test_sources_are_judged_by_the_exact_momentum():
 
 
 def test_race_to_the_dense_accuracy(tmp_path, drawn):
-    from sparsecpu.bench.accuracy import Accuracy, reached
+    from sparsecpu.bench.subjects.accuracy import Accuracy, reached
 
     bench = Accuracy("quick", 1, hidden="30", samples=1500, epochs=3, sparsities=(0.5,))
     cases = [case for case in bench.cases() if case["kind"] != "pytorch"]
@@ -231,11 +232,11 @@ def test_predictions_are_timed_and_drawn(tmp_path, drawn):
 
 def test_infer_contestants_agree(rng):
     """What is timed is the same network: ours and SciPy's on the same weights."""
-    from sparsecpu.bench.infer import Ours
+    from sparsecpu.bench.ours.predictions import OurPrediction
 
-    case = Case((30, 20, 5), 7, (0.5,), 1)
+    case = NetworkCase((30, 20, 5), 7, (0.5,), 1)
     x = rng.standard_normal((7, 30)).astype(np.float32)
-    made = Ours(case, 0.5, x)
+    made = OurPrediction(case, 0.5, x)
     np.testing.assert_allclose(made.predict(), made.scipy().T, atol=1e-5)
 
 

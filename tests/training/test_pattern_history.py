@@ -13,7 +13,7 @@ from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.topology import SET, make_topology
-from sparsecpu.topology.base import revive_outputs
+from sparsecpu.topology.revival import revive_outputs
 from sparsecpu.trainer import Trainer
 from sparsecpu.training.pattern_history import Explored, Tracker
 from sparsecpu.training.spectral_gap import spectral_gap
@@ -26,7 +26,7 @@ def test_explored_positions_are_counted_once(size, rng):
         keys = np.unique(rng.integers(size, size=size // 20))
         ever.add(keys)
         seen |= set(keys.tolist())
-        assert ever.share == len(seen) / size
+        assert ever.fraction == len(seen) / size
     assert ever.keys is None  # bits, by now
     assert ever.bits.nbytes <= size / 8 + 1
 
