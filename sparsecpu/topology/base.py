@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sparsecpu.errors import ParameterError, PatternError
+from sparsecpu.registries import Registry
 from sparsecpu.schedules import Schedule, cosine, linear
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.gradient_view import GradientView
@@ -18,6 +19,10 @@ from sparsecpu.topology.revival import revive_outputs
 from sparsecpu.topology.run import Report, Run
 
 Observer = Callable[[SparseParameter, GradientView], None]
+
+
+#: Algorithms by the name that users give; one enters it by being imported.
+TOPOLOGIES: Registry[type[Topology]] = Registry("topology")
 
 
 class Topology:
@@ -57,6 +62,11 @@ class Topology:
     keeps_nnz: ClassVar[bool] = True
     #: Where the cosine ends.
     least_rate: ClassVar[float] = 0.005
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "name" in vars(cls):
+            TOPOLOGIES[cls.name] = cls
 
     def __init__(
         self,
