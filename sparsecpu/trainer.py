@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from sparsecpu.callbacks import Callback
-from sparsecpu.errors import DataError, DivergedError, ParameterError
+from sparsecpu.errors import ConflictError, DataError, DivergedError, ParameterError
 from sparsecpu.kernels.machine.blas import one_blas_thread
 from sparsecpu.losses import Loss
 from sparsecpu.optimizers import SGD, Optimizer
@@ -170,9 +170,9 @@ class Trainer:
             self.sharing.own_streams(self.rngs)
         self.lean = self._ctx.lean = bool(lean)
         if lean and any(p.spatial for p in network.parameters().values() if hasattr(p, "spatial")):
-            raise ParameterError("lean", lean, "False for convolutions")
+            raise ConflictError("lean", "convolutions", "which need stored gradients")
         if lean and self.topology.needs_gradients:
-            raise ParameterError("lean", lean, f"False with {self.topology.name}")
+            raise ConflictError("lean", self.topology.name, "which needs stored gradients")
         self._applied: set[int] = set()  # parameters whose gradients are applied already
         self._started = False  # whether the topology knows about the run
         self._position = 0  # samples of the current epoch that have been used
@@ -272,7 +272,7 @@ class Trainer:
                 own = [name for name in left if f"{name}.".startswith(f"{layer}.")]
                 if not own:
                     known = ", ".join(dict.fromkeys(n.rpartition(".")[0] for n in left)) or "none"
-                    raise ParameterError("layer_rates", layer, f"layers: {known} (each once)")
+                    raise ParameterError("layer_rates", layer, f"layers among {known}, each once")
                 groups.append((float(factor), [left.pop(name) for name in own]))
             groups.append((1.0, list(left.values())))
             self._groups = self.network, groups
