@@ -18,6 +18,7 @@ from sparsecpu.layers.images.planes import (
 )
 from sparsecpu.layers.images.taps import Geometry
 
+from sparsecpu.kernels.conv.sums import NO_SUMS, PRODUCTS
 from sparsecpu.step.context import Context
 
 
@@ -69,8 +70,11 @@ class _Pool(Layer):
         self._gated = True
         return True
 
-    def _windows(self) -> tuple[np.ndarray, ...]:
-        return tuple(np.array(n, dtype=np.int64) for n in (self.kernel, self.stride, self.padding))
+    def _windows(self) -> Any:
+        from sparsecpu.kernels.conv.pooling import Windows
+
+        sizes = self.kernel, self.stride, self.padding
+        return Windows(*(np.array(n, dtype=np.int64) for n in sizes))
 
     def _empty(self, x: Planes, ctx: Context, name: str, dtype: Any) -> np.ndarray:
         tiles, height, channels, width, lanes = x.shape
@@ -80,8 +84,11 @@ class _Pool(Layer):
 
     def _backward(self, kernel: Any, arguments: tuple, dy: Any, x: Planes, ctx: Context) -> Planes:
         """Run a backward kernel, gating dx and summing for the normalisation before."""
+        from sparsecpu.kernels.conv.operands import Output
+        from sparsecpu.kernels.conv.pooling import Covering
+
         dx = ctx.workspace.lend(x.shape, x.dtype)
-        kind = 2 if self._gated and x.a is not None else 0
+        kind = PRODUCTS if self._gated and x.a is not None else NO_SUMS
         gate = x.gate() if self._gated else no_gate(x.dtype)
         sums = sum_space(dx, self, "dx", kind, ctx)
         spans = (
@@ -90,8 +97,9 @@ class _Pool(Layer):
                 (1, 3), self.kernel, self.stride, self.padding, strict=True
             )
         )
-        kernel(*arguments, *spans, *gate, dx, sums, kind, lane_mask(x, self, ctx))
-        return Planes(dx, sums=total(sums) if kind else None, about=x.values)
+        out = Output(dx, False, sums, kind)
+        kernel(*arguments, Covering(*spans), out, gate, lane_mask(x, self, ctx))
+        return Planes(dx, sums=total(sums) if kind != NO_SUMS else None, about=x.values)
 
     def describe(self) -> str:
         """Return the size."""
@@ -149,12 +157,12 @@ class MaxPool2d(_Pool):
         saved : tuple
             ``x``, and which pixel won each window.
         """
-        from sparsecpu.kernels.conv.planes import max_pool_kernel
+        from sparsecpu.kernels.conv.pooling import max_pool_kernel
 
         x = as_planes(x)
         y = self._empty(x, ctx, "y", x.dtype)
         winners = self._empty(x, ctx, "winners", np.uint8)
-        max_pool_kernel(x.shape[-1])(*x.operand(), *self._windows(), y, winners)
+        max_pool_kernel(x.shape[-1])(x.operand(), self._windows(), y, winners)
         return Planes(y), (x, winners)
 
     def backward(self, dy: Any, saved: Any, ctx: Context) -> Planes:
@@ -174,11 +182,11 @@ class MaxPool2d(_Pool):
         Planes
             Gradient of the input.
         """
-        from sparsecpu.kernels.conv.planes import max_pool_gradient_kernel
+        from sparsecpu.kernels.conv.pooling import max_pool_gradient_kernel
 
         x, winners = saved
         dy = solid(dy, self, ctx, "dy")
-        arguments = (dy, winners, *self._windows())
+        arguments = (dy, winners, self._windows())
         return self._backward(max_pool_gradient_kernel(x.shape[-1]), arguments, dy, x, ctx)
 
 
@@ -214,11 +222,11 @@ class AvgPool2d(_Pool):
         saved : Planes
             ``x``.
         """
-        from sparsecpu.kernels.conv.planes import average_pool_kernel
+        from sparsecpu.kernels.conv.pooling import average_pool_kernel
 
         x = as_planes(x)
         y = self._empty(x, ctx, "y", x.dtype)
-        average_pool_kernel(x.shape[-1])(*x.operand(), *self._windows(), y)
+        average_pool_kernel(x.shape[-1])(x.operand(), self._windows(), y)
         return Planes(y), x
 
     def backward(self, dy: Any, saved: Any, ctx: Context) -> Planes:
@@ -238,10 +246,10 @@ class AvgPool2d(_Pool):
         Planes
             Gradient of the input.
         """
-        from sparsecpu.kernels.conv.planes import average_pool_gradient_kernel
+        from sparsecpu.kernels.conv.pooling import average_pool_gradient_kernel
 
         x, dy = saved, solid(dy, self, ctx, "dy")
-        arguments = (dy, self._windows()[0])
+        arguments = (dy, self._windows())
         return self._backward(average_pool_gradient_kernel(x.shape[-1]), arguments, dy, x, ctx)
 
 

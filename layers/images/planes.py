@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsecpu.kernels.conv.operands import Gate, Operand, Output
 from sparsecpu.step.context import Context
 
 
@@ -62,19 +63,19 @@ class Planes:
         """Whether anything is still to be applied."""
         return self.a is not None or self.relu
 
-    def operand(self) -> tuple:
-        """Return ``values, other, a, b, c, relu`` as the kernels take them."""
+    def operand(self) -> Operand:
+        """Return the planes as the kernels read them."""
         nothing = _nothing(self.dtype)
         other = self.values if self.other is None else self.other
         a, b, c = (nothing if x is None else x for x in (self.a, self.b, self.c))
-        return self.values, other, a, b, c, self.relu
+        return Operand(self.values, other, a, b, c, self.relu)
 
-    def gate(self) -> tuple:
-        """Return ``gate, gate_a, gate_c``: where these planes are positive."""
+    def gate(self) -> Gate:
+        """Return the gate that is open where these planes are positive."""
         nothing = _nothing(self.dtype)
         if self.a is None:
-            return self.values, nothing, nothing
-        return self.values, self.a, self.c
+            return Gate(self.values, nothing, nothing)
+        return Gate(self.values, self.a, self.c)
 
     def with_relu(self) -> Planes:
         """Return them with a ReLU pending."""
@@ -100,8 +101,8 @@ def as_planes(x: Any) -> Planes:
     return x if isinstance(x, Planes) else Planes(x)
 
 
-def no_gate(dtype: Any) -> tuple:
-    """Return a ``gate, gate_a, gate_c`` that lets everything pass.
+def no_gate(dtype: Any) -> Gate:
+    """Return the gate that lets everything pass.
 
     Parameters
     ----------
@@ -110,11 +111,11 @@ def no_gate(dtype: Any) -> tuple:
 
     Returns
     -------
-    tuple of ndarray
-        Empty ones.
+    Gate
+        Empty arrays.
     """
     nothing = _nothing(dtype)
-    return nothing.reshape(0, 0, 0, 0, 0), nothing, nothing
+    return Gate(nothing.reshape(0, 0, 0, 0, 0), nothing, nothing)
 
 
 def lane_mask(x: Any, owner: Any, ctx: Context) -> np.ndarray:
@@ -148,7 +149,7 @@ def blend(
     ctx: Context,
     *,
     relu: bool = False,
-    gate: tuple | None = None,
+    gate: Gate | None = None,
     sums: int = 0,
     keep: bool = True,
     lend: bool = False,
@@ -167,7 +168,7 @@ def blend(
         Gives the memory.
     relu : bool
         Whether to take the positive part of the sum.
-    gate : tuple, optional
+    gate : Gate, optional
         From ``Planes.gate``: where the result may differ from 0.
     sums : int
         A kind of ``kernels.rows``: what to sum in passing.
@@ -181,7 +182,7 @@ def blend(
     Planes
         The result, nothing pending; ``first`` with the sums, where it was not kept.
     """
-    from sparsecpu.kernels.conv.planes import blend_kernel
+    from sparsecpu.kernels.conv.blend import blend_kernel
 
     first = as_planes(first)
     nothing = Planes(no_gate(first.dtype)[0])
@@ -193,8 +194,8 @@ def blend(
     second = nothing if second is None else as_planes(second)
     parts = sum_space(first.values, owner, name, sums, ctx)
     blend_kernel(first.shape[-1])(
-        *first.operand(), *second.operand(), relu, *(gate or no_gate(first.dtype)), out, parts,
-        sums, lane_mask(first, owner, ctx),
+        first.operand(), second.operand(), Output(out, relu, parts, sums),
+        gate or no_gate(first.dtype), lane_mask(first, owner, ctx),
     )  # fmt: skip
     about = gate[0] if gate is not None and sums == 2 else None
     if not keep:

@@ -9,6 +9,8 @@ import numpy as np
 from sparsecpu.layers.images.planes import Planes, blend, lane_mask, no_gate, sum_space, total
 from sparsecpu.layers.images.taps import Taps, backward_taps, forward_taps
 
+from sparsecpu.kernels.conv.operands import Direct, Operand, Output, Space, TapIndex
+from sparsecpu.kernels.conv.sums import MOMENTS, NO_SUMS, PRODUCTS
 from sparsecpu.kernels.machine.cpu import widest_lanes
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from sparsecpu.layers.conv2d import SparseConv2d
 
 #: dW is summed in so many parts, whatever the number of threads, and then added in order.
-_GROUPS = 8
+_PARTS = 8
 #: A ring is in 16 bits where each of its numbers is read at least so often.
 _NARROW_READS = 8
 #: Taps are kept for so many sizes of batches, times two directions.
@@ -62,13 +64,13 @@ class SparseConvolution:
         height, width = layer.geometry().out_size
         shape = (x.shape[0], height, layer.out_channels, width, x.shape[-1])
         y = ctx.workspace.array(layer, "y", shape, x.dtype)
-        kind = 1 if layer._moments and ctx.train else 0
+        kind = MOMENTS if layer._moments and ctx.train else NO_SUMS
         bias = layer.weight.data[:0] if layer.bias is None else layer.bias.data
-        nothing = Planes(no_gate(x.dtype)[0])
+        gate = no_gate(x.dtype)
         sums = self._convolve(
-            (taps.codes, taps.starts, taps.ends), taps, self._weights(taps.order, ctx), x, bias, y,
-            layer._relu, (*nothing.operand(), False), kind, np.empty((0, 0), x.dtype),
-            precision, ctx,
+            (taps.codes, taps.starts, taps.ends), taps, self._weights(taps.order, ctx), x, bias,
+            self._output(y, layer._relu, kind, taps, x, ctx), gate, Planes(gate.x).operand(),
+            np.empty((0, 0), x.dtype), precision, ctx,
         )  # fmt: skip
         return Planes(y, sums=sums)
 
@@ -202,7 +204,7 @@ class SparseConvolution:
         often = layer.weight.nnz >= _NARROW_READS * max(layer.in_channels, layer.out_channels)
         return ctx.precision if often else "fp32"
 
-    def _space(self, taps: Taps, x: Planes, precision: str, ctx: Context) -> tuple:
+    def _space(self, taps: Taps, x: Planes, precision: str, ctx: Context) -> Space:
         """Return the work space of as many workers as there are threads."""
         from sparsecpu.kernels.machine.threads import current_threads
         from sparsecpu.kernels.vectors.sixteen_bits import narrow_shape
@@ -211,12 +213,13 @@ class SparseConvolution:
         scratch = array("conv2d", "scratch", (workers, 2 * taps.row_pixels * lanes), x.dtype)
         bases = array("conv2d", "bases", (workers, taps.bases), np.int64)
         if taps.straight:
-            return x.values.reshape(1, -1), bases, scratch
+            return Space(x.values.reshape(1, -1), bases, scratch)
         size = -(-(taps.ring_pixels + taps.strip) * lanes // 1024) * 1024 + 32
         kind: Any = x.dtype
         if precision != "fp32":
             (size,), kind = narrow_shape((size,), precision)
-        return array("conv2d", f"ring of {precision}", (workers, size), kind), bases, scratch
+        ring = array("conv2d", f"ring of {precision}", (workers, size), kind)
+        return Space(ring, bases, scratch)
 
     def _weights(self, order: np.ndarray | None, ctx: Context) -> np.ndarray:
         """Return the weights in the order of taps."""
@@ -229,37 +232,41 @@ class SparseConvolution:
         refresh(data, order, ordered)
         return ordered
 
-    def _convolve(self, index, taps, data, x, bias, y, relu, about, kind, dw, precision, ctx):
-        """Run the kernel over codes, starts and ends; y is a gradient of ``about``."""
+    def _convolve(self, index, taps, weights, x, bias, out, gate, factor, dw, precision, ctx):
+        """Run the kernel over codes, starts and ends; return the sums of what it writes."""
         from sparsecpu.kernels.conv.convolution import convolution_kernel
 
-        layer, jobs = self.layer, taps.sizes.jobs(x.shape[0])
-        parts = sum_space(y, layer, "y" if kind == 1 else "dx", kind, ctx, jobs)
-        straight = _shortcuts(taps, y, about, len(dw) > 0)
-        convolution_kernel(x.shape[-1], taps.strip, len(dw) > 0)(
-            *index, taps.phases, taps.sizes_array, data, *x.operand(), bias, y, relu, *about,
-            parts, kind, lane_mask(x, layer, ctx), dw, straight, *self._space(taps, x, precision, ctx),
+        gradient = len(dw) > 0
+        convolution_kernel(x.shape[-1], taps.strip, gradient)(
+            taps.sizes_array, TapIndex(*index), weights, bias, taps.phases, x.operand(), factor,
+            out, gate, lane_mask(x, self.layer, ctx), dw, _shortcuts(taps, out.y, factor, gradient),
+            self._space(taps, x, precision, ctx),
         )  # fmt: skip
-        return total(parts) if kind else None
+        return total(out.sums) if out.kind != NO_SUMS else None
+
+    def _output(self, y, relu: bool, kind: int, taps: Taps, x: Planes, ctx: Context) -> Output:
+        """Return what to write, with memory for its sums."""
+        name, jobs = "y" if kind == MOMENTS else "dx", taps.sizes.jobs(x.shape[0])
+        return Output(y, relu, sum_space(y, self.layer, name, kind, ctx, jobs), kind)
 
     def _turned(self, turned, x, dy, values, dx, out, ctx) -> np.ndarray | None:
         """Write dx, unless it is empty, and dW, unless ``out`` is None; return sums of dx."""
-        from sparsecpu.kernels.conv.convolution import add_groups
+        from sparsecpu.kernels.conv.convolution import add_parts
 
         layer, precision = self.layer, self._precision(ctx)
         precision = precision if precision == "fp32" else "bf16"  # the range of gradients is wide
-        index, groups = (turned.codes, turned.starts, turned.ends), 0
+        index, parts = (turned.codes, turned.starts, turned.ends), 0
         if out is not None:
             *index, places = turned.padded
-            groups = min(_GROUPS, turned.sizes.jobs(x.shape[0]))
-        dw = ctx.workspace.array("conv2d", "dw", (groups, len(index[0])), x.dtype)
-        kind = 2 if layer._gated and x.a is not None and dx.size else 0
+            parts = min(_PARTS, turned.sizes.jobs(x.shape[0]))
+        dw = ctx.workspace.array("conv2d", "dw", (parts, len(index[0])), x.dtype)
+        kind = PRODUCTS if layer._gated and x.a is not None and dx.size else NO_SUMS
         sums = self._convolve(
-            index, turned, values, dy, values[:0], dx, False, (*x.operand(), layer._gated), kind,
-            dw, precision, ctx,
+            index, turned, values, dy, values[:0], self._output(dx, False, kind, turned, x, ctx),
+            x.gate() if layer._gated else no_gate(x.dtype), x.operand(), dw, precision, ctx,
         )  # fmt: skip
         if out is not None:
-            add_groups(dw, places, out)
+            add_parts(dw, places, out)
         return sums
 
     def _gradient(self, taps: Taps, x: Planes, dy: Planes, out: np.ndarray, ctx: Context) -> None:
@@ -267,38 +274,35 @@ class SparseConvolution:
         if _at_once(ctx):
             nothing = ctx.workspace.array("conv2d", "no weights", taps.padded[0].shape, x.dtype)
             nothing[:] = 0
-            self._turned(taps, x, dy, nothing, no_gate(x.dtype)[0], out, ctx)
+            self._turned(taps, x, dy, nothing, no_gate(x.dtype).x, out, ctx)
             return
-        from sparsecpu.kernels.conv.convolution import add_groups
+        from sparsecpu.kernels.conv.convolution import add_parts
         from sparsecpu.kernels.conv.filter_gradient import filter_gradient_kernel
 
         codes, starts, ends, places = taps.padded
-        groups = min(_GROUPS, taps.sizes.jobs(x.shape[0]))
-        dw = ctx.workspace.array("conv2d", "dw", (groups, len(codes)), x.dtype)
+        parts = min(_PARTS, taps.sizes.jobs(x.shape[0]))
+        dw = ctx.workspace.array("conv2d", "dw", (parts, len(codes)), x.dtype)
         filter_gradient_kernel(x.shape[-1], taps.strip)(
-            codes, starts, ends, taps.sizes_array, *x.operand(), *dy.operand()[:-1],
-            lane_mask(x, self.layer, ctx), dw, *self._space(taps, x, self._precision(ctx), ctx),
+            taps.sizes_array, TapIndex(codes, starts, ends), x.operand(), dy.operand(),
+            lane_mask(x, self.layer, ctx), dw, self._space(taps, x, self._precision(ctx), ctx),
         )  # fmt: skip
-        add_groups(dw, places, out)
+        add_parts(dw, places, out)
 
     def _bias_gradient(self, dy: Planes, ctx: Context) -> None:
         layer = self.layer
         if layer.bias is not None:
-            found = blend(dy, None, layer, "db", ctx, sums=1, keep=False).sums
+            found = blend(dy, None, layer, "db", ctx, sums=MOMENTS, keep=False).sums
             assert found is not None
             layer.bias.grad[:] = found[0]
 
 
-def _shortcuts(taps: Taps, y, about, gradient: bool) -> int:
-    """Return what a kernel does straight: see ``kernels.conv.READ`` and the lines below."""
-    from sparsecpu.kernels.conv.convolution import BESIDE, READ, WRITE
-
-    found, second_factor = READ if taps.straight else 0, about[3]
-    if taps.in_strips and y.size:
-        found |= WRITE
-    if taps.in_strips and gradient and not len(second_factor):
-        found |= BESIDE
-    return found
+def _shortcuts(taps: Taps, y: np.ndarray, factor: Operand, gradient: bool) -> Direct:
+    """Return what takes no detour."""
+    return Direct(
+        reads=taps.straight,
+        writes=taps.in_strips and y.size > 0,
+        factors=taps.in_strips and gradient and not len(factor.b),
+    )
 
 
 def _at_once(ctx: Context) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from numba import prange
 
 from sparsecpu.kernels.machine.compile import TINY, kernel
-from sparsecpu.kernels.vectors.operations import at
+from sparsecpu.kernels.vectors.memory import at
 
 
 @kernel(parallel=True)

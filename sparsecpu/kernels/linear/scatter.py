@@ -10,15 +10,8 @@ from numba import prange
 
 from sparsecpu.kernels.machine.compile import TINY, kernel
 from sparsecpu.kernels.machine.cpu import wide_vectors_pay
-from sparsecpu.kernels.vectors.operations import (
-    at,
-    fma,
-    load,
-    splat,
-    store,
-    where_positive,
-    without_tiny,
-)
+from sparsecpu.kernels.vectors.arithmetic import fma, splat, where_positive, without_tiny
+from sparsecpu.kernels.vectors.memory import at, load, store
 
 
 @kernel(part=True)

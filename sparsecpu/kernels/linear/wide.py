@@ -20,20 +20,17 @@ from numba import prange
 
 from sparsecpu.kernels.linear.finishes import GATED, PLAIN, RELU
 from sparsecpu.kernels.machine.compile import kernel
-from sparsecpu.kernels.vectors.dots import dots
-from sparsecpu.kernels.vectors.operations import (
+from sparsecpu.kernels.vectors.arithmetic import (
     add,
-    at,
     fma,
-    load,
     positive_part,
-    prefetch,
     splat,
-    store,
     total,
     where_positive,
     without_tiny,
 )
+from sparsecpu.kernels.vectors.dots import dots
+from sparsecpu.kernels.vectors.memory import at, load, prefetch, store
 
 #: From so many bytes on, rows of a narrow tile are asked for so many nonzeros before they are read.
 #: The CPU looks far enough ahead by itself in its caches, and for wide rows.

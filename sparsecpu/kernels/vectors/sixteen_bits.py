@@ -26,7 +26,7 @@ from numba import prange, types
 from numba.core.extending import intrinsic
 
 from sparsecpu.kernels.machine.compile import kernel
-from sparsecpu.kernels.vectors.operations import load
+from sparsecpu.kernels.vectors.memory import load
 
 #: What stands for 0 in the high half of a pair.
 LEAST = 2.0**-60
