@@ -7,6 +7,7 @@ and in its input.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -101,6 +102,7 @@ def as_planes(x: Any) -> Planes:
     return x if isinstance(x, Planes) else Planes(x)
 
 
+@functools.cache
 def no_gate(dtype: Any) -> Gate:
     """Return the gate that lets everything pass.
 
@@ -273,5 +275,6 @@ def total(parts: np.ndarray) -> np.ndarray:
     return parts.sum(axis=(0, 3), dtype=np.float64).T
 
 
+@functools.cache
 def _nothing(dtype: Any) -> np.ndarray:
     return np.empty(0, dtype=dtype)

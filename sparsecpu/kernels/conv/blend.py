@@ -10,7 +10,7 @@ import numpy as np
 
 from sparsecpu.kernels.conv.lazy import (
     coefficients,
-    finish,
+    finish_pixel,
     gate_coefficients,
     is_large,
     load_sums,
@@ -80,8 +80,8 @@ def blend_kernel(lanes: int) -> Callable:
                     v = read(first, one, place, zero)
                     if second.values.shape[0] > 0:
                         v = add(v, read(second, two, place, zero))
-                    v, p, q = finish(v, place, out, gate, three, lane_mask, zero)
-                    total, other = add(total, p), add(other, q)
+                    v, total, other = finish_pixel(v, place, out, gate, three, lane_mask, total,
+                                                   other)  # fmt: skip
                     if out.y.shape[0] > 0:
                         put(out.y, place, v, large)
                 store_sums(out, sums, total, other)

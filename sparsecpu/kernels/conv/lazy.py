@@ -76,17 +76,41 @@ def gate_coefficients(gate, channel):
 
 
 @kernel(inlined=True)
-def finish(v, place, out, gate, pending, mask, pixel):
-    """Return outputs as they are written from ``place`` on, and what they add to the two sums."""
-    first, second = pixel, pixel
-    if out.relu:
-        v = positive_part(v)
+def _gated(v, place, gate, pending):
+    """Return outputs where the gate is open, 0 elsewhere, and the x that tells (or anything)."""
+    x = v
     if gate.x.shape[0] > 0:
         x = load_like(gate.x, place, v)
         v = where_positive(v, fma(splat_like(pending.c, v), pending.a, x))
+    return v, x
+
+
+@kernel(inlined=True)
+def finish_pixel(v, place, out, gate, pending, mask, first, second):
+    """Return a pixel of outputs as it is written, and the two sums with it added."""
+    if out.relu:
+        v = positive_part(v)
+    v, x = _gated(v, place, gate, pending)
+    if out.kind != NO_SUMS:
+        masked = multiply(v, mask)
+        first = add(first, masked)
         if out.kind == PRODUCTS:
-            masked = multiply(v, mask)
-            first, second = folded(masked, pixel), folded(multiply(masked, x), pixel)
+            second = add(second, multiply(masked, x))
+        else:
+            second = add(second, multiply(masked, masked))
+    return v, first, second
+
+
+@kernel(inlined=True)
+def finish_strip(v, place, out, gate, pending, mask, pixel):
+    """Return a strip of outputs as it is written, and what it adds to the two sums."""
+    first, second = pixel, pixel
+    if out.relu:
+        v = positive_part(v)
+    v, x = _gated(v, place, gate, pending)
+    if out.kind == PRODUCTS:
+        masked = multiply(v, mask)
+        first, second = folded(masked, pixel), folded(multiply(masked, x), pixel)
     if out.kind == MOMENTS:
         masked = multiply(v, mask)
         first, second = folded(masked, pixel), folded(multiply(masked, masked), pixel)

@@ -14,7 +14,7 @@ import numpy as np
 
 from sparsecpu.kernels.conv.lazy import (
     coefficients,
-    finish,
+    finish_pixel,
     gate_coefficients,
     is_large,
     load_sums,
@@ -192,8 +192,8 @@ def max_pool_gradient_kernel(lanes: int) -> Callable:
                 for column in range(width):
                     v = _won(zero, dy, winners, windows, covering, tile, row, channel, column)
                     place = _place(dx.y, tile, row, channel, column)
-                    v, p, q = finish(v, place, dx, gate, pending, lane_mask, zero)
-                    first, second = add(first, p), add(second, q)
+                    v, first, second = finish_pixel(v, place, dx, gate, pending, lane_mask, first,
+                                                    second)  # fmt: skip
                     put(dx.y, place, v, large)
                 store_sums(dx, sums, first, second)
         fence()
@@ -270,8 +270,8 @@ def average_pool_gradient_kernel(lanes: int) -> Callable:
                 for column in range(width):
                     v = _shared(zero, dy, share, covering, tile, row, channel, column)
                     place = _place(dx.y, tile, row, channel, column)
-                    v, p, q = finish(v, place, dx, gate, pending, lane_mask, zero)
-                    first, second = add(first, p), add(second, q)
+                    v, first, second = finish_pixel(v, place, dx, gate, pending, lane_mask, first,
+                                                    second)  # fmt: skip
                     put(dx.y, place, v, large)
                 store_sums(dx, sums, first, second)
         fence()

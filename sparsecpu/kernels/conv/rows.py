@@ -14,7 +14,7 @@ import numpy as np
 from sparsecpu.kernels.conv.lazy import (
     add_sums,
     coefficients,
-    finish,
+    finish_strip,
     gate_coefficients,
     is_large,
     read,
@@ -105,13 +105,13 @@ def write_row(pixel, strip, out, gate, mask, sizes, job, row, scratch, start):
         first, second = pixel, pixel
         for p in range(0, whole, strip_pixels):
             v, there = load_like(scratch, line.here + p * lanes, strip), line.there + p * lanes
-            v, one, two = finish(v, there, out, gate, pending, strip_mask, pixel)
+            v, one, two = finish_strip(v, there, out, gate, pending, strip_mask, pixel)
             first, second = add(first, one), add(second, two)
             put(out.y, there, v, large)
         for p in range(whole, row.columns):
             there = line.there + p * skip * lanes
             u = load_like(scratch, line.here + p * apart * lanes, pixel)
-            u, one, two = finish(u, there, out, gate, pending, pixel_mask, pixel)
+            u, one, two = finish_strip(u, there, out, gate, pending, pixel_mask, pixel)
             first, second = add(first, one), add(second, two)
             put(out.y, there, u, large)
         add_sums(out, sums_of(job.number, line.channel, out, lanes), first, second)
@@ -121,6 +121,6 @@ def write_row(pixel, strip, out, gate, mask, sizes, job, row, scratch, start):
 def write_strip(v, pixel, strip_mask, out, gate, job, channel, place):
     """Write a strip of outputs from registers, and add to the job's sums."""
     pending = gate_coefficients(gate, channel)
-    v, first, second = finish(v, place, out, gate, pending, strip_mask, pixel)
+    v, first, second = finish_strip(v, place, out, gate, pending, strip_mask, pixel)
     put(out.y, place, v, is_large(out.y))
     add_sums(out, sums_of(job.number, channel, out, count(pixel)), first, second)
