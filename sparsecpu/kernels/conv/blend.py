@@ -23,7 +23,7 @@ from sparsecpu.kernels.conv.sums import NO_SUMS
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.machine.spread import spread
 from sparsecpu.kernels.vectors.arithmetic import add, splat
-from sparsecpu.kernels.vectors.memory import fence, load, put
+from sparsecpu.kernels.vectors.memory import fence, load, store_output
 
 
 def plain_value(operand: Operand) -> np.ndarray:
@@ -83,7 +83,7 @@ def blend_kernel(lanes: int) -> Callable:
                     v, total, other = finish_pixel(v, place, out, gate, three, lane_mask, total,
                                                    other)  # fmt: skip
                     if out.y.shape[0] > 0:
-                        put(out.y, place, v, large)
+                        store_output(out.y, place, v, large)
                 store_sums(out, sums, total, other)
         fence()
 

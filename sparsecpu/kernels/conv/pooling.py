@@ -39,9 +39,9 @@ from sparsecpu.kernels.vectors.memory import (
     load,
     load_bytes,
     load_like,
-    put,
     store,
     store_bytes,
+    store_output,
 )
 
 
@@ -194,7 +194,7 @@ def max_pool_gradient_kernel(lanes: int) -> Callable:
                     place = _place(dx.y, tile, row, channel, column)
                     v, first, second = finish_pixel(v, place, dx, gate, pending, lane_mask, first,
                                                     second)  # fmt: skip
-                    put(dx.y, place, v, large)
+                    store_output(dx.y, place, v, large)
                 store_sums(dx, sums, first, second)
         fence()
 
@@ -272,7 +272,7 @@ def average_pool_gradient_kernel(lanes: int) -> Callable:
                     place = _place(dx.y, tile, row, channel, column)
                     v, first, second = finish_pixel(v, place, dx, gate, pending, lane_mask, first,
                                                     second)  # fmt: skip
-                    put(dx.y, place, v, large)
+                    store_output(dx.y, place, v, large)
                 store_sums(dx, sums, first, second)
         fence()
 

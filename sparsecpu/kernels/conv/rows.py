@@ -22,7 +22,7 @@ from sparsecpu.kernels.conv.lazy import (
 )
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.vectors.arithmetic import add, count, multiply, repeated
-from sparsecpu.kernels.vectors.memory import load_like, put, store
+from sparsecpu.kernels.vectors.memory import load_like, store, store_output
 
 
 class RowOfOutputs(NamedTuple):
@@ -107,13 +107,13 @@ def write_row(pixel, strip, out, gate, mask, sizes, job, row, scratch, start):
             v, there = load_like(scratch, line.here + p * lanes, strip), line.there + p * lanes
             v, one, two = finish_strip(v, there, out, gate, pending, strip_mask, pixel)
             first, second = add(first, one), add(second, two)
-            put(out.y, there, v, large)
+            store_output(out.y, there, v, large)
         for p in range(whole, row.columns):
             there = line.there + p * skip * lanes
             u = load_like(scratch, line.here + p * apart * lanes, pixel)
             u, one, two = finish_strip(u, there, out, gate, pending, pixel_mask, pixel)
             first, second = add(first, one), add(second, two)
-            put(out.y, there, u, large)
+            store_output(out.y, there, u, large)
         add_sums(out, sums_of(job.number, line.channel, out, lanes), first, second)
 
 
@@ -122,5 +122,5 @@ def write_strip(v, pixel, strip_mask, out, gate, job, channel, place):
     """Write a strip of outputs from registers, and add to the job's sums."""
     pending = gate_coefficients(gate, channel)
     v, first, second = finish_strip(v, place, out, gate, pending, strip_mask, pixel)
-    put(out.y, place, v, is_large(out.y))
+    store_output(out.y, place, v, is_large(out.y))
     add_sums(out, sums_of(job.number, channel, out, count(pixel)), first, second)

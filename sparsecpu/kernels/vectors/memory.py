@@ -61,10 +61,10 @@ def store(typing_context, array, offset, v):
 
 
 @intrinsic
-def put(typing_context, array, offset, v, past):
-    """Write a vector at ``offset``; with ``past``, past the caches.
+def store_output(typing_context, array, offset, v, large):
+    """Write a vector at ``offset``; where ``large``, past the caches.
 
-    Then whole lines go, ``array`` is 64-byte aligned, and who reads it on another thread needs a
+    Then whole lines go, ``array`` is 64-byte aligned, and another thread that reads it needs a
     ``fence`` in between.
     """
 
@@ -75,15 +75,15 @@ def put(typing_context, array, offset, v, past):
             emit.store(builder, address, value)
             return context.get_dummy_value()
         mark = builder.module.add_metadata([ir.Constant(emit.I32, 1)])
-        with builder.if_else(args[3]) as (beyond, as_usual):
-            with beyond:
+        with builder.if_else(args[3]) as (past_caches, to_caches):
+            with past_caches:
                 for first in range(0, v.lanes, line):
                     part = emit.pick(builder, value, value, list(range(first, first + line)))
                     place = builder.gep(address, [ir.Constant(emit.I64, first)])
                     written = builder.store(part, builder.bitcast(place, part.type.as_pointer()))
                     written.align = 64
                     written.set_metadata("nontemporal", mark)
-            with as_usual:
+            with to_caches:
                 emit.store(builder, address, value)
         return context.get_dummy_value()
 
@@ -92,7 +92,7 @@ def put(typing_context, array, offset, v, past):
 
 @intrinsic
 def fence(typing_context):
-    """Wait until everything that was written can be read by others."""
+    """Wait until other threads can read everything that was written."""
 
     def generate(context, builder, signature, args):
         builder.fence("seq_cst")
@@ -131,7 +131,7 @@ def store_bytes(typing_context, array, offset, v):
     return types.void(array, types.int64, v), generate
 
 
-def _asker(array, lanes, level):
+def _prefetcher(array, lanes, level):
     def generate(context, builder, signature, args):
         byte = ir.IntType(8).as_pointer()
         kind = ir.FunctionType(ir.VoidType(), [byte, emit.I32, emit.I32, emit.I32])
@@ -147,12 +147,12 @@ def _asker(array, lanes, level):
 
 @intrinsic(prefer_literal=True)
 def prefetch(typing_context, array, offset, lanes, level):
-    """Ask for the cache lines of ``lanes`` numbers at ``offset``, in the cache of level 1 or 2."""
-    generate = _asker(array, lanes.literal_value, level.literal_value)
+    """Prefetch ``lanes`` numbers at ``offset`` into the cache of level 1 or 2."""
+    generate = _prefetcher(array, lanes.literal_value, level.literal_value)
     return types.void(array, types.int64, lanes, level), generate
 
 
 @intrinsic
 def prefetch_like(typing_context, array, offset, v):
-    """Ask for the cache lines of as many numbers as ``v`` has, in the cache of level 2."""
-    return types.void(array, types.int64, v), _asker(array, v.lanes, 2)
+    """Prefetch as many numbers at ``offset`` as ``v`` has into the cache of level 2."""
+    return types.void(array, types.int64, v), _prefetcher(array, v.lanes, 2)
