@@ -1,5 +1,5 @@
-"""Measurements: what to time, beside which rivals, and how to say it."""
+"""Benchmarks: this engine beside others, on this machine."""
 
-from sparsecpu.bench.machine import cpu_model, describe, versions
+from sparsecpu.bench.measuring.machine import cpu_model, describe, versions
 
 __all__ = ["cpu_model", "describe", "versions"]

@@ -23,7 +23,6 @@ from sparsecpu.datasets.samples import read_samples
 from sparsecpu.datasets.shapes import make_shapes
 from sparsecpu.datasets.tables import read_csv
 from sparsecpu.datasets.wide import make_wide
-
 from sparsecpu.errors import DataError
 
 __all__ = [
@@ -48,14 +47,14 @@ __all__ = [
     "read_svmlight",
 ]
 
-_FIXED: dict[str, Callable[[], Dataset]] = {
+_BUNDLED: dict[str, Callable[[], Dataset]] = {
     "digits": load_digits,
     "breast-cancer": load_breast_cancer,
     "wine": load_wine,
     "iris": load_iris,
     "diabetes": load_diabetes,
 }
-_SIZED: dict[str, Callable[[int | None], Dataset]] = {
+_GENERATED: dict[str, Callable[[int | None], Dataset]] = {
     "digits28": load_digits28,
     "make:classification": make_classification,
     "make:regression": make_regression,
@@ -76,33 +75,28 @@ def open_data(
         ``.npz`` or svmlight (``.svm``, ``.svmlight``, ``.libsvm``) file, or a folder of IDX files
         or of CIFAR's binary ones.
     samples : int, optional
-        How many to generate, where they are.
+        How many samples to generate, of data that is generated.
     target : str, optional
-        Column to predict, in a CSV.
+        Column of a CSV to predict.
     task : {"auto", "classification", "regression"}
-        What is to be learnt, for files.
-
-    Returns
-    -------
-    Dataset
-        The data set.
+        What is to be learnt from a file; guessed from the targets by default.
 
     Raises
     ------
     DataError
-        If there is no such thing, or it cannot be used.
+        If there is no such data, or it cannot be used.
     """
-    if name in _SIZED:
-        return _SIZED[name](samples)
+    if name in _GENERATED:
+        return _GENERATED[name](samples)
     if samples is not None:
-        raise DataError(f"samples is {samples}; only generated data ({', '.join(_SIZED)}) has it")
-    if name in _FIXED:
-        return _FIXED[name]()
+        raise DataError(f"samples is {samples}; only {', '.join(_GENERATED)} can be of any size")
+    if name in _BUNDLED:
+        return _BUNDLED[name]()
     path = Path(name)
     if path.is_dir():
         return read_cifar(path) if is_cifar(path) else read_idx(path)
     if not path.is_file():
-        known = ", ".join([*_FIXED, *_SIZED])
+        known = ", ".join([*_BUNDLED, *_GENERATED])
         raise DataError(f"DATA is {name!r}; expected a file, a folder, or one of {known}")
     suffix = path.suffix.lower()
     if suffix == ".npz":

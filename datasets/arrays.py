@@ -5,26 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from sparsecpu.datasets.base import Dataset, check_finite, split
-from sparsecpu.datasets.labels import given_split, guess_task
 
+from sparsecpu.datasets.base import Dataset, check_finite, split, usual_scaling
+from sparsecpu.datasets.labels import given_split, guess_task
 from sparsecpu.errors import DataError
 
 
 def read_npz(path: Path | str, *, task: str = "auto") -> Dataset:
     """Read a NumPy archive with ``x`` and ``y``, or ``x_train, y_train, x_test, y_test``.
 
+    With the former, a fifth of the samples is held out for testing.
+
     Parameters
     ----------
     path : path
         The file. Pickled objects are never loaded.
     task : {"auto", "classification", "regression"}
-        What is to be learnt.
-
-    Returns
-    -------
-    Dataset
-        With the file's own test part, or a fifth of the samples held out.
+        What is to be learnt; guessed from the targets by default.
 
     Raises
     ------
@@ -35,10 +32,8 @@ def read_npz(path: Path | str, *, task: str = "auto") -> Dataset:
     found = read_archive(path)
     if {"x", "y"} <= found.keys():
         x, y = checked_samples(path, found["x"], found["y"])
-        shape = found["x"].shape[1:]
-        kind = guess_task(y, task)
-        scaling = "global" if x.dtype == np.uint8 else "feature"
-        return split(path.stem, x, y, kind, input_shape=shape, scaling=scaling)
+        shape, scaling = found["x"].shape[1:], usual_scaling(x)
+        return split(path.stem, x, y, guess_task(y, task), input_shape=shape, scaling=scaling)
     wanted = ("x_train", "y_train", "x_test", "y_test")
     if not set(wanted) <= found.keys():
         raise DataError(f"{path} has {sorted(found)}; expected x and y, or {', '.join(wanted)}")
@@ -48,23 +43,7 @@ def read_npz(path: Path | str, *, task: str = "auto") -> Dataset:
 
 
 def read_archive(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a NumPy archive.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    dict of str to ndarray
-        By lower-case name.
-
-    Raises
-    ------
-    DataError
-        If the file is damaged, or holds pickled objects.
-    """
+    """Return the arrays of a NumPy archive by lower-case name."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name.lower(): archive[name] for name in archive.files}
@@ -73,28 +52,9 @@ def read_archive(path: Path) -> dict[str, np.ndarray]:
 
 
 def checked_samples(path: Path, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return samples and targets of an archive, checked and flat.
+    """Return samples (float32 or uint8, flattened) and targets of an archive, checked.
 
-    Parameters
-    ----------
-    path : Path
-        Named in errors.
-    x : ndarray, shape (samples, ...)
-        Samples.
-    y : ndarray
-        Targets.
-
-    Returns
-    -------
-    x : ndarray of float32 or uint8, shape (samples, features)
-        Samples.
-    y : ndarray
-        Targets.
-
-    Raises
-    ------
-    DataError
-        If they are not finite numbers, or do not fit.
+    Raises ``DataError`` if they are not finite numbers, or do not fit.
     """
     if x.ndim < 2 or x.dtype.kind not in "fiub":
         raise DataError(f"{path}: x has shape {x.shape} and type {x.dtype}; expected numbers")
@@ -111,19 +71,16 @@ def checked_samples(path: Path, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarra
 
 
 def read_svmlight(path: Path | str, *, task: str = "auto") -> Dataset:
-    """Read a file in svmlight format; its samples stay sparse.
+    """Read a file in svmlight format; its samples stay sparse and are not scaled.
+
+    A fifth of them is held out for testing.
 
     Parameters
     ----------
     path : path
         The file.
     task : {"auto", "classification", "regression"}
-        What is to be learnt.
-
-    Returns
-    -------
-    Dataset
-        With a fifth of the samples held out, inputs as they are.
+        What is to be learnt; guessed from the targets by default.
 
     Raises
     ------

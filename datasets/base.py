@@ -9,9 +9,9 @@ import numpy as np
 
 from sparsecpu.errors import DataError
 
-#: One sample of so many is held out where a data set has no test part of its own.
+#: One sample in so many is held out where a data set has no test part of its own.
 _TEST_EVERY = 5
-#: The cut does not depend on a run's seed: every run is tested on the same samples.
+#: Not the seed of a run: every run is tested on the same samples.
 _SPLIT_SEED = 0
 
 
@@ -22,22 +22,22 @@ class Dataset:
     Parameters
     ----------
     name : str
-        What people call it.
+        Its name for people.
     task : {"classification", "regression"}
         What is to be learnt.
-    x_train, x_test : array_like, sparse matrix or source of samples
-        ``(samples, features)``; a source has ``shape`` and ``take_samples(rows)``.
+    x_train, x_test : array_like, sparse matrix or Samples
+        Shape (samples, features); ``Samples`` have ``shape`` and ``take_samples(rows)``.
     y_train, y_test : ndarray
         Class numbers (int64), or float64 of shape (samples, outputs).
     classes : ndarray or None
         Label of each class number.
     input_shape : tuple of ints
-        Of one sample.
+        Shape of one sample.
     scaling : {"feature", "channel", "global", "none"}
-        Whether inputs are standardised feature by feature, channel by channel, all alike (pixels),
-        or not.
+        How to standardise the inputs: each feature, each channel, all alike (pixels), or not at
+        all.
     own_test : bool
-        Whether the test part came with the data, rather than being cut off here.
+        True if the test part came with the data, False if it was cut off here.
     """
 
     name: str
@@ -53,29 +53,14 @@ class Dataset:
 
     @property
     def n_outputs(self) -> int:
-        """Numbers that a network for it puts out."""
+        """Number of outputs of a network for it."""
         return len(self.classes) if self.classes is not None else self.y_train.shape[1]
 
 
 def encode(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels in order and, for each sample, the number of its label.
+    """Return the sorted labels, and each sample's label as a number (int64).
 
-    Parameters
-    ----------
-    y : ndarray, shape (samples,)
-        Labels of any sortable kind.
-
-    Returns
-    -------
-    classes : ndarray
-        The labels.
-    numbers : ndarray of int64
-        Their numbers.
-
-    Raises
-    ------
-    DataError
-        If there is only one label.
+    Raises ``DataError`` if there is only one label.
     """
     classes, numbers = np.unique(y, return_inverse=True)
     if len(classes) < 2:
@@ -84,30 +69,10 @@ def encode(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def split(name: str, x: Any, y: np.ndarray, task: str, **options: Any) -> Dataset:
-    """Cut samples into a training and a test part, always the same way.
+    """Hold out a fifth of the samples for testing, always the same ones.
 
-    Parameters
-    ----------
-    name : str
-        Name of the data set.
-    x : ndarray or sparse matrix, shape (samples, features)
-        Samples.
-    y : ndarray
-        Labels, or numbers to predict.
-    task : {"classification", "regression"}
-        Classification is cut class by class.
-    **options : object
-        Further fields of ``Dataset``.
-
-    Returns
-    -------
-    Dataset
-        With a fifth of the samples held out.
-
-    Raises
-    ------
-    DataError
-        If there are too few samples.
+    Classification is cut class by class; ``options`` are further fields of ``Dataset``. Raises
+    ``DataError`` if there are fewer than five samples.
     """
     if x.shape[0] < 5:
         raise DataError(f"{name} has {x.shape[0]} sample(s); expected at least 5")
@@ -126,21 +91,21 @@ def split(name: str, x: Any, y: np.ndarray, task: str, **options: Any) -> Datase
     return Dataset(name, task, x_train, y_train, x_test, y_test, classes, **options)
 
 
+def checked_count(samples: int | None, default: int, least: int = 10) -> int:
+    """Return how many samples to generate, ``default`` for None, if there are enough."""
+    samples = default if samples is None else samples
+    if samples < least:
+        raise DataError(f"samples is {samples}; expected at least {least}")
+    return samples
+
+
+def usual_scaling(x: Any) -> str:
+    """Return the scaling for samples of unknown origin; bytes are taken for pixels."""
+    return "global" if x.dtype == np.uint8 else "feature"
+
+
 def check_finite(x: np.ndarray, where: str) -> None:
-    """Refuse NaN and infinity.
-
-    Parameters
-    ----------
-    x : ndarray, shape (samples, features)
-        Numbers.
-    where : str
-        What to call them.
-
-    Raises
-    ------
-    DataError
-        Naming the first sample and feature that is not finite.
-    """
+    """Raise ``DataError`` that names the first sample and feature that is not finite."""
     good = np.isfinite(x)
     if not good.all():
         row, column = (int(i[0]) for i in np.nonzero(~good))

@@ -11,6 +11,7 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+
 from sparsecpu.datasets.base import Dataset, split
 
 
@@ -21,14 +22,14 @@ def load_digits() -> Dataset:
 
 
 def _read_digits() -> tuple[np.ndarray, np.ndarray]:
-    """Read scikit-learn's copy; importing scikit-learn takes longer than training on it."""
+    """Read the file of scikit-learn's copy: importing scikit-learn takes longer than training."""
     spec = importlib.util.find_spec("sklearn")
     for folder in spec.submodule_search_locations or () if spec is not None else ():
         path = Path(folder, "datasets", "data", "digits.csv.gz")
         if path.is_file():
             table = np.loadtxt(path, delimiter=",")
             return table[:, :-1], table[:, -1].astype(np.int64)
-    from sklearn import datasets  # laid out differently in this version
+    from sklearn import datasets  # the file lies elsewhere in this version
 
     return datasets.load_digits(return_X_y=True)
 

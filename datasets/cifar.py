@@ -1,4 +1,4 @@
-"""Folders of CIFAR's binary files: one or two label bytes, then 3072 of pixels, per image."""
+"""Folders of CIFAR's binary files: one or two label bytes, then 3072 bytes of pixels, per image."""
 
 from __future__ import annotations
 
@@ -6,33 +6,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+
 from sparsecpu.datasets.base import Dataset
 from sparsecpu.datasets.labels import given_split
-
 from sparsecpu.errors import DataError
 
 _SHAPE = (3, 32, 32)
 _PIXELS = 3072
-#: Images of one file that are believed; CIFAR's own have 10,000 or 50,000.
+#: Images that a file may have; CIFAR's own have 10,000 or 50,000.
 _MOST = 1_000_000
-#: Training files, test file, bytes of labels (the last one counts), classes.
+#: Training files, test file, label bytes per image (the last one is read), classes.
 _CIFAR10 = ([f"data_batch_{n}.bin" for n in range(1, 6)], "test_batch.bin", 1, 10)
 _CIFAR100 = (["train.bin"], "test.bin", 2, 100)
 
 
 def is_cifar(folder: Path | str) -> bool:
-    """Return whether a folder holds CIFAR's binary files.
-
-    Parameters
-    ----------
-    folder : path
-        The folder.
-
-    Returns
-    -------
-    bool
-        Whether the first training file of either is there.
-    """
+    """Return True if a folder holds the first training file of CIFAR-10 or CIFAR-100."""
     return any((Path(folder) / parts[0][0]).is_file() for parts in (_CIFAR10, _CIFAR100))
 
 
@@ -44,11 +33,6 @@ def read_cifar(folder: Path | str) -> Dataset:
     folder : path
         Holds ``data_batch_1.bin`` to ``data_batch_5.bin`` and ``test_batch.bin``, or ``train.bin``
         and ``test.bin``.
-
-    Returns
-    -------
-    Dataset
-        With the folder's own test part.
 
     Raises
     ------
@@ -66,7 +50,7 @@ def read_cifar(folder: Path | str) -> Dataset:
 
 
 def _records(path: Path, label_bytes: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return pixels and labels of one file, after looking at its size."""
+    """Return the pixels and labels of a file, after checking its size."""
     if not path.is_file():
         raise DataError(f"{path.parent} has no {path.name}")
     record, size = label_bytes + _PIXELS, path.stat().st_size

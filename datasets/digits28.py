@@ -1,21 +1,21 @@
-"""Digits of 28×28 pixels, as many as you like, made from the bundled ones.
+"""Digits of 28×28 pixels, any number of them, made from the bundled ones.
 
 A training sample is a digit of ``digits``' training part under a random affine map and a random
-elastic one; a test sample is a held-out digit as it is. Sample i is a function of the seed and i
-alone, so any number of samples can be streamed, and no held-out digit is ever seen in training.
+elastic one; a test sample is a held-out digit as it is. Sample i depends on the seed and i alone,
+so any number of samples can be streamed, and no held-out digit is ever seen in training.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from sparsecpu.datasets.base import Dataset
-from sparsecpu.datasets.bundled import load_digits
 
-from sparsecpu.errors import DataError
+from sparsecpu.datasets.base import Dataset, checked_count
+from sparsecpu.datasets.bundled import load_digits
+from sparsecpu.step.samples import Samples
 
 SIDE = 28
 _GRID = 5  # control points of the elastic map, per axis
-_KNOBS = 8 + 2 * _GRID * _GRID  # random numbers per sample
+_DRAWS = 8 + 2 * _GRID * _GRID  # random numbers per sample
 #: Samples beyond this many bytes are made again each time they are used.
 _KEEP_BYTES = 256 * 1024**2
 
@@ -39,23 +39,8 @@ def _enlarge(images: np.ndarray) -> np.ndarray:
     return np.pad(large, ((0, 0), (2, 2), (2, 2))).astype(np.float32)
 
 
-class VariedDigits:
-    """Training samples, made on demand.
-
-    Parameters
-    ----------
-    digits : ndarray, shape (n, 28, 28)
-        What to vary.
-    samples : int
-        How many samples there are.
-    seed : int
-        Of the variations.
-
-    Attributes
-    ----------
-    shape : tuple of ints
-        ``(samples, 784)``.
-    """
+class VariedDigits(Samples):
+    """Training samples, made when they are needed: ``digits`` of shape (n, 28, 28), varied."""
 
     def __init__(self, digits: np.ndarray, samples: int, seed: int = 0) -> None:
         self.digits, self.seed = digits, seed
@@ -65,41 +50,16 @@ class VariedDigits:
         self._elastic = np.einsum("yi,xj->ijyx", axis, axis).reshape(_GRID * _GRID, -1)
 
     def take_samples(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Make samples.
-
-        Parameters
-        ----------
-        rows : ndarray of int64
-            Which ones.
-
-        Returns
-        -------
-        array : ndarray of uint8, shape (len(rows), 784)
-            Their pixels.
-        rows : ndarray of int64
-            0, 1, 2 …
-        """
         return self.make(np.asarray(rows)), np.arange(len(rows), dtype=np.int64)
 
     def make(self, rows: np.ndarray) -> np.ndarray:
-        """Return the pixels of samples.
-
-        Parameters
-        ----------
-        rows : ndarray of int64
-            Which ones.
-
-        Returns
-        -------
-        ndarray of uint8, shape (len(rows), 784)
-            Their pixels.
-        """
+        """Return the pixels of some samples, uint8 of shape (len(rows), 784)."""
         n = len(rows)
-        keys = rows.astype(np.uint64)[:, None] * np.uint64(_KNOBS) + np.arange(
-            _KNOBS, dtype=np.uint64
+        keys = rows.astype(np.uint64)[:, None] * np.uint64(_DRAWS) + np.arange(
+            _DRAWS, dtype=np.uint64
         )
         keys += np.uint64(self.seed) << np.uint64(40)
-        u = 2 * _uniform(keys + np.uint64(1)) - 1  # (n, knobs) in [-1, 1)
+        u = 2 * _uniform(keys + np.uint64(1)) - 1  # (n, draws) in [-1, 1)
         angle, shear = u[:, 0] * np.deg2rad(12), u[:, 1] * 0.15
         zoom_x, zoom_y = 1 + 0.12 * u[:, 2], 1 + 0.12 * u[:, 3]
         shift_x, shift_y = 1.5 * u[:, 4], 1.5 * u[:, 5]
@@ -114,7 +74,7 @@ class VariedDigits:
         return self._sample(rows % len(self.digits), x, y)
 
     def _sample(self, which: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Read digits at fractional places, bilinearly; outside is black."""
+        """Read digits at fractional positions, bilinearly; outside is black."""
         np.clip(x, 0, SIDE - 1.001, out=x)  # the border of every digit is black
         np.clip(y, 0, SIDE - 1.001, out=y)
         x0, y0 = x.astype(np.int32), y.astype(np.int32)
@@ -127,29 +87,22 @@ class VariedDigits:
 
 
 def load_digits28(samples: int | None = None, seed: int = 0) -> Dataset:
-    """Make the data set.
+    """Make digits of 28×28 pixels, with 360 test samples.
 
     Parameters
     ----------
     samples : int, optional
-        Training samples; 20,000 by default. Above about 340,000 they are made again in every
-        epoch instead of being kept.
+        Training samples; 20,000 by default. Above about 340,000 they are made again in every epoch
+        instead of being kept.
     seed : int
         Of the variations.
-
-    Returns
-    -------
-    Dataset
-        With 360 test samples.
 
     Raises
     ------
     DataError
         If ``samples`` is below 10.
     """
-    samples = 20_000 if samples is None else samples
-    if samples < 10:
-        raise DataError(f"samples is {samples}; expected at least 10")
+    samples = checked_count(samples, 20_000)
     small = load_digits()
     varied = VariedDigits(_enlarge(small.x_train.reshape(-1, 8, 8)), samples, seed)
     rows = np.arange(samples)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from sparsecpu.datasets.base import Dataset, split
+from sparsecpu.datasets.base import Dataset, checked_count, split
 
-from sparsecpu.errors import DataError
-
-
-def _check(samples: int | None) -> int:
-    samples = 5_000 if samples is None else samples
-    if samples < 10:
-        raise DataError(f"samples is {samples}; expected at least 10")
-    return samples
+_SAMPLES = 5_000
 
 
 def make_classification(samples: int | None = None, features: int = 100) -> Dataset:
     """Generate a classification problem: ten classes, a fifth of the features informative.
+
+    A fifth of the samples is held out for testing.
 
     Parameters
     ----------
@@ -23,11 +18,6 @@ def make_classification(samples: int | None = None, features: int = 100) -> Data
         Training and test samples together; 5,000 by default.
     features : int
         Features per sample.
-
-    Returns
-    -------
-    Dataset
-        With a fifth of the samples held out.
 
     Raises
     ------
@@ -37,14 +27,17 @@ def make_classification(samples: int | None = None, features: int = 100) -> Data
     from sklearn import datasets
 
     x, y = datasets.make_classification(
-        _check(samples), features, n_informative=features // 5, n_redundant=0, n_classes=10,
+        checked_count(samples, _SAMPLES), features,
+        n_informative=features // 5, n_redundant=0, n_classes=10,
         n_clusters_per_class=1, class_sep=2.0, random_state=0,
     )  # fmt: skip
     return split("make:classification", x.astype("float32"), y, "classification")
 
 
 def make_regression(samples: int | None = None, features: int = 100) -> Dataset:
-    """Generate a regression problem: Friedman's first function among features of no use.
+    """Generate a regression problem: Friedman's first function, and features that do not matter.
+
+    A fifth of the samples is held out for testing.
 
     Parameters
     ----------
@@ -52,11 +45,6 @@ def make_regression(samples: int | None = None, features: int = 100) -> Dataset:
         Training and test samples together; 5,000 by default.
     features : int
         Features per sample.
-
-    Returns
-    -------
-    Dataset
-        With a fifth of the samples held out.
 
     Raises
     ------
@@ -69,5 +57,7 @@ def make_regression(samples: int | None = None, features: int = 100) -> Dataset:
     """
     from sklearn import datasets
 
-    x, y = datasets.make_friedman1(_check(samples), features, noise=0.5, random_state=0)
+    x, y = datasets.make_friedman1(
+        checked_count(samples, _SAMPLES), features, noise=0.5, random_state=0
+    )
     return split("make:regression", x.astype("float32"), y, "regression")

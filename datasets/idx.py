@@ -1,4 +1,4 @@
-"""Folders of IDX files, as MNIST comes in."""
+"""Folders of IDX files, the format of MNIST."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import struct
 from pathlib import Path
 
 import numpy as np
+
 from sparsecpu.datasets.base import Dataset
 from sparsecpu.datasets.labels import given_split
-
 from sparsecpu.errors import DataError
 
 _IDX_PARTS = (
@@ -26,11 +26,6 @@ def read_idx(folder: Path | str) -> Dataset:
     ----------
     folder : path
         Holds ``train-images-idx3-ubyte[.gz]`` and its three companions.
-
-    Returns
-    -------
-    Dataset
-        With the folder's own test part.
 
     Raises
     ------
@@ -49,7 +44,7 @@ def read_idx(folder: Path | str) -> Dataset:
 
 
 def _idx(folder: Path, name: str, dimensions: int) -> np.ndarray:
-    """Read one IDX file of bytes, after checking that its header tells the truth."""
+    """Read an IDX file of bytes, after checking its header."""
     for path in (folder / name, folder / name.replace("-idx", ".idx"), folder / f"{name}.gz"):
         if path.is_file():
             break
@@ -62,7 +57,7 @@ def _idx(folder: Path, name: str, dimensions: int) -> np.ndarray:
                 raise DataError(f"{path} is not an IDX file of bytes in {dimensions} dimension(s)")
             shape = struct.unpack(f">{dimensions}I", head[4:])
             size = math.prod(shape)
-            # Read in pieces: memory follows the bytes that are there, not those that are claimed.
+            # Read in pieces: memory grows with the bytes that are there, not with a false claim.
             pieces, missing = [], size
             while missing and (piece := file.read(min(missing, 1 << 24))):
                 pieces.append(piece)

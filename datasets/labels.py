@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sparsecpu.datasets.base import Dataset, encode
 
+from sparsecpu.datasets.base import Dataset, encode, usual_scaling
 from sparsecpu.errors import DataError
 
 #: Integers with at most this many different values are taken for classes.
@@ -14,24 +14,9 @@ _MOST_CLASSES = 100
 
 
 def guess_task(y: np.ndarray, task: str = "auto") -> str:
-    """Return whether targets are classes or quantities.
+    """Return "classification" or "regression": what ``task`` says, or what the targets look like.
 
-    Parameters
-    ----------
-    y : ndarray
-        Targets.
-    task : {"auto", "classification", "regression"}
-        What the user says.
-
-    Returns
-    -------
-    {"classification", "regression"}
-        What it is.
-
-    Raises
-    ------
-    DataError
-        If text is to be regressed on.
+    Raises ``DataError`` if ``task`` is regression and the targets are text.
     """
     text = y.dtype.kind in "OUSb"
     if task == "regression" and text:
@@ -47,28 +32,9 @@ def guess_task(y: np.ndarray, task: str = "auto") -> str:
 def given_split(
     name: str, x: Any, y: Any, x_test: Any, y_test: Any, task: str, shape: tuple[int, ...]
 ) -> Dataset:
-    """Return a data set whose test part was given.
+    """Return a data set whose test part was given; ``shape`` is that of one sample.
 
-    Parameters
-    ----------
-    name : str
-        Name of the data set.
-    x, y, x_test, y_test : ndarray
-        Samples and targets.
-    task : {"auto", "classification", "regression"}
-        What is to be learnt.
-    shape : tuple of ints
-        Of one sample.
-
-    Returns
-    -------
-    Dataset
-        The data set.
-
-    Raises
-    ------
-    DataError
-        If test and training part do not fit.
+    Raises ``DataError`` if the test and the training part do not fit.
     """
     if x_test.shape[1] != x.shape[1]:
         raise DataError(f"test samples have {x_test.shape[1]} features; expected {x.shape[1]}")
@@ -79,24 +45,19 @@ def given_split(
     else:
         y = np.asarray(y, np.float64).reshape(len(y), -1)
         y_test = np.asarray(y_test, np.float64).reshape(len(y_test), -1)
-    scaling = "global" if x.dtype == np.uint8 else "feature"
-    return Dataset(name, kind, x, y, x_test, y_test, classes, tuple(shape), scaling)
+    shape = tuple(shape)
+    return Dataset(name, kind, x, y, x_test, y_test, classes, shape, usual_scaling(x))
 
 
 def class_numbers(classes: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the number of each label.
+    """Return the number of each label, int64.
 
     Parameters
     ----------
     classes : ndarray
-        Sorted labels.
+        All labels, sorted.
     labels : ndarray
-        Some of them.
-
-    Returns
-    -------
-    ndarray of int64
-        Numbers.
+        The labels of some samples.
 
     Raises
     ------

@@ -6,41 +6,32 @@ import csv
 from pathlib import Path
 
 import numpy as np
+
 from sparsecpu.datasets.base import Dataset, split
 from sparsecpu.datasets.labels import guess_task
-
 from sparsecpu.errors import DataError
 
 
 def read_csv(path: Path | str, *, target: str | None = None, task: str = "auto") -> Dataset:
-    """Read a table of comma-separated values.
+    """Read a table of comma-separated values; a fifth of the rows is held out for testing.
 
     Parameters
     ----------
     path : path
-        The file; a first row with any text among the features is taken for names.
+        The file; a first row without any number among the features is taken for names.
     target : str, optional
         Name of the column to predict; the last one by default.
     task : {"auto", "classification", "regression"}
-        What is to be learnt.
-
-    Returns
-    -------
-    Dataset
-        With a fifth of the rows held out.
+        What is to be learnt; guessed from the targets by default.
 
     Raises
     ------
     DataError
-        Naming the line, where the file cannot be used.
+        If the file cannot be used; the message names the line.
     """
     path = Path(path)
     names, rows, width = read_table(path)
-    column = width - 1
-    if target is not None:
-        if names is None or target not in names:
-            raise DataError(f"{path} has no column {target!r}; expected one of {names}")
-        column = names.index(target)
+    column = target_column(path, names, width, target)
     x = read_numbers(path, rows, width, column)
     labels = [row[column].strip() for _, row in rows]
     y = np.array(labels)
@@ -55,26 +46,9 @@ def read_csv(path: Path | str, *, target: str | None = None, task: str = "auto")
 
 
 def read_table(path: Path) -> tuple[list[str] | None, list[tuple[int, list[str]]], int]:
-    """Read the cells of a CSV file.
+    """Return the names of columns (or None), the line number and cells of each row, and the width.
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    names : list of str or None
-        Of the columns, where the first row has them.
-    rows : list of (int, list of str)
-        Line numbers and cells.
-    width : int
-        Number of columns.
-
-    Raises
-    ------
-    DataError
-        If the file is empty, ragged or not text.
+    Raises ``DataError`` if the file is empty, ragged or not text.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -99,31 +73,21 @@ def read_table(path: Path) -> tuple[list[str] | None, list[tuple[int, list[str]]
     return names, rows, width
 
 
+def target_column(path: Path, names: list[str] | None, width: int, target: str | None) -> int:
+    """Return the number of the column that has the targets, the last one by default."""
+    if target is None:
+        return width - 1
+    if names is None or target not in names:
+        raise DataError(f"{path} has no column {target!r}; expected one of {names}")
+    return names.index(target)
+
+
 def read_numbers(
     path: Path, rows: list[tuple[int, list[str]]], width: int, without: int | None
 ) -> np.ndarray:
-    """Return features as numbers.
+    """Return the features as float64, with one column left out unless ``without`` is None.
 
-    Parameters
-    ----------
-    path : Path
-        Named in errors.
-    rows : list of (int, list of str)
-        Line numbers and cells.
-    width : int
-        Number of columns.
-    without : int or None
-        A column to leave out.
-
-    Returns
-    -------
-    ndarray of float64
-        The numbers.
-
-    Raises
-    ------
-    DataError
-        Naming the line where a cell is not a finite number.
+    Raises ``DataError`` at the first cell that is not a finite number.
     """
     x = np.empty((len(rows), width - (without is not None)), dtype=np.float64)
     for i, (line, row) in enumerate(rows):

@@ -1,6 +1,7 @@
-"""Layers: one file each. A new one is imported here and, by that line, known to descriptions."""
+"""Layers: one file each. A new one is imported here; by that line everything knows its name."""
 
 from sparsecpu.layers.activations import (
+    ACTIVATIONS,
     GELU,
     Activation,
     AllReLU,
@@ -25,6 +26,7 @@ from sparsecpu.layers.residual import Residual, Subsample
 from sparsecpu.layers.sequential import Sequential
 
 __all__ = [
+    "ACTIVATIONS",
     "GELU",
     "KINDS",
     "Activation",

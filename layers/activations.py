@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from sparsecpu.layers.base import Layer, Spec, like
-from sparsecpu.layers.images.planes import Planes, blend, solid
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.layers.base import Layer, Spec, like
+from sparsecpu.layers.images.planes import Planes, blend, solid
+from sparsecpu.registries import Registry
 from sparsecpu.step.context import Context
+
+#: Activations by the name that users give; one enters it by being imported.
+ACTIVATIONS: Registry[type[Activation]] = Registry("activation")
 
 
 class Activation(Layer):
     """Base of ``y = f(x)``: a subclass writes ``apply`` and ``gradient``."""
+
+    #: A further name, for users who know it from elsewhere.
+    alias: ClassVar[str] = ""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name in filter(None, (vars(cls).get("kind"), vars(cls).get("alias"))):
+            ACTIVATIONS[name] = cls
+
+    @classmethod
+    def options_in(cls, number: int) -> dict[str, Any]:
+        """Return its options behind the hidden layer of this number, counted from 1."""
+        return {}
 
     def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
         """Compute ``y = f(x)``; see ``Layer.forward``.
@@ -274,6 +291,10 @@ class AllReLU(LeakyReLU):
     def __init__(self, alpha: float = 0.6, layer: int = 1) -> None:
         super().__init__(-alpha if layer % 2 == 0 else alpha)
 
+    @classmethod
+    def options_in(cls, number: int) -> dict[str, Any]:
+        return {"layer": number}
+
 
 class Tanh(Activation):
     r""":math:`y = \tanh x`."""
@@ -292,6 +313,7 @@ class Sigmoid(Activation):
     r""":math:`y = 1 / (1 + e^{-x})`."""
 
     kind = "sigmoid"
+    alias = "logistic"
 
     def apply(self, x, y, ctx) -> None:
         from scipy.special import expit

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.registries import Registry
 from sparsecpu.sparse.parameter import Parameter
 from sparsecpu.step.context import Context
 
@@ -37,7 +38,7 @@ class Spec:
 
 
 #: Layers by the name that network descriptions use; a layer enters it by being imported.
-KINDS: dict[str, type[Layer]] = {}
+KINDS: Registry[type[Layer]] = Registry("layer kind")
 
 
 class Layer:
@@ -178,13 +179,25 @@ class Layer:
         """
         raise NotImplementedError
 
-    def parameters(self) -> dict[str, Parameter]:
-        """Return the trainable parameters by name."""
+    def children(self) -> dict[str, Layer]:
+        """Return the layers inside this one, by the names that parameters have in front."""
         return {}
 
+    def parameters(self) -> dict[str, Parameter]:
+        """Return the trainable parameters by name; here, those of the layers inside."""
+        return {
+            f"{name}.{key}": parameter
+            for name, child in self.children().items()
+            for key, parameter in child.parameters().items()
+        }
+
     def buffers(self) -> dict[str, np.ndarray]:
-        """Return arrays that belong to the model but are not trained, by name."""
-        return {}
+        """Return arrays that belong to the model but are not trained, named like parameters."""
+        return {
+            f"{name}.{key}": buffer
+            for name, child in self.children().items()
+            for key, buffer in child.buffers().items()
+        }
 
     def describe(self) -> str:
         """Return a few words for ``summary``."""
@@ -221,6 +234,13 @@ class Layer:
             Whether it does.
         """
         return False
+
+
+def inner_layers(layer: Layer, name: str = "") -> Iterator[tuple[str, Layer]]:
+    """Yield a layer and all that are inside it, in order, with their names."""
+    yield name, layer
+    for key, child in layer.children().items():
+        yield from inner_layers(child, f"{name}.{key}" if name else key)
 
 
 def like(x: np.ndarray, owner: Layer, name: str, ctx: Context) -> np.ndarray:

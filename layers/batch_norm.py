@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sparsecpu.layers.base import Layer, Spec, like
-from sparsecpu.layers.images.planes import Planes, as_planes, blend, solid
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.layers.base import Layer, Spec, like
+from sparsecpu.layers.images.planes import Planes, as_planes, blend, solid
 from sparsecpu.sparse.parameter import Parameter
 from sparsecpu.step.context import Context
 

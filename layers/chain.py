@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from sparsecpu.errors import ParameterError
 from sparsecpu.layers.activations import ReLU
 from sparsecpu.layers.base import KINDS, Layer, Shape, Spec
-
-from sparsecpu.errors import ParameterError
 from sparsecpu.sparse.parameter import Parameter
 from sparsecpu.step.context import Context
 
@@ -114,20 +113,8 @@ class Chain(Layer):
                 ctx.grad_ready(layer)
         return dy
 
-    def _named(self, method: str) -> dict[str, Any]:
-        return {
-            f"{i}.{name}": value
-            for i, layer in enumerate(self.layers)
-            for name, value in getattr(layer, method)().items()
-        }
-
-    def parameters(self) -> dict[str, Parameter]:
-        """Return all parameters as ``{"0.weight": …}``, numbered by layer."""
-        return self._named("parameters")
-
-    def buffers(self) -> dict[str, Any]:
-        """Return all buffers, named like the parameters."""
-        return self._named("buffers")
+    def children(self) -> dict[str, Layer]:
+        return {str(i): layer for i, layer in enumerate(self.layers)}
 
 
 def build_layers(

@@ -6,14 +6,14 @@ import math
 from typing import Any
 
 import numpy as np
+
+from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import Layer, Spec, require_images
 from sparsecpu.layers.images.dense_convolution import DenseConvolution
-from sparsecpu.layers.images.gradient_view import GradientView
+from sparsecpu.layers.images.gradient_view import FilterView
 from sparsecpu.layers.images.planes import Planes, as_planes
 from sparsecpu.layers.images.sparse_convolution import SparseConvolution
 from sparsecpu.layers.images.taps import Geometry
-
-from sparsecpu.errors import ParameterError
 from sparsecpu.sparse.densities import allocate
 from sparsecpu.sparse.first_patterns import first_pattern
 from sparsecpu.sparse.first_values import scaled_uniform
@@ -337,8 +337,7 @@ class SparseConv2d(Layer):
         """
         x, dy = saved, as_planes(dy)
         if ctx.observe is not None and not self.weight.fixed:
-            view = GradientView(self, x, dy, ctx)
-            ctx.observe(self.weight, view, view)
+            ctx.observe(self.weight, FilterView(self, x, dy, ctx))
         if self.form == "sparse":
             return self.sparse.backward(x, dy, ctx)
         self.filter_gradient(x, dy, ctx)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sparsecpu.layers.base import Layer, like
-from sparsecpu.layers.images.planes import solid
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.layers.base import Layer, like
+from sparsecpu.layers.images.planes import solid
 from sparsecpu.step.context import Context
 
 

@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
+
 from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.images.planes import solid
-
 from sparsecpu.step.context import Context
 
 

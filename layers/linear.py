@@ -6,10 +6,11 @@ import math
 from typing import Any
 
 import numpy as np
-from sparsecpu.layers.base import Layer, Spec, like, require_vector, row_bytes
-from sparsecpu.layers.full_form import FullForm
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.layers.base import Layer, Spec, like, require_vector, row_bytes
+from sparsecpu.layers.full_form import FullForm
+from sparsecpu.layers.linear_view import LinearView
 from sparsecpu.sparse.densities import allocate
 from sparsecpu.sparse.first_patterns import first_pattern
 from sparsecpu.sparse.first_values import scaled_uniform
@@ -342,7 +343,7 @@ class SparseLinear(Layer):
         (x, read), lanes = saved, dy.shape[2]
         weight, pattern = self.weight, self.weight.pattern
         if ctx.observe is not None and not self.weight.fixed:
-            ctx.observe(weight, x, dy)
+            ctx.observe(weight, LinearView(x, dy))
         if pattern.suits_blas or self.form == "dense":
             return self._backward_full(dy, x, ctx)
         if ctx.lean:

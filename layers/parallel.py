@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import KINDS, Layer, Shape, Spec
 from sparsecpu.layers.chain import Chain, build_layers, trace_layers
 from sparsecpu.layers.images.planes import as_planes, blend
-
-from sparsecpu.errors import ParameterError
-from sparsecpu.sparse.parameter import Parameter
 from sparsecpu.step.context import Context
 
 
@@ -167,20 +165,8 @@ class Parallel(Layer):
             total += part
         return total
 
-    def parameters(self) -> dict[str, Parameter]:
-        """Return the parameters of all branches, as ``branches.0.0.weight`` and the like."""
-        return self._named("parameters")
-
-    def buffers(self) -> dict[str, Any]:
-        """Return the buffers of all branches."""
-        return self._named("buffers")
-
-    def _named(self, method: str) -> dict[str, Any]:
-        return {
-            f"branches.{i}.{name}": value
-            for i, branch in enumerate(self.branches)
-            for name, value in getattr(branch, method)().items()
-        }
+    def children(self) -> dict[str, Layer]:
+        return {f"branches.{i}": branch for i, branch in enumerate(self.branches)}
 
     def describe(self) -> str:
         """Return how many branches there are, and of how many layers."""

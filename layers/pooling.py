@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
+from sparsecpu.kernels.conv.sums import NO_SUMS, PRODUCTS
 from sparsecpu.layers.base import Layer, Spec, require_images
 from sparsecpu.layers.conv2d import pair
 from sparsecpu.layers.images.planes import (
@@ -17,8 +19,6 @@ from sparsecpu.layers.images.planes import (
     total,
 )
 from sparsecpu.layers.images.taps import Geometry
-
-from sparsecpu.kernels.conv.sums import NO_SUMS, PRODUCTS
 from sparsecpu.step.context import Context
 
 

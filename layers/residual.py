@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import KINDS, Layer, Shape, Spec, require_images
 from sparsecpu.layers.chain import Chain, build_layers, trace_layers
 from sparsecpu.layers.images.planes import as_planes, blend, solid
-
-from sparsecpu.errors import ParameterError
-from sparsecpu.sparse.parameter import Parameter
 from sparsecpu.step.context import Context
 
 
@@ -186,20 +184,8 @@ class Residual(Layer):
         sums = 2 if self._gated and x.a is not None else 0
         return blend(long, short, self, "dx", ctx, gate=gate, sums=sums, lend=True)
 
-    def parameters(self) -> dict[str, Parameter]:
-        """Return the parameters of both ways, as ``branch.0.weight`` and the like."""
-        return self._named("parameters")
-
-    def buffers(self) -> dict[str, Any]:
-        """Return the buffers of both ways."""
-        return self._named("buffers")
-
-    def _named(self, method: str) -> dict[str, Any]:
-        return {
-            f"{way}.{name}": value
-            for way in ("branch", "shortcut")
-            for name, value in getattr(getattr(self, way), method)().items()
-        }
+    def children(self) -> dict[str, Layer]:
+        return {"branch": self.branch, "shortcut": self.shortcut}
 
     def describe(self) -> str:
         """Return how long the ways are."""

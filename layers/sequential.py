@@ -7,14 +7,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.kernels.machine.blas import one_blas_thread
 from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.chain import Chain
 from sparsecpu.layers.flatten import Flatten
 from sparsecpu.layers.network.autotune import Choice, tune
 from sparsecpu.layers.network.predictor import Predictor
-
-from sparsecpu.errors import ParameterError
-from sparsecpu.kernels.machine.blas import one_blas_thread
 from sparsecpu.losses import Loss
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.row_blocks import effective_width

@@ -6,7 +6,7 @@ from typing import Any
 
 
 class SparseCPUError(Exception):
-    """Base of everything that sparsecpu raises on purpose."""
+    """Base of all of them."""
 
 
 class ParameterError(SparseCPUError, ValueError):
@@ -17,9 +17,9 @@ class ParameterError(SparseCPUError, ValueError):
     name : str
         The argument.
     value : object
-        What was given.
+        The value that was given.
     expected : str
-        What would have been right.
+        What is allowed.
     """
 
     def __init__(self, name: str, value: Any, expected: str) -> None:
@@ -36,7 +36,7 @@ class DataError(SparseCPUError, ValueError):
 
 
 class FileFormatError(SparseCPUError, ValueError):
-    """A model or checkpoint file is damaged, or not one of ours."""
+    """A model or checkpoint file is damaged, or of another kind."""
 
 
 class ResumeError(SparseCPUError, ValueError):
@@ -70,11 +70,11 @@ class MissingExtraError(SparseCPUError, ImportError):
     Parameters
     ----------
     package : str
-        What to install.
+        The package.
     purpose : str
-        What it is needed for.
+        What needs it.
     extra : str
-        The extra of sparsecpu that brings it.
+        The extra of sparsecpu that installs it.
     """
 
     def __init__(self, package: str, purpose: str, extra: str) -> None:
@@ -83,11 +83,11 @@ class MissingExtraError(SparseCPUError, ImportError):
 
 
 class MemoryBudgetError(SparseCPUError, MemoryError):
-    """A run would not fit into this machine's memory."""
+    """Training would not fit into this machine's memory."""
 
 
 class RankError(SparseCPUError, RuntimeError):
-    """Ranks of one job do not agree on what must be the same on all of them."""
+    """Ranks of one job disagree about something that must be the same on all of them."""
 
 
 class ForkError(SparseCPUError, RuntimeError):

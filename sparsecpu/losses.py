@@ -7,19 +7,20 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.registries import Registry
 from sparsecpu.step.context import Context
 
 _NO_WEIGHTS = np.empty(0, dtype=np.float64)
 
 
 class Loss:
-    """Base of the losses: how targets are stored, and how a batch is weighed."""
+    """Base of the losses: how targets are stored, and how the samples of a batch are weighted."""
 
     #: Name in files and on the command line.
     name: ClassVar[str] = ""
 
     def prepare(self, targets: Any, n_outputs: int) -> np.ndarray:
-        """Return targets as the kernels read them.
+        """Return targets as the kernels read them, float64 of shape (samples, n_outputs) here.
 
         Parameters
         ----------
@@ -27,11 +28,6 @@ class Loss:
             One entry (or row) per sample.
         n_outputs : int
             Outputs of the network.
-
-        Returns
-        -------
-        ndarray
-            Contiguous; float64 of shape (samples, n_outputs) unless a loss says otherwise.
 
         Raises
         ------
@@ -52,27 +48,10 @@ class Loss:
         ctx: Context,
         weights: np.ndarray | None = None,
     ) -> tuple[float, np.ndarray]:
-        r"""Return :math:`\sum_i w_i \ell_i / \sum_i w_i` and its gradient.
+        r"""Return :math:`\sum_i w_i \ell_i / \sum_i w_i`, and its gradient in the workspace.
 
-        Parameters
-        ----------
-        z : ndarray, shape (tiles, n_outputs, lanes)
-            Raw outputs of the network.
-        rows : ndarray of int64, shape (batch,)
-            Which entries of ``targets`` and ``weights`` the samples belong to.
-        targets : ndarray
-            As ``prepare`` returned them.
-        ctx : Context
-            Gives the memory.
-        weights : ndarray of float64, optional
-            A weight per entry of ``targets``.
-
-        Returns
-        -------
-        loss : float
-            The mean.
-        dz : ndarray, shape (tiles, n_outputs, lanes)
-            Its gradient, in the workspace.
+        ``z`` has shape (tiles, n_outputs, lanes), as its gradient does; ``rows`` (batch,) says
+        which entries of ``targets`` and ``weights`` the samples belong to.
         """
         batch = rows if ctx.all_rows is None else ctx.all_rows
         total = float(len(batch)) if weights is None else float(weights[batch].sum())
@@ -84,15 +63,14 @@ class Loss:
         return float(tile_loss.sum()), dz
 
     def _run(self, z, rows, targets, weights, scale, dz, tile_loss, ctx) -> None:
-        """Call the loss's kernel; see ``kernels.loss``."""
+        """Call the loss's kernel."""
         raise NotImplementedError
 
 
 class SoftmaxCrossEntropy(Loss):
     r"""Cross-entropy of a softmax over classes, with label smoothing.
 
-    :math:`\ell = -\sum_c q_c \log \mathrm{softmax}(z)_c` with
-    :math:`q_c = (1 - s)[c = y] + s / C`.
+    :math:`\ell = -\sum_c q_c \log \mathrm{softmax}(z)_c` with :math:`q_c = (1 - s)[c = y] + s / C`.
 
     Parameters
     ----------
@@ -113,7 +91,7 @@ class SoftmaxCrossEntropy(Loss):
         self.label_smoothing = float(label_smoothing)
 
     def prepare(self, targets: Any, n_outputs: int) -> np.ndarray:
-        """Return class numbers as int32.
+        """Return class numbers as int32, shape (samples,).
 
         Parameters
         ----------
@@ -121,11 +99,6 @@ class SoftmaxCrossEntropy(Loss):
             Class numbers.
         n_outputs : int
             Number of classes.
-
-        Returns
-        -------
-        ndarray of int32
-            The same.
 
         Raises
         ------
@@ -170,6 +143,6 @@ class SquaredError(Loss):
 
 
 #: Losses by name.
-LOSSES: dict[str, type[Loss]] = {
-    loss.name: loss for loss in (SoftmaxCrossEntropy, SigmoidCrossEntropy, SquaredError)
-}
+LOSSES: Registry[type[Loss]] = Registry(
+    "loss", (SoftmaxCrossEntropy, SigmoidCrossEntropy, SquaredError)
+)

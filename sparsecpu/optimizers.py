@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.registries import Registry
 from sparsecpu.sparse.parameter import Parameter, SparseParameter
 
 _NONE = np.empty(0, dtype=np.int32)
@@ -20,6 +21,10 @@ class Optimizer:
     Weight decay acts on sparse weights alone, never on biases and norms.
     """
 
+    #: Name that users give.
+    name: ClassVar[str] = ""
+    #: Vectors as long as the weights that it keeps.
+    slots_per_weight: ClassVar[int] = 0
     #: Slot that sparse momentum ranks weights by, or None.
     momentum_slot: ClassVar[str | None] = None
 
@@ -121,6 +126,8 @@ class SGD(Optimizer):
         If an argument is out of range.
     """
 
+    name = "sgd"
+
     def __init__(
         self, momentum: float = 0.9, *, nesterov: bool = True, weight_decay: float = 0.0
     ) -> None:
@@ -135,6 +142,10 @@ class SGD(Optimizer):
     def momentum_slot(self) -> str | None:  # type: ignore[override]
         """Name of the momentum's slot, or None without momentum."""
         return "momentum" if self.momentum > 0 else None
+
+    @property
+    def slots_per_weight(self) -> int:  # type: ignore[override]
+        return 1 if self.momentum > 0 else 0
 
     @property
     def history_decay(self) -> float:
@@ -190,7 +201,9 @@ class Adam(Optimizer):
     0 while the bias correction counts all steps, so its first steps are small.
     """
 
+    name = "adam"
     momentum_slot = "first_moment"
+    slots_per_weight = 2
 
     def __init__(
         self,
@@ -240,3 +253,7 @@ class Adam(Optimizer):
             perm,
             transposed,
         )
+
+
+#: Optimizers by the name that users give; each takes a momentum first, and ``weight_decay``.
+OPTIMIZERS: Registry[Callable[..., Optimizer]] = Registry("optimizer", (SGD, Adam))

@@ -1,4 +1,7 @@
-"""Plain functions of the optimizer step, for learning rates and prune rates alike."""
+"""Schedules: functions of the optimizer step, for learning rates and prune rates alike.
+
+Everything here returns a function ``schedule(step) -> float``.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.registries import Registry
 
 Schedule = Callable[[int], float]
 
@@ -17,11 +21,6 @@ def constant(value: float) -> Schedule:
     ----------
     value : float
         The value.
-
-    Returns
-    -------
-    callable
-        ``schedule(step) -> float``.
     """
     return lambda step: value
 
@@ -34,12 +33,7 @@ def linear(start: float, total: int, end: float = 0.0) -> Schedule:
     start, end : float
         First and last value.
     total : int
-        Steps in between.
-
-    Returns
-    -------
-    callable
-        ``schedule(step) -> float``.
+        Steps from the first to the last value.
     """
     return lambda step: start + (end - start) * min(step / max(total, 1), 1.0)
 
@@ -52,12 +46,7 @@ def cosine(start: float, total: int, end: float = 0.0) -> Schedule:
     start, end : float
         First and last value.
     total : int
-        Steps in between.
-
-    Returns
-    -------
-    callable
-        ``schedule(step) -> float``.
+        Steps from the first to the last value.
     """
 
     def schedule(step: int) -> float:
@@ -78,11 +67,6 @@ def multistep(value: float, milestones: Sequence[int], factor: float = 0.1) -> S
         Steps at which the value changes.
     factor : float
         What it is multiplied by.
-
-    Returns
-    -------
-    callable
-        ``schedule(step) -> float``.
     """
     return lambda step: value * factor ** sum(step >= milestone for milestone in milestones)
 
@@ -95,14 +79,9 @@ def every(value: float, period: int, factor: float = 0.1) -> Schedule:
     value : float
         First value.
     period : int
-        Steps between changes.
+        Steps between changes, at least 1.
     factor : float
-        What it is multiplied by.
-
-    Returns
-    -------
-    callable
-        ``schedule(step) -> float``.
+        What the value is multiplied by.
 
     Raises
     ------
@@ -123,29 +102,19 @@ def inverse_scaling(value: float, power: float = 0.5) -> Schedule:
         First value.
     power : float
         The exponent.
-
-    Returns
-    -------
-    callable
-        ``schedule(step) -> float``.
     """
     return lambda step: value / (step + 1) ** power
 
 
 def warmup(schedule: Schedule, steps: int) -> Schedule:
-    """Return ``schedule`` rising linearly from near 0 over its first ``steps`` steps.
+    """Return ``schedule``, rising linearly from near 0 over its first ``steps`` steps.
 
     Parameters
     ----------
     schedule : callable
-        What to warm up.
+        The schedule to warm up.
     steps : int
-        How long.
-
-    Returns
-    -------
-    callable
-        ``schedule(step) -> float``.
+        Length of the warm-up.
     """
     return lambda step: schedule(step) * min((step + 1) / (steps + 1), 1.0)
 
@@ -164,11 +133,6 @@ def one_cycle(peak: float, total: int, rise: float = 0.3, start_factor: float = 
     start_factor : float
         First value over ``peak``; the last is ``1e-4`` of the first.
 
-    Returns
-    -------
-    callable
-        ``schedule(step) -> float``.
-
     Notes
     -----
     Smith and Topin, Super-convergence (2018).
@@ -181,7 +145,7 @@ def one_cycle(peak: float, total: int, rise: float = 0.3, start_factor: float = 
 
 
 def cubic(start: float, end: float, first: int, last: int) -> Schedule:
-    r"""Return the schedule of gradual pruning: fast at first, slow towards the end.
+    """Return the schedule of gradual pruning: fast at first, slow towards the end.
 
     :math:`e + (s - e)(1 - (t - t_0) / (t_1 - t_0))^3`.
 
@@ -191,11 +155,6 @@ def cubic(start: float, end: float, first: int, last: int) -> Schedule:
         s and e: values up to ``first`` and from ``last`` on.
     first, last : int
         :math:`t_0` and :math:`t_1`.
-
-    Returns
-    -------
-    callable
-        ``schedule(step) -> float``.
 
     Notes
     -----
@@ -207,3 +166,19 @@ def cubic(start: float, end: float, first: int, last: int) -> Schedule:
         return end if gone == 1.0 else end + (start - end) * (1.0 - gone) ** 3
 
     return value
+
+
+def _warmed_up(shape: Callable[[float, int], Schedule]) -> Callable[[float, int], Schedule]:
+    """Put a warm-up over a twentieth of the run before a shape."""
+    return lambda peak, total: warmup(shape(peak, total), total // 20)
+
+
+#: Learning rates of whole runs by the name that users give: functions of the peak and the steps.
+SCHEDULES: Registry[Callable[[float, int], Schedule]] = Registry(
+    "schedule",
+    {
+        "cosine": _warmed_up(cosine),
+        "one-cycle": one_cycle,
+        "constant": _warmed_up(lambda peak, total: constant(peak)),
+    },
+)

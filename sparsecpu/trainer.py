@@ -14,6 +14,7 @@ from sparsecpu.errors import DataError, DivergedError, ParameterError
 from sparsecpu.kernels.machine.blas import one_blas_thread
 from sparsecpu.losses import Loss
 from sparsecpu.optimizers import SGD, Optimizer
+from sparsecpu.registries import defaults
 from sparsecpu.schedules import Schedule, constant
 from sparsecpu.sparse.parameter import Parameter, SparseParameter
 from sparsecpu.step.context import Context
@@ -128,9 +129,9 @@ class Trainer:
         loss: Loss,
         optimizer: Optimizer | None = None,
         topology: Topology | None = None,
-        learning_rate: float | Schedule = 0.1,
-        batch_size: int = 128,
-        epochs: int = 10,
+        learning_rate: float | Schedule = defaults.TRAINER.learning_rate,
+        batch_size: int = defaults.TRAINER.batch_size,
+        epochs: int = defaults.TRAINER.epochs,
         seed: int = 0,
         threads: int | None = None,
         precision: str = "fp32",

@@ -19,5 +19,19 @@ settings.load_profile("suite")
 
 
 @pytest.fixture
+def drawn(monkeypatch):
+    """The figures that a test writes to files, in order: what is in them can be looked at."""
+    figure = pytest.importorskip("matplotlib.figure").Figure
+    figures, save = [], figure.savefig
+
+    def savefig(self, *args, **options):
+        save(self, *args, **options)
+        figures.append(self)
+
+    monkeypatch.setattr(figure, "savefig", savefig)
+    return figures
+
+
+@pytest.fixture
 def rng():
     return np.random.default_rng(12345)

@@ -1,4 +1,4 @@
-"""Small convolutional networks, their pictures and filters, for several tests."""
+"""Small layers and networks, their pictures and filters, for several tests."""
 
 import naive
 import numpy as np
@@ -11,10 +11,25 @@ from sparsecpu.layers import (
     Sequential,
     SparseConv2d,
     SparseLinear,
+    Spec,
 )
+from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.sparse.pattern import Pattern
+from sparsecpu.step.context import Context
+from sparsecpu.step.workspace import Workspace
+
+
+def forward_and_backward(layer, x, dy):
+    """Return y and dx of a linear layer; the samples are rows, as users have them."""
+    context = Context(Workspace(), train=True, n_valid=len(x))
+    y, saved = layer.forward(naive.to_tiles(x, 16).astype(np.float32), context)
+    y = naive.from_tiles(y, len(x)).copy()
+    dx = layer.backward(naive.to_tiles(dy, 16).astype(np.float32), saved, context)
+    return y, naive.from_tiles(dx, len(x))
 
 
 def filters_of(layer):
+    """Return the filters of a convolution with zeros where it has no weight."""
     p = layer.weight.pattern
     dense = naive.dense(p.shape, p.indptr, p.indices, layer.weight.data)
     return dense.reshape(p.shape[0], -1, *layer.kernel)
@@ -36,3 +51,22 @@ def small_net(rng):
          ReLU(), GlobalAvgPool2d(), SparseLinear(12, 3, density=0.9, rng=rng)],
         (1, 8, 8),
     )  # fmt: skip
+
+
+def made(shape, kernel, size, *, density=0.4, dtype=np.float64, empty=(), **options):
+    """Return a planned layer; rows in ``empty`` have no nonzeros."""
+    channels, filters = shape
+    rng = np.random.default_rng(3)
+    layer = SparseConv2d(channels, filters, kernel, density=density, rng=rng, dtype=dtype,
+                         **options)  # fmt: skip
+    if len(empty):
+        pattern = layer.weight.pattern
+        kept = ~np.isin(pattern.rows(), empty)
+        keys = pattern.keys()[kept]
+        weight = SparseParameter(Pattern.from_keys(pattern.shape, keys), layer.weight.data[kept],
+                                 dtype)  # fmt: skip
+        layer._set(weight, None if layer.bias is None else layer.bias.data)
+    if layer.bias is not None:
+        layer.bias.data[:] = rng.standard_normal(filters)
+    layer.plan(Spec((channels, *size), needs_gradient=True))
+    return layer

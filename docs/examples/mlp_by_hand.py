@@ -8,7 +8,8 @@ from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.optimizers import SGD
 from sparsecpu.step.context import Context
 from sparsecpu.step.workspace import Workspace
-from sparsecpu.topology.selection import random_free, smallest
+from sparsecpu.topology.free_positions import random_free
+from sparsecpu.topology.selection import smallest
 
 EPOCHS, BATCH, RATE, PRUNE = 20, 32, 0.05, 0.2
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from sparsecpu.layers.full_form import FullForm
 from sparsecpu.layers.images.planes import Planes, blend, lane_mask, solid
-
 from sparsecpu.step.context import Context
 
 if TYPE_CHECKING:

@@ -1,68 +1,43 @@
-"""What topology may ask about the gradient of filters."""
+"""What topology may read of a convolution's dW."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sparsecpu.layers.images.planes import Planes, blend, lane_mask, solid
 
+from sparsecpu.layers.images.planes import Planes, blend, lane_mask, solid
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
+from sparsecpu.step.gradient_view import GradientView, whole_rows
 
 if TYPE_CHECKING:
     from sparsecpu.layers.conv2d import SparseConv2d
 
 
-class GradientView:
-    """What topology may ask about the filters' gradient in one step; see ``topology.sources``.
+class FilterView(GradientView):
+    """dW of filters, whose samples are all output pixels; x and dy are planes."""
 
-    Parameters
-    ----------
-    layer : SparseConv2d
-        Whose.
-    x, dy : Planes
-        Its input and the gradient of its output.
-    ctx : Context
-        Memory.
-    """
+    whole_rows = True
 
     def __init__(self, layer: SparseConv2d, x: Planes, dy: Planes, ctx: Context) -> None:
         self.layer, self.x, self.dy, self.ctx = layer, x, dy, ctx
 
-    def at(self, pattern: Pattern) -> np.ndarray:
-        """Return the gradient at the positions of another pattern, by the kernel of dW.
+    def at(self, pattern: Pattern, out: np.ndarray | None = None) -> np.ndarray:
+        found = self.layer.sparse.gradient_at(pattern, self.x, self.dy, self.ctx)
+        if out is None:
+            return found
+        np.copyto(out, found)
+        return out
 
-        Parameters
-        ----------
-        pattern : Pattern
-            Shaped like the layer's.
-
-        Returns
-        -------
-        ndarray, shape (nnz of the pattern,)
-            The gradient.
-        """
-        return self.layer.sparse.gradient_at(pattern, self.x, self.dy, self.ctx)
+    def tile(self, rows: slice, columns: slice, out: np.ndarray) -> None:
+        out[...] = self.at(whole_rows(self.layer.weight.shape, rows)).reshape(out.shape)
 
     def activity(self, kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Return how active each output channel and each filter tap was; see ``topology.sampling``.
+        """Return activities as ``GradientView`` has them; a tap's are those of the pixels it reads.
 
-        Every output pixel is a sample: a tap's activity is summed over the pixels that it reads.
-        Norms are those of whole channels; that a tap's pixels are shifted is left out there. With
+        Norms are those of whole channels: that a tap's pixels are shifted is left out there. With
         groups, the activities of taps that share a column are added.
-
-        Parameters
-        ----------
-        kind : {"norm", "bound", "estimate"}
-            Which.
-        rng : numpy.random.Generator
-            Draws signs.
-
-        Returns
-        -------
-        rows, columns : ndarray
-            Of shape (out_channels,) and (in_channels / groups * ky * kx,).
         """
         layer, g = self.layer, self.layer.geometry()
         taps = g.kernel[0] * g.kernel[1]

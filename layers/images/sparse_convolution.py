@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sparsecpu.layers.images.planes import Planes, blend, lane_mask, no_gate, sum_space, total
-from sparsecpu.layers.images.taps import Taps, backward_taps, forward_taps
 
 from sparsecpu.kernels.conv.operands import Direct, Operand, Output, Space, TapIndex
 from sparsecpu.kernels.conv.sums import MOMENTS, NO_SUMS, PRODUCTS
 from sparsecpu.kernels.machine.cpu import widest_lanes
+from sparsecpu.layers.images.planes import Planes, blend, lane_mask, no_gate, sum_space, total
+from sparsecpu.layers.images.taps import Taps, backward_taps, forward_taps
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
 

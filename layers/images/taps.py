@@ -24,6 +24,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.kernels.conv.sizes import Sizes
+from sparsecpu.kernels.machine.cpu import level_two_cache
 from sparsecpu.layers.images.strips import (
     JOBS,
     RING,
@@ -32,10 +36,6 @@ from sparsecpu.layers.images.strips import (
     choose_strip,
     ring_room,
 )
-
-from sparsecpu.errors import ParameterError
-from sparsecpu.kernels.conv.sizes import Sizes
-from sparsecpu.kernels.machine.cpu import level_two_cache
 from sparsecpu.sparse.pattern import Pattern
 
 #: Bits of a code below the row in the ring.

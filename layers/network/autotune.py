@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sparsecpu.layers.chain import Chain
-from sparsecpu.layers.conv2d import SparseConv2d
-from sparsecpu.layers.linear import FORMS, SparseLinear
-from sparsecpu.layers.parallel import Parallel
-from sparsecpu.layers.residual import Residual
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.machine.blas import one_blas_thread
+from sparsecpu.layers.base import inner_layers
+from sparsecpu.layers.conv2d import SparseConv2d
+from sparsecpu.layers.linear import FORMS, SparseLinear
 from sparsecpu.step.context import Context
 from sparsecpu.step.workspace import Workspace
 
@@ -54,33 +52,6 @@ class Choice:
         size = "x".join(map(str, self.shape))
         times = f"sparse {self.sparse_ms:.3f} ms, dense {self.dense_ms:.3f} ms"
         return f"{self.name} {size} at density {self.density:.3g}: {times}: {self.form}"
-
-
-def inner_layers(layer: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield a layer and all that are inside it, in order, with their names.
-
-    Parameters
-    ----------
-    layer : Layer
-        A layer, perhaps with others inside.
-    name : str
-        Its name.
-
-    Yields
-    ------
-    tuple
-        Name and layer.
-    """
-    yield name, layer
-    parts: list[tuple[str, Any]] = []
-    if isinstance(layer, Chain):
-        parts = [(str(i), inner) for i, inner in enumerate(layer.layers)]
-    elif isinstance(layer, Residual):
-        parts = [("branch", layer.branch), ("shortcut", layer.shortcut)]
-    elif isinstance(layer, Parallel):
-        parts = [(f"branches.{i}", inner) for i, inner in enumerate(layer.branches)]
-    for key, inner in parts:
-        yield from inner_layers(inner, f"{name}.{key}" if name else key)
 
 
 def tunable_layers(layer: Any) -> Iterator[tuple[str, Tunable]]:

@@ -7,10 +7,10 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sparsecpu.layers.network.autotune import tunable_layers
 
 from sparsecpu.errors import DataError, ParameterError
 from sparsecpu.kernels.machine.blas import one_blas_thread
+from sparsecpu.layers.network.autotune import tunable_layers
 from sparsecpu.step.context import Context
 from sparsecpu.step.precision import check_precision
 from sparsecpu.step.workspace import Workspace

@@ -1,7 +1,7 @@
-"""Arrays and a header in one ``.npz``, never a pickle, never half-written.
+"""Arrays and a header in one ``.npz``: never a pickle, never half-written.
 
-A file is a ZIP archive of ``.npy`` members, readable with ``numpy.load(allow_pickle=False)``. The
-member ``header`` is JSON. Nothing in it depends on the time or the machine.
+The file is a ZIP archive of ``.npy`` members, readable with ``numpy.load(allow_pickle=False)``. The
+member ``header`` is JSON. Nothing in the file depends on the time or the machine.
 """
 
 from __future__ import annotations
@@ -20,28 +20,15 @@ import numpy as np
 
 from sparsecpu.errors import FileFormatError, SparseCPUError
 
-#: Bytes in which the header of an array ends.
-_HEADER = 1 << 16
-
-
-#: Array types that we write.
+#: The header of an array ends within so many bytes.
+_HEADER_BYTES = 1 << 16
+#: Array types that we write, and read.
 _ALLOWED = ("<f4", "<f8", "<i4", "<i8", "|u1", "|b1")
 
 
 @contextlib.contextmanager
 def atomic_write(path: Path | str) -> Iterator[IO[bytes]]:
-    """Open a temporary file that takes the place of ``path`` when the block ends well.
-
-    Parameters
-    ----------
-    path : path
-        Where the file is to be.
-
-    Yields
-    ------
-    binary file
-        To write into.
-    """
+    """Open a temporary file that replaces ``path`` once the block has ended without an error."""
     path = Path(path)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -60,17 +47,7 @@ def atomic_write(path: Path | str) -> Iterator[IO[bytes]]:
 
 
 def write_arrays(path: Path | str, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-    """Write a header and arrays, atomically; equal contents are equal bytes.
-
-    Parameters
-    ----------
-    path : path
-        The file.
-    header : dict
-        Plain values.
-    arrays : dict of str to ndarray
-        By name.
-    """
+    """Write a header and arrays atomically; equal contents give equal bytes."""
     text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
     members = {"header": np.frombuffer(text, dtype=np.uint8), **arrays}
     with atomic_write(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
@@ -84,24 +61,9 @@ def write_arrays(path: Path | str, header: dict[str, Any], arrays: dict[str, np.
 
 
 def read_arrays(path: Path | str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Read what ``write_arrays`` wrote, believing nothing.
+    """Return the header and the arrays that ``write_arrays`` wrote, after checking everything.
 
-    Parameters
-    ----------
-    path : path
-        The file.
-
-    Returns
-    -------
-    header : dict
-        Plain values.
-    arrays : dict of str to ndarray
-        By name.
-
-    Raises
-    ------
-    FileFormatError
-        If the file is damaged, or something else.
+    Raises ``FileFormatError`` if the file is damaged or of another kind.
     """
     path = Path(path)
     try:
@@ -130,8 +92,8 @@ def read_arrays(path: Path | str) -> tuple[dict[str, Any], dict[str, np.ndarray]
 
 
 def _read_member(content: bytes) -> np.ndarray:
-    """Return the array of one member, after checking that its header tells the truth."""
-    stream = io.BytesIO(content[:_HEADER])
+    """Return the array of a member, after checking its header against its bytes."""
+    stream = io.BytesIO(content[:_HEADER_BYTES])
     version = np.lib.format.read_magic(stream)
     read = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -140,7 +102,7 @@ def _read_member(content: bytes) -> np.ndarray:
     shape, fortran, dtype = read(stream)
     if fortran or dtype.str not in _ALLOWED:
         raise FileFormatError(f"unexpected array type {dtype.str}")
-    data = memoryview(content)[stream.tell() :]  # which a slice of bytes would copy
+    data = memoryview(content)[stream.tell() :]  # a slice of the bytes themselves would be a copy
     count = 1
     for n in shape:
         count *= n
@@ -150,18 +112,7 @@ def _read_member(content: bytes) -> np.ndarray:
 
 
 def fingerprint(*arrays: Any) -> str:
-    """Return a short hash of arrays, to recognise a data set again.
-
-    Parameters
-    ----------
-    *arrays : array_like
-        The arrays.
-
-    Returns
-    -------
-    str
-        Hexadecimal.
-    """
+    """Return a short hash of arrays in hexadecimal, which recognises a data set."""
     import hashlib
 
     digest = hashlib.sha256()
@@ -170,3 +121,8 @@ def fingerprint(*arrays: Any) -> str:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(array.data if array.size else b"")
     return digest.hexdigest()[:32]
+
+
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """Return a sort key under which ``2.weight`` comes before ``10.weight``."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in name.split(".")]

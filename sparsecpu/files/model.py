@@ -1,4 +1,4 @@
-"""Model files: every parameter is ``NAME.data``, and ``NAME.indptr`` and ``NAME.indices``."""
+"""Model files: a sparse parameter is ``NAME.data``, ``NAME.indptr`` and ``NAME.indices``."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import FileFormatError, ParameterError, SparseCPUError
-from sparsecpu.files.archive import read_arrays, write_arrays
+from sparsecpu.files.archive import natural_order, read_arrays, write_arrays
 from sparsecpu.layers import Sequential
 from sparsecpu.networks.description import Architecture
 from sparsecpu.sparse.parameter import Parameter, SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 
 FORMAT = "sparsecpu-model"
-
-
 VERSION = 1
 
 
@@ -35,15 +33,15 @@ def save(
     Parameters
     ----------
     network : Sequential
-        The network.
+        The network to save.
     path : path
         The file, usually ``….npz``.
     architecture : Architecture, optional
-        What the network was built from; ``network.architecture`` by default.
+        The network's description; ``network.architecture`` by default.
     facts : dict, optional
-        Plain values to keep in the header: classes, metrics, versions.
+        Plain values for the header: classes, metrics, versions.
     extra : dict of str to ndarray, optional
-        Further arrays; a checkpoint keeps its slots here.
+        Further arrays, such as the optimizer's slots in a checkpoint.
 
     Raises
     ------
@@ -79,18 +77,7 @@ def save(
 
 
 def is_model(path: Path | str) -> bool:
-    """Return whether a file looks like one of ours, damaged or not.
-
-    Parameters
-    ----------
-    path : path
-        The file.
-
-    Returns
-    -------
-    bool
-        Whether it is an archive with a header.
-    """
+    """Return True if a file is an archive with a header, as model files are."""
     try:
         with zipfile.ZipFile(path) as archive:
             return "header.npy" in archive.namelist()
@@ -99,50 +86,27 @@ def is_model(path: Path | str) -> bool:
 
 
 def load(path: Path | str) -> tuple[Sequential, dict[str, Any]]:
-    """Read a model file.
+    """Read a model file; return the network and the facts that ``save`` was given.
 
     Parameters
     ----------
     path : path
         The file.
 
-    Returns
-    -------
-    network : Sequential
-        The network.
-    facts : dict
-        What ``save`` was given.
-
     Raises
     ------
     FileFormatError
-        If the file is damaged, or something else.
+        If the file is damaged or of another kind.
     """
     network, header, _ = load_all(path)
     return network, header["facts"]
 
 
 def load_all(path: Path | str) -> tuple[Sequential, dict[str, Any], dict[str, np.ndarray]]:
-    """Read a model file with everything in it.
+    """Return the network of a model file, the header, and the extra arrays that ``save`` was given.
 
-    Parameters
-    ----------
-    path : path
-        The file.
-
-    Returns
-    -------
-    network : Sequential
-        The network.
-    header : dict
-        ``architecture`` as an ``Architecture``, ``facts``, and the rest of the header.
-    extra : dict of str to ndarray
-        What ``save`` was given.
-
-    Raises
-    ------
-    FileFormatError
-        If the file is damaged, or something else.
+    The header's ``architecture`` is an ``Architecture``. Raises ``FileFormatError`` if the file is
+    damaged or of another kind.
     """
     header, arrays = read_arrays(path)
     if header.get("format") != FORMAT:
@@ -154,7 +118,7 @@ def load_all(path: Path | str) -> tuple[Sequential, dict[str, Any], dict[str, np
     dtype = np.dtype(header["dtype"])
     try:
         architecture = Architecture.from_dict(header["architecture"])
-        network = _rebuild(architecture, arrays, dtype)
+        network = _build(architecture, arrays, dtype)
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from error
     except (SparseCPUError, KeyError, TypeError, ValueError, OverflowError) as error:
@@ -165,32 +129,17 @@ def load_all(path: Path | str) -> tuple[Sequential, dict[str, Any], dict[str, np
     return network, header, extra
 
 
-def _rebuild(
+def _build(
     architecture: Architecture, arrays: dict[str, np.ndarray], dtype: np.dtype
 ) -> Sequential:
-    """Return the network of a description and arrays, each checked against the other."""
-    parameters: dict[str, Parameter] = {}
-    sparse = []
-    for name in sorted(arrays):
-        if not name.endswith(".data"):
-            continue
-        key, data = name.removesuffix(".data"), arrays[name]
-        if data.dtype != dtype or data.ndim != 1 or not np.isfinite(data).all():
-            raise FileFormatError(f"{name} must be a vector of finite {dtype.name}")
-        if f"{key}.indptr" in arrays:
-            sparse.append(key)
-        else:
-            parameters[key] = Parameter(data, dtype)
-    shapes = architecture.weight_shapes()
-    if len(sparse) != len(shapes):
-        raise FileFormatError(f"{len(sparse)} sparse parameters; expected {len(shapes)}")
-    for key, shape in zip(sorted(sparse, key=_in_order), shapes, strict=True):
-        flat = (shape[0], math.prod(shape[1:]))
-        pattern = Pattern(flat, arrays[f"{key}.indptr"], arrays[f"{key}.indices"])
-        parameters[key] = SparseParameter(pattern, arrays[f"{key}.data"], dtype)
+    """Build the network from a description and arrays, each checked against the other."""
+    parameters = _dense_parameters(arrays, dtype) | _sparse_parameters(architecture, arrays, dtype)
     network = architecture.build(dtype=dtype, parameters=parameters)
     for name, buffer in network.buffers().items():
-        _fill(buffer, arrays[f"{name}.buffer"], name)
+        values = arrays[f"{name}.buffer"]
+        if buffer.shape != values.shape:
+            raise FileFormatError(f"{name} has shape {values.shape}; expected {buffer.shape}")
+        buffer[...] = values
     offset, scale = arrays["input.offset"], arrays["input.scale"]
     features = int(np.prod(architecture.input_shape))
     if offset.shape != scale.shape or offset.shape not in ((0,), (features,)):
@@ -199,12 +148,34 @@ def _rebuild(
     return network
 
 
-def _in_order(key: str) -> list[tuple[int, str]]:
-    """Return what sorts names as the layers of a description come: 2 before 10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in key.split(".")]
+def _dense_parameters(arrays: dict[str, np.ndarray], dtype: np.dtype) -> dict[str, Parameter]:
+    names = [name.removesuffix(".data") for name in sorted(arrays) if name.endswith(".data")]
+    return {
+        name: Parameter(_values(arrays, name, dtype), dtype)
+        for name in names
+        if f"{name}.indptr" not in arrays
+    }
 
 
-def _fill(buffer: np.ndarray, values: np.ndarray, name: str) -> None:
-    if buffer.shape != values.shape:
-        raise FileFormatError(f"{name} has shape {values.shape}; expected {buffer.shape}")
-    buffer[...] = values
+def _sparse_parameters(
+    architecture: Architecture, arrays: dict[str, np.ndarray], dtype: np.dtype
+) -> dict[str, Parameter]:
+    """Return the weights; the file does not hold their shapes, so they come by order of layers."""
+    names = [name.removesuffix(".indptr") for name in arrays if name.endswith(".indptr")]
+    shapes = architecture.weight_shapes()
+    if len(names) != len(shapes):
+        raise FileFormatError(f"{len(names)} sparse parameters; expected {len(shapes)}")
+    found: dict[str, Parameter] = {}
+    for name, shape in zip(sorted(names, key=natural_order), shapes, strict=True):
+        matrix = (shape[0], math.prod(shape[1:]))
+        pattern = Pattern(matrix, arrays[f"{name}.indptr"], arrays[f"{name}.indices"])
+        found[name] = SparseParameter(pattern, _values(arrays, name, dtype), dtype)
+    return found
+
+
+def _values(arrays: dict[str, np.ndarray], name: str, dtype: np.dtype) -> np.ndarray:
+    """Return the values of a parameter if they are a vector of finite numbers."""
+    data = arrays[f"{name}.data"]
+    if data.dtype != dtype or data.ndim != 1 or not np.isfinite(data).all():
+        raise FileFormatError(f"{name}.data must be a vector of finite {dtype.name}")
+    return data

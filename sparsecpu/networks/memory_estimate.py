@@ -1,4 +1,4 @@
-"""How much memory a run needs, told before it starts."""
+"""An estimate, before training starts, of the memory that it takes."""
 
 from __future__ import annotations
 
@@ -10,37 +10,31 @@ from typing import Any
 from sparsecpu.networks.description import Architecture
 from sparsecpu.step.lanes import choose_lanes
 
-#: Bytes per connection while training, without the optimizer's: value, index, gradient; transposed
-#: index, its permutation and the values in that order.
-_OWN, _TRANSPOSED = 12, 12
-#: Bytes per connection of the largest layer that a topology update takes for a while.
+#: Bytes per weight, without the optimizer's: value, index, gradient.
+_WEIGHT = 12
+#: Bytes per weight of the transposed index: the index, its permutation, the values in that order.
+_TRANSPOSED = 12
+#: Bytes per weight of the largest layer that an update of the topology takes for a while.
 _UPDATE = 28
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes of a run.
+    """Bytes that training takes."""
 
-    Parameters
-    ----------
-    connections : int
-        Values, indices, gradients and the optimizer's numbers of all weights.
-    neurons : int
-        Rows and columns of the indices, and biases with what belongs to them.
-    activations : int
-        Of a batch, and their gradients.
-    update : int
-        What a topology update adds for a while, in the largest layer, and what is watched for it.
-    """
-
+    #: Values, indices, gradients and the optimizer's numbers of all weights.
     connections: int
+    #: Row and column pointers of the indices, and biases with their gradients and slots.
     neurons: int
+    #: Outputs of a batch, and their gradients.
     activations: int
+    #: What an update of the topology adds for a while in the largest layer, and the momentum of
+    #: absent weights.
     update: int
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """The sum of all parts."""
         return self.connections + self.neurons + self.activations + self.update
 
     def __str__(self) -> str:
@@ -51,25 +45,16 @@ class Estimate:
 
 
 def bytes_per_connection(slots: int = 1, *, lean: bool = False) -> int:
-    """Return the bytes that training keeps for a weight.
+    """Return the bytes per weight in training: 28 with momentum, 12 if that is lean.
 
-    Parameters
-    ----------
-    slots : int
-        Numbers that the optimizer keeps: 1 with momentum, 2 for Adam.
-    lean : bool
-        Without the transposed index and without a gradient vector.
-
-    Returns
-    -------
-    int
-        28 with momentum; 12 if lean.
+    ``slots`` are the optimizer's numbers per weight, 1 with momentum and 2 with Adam; ``lean``
+    training has neither the transposed index nor a gradient vector.
     """
-    return 8 + 4 * slots if lean else _OWN + _TRANSPOSED + 4 * slots
+    return 8 + 4 * slots if lean else _WEIGHT + _TRANSPOSED + 4 * slots
 
 
 def _kept(options: Any) -> Iterator[int | None]:
-    """Yield how many weights each layer of a description keeps, those inside of others too."""
+    """Yield how many weights each layer of a description keeps, inner layers included."""
     if isinstance(options, Mapping):
         if "nnz" in options:
             yield options["nnz"]
@@ -88,45 +73,39 @@ def estimate(
     lean: bool = False,
     watched: float = 0.0,
 ) -> Estimate:
-    """Estimate the memory that training takes.
+    """Estimate the memory that training takes, with ``batch`` samples per step.
 
-    Parameters
-    ----------
-    architecture : Architecture
-        The network, its weights shared out.
-    batch : int
-        Samples per step.
-    slots : int
-        Numbers that the optimizer keeps per weight.
-    lean : bool
-        See ``Trainer``.
-    watched : float
-        Bytes for watching inactive weights.
-
-    Returns
-    -------
-    Estimate
-        In bytes.
+    ``slots`` are the optimizer's numbers per weight; ``watched`` are the bytes for the momentum of
+    absent weights.
     """
-    shapes = architecture.weight_shapes()
-    sizes = [math.prod(shape) for shape in shapes]
+    shapes, counts = architecture.weight_shapes(), _counts(architecture)
+    neurons = sum(shape[0] * (8 + 4 * (2 + slots)) for shape in shapes)
+    neurons += 0 if lean else sum(8 * math.prod(shape[1:]) for shape in shapes)
+    return Estimate(
+        sum(counts) * bytes_per_connection(slots, lean=lean),
+        neurons,
+        _activation_bytes(architecture, batch),
+        int(_UPDATE * max(counts, default=0) + watched),
+    )
+
+
+def _counts(architecture: Architecture) -> list[int]:
+    """Return how many weights each layer has."""
+    sizes = [math.prod(shape) for shape in architecture.weight_shapes()]
     given = [count for layer in architecture.layers for count in _kept(layer.options)]
-    if len(given) != len(sizes):  # no description of ours; all weights are the most there can be
-        given = [None] * len(sizes)
-    counts = [size if n is None else n for n, size in zip(given, sizes, strict=True)]
-    # A ReLU is applied by its neighbours while they store.
+    if len(given) != len(sizes):  # layers that are not ours: assume all weights, the most possible
+        return sizes
+    return [size if count is None else count for count, size in zip(given, sizes, strict=True)]
+
+
+def _activation_bytes(architecture: Architecture, batch: int) -> int:
+    """Return the bytes of a batch's outputs and their gradients."""
+    # A ReLU has no output of its own: its neighbours apply it while they store.
     kinds = ["input", *(layer.kind for layer in architecture.layers)]
     widths = [n for n, kind in zip(architecture.widths(), kinds, strict=True) if kind != "relu"]
     images = len(architecture.input_shape) == 3
     lanes = 16 if images else choose_lanes(batch, max(widths))
     rows = -(-batch // lanes) * lanes
-    sides = sum(shape[0] * (8 + 4 * (2 + slots)) for shape in shapes)
-    sides += 0 if lean else sum(8 * math.prod(shape[1:]) for shape in shapes)
-    # Outputs of all layers, and gradients: of all layers again, or two in turn.
+    # Gradients of all layers, or of two layers in turn.
     held = 2 * sum(widths) if images else sum(widths) + 2 * max(widths)
-    return Estimate(
-        sum(counts) * bytes_per_connection(slots, lean=lean),
-        sides,
-        4 * rows * held,
-        int(_UPDATE * max(counts, default=0) + watched),
-    )
+    return 4 * rows * held

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.registries import Registry
 from sparsecpu.sparse.apportioning import round_to_total
 
 Shape = tuple[int, ...]
@@ -93,11 +94,9 @@ def _solve(shapes: Sequence[Shape], density: float, raw: Sequence[float]) -> np.
 
 
 #: Rules by the name that users give.
-DISTRIBUTIONS: dict[str, Callable[[Sequence[Shape], float], np.ndarray]] = {
-    "erk": erk,
-    "er": er,
-    "uniform": uniform,
-}
+DISTRIBUTIONS: Registry[Callable[[Sequence[Shape], float], np.ndarray]] = Registry(
+    "distribution", {"erk": erk, "er": er, "uniform": uniform}
+)
 
 
 def allocate(shapes: Sequence[Shape], density: float, distribution: str = "erk") -> list[int]:
@@ -124,10 +123,8 @@ def allocate(shapes: Sequence[Shape], density: float, distribution: str = "erk")
         If ``density`` or ``distribution`` is not one of these.
     """
     check_density(density)
-    if distribution not in DISTRIBUTIONS:
-        raise ParameterError("distribution", distribution, f"one of {', '.join(DISTRIBUTIONS)}")
     sizes = np.array([np.prod(shape, dtype=np.int64) for shape in shapes])
-    wanted = np.minimum(DISTRIBUTIONS[distribution](shapes, density) * sizes, sizes)
+    wanted = np.minimum(DISTRIBUTIONS.find(distribution)(shapes, density) * sizes, sizes)
     total = max(round(density * int(sizes.sum())), len(shapes))
     return round_to_total(wanted, total, lower=np.ones_like(sizes), upper=sizes).tolist()
 

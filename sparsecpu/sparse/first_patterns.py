@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.registries import Registry
 from sparsecpu.sparse.apportioning import round_to_total
 from sparsecpu.sparse.keys import sorted_once
 from sparsecpu.sparse.pattern import Pattern
@@ -82,11 +83,10 @@ def small_world(shape: tuple[int, int], nnz: int, rng: np.random.Generator) -> P
 
 
 #: How a layer's first pattern is drawn, by the name that users give.
-PATTERNS: dict[str, Callable[[tuple[int, int], int, np.random.Generator], Pattern]] = {
-    "random": Pattern.random,
-    "constant-fan-in": constant_fan_in,
-    "small-world": small_world,
-}
+PATTERNS: Registry[Callable[[tuple[int, int], int, np.random.Generator], Pattern]] = Registry(
+    "pattern",
+    {"random": Pattern.random, "constant-fan-in": constant_fan_in, "small-world": small_world},
+)
 
 
 def first_pattern(

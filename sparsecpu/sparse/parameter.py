@@ -271,6 +271,32 @@ class SparseParameter(Parameter):
             self.slots[name] = move(name, old)
         self.pattern = merge.pattern
 
+    def restore(self, pattern: Pattern, vectors: dict[str, np.ndarray]) -> None:
+        """Put back a pattern with all its vectors, as ``vectors`` named them: data, grad, slots.
+
+        The arrays are taken over, not copied; a gradient that is not among them starts at 0.
+
+        Parameters
+        ----------
+        pattern : Pattern
+            Of this parameter's shape.
+        vectors : dict of str to ndarray, shape (nnz,)
+            At least ``"data"``.
+
+        Raises
+        ------
+        PatternError
+            If the shapes do not fit.
+        """
+        lengths = {name: array.shape for name, array in vectors.items()}
+        if pattern.shape != self.shape or set(lengths.values()) != {(pattern.nnz,)}:
+            raise PatternError(f"vectors of {lengths} do not fit {pattern!r} in {self.shape}")
+        slots = dict(vectors)
+        self.data, self._grad = slots.pop("data"), slots.pop("grad", None)
+        self.pattern, self.slots = pattern, slots
+        self._transposed_data = None
+        self.touch()
+
     def to_scipy(self) -> csr_array:
         """Return a copy as a SciPy CSR array of shape (n_out, n_in)."""
         return self.pattern.to_scipy(self.data)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.registries import Registry
 
-#: What may happen to an image: a random crop of it, or a turn, a change of size and a shift; both
-#: reflected at its edges; and a mirror.
-AUGMENTATIONS = ("none", "crop", "crop-flip", "affine", "affine-flip")
 #: Most that an affine map turns (degrees) and resizes (one plus or minus), and shifts (of a side).
 _TURN, _RESIZE, _SHIFT = 15.0, 0.1, 0.1
 
@@ -58,8 +58,7 @@ class AugmentedSamples:
         rng: np.random.Generator,
         padding: int = 4,
     ) -> None:
-        if kind not in AUGMENTATIONS[1:]:
-            raise ParameterError("augment", kind, f"one of {', '.join(AUGMENTATIONS)}")
+        AUGMENTATIONS.find(kind)
         if len(image_shape) != 3 or min(image_shape[1:]) <= padding:
             raise ParameterError("image shape", image_shape, f"sides above {padding} pixels")
         self.source, self.image_shape = source, image_shape
@@ -130,3 +129,17 @@ def _reflected(places: np.ndarray, size: int) -> np.ndarray:
     """Return places beyond an edge mirrored at its outermost pixel."""
     places = np.abs(places)
     return np.abs(np.minimum(places, 2 * (size - 1) - places))
+
+
+#: What may happen to an image, by the name that users give: functions of a source, the shape of its
+#: images and, as ``rng``, random numbers, that return the source that varies it.
+AUGMENTATIONS: Registry[Callable[..., Any]] = Registry(
+    "augment",
+    {
+        "none": lambda source, image_shape, rng: source,
+        "crop": partial(AugmentedSamples, kind="crop"),
+        "crop-flip": partial(AugmentedSamples, kind="crop-flip"),
+        "affine": partial(AugmentedSamples, kind="affine"),
+        "affine-flip": partial(AugmentedSamples, kind="affine-flip"),
+    },
+)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsecpu.step.gradient_view import GradientView
 from sparsecpu.step.workspace import Workspace
 
 
@@ -27,8 +28,7 @@ class Context:
     dropout : numpy.random.Generator or None
         Stream for dropout.
     observe : callable or None
-        ``observe(parameter, x, dy)``: topology's tap on a layer's input and output gradient. What
-        it receives are views into the workspace: use at once or copy.
+        ``observe(parameter, view)``: topology reads a layer's gradient, while the step lasts.
     precision : {"fp32", "bf16", "fp16"}
         How layers may read their inputs; see ``SparseLinear``.
     comm : Communicator or None
@@ -53,7 +53,7 @@ class Context:
     train: bool = False
     n_valid: int = 0
     dropout: np.random.Generator | None = None
-    observe: Callable[[Any, np.ndarray, np.ndarray], None] | None = None
+    observe: Callable[[Any, GradientView], None] | None = None
     precision: str = "fp32"
     comm: Any = None
     all_rows: np.ndarray | None = None

@@ -1,4 +1,4 @@
-"""A trainer's part in a group of ranks that share every batch; see ``distributed``."""
+"""A trainer's part in a group of ranks that share every batch; see ``training.mpi``."""
 
 from __future__ import annotations
 
@@ -8,64 +8,10 @@ import numpy as np
 
 from sparsecpu.sparse.parameter import Parameter, SparseParameter
 from sparsecpu.step.context import Context
+from sparsecpu.step.gradient_view import GradientView
 
 #: Streams of which every rank has its own: what they are for differs from sample to sample.
 _OWN = ("dropout", "augmentation")
-
-
-class SummedView:
-    """What topology may ask about the gradient of filters, over the samples of all ranks.
-
-    Parameters
-    ----------
-    view : layers.filter_view.GradientView
-        Of this rank's samples.
-    comm : Communicator
-        The ranks.
-    """
-
-    def __init__(self, view: Any, comm: Any) -> None:
-        self.view, self.comm = view, comm
-
-    def at(self, pattern: Any) -> np.ndarray:
-        """Return the gradient at the positions of another pattern.
-
-        Parameters
-        ----------
-        pattern : Pattern
-            Shaped like the layer's.
-
-        Returns
-        -------
-        ndarray, shape (nnz of the pattern,)
-            The gradient.
-        """
-        return self.comm.sum(self.view.at(pattern))
-
-    def activity(self, kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Return how active each output channel and each filter tap was; see ``GradientView``.
-
-        Signs of different ranks are independent, so squares of estimates add up in the mean.
-
-        Parameters
-        ----------
-        kind : {"norm", "bound", "estimate"}
-            Which.
-        rng : numpy.random.Generator
-            Draws signs; moves on alike on all ranks.
-
-        Returns
-        -------
-        rows, columns : ndarray
-            See ``GradientView``.
-        """
-        own = rng
-        if kind == "estimate":
-            own = np.random.default_rng([int(rng.integers(1 << 62)), self.comm.rank])
-        power = 1 if kind == "bound" else 2
-        parts = [part.astype(np.float64) ** power for part in self.view.activity(kind, own)]
-        rows, columns = (self.comm.sum(part) ** (1 / power) for part in parts)
-        return rows, columns
 
 
 class Sharing:
@@ -118,13 +64,8 @@ class Sharing:
         ctx.all_rows = rows
         if observe is not None:
 
-            def gathered(parameter: SparseParameter, x: Any, dy: Any) -> None:
-                if parameter.spatial:
-                    view = SummedView(x, self.comm)
-                    observe(parameter, view, view)  # type: ignore[arg-type]
-                    return
-                samples = (self.comm.gather_samples(v, ctx.n_valid) for v in (x, dy))
-                observe(parameter, *samples)
+            def gathered(parameter: SparseParameter, view: GradientView) -> None:
+                observe(parameter, view.over_ranks(self.comm, ctx.n_valid))
 
             ctx.observe = gathered
         return rows[self.comm.part(len(rows))]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from sparsecpu.sparse.parameter import SparseParameter
-from sparsecpu.topology.base import Observer, Run, Topology
+from sparsecpu.step.gradient_view import GradientView
+from sparsecpu.topology.base import Observer, Topology
+from sparsecpu.topology.run import Run
 
 
 class BatchTopology(Topology):
     """Base of the algorithms that grow by what one batch shows, the last before an update.
 
-    A subclass gives ``see``; what it returns for a layer is in ``seen`` when the update comes.
+    A subclass writes ``see``; what it returns for a layer is in ``seen`` when the update comes.
 
     Parameters
     ----------
@@ -29,69 +29,33 @@ class BatchTopology(Topology):
         self.seen: dict[str, Any] = {}
 
     def start(self, run: Run) -> None:
-        """Learn the layers' names; see ``Topology.start``.
-
-        Parameters
-        ----------
-        run : Run
-            The run.
-        """
         super().start(run)
         self.seen = {}
         self._name_of = {id(parameter): name for name, parameter in run.parameters.items()}
 
     def replaces_step(self, step: int) -> bool:
-        """Return whether this batch serves the update alone; see ``Topology.replaces_step``.
-
-        Parameters
-        ----------
-        step : int
-            Number of the step.
-
-        Returns
-        -------
-        bool
-            Whether it does.
-        """
         return self.skip_step and self.due(step + 1)
 
     def observer(self, step: int) -> Observer | None:
-        """Return what looks at the batch before an update; see ``Topology.observer``.
-
-        Parameters
-        ----------
-        step : int
-            Number of the step.
-
-        Returns
-        -------
-        callable or None
-            None at all other steps.
-        """
         if not self.due(step + 1):
             return None
         rate = self.rate(step + 1)
 
-        def observe(parameter: SparseParameter, x: np.ndarray, dy: np.ndarray) -> None:
-            self.seen[self._name_of[id(parameter)]] = self.see(parameter, x, dy, rate)
+        def observe(parameter: SparseParameter, view: GradientView) -> None:
+            self.seen[self._name_of[id(parameter)]] = self.see(parameter, view, rate)
 
         return observe
 
-    def see(self, parameter: SparseParameter, x: np.ndarray, dy: np.ndarray, rate: float) -> Any:
+    def see(self, parameter: SparseParameter, view: GradientView, rate: float) -> Any:
         """Return what the update needs to know of the batch.
 
         Parameters
         ----------
         parameter : SparseParameter
             A layer's weights.
-        x, dy : ndarray
-            Its input and output gradient.
+        view : GradientView
+            Its gradient.
         rate : float
             Fraction of the weights that the update drops.
-
-        Returns
-        -------
-        object
-            It.
         """
         raise NotImplementedError

@@ -1,1 +1,1 @@
-"""What stands around training: ranks that share it, and records of how patterns change."""
+"""What stands beside the trainer: ranks that share a batch, and records of how patterns change."""

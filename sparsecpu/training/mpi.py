@@ -1,8 +1,8 @@
-"""Data parallel training over MPI: what ranks say to each other.
+"""Data-parallel training over MPI: how ranks exchange numbers.
 
 Every rank holds the same network and the same samples, and trains on its part of each batch.
 Gradients are vectors of length nnz; they are summed layer by layer while the backward pass goes on.
-What topology sees of a batch is gathered from all ranks, so all decide alike.
+What topology needs of a batch is gathered from all ranks, so that all decide alike.
 """
 
 from __future__ import annotations
@@ -19,175 +19,85 @@ import numpy as np
 from sparsecpu.errors import MissingExtraError, RankError
 from sparsecpu.sparse.parameter import Parameter, SparseParameter
 
-#: What launchers tell the processes that they start: how many of them there are.
+#: Variables in which launchers give the number of processes that they have started.
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS", "PALS_LOCAL_SIZE")
 
 
 class Communicator:
-    """A group of ranks.
-
-    Parameters
-    ----------
-    comm : mpi4py.MPI.Comm
-        Or what does the same.
-
-    Attributes
-    ----------
-    rank, size : int
-        Which one this is, of how many.
-    """
+    """A group of ranks over an mpi4py communicator; this process is ``rank`` of ``size``."""
 
     def __init__(self, comm: Any) -> None:
         self.comm = comm
         self.rank, self.size = int(comm.Get_rank()), int(comm.Get_size())
-        self._under_way: list[Any] = []
+        self._requests: list[Any] = []
 
     def part(self, count: int) -> slice:
-        """Return this rank's part of ``count`` things in order; parts differ by one at most.
-
-        Parameters
-        ----------
-        count : int
-            How many.
-
-        Returns
-        -------
-        slice
-            Perhaps empty.
-        """
+        """Return this rank's part of ``count`` things in order; parts differ by one at most."""
         return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
 
     def sum(self, array: np.ndarray) -> np.ndarray:
-        """Add up an array over all ranks, in place.
-
-        Parameters
-        ----------
-        array : ndarray
-            Contiguous; of the same shape everywhere.
-
-        Returns
-        -------
-        ndarray
-            The same array.
-        """
+        """Add up a contiguous array over all ranks, in place, and return it."""
         self.comm.Allreduce(_in_place(self.comm), array)
         return array
 
     def start_sum(self, array: np.ndarray) -> None:
-        """Begin to add up an array in place; it must not be touched before ``finish``.
-
-        Parameters
-        ----------
-        array : ndarray
-            Contiguous; of the same shape everywhere.
-        """
+        """Begin to add up an array in place; it must not be touched before ``finish``."""
         if array.size:
-            self._under_way.append(self.comm.Iallreduce(_in_place(self.comm), array))
+            self._requests.append(self.comm.Iallreduce(_in_place(self.comm), array))
 
     def finish(self) -> None:
         """Wait for all sums that were begun."""
-        for request in self._under_way:
+        for request in self._requests:
             request.Wait()
-        self._under_way.clear()
+        self._requests.clear()
 
     def gather_samples(self, x: np.ndarray, n_valid: int) -> np.ndarray:
-        """Return the samples of all ranks in order, as tiles.
+        """Return the samples of all ranks in order, shape (tiles, features, lanes).
 
-        Parameters
-        ----------
-        x : ndarray, shape (tiles, features, lanes)
-            This rank's.
-        n_valid : int
-            How many of them are real.
-
-        Returns
-        -------
-        ndarray, shape (tiles, features, lanes)
-            All real ones; lanes after the last are 0.
+        ``n_valid`` of this rank's samples are real; in the result, lanes after the last real one
+        are 0.
         """
         features, lanes = x.shape[1:]
-        mine = np.ascontiguousarray(x.transpose(0, 2, 1).reshape(-1, features)[:n_valid])
+        own = np.ascontiguousarray(x.transpose(0, 2, 1).reshape(-1, features)[:n_valid])
         counts = np.array(self.comm.allgather(n_valid))
         samples = np.empty((int(counts.sum()), features), dtype=x.dtype)
-        self.comm.Allgatherv(mine, [samples, (counts * features).tolist()])
+        self.comm.Allgatherv(own, [samples, (counts * features).tolist()])
         tiles = max(1, -(-len(samples) // lanes))
         padded = np.zeros((tiles * lanes, features), dtype=x.dtype)
         padded[: len(samples)] = samples
         return np.ascontiguousarray(padded.reshape(tiles, lanes, features).transpose(0, 2, 1))
 
     def broadcast(self, value: Any) -> Any:
-        """Return what rank 0 has.
-
-        Parameters
-        ----------
-        value : object
-            Plain values; looked at on rank 0 alone.
-
-        Returns
-        -------
-        object
-            Its copy.
-        """
+        """Return the plain values that rank 0 passes; those of other ranks are ignored."""
         return self.comm.bcast(value, root=0)
 
     def check_same(self, what: str, value: str) -> None:
-        """Refuse to go on if ranks differ.
-
-        Parameters
-        ----------
-        what : str
-            What is compared, for the message.
-        value : str
-            This rank's.
-
-        Raises
-        ------
-        RankError
-            On every rank, if one has another value than rank 0.
-        """
+        """Raise ``RankError`` on every rank if one has another value than rank 0."""
         values = self.comm.allgather(value)
         for rank, other in enumerate(values):
             if other != values[0]:
                 raise RankError(f"{what}: rank 0 has {values[0]}, rank {rank} has {other}")
 
     def check_network(self, parameters: Iterable[Parameter]) -> None:
-        """Refuse to go on if patterns or weights differ in a single bit.
-
-        Parameters
-        ----------
-        parameters : iterable of Parameter
-            Of the network.
-
-        Raises
-        ------
-        RankError
-            On every rank, if they do.
-        """
+        """Raise ``RankError`` on every rank if patterns or weights differ in a single bit."""
         self.check_same("checksum of patterns and weights", f"{checksum(parameters):08x}")
 
     def threads(self) -> int:
-        """Return how many threads this rank may use, of the cores that its node's ranks share."""
+        """Return how many threads this rank may use of the cores that its node's ranks share."""
         cores = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
-        places = self.comm.allgather((platform.node(), sorted(cores)))
-        node, mine = places[self.rank]
-        here = [set(cores) for name, cores in places if name == node]
-        sharing = sum(bool(cores & set(mine)) for cores in here)
-        return max(1, len(mine) // sharing)
+        ranks = self.comm.allgather((platform.node(), sorted(cores)))
+        node, own = ranks[self.rank]
+        sharing = sum(name == node and bool(set(cores) & set(own)) for name, cores in ranks)
+        return max(1, len(own) // sharing)
 
     def abort(self, code: int) -> None:
-        """End all ranks at once.
-
-        Parameters
-        ----------
-        code : int
-            Exit code of the job.
-        """
+        """End all ranks at once, with an exit code."""
         sys.stderr.flush()
         self.comm.Abort(code)
 
 
 def _in_place(comm: Any) -> Any:
-    """Return MPI.IN_PLACE, or what a communicator that is not MPI's has in its stead."""
+    """Return MPI.IN_PLACE, or what another communicator has instead."""
     if hasattr(comm, "IN_PLACE"):
         return comm.IN_PLACE
     from mpi4py import MPI
@@ -196,18 +106,7 @@ def _in_place(comm: Any) -> Any:
 
 
 def checksum(parameters: Iterable[Parameter]) -> int:
-    """Return a number that changes with any bit of patterns and values.
-
-    Parameters
-    ----------
-    parameters : iterable of Parameter
-        In order.
-
-    Returns
-    -------
-    int
-        CRC-32.
-    """
+    """Return the CRC-32 of patterns and values, which changes with any bit of them."""
     found = 0
     for parameter in parameters:
         arrays = [parameter.data]
@@ -219,17 +118,9 @@ def checksum(parameters: Iterable[Parameter]) -> int:
 
 
 def communicator(comm: Any) -> Communicator | None:
-    """Return the communicator to train with, or None where there is nobody to talk to.
+    """Return the communicator to train with, or None for a single rank.
 
-    Parameters
-    ----------
-    comm : mpi4py.MPI.Comm, Communicator or None
-        What the user gave.
-
-    Returns
-    -------
-    Communicator or None
-        None for one rank, too: that trains as if there were no MPI, bit for bit.
+    One rank under MPI trains exactly as without MPI, bit for bit.
     """
     if comm is None:
         return None
@@ -242,7 +133,7 @@ def communicator(comm: Any) -> Communicator | None:
 
 
 def _end_together(ours: Communicator) -> None:
-    """Let an exception that nobody catches end all ranks; the others would wait for ever."""
+    """Let an uncaught exception end all ranks; the others would wait for ever."""
     before = sys.excepthook
 
     def hook(kind: Any, error: Any, trace: Any) -> None:
@@ -255,22 +146,14 @@ def _end_together(ours: Communicator) -> None:
 
 
 def launched() -> bool:
-    """Return whether an MPI launcher has started this process."""
+    """Return True if an MPI launcher has started this process."""
     return any(name in os.environ for name in _SIZES)
 
 
 def world() -> Communicator | None:
     """Return all ranks that a launcher has started, or None for a process of its own.
 
-    Returns
-    -------
-    Communicator or None
-        See ``communicator``.
-
-    Raises
-    ------
-    MissingExtraError
-        If a launcher has started several, and mpi4py is not installed.
+    Raises ``MissingExtraError`` if there are several and mpi4py is not installed.
     """
     if not launched():
         return None

@@ -1,4 +1,4 @@
-"""What becomes of a pattern while it changes: for teaching, and to see how far it explores."""
+"""Records how patterns change in training: for teaching, and to see how far they explore."""
 
 from __future__ import annotations
 
@@ -11,18 +11,12 @@ from sparsecpu.sparse.keys import sorted_once
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.training.spectral_gap import spectral_gap
 
-#: The first layer's weights per input are kept for at most so many inputs.
-_PICTURED = 4096
+#: The weights per input of the first layer are recorded up to this number of inputs.
+_MOST_INPUTS = 4096
 
 
 class Explored:
-    """The positions that were ever active: as keys, or as bits once these are smaller.
-
-    Parameters
-    ----------
-    size : int
-        Positions there are.
-    """
+    """Which of ``size`` positions were ever active: keys, or a bit each once that is smaller."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -30,13 +24,7 @@ class Explored:
         self.bits = np.empty(0, dtype=np.uint8)
 
     def add(self, keys: np.ndarray) -> None:
-        """Add positions.
-
-        Parameters
-        ----------
-        keys : ndarray of int64
-            Sorted and distinct.
-        """
+        """Add positions: sorted and distinct keys."""
         if self.keys is not None:
             self.keys = sorted_once(self.keys, keys)
             if self.keys.nbytes <= self.size // 8:
@@ -46,14 +34,28 @@ class Explored:
         np.bitwise_or.at(self.bits, keys >> 3, (1 << (keys & 7)).astype(np.uint8))
 
     @property
-    def share(self) -> float:
+    def fraction(self) -> float:
         """Fraction of all positions."""
         count = len(self.keys) if self.keys is not None else int(np.bitwise_count(self.bits).sum())
         return count / self.size
 
+    def array(self) -> np.ndarray:
+        """Return what ``from_array`` takes: the keys (int64), or the bits (uint8)."""
+        return self.bits if self.keys is None else self.keys
+
+    @classmethod
+    def from_array(cls, size: int, array: np.ndarray) -> Explored:
+        """Return the positions that ``array`` gave."""
+        found = cls(size)
+        if array.dtype == np.uint8:
+            found.keys, found.bits = None, array
+        else:
+            found.keys = array
+        return found
+
 
 class _Layer:
-    """What is known of one layer."""
+    """What is known about one layer's patterns so far."""
 
     def __init__(self, pattern: Pattern) -> None:
         self.start, self.pattern = pattern.keys(), pattern
@@ -73,7 +75,7 @@ class _Layer:
         ages = step - born[stayed]
         return {
             "survivor_age": float(ages.mean()) if len(ages) else 0.0,
-            "explored": self.explored.share,
+            "explored": self.explored.fraction,
             "distance": 1.0 - float(kept) / max(1, len(self.start)),
             "fan_in": spread(pattern.fan_in),
             "fan_out": spread(pattern.fan_out),
@@ -83,37 +85,21 @@ class _Layer:
 
 
 def spread(counts: np.ndarray) -> list[int]:
-    """Return the least, the median and the most.
-
-    Parameters
-    ----------
-    counts : ndarray of int
-        Numbers of weights.
-
-    Returns
-    -------
-    list of three ints
-        They.
-    """
+    """Return the least, the median and the largest of some counts."""
     return [int(counts.min()), int(np.median(counts)), int(counts.max())]
 
 
 class Tracker(Callback):
-    """Adds statistics to every topology update, so that the history has them.
+    """Adds statistics of the patterns to the report of every topology update.
 
-    Per layer: ``survivor_age`` (mean steps since the weights that survived were grown),
+    Per layer: ``survivor_age`` (mean number of steps since the surviving weights were grown),
     ``explored`` (fraction of all positions that were ever active; ITOP's R_s), ``distance``
     (fraction of the first pattern that is gone), ``fan_in`` and ``fan_out`` (least, median, most
-    weights per output and per input), ``dead_outputs`` and ``dead_inputs`` (those without any).
-    For the first layer also ``inputs``, the weights of every input, where there are not too many.
+    weights per output and per input), ``dead_outputs`` and ``dead_inputs`` (those without any
+    weight). For the first layer also ``inputs``, the weights of every input, where there are not
+    too many. With ``spectrum``, which takes some milliseconds per layer, also what ``spectral_gap``
+    returns.
 
-    Parameters
-    ----------
-    spectrum : bool
-        Whether to add ``spectrum``, see ``spectrum.spectral_gap``; some milliseconds per layer.
-
-    Notes
-    -----
     Liu et al., Do we actually need dense over-parameterization? In-time over-parameterization in
     sparse training (2021), section 3.1, for R_s. Memory: 16 bytes per weight, and at most a bit per
     position.
@@ -124,62 +110,31 @@ class Tracker(Callback):
         self._layers: dict[str, _Layer] = {}
 
     def on_fit_start(self, trainer: Any) -> None:
-        """Remember the first patterns; see ``Callback``.
-
-        Parameters
-        ----------
-        trainer : Trainer
-            Who trains.
-        """
         if not self._layers:
             self._layers = {
                 n: _Layer(p.pattern) for n, p in trainer.topology.run.parameters.items()
             }
 
     def on_update(self, trainer: Any, report: Any) -> None:
-        """Add to the report; see ``Callback``.
-
-        Parameters
-        ----------
-        trainer : Trainer
-            Who trains.
-        report : Report
-            What happened.
-        """
         for number, (name, layer) in enumerate(self._layers.items()):
             pattern = trainer.topology.run.parameters[name].pattern
             found = layer.update(pattern, report.step)
-            if number == 0 and pattern.shape[1] <= _PICTURED:
+            if number == 0 and pattern.shape[1] <= _MOST_INPUTS:
                 found["inputs"] = pattern.fan_out.tolist()
             if self.spectrum:
                 found["spectrum"] = spectral_gap(pattern)
             report.layers.setdefault(name, {}).update(found)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return what a resumed run needs; see ``Callback``."""
         found: dict[str, np.ndarray] = {}
         for name, layer in self._layers.items():
-            ever = layer.explored
             found |= {f"{name}/start": layer.start, f"{name}/born": layer.born}
-            found[f"{name}/ever"] = ever.bits if ever.keys is None else ever.keys
+            found[f"{name}/ever"] = layer.explored.array()
         return found
 
     def load_arrays(self, arrays: dict[str, np.ndarray], trainer: Any) -> None:
-        """Take up what ``arrays`` returned; see ``Callback``.
-
-        Parameters
-        ----------
-        arrays : dict of str to ndarray
-            By name.
-        trainer : Trainer
-            Who trains.
-        """
         for name, parameter in trainer.topology.run.parameters.items():
             layer = _Layer(parameter.pattern)
             layer.start, layer.born = arrays[f"{name}/start"], arrays[f"{name}/born"]
-            ever = arrays[f"{name}/ever"]
-            if ever.dtype == np.uint8:
-                layer.explored.keys, layer.explored.bits = None, ever
-            else:
-                layer.explored.keys = ever
+            layer.explored = Explored.from_array(parameter.pattern.size, arrays[f"{name}/ever"])
             self._layers[name] = layer

@@ -10,26 +10,16 @@ from sparsecpu.sparse.pattern import Pattern
 
 
 def spectral_gap(pattern: Pattern) -> dict[str, Any]:
-    r"""Return the two largest singular values of a pattern's 0-1 matrix, and the bound.
+    r"""Return the two largest singular values of a pattern's 0-1 matrix, and Ramanujan's bound.
 
-    The nonzeros are the edges of a graph between outputs and inputs. The gap
-    :math:`\sigma_1 - \sigma_2` says how fast signals mix. In a Ramanujan graph, as good as a
-    biregular one can be, :math:`\sigma_2 \leq \sqrt{d_{out} - 1} + \sqrt{d_{in} - 1}` with the
-    weights per output and per input; patterns are not quite regular, so means stand for these.
+    The nonzeros are the edges of a graph between outputs and inputs. The gap :math:`\sigma_1 -
+    \sigma_2` says how fast signals mix. In a Ramanujan graph, as good as a biregular one can be,
+    :math:`\sigma_2 \leq \sqrt{d_{out} - 1} + \sqrt{d_{in} - 1}` with the weights per output and per
+    input; patterns are not quite regular, so means stand for these.
 
-    Parameters
-    ----------
-    pattern : Pattern
-        A layer's pattern.
+    The keys are ``sigma1, sigma2, gap, bound, margin``. The margin is the bound less sigma2, at
+    least 0 for a Ramanujan graph. Patterns with fewer than two rows or columns have sigma2 = 0.
 
-    Returns
-    -------
-    dict
-        ``sigma1, sigma2, gap, bound, margin``; a margin, bound less sigma2, of at least 0 is that
-        of a Ramanujan graph. Patterns with less than two rows or columns have sigma2 = 0.
-
-    Notes
-    -----
     Thangarasa et al., Sparse-IFT (2024), section 4; Hoory, Linial and Wigderson, Expander graphs
     and their applications (2006), for the bound. Computed with SciPy's sparse eigensolver.
     """
@@ -48,7 +38,7 @@ def _two_largest(pattern: Pattern) -> tuple[float, float]:
     if pattern.nnz == 0 or smaller == 1:
         return float(np.sqrt(pattern.nnz)), 0.0
     matrix = pattern.to_scipy(np.ones(pattern.nnz))
-    if smaller == 2:  # the solver wants fewer values than there are
+    if smaller == 2:  # the sparse solver finds fewer values than there are
         gram = (matrix @ matrix.T if pattern.shape[0] == 2 else matrix.T @ matrix).tocsr()
         values = np.linalg.eigvalsh([[gram[0, 0], gram[0, 1]], [gram[1, 0], gram[1, 1]]])
     else:

@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 import scipy.sparse
-from click.testing import CliRunner
-from sparsecpu.bench.linear import break_even
-from sparsecpu.bench.ratios import (
+from commands import run
+
+from sparsecpu.bench.measuring import blas
+from sparsecpu.bench.measuring.speedups import (
     beside_dense,
+    break_even,
     dense_is_faster,
     fastest,
     known,
@@ -17,14 +19,8 @@ from sparsecpu.bench.ratios import (
     shown,
     shown_beside_dense,
 )
-from sparsecpu.bench.timing import Timing, compare, summarise
-
-from sparsecpu.bench import blas, rivals
-from sparsecpu.cli import main
-
-
-def run(*args):
-    return CliRunner().invoke(main, [str(a) for a in args])
+from sparsecpu.bench.measuring.timing import Timing, compare, summarise
+from sparsecpu.bench.rivals import base, linear
 
 
 def test_everybody_has_turns_and_is_warmed_up():
@@ -121,7 +117,7 @@ def test_break_even():
     assert break_even(measured[:1]) == (None, False)
 
 
-@pytest.mark.parametrize("rival", rivals.present()[0], ids=lambda r: r.name)
+@pytest.mark.parametrize("rival", base.installed(linear.RIVALS)[0], ids=lambda r: r.name)
 def test_rivals_compute_what_they_claim(rival):
     rng = np.random.default_rng(0)
     weight = scipy.sparse.csr_array(
@@ -141,14 +137,14 @@ def test_rivals_compute_what_they_claim(rival):
 
 
 def test_missing_rivals_are_named(monkeypatch):
-    monkeypatch.setattr(rivals.importlib.util, "find_spec", lambda name: None)
-    found, missing = rivals.present()
+    monkeypatch.setattr(base.importlib.util, "find_spec", lambda name: None)
+    found, missing = base.installed(linear.RIVALS)
     assert [r.name for r in found] == ["dense NumPy", "SciPy"]
     assert missing["dense PyTorch"].startswith("pip install")
-    assert set(missing) == {r.name for r in rivals.RIVALS} - {"dense NumPy", "SciPy"}
+    assert set(missing) == {r.name for r in linear.RIVALS} - {"dense NumPy", "SciPy"}
 
 
-def test_linear_from_the_command_line(tmp_path):
+def test_linear_from_the_command_line():
     args = ("bench", "linear", "--shape", "64x48", "--sparsity", 0.5, "--sparsity", 0.9, "--batch",
             32, "--rounds", 1, "--quiet", "--blas", "as-is")  # fmt: skip
     result = run(*args, "--json")
@@ -169,11 +165,25 @@ def test_linear_from_the_command_line(tmp_path):
     assert set(case["limit_fraction"]) == {"forward", "dx", "dw"}
     assert {"dense NumPy", "SciPy"} <= case["ratio"].keys()
     assert case["fastest_dense"].startswith("dense")
-    picture = tmp_path / "speed.png"
-    result = run(*args, "--plot", picture)
+    result = run(*args)
     assert result.exit_code == 0, result.output
     assert "64x48" in result.stdout
-    assert picture.stat().st_size > 10_000
+
+
+def test_linear_is_drawn(tmp_path, drawn):
+    args = ("bench", "linear", "--shape", "64x48", "--sparsity", 0.5, "--sparsity", 0.9, "--batch",
+            32, "--rounds", 1, "--quiet", "--blas", "as-is")  # fmt: skip
+    result = run(*args, "--json", "--plot", tmp_path / "speed.png")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "speed.png").exists()
+    rows = json.loads(result.stdout)["linear"]["results"][0]["results"]
+    axis = drawn[0].axes[0]
+    (line,) = [line for line in axis.lines if line.get_label().startswith("64x48, batch 32")]
+    assert line.get_xdata() == pytest.approx([0.1, 0.5])  # density
+    ratios = {1 - row["sparsity"]: row["dense_ms"] / row["ms"]["total"] for row in rows}
+    assert line.get_ydata() == pytest.approx([ratios[d] for d in sorted(ratios)])
+    assert axis.get_xlim()[0] > axis.get_xlim()[1]  # sparser to the right
+    assert [tick.get_text() for tick in axis.get_xticklabels()] == ["0.1", "0.5"]
 
 
 def test_the_fastest_blas_is_looked_for_once(monkeypatch):

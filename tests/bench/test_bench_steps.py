@@ -1,30 +1,24 @@
 """Whole steps as bench times them: ours, the dense twins of NumPy and PyTorch, layer by layer."""
 
-import importlib.util
 import json
 import time
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
-from sparsecpu.bench.apart import Apart, has_tuned_malloc
-from sparsecpu.bench.dense import DenseMLP
-from sparsecpu.bench.layer_clock import StepClock, watched, watched_torch
-from sparsecpu.bench.step_cases import Case
-from sparsecpu.bench.step_rivals import TorchTunedStep
-from sparsecpu.bench.steps import RIVALS as STEPS
-from sparsecpu.bench.steps import Batches, Ours, Train
+from commands import run
 
-from sparsecpu.cli import main
+from sparsecpu.bench.cases import Batches, NetworkCase
+from sparsecpu.bench.measuring.step_clock import StepClock, watched, watched_torch
+from sparsecpu.bench.ours.steps import OurStep
+from sparsecpu.bench.rivals.numpy_mlp import DenseMLP
+from sparsecpu.bench.rivals.step_process import StepProcess, has_tuned_malloc
+from sparsecpu.bench.rivals.steps import RIVALS, TorchTunedStep
+from sparsecpu.bench.subjects.train import Train
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers import GlobalAvgPool2d, Residual, Sequential, SparseConv2d, SparseLinear
 from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.networks.models import find_model
 from sparsecpu.optimizers import SGD
-
-
-def run(*args):
-    return CliRunner().invoke(main, [str(a) for a in args])
 
 
 def test_steps_from_the_command_line():
@@ -113,26 +107,26 @@ def test_pytorch_tells_what_it_does():
 
 
 def test_steps_in_a_process_of_their_own():
-    """Its stretches are told to our clock, and its memory is its own."""
-    case = Case((20, 16, 4), 8, (0.5,), 1)
-    apart = Apart("ours", case, 0.5)
-    clock = StepClock(lambda: clock.heard(*apart.step()))
+    """Its stretches reach our clock, and its memory is its own."""
+    case = NetworkCase((20, 16, 4), 8, (0.5,), 1)
+    process = StepProcess("ours", case, 0.5)
+    clock = StepClock(lambda: clock.take_over(*process.step()))
     clock()
     clock()
-    apart_peak = apart.peak()
-    apart.close()
+    peak = process.peak()
+    process.close()
     assert {"linear forward", "linear backward", "update", "rest"} <= clock.by_name().keys()
     assert 0 < clock.by_name()["linear forward"] < clock.least()[0]
-    assert 0 <= apart_peak < 2**30
+    assert 0 <= peak < 2**30
     with pytest.raises(RuntimeError, match="ended"):
-        Apart("nobody", case)
+        StepProcess("nobody", case)
 
 
 def test_pytorch_with_another_allocator():
     pytest.importorskip("torch")
     if not has_tuned_malloc():
         pytest.skip("needs glibc")
-    case = Case((3072, 10), 2, (0.5,), 1, "lenet-5-caffe", "uniform")
+    case = NetworkCase((3072, 10), 2, (0.5,), 1, "lenet-5-caffe", "uniform")
     rival = TorchTunedStep(case, Batches(case))
     clock = StepClock(rival.step)
     with rival.watched(clock):
@@ -148,10 +142,10 @@ def test_numpy_tells_what_it_does(rng):
     assert told == ["forward"] * 2 + ["dW", "dx", "update", "dW", "update"]
 
 
-def test_only_the_rivals_that_are_asked_for():
+def test_only_the_chosen_rivals_run():
     train = Train("quick", 1, rivals=("dense NumPy",))
-    assert [r.name for r in train.by_kind[False]] == ["dense NumPy"]
-    assert not train.by_kind[True]
+    assert [r.name for r in train.rivals_of(images=False)] == ["dense NumPy"]
+    assert not train.rivals_of(images=True)
     with pytest.raises(ParameterError, match="rival"):
         Train("quick", 1, rivals=("nobody",))
 
@@ -161,12 +155,12 @@ def test_steps_learn():
     case = Train("quick", 1, models=["20-32-4"], batch=64).cases()[0]
     batches = Batches(case)
     batches.order = batches.order[:1].repeat(8, axis=0)
-    ours = Ours(case, 0.5, batches)
+    ours = OurStep(case, 0.5, batches)
     before = {n: p.data.copy() for n, p in ours.trainer.network.parameters().items()}
     ours.step()
     assert all((p.data != before[n]).any() for n, p in ours.trainer.network.parameters().items())
-    for rival in STEPS:
-        if not rival.images and (rival.needs is None or importlib.util.find_spec(rival.needs)):
+    for rival in RIVALS:
+        if not rival.images and rival.is_installed():
             rival(case, batches).step()
 
 
@@ -174,12 +168,12 @@ def test_steps_of_convolutional_networks():
     case = Train("quick", 1, models=["lenet-5-caffe"], batch=16).cases()[0]
     assert (case.batch, case.distribution, str(case)) == (16, "uniform", "lenet-5-caffe")
     batches = Batches(case)
-    ours = Ours(case, 0.9, batches)
+    ours = OurStep(case, 0.9, batches)
     ours.step()
     assert ours.trainer.steps_done == 1
     assert set(ours.parts()) >= {"forward", "backward"}
-    for rival in STEPS:
-        if rival.images and importlib.util.find_spec(rival.needs):
+    for rival in RIVALS:
+        if rival.images and rival.is_installed():
             rival(case, batches).step()
 
 

@@ -6,24 +6,31 @@ import warnings
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
-from sparsecpu.bench.limits import Kernels, Loads, level_of
-from sparsecpu.bench.linear import Linear
-from sparsecpu.bench.plots import plot
-from sparsecpu.bench.scale import Scale
-from sparsecpu.bench.step_cases import Case
-from sparsecpu.bench.steps import Train
+from commands import run
 
-from sparsecpu.bench import limits, published, ranks, topology
-from sparsecpu.cli import main
+from sparsecpu.bench.cases import NetworkCase
+from sparsecpu.bench.measuring.cache_loads import Loads, cache_sizes, level_of
+from sparsecpu.bench.plots import plot
+from sparsecpu.bench.subjects import published, ranks, topology
+from sparsecpu.bench.subjects.kernels import Kernels
+from sparsecpu.bench.subjects.linear import Linear
+from sparsecpu.bench.subjects.scale import Scale
+from sparsecpu.bench.subjects.train import Train
 from sparsecpu.errors import ParameterError
 
-
-def run(*args):
-    return CliRunner().invoke(main, [str(a) for a in args])
+MACHINE = {"cpu": "a CPU", "instruction_set": "AVX2", "threads": 1, "date": "2026-01-01"}
 
 
-def test_convolutions_from_the_command_line(tmp_path):
+def lines_of(figure):
+    """Return the x and y of each line that the legend names."""
+    return {
+        line.get_label(): (list(line.get_xdata()), list(line.get_ydata()))
+        for line in figure.axes[0].lines
+        if not line.get_label().startswith(("_", "hollow"))
+    }
+
+
+def test_convolutions_from_the_command_line(tmp_path, drawn):
     args = ("bench", "conv", "--shape", "4-6-8-3-2", "--sparsity", 0.5, "--batch", 16, "--rounds",
             1, "--quiet")  # fmt: skip
     result = run(*args, "--json")
@@ -32,11 +39,11 @@ def test_convolutions_from_the_command_line(tmp_path):
     assert found["case"] == "4-6 3x3/2 8x8"
     assert found["results"][0]["nnz"] == 4 * 6 * 9 // 2
     assert set(found["results"][0]["ms"]) == {"forward", "dx+dw", "total"}
-    picture = tmp_path / "conv.svg"
     if importlib.util.find_spec("torch"):
-        plot("conv", [found], {"machine": {"cpu": "a CPU", "instruction_set": "AVX2", "threads": 1,
-                                           "date": "2026-01-01"}}, picture)  # fmt: skip
-        assert picture.stat().st_size > 1000
+        plot("conv", [found], {"machine": MACHINE}, tmp_path / "conv.svg")
+        lines = lines_of(drawn[0])
+        ratio = min(found["rival_ms"].values()) / found["results"][0]["ms"]["total"]
+        assert lines == {"4-6 3x3/2 8x8, batch 16": ([0.5], pytest.approx([ratio]))}
     for bad in ("4-6-8", "4-6-8-x", "0-6-8-3"):
         assert run("bench", "conv", "--shape", bad).exit_code == 2
 
@@ -63,7 +70,7 @@ def test_scale_takes_numbers_of_neurons():
 
 
 def test_scale_leaves_out_what_does_not_fit(monkeypatch):
-    monkeypatch.setattr("sparsecpu.bench.scale.memory_free", lambda: 1000)
+    monkeypatch.setattr("sparsecpu.bench.subjects.scale.memory_free", lambda: 1000)
     scale = Scale("quick", 1)
     found = scale.run((2000, False))
     assert "ms" not in found
@@ -118,8 +125,7 @@ def test_limits():
     assert Loads(10**7).count >= 10**7 / 512  # every run is visited
 
 
-def test_pictures(tmp_path):
-    machine = {"cpu": "a CPU", "instruction_set": "AVX2", "threads": 1, "date": "2026-01-01"}
+def test_pictures(tmp_path, drawn):
     scale = {"neurons": 10, "ms": 1.0, "level": "L2", "lean": False}
     one = {"algorithm": "set", "sizes": [3, 2], "watch_ms": 1, "update_ms": 2, "interval_ms": 9}
     noisy = {"sparsity": 0.99, "ms": 0.5, "fastest_dense": "dense NumPy", "dense_speedup": None}
@@ -132,20 +138,36 @@ def test_pictures(tmp_path):
     for kind, results in {
         "scale": widths, "topology": [one], "train": [steps], "kernels": [loads],
     }.items():  # fmt: skip
-        path = tmp_path / f"{kind}.svg"
-        plot(kind, results, {"machine": machine}, path)
-        assert "a CPU" in path.read_text() or path.stat().st_size > 1000
+        plot(kind, results, {"machine": MACHINE}, tmp_path / f"{kind}.svg")
+        assert (tmp_path / f"{kind}.svg").exists()
+        assert drawn[-1].get_supxlabel() == "a CPU, AVX2, 1 thread(s); 2026-01-01"
+    scales, costs, speedups, roofline = drawn
+    assert lines_of(scales) == {
+        "normal": ([10, 20], [1.0, 2.0]), "linear": ([10, 20], [1.0, 2.0]), "lean": ([10], [1.0]),
+    }  # fmt: skip
+    observing, update = costs.axes[0].patches
+    assert (observing.get_x(), observing.get_width()) == (0, pytest.approx(100 * 1 / 9))
+    assert (update.get_x(), update.get_width()) == pytest.approx((100 * 1 / 9, 100 * 2 / 9))
+    assert [text.get_text() for text in costs.axes[0].get_yticklabels()] == ["set\n3-2"]
+    assert lines_of(speedups) == {"3-2": (pytest.approx([0.01, 0.1]), [8.0, 8.0])}
+    hollow, filled = speedups.axes[0].collections[0].get_facecolors()
+    assert hollow.tolist() == [1, 1, 1, 1]  # too noisy for a figure
+    assert filled.tolist() != [1, 1, 1, 1]
+    assert {name.split(",")[0]: y for name, (_, y) in lines_of(roofline).items()} == {
+        "the limit: random loads of 512 bytes": [9.0], "forward": [7.0], "dx": [7.0],
+        "dw": [6.0],
+    }  # fmt: skip
 
 
 def test_cases_of_every_scope():
     for kind in (Linear, Train, Scale, Kernels, topology.Topology):
         sizes = [len(kind(scope, 1).cases()) for scope in ("quick", "default", "full")]
         assert 0 < sizes[0] <= sizes[1] <= sizes[2]
-    assert limits.cache_sizes() is not None
+    assert cache_sizes() is not None
 
 
 def test_sources_are_judged_by_the_exact_momentum():
-    from sparsecpu.bench.sources import SOURCES, Sources
+    from sparsecpu.bench.subjects.sources import SOURCES, Sources
 
     bench = Sources("quick", 1)
     found = {name: bench.run(name) for name in bench.cases()}
@@ -158,9 +180,8 @@ def test_sources_are_judged_by_the_exact_momentum():
     assert "lowrank 16" in bench.row(found["lowrank 16"])
 
 
-def test_race_to_the_dense_accuracy(tmp_path):
-    from sparsecpu.bench.accuracy import Accuracy, reached
-    from sparsecpu.bench.plots import plot
+def test_race_to_the_dense_accuracy(tmp_path, drawn):
+    from sparsecpu.bench.subjects.accuracy import Accuracy, reached
 
     bench = Accuracy("quick", 1, hidden="30", samples=1500, epochs=3, sparsities=(0.5,))
     cases = [case for case in bench.cases() if case["kind"] != "pytorch"]
@@ -179,13 +200,18 @@ def test_race_to_the_dense_accuracy(tmp_path):
     assert "scikit-learn" in " ".join(lines)
     assert reached({"seconds": [1, 2, 3], "accuracy": [0.1, 0.9, 0.95]}, 0.9) == 2
     assert reached({"seconds": [1], "accuracy": [0.1]}, 0.9) is None
-    document = {"machine": {"cpu": "x", "instruction_set": "y", "threads": 1, "date": "z"}}
-    plot("accuracy", results, document, tmp_path / "a.png")
-    plot("sources", [{"source": "a", "mass": {"l": 0.5}}], document, tmp_path / "s.png")
-    assert (tmp_path / "a.png").stat().st_size > 5000
+    plot("accuracy", results, {"machine": MACHINE}, tmp_path / "a.png")
+    assert list(lines_of(drawn[0]).values()) == [
+        (result["seconds"], pytest.approx([100 * (1 - a) for a in result["accuracy"]]))
+        for result in results
+    ]
+    plot("sources", [{"source": "a", "mass": {"l": 0.5}}], {"machine": MACHINE}, tmp_path / "s.png")
+    (bar,) = drawn[1].axes[0].patches
+    assert bar.get_height() == 0.5
+    assert [text.get_text() for text in drawn[1].axes[0].get_xticklabels()] == ["a"]
 
 
-def test_predictions_are_timed_and_drawn(tmp_path):
+def test_predictions_are_timed_and_drawn(tmp_path, drawn):
     picture = tmp_path / "infer.png"
     result = run("bench", "infer", "--model", "30-20-5", "--sparsity", 0.5, "--batch", 2,
                  "--rounds", 1, "--quiet", "--blas", "as-is", "--json",
@@ -197,24 +223,24 @@ def test_predictions_are_timed_and_drawn(tmp_path):
     assert row["nnz"] == 350
     assert row["samples_per_second"] == pytest.approx(2e3 / row["ms"])
     assert {"dense NumPy", "SciPy"} <= set(row["ratio"])
-    assert picture.stat().st_size > 1000
+    assert picture.exists()
+    ratio = found["rival_ms"][row["fastest_dense"]] / row["ms"]
+    assert lines_of(drawn[0]) == {"30-20-5, batch 2": ([0.5], pytest.approx([ratio]))}
     for bad in (("--model", "x"), ("--batch", 0), ("--precision", "fp8")):
         assert run("bench", "infer", *bad, "--blas", "as-is").exit_code == 2
 
 
 def test_infer_contestants_agree(rng):
     """What is timed is the same network: ours and SciPy's on the same weights."""
-    from sparsecpu.bench.infer import Ours
+    from sparsecpu.bench.ours.predictions import OurPrediction
 
-    case = Case((30, 20, 5), 7, (0.5,), 1)
+    case = NetworkCase((30, 20, 5), 7, (0.5,), 1)
     x = rng.standard_normal((7, 30)).astype(np.float32)
-    made = Ours(case, 0.5, x)
+    made = OurPrediction(case, 0.5, x)
     np.testing.assert_allclose(made.predict(), made.scipy().T, atol=1e-5)
 
 
-def test_a_picture_where_nothing_dense_ran(tmp_path):
-    pytest.importorskip("matplotlib")
-    machine = {"cpu": "a CPU", "instruction_set": "AVX2", "threads": 1, "date": "2026-01-01"}
+def test_a_picture_where_nothing_dense_ran(tmp_path, drawn):
     found = {"sparsity": 0.9, "fastest_dense": None, "dense_speedup": None}
     rows = {
         "train": {"network": "a", "rival_ms": {}, "results": [found | {"ms": 1.0}]},
@@ -224,5 +250,7 @@ def test_a_picture_where_nothing_dense_ran(tmp_path):
     for kind, row in rows.items():
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            plot(kind, [row], {"machine": machine}, tmp_path / f"{kind}.png")
-        assert (tmp_path / f"{kind}.png").stat().st_size > 1000
+            plot(kind, [row], {"machine": MACHINE}, tmp_path / f"{kind}.png")
+        axis = drawn[-1].axes[0]
+        assert [text.get_text() for text in axis.texts] == ["nothing dense ran: no ratio to draw"]
+        assert not axis.lines

@@ -7,20 +7,10 @@ import time
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import TINY, process, run
 
-from sparsecpu.cli import COMMANDS, main
-
-TINY = ["--model", "40", "--epochs", "3", "--no-dense-timing", "--quiet"]
-
-
-def run(*args):
-    return CliRunner().invoke(main, [str(a) for a in args])
-
-
-def process(*args, **options):
-    command = [sys.executable, "-m", "sparsecpu", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+from sparsecpu import load
+from sparsecpu.cli import COMMANDS
 
 
 @pytest.fixture(scope="module")
@@ -104,14 +94,27 @@ def test_predict_quantities(tmp_path):
     assert 80 < np.mean(values) < 230  # in the units of the targets
 
 
-def test_inspect(trained, tmp_path):
+def test_inspect(trained, tmp_path, drawn):
     found = json.loads(run("inspect", trained, "--json").stdout)
     assert found["facts"]["classes"] == [0, 1, 2]
     assert found["layers"][0]["last_update"]["source"] in ("window", "lowrank", "candidates")
     for suffix in ("png", "svg"):
-        picture = tmp_path / f"p.{suffix}"
-        assert run("inspect", trained, "--plot", picture).exit_code == 0
-        assert picture.stat().st_size > 1000
+        assert run("inspect", trained, "--plot", tmp_path / f"p.{suffix}").exit_code == 0
+        assert (tmp_path / f"p.{suffix}").exists()
+    weights = load(trained / "model.npz")[0].sparse_parameters()
+    pictures, charts = np.reshape(drawn[0].axes, (2, len(weights)))
+    for picture, chart, (name, weight) in zip(pictures, charts, weights.items(), strict=True):
+        assert picture.get_title().startswith(f"layer {name}\ndensity {weight.density:.3f}")
+        shown = picture.images[0].get_array()
+        np.testing.assert_array_equal(shown, weight.to_scipy().toarray() != 0)
+        assert (picture.get_xlabel(), picture.get_ylabel()) == ("input", "output")
+        labels = [text.get_text() for text in chart.get_legend().get_texts()]
+        assert labels == ["weights per output", "weights per input"]
+        # Of a step histogram, the highest step is the largest share of units.
+        for outline, counts in zip(chart.patches, (weight.pattern.fan_in, weight.pattern.fan_out),
+                                   strict=True):  # fmt: skip
+            most_common = np.bincount(counts).max() / len(counts)
+            assert outline.get_xy()[:, 1].max() == pytest.approx(most_common)
     assert run("inspect", trained, "--plot", tmp_path / "no" / "p.png").exit_code == 2
 
 

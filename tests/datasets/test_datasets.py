@@ -4,9 +4,9 @@ import struct
 import numpy as np
 import pytest
 from sklearn.datasets import dump_svmlight_file
-from sparsecpu.datasets.digits28 import VariedDigits, load_digits28
 
 from sparsecpu.datasets import class_numbers, open_data, read_samples
+from sparsecpu.datasets.digits28 import VariedDigits, load_digits28
 from sparsecpu.errors import DataError
 
 

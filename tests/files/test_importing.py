@@ -6,7 +6,7 @@ import pytest
 from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.files.interop import import_network
 from sparsecpu.files.interop.prune import kept_entries
-from sparsecpu.files.interop.tensors import of_array
+from sparsecpu.files.interop.tensors import array_tensor
 from sparsecpu.networks.description import Architecture, LayerSpec, mlp
 
 
@@ -104,7 +104,7 @@ def test_the_largest_weights_stay(distribution, density, rng, monkeypatch):
     arrays = [rng.standard_normal((30, 20)), 0.01 * rng.standard_normal((7, 30)),
               rng.standard_normal((4, 2, 3, 3))]  # fmt: skip
     arrays[0].reshape(-1)[5:9] = 0.5  # ties
-    found = kept_entries([of_array("w", a) for a in arrays], density, distribution)
+    found = kept_entries([array_tensor("w", a) for a in arrays], density, distribution)
     sizes = [a.size for a in arrays]
     kept = [len(keys) for keys, _ in found]
     assert sum(kept) == max(round(density * sum(sizes)), 3)

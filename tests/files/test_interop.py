@@ -6,10 +6,9 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import run
 
 from sparsecpu import load, save
-from sparsecpu.cli import main
 from sparsecpu.errors import FileFormatError, MissingExtraError, ParameterError
 from sparsecpu.files.interop import export_network, import_network, of_network
 from sparsecpu.files.interop.arrays import read_npz
@@ -19,10 +18,6 @@ from sparsecpu.networks.models import find_model
 from sparsecpu.sparse.parameter import SparseParameter
 
 needs_torch = pytest.mark.skipif(not importlib.util.find_spec("torch"), reason="no PyTorch")
-
-
-def run(*args):
-    return CliRunner().invoke(main, [str(arg) for arg in args])
 
 
 def stir(network, rng):

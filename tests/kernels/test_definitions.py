@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sparsecpu.layers.images.planes import Planes, blend, no_gate
 from strategies import patterns
 
 from sparsecpu.kernels import loss, norm, update
@@ -18,6 +17,7 @@ from sparsecpu.kernels.machine.arrays import aligned_copy
 from sparsecpu.kernels.vectors.dots import plain_sums
 from sparsecpu.kernels.vectors.sixteen_bits import narrow_shape, narrowed, plain_pairs
 from sparsecpu.layers import AvgPool2d, MaxPool2d, SparseConv2d, Spec
+from sparsecpu.layers.images.planes import Planes, blend, no_gate
 from sparsecpu.step.context import Context
 from sparsecpu.step.workspace import Workspace
 

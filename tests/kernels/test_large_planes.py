@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from sparsecpu.layers.images.planes import Planes, blend
 
 from sparsecpu.kernels.conv.lazy import LARGE
 from sparsecpu.kernels.machine.arrays import aligned_copy
 from sparsecpu.kernels.machine.threads import use_threads
 from sparsecpu.layers import AvgPool2d, MaxPool2d, SparseConv2d, Spec
+from sparsecpu.layers.images.planes import Planes, blend
 from sparsecpu.step.context import Context
 from sparsecpu.step.workspace import Workspace
 

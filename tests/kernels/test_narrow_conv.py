@@ -3,7 +3,7 @@
 import naive
 import numpy as np
 import pytest
-from test_conv import filters_of, made
+from small import filters_of, made
 
 from sparsecpu.callbacks import History
 from sparsecpu.kernels.machine.threads import use_threads

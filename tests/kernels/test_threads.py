@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sparsecpu.layers.sequential import Sequential
 
 from sparsecpu.errors import ForkError
 from sparsecpu.kernels.machine.threads import (
@@ -21,6 +20,7 @@ from sparsecpu.kernels.machine.threads import (
 )
 from sparsecpu.kernels.update import refresh
 from sparsecpu.layers import SparseLinear
+from sparsecpu.layers.sequential import Sequential
 
 ROOT = Path(__file__).parents[2]
 SMALL = """

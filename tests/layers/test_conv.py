@@ -5,40 +5,20 @@ import functools
 import naive
 import numpy as np
 import pytest
-from small import filters_of
-from sparsecpu.layers.images import strips as strips
-from sparsecpu.layers.images import taps as taps
-from sparsecpu.layers.images.planes import Planes
+from small import filters_of, made
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.machine.cpu import widest_lanes
 from sparsecpu.kernels.machine.threads import use_threads
 from sparsecpu.layers import SparseConv2d, Spec
-from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.layers.images import strips as strips
+from sparsecpu.layers.images import taps as taps
+from sparsecpu.layers.images.planes import Planes
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
 from sparsecpu.step.workspace import Workspace
 
 TOLERANCE = {np.float32: 3e-5, np.float64: 1e-11}
-
-
-def made(shape, kernel, size, *, density=0.4, dtype=np.float64, empty=(), **options):
-    """Return a planned layer; rows in ``empty`` have no nonzeros."""
-    channels, filters = shape
-    rng = np.random.default_rng(3)
-    layer = SparseConv2d(channels, filters, kernel, density=density, rng=rng, dtype=dtype,
-                         **options)  # fmt: skip
-    if len(empty):
-        pattern = layer.weight.pattern
-        kept = ~np.isin(pattern.rows(), empty)
-        keys = pattern.keys()[kept]
-        weight = SparseParameter(Pattern.from_keys(pattern.shape, keys), layer.weight.data[kept],
-                                 dtype)  # fmt: skip
-        layer._set(weight, None if layer.bias is None else layer.bias.data)
-    if layer.bias is not None:
-        layer.bias.data[:] = rng.standard_normal(filters)
-    layer.plan(Spec((channels, *size), needs_gradient=True))
-    return layer
 
 
 def check(layer, size, batch, dtype):
@@ -268,7 +248,7 @@ def test_topology_sees_the_dense_gradient(rng):
     ctx, seen = Context(Workspace(), train=True, n_valid=18), {}
     every = Pattern.full(layer.weight.shape)
 
-    def observe(parameter, view, _):
+    def observe(parameter, view):
         seen["gradient"], seen["squares"] = view.at(every).copy(), view.activity("norm", rng)
 
     ctx.observe = observe

@@ -142,3 +142,24 @@ def test_full_patterns_are_dense_in_order(rng):
     np.testing.assert_array_equal(p.full_view(), np.arange(12.0).reshape(3, 4))
     with pytest.raises(PatternError):
         SparseParameter(Pattern.random((3, 4), 5, rng), np.zeros(5)).full_view()
+
+
+def test_restore_puts_back_a_pattern_with_all_its_vectors(rng):
+    p = SparseParameter(Pattern.random((6, 5), 9, rng), rng.standard_normal(9))
+    p.slot("momentum")[...] = rng.standard_normal(9)
+    before, kept = p.pattern, {name: array.copy() for name, array in p.vectors().items()}
+    turned = p.transposed_data.copy()
+    free = np.setdiff1d(np.arange(30), before.keys())
+    p.rewire_keys(np.array([0, 4, 5]), free[[2]], {"data": np.array([3.0])})
+    p.restore(before, kept)
+    assert p.pattern is before
+    assert {name: array is p.vectors()[name] for name, array in kept.items()} == {
+        "data": True, "momentum": True,
+    }  # fmt: skip
+    np.testing.assert_array_equal(p.transposed_data, turned)
+    np.testing.assert_array_equal(p.grad, np.zeros(9))
+    for wrong in ({"data": np.zeros(8)}, {"data": np.zeros(9), "momentum": np.zeros(8)}):
+        with pytest.raises(PatternError):
+            p.restore(before, wrong)
+    with pytest.raises(PatternError):
+        p.restore(Pattern.random((5, 6), 9, rng), kept)

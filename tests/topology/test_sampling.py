@@ -3,17 +3,16 @@
 import naive
 import numpy as np
 import pytest
+from rewiring import parameter
 from scipy.stats import chisquare
-from test_topology import make_network, parameter
 
 from sparsecpu.layers import Sequential, SparseConv2d
-from sparsecpu.losses import SoftmaxCrossEntropy
+from sparsecpu.layers.linear_view import LinearView
 from sparsecpu.step.context import Context
 from sparsecpu.step.workspace import Workspace
-from sparsecpu.topology import GuidedStochasticExploration
-from sparsecpu.topology.gradients import largest_gradients
-from sparsecpu.topology.sampling import AliasTable, activity, draw_pairs
-from sparsecpu.trainer import Trainer
+from sparsecpu.topology.gse import DISTRIBUTIONS
+from sparsecpu.topology.sampling import AliasTable, draw_inactive, draw_pairs
+from sparsecpu.topology.tile_search import largest_gradients
 
 
 @pytest.mark.parametrize("weights", [[1, 2, 3, 4], [0, 5, 0, 1], [1e-9, 1, 1e9], [0, 0], [3]])
@@ -36,16 +35,14 @@ def test_gse_draws_follow_the_distribution(distribution, rng):
     """Frequencies over many updates match f x g on the inactive positions."""
     p = parameter((5, 6), 8, rng)
     x, dy = rng.standard_normal((1, 6, 16)), rng.standard_normal((1, 5, 16))
-    topology = GuidedStochasticExploration(distribution=distribution, subset=0.125)
-    trainer = Trainer(make_network((6, 5), 0.3, rng), loss=SoftmaxCrossEntropy(), topology=topology)
-    trainer.start(100)
     if distribution == "graest":  # signs are drawn anew each time: fix the activities instead
-        rows, columns = activity(p, x, dy, "estimate", rng)
+        rows, columns = LinearView(x, dy).activity("estimate", rng)
         keys = draw_pairs(rows, columns, 30_000, rng)
     else:
-        kind = {"uniform": None, "grabo": "bound"}[distribution]
-        rows, columns = activity(p, x, dy, kind, rng) if kind else (np.ones(5), np.ones(6))
-        draws = [topology.draw(p, x, dy) for _ in range(12_000)]  # one draw at a time
+        kind = DISTRIBUTIONS[distribution]
+        rows, columns = LinearView(x, dy).activity(kind, rng) if kind else (np.ones(5), np.ones(6))
+        one = LinearView(x, dy)
+        draws = [draw_inactive(p.pattern, 1, one, kind, rng) for _ in range(12_000)]
         assert max(map(len, draws)) == 1
         keys = np.concatenate(draws)
         assert not np.isin(keys, p.pattern.keys()).any()
@@ -60,17 +57,16 @@ def test_gse_draws_follow_the_distribution(distribution, rng):
 
 
 def test_grabo_bounds_and_graest_estimates_the_gradient(rng):
-    p = parameter((4, 5), 6, rng)
     x, dy = rng.standard_normal((2, 5, 16)), rng.standard_normal((2, 4, 16))
     dy[1, :, 10:] = 0  # padding
     gradient = sum(dy[t] @ x[t].T for t in range(2))
-    rows, columns = activity(p, x, dy, "bound", rng)
+    rows, columns = LinearView(x, dy).activity("bound", rng)
     assert (np.outer(rows, columns) >= np.abs(gradient)).all()
     flat_x, flat_dy = np.concatenate(list(x), axis=1), np.concatenate(list(dy), axis=1)
     np.testing.assert_allclose(columns, np.abs(flat_x[:, :26]).sum(axis=1))
     draws = []
     for _ in range(10_000):
-        rows, columns = activity(p, x, dy, "estimate", np.random.default_rng(len(draws)))
+        rows, columns = LinearView(x, dy).activity("estimate", np.random.default_rng(len(draws)))
         s = np.random.default_rng(len(draws)).choice(np.array([-1.0, 1.0]), size=(2, 16))
         s = s.reshape(-1)[:26]  # the same signs, here in full
         a, c = flat_dy[:, :26] @ s, flat_x[:, :26] @ s
@@ -92,9 +88,9 @@ def test_activity_of_filters_is_that_of_unfolded_pixels(geometry, kind, rng):
     x = rng.standard_normal((18, 4, 7, 6))
     ctx, seen = Context(Workspace(), train=True, n_valid=18), {}
 
-    def observe(weight, view, _):
-        seen["activity"] = activity(weight, view, view, kind, np.random.default_rng(3))
-        seen["best"] = largest_gradients(weight, view, view, 5)
+    def observe(weight, view):
+        seen["activity"] = view.activity(kind, np.random.default_rng(3))
+        seen["best"] = largest_gradients(weight, view, 5)
         seen["shape"] = view.dy.values.shape
 
     ctx.observe = observe

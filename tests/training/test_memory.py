@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 import sparsecpu.sparse.keys as streaming
-from sparsecpu.bench import machine
+from sparsecpu.bench.measuring import machine
 from sparsecpu.cli import main
 from sparsecpu.errors import ParameterError, PatternError
 from sparsecpu.files.model import load, save

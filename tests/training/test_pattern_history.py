@@ -4,9 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from test_cli import TINY, run
-from test_growth import Follow, train
-from test_topology import blobs, make_network
+from commands import TINY, run
+from rewiring import Follow, blobs, make_network, train
 
 from sparsecpu.experiments.plots.runs import plot_updates
 from sparsecpu.layers import SparseLinear
@@ -14,7 +13,7 @@ from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.topology import SET, make_topology
-from sparsecpu.topology.base import revive_outputs
+from sparsecpu.topology.revival import revive_outputs
 from sparsecpu.trainer import Trainer
 from sparsecpu.training.pattern_history import Explored, Tracker
 from sparsecpu.training.spectral_gap import spectral_gap
@@ -27,7 +26,7 @@ def test_explored_positions_are_counted_once(size, rng):
         keys = np.unique(rng.integers(size, size=size // 20))
         ever.add(keys)
         seen |= set(keys.tolist())
-        assert ever.share == len(seen) / size
+        assert ever.fraction == len(seen) / size
     assert ever.keys is None  # bits, by now
     assert ever.bits.nbytes <= size / 8 + 1
 
@@ -93,10 +92,16 @@ def test_training_with_revival_leaves_no_output_dead(rng):
     assert isinstance(network.layers[0], SparseLinear)
 
 
-def test_history_has_them_and_inspect_shows_them(tmp_path):
+def updates_of(folder):
+    records = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    return [update for record in records for update in record.get("updates", [])]
+
+
+def test_history_has_them_and_inspect_shows_them(tmp_path, drawn):
     folder = tmp_path / "r"
     assert run("train", "digits", *TINY, "--out", folder, "--epochs", 6).exit_code == 0
-    last = json.loads((folder / "history.jsonl").read_text().splitlines()[-2])["updates"][-1]
+    updates = updates_of(folder)
+    last = updates[-1]
     facts = last["layers"]["0.weight"]
     assert 0.1 < facts["explored"] < 1
     assert len(facts["inputs"]) == 64
@@ -106,10 +111,25 @@ def test_history_has_them_and_inspect_shows_them(tmp_path):
         "last_update"]  # fmt: skip
     picture = tmp_path / "h.png"
     assert run("inspect", folder, "--plot-history", picture).exit_code == 0
-    assert picture.stat().st_size > 5000
+    density, explored, *maps, bar = drawn[0].axes
+    steps = [u["step"] for u in updates]
+    for axis, fact in ((density, "nnz"), (explored, "explored")):
+        lines = {line.get_label(): line for line in axis.lines}
+        assert lines.keys() == last["layers"].keys()
+        for name, line in lines.items():
+            size = {"0.weight": 64 * 40, "2.weight": 40 * 10}[name] if fact == "nnz" else 1
+            wanted = [u["layers"][name][fact] / size for u in updates]
+            np.testing.assert_array_equal(line.get_xdata(), steps)
+            np.testing.assert_allclose(line.get_ydata(), wanted)
+    assert [axis.get_title() for axis in maps] == [f"step {step}" for step in steps]
+    shown = maps[-1].images[0].get_array()
+    np.testing.assert_array_equal(shown, np.reshape(facts["inputs"], (8, 8)))
+    assert bar.get_ylabel() == "weights per input of 0.weight"
     assert run("inspect", folder / "model.npz", "--plot-history", picture).exit_code == 2
     first_is_fixed = [{"step": 1, "layers": {"b": {"nnz": 3}}}, {"step": 2, "layers": {}}]
     plot_updates(first_is_fixed, {"a": (2, 2), "b": (3, 3)}, (4,), picture)
+    nothing, one = drawn[1].axes[0].lines
+    assert (len(nothing.get_xdata()), one.get_ydata()) == (0, [3 / 9])
 
 
 @pytest.mark.parametrize("shape", [(30, 20), (20, 30), (2, 9), (9, 2), (1, 5), (5, 5)])
@@ -137,13 +157,18 @@ def test_spectra_of_known_graphs(rng):
     assert 0 < random["gap"] < random["sigma1"]
 
 
-def test_spectra_in_history_and_pictures(tmp_path):
+def test_spectra_in_history_and_pictures(tmp_path, drawn):
     folder = tmp_path / "r"
     result = run("train", "digits", *TINY, "--out", folder, "--epochs", 4, "--spectrum")
     assert result.exit_code == 0, result.output
-    updates = json.loads((folder / "history.jsonl").read_text().splitlines()[-1 - 1])["updates"]
+    updates = updates_of(folder)
     assert updates[0]["layers"]["0.weight"]["spectrum"]["gap"] > 0
     assert run("inspect", folder, "--plot-history", tmp_path / "s.png").exit_code == 0
+    ratios = drawn[0].axes[2]
+    assert ratios.get_ylabel() == "sigma2 over Ramanujan's bound"
+    spectra = [u["layers"]["0.weight"]["spectrum"] for u in updates]
+    wanted = [s["sigma2"] / s["bound"] for s in spectra]
+    np.testing.assert_allclose(ratios.lines[0].get_ydata(), wanted)
     found = json.loads(run("inspect", folder, "--spectrum", "--json").stdout)
     assert found["layers"][0]["spectrum"]["sigma1"] > found["layers"][0]["spectrum"]["sigma2"]
     assert "Ramanujan" in run("inspect", folder, "--spectrum").stdout

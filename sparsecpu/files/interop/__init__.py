@@ -1,4 +1,4 @@
-"""Doors to other frameworks: PyTorch, safetensors, NumPy and SciPy."""
+"""Exchange with other frameworks: PyTorch, safetensors, NumPy and SciPy."""
 
 from __future__ import annotations
 

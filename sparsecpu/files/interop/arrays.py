@@ -1,4 +1,4 @@
-"""NumPy ``.npz`` files, and folders of SciPy matrices."""
+"""NumPy's ``.npz`` files, folders of SciPy matrices, and arrays in memory."""
 
 from __future__ import annotations
 
@@ -11,31 +11,18 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import FileFormatError
-from sparsecpu.files.archive import atomic_write
-from sparsecpu.files.interop.tensors import SparseTensor, Tensor, of_array
+from sparsecpu.files.archive import atomic_write, natural_order
+from sparsecpu.files.interop.tensors import SparseTensor, Tensor, array_tensor
 from sparsecpu.sparse.parameter import SparseParameter
 
-#: Of a folder: everything that is not a matrix.
+#: File of a folder with everything that is not a matrix.
 _VECTORS = "vectors.npz"
 
 
 def read_npz(path: Path | str) -> dict[str, Tensor]:
-    """Open an ``.npz`` of plain arrays; each is read by rows when it is asked for.
+    """Open an ``.npz`` of plain arrays as tensors by name; rows are read when they are needed.
 
-    Parameters
-    ----------
-    path : path
-        As ``numpy.savez`` or ``numpy.savez_compressed`` wrote it.
-
-    Returns
-    -------
-    dict of str to Tensor
-        By name, in the order of the file.
-
-    Raises
-    ------
-    FileFormatError
-        If the file is damaged, or holds something else than numbers.
+    Raises ``FileFormatError`` if the file is damaged or holds anything but numbers.
     """
     path = Path(path)
     found: dict[str, Tensor] = {}
@@ -51,7 +38,7 @@ def read_npz(path: Path | str) -> dict[str, Tensor]:
                 if min((0, *shape)) < 0 or start + math.prod(shape) * dtype.itemsize != (
                     info.file_size
                 ):
-                    raise FileFormatError(f"{path}: {name} is not of shape {shape}")
+                    raise FileFormatError(f"{path}: {name} of shape {shape} has other bytes")
                 found[name] = _member(path, info.filename, shape, fortran, dtype)
     except FileFormatError:
         raise
@@ -63,6 +50,7 @@ def read_npz(path: Path | str) -> dict[str, Tensor]:
 
 
 def _header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Return shape, Fortran order and type, and leave the stream at the first value."""
     read = {
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,
@@ -73,24 +61,24 @@ def _header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
 def _member(
     path: Path, member: str, shape: tuple[int, ...], fortran: bool, dtype: np.dtype
 ) -> Tensor:
-    """Return a tensor that goes through its member from the front, once per pass."""
+    """Return a tensor that reads its member from front to back in each pass."""
     columns, rows = math.prod(shape[1:]), shape[0] if shape else 1
-    held: dict[str, Any] = {}
+    open_stream: dict[str, Any] = {}
 
     def read(first: int, stop: int) -> np.ndarray:
         if first == 0:
             stream: Any = zipfile.ZipFile(path).open(member)  # noqa: SIM115
             _header(stream)
-            if fortran and len(shape) > 1:  # its rows lie scattered: all at once
+            if fortran and len(shape) > 1:  # a row is scattered over the file: read all of it
                 whole = np.frombuffer(stream.read(), dtype).reshape(shape, order="F")
                 stream = io.BytesIO(np.ascontiguousarray(whole).tobytes())
-            held["stream"] = stream
+            open_stream["stream"] = stream
         count = (stop - first) * columns
-        raw = np.frombuffer(held["stream"].read(count * dtype.itemsize), dtype)
+        raw = np.frombuffer(open_stream["stream"].read(count * dtype.itemsize), dtype)
         if len(raw) != count:
             raise FileFormatError(f"{path}: {member} is cut off")
         if stop == rows:
-            held.pop("stream").close()
+            open_stream.pop("stream").close()
         wide = dtype.kind == "f" and dtype.itemsize >= 4
         return (raw if wide else raw.astype(np.float32)).reshape(stop - first, columns)
 
@@ -98,20 +86,9 @@ def _member(
 
 
 def write_scipy(network: Any, folder: Path | str) -> None:
-    """Write a folder with one ``NAME.npz`` per matrix, for ``scipy.sparse.load_npz``.
+    """Write a network as a folder of ``scipy.sparse.load_npz`` files, one per matrix.
 
-    Parameters
-    ----------
-    network : Sequential
-        The network.
-    folder : path
-        Made where it is missing. Biases, norms and the scale of the inputs are in
-        ``vectors.npz``.
-
-    Raises
-    ------
-    FileFormatError
-        If there is something else of that name.
+    Biases, norms and the scale of the inputs go to ``vectors.npz``.
     """
     from scipy.sparse import save_npz
 
@@ -133,60 +110,26 @@ def write_scipy(network: Any, folder: Path | str) -> None:
 
 
 def read_scipy(folder: Path | str) -> dict[str, Tensor]:
-    """Open what ``write_scipy`` wrote, or any folder of ``scipy.sparse.save_npz`` files.
-
-    Parameters
-    ----------
-    folder : path
-        The folder.
-
-    Returns
-    -------
-    dict of str to Tensor
-        Matrices and vectors by name.
-
-    Raises
-    ------
-    FileFormatError
-        If a file is damaged.
-    """
+    """Open a folder of ``scipy.sparse.save_npz`` files, such as ``write_scipy`` wrote."""
     from scipy.sparse import csr_array, load_npz
-
-    from sparsecpu.files.interop.safetensors import natural
 
     folder = Path(folder)
     found: dict[str, Tensor] = {}
-    for path in sorted(folder.glob("*.npz"), key=lambda path: natural(path.stem)):
+    for path in sorted(folder.glob("*.npz"), key=lambda path: natural_order(path.stem)):
         if path.name == _VECTORS:
             found |= read_npz(path)
             continue
         try:
             found[path.stem] = SparseTensor(path.stem, csr_array(load_npz(path)))
-        except Exception as error:  # whatever damaged bytes lead to
+        except Exception as error:  # SciPy raises many kinds on damaged bytes
             raise FileFormatError(f"{path} is not a SciPy matrix ({error})") from error
     if not found:
         raise FileFormatError(f"{folder} holds no .npz file")
     return found
 
 
-def of_mapping(arrays: Any) -> dict[str, Tensor]:
-    """Return arrays, SciPy matrices and PyTorch tensors in memory as tensors.
-
-    Parameters
-    ----------
-    arrays : mapping of str to array_like
-        For example a ``state_dict``.
-
-    Returns
-    -------
-    dict of str to Tensor
-        The same.
-
-    Raises
-    ------
-    FileFormatError
-        If something in it is none of these.
-    """
+def mapping_tensors(arrays: Any) -> dict[str, Tensor]:
+    """Return arrays, SciPy matrices and PyTorch tensors as tensors by name."""
     found: dict[str, Tensor] = {}
     for name, array in arrays.items():
         if isinstance(array, Tensor):
@@ -196,9 +139,9 @@ def of_mapping(arrays: Any) -> dict[str, Tensor]:
 
             found[name] = SparseTensor(name, csr_array(array))
         elif hasattr(array, "detach"):
-            from sparsecpu.files.interop.torch_files import of_torch
+            from sparsecpu.files.interop.torch_files import torch_tensor
 
-            found[name] = of_torch(name, array)
+            found[name] = torch_tensor(name, array)
         else:
-            found[name] = of_array(name, np.asarray(array))
+            found[name] = array_tensor(name, np.asarray(array))
     return found

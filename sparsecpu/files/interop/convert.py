@@ -11,9 +11,9 @@ import numpy as np
 
 from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.files.archive import atomic_write
-from sparsecpu.files.interop.arrays import of_mapping, read_npz, read_scipy, write_scipy
+from sparsecpu.files.interop.arrays import mapping_tensors, read_npz, read_scipy, write_scipy
 from sparsecpu.files.interop.filling import Filling
-from sparsecpu.files.interop.names import ImportReport, match, modules, slots, torch_name
+from sparsecpu.files.interop.names import ImportReport, layers_to_fill, match, modules, torch_name
 from sparsecpu.files.interop.safetensors import read_safetensors, write_safetensors
 from sparsecpu.files.interop.tensors import Tensor
 from sparsecpu.files.interop.torch_files import read_torch, write_torch
@@ -22,25 +22,21 @@ from sparsecpu.layers import Sequential
 from sparsecpu.networks.description import Architecture
 from sparsecpu.sparse.parameter import SparseParameter
 
-#: File in a folder of SciPy matrices, and key in a safetensors file's metadata, with what we know.
-_ABOUT = "sparsecpu.json"
+#: File in a folder of SciPy matrices, or key in a safetensors file's metadata, that holds the
+#: network's description and facts.
+_DESCRIPTION = "sparsecpu.json"
 
 
 def open_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Open a file or folder of tensors by what it is.
+    """Open a file or folder of tensors; return them by name, and what else the file says.
+
+    The latter has ``architecture`` (an ``Architecture``) and ``facts`` where the file has them.
 
     Parameters
     ----------
     path : path
         ``….safetensors``; ``….npz``, of arrays or one of our models; a folder of SciPy matrices;
-        anything else is taken for a PyTorch file.
-
-    Returns
-    -------
-    tensors : dict of str to Tensor
-        By name.
-    about : dict
-        ``architecture`` (an ``Architecture``) and ``facts``, where the file says them.
+        anything else is read as a PyTorch file.
 
     Raises
     ------
@@ -51,11 +47,11 @@ def open_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     path = Path(path)
     if path.is_dir():
-        file = path / _ABOUT
-        return read_scipy(path), _about(file.read_text() if file.is_file() else "", path)
+        file = path / _DESCRIPTION
+        return read_scipy(path), _described(file.read_text() if file.is_file() else "", path)
     if path.suffix == ".safetensors":
         tensors, metadata = read_safetensors(path)
-        return tensors, _about(metadata.get(_ABOUT, ""), path)
+        return tensors, _described(metadata.get(_DESCRIPTION, ""), path)
     if path.suffix == ".npz":
         if is_model(path):
             network, header, _ = load_all(path)
@@ -65,7 +61,7 @@ def open_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return read_torch(path), {}
 
 
-def _about(text: str, path: Path) -> dict[str, Any]:
+def _described(text: str, path: Path) -> dict[str, Any]:
     if not text:
         return {}
     try:
@@ -77,26 +73,21 @@ def _about(text: str, path: Path) -> dict[str, Any]:
 
 
 def of_network(network: Sequential) -> dict[str, Tensor]:
-    """Return a network's arrays as tensors, by PyTorch's names.
+    """Return a network's arrays as tensors by PyTorch's names, weights in CSR.
 
     Parameters
     ----------
     network : Sequential
         The network.
-
-    Returns
-    -------
-    dict of str to Tensor
-        Weights in CSR.
     """
-    held: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
     for name, parameter in network.parameters().items():
         sparse = isinstance(parameter, SparseParameter)
-        held[torch_name(name)] = parameter.to_scipy() if sparse else parameter.data
-    held |= {torch_name(name): buffer for name, buffer in network.buffers().items()}
+        arrays[torch_name(name)] = parameter.to_scipy() if sparse else parameter.data
+    arrays |= {torch_name(name): buffer for name, buffer in network.buffers().items()}
     if network.offset.size:
-        held |= {"input_offset": network.offset, "input_scale": network.scale}
-    tensors = of_mapping(held)
+        arrays |= {"input_offset": network.offset, "input_scale": network.scale}
+    tensors = mapping_tensors(arrays)
     if network.architecture is not None:
         shapes = network.architecture.weight_shapes()
         for name, shape in zip(network.sparse_parameters(), shapes, strict=True):
@@ -115,37 +106,31 @@ def import_network(
     rng: np.random.Generator | None = None,
     dtype: Any = np.float32,
 ) -> tuple[Sequential, ImportReport]:
-    r"""Return the sparse network of a file, a ``state_dict``, or arrays by name.
+    r"""Return the sparse network of a file, a ``state_dict``, or arrays by name, and a report.
 
-    Exact zeros and masked positions become the pattern; no weights are ever held dense, but for
-    those that ``source`` holds itself. See ``names.match`` for which tensor goes where.
+    Exact zeros and masked positions become the pattern. No weights are held dense, except those
+    that are dense in ``source`` itself. Tensors are matched to layers by name, or else by order and
+    shape. The ``ImportReport`` says what matched and what did not; print it.
 
     Parameters
     ----------
     source : path or mapping of str to array_like
-        See ``open_tensors``; or arrays, SciPy matrices, PyTorch tensors by name.
+        A file or folder as in ``open_tensors``; or arrays, SciPy matrices, PyTorch tensors by name.
     architecture : Architecture, optional
-        The network; needed unless the file says it.
+        The network; needed unless the file describes it.
     density : float, optional
         Fraction of the weights to keep, those of largest \|w\|; all nonzeros by default.
     distribution : {"global", "uniform", "erk", "er"}
-        One threshold over all layers, or how they share the weights.
+        One threshold for all layers, or a rule that gives each layer a number of weights.
     names : mapping of str to str, optional
         Our layer to the file's, where order and shape would mislead.
     missing : {"raise", "draw"}
-        What becomes of layers that nothing fits, such as a head for other classes: an error, or
-        random weights, of the overall density of the others.
+        What to do about layers that nothing fits, such as a last layer for other classes: raise an
+        error, or draw random weights at the overall density of the others.
     rng : numpy.random.Generator, optional
         Draws these; ``numpy.random.default_rng(0)`` by default.
     dtype : dtype
         float32 or float64.
-
-    Returns
-    -------
-    network : Sequential
-        The network.
-    report : ImportReport
-        What matched and what did not; print it.
 
     Raises
     ------
@@ -156,28 +141,28 @@ def import_network(
 
     Notes
     -----
-    Nikdan et al., SparseProp (2023), section 4, trains such networks on.
+    Nikdan et al., SparseProp (2023), section 4, continues to train such networks.
     """
     if missing not in ("raise", "draw"):
         raise ParameterError("missing", missing, "'raise' or 'draw'")
     if isinstance(source, Mapping):
-        tensors, about = of_mapping(source), dict[str, Any]()
+        tensors, about = mapping_tensors(source), dict[str, Any]()
     else:
         tensors, about = open_tensors(source)
     architecture = about.get("architecture") if architecture is None else architecture
     if architecture is None:
         raise ParameterError("architecture", None, "a description; the file has none")
-    wanted, offered = slots(architecture), modules(tensors)
+    wanted, offered = layers_to_fill(architecture), modules(tensors)
     chosen = match(wanted, offered, names)
-    report = ImportReport(missing=[slot.name for slot in wanted if slot.name not in chosen])
+    report = ImportReport(missing=[layer.name for layer in wanted if layer.name not in chosen])
     if len(report.missing) == len(wanted) or (report.missing and missing == "raise"):
-        slot = next(slot for slot in wanted if slot.name in report.missing)
-        there = ", ".join(
-            f"{name} {leaves['weight'].shape}" for name, leaves in offered.items()
-            if "weight" in leaves
-        )  # fmt: skip
-        raise FileFormatError(f"nothing fits layer {slot.name} of shape {slot.shapes['weight']}; "
-                              f"the file has {there or 'no weights'}")  # fmt: skip
+        layer = next(layer for layer in wanted if layer.name in report.missing)
+        there = [f"{name} {leaves['weight'].shape}" for name, leaves in offered.items()
+                 if "weight" in leaves]  # fmt: skip
+        raise FileFormatError(
+            f"nothing fits layer {layer.name} of shape {layer.shapes['weight']}; "
+            f"the file has {', '.join(there) or 'no weights'}"
+        )
     filled = Filling(wanted, offered, chosen, report, rng, dtype)
     filled.weights(density, distribution)
     filled.vectors()
@@ -187,17 +172,22 @@ def import_network(
         if name in filled.buffers:
             buffer[...] = filled.buffers[name]
     _set_scale(network, tensors)
-    used = {id(tensor) for tensor in filled.used}
-    report.unused = [
-        name for name, tensor in tensors.items()
-        if id(tensor) not in used and not name.startswith(("input_", "input."))
-        and not name.endswith(("num_batches_tracked", "mask"))
-    ]  # fmt: skip
+    report.unused = _unused(tensors, filled.used)
     return network, report
 
 
+def _unused(tensors: Mapping[str, Tensor], used: list[Tensor]) -> list[str]:
+    """Return the names of tensors that nothing took, but for counters, masks and the scale."""
+    taken = {id(tensor) for tensor in used}
+    return [
+        name for name, tensor in tensors.items()
+        if id(tensor) not in taken and not name.startswith(("input_", "input."))
+        and not name.endswith(("num_batches_tracked", "mask"))
+    ]  # fmt: skip
+
+
 def _set_scale(network: Sequential, tensors: Mapping[str, Tensor]) -> None:
-    """Take up the scale of the inputs, where a file has one."""
+    """Set the scale of the inputs, where the file has one."""
     pair = [tensors.get(f"input_{n}") or tensors.get(f"input.{n}") for n in ("offset", "scale")]
     if all(tensor is not None and tensor.size == network.widths[0] for tensor in pair):
         offset, scale = (tensor.values().astype(network.dtype) for tensor in pair)  # type: ignore[union-attr]
@@ -207,14 +197,14 @@ def _set_scale(network: Sequential, tensors: Mapping[str, Tensor]) -> None:
 def export_network(
     network: Sequential, path: Path | str, to: str, *, facts: dict[str, Any] | None = None
 ) -> None:
-    """Write a network for others to read.
+    """Write a network for other frameworks.
 
     Parameters
     ----------
     network : Sequential
         The network; built from a description, unless ``to`` is ``"scipy"``.
     path : path
-        File, or folder for ``"scipy"``.
+        The file, or the folder for ``"scipy"``.
     to : {"torch", "safetensors", "scipy"}
         A ``state_dict`` by ``torch.save``; the same tensors as safetensors, written by rows, with
         the description in its metadata; or a ``scipy.sparse.save_npz`` file per matrix.
@@ -224,7 +214,7 @@ def export_network(
     Raises
     ------
     ParameterError
-        If there is no such form.
+        If ``to`` is none of these.
     MissingExtraError
         For ``"torch"`` without PyTorch.
     """
@@ -234,23 +224,26 @@ def export_network(
         return write_torch(to_torch(network), path)
     if to not in ("safetensors", "scipy"):
         raise ParameterError("to", to, "torch, safetensors or scipy")
-    about = ""
+    description = ""
     if network.architecture is not None:
         described = {"architecture": network.architecture.to_dict(), "facts": facts or {}}
-        about = json.dumps(described, default=str)
-    if to == "scipy":
-        write_scipy(network, path)
-        if about:
-            with atomic_write(Path(path) / _ABOUT) as file:
-                file.write(about.encode())
-        return None
+        description = json.dumps(described, default=str)
+    if to == "safetensors":
+        return _export_safetensors(network, path, description)
+    write_scipy(network, path)
+    if description:
+        with atomic_write(Path(path) / _DESCRIPTION) as file:
+            file.write(description.encode())
+
+
+def _export_safetensors(network: Sequential, path: Path | str, description: str) -> None:
     kind = "F64" if network.dtype == np.float64 else "F32"
     tensors: list[tuple[str, tuple[int, ...], str, Iterator[np.ndarray]]] = []
     for name, tensor in of_network(network).items():
         tensors.append((name, tensor.shape, kind, (tile for _, tile in tensor.tiles())))
         layer, _, leaf = name.rpartition(".")
-        if leaf == "running_mean":  # PyTorch asks for this one, too
+        if leaf == "running_mean":  # PyTorch wants this one, too
             counter = np.zeros(1, dtype=np.int64)
             tensors.append((f"{layer}.num_batches_tracked", (), "I64", iter([counter])))
-    write_safetensors(path, tensors, {"format": "pt", **({_ABOUT: about} if about else {})})
-    return None
+    metadata = {_DESCRIPTION: description} if description else {}
+    write_safetensors(path, tensors, {"format": "pt", **metadata})

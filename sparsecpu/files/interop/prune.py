@@ -1,4 +1,4 @@
-"""Which weights of a dense checkpoint stay: the largest, found tile by tile."""
+"""Chooses the weights of a dense checkpoint that stay: the largest, found tile by tile."""
 
 from __future__ import annotations
 
@@ -9,65 +9,51 @@ import numpy as np
 from sparsecpu.errors import ParameterError
 from sparsecpu.files.interop.tensors import Tensor
 from sparsecpu.sparse.densities import DISTRIBUTIONS, allocate, check_density
-from sparsecpu.topology.selection import RunningTop, smallest_of_all
+from sparsecpu.topology.running_top import RunningTop
+from sparsecpu.topology.selection import smallest_of_all
 
 Entries = tuple[np.ndarray, np.ndarray]
-#: One threshold for all layers, or one for each, of which the rule says how many it keeps.
+#: One threshold for all layers, or a rule that says how many weights each layer keeps.
 RULES = ("global", *DISTRIBUTIONS)
 
 
 def kept_entries(
     tensors: Sequence[Tensor], density: float | None, distribution: str = "global"
 ) -> list[Entries]:
-    r"""Return the weights to keep: everything but zeros, or those of largest \|w\|.
+    r"""Return the sorted keys and the values that stay of each tensor: nonzeros, or largest \|w\|.
 
-    Parameters
-    ----------
-    tensors : sequence of Tensor
-        Weights of each layer.
-    density : float or None
-        Fraction to keep over all layers, in (0, 1]; None for everything that is not 0.
-    distribution : {"global", "uniform", "erk", "er"}
-        One threshold for all layers, or a count for each.
-
-    Returns
-    -------
-    list of tuple of ndarray
-        Keys ``i * n_in + j`` (sorted) and values of each layer. With one threshold every layer
-        keeps its largest. Of equal magnitudes those at earlier positions stay.
-
-    Raises
-    ------
-    ParameterError
-        If an argument is out of range.
+    ``density`` is the fraction to keep over all layers, None for all nonzeros. ``distribution`` is
+    one threshold for all layers (``"global"``) or a rule that gives each layer a number of weights.
+    Every layer keeps at least its largest weight; of equal magnitudes, those at earlier positions
+    stay.
     """
     if density is None:
-        return [_all(tensor) for tensor in tensors]
+        return [_nonzeros(tensor) for tensor in tensors]
     check_density(density)
     if distribution not in RULES:
         raise ParameterError("distribution", distribution, f"one of {', '.join(RULES)}")
     if distribution == "global":
-        return _together(tensors, density)
+        return _largest_overall(tensors, density)
     counts = allocate([tensor.shape for tensor in tensors], density, distribution)
-    return [_top(tensor, count) for tensor, count in zip(tensors, counts, strict=True)]
+    return [_largest(tensor, count) for tensor, count in zip(tensors, counts, strict=True)]
 
 
-def _all(tensor: Tensor) -> Entries:
+def _nonzeros(tensor: Tensor) -> Entries:
     parts = list(tensor.entries())
     keys = [keys for keys, _ in parts] or [np.empty(0, dtype=np.int64)]
     values = [values for _, values in parts] or [np.empty(0, dtype=np.float32)]
     return np.concatenate(keys), np.concatenate(values)
 
 
-def _top(tensor: Tensor, count: int) -> Entries:
+def _largest(tensor: Tensor, count: int) -> Entries:
     top = RunningTop(count, np.float64)
     for keys, values in tensor.entries():
         top.add(keys, values)
     return top.result()
 
 
-def _together(tensors: Sequence[Tensor], density: float) -> list[Entries]:
-    """Return the largest over all layers, as if they were one."""
+def _largest_overall(tensors: Sequence[Tensor], density: float) -> list[Entries]:
+    """Return the largest entries over all layers, as if they were one."""
     sizes = [tensor.size for tensor in tensors]
     edges = np.concatenate([[0], np.cumsum(sizes)])
     count = max(round(density * sum(sizes)), len(tensors))
@@ -83,9 +69,9 @@ def _together(tensors: Sequence[Tensor], density: float) -> list[Entries]:
     ]
     empty = [i for i, (keys, _) in enumerate(found) if not len(keys)]
     for i in empty:
-        found[i] = _top(tensors[i], 1)
+        found[i] = _largest(tensors[i], 1)
     over = sum(len(keys) for keys, _ in found) - count
-    if over > 0:  # others make room for the layers that would have been empty
+    if over > 0:  # layers that would have been empty got one each: others give as many
         lost = smallest_of_all([values for _, values in found], over)
         found = [
             (np.delete(keys, gone), np.delete(values, gone))

@@ -1,8 +1,8 @@
 """Safetensors files: a table of contents in JSON, and bytes; read and written by rows.
 
-The format is eight bytes with the length of the table, the table, and the tensors behind one
-another. It is read here rather than by its package, which reads no bfloat16 into NumPy and writes
-only what lies in memory as a whole.
+The format is eight bytes with the length of the table, the table, and the tensors one after the
+other. The ``safetensors`` package is not used: it does not read bfloat16 into NumPy, and writes
+only tensors that are whole in memory.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import FileFormatError
-from sparsecpu.files.archive import atomic_write
+from sparsecpu.files.archive import atomic_write, natural_order
 from sparsecpu.files.interop.tensors import Tensor
 
-#: Longest table that the format allows.
-_LONGEST = 100_000_000
+#: Bytes of the longest table that the format allows.
+_LONGEST_TABLE = 100_000_000
 _TYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4",
     "I16": "<i2", "I8": "|i1", "U8": "|u1", "U16": "<u2", "U32": "<u4", "U64": "<u8", "BOOL": "|b1",
@@ -28,31 +28,17 @@ _TYPES = {
 
 
 def read_safetensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Open a file, believing nothing; tensors are read when they are asked for.
+    """Open a file; return its tensors by name, and what else it says.
 
-    Parameters
-    ----------
-    path : path
-        The file.
-
-    Returns
-    -------
-    tensors : dict of str to Tensor
-        By name, as they lie in the file; by number where the file has them by name.
-    metadata : dict of str to str
-        What else it says.
-
-    Raises
-    ------
-    FileFormatError
-        If the file is damaged or lies about itself.
+    Everything is checked, and tensors are read only when they are needed. They come in the order of
+    the file, or by number where the file has them sorted by name.
     """
     path = Path(path)
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            if size < 8 or length > min(size - 8, _LONGEST):
+            if size < 8 or length > min(size - 8, _LONGEST_TABLE):
                 raise FileFormatError(f"{path} is cut off, or not a safetensors file")
             table = json.loads(file.read(length))
     except OSError as error:
@@ -75,33 +61,17 @@ def read_safetensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str
             raise FileFormatError(f"{path}: {name} {what}")
         end = stop
     if 8 + length + end != size:
-        raise FileFormatError(f"{path} has {size} bytes; its table asks for {8 + length + end}")
+        raise FileFormatError(f"{path} has {size} bytes; its table adds up to {8 + length + end}")
     names = sorted(places, key=lambda name: (places[name][2], places[name][3]))
     if names == sorted(names):  # written by name: 10 before 2
-        names.sort(key=natural)
+        names.sort(key=natural_order)
     found = {name: _tensor(path, name, *places[name][:2], 8 + length + places[name][2])
              for name in names}  # fmt: skip
     return found, {str(key): str(value) for key, value in metadata.items()}
 
 
-def natural(name: str) -> list[tuple[int, str]]:
-    """Return what sorts names with 2 before 10.
-
-    Parameters
-    ----------
-    name : str
-        Parts with dots between them.
-
-    Returns
-    -------
-    list of tuple
-        A key.
-    """
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in name.split(".")]
-
-
 def _place(path: Path, name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
-    """Return type, shape, first and last byte, after checking them against each other."""
+    """Return the type, shape, first and last byte of a tensor, checked against each other."""
     try:
         kind, shape, (start, stop) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
         whole = all(type(n) is int and n >= 0 for n in (*shape, start, stop))
@@ -138,16 +108,9 @@ def write_safetensors(
     tensors: Iterable[tuple[str, tuple[int, ...], str, Iterator[np.ndarray]]],
     metadata: dict[str, str] | None = None,
 ) -> None:
-    """Write a file, atomically, a tile at a time.
+    """Write tensors atomically, a tile at a time.
 
-    Parameters
-    ----------
-    path : path
-        The file.
-    tensors : iterable of tuple
-        Name, shape, type (``"F32"`` …), and arrays that make up the tensor, in order.
-    metadata : dict of str to str, optional
-        What else to say.
+    Each is a name, a shape, a type (``"F32"`` …), and arrays that make it up, in order.
     """
     tensors, table, end = list(tensors), {}, 0
     for name, shape, kind, _ in tensors:

@@ -10,22 +10,15 @@ import numpy as np
 
 from sparsecpu.errors import FileFormatError
 
-#: Bytes that are read at once, unless a single row has more.
+#: Bytes that are read at once, unless one row is larger.
 TILE_BYTES = 1 << 22
 
 
 class Tensor:
     """A dense tensor of a file.
 
-    Parameters
-    ----------
-    name : str
-        What the file calls it.
-    shape : tuple of ints
-        Its shape.
-    read : callable
-        ``read(start, stop)`` returns rows as floats, shape ``(rows, columns)``; rows are the first
-        axis, everything else is flattened. Called in order, from the first row to the last.
+    ``read(start, stop)`` returns rows as floats of shape (rows, columns): the first axis is rows,
+    all others are flattened. It is called in order, from the first row to the last.
     """
 
     def __init__(
@@ -39,7 +32,7 @@ class Tensor:
         return math.prod(self.shape)
 
     def tiles(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield the number of a first row, and rows from there on, checked to be finite."""
+        """Yield the number of a first row and the rows from there on, checked to be finite."""
         rows = self.shape[0] if self.shape else 1
         columns = self.size // max(rows, 1)
         step = max(1, TILE_BYTES // (4 * max(columns, 1)))
@@ -50,7 +43,7 @@ class Tensor:
             yield start, tile
 
     def entries(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield keys ``i * columns + j`` (int64, rising) and values of everything that is not 0."""
+        """Yield keys ``i * columns + j`` (int64, rising) and values of the nonzeros."""
         columns = self.size // max(self.shape[0], 1)
         for start, tile in self.tiles():
             flat = tile.reshape(-1)
@@ -64,17 +57,7 @@ class Tensor:
 
 
 class SparseTensor(Tensor):
-    """A matrix that its file has in CSR.
-
-    Parameters
-    ----------
-    name : str
-        What the file calls it.
-    matrix : scipy.sparse.csr_array
-        Stored zeros count as zeros.
-    shape : tuple of ints, optional
-        That of a filter bank, whose matrix it is.
-    """
+    """A CSR matrix of a file; stored zeros count as zeros, and filters keep their ``shape``."""
 
     def __init__(self, name: str, matrix: Any, shape: tuple[int, ...] | None = None) -> None:
         super().__init__(name, matrix.shape if shape is None else shape, self._rows)
@@ -88,30 +71,16 @@ class SparseTensor(Tensor):
         return tile
 
     def entries(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the keys and values that are stored, but for zeros."""
         matrix = self._matrix.tocoo()
         if not np.isfinite(matrix.data).all():
             raise FileFormatError(f"{self.name} has values that are not finite")
         keys = matrix.row.astype(np.int64) * matrix.shape[1] + matrix.col
-        there = matrix.data != 0
-        yield keys[there], matrix.data[there]
+        nonzero = matrix.data != 0
+        yield keys[nonzero], matrix.data[nonzero]
 
 
 class MaskedTensor(Tensor):
-    """A tensor and a mask beside it.
-
-    Parameters
-    ----------
-    tensor : Tensor
-        Values.
-    mask : Tensor
-        Of the same shape; 0 where there is no weight.
-
-    Raises
-    ------
-    FileFormatError
-        If the shapes differ.
-    """
+    """A tensor with a mask of the same shape, which is 0 where there is no weight."""
 
     def __init__(self, tensor: Tensor, mask: Tensor) -> None:
         if tensor.shape != mask.shape:
@@ -122,31 +91,12 @@ class MaskedTensor(Tensor):
         self.parts = tensor, mask
 
     def tiles(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield rows, zeroed where the mask is."""
         for (start, tile), (_, mask) in zip(*(part.tiles() for part in self.parts), strict=True):
             yield start, np.where(mask != 0, tile, np.float32(0))
 
 
-def of_array(name: str, array: np.ndarray) -> Tensor:
-    """Return an array in memory as a tensor.
-
-    Parameters
-    ----------
-    name : str
-        Its name.
-    array : ndarray
-        Numbers.
-
-    Returns
-    -------
-    Tensor
-        The same.
-
-    Raises
-    ------
-    FileFormatError
-        If it does not hold numbers.
-    """
+def array_tensor(name: str, array: np.ndarray) -> Tensor:
+    """Return an array of numbers as a tensor."""
     if array.dtype.kind not in "fiub":
         raise FileFormatError(f"{name} has elements of type {array.dtype}; expected numbers")
     rows = array.reshape((array.shape[0] if array.ndim else 1, -1)) if array.size else array

@@ -1,4 +1,4 @@
-"""PyTorch's ``state_dict`` files; read by ``torch.load(weights_only=True)``, which runs nothing."""
+"""PyTorch's ``state_dict`` files, read with ``weights_only=True``, which runs no code."""
 
 from __future__ import annotations
 
@@ -11,28 +11,12 @@ from sparsecpu.errors import FileFormatError, MissingExtraError
 from sparsecpu.files.archive import atomic_write
 from sparsecpu.files.interop.tensors import SparseTensor, Tensor
 
-#: Where trainers put the weights among their other things.
-_INSIDE = ("state_dict", "model_state_dict", "model", "net", "module")
+#: Keys under which checkpoints of training scripts hold the weights.
+_WEIGHT_KEYS = ("state_dict", "model_state_dict", "model", "net", "module")
 
 
 def require_torch(purpose: str) -> Any:
-    """Return PyTorch.
-
-    Parameters
-    ----------
-    purpose : str
-        What needs it.
-
-    Returns
-    -------
-    module
-        ``torch``.
-
-    Raises
-    ------
-    MissingExtraError
-        If it is not installed.
-    """
+    """Import PyTorch, or raise ``MissingExtraError`` that says what ``purpose`` needs it."""
     try:
         import torch
     except ImportError:
@@ -41,24 +25,10 @@ def require_torch(purpose: str) -> Any:
 
 
 def read_torch(path: Path | str) -> dict[str, Tensor]:
-    """Open the weights in a file of ``torch.save``; they stay in the file until they are read.
+    """Open the weights in a file of ``torch.save``; they stay in the file until they are needed.
 
-    Parameters
-    ----------
-    path : path
-        A state dict, or a dictionary with one under ``state_dict`` or ``model``.
-
-    Returns
-    -------
-    dict of str to Tensor
-        By name, in order.
-
-    Raises
-    ------
-    FileFormatError
-        If the file is damaged, holds anything that is not plain data, or no tensors.
-    MissingExtraError
-        Without PyTorch.
+    The file holds a state dict, or a dictionary with one under ``state_dict`` or ``model``. Raises
+    ``FileFormatError`` if it is damaged, holds anything but plain data, or no tensors.
     """
     torch = require_torch("reading a PyTorch file")
     path = Path(path)
@@ -70,18 +40,19 @@ def read_torch(path: Path | str) -> dict[str, Tensor]:
         except RuntimeError as error:
             if "mmap" not in str(error):
                 raise
-            held = torch.load(path, map_location="cpu", weights_only=True)  # before torch 1.6
+            # Files that torch wrote before version 1.6 cannot be mapped into memory.
+            held = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # refused globals, damaged archives, sizes that are not there
         if "eights only" in str(error) or "weights_only" in str(error):
-            reason = "it holds more than plain tensors, and nothing in a file is ever run"
+            reason = "it holds more than plain tensors, and code in a file is never run"
         else:
-            reason = f"it is damaged, or no PyTorch file ({(str(error) or repr(error))[:200]})"
-        raise FileFormatError(f"{path} was not read: {reason}") from error
-    for name in _INSIDE:
+            reason = f"it is damaged, or not a PyTorch file ({(str(error) or repr(error))[:200]})"
+        raise FileFormatError(f"{path} cannot be read: {reason}") from error
+    for name in _WEIGHT_KEYS:
         if isinstance(held, dict) and isinstance(held.get(name), dict):
             held = held[name]
     tensors = {
-        str(name): of_torch(str(name), value)
+        str(name): torch_tensor(str(name), value)
         for name, value in (held.items() if isinstance(held, dict) else ())
         if isinstance(value, torch.Tensor)
     }
@@ -90,26 +61,8 @@ def read_torch(path: Path | str) -> dict[str, Tensor]:
     return tensors
 
 
-def of_torch(name: str, value: Any) -> Tensor:
-    """Return a tensor of PyTorch as one of ours.
-
-    Parameters
-    ----------
-    name : str
-        Its name.
-    value : torch.Tensor
-        Strided, or sparse in CSR or COO.
-
-    Returns
-    -------
-    Tensor
-        The same numbers.
-
-    Raises
-    ------
-    FileFormatError
-        If it is complex or quantised.
-    """
+def torch_tensor(name: str, value: Any) -> Tensor:
+    """Return a PyTorch tensor, dense or sparse, as one of ours."""
     torch = require_torch("a PyTorch tensor")
     value = value.detach()
     if value.is_complex() or value.is_quantized:
@@ -131,15 +84,7 @@ def of_torch(name: str, value: Any) -> Tensor:
 
 
 def write_torch(module: Any, path: Path | str) -> None:
-    """Write a module's ``state_dict``, atomically.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        For example what ``to_torch`` returned.
-    path : path
-        The file.
-    """
+    """Write a module's ``state_dict`` atomically."""
     torch = require_torch("writing a PyTorch file")
     with atomic_write(path) as file:
         torch.save(module.state_dict(), file)

@@ -1,4 +1,4 @@
-"""Networks of PyTorch made from our descriptions, dense."""
+"""PyTorch modules made from our descriptions; all their weights are dense."""
 
 from __future__ import annotations
 
@@ -19,22 +19,19 @@ Options = dict[str, Any]
 
 
 def torch_network(architecture: Architecture) -> Any:
-    """Return the dense network of a description as a ``torch.nn.Module``, with values of its own.
+    """Return the dense network of a description as a ``torch.nn.Module`` with new weights.
+
+    It takes samples of shape ``(samples, *input_shape)``.
 
     Parameters
     ----------
     architecture : Architecture
         The description.
 
-    Returns
-    -------
-    torch.nn.Module
-        Takes ``(samples, *input_shape)``.
-
     Raises
     ------
     ParameterError
-        If a layer has no twin in ``MODULES``.
+        If a layer has no entry in ``MODULES``.
     MissingExtraError
         Without PyTorch.
     """
@@ -43,26 +40,22 @@ def torch_network(architecture: Architecture) -> Any:
 
 
 def to_torch(network: Sequential) -> Any:
-    """Return a plain PyTorch module that predicts what a network predicts.
+    """Return a plain PyTorch module that predicts what a network predicts, in evaluation mode.
 
-    Names of its ``state_dict`` are ours but for those of normalisation, which are PyTorch's:
-    ``0.weight``, ``1.running_var``. Weights are dense, as PyTorch has them; the scale of the inputs
-    is kept in the buffers ``input_offset`` and ``input_scale``, where there is one.
+    It takes samples of shape ``(samples, *input_shape)``, float32 or float64 as the network does.
+    The keys of its ``state_dict`` are our names, except for PyTorch's own names in normalisations:
+    ``0.weight``, ``1.running_var``. Weights are dense; the scale of the inputs, if any, is kept in
+    the buffers ``input_offset`` and ``input_scale``.
 
     Parameters
     ----------
     network : Sequential
-        Built from a description, as networks that were loaded or imported are.
-
-    Returns
-    -------
-    torch.nn.Module
-        In evaluation mode; takes ``(samples, *input_shape)`` in float32 or float64.
+        A network that was built from a description, loaded or imported.
 
     Raises
     ------
     ParameterError
-        If the network was put together by hand, or a layer has no twin in ``MODULES``.
+        If the network was put together by hand, or a layer has no entry in ``MODULES``.
     MissingExtraError
         Without PyTorch.
     """
@@ -76,32 +69,26 @@ def to_torch(network: Sequential) -> Any:
     state = module.state_dict()
     with torch.no_grad():
         for name, parameter in network.parameters().items():
-            twin = state[torch_name(name)].numpy()
+            values = state[torch_name(name)].numpy()
             if isinstance(parameter, SparseParameter):
                 pattern = parameter.pattern
-                twin[...] = 0
-                twin.reshape(pattern.shape)[pattern.rows(), pattern.indices] = parameter.data
+                values[...] = 0
+                values.reshape(pattern.shape)[pattern.rows(), pattern.indices] = parameter.data
             else:
-                twin[...] = parameter.data
+                values[...] = parameter.data
         for name, buffer in network.buffers().items():
             state[torch_name(name)].numpy()[...] = buffer
     return module.eval()
 
 
 def _scaled(layers: Any, network: Sequential, torch: Any) -> Any:
-    """Return the layers behind the scale of the inputs, under the same names."""
+    """Return the layers under the same names, with the scale of the inputs in front."""
 
     class Scaled(torch.nn.Sequential):
         """Reads ``(x - input_offset) * input_scale``."""
 
         def forward(self, x):
-            """Return the outputs.
-
-            Parameters
-            ----------
-            x : torch.Tensor
-                Samples.
-            """
+            """Return the outputs."""
             return super().forward((x - self.input_offset) * self.input_scale)
 
     made = Scaled(*layers)
@@ -115,14 +102,14 @@ def _entries(layers: tuple[LayerSpec, ...]) -> list[Options]:
 
 
 def _chain(entries: list[Options], shape: Shape) -> Any:
-    """Return modules in order."""
+    """Return the modules of layers in order, for samples of a shape."""
     from torch import nn
 
     modules = []
     for entry in entries:
         options = {key: value for key, value in entry.items() if key != "kind"}
         if entry["kind"] not in MODULES:
-            expected = "a layer with a PyTorch twin (add it to interop.MODULES)"
+            expected = "a layer that PyTorch has too (add it to interop.MODULES)"
             raise ParameterError("layer kind", entry["kind"], expected)
         modules.append(MODULES[entry["kind"]](nn, shape, options))
         shape = KINDS[entry["kind"]].trace(shape, options)[0]
@@ -159,7 +146,7 @@ def _all_relu(nn: Any, shape: Shape, options: Options) -> Any:
 
 def _residual(nn: Any, shape: Shape, options: Options) -> Any:
     class Residual(nn.Module):
-        """The sum of two ways."""
+        """The sum of a branch and a shortcut."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -167,13 +154,7 @@ def _residual(nn: Any, shape: Shape, options: Options) -> Any:
             self.shortcut = _chain(options.get("shortcut", []), shape)
 
         def forward(self, x):
-            """Return the sum.
-
-            Parameters
-            ----------
-            x : torch.Tensor
-                Images.
-            """
+            """Return the sum."""
             return self.branch(x) + self.shortcut(x)
 
     return Residual()
@@ -181,20 +162,14 @@ def _residual(nn: Any, shape: Shape, options: Options) -> Any:
 
 def _parallel(nn: Any, shape: Shape, options: Options) -> Any:
     class Parallel(nn.Module):
-        """The sum of several ways."""
+        """The sum of several branches."""
 
         def __init__(self) -> None:
             super().__init__()
             self.branches = nn.ModuleList(_chain(one, shape) for one in options["branches"])
 
         def forward(self, x):
-            """Return the sum.
-
-            Parameters
-            ----------
-            x : torch.Tensor
-                Features or images.
-            """
+            """Return the sum."""
             return sum(branch(x) for branch in self.branches)
 
     return Parallel()
@@ -202,16 +177,10 @@ def _parallel(nn: Any, shape: Shape, options: Options) -> Any:
 
 def _subsample(nn: Any, shape: Shape, options: Options) -> Any:
     class Subsample(nn.Module):
-        """Every so many pixels, and channels of zeros."""
+        """Every second pixel (or as the stride says), with channels of zeros appended."""
 
         def forward(self, x):
-            """Return fewer pixels and more channels.
-
-            Parameters
-            ----------
-            x : torch.Tensor
-                Images.
-            """
+            """Return fewer pixels and more channels."""
             step = options.get("stride", 2)
             edges = (0, 0, 0, 0, 0, options["channels"] - shape[0])
             return nn.functional.pad(x[:, :, ::step, ::step], edges)
@@ -219,8 +188,8 @@ def _subsample(nn: Any, shape: Shape, options: Options) -> Any:
     return Subsample()
 
 
-#: How each layer is made, by its kind: a function of ``torch.nn``, the shape of a sample of its
-#: input, and its options. Layers of one's own are added here.
+#: How to make a module for each kind of layer: a function of ``torch.nn``, the shape of an input
+#: sample, and the layer's options. Add your own layers here.
 MODULES: dict[str, Callable[[Any, Shape, Options], Any]] = {
     "linear": _linear,
     "conv2d": _conv,

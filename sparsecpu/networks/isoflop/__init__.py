@@ -1,7 +1,7 @@
 """Sparse-IFT: dense layers replaced by larger sparse ones of the same FLOPs."""
 
-from sparsecpu.networks.isoflop.compare import compare_costs, cost_table
-from sparsecpu.networks.isoflop.descriptions import activations, flops
+from sparsecpu.networks.isoflop.costs import compare_costs, cost_table
+from sparsecpu.networks.isoflop.placed_layers import activations, flops
 from sparsecpu.networks.isoflop.transforms import (
     TRANSFORMS,
     doped_rank,

@@ -2,8 +2,8 @@ r"""Sparse-IFT: dense layers replaced by larger sparse ones of the same FLOPs.
 
 Each function takes a dense network's description and a sparsity s and returns a description; so
 models, checkpoints and every topology algorithm work on the result. The first convolution and the
-last layer stay as they are (but for their sizes), with norms and biases; they, and the low-rank
-factors of ``sparse_doped``, are full patterns that topology leaves alone.
+last layer stay dense, and so do norms and biases; these layers, and the low-rank factors of
+``sparse_doped``, have full patterns that topology leaves alone.
 
 Thangarasa et al., Sparse-IFT: sparse iso-FLOP transformations for maximizing training efficiency
 (2024), section 3.
@@ -18,25 +18,22 @@ from dataclasses import replace
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.layers import KINDS
 from sparsecpu.networks.description import Architecture
-from sparsecpu.networks.isoflop.descriptions import (
-    WEIGHTS,
+from sparsecpu.networks.isoflop.placed_layers import (
+    WEIGHTED,
     Entry,
-    Shape,
-    behind,
-    costs,
-    fans,
+    PlacedLayer,
     flops,
     kept_dense,
     rewrite,
-    size_of,
+    weighted_layers,
 )
+from sparsecpu.registries import Registry
 from sparsecpu.sparse.densities import allocate
 
-#: Rounding errors in sizes that should be integers stay below this.
+#: Relative rounding errors of sizes that should be integers stay below this.
 _SLACK = 1e-9
-#: What may stand behind a layer and belongs to it in every branch.
+#: Kinds of layers behind a layer that go into every branch with it.
 _BEHIND = ("batch_norm", "relu")
 
 
@@ -45,8 +42,8 @@ def sparse_wide(
 ) -> Architecture:
     r"""Multiply all widths by :math:`k = \sqrt{1 / (1 - s)}` and keep as many FLOPs as before.
 
-    Layers that stay dense get wider too, so the rest is made sparser than s until the FLOPs of all
-    together are those of the dense network.
+    Layers that stay dense get wider too, so the others are made sparser than s, until the FLOPs of
+    the whole network are within 0.1 % of the dense one's.
 
     Parameters
     ----------
@@ -55,12 +52,7 @@ def sparse_wide(
     sparsity : float
         s, in [0, 1).
     distribution : {"uniform", "erk", "er"}
-        How the sparse layers share their weights.
-
-    Returns
-    -------
-    Architecture
-        FLOPs within 0.1 % of the dense network's.
+        How the sparse layers divide the weights among them.
 
     Raises
     ------
@@ -70,12 +62,12 @@ def sparse_wide(
     factor = math.sqrt(_scale(sparsity))
     kept = kept_dense(architecture)
 
-    def widen(entry: Entry, number: int, shape: Shape) -> list[Entry]:
-        size = "out_features" if entry["kind"] == "linear" else "out_channels"
+    def widen(layer: PlacedLayer, number: int) -> list[Entry]:
+        size = "out_features" if layer.kind == "linear" else "out_channels"
         if number == kept[-1]:
-            return [{**entry, "fixed": True}]
-        wide = {**entry, size: int(entry[size] * factor + _SLACK)}
-        return [{**wide, "fixed": True} if number in kept else wide]
+            return [_fixed(layer.entry)]
+        wide = {**layer.entry, size: int(layer.entry[size] * factor + _SLACK)}
+        return [_fixed(wide) if number in kept else wide]
 
     wide = rewrite(architecture, widen, lambda entry: _widen_shortcut(entry, factor))
     wide = replace(wide, name=f"{architecture.name}-wide-{sparsity:g}")
@@ -83,7 +75,7 @@ def sparse_wide(
 
 
 def sparse_parallel(architecture: Architecture, sparsity: float) -> Architecture:
-    r"""Replace each layer by :math:`1 / (1 - s)` sparse ones, added up.
+    """Replace each layer by the sum of :math:`1 / (1 - s)` sparse ones.
 
     A normalisation and a ReLU behind a layer go into every branch.
 
@@ -94,37 +86,29 @@ def sparse_parallel(architecture: Architecture, sparsity: float) -> Architecture
     sparsity : float
         s; 1 / (1 - s) must be an integer.
 
-    Returns
-    -------
-    Architecture
-        The network.
-
     Raises
     ------
     ParameterError
-        If 1 / (1 - s) is no integer.
+        If 1 / (1 - s) is not an integer.
     """
     scale = _scale(sparsity)
     if abs(scale - round(scale)) > 1e-6:
         raise ParameterError(
             "sparsity", sparsity, "0.5, 0.75, 0.9 or another 1 - 1/k, for parallel"
         )
-    kept = kept_dense(architecture)
+    count = round(scale)
 
-    def split(entry: Entry, number: int, shape: Shape) -> list[Entry]:
-        if number in kept:
-            return [{**entry, "fixed": True}]
-        count, branches = round(scale), []
-        size = size_of(entry, shape)
+    def split(layer: PlacedLayer) -> list[Entry]:
+        entry, size, branches = layer.entry, layer.size, []
         for branch in range(count):
             nnz = size * (branch + 1) // count - size * branch // count
-            # The sum has the variance of the layer that it stands for.
+            # The sum has the variance of the layer that it replaces.
             gain = entry.get("gain", math.sqrt(2.0)) / math.sqrt(count)
             bias = entry.get("bias", True) and branch == 0
             branches.append([{**entry, "nnz": nnz, "gain": gain, "bias": bias}])
         return [{"kind": "parallel", "branches": branches}]
 
-    found = rewrite(architecture, split, lambda entry: entry, _pull_into_branches)
+    found = _replace_sparse(architecture, split, _pull_into_branches)
     return replace(found, name=f"{architecture.name}-parallel-{sparsity:g}")
 
 
@@ -132,7 +116,7 @@ def sparse_factorized(architecture: Architecture, sparsity: float) -> Architectu
     r"""Replace each layer W by :math:`V \sigma(U x)`, both sparse, with a norm between them.
 
     The inner size is :math:`r = \lceil d_{in} d_{out} / ((1 - s)(d_{in} + d_{out})) \rceil`; for a
-    convolution U has its kernel and V is 1x1, with :math:`d_{in} = k^2 f_{in}`.
+    convolution, U has its kernel and V is 1x1, with :math:`d_{in} = k^2 f_{in}`.
 
     Parameters
     ----------
@@ -140,27 +124,18 @@ def sparse_factorized(architecture: Architecture, sparsity: float) -> Architectu
         The dense network.
     sparsity : float
         s, in [0, 1).
-
-    Returns
-    -------
-    Architecture
-        The network.
     """
     _scale(sparsity)
-    kept = kept_dense(architecture)
 
-    def factor(entry: Entry, number: int, shape: Shape) -> list[Entry]:
-        if number in kept:
-            return [{**entry, "fixed": True}]
-        rank = factorized_rank(*fans(entry, shape), sparsity)
-        first, second = _factors(entry, rank)
+    def factor(layer: PlacedLayer) -> list[Entry]:
+        factors = _factors(layer, factorized_rank(*layer.fans, sparsity))
         first, second = (
-            {**e, "nnz": max(1, round((1 - sparsity) * size_of(e, at)))}
-            for e, at in ((first, shape), (second, behind(first, shape)))
+            {**factor.entry, "nnz": max(1, round((1 - sparsity) * factor.size))}
+            for factor in factors
         )
         return [{**first, "bias": False}, {"kind": "batch_norm"}, {"kind": "relu"}, second]
 
-    found = rewrite(architecture, factor, lambda entry: entry)
+    found = _replace_sparse(architecture, factor)
     return replace(found, name=f"{architecture.name}-factorized-{sparsity:g}")
 
 
@@ -175,80 +150,67 @@ def sparse_doped(architecture: Architecture, sparsity: float) -> Architecture:
         The dense network.
     sparsity : float
         s, in [0, 1).
-
-    Returns
-    -------
-    Architecture
-        The network.
     """
     _scale(sparsity)
-    kept = kept_dense(architecture)
 
-    def dope(entry: Entry, number: int, shape: Shape) -> list[Entry]:
-        if number in kept:
-            return [{**entry, "fixed": True}]
-        # Both branches have half of the variance.
-        gain = entry.get("gain", math.sqrt(2.0)) / math.sqrt(2.0)
-        own = {**entry, "nnz": max(1, round((1 - sparsity) * size_of(entry, shape))), "gain": gain}
-        rank = doped_rank(*fans(entry, shape), sparsity)
+    def dope(layer: PlacedLayer) -> list[Entry]:
+        entry = {**layer.entry, "nnz": max(1, round((1 - sparsity) * layer.size))}
+        gain = entry.get("gain", math.sqrt(2.0))
+        rank = doped_rank(*layer.fans, sparsity)
         if rank == 0:
-            return [{**own, "gain": entry.get("gain", math.sqrt(2.0))}]
-        first, second = _factors(entry, rank)
-        first = {**first, "nnz": None, "bias": False, "fixed": True, "gain": 1.0}
-        second = {**second, "nnz": None, "bias": False, "fixed": True, "gain": gain}
-        return [{"kind": "parallel", "branches": [[own], [first, second]]}]
+            return [{**entry, "gain": gain}]
+        gain /= math.sqrt(2.0)  # both branches have half of the variance
+        first, second = (
+            _fixed({**factor.entry, "nnz": None, "bias": False}) for factor in _factors(layer, rank)
+        )
+        low_rank = [{**first, "gain": 1.0}, {**second, "gain": gain}]
+        return [{"kind": "parallel", "branches": [[{**entry, "gain": gain}], low_rank]}]
 
-    found = rewrite(architecture, dope, lambda entry: entry)
+    found = _replace_sparse(architecture, dope)
     return replace(found, name=f"{architecture.name}-doped-{sparsity:g}")
 
 
 #: The members of the family by the name that users give.
-TRANSFORMS: dict[str, Callable[..., Architecture]] = {
-    "wide": sparse_wide,
-    "parallel": sparse_parallel,
-    "factorized": sparse_factorized,
-    "doped": sparse_doped,
-}
+TRANSFORMS: Registry[Callable[..., Architecture]] = Registry(
+    "ift",
+    {
+        "wide": sparse_wide,
+        "parallel": sparse_parallel,
+        "factorized": sparse_factorized,
+        "doped": sparse_doped,
+    },
+)
 
 
 def factorized_rank(d_in: int, d_out: int, sparsity: float) -> int:
-    """Return the inner size of ``sparse_factorized``.
+    """Return r, the inner size of ``sparse_factorized``.
 
     Parameters
     ----------
     d_in, d_out : int
-        Inputs (of a convolution: per pixel) and outputs.
+        Inputs (of a convolution: per pixel) and outputs of the layer.
     sparsity : float
-        s.
-
-    Returns
-    -------
-    int
-        r.
+        s, in [0, 1).
     """
     exact = d_in * d_out * _scale(sparsity) / (d_in + d_out)
     return math.ceil(exact * (1 - _SLACK))  # 576.0000001 is 576
 
 
 def doped_rank(d_in: int, d_out: int, sparsity: float) -> int:
-    """Return the rank of ``sparse_doped``.
+    """Return r, the rank of ``sparse_doped``.
 
     Parameters
     ----------
     d_in, d_out : int
-        Inputs (of a convolution: per pixel) and outputs.
+        Inputs (of a convolution: per pixel) and outputs of the layer.
     sparsity : float
-        s.
-
-    Returns
-    -------
-    int
-        r.
+        s, in [0, 1).
     """
     return math.floor(sparsity * d_in * d_out / (d_in + d_out) * (1 + _SLACK))
 
 
 def _scale(sparsity: float) -> float:
+    """Return 1 / (1 - s), as an integer if it is one."""
     if not (isinstance(sparsity, (int, float)) and 0.0 <= sparsity < 1.0):
         raise ParameterError("sparsity", sparsity, "a number in [0, 1)")
     scale = 1.0 / (1.0 - sparsity)
@@ -262,53 +224,70 @@ def _widen_shortcut(entry: Entry, factor: float) -> Entry:
 
 
 def _pull_into_branches(entries: list[Entry]) -> list[Entry]:
-    """Move a norm and a ReLU that stand behind parallel branches into each of them."""
+    """Move a norm and a ReLU behind parallel branches into each of them."""
     found: list[Entry] = []
     for entry in entries:
         last = found[-1] if found else None
         if last is not None and last["kind"] == "parallel" and entry["kind"] in _BEHIND:
             ends = last["branches"][0][-1]["kind"]
-            if ends in (*WEIGHTS, "batch_norm") and ends != entry["kind"]:
+            if ends in (*WEIGHTED, "batch_norm") and ends != entry["kind"]:
                 found[-1] = {**last, "branches": [[*b, dict(entry)] for b in last["branches"]]}
                 continue
         found.append(entry)
     return found
 
 
-def _factors(entry: Entry, rank: int) -> tuple[Entry, Entry]:
-    """Return the two layers that a layer is cut into."""
-    if entry["kind"] == "linear":
-        return {**entry, "out_features": rank}, dict(entry)
-    pointed = {"kernel_size": 1, "stride": 1, "padding": 0}
-    return {**entry, "out_channels": rank}, {**entry, **pointed}
+def _fixed(entry: Entry) -> Entry:
+    """Return a layer that topology leaves alone."""
+    return {**entry, "fixed": True}
+
+
+def _replace_sparse(
+    architecture: Architecture,
+    change: Callable[[PlacedLayer], list[Entry]],
+    tidy: Callable[[list[Entry]], list[Entry]] = lambda entries: entries,
+) -> Architecture:
+    """Replace the layers with weights, except for those that stay dense."""
+    kept = kept_dense(architecture)
+
+    def change_or_keep(layer: PlacedLayer, number: int) -> list[Entry]:
+        return [_fixed(layer.entry)] if number in kept else change(layer)
+
+    return rewrite(architecture, change_or_keep, tidy=tidy)
+
+
+def _factors(layer: PlacedLayer, rank: int) -> tuple[PlacedLayer, PlacedLayer]:
+    """Return the two layers, with ``rank`` numbers between them, that replace a layer."""
+    size = "out_features" if layer.kind == "linear" else "out_channels"
+    first = PlacedLayer({**layer.entry, size: rank}, layer.shape)
+    pointwise = {} if layer.kind == "linear" else {"kernel_size": 1, "stride": 1, "padding": 0}
+    return first, PlacedLayer({**layer.entry, **pointwise}, first.output_shape)
 
 
 def _match(architecture: Architecture, wanted: int, distribution: str) -> Architecture:
-    """Give the layers that are not fixed as many weights as FLOPs allow."""
-    layers = costs(architecture)
-    free = [(e, c, s) for e, c, s in layers if not e.get("fixed")]
-    spent = 2 * sum(cost for entry, cost, _ in layers if entry.get("fixed"))
+    """Distribute as many weights over the layers that are not fixed as ``wanted`` FLOPs allow."""
+    layers = weighted_layers(architecture)
+    free = [layer for layer in layers if not layer.entry.get("fixed")]
+    spent = 2 * sum(layer.products for layer in layers if layer.entry.get("fixed"))
     if not free or spent >= wanted:
         raise ParameterError("sparsity", architecture.name, "less: dense layers take all FLOPs")
-    shapes = [
-        KINDS[e["kind"]].trace(s, {k: v for k, v in e.items() if k != "kind"})[1][0]
-        for e, _, s in free
-    ]
-    pixels = np.array([math.prod(behind(e, s)[1:]) for e, _, s in free], dtype=np.int64)
+    shapes = [layer.weight_shape for layer in free]
+    uses = np.array([layer.uses for layer in free], dtype=np.int64)
 
     def counts(density: float) -> list[int]:
-        return allocate(shapes, density, distribution)
+        return allocate(shapes, max(density, 1e-12), distribution)
 
     low, high = 0.0, 1.0
     for _ in range(50):
         middle = (low + high) / 2
-        if spent + 2 * int(np.dot(counts(max(middle, 1e-12)), pixels)) > wanted:
+        if spent + 2 * int(np.dot(counts(middle), uses)) > wanted:
             high = middle
         else:
             low = middle
-    given = iter(counts(max(low, 1e-12)))
+    given = iter(counts(low))
 
-    def set_nnz(entry: Entry, number: int, shape: Shape) -> list[Entry]:
-        return [entry if entry.get("fixed") else {**entry, "nnz": next(given)}]
+    def set_nnz(layer: PlacedLayer, number: int) -> list[Entry]:
+        fixed = layer.entry.get("fixed")
+        return [layer.entry if fixed else {**layer.entry, "nnz": next(given)}]
 
-    return rewrite(architecture, set_nnz, lambda entry: entry)
+    return rewrite(architecture, set_nnz)

@@ -8,6 +8,7 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.step.gradient_view import GradientView
 
 
 class Source:
@@ -23,7 +24,7 @@ class Source:
         Samples per step.
     momentum : float
         b.
-    share : float
+    gradient_weight : float
         Factor with which a gradient enters the momentum.
     interval : int
         Steps between updates.
@@ -41,86 +42,38 @@ class Source:
         steps: int,
         batch_size: int,
         momentum: float,
-        share: float,
+        gradient_weight: float,
         interval: int,
     ) -> None:
         self.parameter, self.steps, self.batch_size = parameter, steps, batch_size
         self.interval = interval
-        self.momentum, self.share = momentum, share
+        self.momentum, self.gradient_weight = momentum, gradient_weight
         self.dtype = parameter.data.dtype
 
-    def observe(self, step: int, left: int, x: np.ndarray, dy: np.ndarray) -> None:
-        """See a step.
-
-        Parameters
-        ----------
-        step : int
-            Its number.
-        left : int
-            Steps before the next update, this one included.
-        x, dy : ndarray, shape (tiles, features, lanes)
-            Input and output gradient of the layer; views. For a convolution, whose pixels would be
-            needed many times over, both are an object with ``at(pattern)``, the gradient at the
-            positions of a pattern, and ``activity(kind, rng)``; see ``sampling.activity``.
-        """
+    def observe(self, step: int, left: int, view: GradientView) -> None:
+        """Take in the gradient of a step, with ``left`` steps, it included, before an update."""
         raise NotImplementedError
 
     def top(self, count: int, steps_done: int) -> tuple[np.ndarray, np.ndarray]:
-        r"""Return the inactive positions of largest \|M\|, at most ``count``, none of them 0.
+        r"""Return the inactive positions of largest \|M\|, at most ``count`` and none of them 0.
 
-        Parameters
-        ----------
-        count : int
-            How many.
-        steps_done : int
-            Optimizer steps done so far.
-
-        Returns
-        -------
-        keys : ndarray of int64
-            Sorted.
-        values : ndarray
-            Their momentum.
+        Sorted keys, and M there; ``steps_done`` optimizer steps lie behind.
         """
         raise NotImplementedError
 
     def top_of_rows(self, counts: np.ndarray, steps_done: int) -> tuple[np.ndarray, np.ndarray]:
-        r"""Return the inactive positions of largest \|M\| in each row.
-
-        Parameters
-        ----------
-        counts : ndarray of int, shape (n_out,)
-            How many per row, at most.
-        steps_done : int
-            Optimizer steps done so far.
-
-        Returns
-        -------
-        tuple of ndarray
-            Keys and values, as ``top`` returns them.
-
-        Raises
-        ------
-        ParameterError
-            If the source does not know rows by themselves.
-        """
+        """Return the same for each row, at most ``counts[i]`` of row i; not all sources can."""
         raise ParameterError("source", self.name, "window or candidates, to grow row by row")
 
     def state(self) -> dict[str, np.ndarray]:
-        """Return the arrays that a resumed run needs, by name; nothing between two windows."""
+        """Return the arrays that a resumed run needs, by name; none between two windows."""
         return {name: getattr(self, name) for name in self.arrays if self.holds_history()}
 
     def holds_history(self) -> bool:
-        """Return whether anything was seen that the next update will use."""
+        """Return True if anything was observed that the next update will use."""
         return True
 
     def load_state(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take up what ``state`` returned.
-
-        Parameters
-        ----------
-        arrays : dict of str to ndarray
-            By name.
-        """
+        """Take up what ``state`` returned."""
         for name, array in arrays.items():
             setattr(self, name, np.array(array))

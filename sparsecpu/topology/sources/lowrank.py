@@ -8,32 +8,19 @@ import numpy as np
 
 from sparsecpu.kernels.machine.arrays import aligned_zeros
 from sparsecpu.sparse.parameter import SparseParameter
-from sparsecpu.topology.gradients import largest_inactive
+from sparsecpu.step.gradient_view import GradientView
 from sparsecpu.topology.sources.base import Source
+from sparsecpu.topology.tile_search import largest_inactive
 
 
 class LowRank(Source):
-    r"""M from two sketches, in O(n) memory; see the module.
+    r"""M to rank r from two sketches, in O(n) memory.
 
     With fixed random matrices :math:`\Omega` and :math:`\Psi`, the sketches :math:`Y = M \Omega`
     and :math:`Z = M^T \Psi` follow every step exactly, for they are linear in M. At the update
-    :math:`\hat M = Q (\Psi^T Q)^+ Z^T` with an orthonormal basis Q of Y, cut to the given rank, and
-    row tiles of it are searched. The error is a small multiple of what no matrix of that rank could
-    hold.
+    :math:`\hat M = Q (\Psi^T Q)^+ Z^T` with an orthonormal basis Q of Y, cut to rank r, and tiles
+    of it are searched. The error is a small multiple of what no matrix of that rank could hold.
 
-    Parameters
-    ----------
-    parameter : SparseParameter
-        The layer's weights.
-    rank : int
-        r.
-    rng : numpy.random.Generator
-        Draws the random matrices.
-    **options : object
-        See ``Source``.
-
-    Notes
-    -----
     Tropp, Yurtsever, Udell and Cevher, Practical sketching algorithms for low-rank matrix
     approximation (2017), algorithms 4 and 7, with sketches of 2 r + 1 and 4 r + 3 columns.
     """
@@ -55,74 +42,31 @@ class LowRank(Source):
 
     @staticmethod
     def nbytes(parameter: SparseParameter, rank: int) -> int:
-        """Return what the sketches and their random matrices would hold.
-
-        Parameters
-        ----------
-        parameter : SparseParameter
-            The layer's weights.
-        rank : int
-            r.
-
-        Returns
-        -------
-        int
-            Bytes.
-        """
+        """Return the bytes that sketches and random matrices would hold."""
         return (6 * rank + 4) * sum(parameter.shape) * parameter.data.itemsize
 
     @staticmethod
     def cost(parameter: SparseParameter, rank: int, steps: int, batch_size: int) -> int:
-        """Return the multiplications and additions of an update and the steps before it.
-
-        Parameters
-        ----------
-        parameter : SparseParameter
-            The layer's weights.
-        rank : int
-            r.
-        steps : int
-            K.
-        batch_size : int
-            Samples per step.
-
-        Returns
-        -------
-        int
-            Their number.
-        """
+        """Return the multiplications of an update and of the steps observed before it."""
         n_out, n_in = parameter.shape
         sketching = 4 * steps * batch_size * (3 * rank + 2) * (n_out + n_in)
         return sketching + 2 * rank * n_out * n_in
 
-    def observe(self, step: int, left: int, x: np.ndarray, dy: np.ndarray) -> None:
-        """Add this step to the sketches; see ``Source``.
-
-        Parameters
-        ----------
-        step, left : int
-            See ``Source``.
-        x, dy : ndarray
-            See ``Source``.
-        """
+    def observe(self, step: int, left: int, view: GradientView) -> None:
         if left > self.steps:
             return
+        factors = view.factors()
+        assert factors is not None, "filters have no sketches"
         beta = 0.0 if left == self.steps else self.momentum
         for sketch in (self.right, self.left):
             np.multiply(sketch, self.dtype.type(beta), out=sketch)
-        share = self.dtype.type(self.share)
-        for t in range(len(x)):
-            self.right += dy[t] @ (share * (x[t].T @ self.omega))
-            self.left += x[t] @ (share * (dy[t].T @ self.psi))
+        weight = self.dtype.type(self.gradient_weight)
+        for x, dy in zip(*factors, strict=True):
+            self.right += dy @ (weight * (x.T @ self.omega))
+            self.left += x @ (weight * (dy.T @ self.psi))
 
     def factors(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return two matrices whose product is the estimate of M.
-
-        Returns
-        -------
-        tuple of ndarray, shapes (n_out, r) and (r, n_in)
-            They.
-        """
+        """Return the estimate of M as two factors, of shapes (n_out, r) and (r, n_in)."""
         basis = np.linalg.qr(self.right)[0]
         inner = np.linalg.pinv(self.psi.T @ basis) @ self.left.T
         u, s, v = np.linalg.svd(inner, full_matrices=False)
@@ -130,20 +74,6 @@ class LowRank(Source):
         return np.ascontiguousarray(basis @ u[:, :r]), s[:r, None] * v[:r]
 
     def top(self, count: int, steps_done: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the largest entries of the estimate; see ``Source``.
-
-        Parameters
-        ----------
-        count : int
-            How many.
-        steps_done : int
-            Not looked at.
-
-        Returns
-        -------
-        tuple of ndarray
-            Keys and values.
-        """
         tall, flat = self.factors()
 
         def form(rows: slice, columns: slice, out: np.ndarray) -> None:

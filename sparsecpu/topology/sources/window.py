@@ -8,21 +8,14 @@ import numpy as np
 
 from sparsecpu.kernels.machine.arrays import aligned_zeros
 from sparsecpu.sparse.parameter import SparseParameter
-from sparsecpu.topology.gradients import Form, largest_inactive
+from sparsecpu.step.gradient_view import GradientView
 from sparsecpu.topology.selection import largest
 from sparsecpu.topology.sources.base import Source
+from sparsecpu.topology.tile_search import Form, largest_inactive
 
 
 class Window(Source):
-    """The factors of the last K steps; see the module.
-
-    Parameters
-    ----------
-    parameter : SparseParameter
-        The layer's weights.
-    **options : object
-        See ``Source``.
-    """
+    """The factors of the last K steps: x of shape (n_in, K batch) and dy of (n_out, K batch)."""
 
     name = "window"
     arrays = ("x", "dy", "when", "seen")
@@ -38,37 +31,18 @@ class Window(Source):
 
     @staticmethod
     def nbytes(parameter: SparseParameter, steps: int, batch_size: int) -> int:
-        """Return what a window would hold.
-
-        Parameters
-        ----------
-        parameter : SparseParameter
-            The layer's weights.
-        steps, batch_size : int
-            Columns per factor are their product.
-
-        Returns
-        -------
-        int
-            Bytes.
-        """
+        """Return the bytes that a window would hold."""
         return steps * batch_size * sum(parameter.shape) * parameter.data.itemsize
 
-    def observe(self, step: int, left: int, x: np.ndarray, dy: np.ndarray) -> None:
-        """Keep the factors of this step; see ``Source``.
-
-        Parameters
-        ----------
-        step, left : int
-            See ``Source``.
-        x, dy : ndarray
-            See ``Source``.
-        """
+    def observe(self, step: int, left: int, view: GradientView) -> None:
         if left > self.steps:
             return
         slot = int(self.seen[0]) % self.steps
-        first, lanes = slot * self.batch_size, x.shape[2]
-        for kept, new in ((self.x, x), (self.dy, dy)):
+        first = slot * self.batch_size
+        factors = view.factors()
+        assert factors is not None, "filters have no windows"
+        for kept, new in zip((self.x, self.dy), factors, strict=True):
+            lanes = new.shape[2]
             kept[:, first : first + self.batch_size] = 0
             for tile in range(len(new)):
                 here = first + tile * lanes
@@ -78,46 +52,18 @@ class Window(Source):
         self.seen += 1
 
     def holds_history(self) -> bool:
-        """Return whether any step was kept since the last update, or before it and still counts."""
         return int(self.seen[0]) > 0
 
     def top(self, count: int, steps_done: int) -> tuple[np.ndarray, np.ndarray]:
-        """Form M row tile by row tile; see ``Source``.
-
-        Parameters
-        ----------
-        count : int
-            How many.
-        steps_done : int
-            Optimizer steps done so far.
-
-        Returns
-        -------
-        tuple of ndarray
-            Keys and values.
-        """
         pattern, form = self.parameter.pattern, self._form(steps_done)
         found = largest_inactive(pattern, count, self.dtype, form)
         self._forget()
         return found
 
     def top_of_rows(self, counts: np.ndarray, steps_done: int) -> tuple[np.ndarray, np.ndarray]:
-        """Form M row by row; see ``Source``.
-
-        Parameters
-        ----------
-        counts : ndarray of int
-            How many per row.
-        steps_done : int
-            Optimizer steps done so far.
-
-        Returns
-        -------
-        tuple of ndarray
-            Keys and values.
-        """
         pattern, form = self.parameter.pattern, self._form(steps_done)
-        row, keys, values = aligned_zeros((1, pattern.shape[1]), self.dtype), [], []
+        row = aligned_zeros((1, pattern.shape[1]), self.dtype)
+        keys, values = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=self.dtype)]
         for i in np.flatnonzero(counts):
             form(slice(i, i + 1), slice(0, row.size), row)
             row[0, pattern.indices[pattern.indptr[i] : pattern.indptr[i + 1]]] = 0
@@ -125,15 +71,15 @@ class Window(Source):
             keys.append(i * row.size + chosen)
             values.append(row[0, chosen])
         self._forget()
-        nothing = np.empty(0, dtype=np.int64), np.empty(0, dtype=self.dtype)
-        return np.concatenate([nothing[0], *keys]), np.concatenate([nothing[1], *values])
+        return np.concatenate(keys), np.concatenate(values)
 
     def _form(self, steps_done: int) -> Form:
-        """Return what writes rows of M."""
+        """Return a function that writes a tile of M."""
         used = min(int(self.seen[0]), self.steps)
         columns = used * self.batch_size
         age = steps_done - 1 - self.when[:used]
-        weight = np.repeat(self.share * self.momentum**age, self.batch_size).astype(self.dtype)
+        weight = np.repeat(self.gradient_weight * self.momentum**age, self.batch_size)
+        weight = weight.astype(self.dtype)
 
         def form(rows: slice, places: slice, out: np.ndarray) -> None:
             np.matmul(self.dy[rows, :columns] * weight, self.x[places, :columns].T, out=out)

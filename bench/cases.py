@@ -1,0 +1,162 @@
+"""What is timed: shapes of layers, networks, and the samples that every contestant gets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.networks.description import Architecture, mlp
+from sparsecpu.networks.models import find_model
+
+#: What every optimizer gets: SGD with Nesterov momentum and weight decay.
+LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 1e-4, 0.9, 5e-4
+#: Sizes and batch by name. The last two are Nerva's and Truly Sparse's.
+NETWORKS = {
+    "lenet-300-100": ((784, 300, 100, 10), 128),
+    "mlp-1000-1000": ((784, 1000, 1000, 10), 128),
+    "nerva": ((3072, 1024, 512, 10), 100),
+    "truly-sparse": ((3072, 4000, 1000, 4000, 10), 128),
+}
+#: Shape of the images that convolutional networks are timed on.
+IMAGE = (3, 32, 32)
+
+
+def checked_sparsities(sparsities: Iterable[float]) -> tuple[float, ...]:
+    """Return sparsities as a tuple if all are in [0, 1)."""
+    sparsities = tuple(sparsities)
+    for sparsity in sparsities:
+        if not 0 <= sparsity < 1:
+            raise ParameterError("sparsity", sparsity, "a number in [0, 1)")
+    return sparsities
+
+
+def _sizes(shape: str, separator: str) -> tuple[int, ...]:
+    """Return the sizes in a text such as ``64x48``; empty if it does not read so."""
+    try:
+        sizes = tuple(int(part) for part in shape.lower().split(separator))
+    except ValueError:
+        return ()
+    return sizes if min(sizes) >= 1 else ()
+
+
+@dataclass(frozen=True)
+class LinearCase:
+    """One shape of a linear layer, at several sparsities beside the same dense rivals."""
+
+    n_out: int
+    n_in: int
+    batch: int
+    sparsities: tuple[float, ...]
+    threads: int
+
+    @classmethod
+    def parse(
+        cls, shape: str, batch: int, sparsities: tuple[float, ...], threads: int
+    ) -> LinearCase:
+        """Return the case of a shape such as ``1024x784``."""
+        sizes = _sizes(shape, "x")
+        if len(sizes) != 2:
+            raise ParameterError("shape", shape, "OUTxIN, such as 1024x784")
+        return cls(*sizes, batch, sparsities, threads)
+
+
+@dataclass(frozen=True)
+class ConvCase:
+    """One shape of a convolution, at several sparsities beside the same dense rivals."""
+
+    channels: int
+    filters: int
+    side: int
+    kernel: int
+    stride: int
+    batch: int
+    sparsities: tuple[float, ...]
+    threads: int
+
+    @classmethod
+    def parse(cls, shape: str, batch: int, sparsities: tuple[float, ...], threads: int) -> ConvCase:
+        """Return the case of a shape such as ``64-128-32-3-2``; the stride is 1 by default."""
+        sizes = _sizes(shape, "-")
+        if len(sizes) not in (4, 5):
+            expected = "IN-OUT-SIDE-KERNEL or IN-OUT-SIDE-KERNEL-STRIDE, such as 64-128-32-3-2"
+            raise ParameterError("shape", shape, expected)
+        stride = sizes[4] if len(sizes) == 5 else 1
+        return cls(*sizes[:4], stride, batch, sparsities, threads)
+
+    def __str__(self) -> str:
+        stride = f"/{self.stride}" if self.stride > 1 else ""
+        kernel = f"{self.kernel}x{self.kernel}{stride}"
+        return f"{self.channels}-{self.filters} {kernel} {self.side}x{self.side}"
+
+
+@dataclass(frozen=True)
+class NetworkCase:
+    """One network, at several sparsities beside the same dense rivals."""
+
+    #: Sizes of all layers, the input first; of a convolutional network, input and output.
+    sizes: tuple[int, ...]
+    batch: int
+    sparsities: tuple[float, ...]
+    threads: int
+    #: Name of a convolutional network; empty for an MLP.
+    model: str = ""
+    distribution: str = "erk"
+
+    @classmethod
+    def parse(
+        cls,
+        name: str,
+        sparsities: Iterable[float],
+        threads: int,
+        *,
+        batch: int | None = None,
+        distribution: str | None = None,
+    ) -> NetworkCase:
+        """Return the case of a network's name, or of sizes such as ``784-300-10``."""
+        sparsities = tuple(sparsities)
+        if name not in NETWORKS and find_model(name) is not None:
+            sizes = (math.prod(IMAGE), 10)
+            return cls(sizes, batch or 128, sparsities, threads, name, distribution or "uniform")
+        sizes, usual_batch = NETWORKS.get(name, (_sizes(name, "-"), 128))
+        if len(sizes) < 2:
+            expected = f"one of {', '.join(NETWORKS)}, or sizes such as 784-300-10"
+            raise ParameterError("model", name, expected)
+        return cls(sizes, batch or usual_batch, sparsities, threads, "", distribution or "erk")
+
+    @property
+    def images(self) -> bool:
+        """True if the network is convolutional and takes images."""
+        return bool(self.model)
+
+    def described(self) -> Architecture:
+        """Return the network's description, with all weights."""
+        if not self.model:
+            return mlp((self.sizes[0],), self.sizes[1:-1], self.sizes[-1])
+        model = find_model(self.model)
+        assert model is not None  # ``parse`` has found it
+        return model(IMAGE, self.sizes[-1])
+
+    def __str__(self) -> str:
+        return self.model or "-".join(map(str, self.sizes))
+
+
+class Batches:
+    """The same samples and batches for every contestant, in turn."""
+
+    def __init__(self, case: NetworkCase) -> None:
+        rng = np.random.default_rng(0)
+        count = 2 if case.images else 8
+        samples = count * case.batch
+        self.x = rng.standard_normal((samples, case.sizes[0]), dtype=np.float32)
+        self.y = rng.integers(0, case.sizes[-1], samples)
+        self.order = rng.permutation(samples).reshape(count, case.batch)
+        self._last = 0
+
+    def next(self) -> np.ndarray:
+        """Return the rows of the next batch."""
+        self._last = (self._last + 1) % len(self.order)
+        return self.order[self._last]

@@ -1,0 +1,1 @@
+"""How to measure fairly: turns, clocks, speed-ups, and what this machine is."""

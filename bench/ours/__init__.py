@@ -1,0 +1,1 @@
+"""Our side of each comparison: the same work, by this engine."""

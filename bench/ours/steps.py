@@ -1,0 +1,56 @@
+"""Our training step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import numpy as np
+
+from sparsecpu.bench.cases import LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, Batches, NetworkCase
+from sparsecpu.bench.measuring.step_clock import StepClock, watched
+from sparsecpu.losses import SoftmaxCrossEntropy
+from sparsecpu.optimizers import SGD
+from sparsecpu.trainer import Trainer
+
+
+class OurStep:
+    """A training step of ours at one sparsity, the weights distributed as the case says."""
+
+    def __init__(
+        self, case: NetworkCase, sparsity: float, batches: Batches, precision: str = "fp32"
+    ) -> None:
+        described = case.described().sparsify(1 - sparsity, case.distribution)
+        network = described.build(np.random.default_rng(0))
+        self.trainer = Trainer(
+            network, loss=SoftmaxCrossEntropy(),
+            optimizer=SGD(MOMENTUM, weight_decay=WEIGHT_DECAY), learning_rate=LEARNING_RATE,
+            batch_size=case.batch, epochs=1, threads=case.threads, precision=precision,
+        )  # fmt: skip
+        self.batches, self.samples = batches, network.samples(batches.x)
+        self.targets = self.trainer.loss.prepare(batches.y, case.sizes[-1])
+
+    def step(self) -> None:
+        """Gather, forward, loss, backward, update."""
+        self.trainer.step(self.samples, self.targets, self.batches.next())
+
+    def watched(self, clock: StepClock) -> AbstractContextManager[None]:
+        """Tell a clock, within a context, what the steps are doing."""
+        return watched(self.trainer.network, self.trainer.optimizer, clock)
+
+    def parts(self) -> dict[str, Callable[[], object]]:
+        """Return the parts of a step, each on what the part before has left."""
+        trainer, network = self.trainer, self.trainer.network
+        ctx, rows = trainer._ctx, self.batches.order[0]
+        lanes = network.lanes(len(rows))
+        x = network.gather(self.samples, rows, lanes, ctx)
+        z, saved = network.forward(x, ctx)
+        _, dz = trainer.loss(z, rows, self.targets, ctx)
+        parameters = list(network.parameters().values())
+        return {
+            "gather": lambda: network.gather(self.samples, self.batches.next(), lanes, ctx),
+            "forward": lambda: network.forward(x, ctx),
+            "loss": lambda: trainer.loss(z, rows, self.targets, ctx),
+            "backward": lambda: network.backward(dz, saved, ctx),
+            "update": lambda: trainer.optimizer.step(parameters, 0.0, 0),
+        }

@@ -1,0 +1,1 @@
+"""Other people's engines, each as its users have it."""

@@ -1,0 +1,148 @@
+"""A dense MLP's training step in plain NumPy, on whatever BLAS NumPy has.
+
+Run as ``python -m sparsecpu.bench.rivals.numpy_mlp``, it reads
+``{"layers": [784, 300, 10], "batch": 128}`` from its standard input and prints one line of JSON.
+It runs in a process of its own, so that BLAS has the number of threads it is given and none of
+Numba's are awake beside it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+#: Environment variables that set the number of threads of a BLAS when it is loaded.
+THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS",
+                     "VECLIB_MAXIMUM_THREADS")  # fmt: skip
+
+
+class DenseMLP:
+    """Hidden layers with ReLU, softmax cross-entropy, SGD with Nesterov momentum and weight decay.
+
+    Written as well as NumPy allows: float32, samples as columns, no temporaries in the big loops.
+    ``layers`` are sizes, the input first.
+    """
+
+    def __init__(self, layers: Sequence[int], batch: int) -> None:
+        #: Called with the name of each stretch of a step as it begins; see ``StepClock``.
+        self.now: Callable[[str], object] = str
+        rng = np.random.default_rng(0)
+        pairs = list(itertools.pairwise(layers))
+        self.weights = [
+            (rng.standard_normal((o, i), dtype=np.float32) * np.float32((2 / i) ** 0.5))
+            for i, o in pairs
+        ]
+        self.biases = [np.zeros((o, 1), dtype=np.float32) for _, o in pairs]
+        self.velocities = [np.zeros_like(w) for w in self.weights]
+        self.gradients = [np.empty_like(w) for w in self.weights]
+        self.outputs = [np.empty((o, batch), dtype=np.float32) for o in layers]
+        self.deltas = [np.empty((o, batch), dtype=np.float32) for o in layers]
+
+    def step(self, x: np.ndarray, y: np.ndarray, rows: np.ndarray, rate: float = 1e-4) -> None:
+        """Do one training step: gather, forward, loss, backward, update."""
+        a, last = self.outputs, len(self.weights) - 1
+        a[0][...] = x[rows].T
+        for k, (w, b) in enumerate(zip(self.weights, self.biases, strict=True)):
+            self.now("forward")
+            np.matmul(w, a[k], out=a[k + 1])
+            a[k + 1] += b
+            if k < last:
+                np.maximum(a[k + 1], 0, out=a[k + 1])
+        z, d = a[-1], self.deltas[-1]
+        np.subtract(z, z.max(axis=0), out=d)
+        np.exp(d, out=d)
+        d /= d.sum(axis=0)
+        d[y[rows], np.arange(len(rows))] -= 1
+        d /= len(rows)
+        for k in range(last, -1, -1):
+            d, g, v, w = self.deltas[k + 1], self.gradients[k], self.velocities[k], self.weights[k]
+            self.now("dW")
+            np.matmul(d, a[k].T, out=g)
+            if k > 0:
+                self.now("dx")
+                np.matmul(w.T, d, out=self.deltas[k])
+                self.deltas[k] *= a[k] > 0
+            self.now("update")
+            self.biases[k] -= rate * d.sum(axis=1, keepdims=True)
+            v *= 0.9
+            v += g
+            g += 0.9 * v
+            w *= 1 - rate * 5e-4
+            g *= rate
+            w -= g
+
+
+def time_steps(layers: Sequence[int], batch: int, seconds: float = 0.25) -> dict[str, Any]:
+    """Return the median and the quartiles of steps in this process, in milliseconds."""
+    rng = np.random.default_rng(1)
+    net = DenseMLP(layers, batch)
+    x = rng.standard_normal((max(2 * batch, 512), layers[0]), dtype=np.float32)
+    y = rng.integers(0, layers[-1], len(x))
+    times: list[float] = []
+    for _ in range(3):
+        net.step(x, y, rng.integers(0, len(x), batch))
+    began = time.perf_counter()
+    while len(times) < 5 or (time.perf_counter() - began < seconds and len(times) < 2000):
+        rows = rng.integers(0, len(x), batch)
+        start = time.perf_counter()
+        net.step(x, y, rows)
+        times.append((time.perf_counter() - start) * 1e3)
+    low, middle, high = np.percentile(times, [25, 50, 75])
+    return {"ms": float(middle), "quartiles": [float(low), float(high)], "steps": len(times)}
+
+
+class DenseChild:
+    """A process that loads NumPy while others work, and then times dense steps once.
+
+    It waits on its standard input, so it ends by itself when its parent does.
+    """
+
+    def __init__(self, threads: int | None) -> None:
+        environment = dict(os.environ)
+        if threads is not None:
+            environment |= {name: str(threads) for name in THREAD_VARIABLES}
+        command = [sys.executable, "-m", "sparsecpu.bench.rivals.numpy_mlp"]
+        pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+        try:
+            self._child: subprocess.Popen[str] | None = subprocess.Popen(
+                command, env=environment, text=True, stdin=pipe, stdout=pipe, stderr=nothing
+            )
+        except OSError:
+            self._child = None
+
+    def __enter__(self) -> DenseChild:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        if self._child is not None and self._child.poll() is None:
+            self._child.kill()
+            self._child.communicate()
+
+    def time(self, layers: Sequence[int], batch: int) -> dict[str, Any] | None:
+        """Return what ``time_steps`` does in the process, or None if it failed; only once."""
+        if self._child is None:
+            return None
+        request = json.dumps({"layers": list(layers), "batch": batch})
+        try:
+            return json.loads(self._child.communicate(request, timeout=600)[0])
+        except (OSError, subprocess.SubprocessError, ValueError):
+            return None
+
+
+def dense_bytes(layers: Sequence[int]) -> int:
+    """Return the bytes of the dense network's weights, gradients and momentum."""
+    return 12 * sum(i * o for i, o in itertools.pairwise(layers))
+
+
+if __name__ == "__main__":
+    request = sys.stdin.read()
+    if request:  # empty if the parent has ended
+        print(json.dumps(time_steps(**json.loads(request))))

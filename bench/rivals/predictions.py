@@ -1,0 +1,103 @@
+"""Predictions of other libraries."""
+
+from __future__ import annotations
+
+import itertools
+from typing import ClassVar
+
+import numpy as np
+
+from sparsecpu.bench.cases import IMAGE
+from sparsecpu.bench.rivals.networks import PredictionRival
+
+
+class NumPyPrediction(PredictionRival):
+    """Plain NumPy on its BLAS."""
+
+    name = "dense NumPy"
+
+    def setup(self) -> None:
+        rng, sizes = np.random.default_rng(0), self.case.sizes
+        self.layers = [
+            (rng.standard_normal((a, b), dtype=np.float32) / np.float32(a) ** 0.5,
+             np.zeros(b, np.float32))
+            for a, b in itertools.pairwise(sizes)
+        ]  # fmt: skip
+
+    def predict(self) -> object:
+        h = self.x
+        for weight, bias in self.layers:
+            z = h @ weight
+            z += bias
+            h = np.maximum(z, 0, out=z)
+        return z
+
+
+class TorchPrediction(PredictionRival):
+    """PyTorch as users write it, under ``inference_mode``."""
+
+    name, needs = "dense PyTorch", "torch"
+
+    def setup(self) -> None:
+        import torch
+
+        from sparsecpu.files.interop import torch_network
+
+        torch.set_num_threads(self.case.threads)
+        torch.manual_seed(0)
+        self.torch, self.network = torch, torch_network(self.case.described()).eval()
+        self.tensor = torch.from_numpy(self.x)
+
+    def predict(self) -> object:
+        with self.torch.inference_mode():
+            return self.network(self.tensor)
+
+
+class MaskedPrediction(TorchPrediction):
+    """PyTorch as sparse networks are usually kept: weights times their mask, each time."""
+
+    name, dense = "masked PyTorch", False
+
+    def setup(self) -> None:
+        super().setup()
+        linear = [m for m in self.network if isinstance(m, self.torch.nn.Linear)]
+        # Of density 5 %: the time does not depend on it.
+        self.layers = [(m, (self.torch.rand_like(m.weight) < 0.05).float()) for m in linear]
+
+    def predict(self) -> object:
+        with self.torch.inference_mode():
+            h = self.tensor
+            for layer, mask in self.layers:
+                z = self.torch.nn.functional.linear(h, layer.weight * mask, layer.bias)
+                h = z.relu()
+            return z
+
+
+class TorchImagePrediction(TorchPrediction):
+    """PyTorch's convolutional network, images as they come."""
+
+    name, images = "PyTorch NCHW", True
+    #: How images lie in memory.
+    layout: ClassVar[str] = "contiguous_format"
+
+    def setup(self) -> None:
+        super().setup()
+        layout = getattr(self.torch, self.layout)
+        self.network = self.network.to(memory_format=layout)
+        self.tensor = self.tensor.reshape(-1, *IMAGE).contiguous(memory_format=layout)
+
+
+class TorchChannelsLastPrediction(TorchImagePrediction):
+    """PyTorch's convolutional network, the channels of a pixel side by side in memory."""
+
+    name, layout = "PyTorch channels-last", "channels_last"
+
+
+#: A new rival is one class above and one entry here.
+RIVALS: tuple[type[PredictionRival], ...] = (
+    NumPyPrediction,
+    TorchPrediction,
+    MaskedPrediction,
+    TorchImagePrediction,
+    TorchChannelsLastPrediction,
+)

@@ -1,0 +1,28 @@
+"""Training steps of other libraries."""
+
+from __future__ import annotations
+
+from sparsecpu.bench.rivals.networks import StepRival
+from sparsecpu.bench.rivals.steps.plain import NumPyStep, ScikitStep
+from sparsecpu.bench.rivals.steps.sparseprop import SparsePropStep
+from sparsecpu.bench.rivals.steps.torch import (
+    MaskedStep,
+    TorchChannelsLastStep,
+    TorchImageStep,
+    TorchStep,
+    TorchTunedStep,
+)
+
+__all__ = ["RIVALS", "StepRival", "TorchChannelsLastStep", "TorchTunedStep"]
+
+#: A new rival is one class and one entry here.
+RIVALS: tuple[type[StepRival], ...] = (
+    NumPyStep,
+    ScikitStep,
+    TorchStep,
+    MaskedStep,
+    TorchImageStep,
+    TorchChannelsLastStep,
+    TorchTunedStep,
+    SparsePropStep,
+)

@@ -1,0 +1,1 @@
+"""One subject, one file: what ``sparsecpu bench NAME`` measures and prints."""

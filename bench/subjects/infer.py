@@ -1,0 +1,77 @@
+"""``bench infer``: predictions of whole networks, one sample or a batch, beside dense ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.bench.cases import NetworkCase
+from sparsecpu.bench.measuring.speedups import beside_dense, beside_each
+from sparsecpu.bench.measuring.timing import Timing, compare, limited_threads
+from sparsecpu.bench.ours.predictions import OurPrediction
+from sparsecpu.bench.rivals.predictions import RIVALS
+from sparsecpu.bench.subjects.networks import NetworkBenchmark
+
+_SCIPY = "SciPy"
+
+
+class Infer(NetworkBenchmark):
+    """Predictions of whole networks."""
+
+    name = "infer"
+    title = "a prediction: samples in the users' order in, outputs out (compiled predictor)"
+    rivals = RIVALS
+
+    def cases(self) -> list[NetworkCase]:
+        names = self.options.get("models") or self.pick(
+            ["lenet-300-100", "truly-sparse"],
+            ["lenet-300-100", "mlp-1000-1000", "truly-sparse", "vgg16-small"],
+            ["lenet-300-100", "mlp-1000-1000", "nerva", "truly-sparse", "vgg16-small", "resnet-18"],
+        )
+        sparsities = self.options.get("sparsities") or (0.9, 0.95, 0.98)
+        batches = [self.options["batch"]] if self.options.get("batch") else [1, 16, 128]
+        return [self.case(name, sparsities, batch) for name in names for batch in batches]
+
+    def run(self, case: NetworkCase) -> dict[str, Any]:
+        x = np.random.default_rng(1).standard_normal((case.batch, case.sizes[0]), dtype=np.float32)
+        rivals = self.rivals_of(case.images)
+        with limited_threads(case.threads):
+            ours = {s: OurPrediction(case, s, x, self.precision) for s in case.sparsities}
+            contestants: dict[str, Callable[[], object]] = {
+                f"ours/{s}": made.predict for s, made in ours.items()
+            }
+            if not case.images:
+                contestants |= {f"{_SCIPY}/{s}": made.scipy for s, made in ours.items()}
+            contestants |= {f"{rival.name}/step": rival(case, x).predict for rival in rivals}
+            budget = self.budget(6.0, 30.0)
+            times = compare(contestants, rounds=self.rounds, seconds=0.02, budget=budget)
+        return {
+            "network": str(case), "batch": case.batch, "threads": case.threads,
+            "distribution": case.distribution, "precision": self.precision,
+            "rival_ms": {rival.name: times[f"{rival.name}/step"].ms for rival in rivals},
+            "results": [self._figures(s, made, times, case) for s, made in ours.items()],
+        }  # fmt: skip
+
+    def _figures(
+        self, sparsity: float, made: OurPrediction, times: dict[str, Timing], case: NetworkCase
+    ) -> dict[str, Any]:
+        rivals, mine = self.rivals_of(case.images), times[f"ours/{sparsity}"]
+        dense = {rival.name: [times[f"{rival.name}/step"]] for rival in rivals if rival.dense}
+        theirs = {rival.name: times[f"{rival.name}/step"] for rival in rivals}
+        if not case.images:
+            theirs[_SCIPY] = times[f"{_SCIPY}/{sparsity}"]
+        return {
+            "sparsity": sparsity, "nnz": made.network.nnz, "ms": mine.ms,
+            "quartiles": [mine.low, mine.high], "samples_per_second": 1e3 * case.batch / mine.ms,
+            **beside_each(theirs, mine), **beside_dense(dense, [mine]),
+        }  # fmt: skip
+
+    def columns(self) -> list[str]:
+        some_mlp = not all(case.images for case in self.cases())
+        return [*super().columns(), *([_SCIPY] if some_mlp else [])]
+
+    def rivals_line(self, result: dict[str, Any]) -> str:
+        most = max(found["samples_per_second"] for found in result["results"])
+        return f"{super().rivals_line(result)}; ours up to {most:,.0f} samples/s"

@@ -1,0 +1,69 @@
+"""``bench kernels``: what this machine can do at best, and how near the kernels come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sparsecpu.bench.cases import LinearCase
+from sparsecpu.bench.measuring.benchmark import Benchmark
+from sparsecpu.bench.measuring.cache_loads import LANES, Loads, level_of, peak_gflops
+from sparsecpu.bench.measuring.timing import compare, limited_threads
+from sparsecpu.bench.ours.linear import PARTS, SparseLayer
+
+_SPARSITY = 0.95
+
+
+class Kernels(Benchmark):
+    """Loads from each cache level, in order and at random, beside the kernels on such tiles."""
+
+    name = "kernels"
+    title = "loads of 512 bytes and the kernels that depend on them, one thread"
+
+    def cases(self) -> list[int]:
+        """Return sizes of a tile in KiB."""
+        few = [32, 256, 512, 1024]
+        return self.pick([32, 512], [*few, 2048, 65536], [*few, 1536, 2048, 4096, 16384, 262144])
+
+    def run(self, case: int) -> dict[str, Any]:
+        nbytes, width = case * 1024, case * 1024 // (4 * LANES)
+        ordered, random = Loads(nbytes, random=False), Loads(nbytes)
+        contestants = {"loads/ordered": ordered.call(), "loads/random": random.call()}
+        products = 0
+        if 256 <= width <= 8192:  # layers that are realistic
+            linear = LinearCase(width, width, LANES, (_SPARSITY,), 1)
+            layer = SparseLayer(linear, _SPARSITY, lanes=LANES, blocked=False)
+            products = layer.weight.nnz * LANES
+            contestants |= {f"ours/{part}": call for part, call in layer.parts().items()}
+        with limited_threads(1):
+            times = compare(contestants, rounds=self.rounds)
+        return {
+            "kib": case,
+            "level": level_of(nbytes),
+            "sequential_gbs": 2 * ordered.gflops(times["loads/ordered"].ms),
+            "random_gflops": random.gflops(times["loads/random"].ms),
+            **{part: 2e-6 * products / times[f"ours/{part}"].ms for part in PARTS if products},
+        }
+
+    def heading(self) -> str:
+        return (
+            f"{'tile KiB':>9}{'level':>8}{'in order GB/s':>15}{'random GFLOP/s':>16}"
+            f"{'forward':>10}{'dx':>8}{'dw':>8}   (GFLOP/s at 95 % sparsity, one tile, no blocks)"
+        )
+
+    def row(self, result: dict[str, Any]) -> str:
+        line = f"{result['kib']:>9}{result['level']:>8}{result['sequential_gbs']:>15.0f}"
+        line += f"{result['random_gflops']:>16.0f}"
+        for part, width in (("forward", 10), ("dx", 8), ("dw", 8)):
+            line += f"{result[part]:>{width}.0f}" if part in result else f"{'-':>{width}}"
+        return line
+
+    def verdict(self, results: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
+        peak = peak_gflops()
+        best = max((r["forward"] for r in results if "forward" in r), default=None)
+        lines = [f"multiply-adds in registers: {peak:.0f} GFLOP/s (one thread)"]
+        if best is not None:
+            lines.append(
+                f"the best forward pass reaches {best / peak:.0%} of that; it is limited by loads, "
+                "not by arithmetic: each multiply-add needs a vector of floats from the cache"
+            )
+        return {"peak_gflops": peak}, lines

@@ -1,0 +1,73 @@
+"""What ``bench train`` and ``bench infer`` share: rivals for MLPs and for images, and the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from sparsecpu.bench.cases import NetworkCase
+from sparsecpu.bench.measuring.benchmark import Benchmark
+from sparsecpu.bench.measuring.speedups import dense_is_faster, shown, shown_beside_dense
+from sparsecpu.bench.rivals.base import installed
+from sparsecpu.bench.rivals.networks import NetworkRival
+from sparsecpu.errors import ParameterError
+from sparsecpu.step.precision import check_precision
+
+
+class NetworkBenchmark(Benchmark):
+    """Whole networks at several sparsities, a column per rival."""
+
+    rivals: ClassVar[tuple[type[NetworkRival], ...]]
+
+    def setup(self) -> None:
+        wanted = set(self.options.get("rivals") or ())
+        if wanted - {rival.name for rival in self.rivals}:
+            expected = ", ".join(rival.name for rival in self.rivals)
+            raise ParameterError("rival", ", ".join(sorted(wanted)), expected)
+        chosen = [rival for rival in self.rivals if rival.name in wanted or not wanted]
+        self.here, self.missing = installed(chosen)
+        self.precision = check_precision(self.options.get("precision", "fp32"), np.float32)
+
+    def rivals_of(self, images: bool) -> list[Any]:
+        """Return the installed rivals for convolutional networks, or for MLPs."""
+        return [rival for rival in self.here if rival.images == images]
+
+    def case(self, model: str, sparsities: Iterable[float], batch: int | None) -> NetworkCase:
+        """Return the case of a network's name or sizes."""
+        distribution = self.options.get("distribution")
+        return NetworkCase.parse(
+            model, sparsities, self.threads, batch=batch, distribution=distribution
+        )
+
+    def columns(self) -> list[str]:
+        """Return the names of the rivals for the kinds of networks that are timed."""
+        kinds = {case.images for case in self.cases()}
+        return [rival.name for images in sorted(kinds) for rival in self.rivals_of(images)]
+
+    def heading(self) -> str:
+        head = f"{'network':<24}{'batch':>6}{'spars.':>7}{'ours ms':>9}{'vs dense':>10}"
+        return head + "".join(f"{name:>{max(len(name) + 3, 10)}}" for name in self.columns())
+
+    def row(self, result: dict[str, Any]) -> str:
+        return "\n".join([*self.lines(result), self.rivals_line(result)])
+
+    def lines(self, result: dict[str, Any]) -> list[str]:
+        """Return a line for each sparsity."""
+        return [self.line(result, found) for found in result["results"]]
+
+    def line(self, result: dict[str, Any], found: dict[str, Any]) -> str:
+        """Return the line of one sparsity."""
+        text = f"{result['network']:<24}{result['batch']:>6}{found['sparsity']:>7g}"
+        text += f"{found['ms']:>9.3f}{shown_beside_dense(found):>10}"
+        for rival in self.columns():
+            ratios = (found[kind].get(rival) for kind in ("ratio", "least_ratio"))
+            value = shown(*ratios) if rival in found["ratio"] else "-"
+            text += f"{value:>{max(len(rival) + 3, 10)}}"
+        return text + dense_is_faster(found)
+
+    def rivals_line(self, result: dict[str, Any]) -> str:
+        """Return the line with the rivals' times."""
+        times = ", ".join(f"{rival} {ms:.3f} ms" for rival, ms in result["rival_ms"].items())
+        return f"{'':<24}{times}"

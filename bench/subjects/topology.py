@@ -1,0 +1,141 @@
+"""``bench topology``: what an update of the topology costs, beside the steps that pay for it."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.bench.measuring.benchmark import Benchmark
+from sparsecpu.step.samples import Samples
+
+_INTERVAL = 469  # steps of an epoch of 60,000 samples in batches of 128
+
+
+class RepeatedSamples(Samples):
+    """A few samples that are repeated until there are ``samples`` of them."""
+
+    def __init__(self, x: np.ndarray, samples: int) -> None:
+        self.x, self.shape = x, (samples, x.shape[1])
+
+    def take_samples(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.x, rows % len(self.x)
+
+
+class _Clock:
+    """Times what a topology does within training steps."""
+
+    def __init__(self, topology: Any) -> None:
+        self.updates: list[float] = []
+        self.observing = 0.0
+        self._update, self._observer = topology.update, topology.observer
+        topology.update, topology.observer = self.update, self.observer
+
+    def update(self, step: int) -> Any:
+        """Update the topology, timed."""
+        start = time.perf_counter()
+        report = self._update(step)
+        self.updates.append((time.perf_counter() - start) * 1e3)
+        return report
+
+    def observer(self, step: int) -> Any:
+        """Return the topology's observer of a step, timed."""
+        observe = self._observer(step)
+        if observe is None:
+            return None
+
+        def timed(*arguments: Any) -> None:
+            start = time.perf_counter()
+            observe(*arguments)
+            self.observing += (time.perf_counter() - start) * 1e3
+
+        return timed
+
+    def take_observing(self) -> float:
+        """Return the milliseconds spent in observers since the last call."""
+        ms, self.observing = self.observing, 0.0
+        return ms
+
+
+class Topology(Benchmark):
+    """Observing gradients and updating the pattern, per algorithm and source of momentum."""
+
+    name = "topology"
+    title = "an update of the topology and the observation before it, per epoch of 60,000 samples"
+
+    def cases(self) -> list[tuple[str, tuple[int, ...], float]]:
+        """Return algorithms, networks by their sizes, and sparsities."""
+        algorithms = [
+            "set", "dsr:prune_rate=0.3", "deep-r", "gse:stop_after=1",
+            "gse:stop_after=1,distribution=graest", "rigl:stop_after=1",
+            *(f"sparse-momentum:source={s}" for s in ("window", "tiles", "lowrank", "candidates")),
+            "sparse-momentum:source=candidates,proposal=lowrank",
+        ]  # fmt: skip
+        networks = self.pick(
+            [(784, 300, 100, 10)],
+            [(784, 300, 100, 10), (784, 1000, 1000, 10)],
+            [(784, 300, 100, 10), (784, 1000, 1000, 10), (3072, 4000, 1000, 4000, 10)],
+        )
+        return [(a, n, 0.95) for n in networks for a in algorithms]
+
+    def run(self, case: tuple[str, tuple[int, ...], float]) -> dict[str, Any]:
+        algorithm, sizes, sparsity = case
+        plain = float(np.median(self._train("static", sizes, sparsity, 2)["steps"]))
+        spent = self._train(algorithm, sizes, sparsity, 1 + self.pick(3, 5, 9))
+        # Medians over epochs, step by step: observation happens at the same steps of each interval.
+        table = np.array(spent["observing"][_INTERVAL:]).reshape(-1, _INTERVAL)
+        watch, update = float(np.median(table, axis=0).sum()), float(np.median(spent["updates"]))
+        return {
+            "algorithm": algorithm, "sizes": list(sizes), "sparsity": sparsity, "batch": 128,
+            "interval": _INTERVAL, "step_ms": plain, "interval_ms": plain * _INTERVAL,
+            "update_ms": update, "watch_ms": watch,
+            "overhead": (update + watch) / (plain * _INTERVAL),
+        }  # fmt: skip
+
+    def _train(self, algorithm, sizes, sparsity, epochs) -> dict[str, list[float]]:
+        """Return the milliseconds of ``updates``, ``steps``, and ``observing`` in each step."""
+        from sparsecpu.losses import SoftmaxCrossEntropy
+        from sparsecpu.networks.description import mlp
+        from sparsecpu.topology import make_topology
+        from sparsecpu.trainer import Trainer
+
+        rng, batch = np.random.default_rng(0), 128
+        topology = make_topology(algorithm)
+        described = mlp((sizes[0],), sizes[1:-1], sizes[-1]).sparsify(1 - sparsity)
+        trainer = Trainer(
+            described.build(rng), loss=SoftmaxCrossEntropy(), topology=topology,
+            learning_rate=1e-3, batch_size=batch, epochs=epochs + 1, threads=self.threads,
+        )  # fmt: skip
+        samples = _INTERVAL * batch
+        x = rng.standard_normal((4096, sizes[0]), dtype=np.float32)
+        repeated = RepeatedSamples(x, samples)
+        targets = trainer.loss.prepare(rng.integers(0, sizes[-1], samples), sizes[-1])
+        trainer.start(samples)
+        spent: dict[str, list[float]] = defaultdict(list)
+        clock = _Clock(trainer.topology)
+        with trainer.machine():
+            for _ in range(epochs):
+                for first in range(0, samples, batch):
+                    rows = np.arange(first, first + batch)
+                    start = time.perf_counter()
+                    trainer.step(repeated, targets, rows)
+                    spent["steps"].append((time.perf_counter() - start) * 1e3)
+                    spent["observing"].append(clock.take_observing())
+        spent["updates"] = clock.updates
+        return spent
+
+    def heading(self) -> str:
+        return (
+            f"{'network':<24}{'algorithm':<52}{'step ms':>9}{'epoch ms':>10}{'update ms':>11}"
+            f"{'observing ms':>14}{'overhead':>10}"
+        )
+
+    def row(self, result: dict[str, Any]) -> str:
+        sizes = "-".join(map(str, result["sizes"]))
+        return (
+            f"{sizes:<24}{result['algorithm']:<52}{result['step_ms']:>9.3f}"
+            f"{result['interval_ms']:>10.0f}{result['update_ms']:>11.1f}"
+            f"{result['watch_ms']:>14.1f}{result['overhead']:>10.0%}"
+        )

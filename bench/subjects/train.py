@@ -1,0 +1,179 @@
+"""``bench train``: whole training steps, gather to update, beside the same network dense."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+from sparsecpu.bench.cases import NETWORKS, Batches, NetworkCase
+from sparsecpu.bench.measuring.speedups import beside_dense, beside_each
+from sparsecpu.bench.measuring.step_clock import StepClock
+from sparsecpu.bench.measuring.timing import Timing, compare, limited_threads
+from sparsecpu.bench.ours.steps import OurStep
+from sparsecpu.bench.rivals.step_process import StepProcess
+from sparsecpu.bench.rivals.steps import RIVALS, StepRival
+from sparsecpu.bench.subjects.networks import NetworkBenchmark
+
+#: Steps that take more seconds than this are timed in stretches as well.
+_LONG = 0.03
+#: Layers that take a smaller fraction of a step are not listed.
+_SMALL = 0.005
+#: Steps of a profile, and of a measurement of memory.
+_PROFILED_STEPS, _MEASURED_STEPS = 7, 3
+
+
+class Train(NetworkBenchmark):
+    """Whole steps of whole networks."""
+
+    name = "train"
+    title = "a training step: gather, forward, loss, backward, update (SGD, Nesterov, weight decay)"
+    rivals = RIVALS
+
+    def cases(self) -> list[NetworkCase]:
+        names = self.options.get("models") or self.pick(
+            ["lenet-300-100", "mlp-1000-1000"], list(NETWORKS), list(NETWORKS)
+        )
+        sparsities = self.options.get("sparsities") or (0.9, 0.95, 0.98, 0.99)
+        return [self.case(name, sparsities, self.options.get("batch")) for name in names]
+
+    def run(self, case: NetworkCase) -> dict[str, Any]:
+        batches, rivals = Batches(case), self.rivals_of(case.images)
+        ours = {s: OurStep(case, s, batches, self.precision) for s in case.sparsities}
+        theirs = {
+            (rival, sparsity): rival(case, batches, sparsity)
+            for rival in rivals
+            for sparsity in (case.sparsities if rival.sparse else (0.0,))
+        }
+        contestants: dict[str, OurStep | StepRival] = {f"ours/{s}": o for s, o in ours.items()}
+        contestants |= {_key(*which): rival for which, rival in theirs.items()}
+        with limited_threads(case.threads):
+            with ExitStack() as stack:
+                for rival in theirs.values():
+                    stack.callback(rival.close)
+                calls = {name: _call(made, stack) for name, made in contestants.items()}
+                times = compare(
+                    calls, rounds=self.rounds, seconds=0.02, budget=self.budget(15.0, 60.0)
+                )
+            results = [_figures(s, made, times, rivals) for s, made in ours.items()]
+            if self.options.get("profile"):
+                for found, made in zip(results, ours.values(), strict=True):
+                    found |= _profile(made, self.rounds)
+        return {
+            "network": str(case), "sizes": list(case.sizes), "batch": case.batch,
+            "threads": case.threads, "distribution": case.distribution,
+            "precision": self.precision, **_rivals_figures(list(theirs), times, calls),
+            "peak_mb": self._peak_memory(case) if self.options.get("memory") else {},
+            "results": results,
+        }  # fmt: skip
+
+    def _peak_memory(self, case: NetworkCase) -> dict[str, float]:
+        """Return the peak of each contestant's memory in MB, in processes of their own."""
+        rivals = [r for r in self.rivals_of(case.images) if r.needs == "torch" and r.here]
+        found = {}
+        for who in ["ours", *(rival.name for rival in rivals)]:
+            process = StepProcess(who, case, case.sparsities[0], self.precision)
+            for _ in range(_MEASURED_STEPS):
+                process.step()
+            found[who] = process.peak() / 1e6
+            process.close()
+        return found
+
+    def lines(self, result: dict[str, Any]) -> list[str]:
+        lines = []
+        for found in result["results"]:
+            lines.append(self.line(result, found))
+            lines += _layer_lines("ours", found.get("layers_ms", {}))
+        if self.options.get("profile"):
+            for rival, layers in result["rival_layers_ms"].items():
+                lines += _layer_lines(rival, layers)
+        return lines
+
+    def line(self, result: dict[str, Any], found: dict[str, Any]) -> str:
+        profile = ", ".join(f"{name} {part:.0%}" for name, part in found.get("profile", {}).items())
+        return super().line(result, found) + (f"  {profile}" if profile else "")
+
+    def rivals_line(self, result: dict[str, Any]) -> str:
+        times = super().rivals_line(result)
+        if not result["peak_mb"]:
+            return times
+        memory = ", ".join(f"{who} {mb:.0f} MB" for who, mb in result["peak_mb"].items())
+        return f"{times}\n{'':<24}peak memory: {memory}"
+
+
+def _key(rival: type[StepRival], sparsity: float) -> str:
+    """Return what ``compare`` calls a rival; a dense one is the same at every sparsity."""
+    return f"{rival.name}/{sparsity if rival.sparse else 'step'}"
+
+
+def _label(rival: type[StepRival], sparsity: float) -> str:
+    return f"{rival.name} at {sparsity:g}" if rival.sparse else rival.name
+
+
+def _call(made: OurStep | StepRival, stack: ExitStack) -> Callable[[], object]:
+    """Return the function to time: the step, or a clock around it where it is long."""
+    made.step()
+    start = time.perf_counter()
+    made.step()
+    if time.perf_counter() - start < _LONG:
+        return made.step
+    clock = StepClock(made.step)
+    stack.enter_context(made.watched(clock))
+    return clock
+
+
+def _figures(
+    sparsity: float, made: OurStep, times: dict[str, Timing], rivals: list[type[StepRival]]
+) -> dict[str, Any]:
+    """Return our times at a sparsity, beside those of the rivals."""
+    mine = times[f"ours/{sparsity}"]
+    dense = {rival.name: [times[_key(rival, 0.0)]] for rival in rivals if rival.dense}
+    theirs = {rival.name: times[_key(rival, sparsity)] for rival in rivals}
+    return {
+        "sparsity": sparsity, "nnz": made.trainer.network.nnz, "ms": mine.ms,
+        "least_ms": mine.least, "quartiles": [mine.low, mine.high],
+        **beside_each(theirs, mine), **beside_dense(dense, [mine]),
+    }  # fmt: skip
+
+
+def _rivals_figures(
+    rivals: list[tuple[type[StepRival], float]],
+    times: dict[str, Timing],
+    calls: dict[str, Callable[[], object]],
+) -> dict[str, Any]:
+    """Return the rivals' times, and by kind of layer those of rivals whose steps are long."""
+    labels = {_label(*which): _key(*which) for which in rivals}
+    clocks = {label: calls[key] for label, key in labels.items()}
+    return {
+        "rival_ms": {label: times[key].ms for label, key in labels.items()},
+        "rival_least_ms": {label: times[key].least for label, key in labels.items()},
+        "rival_layers_ms": {
+            label: clock.by_name()
+            for label, clock in clocks.items()
+            if isinstance(clock, StepClock)
+        },
+    }
+
+
+def _profile(made: OurStep, rounds: int) -> dict[str, Any]:
+    """Return the fraction of each part of a step, and its least milliseconds by kind of layer."""
+    parts = {f"ours/{name}": call for name, call in made.parts().items()}
+    spent = {name.partition("/")[2]: t.ms for name, t in compare(parts, rounds=rounds).items()}
+    clock = StepClock(made.step)
+    with made.watched(clock):
+        for _ in range(_PROFILED_STEPS):
+            clock()
+    profile = {name: ms / sum(spent.values()) for name, ms in spent.items()}
+    return {"profile": profile, "layers_ms": clock.by_name()}
+
+
+def _layer_lines(who: str, layers: dict[str, float]) -> list[str]:
+    """Return lines with the least times by kind of layer, four to a line, without small ones."""
+    total = sum(layers.values())
+    each = [f"{name} {ms:.3g}" for name, ms in layers.items() if ms > _SMALL * total]
+    lines = []
+    for first in range(0, len(each), 4):
+        words = f"{who}, least ms " if first == 0 else ""
+        lines.append(f"{words:>36}{', '.join(each[first : first + 4])}")
+    return lines

@@ -1,0 +1,57 @@
+"""What topology may read of a linear layer's dW."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.sparse.pattern import Pattern
+from sparsecpu.step.gradient_view import GradientView
+
+
+class LinearView(GradientView):
+    """``dW = dy x'``; x has shape (tiles, n_in, lanes), dy (tiles, n_out, lanes)."""
+
+    def __init__(self, x: np.ndarray, dy: np.ndarray) -> None:
+        self.x, self.dy = x, dy
+
+    def at(self, pattern: Pattern, out: np.ndarray | None = None) -> np.ndarray:
+        from sparsecpu.kernels.linear import gradient_kernel
+
+        x, size = self.x, self.x.shape[2] * self.x.itemsize
+        out = np.empty(pattern.nnz, dtype=x.dtype) if out is None else out
+        if pattern.nnz:
+            gradient_kernel(x.shape[2])(
+                *pattern.blocks(size), pattern.indices, x, self.dy, out, out[:0],
+                pattern.spans(size),
+            )  # fmt: skip
+        return out
+
+    def tile(self, rows: slice, columns: slice, out: np.ndarray) -> None:
+        x, dy = self.x, self.dy
+        np.matmul(dy[0, rows], x[0, columns].T, out=out)
+        for t in range(1, len(x)):
+            out += np.matmul(dy[t, rows], x[t, columns].T)
+
+    def activity(self, kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        weights = self.dy.any(axis=1).astype(self.dy.dtype)  # 0 in padding lanes: no gradient there
+        if kind == "estimate":
+            signs = np.array([-1, 1], dtype=self.dy.dtype)
+            weights[weights != 0] = rng.choice(signs, size=np.count_nonzero(weights))
+        return _summed(self.dy, weights, kind), _summed(self.x, weights, kind)
+
+    def factors(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.x, self.dy
+
+    def over_ranks(self, comm: Any, n_valid: int) -> GradientView:
+        return LinearView(*(comm.gather_samples(v, n_valid) for v in (self.x, self.dy)))
+
+
+def _summed(v: np.ndarray, weights: np.ndarray, kind: str) -> np.ndarray:
+    """Sum v of shape (tiles, features, lanes) over samples, which have weights -1, 0 or 1."""
+    if kind == "norm":
+        squares = np.einsum("tfl,tfl,tl->f", v, v, np.abs(weights), dtype=np.float64)
+        return np.sqrt(squares)
+    v = np.abs(v) if kind == "bound" else v
+    return np.abs(np.einsum("tfl,tl->f", v, weights, dtype=np.float64))

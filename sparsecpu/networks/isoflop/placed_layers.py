@@ -1,0 +1,169 @@
+"""The layers of a description in their places: sizes, FLOPs, and how to replace them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sparsecpu.layers import KINDS
+from sparsecpu.networks.description import Architecture, LayerSpec
+
+#: A layer as plain values: its ``kind``, and its options.
+Entry = dict[str, Any]
+Shape = tuple[int, ...]
+
+#: Kinds of layers that have weights.
+WEIGHTED = ("linear", "conv2d")
+
+
+def options_of(entry: Entry) -> dict[str, Any]:
+    """Return the options of a layer, without its kind."""
+    return {key: value for key, value in entry.items() if key != "kind"}
+
+
+@dataclass(frozen=True)
+class PlacedLayer:
+    """A layer, and the shape of a sample that comes into it."""
+
+    entry: Entry
+    shape: Shape
+
+    @property
+    def kind(self) -> str:
+        """Name of the kind of layer."""
+        return self.entry["kind"]
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape of a sample that comes out."""
+        return KINDS[self.kind].trace(self.shape, options_of(self.entry))[0]
+
+    @property
+    def weight_shape(self) -> Shape:
+        """Shape of the weights, of a layer that has them."""
+        return KINDS[self.kind].trace(self.shape, options_of(self.entry))[1][0]
+
+    @property
+    def fans(self) -> tuple[int, int]:
+        """Inputs (of a convolution: per pixel) and outputs."""
+        out, *rest = self.weight_shape
+        return math.prod(rest), out
+
+    @property
+    def size(self) -> int:
+        """Number of weights, dense."""
+        return math.prod(self.weight_shape)
+
+    @property
+    def uses(self) -> int:
+        """How often a sample uses each weight: once per pixel of the output."""
+        return math.prod(self.output_shape[1:])
+
+    @property
+    def products(self) -> int:
+        """Multiplications per sample, at the nonzeros."""
+        nnz = self.entry.get("nnz")
+        return (self.size if nnz is None else nnz) * self.uses
+
+
+def flops(architecture: Architecture) -> int:
+    """Return the multiplications and additions of a forward pass per sample, at the nonzeros.
+
+    Norms, biases and activations are left out, as in the paper.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        The network.
+    """
+    return 2 * sum(layer.products for layer in weighted_layers(architecture))
+
+
+def activations(architecture: Architecture) -> int:
+    """Return how many numbers per sample a backward pass must keep.
+
+    They are the outputs of all layers that have weights, a norm or a pooling.
+
+    Parameters
+    ----------
+    architecture : Architecture
+        The network.
+    """
+    return sum(
+        math.prod(layer.output_shape)
+        for layer in placed_layers(entries_of(architecture), architecture.input_shape)
+        if layer.kind not in ("relu", "dropout", "flatten")
+    )
+
+
+def entries_of(architecture: Architecture) -> list[Entry]:
+    """Return the layers of a description as plain values."""
+    return [{"kind": layer.kind, **layer.options} for layer in architecture.layers]
+
+
+def _inner(entry: Entry) -> dict[str, list[Entry]]:
+    """Return the lists of layers within a layer, by name."""
+    if entry["kind"] == "residual":
+        return {name: list(entry.get(name, ())) for name in ("branch", "shortcut")}
+    if entry["kind"] == "parallel":
+        return {str(i): list(branch) for i, branch in enumerate(entry["branches"])}
+    return {}
+
+
+def placed_layers(entries: list[Entry], shape: Shape) -> Iterator[PlacedLayer]:
+    """Yield every layer that holds no others, in its place."""
+    for entry in entries:
+        inner = _inner(entry)
+        for layers in inner.values():
+            yield from placed_layers(layers, shape)
+        layer = PlacedLayer(entry, shape)
+        if not inner:
+            yield layer
+        shape = layer.output_shape
+
+
+def weighted_layers(architecture: Architecture) -> list[PlacedLayer]:
+    """Return the layers that have weights, inner ones included."""
+    layers = placed_layers(entries_of(architecture), architecture.input_shape)
+    return [layer for layer in layers if layer.kind in WEIGHTED]
+
+
+def kept_dense(architecture: Architecture) -> list[int]:
+    """Return which of the layers with weights stay dense: the last, and a convolution at first."""
+    layers = weighted_layers(architecture)
+    first = [0] if layers and layers[0].kind == "conv2d" else []
+    return [*first, len(layers) - 1]
+
+
+def rewrite(
+    architecture: Architecture,
+    change: Callable[[PlacedLayer, int], list[Entry]],
+    other: Callable[[Entry], Entry] = lambda entry: entry,
+    tidy: Callable[[list[Entry]], list[Entry]] = lambda entries: entries,
+) -> Architecture:
+    """Return a description in which every layer with weights is replaced.
+
+    ``change`` returns what takes the place of such a layer, given its number among them; ``other``
+    what takes the place of one without weights; ``tidy`` is given every finished list of layers.
+    """
+    numbers = iter(range(len(weighted_layers(architecture))))
+
+    def chain(entries: list[Entry], shape: Shape) -> list[Entry]:
+        found: list[Entry] = []
+        for entry in entries:
+            layer = PlacedLayer(entry, shape)
+            if entry["kind"] in WEIGHTED:
+                found += change(layer, next(numbers))
+            elif entry["kind"] == "residual":
+                lists = {name: chain(inner, shape) for name, inner in _inner(entry).items()}
+                found.append({"kind": "residual", **lists})
+            else:
+                found.append(other(entry))
+            shape = layer.output_shape
+        return tidy(found)
+
+    entries = chain(entries_of(architecture), architecture.input_shape)
+    layers = tuple(LayerSpec(entry["kind"], options_of(entry)) for entry in entries)
+    return replace(architecture, layers=layers)

@@ -1,0 +1,153 @@
+"""First patterns: drawn, given, or chosen by scores of a dense network that is never held."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.experiments.networks import build, describe
+from sparsecpu.experiments.recipe import Recipe
+from sparsecpu.experiments.trainers import make_trainer
+from sparsecpu.layers import SparseLinear
+from sparsecpu.networks.at_start import GeneratedNetwork, generated, snip, synflow
+from sparsecpu.networks.description import mlp
+from sparsecpu.networks.models import find_model
+from sparsecpu.sparse.first_patterns import PATTERNS
+from sparsecpu.sparse.pattern import Pattern
+
+
+def dense_weights(network):
+    found = []
+    for layer, shape in enumerate(network.shapes):
+        w = np.full(shape, np.nan)
+        for rows, tile in network.tiles(layer):
+            w[rows] = tile
+        found.append(w)
+    return found
+
+
+def top(scores, count):
+    """Positions of the largest scores over all layers, one sorted array per layer."""
+    flat = np.concatenate([s.reshape(-1) for s in scores])
+    chosen = np.sort(np.argsort(-flat, kind="stable")[:count])
+    ends = np.cumsum([s.size for s in scores])
+    parts = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
+    return [part - (end - s.size) for part, end, s in zip(parts, ends, scores, strict=True)]
+
+
+@pytest.fixture
+def network(monkeypatch):
+    monkeypatch.setattr(generated, "_PARTS", 6)  # several tiles
+    return GeneratedNetwork(mlp(20, (30, 25), 4).sparsify(0.2), 3)
+
+
+def test_tiles_are_the_same_in_every_pass(network):
+    for a, b in zip(dense_weights(network), dense_weights(network), strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert len(np.unique(a)) == a.size
+        assert abs(a.std() - np.sqrt(2 / a.shape[1])) < 0.15 * a.std()
+
+
+def test_snip_is_the_published_choice(network, rng):
+    x, y = rng.standard_normal((20, 16)), rng.integers(0, 4, 16)
+    w1, w2, w3 = dense_weights(network)
+    h1 = np.maximum(w1 @ x, 0)
+    h2 = np.maximum(w2 @ h1, 0)
+    z = w3 @ h2
+    p = np.exp(z) / np.exp(z).sum(axis=0)
+    d3 = (p - np.eye(4)[y].T) / 16
+    d2 = (w3.T @ d3) * (h2 > 0)
+    d1 = (w2.T @ d2) * (h1 > 0)
+    scores = [np.abs(w1 * (d1 @ x.T)), np.abs(w2 * (d2 @ h1.T)), np.abs(w3 * (d3 @ h2.T))]
+    patterns = snip(network, x, y)
+    for pattern, keys in zip(patterns.values(), top(scores, sum(network.counts)), strict=True):
+        np.testing.assert_array_equal(pattern.keys(), keys)
+
+
+def test_synflow_is_the_published_choice(network):
+    weights = [np.abs(w) for w in dense_weights(network)]
+    masks, size, wanted = [np.ones(w.shape) for w in weights], 0, sum(network.counts)
+    size = sum(w.size for w in weights)
+    for k in range(1, 101):
+        w1, w2, w3 = (w * m for w, m in zip(weights, masks, strict=True))
+        a1 = w1 @ np.ones(20)
+        a2 = w2 @ a1
+        b2 = w3.T @ np.ones(4)
+        b1 = w2.T @ b2
+        scores = [w1 * b1[:, None], w2 * b2[:, None] * a1, w3 * a2]
+        count = round(size * (wanted / size) ** (k / 100))
+        for mask, keys in zip(masks, top(scores, count), strict=True):
+            mask[...] = 0
+            mask.reshape(-1)[keys] = 1
+    for pattern, mask in zip(synflow(network).values(), masks, strict=True):
+        np.testing.assert_array_equal(pattern.keys(), np.flatnonzero(mask))
+
+
+def test_no_layer_is_left_empty():
+    network = GeneratedNetwork(mlp(400, (50,), 2).sparsify(0.001), 0)
+    patterns = synflow(network)
+    assert sum(p.nnz for p in patterns.values()) == sum(network.counts)
+    assert min(p.nnz for p in patterns.values()) >= 1
+
+
+def test_choosing_holds_nothing_as_large_as_the_network():
+    network = GeneratedNetwork(mlp(1500, (1500,), 10).sparsify(0.01), 0)
+    x, y = np.random.default_rng(0).standard_normal((1500, 32)), np.arange(32) % 10
+    snip(GeneratedNetwork(mlp(30, (20,), 10).sparsify(0.1), 0), x[:30], y)  # imports
+    tracemalloc.start()
+    patterns = snip(network, x, y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sum(p.nnz for p in patterns.values()) == sum(network.counts)
+    assert peak < 4 * 1500 * 1500  # its weights alone, in float32
+
+
+@pytest.mark.parametrize("kind", PATTERNS)
+@pytest.mark.parametrize(
+    ("shape", "nnz"), [((7, 9), 20), ((5, 3), 15), ((4, 6), 3), ((50, 40), 900)]
+)
+def test_patterns_have_their_number(kind, shape, nnz, rng):
+    pattern = PATTERNS[kind](shape, nnz, rng)
+    Pattern(shape, pattern.indptr, pattern.indices)  # valid
+    assert pattern.nnz == nnz
+    if kind != "random":
+        assert np.ptp(pattern.fan_in) <= 1
+
+
+def test_small_worlds_have_neighbours(rng):
+    pattern = PATTERNS["small-world"]((200, 200), 4000, rng)
+    distance = np.abs(pattern.indices - pattern.rows())
+    near = np.minimum(distance, 200 - distance) <= 10
+    assert 0.85 < near.mean() < 0.97
+
+
+def test_patterns_are_given(rng):
+    mine = Pattern.random((5, 8), 11, rng)
+    assert SparseLinear(8, 5, pattern=mine).weight.pattern is mine
+    network = mlp(8, (5,), 3).sparsify(0.5).build(rng, pattern={"0.weight": mine})
+    assert network.sparse_parameters()["0.weight"].pattern is mine
+    for bad in (mine, "round"):
+        with pytest.raises(ParameterError):
+            SparseLinear(9, 5, pattern=bad)
+
+
+@pytest.mark.parametrize("kind", ["constant-fan-in", "small-world", "snip", "synflow"])
+def test_recipes_start_from_them(kind, rng):
+    from sklearn.datasets import load_iris
+
+    x, y = load_iris(return_X_y=True)
+    recipe = Recipe(model="40,20", density=0.2, pattern=kind, epochs=15, topology="static")
+    architecture = describe(recipe, (4,), 3)
+    network = build(recipe, architecture, x, y, "feature")
+    assert network.nnz == sum(n for n in GeneratedNetwork(architecture, 0).counts)
+    make_trainer(recipe, network, "classification", 150).fit(x, y)
+    assert (network.predict(x).argmax(axis=1) == y).mean() > 0.85
+    with pytest.raises(ParameterError):
+        Recipe(pattern="square")
+    if kind in ("snip", "synflow"):
+        with pytest.raises(ParameterError, match="pattern"):
+            GeneratedNetwork(find_model("lenet-5-caffe")((1, 28, 28), 10), 0)
+    if kind == "snip":
+        with pytest.raises(ParameterError, match="classes"):
+            build(recipe, architecture, x, y.astype(float)[:, None], "feature")
