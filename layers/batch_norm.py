@@ -232,7 +232,7 @@ class BatchNorm(Layer):
         x, mean, variance, batch = saved
         dx = like(x, self, "dx", ctx)
         gamma, beta = self.gamma, self.beta
-        if batch and ctx.comm is not None:
+        if batch and ctx.comm.size > 1:
             return self._backward_of_all(dy, saved, dx, ctx)
         normalise_backward(
             x, dy, ctx.n_valid, mean, variance, self.epsilon, gamma.data, batch, gamma.grad,
@@ -265,7 +265,7 @@ class BatchNorm(Layer):
 
 def _reduced(sums: np.ndarray, count: int, ctx: Context) -> tuple[np.ndarray, int]:
     """Return sums and the number of what was summed, over all ranks that share the batch."""
-    if ctx.comm is None:
+    if ctx.comm.size == 1:
         return sums, count
     all_of_it = np.append(sums.astype(np.float64).ravel(), float(count))
     ctx.comm.sum(all_of_it)
@@ -274,7 +274,7 @@ def _reduced(sums: np.ndarray, count: int, ctx: Context) -> tuple[np.ndarray, in
 
 def _over_all_ranks(mean: np.ndarray, variance: np.ndarray, ctx: Context) -> int:
     """Turn mean and variance of a rank's samples into those of all; return how many there are."""
-    if ctx.comm is None:
+    if ctx.comm.size == 1:
         return ctx.n_valid
     n = ctx.n_valid
     own, spread = (np.nan_to_num(v.astype(np.float64)) for v in (mean, variance))

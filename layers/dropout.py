@@ -1,4 +1,4 @@
-"""Dropout."""
+"""Values left out at random in training."""
 
 from __future__ import annotations
 
@@ -38,27 +38,6 @@ class Dropout(Layer):
         self.rate = float(rate)
 
     def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
-        """Drop values in training; see ``Layer.forward``.
-
-        Parameters
-        ----------
-        x : ndarray
-            The input.
-        ctx : Context
-            Gives the stream of random numbers.
-
-        Returns
-        -------
-        y : ndarray
-            The output.
-        saved : ndarray or None
-            What each value was multiplied by.
-
-        Raises
-        ------
-        ParameterError
-            In training without a stream.
-        """
         if not ctx.train or self.rate == 0.0:
             return x, None
         if ctx.dropout is None:
@@ -73,22 +52,6 @@ class Dropout(Layer):
         return y, factor
 
     def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
-        """Multiply by the same factors; see ``Layer.backward``.
-
-        Parameters
-        ----------
-        dy : ndarray
-            Gradient of the output.
-        saved : ndarray or None
-            The factors.
-        ctx : Context
-            Memory.
-
-        Returns
-        -------
-        ndarray
-            Gradient of the input.
-        """
         if saved is None:
             return dy
         dy = solid(dy, self, ctx, "dy")
@@ -97,5 +60,4 @@ class Dropout(Layer):
         return dx
 
     def describe(self) -> str:
-        """Return the rate."""
         return f"dropout {self.rate:g}"

@@ -245,13 +245,13 @@ def test_topology_sees_the_dense_gradient(rng):
     """What a source is told equals the dense gradient at any positions, inactive ones included."""
     layer = made((4, 6), 3, (7, 5), padding=1, stride=2, groups=2, bias=False)
     x = rng.standard_normal((18, 4, 7, 5))
-    ctx, seen = Context(Workspace(), train=True, n_valid=18), {}
+    seen = {}
     every = Pattern.full(layer.weight.shape)
 
     def observe(parameter, view):
         seen["gradient"], seen["squares"] = view.at(every).copy(), view.activity("norm", rng)
 
-    ctx.observe = observe
+    ctx = Context(Workspace(), train=True, n_valid=18, observe=observe)
     y, saved = layer.forward(naive.to_planes(x, 16), ctx)
     dy = rng.standard_normal(naive.from_planes(y.values, 18).shape)
     layer.backward(naive.to_planes(dy, 16), saved, ctx)

@@ -86,14 +86,14 @@ def test_activity_of_filters_is_that_of_unfolded_pixels(geometry, kind, rng):
                          rng=rng, dtype=np.float64, bias=False)  # fmt: skip
     Sequential([layer], (4, 7, 6))
     x = rng.standard_normal((18, 4, 7, 6))
-    ctx, seen = Context(Workspace(), train=True, n_valid=18), {}
+    seen = {}
 
     def observe(weight, view):
         seen["activity"] = view.activity(kind, np.random.default_rng(3))
         seen["best"] = largest_gradients(weight, view, 5)
         seen["shape"] = view.dy.values.shape
 
-    ctx.observe = observe
+    ctx = Context(Workspace(), train=True, n_valid=18, observe=observe)
     y, saved = layer.forward(naive.to_planes(x, 16), ctx)
     dy = rng.standard_normal(naive.from_planes(y.values, 18).shape)
     layer.backward(naive.to_planes(dy, 16), saved, ctx)
