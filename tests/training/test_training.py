@@ -1,4 +1,5 @@
 import os
+import sys
 from itertools import pairwise
 
 import numpy as np
