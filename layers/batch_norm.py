@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.kernels.conv.operands import Gate
 from sparsecpu.layers.base import Layer, Spec, like
 from sparsecpu.layers.images.planes import Planes, as_planes, blend, solid
 from sparsecpu.sparse.parameter import Parameter
@@ -192,7 +193,7 @@ class BatchNorm(Layer):
         g = as_planes(dy)
         if g.pending or g.sums is None or g.about is not x:
             nothing, one = np.zeros_like(self.gamma.data), np.ones_like(self.gamma.data)
-            gate = (x, nothing, one)  # of which nothing is cut off
+            gate = Gate(x, nothing, one)  # of which nothing is cut off
             g = blend(g, None, self, "g", ctx, gate=gate, sums=2, keep=g.pending)
         inverse = 1 / np.sqrt(variance + self.epsilon)
         sum_g, sum_gx = g.sums
