@@ -243,7 +243,7 @@ class Trainer:
 
     def _update_topology(self) -> None:
         """Change the pattern, and tell the callbacks."""
-        self._context.workspace.bound.clear()  # it holds the memory of the old patterns
+        self._context.workspace.prepared.clear()  # it holds the memory of the old patterns
         report = self.topology.update(self.steps_done)
         self._lanes = (None, 0)  # wide networks choose it by their density
         self.ranks.check_network(self.network.parameters().values())

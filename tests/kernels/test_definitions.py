@@ -9,7 +9,9 @@ from strategies import patterns
 
 from sparsecpu.kernels import loss, norm, update
 from sparsecpu.kernels.conv import plain, pooling
-from sparsecpu.kernels.conv.blend import plain_blend, plain_value
+from sparsecpu.kernels.conv.blend import blend_kernel, plain_blend, plain_value
+from sparsecpu.kernels.conv.operands import Output
+from sparsecpu.kernels.conv.sums import NO_SUMS
 from sparsecpu.kernels.linear import PLAIN, gradient_kernel, matmul_kernel
 from sparsecpu.kernels.linear.scatter import plain_scatter, scatter_kernel
 from sparsecpu.kernels.linear.wide import plain_gradient, plain_matmul
@@ -17,7 +19,7 @@ from sparsecpu.kernels.machine.arrays import aligned_copy
 from sparsecpu.kernels.vectors.dots import plain_sums
 from sparsecpu.kernels.vectors.sixteen_bits import narrow_shape, narrowed, plain_pairs
 from sparsecpu.layers import AvgPool2d, MaxPool2d, SparseConv2d, Spec
-from sparsecpu.layers.images.planes import Planes, blend, no_gate
+from sparsecpu.layers.images.planes import Planes, no_gate
 from sparsecpu.step.context import Context
 from sparsecpu.step.workspace import Workspace
 
@@ -100,8 +102,10 @@ def test_blend(relu, two, gated, rng):
     lazy = Planes(first, a=a, c=c, other=other, b=b, relu=True)
     plain_second = Planes(second) if two else Planes(no_gate(np.float64).x)
     gate = lazy.gate() if gated else no_gate(np.float64)
-    y = blend(lazy, second if two else None, "test", "y", context(32), relu=relu, gate=gate)
-    close(y.values, plain_blend(lazy.operand(), plain_second.operand(), relu, gate))
+    y, mask = np.empty_like(first), np.ones((2, 16))
+    out = Output(y, relu, np.empty((0, 4, 2, 16)), NO_SUMS)
+    blend_kernel(16)(lazy.operand(), plain_second.operand(), out, gate, mask)
+    close(y, plain_blend(lazy.operand(), plain_second.operand(), relu, gate))
 
 
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(2, 2, 0), (3, 2, 1), (3, 1, 1)])

@@ -82,3 +82,18 @@ class Space(NamedTuple):
     ring: np.ndarray
     bases: np.ndarray
     scratch: np.ndarray
+
+
+class Windows(NamedTuple):
+    """Height and width of a window, from one window to the next, and of the padding."""
+
+    size: np.ndarray
+    stride: np.ndarray
+    padding: np.ndarray
+
+
+class Covering(NamedTuple):
+    """For each row and each column of dx, the first window that it is in, and one past the last."""
+
+    down: np.ndarray
+    across: np.ndarray

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from sparsecpu.kernels.conv.lazy import (
     store_sums,
     sums_of,
 )
-from sparsecpu.kernels.conv.operands import Operand
+from sparsecpu.kernels.conv.operands import Operand, Windows
 from sparsecpu.kernels.conv.sums import NO_SUMS
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.machine.spread import spread
@@ -43,21 +43,6 @@ from sparsecpu.kernels.vectors.memory import (
     store_bytes,
     store_output,
 )
-
-
-class Windows(NamedTuple):
-    """Height and width of a window, from one window to the next, and of the padding."""
-
-    size: np.ndarray
-    stride: np.ndarray
-    padding: np.ndarray
-
-
-class Covering(NamedTuple):
-    """For each row and each column of dx, the first window that it is in, and one past the last."""
-
-    down: np.ndarray
-    across: np.ndarray
 
 
 def plain_windows(x: np.ndarray, windows: Windows) -> Iterator[tuple]:
