@@ -223,7 +223,7 @@ class SparseConv2d(Layer):
 
     @property
     def form(self) -> str:
-        """Which of two forms computes the products: "sparse" or "dense"."""
+        """``"sparse"``, or ``"dense"`` to compute with the full matrix."""
         return self._form
 
     @form.setter
