@@ -97,8 +97,8 @@ def network(rng, *, fused=True):
         *gap(), norm(4), ReLU(), *gap(),
         Residual([conv(4, 6, 3, stride=2, padding=1, bias=False)], [conv(4, 6, 1, stride=2)]),
         norm(6), *gap(), ReLU(), *gap(), MaxPool2d(2), conv(6, 6, 3, padding=1), ReLU(), *gap(),
-        Parallel([[conv(6, 6, 3, padding=1)], [conv(6, 6, 1), *gap(), ReLU()], []]), *gap(),
-        norm(6), ReLU(), *gap(),
+        Parallel([[conv(6, 6, 3, padding=1)], [conv(6, 6, 1, bias=False), *gap(), ReLU()], []]),
+        *gap(), norm(6), ReLU(), *gap(),
         Residual([conv(6, 8, 3, stride=2, padding=1), norm(8)], [Subsample(8, 2)]), *gap(), ReLU(),
         *gap(), AvgPool2d(1), GlobalAvgPool2d(), SparseLinear(8, 3, density=0.9, rng=rng, dtype=D),
     ]  # fmt: skip
