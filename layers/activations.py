@@ -9,7 +9,8 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import Layer, Spec, like
-from sparsecpu.layers.images.planes import Planes, blend, solid
+from sparsecpu.layers.images.passes import as_array, gate_gradient, gradient_as_array
+from sparsecpu.layers.images.planes import Planes
 from sparsecpu.registries import Registry
 from sparsecpu.step.context import Context
 
@@ -34,13 +35,13 @@ class Activation(Layer):
         return {}
 
     def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
-        x = solid(x, self, ctx)
+        x = as_array(x, self, ctx)
         y = like(x, self, "y", ctx)
         self.apply(x, y, ctx)
         return y, (x, y)
 
     def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
-        (x, y), dy = saved, solid(dy, self, ctx, "dy")
+        (x, y), dy = saved, gradient_as_array(dy, self, ctx)
         dx = like(dy, self, "dx", ctx)
         self.gradient(x, y, dx, ctx)
         np.multiply(dx, dy, out=dx)
@@ -118,8 +119,7 @@ class ReLU(Activation):
         y = saved[1]
         if not isinstance(y, Planes):
             return super().backward(dy, saved, ctx)
-        sums = 0 if y.a is None else 2  # for the backward pass of the normalisation before
-        return blend(dy, None, self, "dx", ctx, gate=y.gate(), sums=sums)
+        return gate_gradient(dy, y, self, ctx)
 
     def apply(self, x, y, ctx) -> None:
         np.maximum(x, 0, out=y)

@@ -8,7 +8,7 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import Layer, like
-from sparsecpu.layers.images.planes import solid
+from sparsecpu.layers.images.passes import as_array, gradient_as_array
 from sparsecpu.step.context import Context
 
 
@@ -42,7 +42,7 @@ class Dropout(Layer):
             return x, None
         if ctx.dropout is None:
             raise ParameterError("dropout", None, "a numpy.random.Generator in training")
-        x = solid(x, self, ctx)
+        x = as_array(x, self, ctx)
         factor, y = like(x, self, "factor", ctx), like(x, self, "y", ctx)
         ctx.dropout.random(out=factor, dtype=factor.dtype)
         np.greater_equal(factor, self.rate, out=factor)
@@ -54,7 +54,7 @@ class Dropout(Layer):
     def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
         if saved is None:
             return dy
-        dy = solid(dy, self, ctx, "dy")
+        dy = gradient_as_array(dy, self, ctx)
         dx = like(dy, self, "dx", ctx)
         np.multiply(dy, saved, out=dx)
         return dx

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.layers.base import Layer, Spec
-from sparsecpu.layers.images.planes import solid
+from sparsecpu.layers.images.passes import as_array
 from sparsecpu.step.context import Context
 
 
@@ -41,7 +41,7 @@ def features(x: Any, owner: Any, ctx: Context) -> np.ndarray:
 
     Features pass as they are.
     """
-    x = solid(x, owner, ctx)
+    x = as_array(x, owner, ctx)
     if x.ndim == 3:
         return x
     tiles, height, channels, width, lanes = x.shape

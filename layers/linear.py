@@ -222,15 +222,15 @@ class SparseLinear(Layer):
 
     def _way(self, x: np.ndarray, ctx: Context) -> Way:
         """Return the way to compute this pass: that of the last one, if nothing has changed."""
-        weight, bias, workspace = self.weight, self.bias, ctx.workspace
+        weight, bias, prepared = self.weight, self.bias, ctx.workspace.prepared
         made_for = (
             id(x), id(weight.pattern), id(weight.data), None if bias is None else id(bias.data),
             self.form, self.relu, self.gated, self.needs_dx, self.alternates,
-            ctx.precision, ctx.lean, ctx.predicts, workspace.growths,
+            ctx.precision, ctx.lean, ctx.predicts,
         )  # fmt: skip
-        way: Way | None = workspace.bound.get(self)
+        way: Way | None = prepared.get((self, "way"))
         if way is None or way.made_for != made_for:
-            way = workspace.bound[self] = choose_way(self, x, ctx)
+            way = prepared[self, "way"] = choose_way(self, x, ctx)
             way.made_for = made_for
         return way
 

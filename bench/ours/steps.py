@@ -42,8 +42,7 @@ class OurStep:
         """Return the parts of a step, each on what the part before has left."""
         trainer, network = self.trainer, self.trainer.network
         rows = self.batches.order[0]
-        ctx = trainer._context_of(rows, rows)
-        lanes = network.lanes(len(rows))
+        ctx, lanes = trainer._context_of(rows, rows), network.lanes(len(rows))
         x = network.gather(self.samples, rows, lanes, ctx)
         z, saved = network.forward(x, ctx)
         _, dz = trainer.loss(z, rows, self.targets, ctx)

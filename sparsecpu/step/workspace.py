@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -9,29 +10,35 @@ import numpy as np
 
 from sparsecpu.kernels.machine.arrays import aligned_empty
 
-
-def _holders(memory: np.ndarray) -> int:
-    """Return how many references there are to what an array is a view of."""
-    return sys.getrefcount(memory.base)
-
-
-_NOBODY = _holders(aligned_empty(1, np.uint8))
+_ALONE = aligned_empty(1, np.uint8)
+#: References to what an array is a view of, where nobody holds another view.
+_NOBODY = sys.getrefcount(_ALONE.base)
+#: What a layer prepared for one of its passes is kept for so many kinds of batches: the last one of
+#: an epoch may be smaller.
+_KEPT = 4
 
 
 class Workspace:
     """Named arrays that are allocated once and handed out again at every step.
 
-    ``bound`` keeps what a layer has prepared for the next pass like this one, by layer; it is out
-    of date when ``growths`` has risen.
+    ``prepared`` is what layers prepared for passes that come again, ``(layer, pass, …)`` to
+    anything: look there first, and ``keep`` what was not found. It is emptied when memory moves.
     """
 
     def __init__(self) -> None:
         self._memory: dict[tuple, np.ndarray] = {}
         self._views: dict[tuple, np.ndarray] = {}
         self._lent: list[np.ndarray] = []
-        self.bound: dict[Any, Any] = {}
-        #: How often memory was replaced by larger memory.
-        self.growths = 0
+        self.prepared: dict[tuple, Any] = {}
+
+    def keep(self, key: tuple, prepared: Any) -> Any:
+        """Return what was prepared for ``(layer, pass, …)``, and hold it until memory moves."""
+        self.prepared.pop(key, None)
+        alike = [k for k in self.prepared if k[:2] == key[:2]]
+        if len(alike) == _KEPT:
+            del self.prepared[alike[0]]
+        self.prepared[key] = prepared
+        return prepared
 
     def array(self, owner: Any, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Return an aligned array with unspecified contents: the same one for the same arguments.
@@ -43,12 +50,12 @@ class Workspace:
         view = self._views.get(key)
         if view is None:
             place = (owner, name, np.dtype(dtype))
-            size = int(np.prod(shape, dtype=np.int64))
+            size = math.prod(shape)
             memory = self._memory.get(place)
             if memory is None or memory.size < size:
-                self.growths += memory is not None
                 self._memory[place] = memory = aligned_empty(size, dtype)
                 self._views = {k: v for k, v in self._views.items() if k[:2] != key[:2]}
+                self.prepared.clear()  # it may hold the memory that is given up here
             self._views[key] = view = memory[:size].reshape(shape)
         return view
 
@@ -65,17 +72,17 @@ class Workspace:
         A gradient of planes is read by the layers before it and then by nobody: a few such arrays
         serve a network of any depth. The smallest free memory that suffices is taken.
         """
-        size, dtype = int(np.prod(shape, dtype=np.int64)), np.dtype(dtype)
-        fitting = (
-            memory
-            for memory in self._lent
-            if memory.dtype == dtype and memory.size >= size and _holders(memory) == _NOBODY
-        )
-        memory = min(fitting, key=np.size, default=None)
-        if memory is None:
-            memory = aligned_empty(size, dtype)
-            self._lent.append(memory)
-        return memory[:size].reshape(shape)
+        size, dtype = math.prod(shape), np.dtype(dtype)
+        found = None
+        for memory in self._lent:
+            fits = memory.dtype == dtype and memory.size >= size
+            least = found is None or memory.size < found.size
+            if fits and least and sys.getrefcount(memory.base) == _NOBODY:
+                found = memory
+        if found is None:
+            found = aligned_empty(size, dtype)
+            self._lent.append(found)
+        return found[:size].reshape(shape)
 
     @property
     def nbytes(self) -> int:
