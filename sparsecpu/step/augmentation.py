@@ -45,7 +45,7 @@ class AugmentedSamples:
         self.rng, self.padding, self.shape = rng, padding, source.shape
 
     def take_samples(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return varied samples, and 0, 1, 2 …"""
+        """Return varied samples, and their row numbers 0, 1, 2 and so on."""
         array, at = self.source.take_samples(rows)
         count, (channels, height, width) = len(at), self.image_shape
         images = array[at].reshape(count, channels, height, width)
