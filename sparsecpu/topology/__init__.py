@@ -2,21 +2,25 @@
 
 from typing import Any
 
-from sparsecpu.topology.base import TOPOLOGIES, Growth, Report, Run, Static, Topology
+from sparsecpu.topology.base import TOPOLOGIES, Topology
 from sparsecpu.topology.batch import BatchTopology
+from sparsecpu.topology.change import Change, Growth
 from sparsecpu.topology.deep_r import DeepR
 from sparsecpu.topology.dsr import DSR
 from sparsecpu.topology.gradual import GradualPruning
 from sparsecpu.topology.gse import GuidedStochasticExploration
 from sparsecpu.topology.rigl import RigL
+from sparsecpu.topology.run import Report, Run
 from sparsecpu.topology.set import SET
 from sparsecpu.topology.sparse_momentum import SparseMomentum
+from sparsecpu.topology.static import Static
 
 __all__ = [
     "DSR",
     "SET",
     "TOPOLOGIES",
     "BatchTopology",
+    "Change",
     "DeepR",
     "GradualPruning",
     "Growth",

@@ -314,3 +314,20 @@ def test_precision_is_checked():
     for precision in ("fp8", "bf16"):  # an unknown one, and one that float64 cannot have
         with pytest.raises(ParameterError, match="precision"):
             Trainer(network, loss=SoftmaxCrossEntropy(), precision=precision)
+
+
+def test_a_step_goes_straight():
+    """A warm step of three layers makes few Python calls; what is constant was found out before."""
+    x, y = blobs()
+    network = mlp(20, (30, 20), 4).sparsify(0.3).build(np.random.default_rng(0))
+    t = Trainer(network, loss=SoftmaxCrossEntropy(), batch_size=32, epochs=1, threads=1)
+    source, targets, rows = network.samples(x), t.loss.prepare(y, 4), np.arange(32)
+    t.start(len(x))
+    calls = []
+    with t.machine():
+        for _ in range(3):
+            t.step(source, targets, rows)
+        sys.setprofile(lambda frame, event, _: calls.append(frame) if event == "call" else None)
+        t.step(source, targets, rows)
+        sys.setprofile(None)
+    assert len(calls) <= 120
