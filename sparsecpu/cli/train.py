@@ -295,7 +295,7 @@ def _iso_flop(recipe, described, dataset, threads) -> list[dict[str, Any]] | Non
     """Return what the dense network and its transformation cost, where there is one."""
     if recipe.ift == "none":
         return None
-    from sparsecpu.networks.isoflop import compare_costs
+    from sparsecpu.isoflop import compare_costs
 
     after = recipe.architecture(dataset.input_shape, dataset.n_outputs)
     batch = recipe.batch(dataset.x_train.shape[0])

@@ -45,7 +45,7 @@ def table(result: dict[str, Any]) -> str:
         teams = f"{result['ranks']} ranks of {result['threads']} thread(s)"
     lines.append(f"measured on      {result['cpu']}, {teams}")
     if result.get("iso_flop"):
-        from sparsecpu.networks.isoflop import cost_table
+        from sparsecpu.isoflop import cost_table
 
         lines += ["", cost_table(result["iso_flop"]), ""]
     if result["out"]:

@@ -12,11 +12,11 @@ import numpy as np
 from sparsecpu.callbacks import Callback
 from sparsecpu.errors import ParameterError
 from sparsecpu.files.fine_tuning import last_weighted_layer, start_from
+from sparsecpu.isoflop import TRANSFORMS
 from sparsecpu.layers import Sequential
 from sparsecpu.losses import Loss, SoftmaxCrossEntropy, SquaredError
 from sparsecpu.networks.at_start import CHOOSERS, choose, draw_batch
 from sparsecpu.networks.description import Architecture, mlp
-from sparsecpu.networks.isoflop import TRANSFORMS
 from sparsecpu.networks.models import MODELS, find_model
 from sparsecpu.optimizers import SGD, Adam, Optimizer
 from sparsecpu.schedules import Schedule, constant, cosine, one_cycle, warmup
