@@ -1,4 +1,4 @@
-"""Hooks into training: documented no-ops, and the few that everyone needs."""
+"""Hooks into training: the base whose hooks do nothing, and the few that everyone needs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
+
+from sparsecpu.sparse.parameter import Parameter, SparseParameter
 
 
 class Training(Protocol):
@@ -17,10 +19,16 @@ class Training(Protocol):
     steps_done: int
     epochs_done: int
     stop: bool
+    interrupted: bool
     learning_rate_factor: float
+    steps_per_epoch: int
 
     def learning_rate_now(self) -> float:
         """Return the learning rate of the next step."""
+        ...
+
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Return all that a resumed run needs beside the model: plain values, and arrays."""
         ...
 
 
@@ -28,12 +36,12 @@ class Callback:
     """Base of the callbacks: every hook does nothing."""
 
     def on_fit_start(self, trainer: Training) -> None:
-        """Training is about to start, or to go on.
+        """Take note that training is about to start, or to go on.
 
         Parameters
         ----------
         trainer : Training
-            Who trains.
+            The trainer.
         """
 
     def on_step(self, trainer: Training, loss: float) -> None:
@@ -42,9 +50,9 @@ class Callback:
         Parameters
         ----------
         trainer : Training
-            Who trains.
+            The trainer.
         loss : float
-            Mean loss of the batch.
+            Mean loss of the batch, before the step.
         """
 
     def on_update(self, trainer: Training, report: Any) -> None:
@@ -53,9 +61,9 @@ class Callback:
         Parameters
         ----------
         trainer : Training
-            Who trains.
-        report : Report
-            What happened.
+            The trainer.
+        report : topology.Report
+            What was dropped and grown.
         """
 
     def on_epoch_end(self, trainer: Training, record: dict[str, Any]) -> None:
@@ -64,22 +72,22 @@ class Callback:
         Parameters
         ----------
         trainer : Training
-            Who trains. ``trainer.stop = True`` ends training.
+            The trainer; ``trainer.stop = True`` ends training.
         record : dict
             ``epoch, step, loss, learning_rate``; a callback may add to it for those after it.
         """
 
     def on_fit_end(self, trainer: Training) -> None:
-        """Training has ended, by itself or early.
+        """Take note that training has ended, by itself or early.
 
         Parameters
         ----------
         trainer : Training
-            Who trained.
+            The trainer.
         """
 
     def state(self) -> dict[str, Any]:
-        """Return what a resumed run needs, as plain values."""
+        """Return what a resumed run needs of this callback, as plain values."""
         return {}
 
     def load_state(self, values: dict[str, Any]) -> None:
@@ -92,18 +100,18 @@ class Callback:
         """
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return the arrays that a resumed run needs, by name."""
+        """Return the arrays that a resumed run needs of this callback, by name."""
         return {}
 
     def load_arrays(self, arrays: dict[str, np.ndarray], trainer: Training) -> None:
-        """Take up what ``arrays`` returned, if that was not nothing.
+        """Take up what ``arrays`` returned; not called if it returned nothing.
 
         Parameters
         ----------
         arrays : dict of str to ndarray
-            By name.
+            Arrays by name.
         trainer : Training
-            Who trains; it has taken up its own state.
+            The trainer, which has taken up its own state already.
         """
 
 
@@ -120,45 +128,19 @@ class History(Callback):
         self.records: list[dict[str, Any]] = []
         self._updates: list[dict[str, Any]] = []
 
-    def on_update(self, trainer: Training, report: Any) -> None:
-        """Remember an update; see ``Callback``.
-
-        Parameters
-        ----------
-        trainer : Training
-            Not used.
-        report : Report
-            What happened.
-        """
+    def on_update(self, trainer, report) -> None:
         found = {"step": report.step, "prune_rate": report.prune_rate, "layers": report.layers}
         self._updates.append(found)
 
-    def on_epoch_end(self, trainer: Training, record: dict[str, Any]) -> None:
-        """Keep the record; see ``Callback``.
-
-        Parameters
-        ----------
-        trainer : Training
-            Not used.
-        record : dict
-            The record.
-        """
+    def on_epoch_end(self, trainer, record) -> None:
         if self._updates:
             record["updates"], self._updates = self._updates, []
         self.records.append(record)
 
     def state(self) -> dict[str, Any]:
-        """Return the updates of an unfinished epoch."""
-        return {"updates": self._updates}
+        return {"updates": self._updates}  # of an epoch that was broken off
 
-    def load_state(self, values: dict[str, Any]) -> None:
-        """Take up what ``state`` returned.
-
-        Parameters
-        ----------
-        values : dict
-            Plain values.
-        """
+    def load_state(self, values) -> None:
         self._updates = list(values["updates"])
 
 
@@ -176,16 +158,7 @@ class Validation(Callback):
     def __init__(self, score: Callable[[Any], float], key: str = "validation_score") -> None:
         self.score, self.key = score, key
 
-    def on_epoch_end(self, trainer: Training, record: dict[str, Any]) -> None:
-        """Score the network; see ``Callback``.
-
-        Parameters
-        ----------
-        trainer : Training
-            Holds the network.
-        record : dict
-            Gets the score.
-        """
+    def on_epoch_end(self, trainer, record) -> None:
         record[self.key] = float(self.score(trainer.network))
 
 
@@ -195,13 +168,13 @@ class EarlyStopping(Callback):
     Parameters
     ----------
     key : str
-        Which number.
+        The number's name in the record.
     patience : int
         Epochs without an improvement after which training stops.
     tol : float
         Least improvement that counts.
     maximise : bool
-        Whether larger is better.
+        True if larger is better.
     """
 
     def __init__(
@@ -211,16 +184,7 @@ class EarlyStopping(Callback):
         self.sign = 1.0 if maximise else -1.0
         self.best, self.waited = -math.inf, 0
 
-    def on_epoch_end(self, trainer: Training, record: dict[str, Any]) -> None:
-        """Compare with the best so far; see ``Callback``.
-
-        Parameters
-        ----------
-        trainer : Training
-            Is told to stop.
-        record : dict
-            Holds the number.
-        """
+    def on_epoch_end(self, trainer, record) -> None:
         value = self.sign * record[self.key]
         self.waited = 0 if value > self.best + self.tol else self.waited + 1
         self.best = max(self.best, value)
@@ -228,56 +192,43 @@ class EarlyStopping(Callback):
             self.exhausted(trainer)
 
     def exhausted(self, trainer: Training) -> None:
-        """Stop training.
+        """Do what is to be done when patience has run out: stop training.
 
         Parameters
         ----------
         trainer : Training
-            Is told to stop.
+            The trainer.
         """
         trainer.stop = True
 
     def state(self) -> dict[str, Any]:
-        """Return the best value and the epochs waited."""
         return {"best": self.best if math.isfinite(self.best) else None, "waited": self.waited}
 
-    def load_state(self, values: dict[str, Any]) -> None:
-        """Take up what ``state`` returned.
-
-        Parameters
-        ----------
-        values : dict
-            Plain values.
-        """
+    def load_state(self, values) -> None:
         self.best = -math.inf if values["best"] is None else values["best"]
         self.waited = values["waited"]
 
 
 class AdaptiveLearningRate(EarlyStopping):
-    """Divides the learning rate by 5 whenever the loss stalls, as scikit-learn does.
+    """Divides the learning rate by 5 whenever the loss stalls, and stops once it is below 1e-6.
+
+    As scikit-learn's ``learning_rate="adaptive"`` does.
 
     Parameters
     ----------
     key : str
-        Which number must improve.
+        Name of the number in the record that must improve.
     patience : int
         Epochs without an improvement after which the rate falls.
     tol : float
         Least improvement that counts.
     maximise : bool
-        Whether larger is better.
+        True if larger is better.
     """
 
     floor = 1e-6
 
-    def exhausted(self, trainer: Training) -> None:
-        """Lower the rate, or stop once it is negligible.
-
-        Parameters
-        ----------
-        trainer : Training
-            Who trains.
-        """
+    def exhausted(self, trainer) -> None:
         if trainer.learning_rate_now() <= self.floor:
             trainer.stop = True
             return
@@ -291,46 +242,44 @@ class BestModel(Callback):
     Parameters
     ----------
     key : str
-        Which number of the record decides; larger is better.
+        The number of the record that decides; larger is better.
     """
 
     def __init__(self, key: str = "validation_score") -> None:
         self.key, self.best = key, -math.inf
-        self._kept: list[tuple[Any, ...]] = []
+        self._kept: list[Callable[[], None]] = []
 
-    def on_epoch_end(self, trainer: Training, record: dict[str, Any]) -> None:
-        """Keep a copy if this epoch is the best; see ``Callback``.
-
-        Parameters
-        ----------
-        trainer : Training
-            Holds the network.
-        record : dict
-            Holds the number.
-        """
+    def on_epoch_end(self, trainer, record) -> None:
         if record[self.key] > self.best:
             self.best = record[self.key]
             network = trainer.network
-            self._kept = [
-                (p, p.data.copy(), {k: v.copy() for k, v in p.slots.items()},
-                 getattr(p, "pattern", None))
-                for p in network.parameters().values()
-            ]  # fmt: skip
-            self._buffers = [(b, b.copy()) for b in network.buffers().values()]
+            self._kept = [_copied(p) for p in network.parameters().values()]
+            self._kept += [_copied_buffer(b) for b in network.buffers().values()]
 
-    def on_fit_end(self, trainer: Training) -> None:
-        """Put the best network back; see ``Callback``.
+    def on_fit_end(self, trainer) -> None:
+        for put_back in self._kept:
+            put_back()
 
-        Parameters
-        ----------
-        trainer : Training
-            Holds the network.
-        """
-        for parameter, data, slots, pattern in self._kept:
-            parameter.data, parameter.slots = data, slots
-            parameter.grad = np.zeros_like(data)
-            if pattern is not None:
-                parameter.pattern = pattern
-                parameter.touch()
-        for buffer, values in self._buffers if self._kept else []:
-            buffer[...] = values
+
+def _copied(parameter: Parameter) -> Callable[[], None]:
+    """Copy a parameter's values and slots, and return what puts them back with a zero gradient."""
+    kept = {name: v.copy() for name, v in {"data": parameter.data, **parameter.slots}.items()}
+    if isinstance(parameter, SparseParameter):
+        pattern, sparse = parameter.pattern, parameter
+        return lambda: sparse.restore(pattern, kept)
+
+    def put_back() -> None:
+        parameter.slots = dict(kept)
+        parameter.data = parameter.slots.pop("data")
+        parameter.grad = np.zeros_like(parameter.data)
+
+    return put_back
+
+
+def _copied_buffer(buffer: np.ndarray) -> Callable[[], None]:
+    values = buffer.copy()
+
+    def put_back() -> None:
+        buffer[...] = values
+
+    return put_back

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.registries import Registry
 from sparsecpu.step.context import Context
 
 _NO_WEIGHTS = np.empty(0, dtype=np.float64)
@@ -142,6 +143,6 @@ class SquaredError(Loss):
 
 
 #: Losses by name.
-LOSSES: dict[str, type[Loss]] = {
-    loss.name: loss for loss in (SoftmaxCrossEntropy, SigmoidCrossEntropy, SquaredError)
-}
+LOSSES: Registry[type[Loss]] = Registry(
+    "loss", (SoftmaxCrossEntropy, SigmoidCrossEntropy, SquaredError)
+)

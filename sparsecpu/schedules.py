@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.registries import Registry
 
 Schedule = Callable[[int], float]
 
@@ -165,3 +166,19 @@ def cubic(start: float, end: float, first: int, last: int) -> Schedule:
         return end if gone == 1.0 else end + (start - end) * (1.0 - gone) ** 3
 
     return value
+
+
+def _warmed_up(shape: Callable[[float, int], Schedule]) -> Callable[[float, int], Schedule]:
+    """Put a warm-up over a twentieth of the run before a shape."""
+    return lambda peak, total: warmup(shape(peak, total), total // 20)
+
+
+#: Learning rates of whole runs by the name that users give: functions of the peak and the steps.
+SCHEDULES: Registry[Callable[[float, int], Schedule]] = Registry(
+    "schedule",
+    {
+        "cosine": _warmed_up(cosine),
+        "one-cycle": one_cycle,
+        "constant": _warmed_up(lambda peak, total: constant(peak)),
+    },
+)

@@ -49,7 +49,9 @@ def train(spec: dict[str, Any]) -> dict[str, Any]:
 
 def _sparsecpu(spec, x, y, x_test, y_test) -> dict[str, Any]:
     from sparsecpu.callbacks import Callback
+    from sparsecpu.experiments.networks import build, describe
     from sparsecpu.experiments.recipe import Recipe
+    from sparsecpu.experiments.trainers import make_trainer
 
     recipe = Recipe(
         model=spec["hidden"], density=spec["density"], topology=spec["topology"],
@@ -58,8 +60,8 @@ def _sparsecpu(spec, x, y, x_test, y_test) -> dict[str, Any]:
     )  # fmt: skip
     clock = _Clock()  # drawing patterns and compiling count
     classes = int(y.max()) + 1
-    architecture = recipe.architecture((x.shape[1],), classes)
-    network = recipe.network(architecture, x, y, "global")
+    architecture = describe(recipe, (x.shape[1],), classes)
+    network = build(recipe, architecture, x, y, "global")
 
     class _Watch(Callback):
         def on_epoch_end(self, trainer: Any, record: dict[str, Any]) -> None:
@@ -69,8 +71,8 @@ def _sparsecpu(spec, x, y, x_test, y_test) -> dict[str, Any]:
         found = network.predict(x_test, batch_size=spec["batch"]).argmax(axis=1)
         return float(np.mean(found == y_test))
 
-    trainer = recipe.trainer(
-        network, "classification", len(y), threads=spec["threads"], callbacks=[_Watch()]
+    trainer = make_trainer(
+        recipe, network, "classification", len(y), threads=spec["threads"], callbacks=[_Watch()]
     )
     trainer.fit(x, y)
     from sparsecpu.kernels.machine.compile import compile_clock

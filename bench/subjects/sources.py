@@ -49,16 +49,18 @@ class Sources(Benchmark):
     def _train(self) -> dict[str, dict[str, Any]]:
         from sparsecpu.callbacks import Callback
         from sparsecpu.datasets import open_data
+        from sparsecpu.experiments.networks import build, describe
         from sparsecpu.experiments.recipe import Recipe
+        from sparsecpu.experiments.trainers import make_trainer
 
         density = self.options.get("density") or 0.05
         data = open_data("digits28", samples=8_000)
         recipe = Recipe(
             density=density, epochs=self.pick(3, 6, 12), batch_size=_BATCH, update_every=_INTERVAL
         )
-        architecture = recipe.architecture(data.input_shape, data.n_outputs)
-        network = recipe.network(architecture, data.x_train, data.y_train, data.scaling)
-        trainer = recipe.trainer(network, "classification", 8_000, threads=self.threads)
+        architecture = describe(recipe, data.input_shape, data.n_outputs)
+        network = build(recipe, architecture, data.x_train, data.y_train, data.scaling)
+        trainer = make_trainer(recipe, network, "classification", 8_000, threads=self.threads)
         judge = _Judge(trainer)
 
         class _Start(Callback):

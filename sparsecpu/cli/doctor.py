@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 import click
 
-from sparsecpu.cli.common import print_json, timed
+from sparsecpu.cli.options import json_option
+from sparsecpu.cli.output import print_json
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@json_option
 def doctor(as_json: bool) -> None:
     """Check this machine: CPU, threads, caches, versions."""
     found = examine()
@@ -24,7 +26,7 @@ def doctor(as_json: bool) -> None:
 
 
 def examine() -> dict[str, Any]:
-    """Return what is worth knowing of this machine, after running a kernel on it."""
+    """Run a kernel and return what is worth knowing about this machine."""
     import numpy as np
 
     from sparsecpu.bench.measuring.machine import (
@@ -41,8 +43,11 @@ def examine() -> dict[str, Any]:
 
     data, perm = np.ones(4, np.float32), np.arange(4, dtype=np.int32)
     perm.setflags(write=False)
-    _, first = timed(refresh, data, perm, np.empty(4, np.float32))
-    _, second = timed(refresh, data, perm, np.empty(4, np.float32))
+    times = [time.perf_counter()]
+    for _ in range(2):
+        refresh(data, perm, np.empty(4, np.float32))
+        times.append(time.perf_counter())
+    first, second = np.diff(times)
     free = memory_free()
     cache = getattr(refresh, "together").stats.cache_path  # noqa: B009
     return {

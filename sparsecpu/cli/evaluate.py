@@ -6,15 +6,8 @@ from typing import Any
 
 import click
 
-from sparsecpu.cli.common import (
-    Speaker,
-    data_options,
-    model_path,
-    output_options,
-    print_json,
-    read_model,
-)
-from sparsecpu.errors import DataError
+from sparsecpu.cli.options import data_options, output_options, reading
+from sparsecpu.cli.output import Speaker, print_json
 
 
 @click.command()
@@ -26,13 +19,14 @@ def evaluate(model: str, data: str, **options: Any) -> None:
     """Score MODEL (a file, or the folder of a run) on DATA's held-out samples."""
     from sparsecpu.datasets import open_data
     from sparsecpu.experiments.scoring import score
+    from sparsecpu.experiments.trained_models import matched_targets, model_path, read_model
     from sparsecpu.kernels.machine.threads import use_threads
 
     Speaker(options["quiet"]).announce_compilation()
     path = model_path(model)
     network, facts = read_model(path)
-    dataset = open_data(data, **{k: options[k] for k in ("samples", "target", "task")})
-    targets = match(dataset, network, facts)
+    dataset = open_data(data, **reading(options))
+    targets = matched_targets(dataset, network, facts)
     with use_threads(options["threads"]):
         value = score(network, dataset.x_test, targets, facts)
     name = "accuracy" if facts["task"] == "classification" else "r2"
@@ -43,44 +37,3 @@ def evaluate(model: str, data: str, **options: Any) -> None:
         click.echo(f"test accuracy {100 * value:.2f} % of {len(targets)} samples")
     else:
         click.echo(f"test R2 {value:.4f} on {len(targets)} samples")
-
-
-def match(dataset: Any, network: Any, facts: dict[str, Any]) -> Any:
-    """Return a data set's test targets as the model counts them.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        The data.
-    network : Sequential
-        The model.
-    facts : dict
-        What the model remembers of its training data.
-
-    Returns
-    -------
-    ndarray
-        Class numbers of the model, or quantities.
-
-    Raises
-    ------
-    DataError
-        If task, features, outputs or labels do not match.
-    """
-    import numpy as np
-
-    from sparsecpu.datasets import class_numbers
-
-    if dataset.task != facts.get("task"):
-        raise DataError(f"{dataset.name} is for {dataset.task}; the model is for {facts['task']}")
-    features = int(np.prod(network.input_shape))
-    if dataset.x_test.shape[1] != features:
-        raise DataError(
-            f"{dataset.name} has {dataset.x_test.shape[1]} features; the model expects {features}"
-        )
-    if dataset.task == "classification":
-        return class_numbers(np.array(facts["classes"]), dataset.classes[dataset.y_test])
-    if dataset.y_test.shape[1] != network.n_outputs:
-        raise DataError(f"{dataset.name} has {dataset.y_test.shape[1]} targets per sample; "
-                        f"the model gives {network.n_outputs}")  # fmt: skip
-    return dataset.y_test

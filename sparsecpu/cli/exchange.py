@@ -9,8 +9,12 @@ from typing import Any
 
 import click
 
-from sparsecpu.cli.common import model_path, print_json
+from sparsecpu.cli.options import json_option, numbers
+from sparsecpu.cli.output import print_json
+from sparsecpu.cli.recipe_options import recipe_options
 from sparsecpu.errors import FileFormatError, ParameterError
+from sparsecpu.experiments.options import either
+from sparsecpu.sparse.densities import DISTRIBUTIONS
 
 _ENDINGS = {"torch": ".pt", "safetensors": ".safetensors", "scipy": ""}
 
@@ -18,34 +22,53 @@ _ENDINGS = {"torch": ".pt", "safetensors": ".safetensors", "scipy": ""}
 @click.command("import")
 @click.argument("file")
 @click.option(
-    "--model", help="The network: a named one, or sizes of hidden layers such as 300,100."
+    "--model",
+    help="The network: a named one as sparsecpu train knows them, or sizes of hidden layers such "
+    "as 300,100.  [default: as FILE says, if it does]",
 )
+@recipe_options("width")
 @click.option(
-    "--width", type=float, default=1.0, show_default=True, help="Multiplies a CNN's channels."
+    "--input-shape", help="Shape of a sample, such as 3,32,32.  [default: the model's own]"
 )
-@click.option("--input-shape", help="Of a sample, such as 3,32,32.  [default: the model's own]")
-@click.option("--outputs", type=int, help="Size of the last layer.  [default: as in the file]")
+@click.option("--outputs", type=int, help="Size of the last layer.  [default: as in FILE]")
 @click.option("--out", default="model.npz", show_default=True, help="The model file to write.")
 @click.option(
     "--density",
     type=float,
-    help="Keep this fraction of the weights, the largest.  [default: all but zeros]",
+    help="Keep only this fraction of the weights, the largest.  [default: all but zeros]",
 )
 @click.option(
     "--distribution",
     default="global",
     show_default=True,
-    help="One threshold over all layers (global), or how they share: uniform, erk, er.",
+    help="How --density is shared out: by one threshold over all layers (global), or by "
+    f"{either(DISTRIBUTIONS)}.",
 )
-@click.option("--map", "pairs", multiple=True, help="Our layer = theirs, such as 0=features.0.")
-@click.option("--new-head", is_flag=True, help="Draw layers at random that nothing in FILE fits.")
-@click.option("--mean", help="Of each channel or feature of the inputs, such as .49,.48,.45.")
+@click.option(
+    "--map",
+    "pairs",
+    multiple=True,
+    metavar="OURS=THEIRS",
+    help="Which layer of FILE becomes which of ours, such as 0=features.0; may be given more than "
+    "once.",
+)
+@click.option(
+    "--new-head", is_flag=True, help="Draw layers at random for which FILE has no tensor."
+)
+@click.option(
+    "--mean",
+    help="Mean of each channel or feature of the inputs, such as .49,.48,.45, or one for all.",
+)
 @click.option("--std", help="Standard deviation of each, or one for all.")
 @click.option(
-    "--task", type=click.Choice(["classification", "regression"]), default="classification"
+    "--task",
+    type=click.Choice(["classification", "regression"]),
+    default="classification",
+    show_default=True,
+    help="What the network was trained for, if FILE does not say.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of what is drawn.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@recipe_options("seed")
+@json_option
 def import_model(file: str, **options: Any) -> None:
     """Make a sparse model of FILE, and say which tensor went where.
 
@@ -67,7 +90,8 @@ def import_model(file: str, **options: Any) -> None:
     if options["model"] is not None:
         architecture = _described(options, tensors)
     if architecture is None:
-        raise ParameterError("model", None, f"a network's name; {file} does not say what it is")
+        expected = f"the name of a network, for {file} does not describe one"
+        raise ParameterError("model", None, expected)
     network, report = import_network(
         {**tensors},
         architecture,
@@ -99,13 +123,14 @@ def import_model(file: str, **options: Any) -> None:
 
 def _described(options: dict[str, Any], tensors: Any) -> Any:
     """Return the network that the user names, in the sizes of the file."""
+    from sparsecpu.experiments.networks import describe_dense
     from sparsecpu.experiments.recipe import Recipe
     from sparsecpu.networks.models import find_model
 
     matrices = [t.shape for t in tensors.values() if len(t.shape) > 1]
     if not matrices:
         raise FileFormatError("the file has no weights")
-    shape = _numbers("input_shape", options["input_shape"], int)
+    shape = numbers("input_shape", options["input_shape"], int)
     if shape is None:
         named = find_model(options["model"])
         shape = (math.prod(matrices[0][1:]),)
@@ -115,7 +140,8 @@ def _described(options: dict[str, Any], tensors: Any) -> Any:
     for name, sizes in (("input_shape", shape), ("outputs", (outputs,))):
         if min(sizes) < 1:
             raise ParameterError(name, sizes, "integers of at least 1")
-    return Recipe(model=options["model"], width=options["width"]).dense(shape, outputs)
+    recipe = Recipe(model=options["model"], width=options["width"])
+    return describe_dense(recipe, shape, outputs)
 
 
 def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
@@ -128,20 +154,11 @@ def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-def _numbers(name: str, text: str | None, kind: Any) -> tuple[Any, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(kind(part) for part in text.split(","))
-    except ValueError:
-        raise ParameterError(name, text, "numbers with commas between them") from None
-
-
 def _per_feature(name: str, text: str | None, default: float, network: Any) -> Any:
     """Return a number per feature, from one for all or one per channel."""
     import numpy as np
 
-    given = np.array(_numbers(name, text, float) or (default,), dtype=network.dtype)
+    given = np.array(numbers(name, text) or (default,), dtype=network.dtype)
     shape = network.input_shape
     if len(given) not in (1, shape[0]) or not np.isfinite(given).all():
         raise ParameterError(name, text, f"1 or {shape[0]} numbers")
@@ -164,15 +181,18 @@ def _check_folder(path: str) -> None:
 
 @click.command("export")
 @click.argument("model")
-@click.option("--to", type=click.Choice(list(_ENDINGS)), required=True, help="What is to read it.")
+@click.option(
+    "--to", type=click.Choice(list(_ENDINGS)), required=True, help="The library that is to read it."
+)
 @click.option("--out", help="File, or folder of SciPy matrices.  [default: beside MODEL]")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@json_option
 def export_model(model: str, to: str, out: str | None, as_json: bool) -> None:
     """Write MODEL (a file, or the folder of a run) for PyTorch, safetensors or SciPy.
 
     torch: a state dict by torch.save (the torch extra); safetensors: the same tensors and our
     description of the network; scipy: a folder with one sparse matrix per layer.
     """
+    from sparsecpu.experiments.trained_models import model_path
     from sparsecpu.files.model import load
     from sparsecpu.interop import export_network
 

@@ -8,46 +8,34 @@ from typing import Any
 
 import click
 
-from sparsecpu.cli.common import model_path, print_json
+from sparsecpu.cli.options import json_option
+from sparsecpu.cli.output import print_json
 from sparsecpu.errors import ParameterError
 
 
 @click.command()
 @click.argument("model")
-@click.option("--plot", type=click.Path(), help="Draw the patterns into this file (.png, .svg).")
+@click.option("--plot", type=click.Path(), help="Draw the patterns into this .png, .svg or .pdf.")
 @click.option(
     "--plot-history",
     type=click.Path(),
-    help="Draw how the patterns changed (a run's folder): densities, and weights per input.",
+    help="Draw how the patterns changed over a run: densities, and weights per input. MODEL must "
+    "be the folder of a run.",
 )
 @click.option(
-    "--spectrum", is_flag=True, help="Spectral gap of each pattern, and Ramanujan's bound."
+    "--spectrum", is_flag=True, help="Show each pattern's spectral gap and Ramanujan's bound."
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@json_option
 def inspect(
     model: str, plot: str | None, plot_history: str | None, spectrum: bool, as_json: bool
 ) -> None:
     """Show what is in MODEL (a file, or the folder of a run)."""
+    from sparsecpu.experiments.trained_models import model_path
     from sparsecpu.files.model import load_all
 
     path = model_path(model)
     network, header, _ = load_all(path)
-    layers = [layer_facts(name, p) for name, p in network.sparse_parameters().items()]
-    if spectrum:
-        from sparsecpu.training.spectral_gap import spectral_gap
-
-        for layer, parameter in zip(layers, network.sparse_parameters().values(), strict=True):
-            layer["spectrum"] = spectral_gap(parameter.pattern)
     updates = all_updates(Path(model))
-    last = {name: (u["step"], facts) for u in updates for name, facts in u["layers"].items()}
-    for layer in layers:
-        if layer["name"] in last:
-            step, found = last[layer["name"]]
-            layer["last_update"] = {
-                "step": step,
-                **{k: v for k, v in found.items() if k != "inputs"},
-            }
-    facts = {k: v for k, v in header["facts"].items() if k != "trainer"}
     document = {
         "model": str(path),
         "architecture": header["architecture"].to_dict(),
@@ -55,8 +43,8 @@ def inspect(
         "density": network.density,
         "nnz": network.nnz,
         "weights": network.size,
-        "layers": layers,
-        "facts": facts,
+        "layers": _layers(network, updates, spectrum),
+        "facts": {k: v for k, v in header["facts"].items() if k != "trainer"},
     }
     if plot is not None:
         from sparsecpu.experiments.plots.patterns import plot_patterns
@@ -64,31 +52,41 @@ def inspect(
         plot_patterns(network, plot)
         click.echo(f"drew {plot}", err=True)
     if plot_history is not None:
-        from sparsecpu.experiments.plots.runs import plot_updates
-
-        if not updates:
-            raise ParameterError("plot-history", model, "the folder of a run with topology updates")
-        shapes = {name: p.shape for name, p in network.sparse_parameters().items()}
-        plot_updates(updates, shapes, network.input_shape, plot_history)
+        _draw_history(network, updates, model, plot_history)
         click.echo(f"drew {plot_history}", err=True)
     print_json(document) if as_json else click.echo(table(document))
 
 
+def _layers(network: Any, updates: list[dict[str, Any]], spectrum: bool) -> list[dict[str, Any]]:
+    """Return what is worth knowing about each layer, its last update included."""
+    from sparsecpu.training.spectral_gap import spectral_gap
+
+    last = {name: (u["step"], found) for u in updates for name, found in u["layers"].items()}
+    layers = []
+    for name, parameter in network.sparse_parameters().items():
+        facts = layer_facts(name, parameter)
+        if spectrum:
+            facts["spectrum"] = spectral_gap(parameter.pattern)
+        if name in last:
+            step, found = last[name]
+            shown = {key: value for key, value in found.items() if key != "inputs"}
+            facts["last_update"] = {"step": step, **shown}
+        layers.append(facts)
+    return layers
+
+
+def _draw_history(network: Any, updates: list[dict[str, Any]], model: str, path: str) -> None:
+    from sparsecpu.experiments.plots.runs import plot_updates
+
+    if not updates:
+        expected = "the folder of a run with topology updates, for --plot-history"
+        raise ParameterError("MODEL", model, expected)
+    shapes = {name: p.shape for name, p in network.sparse_parameters().items()}
+    plot_updates(updates, shapes, network.input_shape, path)
+
+
 def layer_facts(name: str, parameter: Any) -> dict[str, Any]:
-    """Return what is worth knowing of a layer's pattern.
-
-    Parameters
-    ----------
-    name : str
-        The layer.
-    parameter : SparseParameter
-        Its weights.
-
-    Returns
-    -------
-    dict
-        Shape, nnz, density, and least, median and most weights per output and per input.
-    """
+    """Return a layer's shape, density, and least, median and most weights per output and input."""
     from sparsecpu.training.pattern_history import spread
 
     pattern = parameter.pattern
@@ -104,18 +102,7 @@ def layer_facts(name: str, parameter: Any) -> dict[str, Any]:
 
 
 def all_updates(folder: Path) -> list[dict[str, Any]]:
-    """Return the topology updates of a run.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the run; for anything else nothing is returned.
-
-    Returns
-    -------
-    list of dict
-        ``step, prune_rate, layers`` of each.
-    """
+    """Return the topology updates of a run's folder; none for anything else."""
     found: list[dict[str, Any]] = []
     history = folder / "history.jsonl"
     if history.is_file():
@@ -128,18 +115,7 @@ def all_updates(folder: Path) -> list[dict[str, Any]]:
 
 
 def table(document: dict[str, Any]) -> str:
-    """Return the document as a table.
-
-    Parameters
-    ----------
-    document : dict
-        As ``--json`` prints it.
-
-    Returns
-    -------
-    str
-        Lines.
-    """
+    """Return the document as a table for people."""
     lines = [f"{document['model']}  {document['architecture']['name']}, {document['dtype']}", ""]
     head = f"{'layer':<12}{'shape':>14}{'nnz':>12}{'density':>10}"
     lines.append(f"{head}{'per output':>18}{'per input':>18}{'bytes':>12}")

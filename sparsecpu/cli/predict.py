@@ -7,61 +7,62 @@ from typing import Any
 
 import click
 
-from sparsecpu.cli.common import (
-    Speaker,
-    data_options,
-    model_path,
-    output_options,
-    print_json,
-    read_model,
-)
+from sparsecpu.cli.options import data_options, output_options, reading
+from sparsecpu.cli.output import Speaker, print_json
 
 
 @click.command()
 @click.argument("model")
 @click.argument("data")
-@click.option("--proba", is_flag=True, help="Probabilities of the classes, too.")
+@click.option("--proba", is_flag=True, help="Print the probability of each class as well.")
 @data_options
 @output_options
 def predict(model: str, data: str, proba: bool, **options: Any) -> None:
     """Print MODEL's prediction for each sample of DATA, one per line.
 
-    Of a .csv or .npz file all samples count, with or without the column to predict; of any other
-    DATA the held-out ones.
+    MODEL is a file, or the folder of a run. Of a .csv or .npz file all samples are predicted, with
+    or without the column to predict; of any other DATA the held-out ones.
     """
-    import numpy as np
-
-    from sparsecpu.datasets import open_data, read_samples
-    from sparsecpu.experiments.scoring import quantities
+    from sparsecpu.experiments.trained_models import model_path, read_model
     from sparsecpu.kernels.machine.threads import use_threads
 
     Speaker(options["quiet"]).announce_compilation()
     network, facts = read_model(model_path(model))
-    features = int(np.prod(network.input_shape))
-    if Path(data).suffix.lower() in (".csv", ".npz"):
-        x = read_samples(data, features, target=options["target"])
-    else:
-        x = open_data(data, **{k: options[k] for k in ("samples", "target", "task")}).x_test
+    x = _samples(data, network, options)
     with use_threads(options["threads"]):
         z = network.predict(x)
-    probabilities = None
-    if facts["task"] == "classification":
-        labels = [facts["classes"][number] for number in z.argmax(axis=1)]
-        if proba:
-            from scipy.special import softmax
-
-            probabilities = softmax(z.astype(np.float64), axis=1).tolist()
-    else:
-        labels = quantities(z, facts).tolist()
-        labels = [row[0] for row in labels] if z.shape[1] == 1 else labels
+    labels, probabilities = _predictions(z, facts, proba)
     if options["as_json"]:
         document: dict[str, Any] = {"predictions": labels}
-        if probabilities is not None:
+        if probabilities:
             document |= {"classes": facts["classes"], "probabilities": probabilities}
         print_json(document)
         return
-    for i, label in enumerate(labels):
+    for number, label in enumerate(labels):
         cells = label if isinstance(label, list) else [label]
-        if probabilities is not None:
-            cells = [*cells, *(f"{p:.6f}" for p in probabilities[i])]
+        cells = [*cells, *(f"{p:.6f}" for p in (probabilities[number] if probabilities else ()))]
         click.echo(",".join(map(str, cells)))
+
+
+def _samples(data: str, network: Any, options: dict[str, Any]) -> Any:
+    """Return what is to be predicted: all samples of a file, or the held-out ones."""
+    import math
+
+    from sparsecpu.datasets import open_data, read_samples
+
+    if Path(data).suffix.lower() in (".csv", ".npz"):
+        return read_samples(data, math.prod(network.input_shape), target=options["target"])
+    return open_data(data, **reading(options)).x_test
+
+
+def _predictions(z: Any, facts: dict[str, Any], proba: bool) -> tuple[list, list]:
+    """Return labels or quantities, and the probabilities of the classes where they are wanted."""
+    from sparsecpu.experiments.scoring import quantities
+
+    if facts["task"] == "classification":
+        from scipy.special import softmax
+
+        labels = [facts["classes"][number] for number in z.argmax(axis=1)]
+        return labels, softmax(z.astype(float), axis=1).tolist() if proba else []
+    found = quantities(z, facts).tolist()
+    return [row[0] for row in found] if z.shape[1] == 1 else found, []

@@ -1,23 +1,93 @@
-"""The table at the end of ``sparsecpu train``."""
+"""What ``sparsecpu train`` says at the end: a document, and a table of it."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import TYPE_CHECKING, Any
+
+from sparsecpu.experiments.networks import describe, describe_dense
+
+if TYPE_CHECKING:
+    from sparsecpu.cli.train_run import TrainRun
+
+#: A dense network above so many bytes is not timed beside ours.
+_DENSE_LIMIT = 1_000_000_000
+
+
+def result(run: TrainRun, scores: dict[str, float], seconds: float, dense: Any) -> dict[str, Any]:
+    """Return the document that ``--json`` prints; ``dense`` times the dense network, or is None."""
+    from sparsecpu.bench import cpu_model, versions
+    from sparsecpu.kernels.machine.compile import compile_clock
+
+    recipe, dataset, trainer = run.recipe, run.dataset, run.trainer
+    network = trainer.network
+    parameters = network.sparse_parameters()
+    described = describe_dense(recipe, dataset.input_shape, dataset.n_outputs)
+    return {
+        **scores,
+        "seconds": seconds,
+        "threads": trainer.team or run.allowed_threads,
+        "dense_threads": run.allowed_threads,
+        "ranks": 1 if run.comm is None else run.comm.size,
+        "data": dataset.name,
+        "model": recipe.init or recipe.model,
+        "topology": recipe.topology,
+        "density": network.density,
+        "nnz": network.nnz,
+        "weights": network.size,
+        "weight_bytes": sum(map(_stored_bytes, parameters.values())),
+        "dense_weight_bytes": 4 * sum(math.prod(s) for s in described.weight_shapes()),
+        "iso_flop": _iso_flop(run, described),
+        "train_samples": run.samples,
+        "test_samples": dataset.x_test.shape[0],
+        "epochs": recipe.epochs,
+        "batch_size": recipe.batch(run.samples),
+        "seconds_per_epoch": run.clock.seconds_per_epoch(),
+        "compile_seconds": compile_clock.seconds,
+        "step_ms": run.clock.step_ms(),
+        "dense_step_ms": _dense_step_ms(run, described, dense),
+        "layers": [
+            {"name": name, "shape": list(p.shape), "nnz": p.nnz, "density": p.density}
+            for name, p in parameters.items()
+        ],
+        "seed": recipe.seed,
+        "out": None if run.folder is None else str(run.folder.path),
+        "cpu": cpu_model(),
+        "versions": versions(),
+    }
+
+
+def _stored_bytes(parameter: Any) -> int:
+    pattern = parameter.pattern
+    return parameter.data.nbytes + pattern.indices.nbytes + pattern.indptr.nbytes
+
+
+def _dense_step_ms(run: TrainRun, described: Any, dense: Any) -> float | None:
+    """Time a step of the dense network, unless it is one of images or too large."""
+    from sparsecpu.bench.rivals.numpy_mlp import dense_bytes
+
+    network = run.trainer.network
+    sizes = [network.widths[0], *(shape[0] for shape in described.weight_shapes())]
+    images = any(p.spatial for p in network.sparse_parameters().values())
+    if dense is None or images or dense_bytes(sizes) > _DENSE_LIMIT:
+        return None
+    timed = dense.time(sizes, run.recipe.batch(run.samples))
+    return timed["ms"] if timed else None
+
+
+def _iso_flop(run: TrainRun, described: Any) -> list[dict[str, Any]] | None:
+    """Return what the dense network and its transformation cost, where there is one."""
+    if run.recipe.ift == "none":
+        return None
+    from sparsecpu.isoflop import compare_costs
+
+    after = describe(run.recipe, run.dataset.input_shape, run.dataset.n_outputs)
+    batch, threads = run.recipe.batch(run.samples), run.options["threads"] or 1
+    return compare_costs(described, after, batch_size=batch, threads=threads)[0]
 
 
 def table(result: dict[str, Any]) -> str:
-    """Return what was trained and what sparsity bought, in a few lines.
-
-    Parameters
-    ----------
-    result : dict
-        As ``--json`` prints it.
-
-    Returns
-    -------
-    str
-        Lines.
-    """
+    """Return what was trained and what sparsity bought, in a few lines for people."""
     lines = [f"{'layer':<12}{'shape':>14}{'nnz':>12}{'density':>10}"]
     for layer in result["layers"]:
         shape = " x ".join(map(str, layer["shape"]))

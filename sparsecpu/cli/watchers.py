@@ -6,11 +6,12 @@ import contextlib
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
-from sparsecpu.callbacks import Callback
+from sparsecpu.callbacks import Callback, Training
 
 
 class StepClock(Callback):
@@ -21,47 +22,22 @@ class StepClock(Callback):
         self.epochs: list[float] = []
         self._last = self._epoch = 0.0
 
-    def on_fit_start(self, trainer: Any) -> None:
-        """Start.
-
-        Parameters
-        ----------
-        trainer : Trainer
-            Not used.
-        """
+    def on_fit_start(self, trainer) -> None:
         self._last = self._epoch = time.perf_counter()
 
-    def on_step(self, trainer: Any, loss: float) -> None:
-        """Note a step.
-
-        Parameters
-        ----------
-        trainer : Trainer
-            Not used.
-        loss : float
-            Not used.
-        """
+    def on_step(self, trainer, loss) -> None:
         now = time.perf_counter()
         self.steps.append(now - self._last)
         self._last = now
 
-    def on_epoch_end(self, trainer: Any, record: dict[str, Any]) -> None:
-        """Note an epoch; see ``Callback``.
-
-        Parameters
-        ----------
-        trainer : Trainer
-            Not used.
-        record : dict
-            Gets ``seconds``.
-        """
+    def on_epoch_end(self, trainer, record) -> None:
         now = time.perf_counter()
         self.epochs.append(now - self._epoch)
         record["seconds"] = self.epochs[-1]
         self._epoch = self._last = now
 
     def step_ms(self) -> float | None:
-        """Return the median milliseconds of a step, topology updates and first steps apart."""
+        """Return the median milliseconds of a step, which few slow ones do not change."""
         return float(sorted(self.steps)[len(self.steps) // 2] * 1e3) if self.steps else None
 
     def seconds_per_epoch(self) -> float | None:
@@ -73,90 +49,58 @@ class Interruption(Callback):
     """Turns Ctrl-C into an end between two steps; a second one ends at once."""
 
     def __init__(self) -> None:
-        self._asked = False
+        self._pressed = False
 
-    def listening(self):
-        """Return a context in which Ctrl-C is caught."""
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Catch Ctrl-C inside the ``with`` block."""
+        try:
+            before = signal.signal(signal.SIGINT, self._press)
+        except ValueError:  # not in the main thread: Python raises KeyboardInterrupt there
+            yield
+            return
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
-        @contextlib.contextmanager
-        def manage():
-            try:
-                before = signal.signal(signal.SIGINT, self._ask)
-            except ValueError:  # not in the main thread: Python raises KeyboardInterrupt there
-                yield
-                return
-            try:
-                yield
-            finally:
-                signal.signal(signal.SIGINT, before)
-
-        return manage()
-
-    def _ask(self, number: int, frame: Any) -> None:
-        if self._asked:
+    def _press(self, number: int, frame: Any) -> None:
+        if self._pressed:
             raise KeyboardInterrupt
-        self._asked = True
+        self._pressed = True
 
-    def on_step(self, trainer: Any, loss: float) -> None:
-        """Tell the trainer.
-
-        Parameters
-        ----------
-        trainer : Trainer
-            Is told to stop.
-        loss : float
-            Not used.
-        """
-        if self._asked:
+    def on_step(self, trainer, loss) -> None:
+        if self._pressed:
             trainer.interrupted = True
 
 
 class ProgressBar(Callback):
-    """Shows epochs, loss and time left on stderr."""
+    """Shows epochs, loss and time left on stderr, once the first step has compiled everything."""
 
-    def on_fit_start(self, trainer: Any) -> None:
-        """Forget an earlier fit; the bar opens at the first step, when everything is compiled.
-
-        Parameters
-        ----------
-        trainer : Trainer
-            Not used.
-        """
+    def on_fit_start(self, trainer) -> None:
         self._bar: Any = None
         self._smooth: float | None = None
 
-    def _open(self, trainer: Any) -> None:
+    def _open(self, trainer: Training) -> None:
         total = trainer.steps_per_epoch * trainer.epochs
         self._bar = click.progressbar(
-            length=total, label="training", file=sys.stderr, show_pos=True, update_min_steps=
-            max(1, total // 200), item_show_func=lambda text: text,
-        )  # fmt: skip
+            length=total,
+            label="training",
+            file=sys.stderr,
+            show_pos=True,
+            update_min_steps=max(1, total // 200),
+            item_show_func=lambda text: text,
+        )
         self._bar.__enter__()
         self._bar.update(trainer.steps_done - 1)
 
-    def on_step(self, trainer: Any, loss: float) -> None:
-        """Advance; see ``Callback``.
-
-        Parameters
-        ----------
-        trainer : Trainer
-            Knows the epoch.
-        loss : float
-            Is shown, smoothed.
-        """
+    def on_step(self, trainer, loss) -> None:
         if self._bar is None:
             self._open(trainer)
         self._smooth = loss if self._smooth is None else 0.95 * self._smooth + 0.05 * loss
         text = f"epoch {trainer.epochs_done + 1}/{trainer.epochs}  loss {self._smooth:.4f}"
         self._bar.update(1, text)
 
-    def on_fit_end(self, trainer: Any) -> None:
-        """Close the bar.
-
-        Parameters
-        ----------
-        trainer : Trainer
-            Not used.
-        """
+    def on_fit_end(self, trainer) -> None:
         if self._bar is not None:
             self._bar.__exit__(None, None, None)

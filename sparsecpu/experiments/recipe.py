@@ -1,161 +1,165 @@
-"""A whole training run as plain values: what the command line asks for, and how it is set up."""
+"""A whole training run as plain values: what users may choose, with defaults, help and checks."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from inspect import signature
 from typing import Any
 
-import numpy as np
-
-from sparsecpu.callbacks import Callback
 from sparsecpu.errors import ParameterError
-from sparsecpu.files.fine_tuning import last_weighted_layer, start_from
+from sparsecpu.experiments.options import (
+    Option,
+    a_density,
+    above_zero,
+    below_one,
+    either,
+    integer,
+    one_of,
+    option,
+)
 from sparsecpu.isoflop import TRANSFORMS
-from sparsecpu.layers import Sequential
-from sparsecpu.losses import Loss, SoftmaxCrossEntropy, SquaredError
-from sparsecpu.networks.at_start import CHOOSERS, choose, draw_batch
-from sparsecpu.networks.description import Architecture, mlp
-from sparsecpu.networks.models import MODELS, find_model
-from sparsecpu.optimizers import SGD, Adam, Optimizer
-from sparsecpu.schedules import Schedule, constant, cosine, one_cycle, warmup
-from sparsecpu.sparse.densities import check_density
+from sparsecpu.layers import ACTIVATIONS
+from sparsecpu.networks.at_start import CHOOSERS
+from sparsecpu.networks.models import model_names
+from sparsecpu.optimizers import OPTIMIZERS
+from sparsecpu.registries import defaults
+from sparsecpu.schedules import SCHEDULES
+from sparsecpu.sparse.densities import DISTRIBUTIONS
 from sparsecpu.sparse.first_patterns import PATTERNS
-from sparsecpu.step.augmentation import AUGMENTATIONS, AugmentedSamples
+from sparsecpu.step.augmentation import AUGMENTATIONS
 from sparsecpu.step.precision import PRECISIONS
-from sparsecpu.step.standardising import standardise
-from sparsecpu.step.streams import streams
-from sparsecpu.topology import Topology, make_topology
-from sparsecpu.trainer import Trainer
+from sparsecpu.topology import TOPOLOGIES, Topology
 
-#: Hidden layers of a network that is asked for by its number of neurons.
+#: Hidden layers of a network that is described by its number of neurons.
 HIDDEN_LAYERS = 5
+#: What such a network starts from in place of the usual defaults.
+OF_NEURONS = {"topology": "gse", "update_every": 8, "epochs": 2, "batch_size": 16}
+#: Above so many neurons its last layer learns more slowly: a step moves an output by the learning
+#: rate times the number of its inputs.
+_FULL_RATE = 1_500
+#: From so many samples on, batches are larger.
+_MANY_SAMPLES = 10_000
+
+_IFT, _STARTS = ("none", *TRANSFORMS), (*PATTERNS, *CHOOSERS)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What determines a run, beside its data.
+    """What determines a run, beside its data; a field's text is the command line's help too."""
 
-    Parameters
-    ----------
-    model : str
-        A name that ``models.find_model`` knows, or sizes of hidden layers (``"300,100"``).
-    width : float
-        Multiplies the channels of a convolutional model.
-    density : float
-        Fraction of the weights to keep, in (0, 1]; not looked at with ``ift``.
-    neurons : int or None
-        Hidden neurons, in five equal layers with ``per_neuron`` connections each, shared out by
-        ``er``; in place of ``model``, ``width``, ``density`` and ``distribution``.
-    per_neuron : float
-        Connections per neuron, the outputs included.
-    lean : bool
-        Whether to train without transposed copies and gradient vectors; see ``Trainer``.
-    init : str
-        A model file to go on from, in place of ``model``, ``width``, ``density``, ``ift`` and
-        ``pattern``; "" for none. Its last layer is drawn anew where the outputs differ in number.
-    new_head : bool
-        Whether that layer is drawn anew in any case.
-    layer_rates : str
-        Factors of the learning rate by layer, ``"head=10,0=0.1"``; the head is the last layer.
-    ift : {"none", "wide", "parallel", "factorized", "doped"}
-        Whether to replace dense layers by larger sparse ones of the same FLOPs; see ``isoflop``.
-    sparsity : float
-        Of these, in [0, 1).
-    distribution : {"erk", "er", "uniform"}
-        How the layers share them.
-    pattern : {"random", "constant-fan-in", "small-world", "snip", "synflow"}
-        Where the first weights are; see ``patterns`` and ``foresight``.
-    topology : str
-        A name in ``topology.TOPOLOGIES``, with options if need be: see ``topology.make_topology``.
-    epochs : int
-        Passes over the samples.
-    batch_size : int or None
-        Samples per step; None for 32 with fewer than 10,000 samples and 128 with more.
-    learning_rate : float
-        Peak of the schedule.
-    schedule : {"cosine", "one-cycle", "constant"}
-        Its shape, after a warm-up over a twentieth of the run.
-    optimizer : {"sgd", "adam"}
-        With momentum 0.9 and Nesterov; or AdamW.
-    momentum, weight_decay : float
-        Of the optimizer.
-    label_smoothing : float
-        Of classification.
-    prune_rate : float or None
-        First prune rate of the topology; its own default for None.
-    update_every : int or None
-        Steps between topology updates; an epoch for None.
-    growth_memory : float
-        Bytes that sparse momentum may use to watch inactive weights.
-    augment : {"none", "crop", "crop-flip", "affine", "affine-flip"}
-        How images are varied; see ``augmentation``.
-    precision : {"fp32", "bf16", "fp16"}
-        How sparse layers read their inputs while training.
-    seed : int
-        Of everything random.
-    """
-
-    model: str = "lenet-300-100"
-    width: float = 1.0
-    density: float = 0.1
-    neurons: int | None = None
-    per_neuron: float = 8.0
-    lean: bool = False
-    init: str = ""
-    new_head: bool = False
-    layer_rates: str = ""
-    ift: str = "none"
-    sparsity: float = 0.75
-    distribution: str = "erk"
-    pattern: str = "random"
-    topology: str = "sparse-momentum"
-    epochs: int = 40
-    batch_size: int | None = None
-    learning_rate: float = 0.05
-    schedule: str = "cosine"
-    optimizer: str = "sgd"
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    label_smoothing: float = 0.1
-    prune_rate: float | None = None
-    update_every: int | None = None
-    growth_memory: float = 64e6
-    augment: str = "none"
-    precision: str = "fp32"
-    seed: int = 0
+    model: str = option(
+        "lenet-300-100",
+        f"A named network ({model_names()}), or sizes of hidden layers such as 300,100; with "
+        f"options, for example 300,100:activation=gelu. Activations: {', '.join(ACTIVATIONS)}.",
+    )
+    width: float = option(1.0, "Factor for the channels of a convolutional model.", above_zero)
+    density: float = option(
+        defaults.DENSITY,
+        "Fraction of the weights to keep, in (0, 1].",
+        a_density,
+    )
+    neurons: int | None = option(
+        None,
+        f"Hidden neurons, in {HIDDEN_LAYERS} equal layers, in place of --model, --width, --density "
+        "and --distribution. Unless you say otherwise, steps then have "
+        f"{OF_NEURONS['batch_size']} samples, the run has {OF_NEURONS['epochs']} epochs, "
+        f"{OF_NEURONS['topology']} updates the topology every {OF_NEURONS['update_every']} steps, "
+        "and the last layer of a large network learns more slowly.",
+        integer(HIDDEN_LAYERS),
+    )
+    per_neuron: float = option(
+        8.0, "Connections for each of --neurons and each output.", above_zero
+    )
+    lean: bool = option(
+        False,
+        "Train without transposed copies and gradient vectors: 12 bytes per connection instead of "
+        "28, but slower. Not for convolutions, nor for a topology that needs stored gradients.",
+    )
+    init: str = option(
+        "",
+        "A model file or run folder to start from, in place of --model, --width, --density, --ift "
+        "and --pattern. Its last layer is drawn anew if the data has another number of outputs. "
+        "See sparsecpu import.",
+    )
+    new_head: bool = option(False, "Draw the last layer of --init anew in any case.")
+    layer_rates: str = option(
+        "",
+        "Factors of the learning rate by layer, such as head=10,0=0.1; the head is the last layer.",
+    )
+    ift: str = option(
+        "none",
+        "Replace dense layers by larger sparse ones of the same FLOPs (Sparse-IFT): "
+        f"{either(_IFT)}. --density is ignored.",
+        one_of(_IFT),
+    )
+    sparsity: float = option(0.75, "Sparsity of the network that --ift builds.", below_one)
+    distribution: str = option(
+        defaults.DISTRIBUTION,
+        f"How the layers share the weights: {either(DISTRIBUTIONS)}.",
+    )
+    pattern: str = option(
+        "random",
+        f"Where the first weights are: {either(_STARTS)}.",
+        one_of(_STARTS),
+    )
+    topology: str = option(
+        defaults.TOPOLOGY,
+        f"How the pattern changes in training: {either(TOPOLOGIES)}; with options, for example "
+        "gse:distribution=grabo,subset=2.",
+    )
+    epochs: int = option(defaults.RECIPE.epochs, "Passes over the training samples.", integer(1))
+    batch_size: int | None = option(
+        defaults.RECIPE.batch_size,
+        "Samples per step.",
+        integer(1),
+        unset=f"32; 128 from {_MANY_SAMPLES:,} samples on",
+    )
+    learning_rate: float = option(
+        defaults.RECIPE.learning_rate, "Peak of the schedule.", above_zero
+    )
+    schedule: str = option(
+        "cosine",
+        f"Course of the learning rate over the run: {either(SCHEDULES)}. All but one-cycle begin "
+        "with a warm-up over a twentieth of the run.",
+        one_of(SCHEDULES),
+    )
+    optimizer: str = option(
+        defaults.RECIPE.optimizer,
+        f"{either(OPTIMIZERS)}: SGD with Nesterov momentum, or AdamW.",
+        one_of(OPTIMIZERS),
+    )
+    momentum: float = option(0.9, "Momentum of SGD, or Adam's beta1, in [0, 1).")
+    weight_decay: float = option(5e-4, "Weight decay; it acts on sparse weights alone.")
+    label_smoothing: float = option(
+        0.1, "Part of the target that all classes share, in [0, 1); for classification."
+    )
+    prune_rate: float | None = option(
+        None,
+        "Fraction of the weights that the first update of the topology drops.",
+        unset="the topology's own",
+    )
+    update_every: int | None = option(
+        None, "Steps between updates of the topology.", unset="an epoch"
+    )
+    growth_memory: float = option(
+        64e6, "Bytes that sparse momentum may use to watch weights that do not exist."
+    )
+    augment: str = option(
+        "none",
+        f"How images are varied in training: {either(AUGMENTATIONS)}. Affine images are turned, "
+        "resized and shifted; flip mirrors every other one.",
+        one_of(AUGMENTATIONS),
+    )
+    precision: str = option(
+        defaults.PRECISION,
+        f"How wide layers and convolutions read their inputs in training: {either(PRECISIONS)}.",
+        one_of(PRECISIONS),
+    )
+    seed: int = option(0, "Seed of everything random.", integer(0))
 
     def __post_init__(self) -> None:
-        check_density(self.density)
-        batch_size = 1 if self.batch_size is None else self.batch_size
-        for name, value in (("epochs", self.epochs), ("batch_size", batch_size)):
-            if isinstance(value, bool) or int(value) != value or value < 1:
-                raise ParameterError(name, value, "an integer of at least 1")
-        if self.neurons is not None and not (
-            int(self.neurons) == self.neurons and self.neurons >= HIDDEN_LAYERS
-        ):
-            raise ParameterError("neurons", self.neurons, f"an integer of at least {HIDDEN_LAYERS}")
-        if not 0 < self.per_neuron < math.inf:
-            raise ParameterError("per_neuron", self.per_neuron, "a number above 0")
-        if not 0 < self.width < math.inf:
-            raise ParameterError("width", self.width, "a number above 0")
-        if not 0 < self.learning_rate < math.inf:
-            raise ParameterError("learning_rate", self.learning_rate, "a number above 0")
-        if not (int(self.seed) == self.seed and self.seed >= 0):
-            raise ParameterError("seed", self.seed, "an integer of at least 0")
-        for name, choice, allowed in (
-            ("ift", self.ift, ("none", *TRANSFORMS)),
-            ("pattern", self.pattern, (*PATTERNS, *CHOOSERS)),
-            ("schedule", self.schedule, ("cosine", "one-cycle", "constant")),
-            ("optimizer", self.optimizer, ("sgd", "adam")),
-            ("augment", self.augment, AUGMENTATIONS),
-            ("precision", self.precision, PRECISIONS),
-        ):
-            if choice not in allowed:
-                raise ParameterError(name, choice, f"one of {', '.join(allowed)}")
-        if not 0 <= self.sparsity < 1:
-            raise ParameterError("sparsity", self.sparsity, "a number in [0, 1)")
+        for name, known in options().items():
+            known.check(name, getattr(self, name))
         self.make_topology()
         self.rates("0")
 
@@ -164,111 +168,13 @@ class Recipe:
         return asdict(self)
 
     def batch(self, samples: int) -> int:
-        """Return the samples per step.
-
-        Parameters
-        ----------
-        samples : int
-            Training samples.
-
-        Returns
-        -------
-        int
-            ``batch_size``, or what stands in for it.
-        """
+        """Return the samples per step, for so many training samples."""
         if self.batch_size is not None:
             return self.batch_size
-        return 32 if samples < 10_000 else 128
-
-    def architecture(self, input_shape: tuple[int, ...], n_outputs: int) -> Architecture:
-        """Describe the network.
-
-        Parameters
-        ----------
-        input_shape : tuple of ints
-            Of one sample.
-        n_outputs : int
-            Numbers to put out.
-
-        Returns
-        -------
-        Architecture
-            With its weights shared out among the layers.
-        """
-        if self.init:
-            return self._started(input_shape, n_outputs).architecture
-        dense = self.dense(input_shape, n_outputs)
-        if self.ift != "none":
-            return TRANSFORMS[self.ift](dense, self.sparsity)
-        if self.neurons is not None:
-            wanted = self.per_neuron * (self.neurons + n_outputs)
-            size = sum(math.prod(shape) for shape in dense.weight_shapes())
-            return dense.sparsify(min(1.0, wanted / size), "er")
-        return dense.sparsify(self.density, self.distribution)
-
-    def dense(self, input_shape: tuple[int, ...], n_outputs: int) -> Architecture:
-        """Describe the network with all its weights.
-
-        Parameters
-        ----------
-        input_shape : tuple of ints
-            Of one sample.
-        n_outputs : int
-            Numbers to put out.
-
-        Returns
-        -------
-        Architecture
-            The dense network.
-
-        Raises
-        ------
-        ParameterError
-            If there is no such model.
-        """
-        if self.init:
-            own = self._started(input_shape, n_outputs).architecture
-            return own.with_counts(math.prod(shape) for shape in own.weight_shapes())
-        if self.neurons is not None:
-            hidden = (self.neurons // HIDDEN_LAYERS,) * HIDDEN_LAYERS
-            return mlp(input_shape, hidden, n_outputs)
-        described = find_model(self.model)
-        if described is not None:
-            options = {} if self.width == 1.0 else {"width": self.width}
-            try:
-                return described(input_shape, n_outputs, **options)
-            except TypeError:
-                raise ParameterError("width", self.width, "1, for an MLP") from None
-        try:
-            hidden = tuple(int(size) for size in self.model.split(",") if size)
-        except ValueError:
-            known = ", ".join([*MODELS, "resnet-DEPTH", "wrn-DEPTH-WIDEN"])
-            expected = f"one of {known}, or sizes such as 300,100"
-            raise ParameterError("model", self.model, expected) from None
-        return mlp(input_shape, hidden, n_outputs)
-
-    def _started(self, input_shape: tuple[int, ...], n_outputs: int) -> Sequential:
-        """Return the network of ``init``, with a head of ``n_outputs``."""
-        return start_from(self.init, input_shape, n_outputs, self.seed, new_head=self.new_head)
+        return 32 if samples < _MANY_SAMPLES else 128
 
     def rates(self, head: str) -> dict[str, float]:
-        """Return factors of the learning rate by layer.
-
-        Parameters
-        ----------
-        head : str
-            Name of the last layer.
-
-        Returns
-        -------
-        dict of str to float
-            As ``Trainer`` takes them.
-
-        Raises
-        ------
-        ParameterError
-            If ``layer_rates`` does not read so.
-        """
+        """Return factors of the learning rate by layer; ``head`` is the last layer's name."""
         found = {}
         for part in self.layer_rates.split(",") if self.layer_rates else ():
             layer, _, factor = part.partition("=")
@@ -280,175 +186,22 @@ class Recipe:
                 raise ParameterError("layer_rates", self.layer_rates, expected) from None
         return found
 
-    def loss(self, task: str) -> Loss:
-        """Return the loss of a task.
-
-        Parameters
-        ----------
-        task : {"classification", "regression"}
-            What is to be learnt.
-
-        Returns
-        -------
-        Loss
-            Softmax cross-entropy, or the squared error.
-        """
-        if task == "regression":
-            return SquaredError()
-        return SoftmaxCrossEntropy(self.label_smoothing)
-
-    @property
-    def slots(self) -> int:
-        """Numbers that the optimizer keeps per weight."""
-        return 2 if self.optimizer == "adam" else 1 if self.momentum > 0 else 0
-
-    def make_optimizer(self) -> Optimizer:
-        """Return the optimizer."""
-        if self.optimizer == "adam":
-            return Adam(self.momentum, weight_decay=self.weight_decay)
-        return SGD(self.momentum, weight_decay=self.weight_decay)
-
     def make_topology(self) -> Topology:
-        """Return the topology algorithm."""
-        name = self.topology.partition(":")[0]
-        options: dict[str, Any] = {}
-        if name != "static" and self.update_every is not None:
-            options["update_every"] = self.update_every
-        if name != "static" and self.prune_rate is not None:
-            options["prune_rate"] = self.prune_rate
-        if name == "sparse-momentum":
-            options["growth_memory"] = self.growth_memory
-        return make_topology(self.topology, **options)
+        """Return the topology algorithm; one that takes no options never updates."""
+        takes = signature(TOPOLOGIES.find(self.topology.partition(":")[0])).parameters
+        given: dict[str, Any] = {"update_every": self.update_every, "prune_rate": self.prune_rate}
+        given = {name: value for name, value in given.items() if takes and value is not None}
+        if "growth_memory" in takes:
+            given["growth_memory"] = self.growth_memory
+        return TOPOLOGIES.make(self.topology, **given)
 
-    def make_schedule(self, steps: int) -> Schedule:
-        """Return the learning rate over a run.
 
-        Parameters
-        ----------
-        steps : int
-            Its length.
+def options() -> dict[str, Option]:
+    """Return what is known of every field of a recipe, by name, in the order of the fields."""
+    return {field.name: field.metadata["option"] for field in fields(Recipe)}
 
-        Returns
-        -------
-        callable
-            A function of the step.
-        """
-        if self.schedule == "one-cycle":
-            return one_cycle(self.learning_rate, steps)
-        shape = constant(self.learning_rate)
-        if self.schedule == "cosine":
-            shape = cosine(self.learning_rate, steps)
-        return warmup(shape, steps // 20)
 
-    def trainer(
-        self,
-        network: Sequential,
-        task: str,
-        samples: int,
-        *,
-        threads: int | None = None,
-        callbacks: Iterable[Callback] = (),
-        comm: Any = None,
-    ) -> Trainer:
-        """Return the trainer of a run.
-
-        Parameters
-        ----------
-        network : Sequential
-            What to train.
-        task : {"classification", "regression"}
-            What is to be learnt.
-        samples : int
-            Training samples.
-        threads : int, optional
-            Threads of the kernels.
-        callbacks : iterable of Callback
-            Hooks.
-        comm : Communicator, optional
-            Ranks that share the batches.
-
-        Returns
-        -------
-        Trainer
-            Ready to fit.
-        """
-        batch = self.batch(samples)
-        steps = -(-samples // batch) * self.epochs
-        return Trainer(
-            network,
-            loss=self.loss(task),
-            optimizer=self.make_optimizer(),
-            topology=self.make_topology(),
-            learning_rate=self.make_schedule(steps),
-            batch_size=batch,
-            epochs=self.epochs,
-            seed=self.seed,
-            threads=threads,
-            precision=self.precision,
-            layer_rates=self.rates(last_weighted_layer(network)),
-            lean=self.lean,
-            comm=comm,
-            callbacks=callbacks,
-        )
-
-    def varied(self, x: Any, network: Sequential, trainer: Trainer) -> Any:
-        """Return the samples as they are trained on.
-
-        Parameters
-        ----------
-        x : array_like or Source
-            The samples.
-        network : Sequential
-            Knows the shape of its images.
-        trainer : Trainer
-            Has the stream of random numbers.
-
-        Returns
-        -------
-        array_like or Source
-            ``x``, or a source that varies it.
-        """
-        if self.augment == "none":
-            return x
-        rng = trainer.rngs["augmentation"]
-        return AugmentedSamples(network.samples(x), network.input_shape, self.augment, rng)
-
-    def network(self, architecture: Architecture, x: Any, y: Any, scaling: str) -> Sequential:
-        """Build the network with this recipe's seed, ready to be trained.
-
-        Parameters
-        ----------
-        architecture : Architecture
-            The description.
-        x, y : array_like or Source, array_like
-            Training samples, which give the scale of the inputs, and a batch to SNIP.
-        scaling : str
-            See ``scaling.standardise``.
-
-        Returns
-        -------
-        Sequential
-            The network.
-
-        Raises
-        ------
-        ParameterError
-            If the pattern needs what the network or the task has not.
-        """
-        if self.init:
-            network = self._started(architecture.input_shape, architecture.widths()[-1])
-            if not network.offset.size:
-                standardise(network, x, scaling)
-            return network
-        pattern = self.pattern if self.pattern in PATTERNS else "random"
-        network = architecture.build(streams(self.seed)["init"], pattern=pattern)
-        standardise(network, x, scaling)
-        if self.pattern in CHOOSERS:
-            y = np.asarray(y)
-            if self.pattern == "snip" and (y.ndim != 1 or y.dtype.kind not in "iu"):
-                raise ParameterError("pattern", "snip", "classes, to take gradients by")
-            rows, batch = draw_batch(network, x, self.seed)
-            chosen = choose(self.pattern, architecture, self.seed, batch, y[rows])
-            network = architecture.build(streams(self.seed)["init"], pattern=chosen)
-            standardise(network, x, scaling)
-        return network
+def options_of_neurons(neurons: int) -> dict[str, Any]:
+    """Return what a network of so many neurons starts from in place of the usual defaults."""
+    factor = min(1.0, _FULL_RATE / max(1, neurons))
+    return {**OF_NEURONS, "layer_rates": f"head={factor:.3g}"}

@@ -14,13 +14,7 @@ from sparsecpu.files.model import load_all, save
 
 
 class RunFolder:
-    """Files of one run; each is replaced whole, so a crash leaves the one before.
-
-    Parameters
-    ----------
-    path : path
-        The folder.
-    """
+    """Files of one run; each is replaced whole, so a crash leaves the one before."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -30,20 +24,9 @@ class RunFolder:
         self.history = self.path / "history.jsonl"
 
     def create(self, config: dict[str, Any]) -> None:
-        """Make the folder for a new run.
-
-        Parameters
-        ----------
-        config : dict
-            What a resumed run needs to know.
-
-        Raises
-        ------
-        ParameterError
-            If it cannot be written, or holds a run already.
-        """
+        """Make the folder for a new run, with what a resumed one needs to know."""
         if self.config.exists() or self.checkpoint.exists():
-            expected = f"a new folder (or --resume {self.path} to go on)"
+            expected = f"a new folder: this one holds a run (--resume {self.path} goes on with it)"
             raise ParameterError("out", str(self.path), expected)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -53,19 +36,15 @@ class RunFolder:
             raise ParameterError("out", str(self.path), expected) from None
 
     def read_config(self) -> dict[str, Any]:
-        """Return what ``create`` was given.
-
-        Raises
-        ------
-        ResumeError
-            If there is no run here.
-        """
+        """Return what ``create`` was given, checked."""
         from sparsecpu.experiments.recipe import Recipe
 
         try:
             found = json.loads(self.config.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ResumeError(f"resume is {str(self.path)!r}; it holds no run ({error})") from None
+        except OSError as error:
+            raise ResumeError(f"{self.config} cannot be read: {error.strerror}") from None
+        except ValueError as error:
+            raise ResumeError(f"{self.config} is damaged: {error}") from None
         known = {field.name for field in fields(Recipe)}
         try:
             good = known == found["recipe"].keys() and "fingerprint" in found
@@ -78,18 +57,7 @@ class RunFolder:
         return found
 
     def read_history(self, epochs: int) -> list[dict[str, Any]]:
-        """Return the records of the first epochs; the last line may be cut off.
-
-        Parameters
-        ----------
-        epochs : int
-            How many epochs the checkpoint knows.
-
-        Returns
-        -------
-        list of dict
-            Records.
-        """
+        """Return the records of the first so many epochs; the last line may be cut off."""
         records: list[dict[str, Any]] = []
         if self.history.is_file():
             for line in self.history.read_text(encoding="utf-8").splitlines():
@@ -103,23 +71,11 @@ class RunFolder:
         return records
 
     def write_history(self, records: list[dict[str, Any]]) -> None:
-        """Replace the history.
-
-        Parameters
-        ----------
-        records : list of dict
-            One per epoch.
-        """
+        """Replace the history by these records, one per epoch."""
         self._write_text(self.history, "".join(json.dumps(r) + "\n" for r in records))
 
     def append_history(self, record: dict[str, Any]) -> None:
-        """Add a record to the history.
-
-        Parameters
-        ----------
-        record : dict
-            Of one epoch.
-        """
+        """Add the record of an epoch to the history."""
         with open(self.history, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
@@ -131,123 +87,51 @@ class RunFolder:
 class Checkpoints(Callback):
     """Writes a checkpoint after every epoch, and the history along with it.
 
-    Parameters
-    ----------
-    folder : RunFolder
-        Where to.
-    architecture : Architecture
-        Of the network.
-    facts : dict
-        Goes into the model's header.
+    ``facts`` are what the model must remember of its data and recipe.
     """
 
     def __init__(self, folder: RunFolder, architecture: Any, facts: dict[str, Any]) -> None:
         self.folder, self.architecture, self.facts = folder, architecture, facts
 
-    def on_fit_start(self, trainer: Any) -> None:
-        """Write a first checkpoint, so that a run can be resumed from its first second.
+    def on_fit_start(self, trainer) -> None:
+        self.write(trainer)  # so that a run can be resumed from its first second
 
-        Parameters
-        ----------
-        trainer : Trainer
-            Who trains.
-        """
-        self.write(trainer)
-
-    def on_epoch_end(self, trainer: Any, record: dict[str, Any]) -> None:
-        """Write a checkpoint; see ``Callback``.
-
-        Parameters
-        ----------
-        trainer : Trainer
-            Who trains.
-        record : dict
-            Goes into the history.
-        """
+    def on_epoch_end(self, trainer, record) -> None:
         self.folder.append_history(record)
         self.write(trainer)
 
     def write(self, trainer: Any) -> None:
-        """Write a checkpoint of this moment, which must lie between two steps.
-
-        Parameters
-        ----------
-        trainer : Trainer
-            Who trains.
-        """
+        """Write a checkpoint of this moment, which must lie between two steps."""
         values, arrays = trainer.state()
         facts = {**self.facts, "trainer": values}
         save(trainer.network, self.folder.checkpoint, self.architecture, facts=facts, extra=arrays)
 
 
-class Held:
-    """What a checkpoint holds.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    network : Sequential
-        The network in it.
-    values : dict
-        The trainer's plain values.
-    arrays : dict of str to ndarray
-        Its arrays.
-    """
+class Checkpoint:
+    """What a checkpoint file holds: the network, and the trainer's plain values and arrays."""
 
     def __init__(self, path: Path, network: Any, values: Any, arrays: dict) -> None:
         self.path, self.network, self.values, self.arrays = path, network, values, arrays
 
-    def give(self, trainer: Any, samples: int) -> None:
-        """Put the state into the trainer of the network.
-
-        Parameters
-        ----------
-        trainer : Trainer
-            Made with the same arguments as the one that wrote the checkpoint.
-        samples : int
-            Training samples.
-
-        Raises
-        ------
-        FileFormatError
-            If something is missing.
-        """
+    def restore(self, trainer: Any, samples: int) -> None:
+        """Put the state into the network's trainer, made as the one that wrote the checkpoint."""
         try:
             trainer.load_state(self.values, self.arrays, samples)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise FileFormatError(f"{self.path} is incomplete: {error!r}") from error
 
 
-def read_checkpoint(folder: RunFolder, architecture: Any) -> Held:
-    """Read the checkpoint of a run.
-
-    Parameters
-    ----------
-    folder : RunFolder
-        Holds it.
-    architecture : Architecture
-        That it must have.
-
-    Returns
-    -------
-    Held
-        The network and the trainer's state.
-
-    Raises
-    ------
-    ResumeError
-        If it belongs to another network.
-    FileFormatError
-        If it is damaged.
-    """
+def read_checkpoint(folder: RunFolder, architecture: Any) -> Checkpoint:
+    """Read the checkpoint of a run, whose network must have this architecture."""
     network, header, extra = load_all(folder.checkpoint)
     found, wanted = header["architecture"].to_dict(), architecture.to_dict()
     for described in (found, wanted):
         for layer in described["layers"]:
             layer.pop("nnz", None)
     if found != wanted:
-        raise ResumeError(f"{folder.checkpoint} holds another network than the run asks for")
+        raise ResumeError(
+            f"{folder.checkpoint} holds another network than {folder.config} describes"
+        )
     if "trainer" not in header["facts"]:
         raise FileFormatError(f"{folder.checkpoint} is no checkpoint")
-    return Held(folder.checkpoint, network, header["facts"]["trainer"], extra)
+    return Checkpoint(folder.checkpoint, network, header["facts"]["trainer"], extra)

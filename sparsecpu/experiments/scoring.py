@@ -8,25 +8,10 @@ import numpy as np
 
 
 def score(network: Any, x: Any, y: np.ndarray, facts: dict[str, Any], **options: Any) -> float:
-    """Return the accuracy of a classifier, or R² of a regressor.
+    """Return the accuracy of a classifier, or R² of a regressor; ``options`` go to ``predict``.
 
-    Parameters
-    ----------
-    network : Sequential
-        The network.
-    x : array_like or Source
-        Samples.
-    y : ndarray
-        Class numbers, or numbers of shape (samples, outputs).
-    facts : dict
-        ``task``; for regression ``target_mean`` and ``target_scale``.
-    **options : object
-        For ``predict``: ``batch_size``.
-
-    Returns
-    -------
-    float
-        At most 1.
+    ``y`` are class numbers, or numbers of shape (samples, outputs); ``facts`` are ``task`` and, for
+    regression, ``target_mean`` and ``target_scale``.
     """
     if facts["task"] == "classification":
         return float(np.mean(network.predict(x, **options).argmax(axis=1) == y))
@@ -36,18 +21,5 @@ def score(network: Any, x: Any, y: np.ndarray, facts: dict[str, Any], **options:
 
 
 def quantities(z: np.ndarray, facts: dict[str, Any]) -> np.ndarray:
-    """Return a regressor's outputs in the units of its targets.
-
-    Parameters
-    ----------
-    z : ndarray, shape (samples, outputs)
-        Raw outputs.
-    facts : dict
-        ``target_mean`` and ``target_scale``.
-
-    Returns
-    -------
-    ndarray of float64
-        The quantities.
-    """
+    """Return a regressor's raw outputs, shape (samples, outputs), in the units of its targets."""
     return z.astype(np.float64) * facts["target_scale"] + facts["target_mean"]

@@ -10,23 +10,11 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import FileFormatError, ParameterError
-from sparsecpu.layers import KINDS, Sequential, Spec
+from sparsecpu.layers import ACTIVATIONS, KINDS, Sequential, Spec
 from sparsecpu.sparse.densities import allocate
 from sparsecpu.sparse.first_values import GAINS
 from sparsecpu.sparse.parameter import Parameter
 from sparsecpu.sparse.pattern import Pattern
-
-#: Names of activations that users may give for hidden layers, and the layer each one is.
-ACTIVATIONS = {
-    "relu": "relu",
-    "leaky_relu": "leaky_relu",
-    "all_relu": "all_relu",
-    "tanh": "tanh",
-    "logistic": "sigmoid",
-    "sigmoid": "sigmoid",
-    "gelu": "gelu",
-    "identity": "identity",
-}
 
 
 @dataclass(frozen=True)
@@ -46,8 +34,7 @@ class LayerSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ParameterError("layer kind", self.kind, f"one of {', '.join(sorted(KINDS))}")
+        KINDS.find(self.kind)
 
     def __str__(self) -> str:
         inner = ", ".join(f"{key}={value}" for key, value in self.options.items())
@@ -74,10 +61,7 @@ class Architecture:
 
     def shapes(self) -> list[tuple[int, ...]]:
         """Return the shape of a sample as it goes in and behind every layer."""
-        found = [self.input_shape]
-        for layer in self.layers:
-            found.append(KINDS[layer.kind].trace(found[-1], dict(layer.options))[0])
-        return found
+        return [self.input_shape, *(shape for shape, _ in self._traced())]
 
     def widths(self) -> list[int]:
         """Return how many numbers a sample is as it goes in and behind every layer."""
@@ -85,11 +69,18 @@ class Architecture:
 
     def weight_shapes(self) -> list[tuple[int, ...]]:
         """Return the shapes of all sparse weights in order, as the layers' ``trace`` gives them."""
-        shapes, here = [], self.input_shape
-        for layer in self.layers:
-            here, found = KINDS[layer.kind].trace(here, dict(layer.options))
-            shapes += found
-        return shapes
+        return [shape for _, weights in self._traced() for shape in weights]
+
+    def _traced(self) -> Iterator[tuple[tuple[int, ...], list[tuple[int, ...]]]]:
+        """Yield what each layer puts out and its weights; refuse a layer that does not fit."""
+        here = self.input_shape
+        for number, layer in enumerate(self.layers):
+            try:
+                here, weights = KINDS[layer.kind].trace(here, dict(layer.options))
+            except ParameterError as error:
+                where = f"layer {number} ({layer.kind}) of {self.name}: {error.name}"
+                raise ParameterError(where, error.value, error.expected) from None
+            yield here, weights
 
     def sparsify(self, density: float, distribution: str = "erk") -> Architecture:
         """Return the same network with fewer weights.
@@ -267,7 +258,7 @@ def mlp(
     n_outputs : int
         Size of the last layer, which has no activation.
     activation : str
-        A name in ``ACTIVATIONS``.
+        A name in ``layers.ACTIVATIONS``.
     dropout : float
         Rate behind every hidden layer.
     batch_norm : bool
@@ -286,19 +277,17 @@ def mlp(
         If a size or the activation is not valid.
     """
     shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
-    if activation not in ACTIVATIONS:
-        raise ParameterError("activation", activation, f"one of {', '.join(ACTIVATIONS)}")
+    chosen = ACTIVATIONS.find(activation)
     for size in hidden:
         if isinstance(size, bool) or int(size) != size or size < 1:
             raise ParameterError("hidden_layer_sizes", hidden, "integers of at least 1")
-    kind = ACTIVATIONS[activation]
     layers = [LayerSpec("flatten")] if len(shape) > 1 else []
     for number, size in enumerate(hidden, start=1):
-        gain = GAINS.get(kind, 1.0)
+        gain = GAINS.get(chosen.kind, 1.0)
         layers.append(LayerSpec("linear", {"out_features": int(size), "nnz": None, "gain": gain}))
         if batch_norm:
             layers.append(LayerSpec("batch_norm"))
-        layers.append(LayerSpec(kind, {"layer": number} if kind == "all_relu" else {}))
+        layers.append(LayerSpec(chosen.kind, chosen.options_in(number)))
         if dropout:
             layers.append(LayerSpec("dropout", {"rate": float(dropout)}))
     layers.append(LayerSpec("linear", {"out_features": int(n_outputs), "nnz": None, "gain": 1.0}))

@@ -1,4 +1,4 @@
-"""Names with options, as users give them: ``"gse:distribution=grabo,subset=2"``."""
+"""Names with options, as users write them: ``"gse:distribution=grabo,subset=2"``."""
 
 from __future__ import annotations
 
@@ -8,33 +8,17 @@ from sparsecpu.errors import ParameterError
 
 
 def read_options(what: str, text: str) -> tuple[str, dict[str, Any]]:
-    """Split a name from its options.
+    """Split ``NAME:option=value,option=value`` into the name and its options.
 
-    Parameters
-    ----------
-    what : str
-        What is named, for the message.
-    text : str
-        ``NAME`` or ``NAME:option=value,option=value``.
-
-    Returns
-    -------
-    name : str
-        The name.
-    options : dict
-        Numbers, truth values and texts.
-
-    Raises
-    ------
-    ParameterError
-        If it does not read so.
+    Values become numbers and truth values where they look like them; ``what`` is the argument that
+    an error names.
     """
     name, _, given = text.partition(":")
     options: dict[str, Any] = {}
     for part in given.split(",") if given else ():
         option, equals, value = part.partition("=")
         if not equals:
-            raise ParameterError(what, text, "NAME:option=value,option=value")
+            raise ParameterError(what, text, "NAME or NAME:option=value,option=value")
         options[option.strip()] = _read(value.strip())
     return name, options
 

@@ -7,26 +7,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.registries import Registry
 from sparsecpu.sparse.apportioning import round_to_total
 
 Shape = tuple[int, ...]
 
 
 def uniform(shapes: Sequence[Shape], density: float) -> np.ndarray:
-    """Return the same density for every layer.
-
-    Parameters
-    ----------
-    shapes : sequence of tuples
-        Shapes of the weights.
-    density : float
-        Overall fraction to keep.
-
-    Returns
-    -------
-    ndarray
-        A density per layer.
-    """
+    """Return the same density for every layer."""
     return np.full(len(shapes), float(density))
 
 
@@ -35,18 +23,6 @@ def erk(shapes: Sequence[Shape], density: float) -> np.ndarray:
 
     :math:`d_l = \epsilon \sum_i n_{l,i} / \prod_i n_{l,i}`. A layer whose density would exceed 1
     is full, and ``epsilon`` is solved again for the others, so that the overall density holds.
-
-    Parameters
-    ----------
-    shapes : sequence of tuples
-        Shapes of the weights; a convolution's are (out, in, height, width).
-    density : float
-        Overall fraction to keep.
-
-    Returns
-    -------
-    ndarray
-        A density per layer, at most 1.
 
     Notes
     -----
@@ -57,18 +33,6 @@ def erk(shapes: Sequence[Shape], density: float) -> np.ndarray:
 
 def er(shapes: Sequence[Shape], density: float) -> np.ndarray:
     """Return densities proportional to (n_in + n_out) / (n_in n_out), full layers re-solved.
-
-    Parameters
-    ----------
-    shapes : sequence of tuples
-        Shapes of the weights; a kernel's height and width are left out of the rule.
-    density : float
-        Overall fraction to keep.
-
-    Returns
-    -------
-    ndarray
-        A density per layer, at most 1.
 
     Notes
     -----
@@ -93,65 +57,25 @@ def _solve(shapes: Sequence[Shape], density: float, raw: Sequence[float]) -> np.
 
 
 #: Rules by the name that users give.
-DISTRIBUTIONS: dict[str, Callable[[Sequence[Shape], float], np.ndarray]] = {
-    "erk": erk,
-    "er": er,
-    "uniform": uniform,
-}
+DISTRIBUTIONS: Registry[Callable[[Sequence[Shape], float], np.ndarray]] = Registry(
+    "distribution", {"erk": erk, "er": er, "uniform": uniform}
+)
 
 
 def allocate(shapes: Sequence[Shape], density: float, distribution: str = "erk") -> list[int]:
     """Return how many weights each layer keeps; they add up to ``round(density * size)`` exactly.
 
-    Parameters
-    ----------
-    shapes : sequence of tuples
-        Shapes of the weights.
-    density : float
-        Overall fraction to keep, in (0, 1].
-    distribution : {"erk", "er", "uniform"}
-        The rule.
-
-    Returns
-    -------
-    list of int
-        A count per layer, from 1 to the layer's size. (Where the asked total is below one weight
-        per layer, one each.)
-
-    Raises
-    ------
-    ParameterError
-        If ``density`` or ``distribution`` is not one of these.
+    Each keeps one at least, even where that is more.
     """
     check_density(density)
-    if distribution not in DISTRIBUTIONS:
-        raise ParameterError("distribution", distribution, f"one of {', '.join(DISTRIBUTIONS)}")
     sizes = np.array([np.prod(shape, dtype=np.int64) for shape in shapes])
-    wanted = np.minimum(DISTRIBUTIONS[distribution](shapes, density) * sizes, sizes)
+    wanted = np.minimum(DISTRIBUTIONS.find(distribution)(shapes, density) * sizes, sizes)
     total = max(round(density * int(sizes.sum())), len(shapes))
     return round_to_total(wanted, total, lower=np.ones_like(sizes), upper=sizes).tolist()
 
 
 def check_density(density: float, name: str = "density") -> float:
-    """Return a density, checked.
-
-    Parameters
-    ----------
-    density : float
-        Fraction kept.
-    name : str
-        What the user calls it.
-
-    Returns
-    -------
-    float
-        The same.
-
-    Raises
-    ------
-    ParameterError
-        If it is not a number in (0, 1].
-    """
+    """Return a density; refuse what is not a number in (0, 1]."""
     try:
         good = 0.0 < float(density) <= 1.0
     except (TypeError, ValueError):

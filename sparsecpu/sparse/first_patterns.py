@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.registries import Registry
 from sparsecpu.sparse.apportioning import round_to_total
 from sparsecpu.sparse.keys import sorted_once
 from sparsecpu.sparse.pattern import Pattern
@@ -16,22 +17,7 @@ _REWIRED = 0.1
 
 
 def constant_fan_in(shape: tuple[int, int], nnz: int, rng: np.random.Generator) -> Pattern:
-    """Draw a pattern whose outputs have the same number of weights, give or take one.
-
-    Parameters
-    ----------
-    shape : tuple of two ints
-        ``(n_out, n_in)``.
-    nnz : int
-        Weights.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    Pattern
-        Uniform among all such patterns.
-    """
+    """Draw a pattern whose outputs have the same number of weights, give or take one."""
     n_out, n_in = shape
     fan_in = np.full(n_out, nnz // n_out)
     fan_in[rng.permutation(n_out)[: nnz % n_out]] += 1
@@ -45,20 +31,6 @@ def small_world(shape: tuple[int, int], nnz: int, rng: np.random.Generator) -> P
 
     Output i sees the inputs around ``i n_in / n_out``; for inputs without an order, such as the
     features of a table, the neighbourhood means nothing but is as good as another.
-
-    Parameters
-    ----------
-    shape : tuple of two ints
-        ``(n_out, n_in)``.
-    nnz : int
-        Weights.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    Pattern
-        With exactly ``nnz`` weights.
 
     Notes
     -----
@@ -82,39 +54,16 @@ def small_world(shape: tuple[int, int], nnz: int, rng: np.random.Generator) -> P
 
 
 #: How a layer's first pattern is drawn, by the name that users give.
-PATTERNS: dict[str, Callable[[tuple[int, int], int, np.random.Generator], Pattern]] = {
-    "random": Pattern.random,
-    "constant-fan-in": constant_fan_in,
-    "small-world": small_world,
-}
+PATTERNS: Registry[Callable[[tuple[int, int], int, np.random.Generator], Pattern]] = Registry(
+    "pattern",
+    {"random": Pattern.random, "constant-fan-in": constant_fan_in, "small-world": small_world},
+)
 
 
 def first_pattern(
     shape: tuple[int, int], nnz: int, rng: np.random.Generator, kind: str | Pattern
 ) -> Pattern:
-    """Return a layer's first pattern.
-
-    Parameters
-    ----------
-    shape : tuple of two ints
-        ``(n_out, n_in)``.
-    nnz : int
-        Weights; not looked at where a pattern is given.
-    rng : numpy.random.Generator
-        Source of randomness.
-    kind : str or Pattern
-        A name in ``PATTERNS``, or the pattern itself.
-
-    Returns
-    -------
-    Pattern
-        The pattern.
-
-    Raises
-    ------
-    ParameterError
-        If there is no such kind, or a pattern has another shape.
-    """
+    """Return a layer's first pattern: a given one, or one of ``nnz`` weights drawn by its name."""
     if isinstance(kind, Pattern):
         if kind.shape != shape:
             raise ParameterError("pattern", kind.shape, f"a pattern of shape {shape}")

@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.registries import Registry
 
-#: What may happen to an image: a random crop of it, or a turn, a change of size and a shift; both
-#: reflected at its edges; and a mirror.
-AUGMENTATIONS = ("none", "crop", "crop-flip", "affine", "affine-flip")
 #: Most that an affine map turns (degrees) and resizes (one plus or minus), and shifts (of a side).
 _TURN, _RESIZE, _SHIFT = 15.0, 0.1, 0.1
 
 
 class AugmentedSamples:
     """A source whose images are shifted, turned or mirrored at random.
-
-    Parameters
-    ----------
-    source : Source
-        The images, as they are.
-    image_shape : tuple of ints
-        ``(channels, height, width)``.
-    kind : {"crop", "crop-flip", "affine", "affine-flip"}
-        ``crop`` shifts by up to ``padding`` pixels each way, pixels beyond the edge being
-        reflected. ``affine`` turns by up to 15 degrees, resizes by up to a tenth and shifts by up
-        to a tenth of a side, between pixels linearly. ``flip`` also mirrors every other image,
-        left to right.
-    rng : numpy.random.Generator
-        Draws the variations, batch after batch; a trainer's stream "augmentation".
-    padding : int
-        Pixels, of a crop.
-
-    Attributes
-    ----------
-    shape : tuple of ints
-        ``(samples, features)``.
-
-    Raises
-    ------
-    ParameterError
-        If there is no such kind, or the images are smaller than the padding.
 
     Notes
     -----
@@ -58,29 +32,16 @@ class AugmentedSamples:
         rng: np.random.Generator,
         padding: int = 4,
     ) -> None:
-        if kind not in AUGMENTATIONS[1:]:
-            raise ParameterError("augment", kind, f"one of {', '.join(AUGMENTATIONS)}")
+        AUGMENTATIONS.find(kind)
         if len(image_shape) != 3 or min(image_shape[1:]) <= padding:
-            raise ParameterError("image shape", image_shape, f"sides above {padding} pixels")
+            expected = f"(channels, height, width) with sides above {padding}, to vary images"
+            raise ParameterError("input_shape", image_shape, expected)
         self.source, self.image_shape = source, image_shape
         self.affine, self.flip = kind.startswith("affine"), kind.endswith("flip")
         self.rng, self.padding, self.shape = rng, padding, source.shape
 
     def take_samples(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return varied samples.
-
-        Parameters
-        ----------
-        rows : ndarray of int64
-            Which ones.
-
-        Returns
-        -------
-        array : ndarray, shape (len(rows), features)
-            Their pixels.
-        rows : ndarray of int64
-            0, 1, 2 …
-        """
+        """Return varied samples."""
         array, at = self.source.take_samples(rows)
         count, (channels, height, width) = len(at), self.image_shape
         images = array[at].reshape(count, channels, height, width)
@@ -130,3 +91,17 @@ def _reflected(places: np.ndarray, size: int) -> np.ndarray:
     """Return places beyond an edge mirrored at its outermost pixel."""
     places = np.abs(places)
     return np.abs(np.minimum(places, 2 * (size - 1) - places))
+
+
+#: What may happen to an image, by the name that users give: functions of a source, the shape of its
+#: images and, as ``rng``, random numbers, that return the source that varies it.
+AUGMENTATIONS: Registry[Callable[..., Any]] = Registry(
+    "augment",
+    {
+        "none": lambda source, image_shape, rng: source,
+        "crop": partial(AugmentedSamples, kind="crop"),
+        "crop-flip": partial(AugmentedSamples, kind="crop-flip"),
+        "affine": partial(AugmentedSamples, kind="affine"),
+        "affine-flip": partial(AugmentedSamples, kind="affine-flip"),
+    },
+)

@@ -12,19 +12,27 @@ import pytest
 from commands import run
 
 from sparsecpu.errors import DataError, ParameterError
-from sparsecpu.experiments.comparison import Cell, Plan, Runner, paired, split_methods, summarise
-from sparsecpu.experiments.comparison.plan import narrowed
+from sparsecpu.experiments.comparison import (
+    Cell,
+    Comparison,
+    Runner,
+    paired,
+    split_methods,
+    summarise,
+)
+from sparsecpu.experiments.comparison.methods import narrowed, weights_of
+from sparsecpu.experiments.networks import describe
 from sparsecpu.experiments.recipe import Recipe
 
 QUICK = ("--model", "30,20", "--epochs", 3, "--learning-rates", "0.05", "--quiet")
 
 
-def plan(**changes):
+def comparison(**changes):
     given = dict(
         data="iris", reading={}, methods=("dense", "static", "rigl"), densities=(0.1, 0.2), seeds=2,
         folds=3, recipe=Recipe(model="30,20", epochs=3), learning_rates=(0.05,),
     )  # fmt: skip
-    return Plan(**{**given, **changes})
+    return Comparison(**{**given, **changes})
 
 
 def test_methods_have_options_with_commas():
@@ -36,7 +44,7 @@ def test_methods_have_options_with_commas():
 
 
 def test_every_cell_once_and_dense_at_one_density():
-    cells = list(plan().cells())
+    cells = list(comparison().cells())
     assert len(cells) == len(set(cells)) == 2 * 3 * (1 + 2 * 2)
     assert {c.density for c in cells if c.method == "dense"} == {1.0}
     assert [c.seed for c in cells] == sorted(c.seed for c in cells)
@@ -54,13 +62,13 @@ def test_plans_are_checked():
         dict(learning_rates=(0.0,)),
     ):
         with pytest.raises(ParameterError):
-            plan(**bad)
+            comparison(**bad)
     with pytest.raises(DataError, match="folds"):
-        Runner(plan(data="make:shapes", reading={"samples": 40}))
+        Runner(comparison(data="make:shapes", reading={"samples": 40}))
 
 
 def test_folds_score_every_sample_once_and_methods_share_them():
-    runner = Runner(plan())
+    runner = Runner(comparison())
     tested = []
     for fold in range(3):
         x, _, x_test, y_test = runner.split(Cell("rigl", 0.1, 1, fold))
@@ -79,7 +87,7 @@ def test_folds_score_every_sample_once_and_methods_share_them():
 
 def test_methods_start_alike():
     """The same seed gives every method the same first weights and order: differences are paired."""
-    runner = Runner(plan(recipe=Recipe(model="30,20", epochs=1)))
+    runner = Runner(comparison(recipe=Recipe(model="30,20", epochs=1)))
     a, b = (runner.run(Cell(m, 0.1, 0, 0), 0.05) for m in ("static", "set"))
     assert a["score"] == b["score"]  # one epoch has no update
     assert a["nnz"] == b["nnz"]
@@ -89,12 +97,12 @@ def test_methods_start_alike():
 def test_small_dense_networks_have_as_many_weights(model):
     shape = (1, 28, 28) if model == "lenet-5-caffe" else (784,)
     recipe = Recipe(model=model, density=1.0, topology="static")
-    whole = sum(np.prod(s) for s in recipe.dense(shape, 10).weight_shapes())
+    whole = weights_of(recipe, shape, 10)
     for share in (0.5, 0.1):
         small = narrowed(recipe, round(share * whole), shape, 10)
-        size = sum(np.prod(s) for s in small.architecture(shape, 10).weight_shapes())
+        size = sum(np.prod(s) for s in describe(small, shape, 10).weight_shapes())
         assert 0.7 * share * whole < size <= share * whole
-    found = Runner(plan(methods=("small-dense",))).run(Cell("small-dense", 0.3, 0, 0), 0.05)
+    found = Runner(comparison(methods=("small-dense",))).run(Cell("small-dense", 0.3, 0, 0), 0.05)
     assert found["nnz"] == found["weights"] <= 0.3 * (4 * 30 + 30 * 20 + 20 * 3)
 
 

@@ -13,6 +13,7 @@ from small import filters_of, images, small_net
 
 from sparsecpu import SparseCNNClassifier
 from sparsecpu.errors import DataError, ParameterError
+from sparsecpu.experiments.networks import describe
 from sparsecpu.experiments.recipe import Recipe
 from sparsecpu.files.model import load, save
 from sparsecpu.layers import (
@@ -179,7 +180,7 @@ def test_every_model_has_the_papers_number_of_weights():
     assert sum(math.prod(s) for s in small.weight_shapes()) == 11_210_432
     for bad in ("wrn-15-2", "vgg-e"):
         with pytest.raises(ParameterError):
-            Recipe(model=bad).architecture(colour, 10)
+            describe(Recipe(model=bad), colour, 10)
 
 
 @pytest.mark.parametrize("name", ["wrn-10-1", "resnet-56", "vgg16-small"])

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.experiments.networks import build, describe
 from sparsecpu.experiments.recipe import Recipe
+from sparsecpu.experiments.trainers import make_trainer
 from sparsecpu.layers import SparseLinear
 from sparsecpu.networks.at_start import GeneratedNetwork, generated, snip, synflow
 from sparsecpu.networks.description import mlp
@@ -136,10 +138,10 @@ def test_recipes_start_from_them(kind, rng):
 
     x, y = load_iris(return_X_y=True)
     recipe = Recipe(model="40,20", density=0.2, pattern=kind, epochs=15, topology="static")
-    architecture = recipe.architecture((4,), 3)
-    network = recipe.network(architecture, x, y, "feature")
+    architecture = describe(recipe, (4,), 3)
+    network = build(recipe, architecture, x, y, "feature")
     assert network.nnz == sum(n for n in GeneratedNetwork(architecture, 0).counts)
-    recipe.trainer(network, "classification", 150).fit(x, y)
+    make_trainer(recipe, network, "classification", 150).fit(x, y)
     assert (network.predict(x).argmax(axis=1) == y).mean() > 0.85
     with pytest.raises(ParameterError):
         Recipe(pattern="square")
@@ -148,4 +150,4 @@ def test_recipes_start_from_them(kind, rng):
             GeneratedNetwork(find_model("lenet-5-caffe")((1, 28, 28), 10), 0)
     if kind == "snip":
         with pytest.raises(ParameterError, match="classes"):
-            recipe.network(architecture, x, y.astype(float)[:, None], "feature")
+            build(recipe, architecture, x, y.astype(float)[:, None], "feature")

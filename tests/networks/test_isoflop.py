@@ -10,7 +10,7 @@ from commands import run
 from rewiring import Follow
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.experiments.comparison import Cell, Plan
+from sparsecpu.experiments.comparison import Cell, Comparison
 from sparsecpu.experiments.recipe import Recipe
 from sparsecpu.files.model import load, save
 from sparsecpu.isoflop import (
@@ -296,11 +296,11 @@ def test_train_and_compare_take_it(tmp_path):
     assert "MFLOPs" in run("train", "iris", *options, "--ift", "wide", "--no-dense-timing").stdout
     assert run("train", "iris", *options, "--ift", "thin").exit_code == 2
     assert run("train", "iris", *options, "--ift", "wide", "--sparsity", 1).exit_code == 2
-    plan = Plan("iris", {}, ("dense", "ift-wide", "ift-doped/set"), (0.25, 0.5), seeds=1,
+    compared = Comparison("iris", {}, ("dense", "ift-wide", "ift-doped/set"), (0.25, 0.5), seeds=1,
                 recipe=Recipe(model="30,20"))  # fmt: skip
-    recipe = plan.recipe_of(Cell("ift-doped/set", 0.25, 0, 0), 0.1)
+    recipe = compared.recipe_of(Cell("ift-doped/set", 0.25, 0, 0), 0.1)
     assert (recipe.ift, recipe.sparsity, recipe.topology) == ("doped", 0.75, "set")
-    assert plan.recipe_of(Cell("ift-wide", 0.5, 0, 0), 0.1).topology == "rigl"
+    assert compared.recipe_of(Cell("ift-wide", 0.5, 0, 0), 0.1).topology == "rigl"
     result = run("compare", "iris", "--methods", "dense,ift-wide", "--densities", "0.25", "--seeds",
                  1, "--folds", 2, "--learning-rates", 0.05, "--out", tmp_path / "c", *options,
                  "--json")  # fmt: skip

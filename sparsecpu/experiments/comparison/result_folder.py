@@ -11,49 +11,25 @@ from sparsecpu.errors import FileFormatError, ParameterError, ResumeError
 
 
 class ResultFolder:
-    """Results of a comparison, a line each; the other files are replaced whole.
-
-    Parameters
-    ----------
-    path : path
-        The folder.
-    """
+    """Results of a comparison, a line each; the other files are replaced whole."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
 
     def open(self, plan: dict[str, Any]) -> dict[str, Any]:
-        """Begin, or go on with, a comparison.
-
-        Parameters
-        ----------
-        plan : dict
-            Its plan, as plain values.
-
-        Returns
-        -------
-        dict
-            ``plan``, and what else is known of it.
-
-        Raises
-        ------
-        ResumeError
-            If the folder holds another one.
-        ParameterError
-            If it cannot be written.
-        """
+        """Begin a comparison, or go on with the same one; return ``plan.json`` as it is now."""
         file = self.path / "plan.json"
         if file.exists():
             try:
                 state = json.loads(file.read_text(encoding="utf-8"))
                 known = state["plan"]
             except (OSError, ValueError, KeyError, TypeError):
-                raise FileFormatError(f"{file} is not the plan of a comparison") from None
+                raise FileFormatError(f"{file} does not describe a comparison") from None
             changed = [k for k in plan if known.get(k) != json.loads(json.dumps(plan[k]))]
             if changed:
                 raise ResumeError(
                     f"{self.path} holds a comparison with other {', '.join(changed)}; "
-                    "choose another --out"
+                    "choose another folder with --out"
                 )
             return state
         try:
@@ -65,7 +41,7 @@ class ResultFolder:
         return {"plan": plan}
 
     def results(self) -> list[dict[str, Any]]:
-        """Return the runs that are done; a line that was cut off is dropped, and so is its rest."""
+        """Return the runs that are done; drop a line that was cut off and what follows it."""
         found, file = [], self.path / "results.jsonl"
         if file.is_file():
             for line in file.read_text(encoding="utf-8").splitlines():
@@ -77,28 +53,14 @@ class ResultFolder:
         return found
 
     def append(self, result: dict[str, Any]) -> None:
-        """Add a run.
-
-        Parameters
-        ----------
-        result : dict
-            Of one run.
-        """
+        """Add the result of a run."""
         with open(self.path / "results.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(result) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
     def write(self, name: str, text: str) -> None:
-        """Replace a file.
-
-        Parameters
-        ----------
-        name : str
-            Which.
-        text : str
-            What is in it from now on.
-        """
+        """Replace a file by this text."""
         from sparsecpu.files.archive import atomic_write
 
         with atomic_write(self.path / name) as file:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -13,108 +12,77 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import DataError, DivergedError
-from sparsecpu.experiments.comparison.plan import DENSE, SMALL_DENSE, Cell, Plan, narrowed
+from sparsecpu.experiments.comparison.comparison import Cell, Comparison
+from sparsecpu.experiments.comparison.methods import DENSE, SMALL_DENSE, narrowed, weights_of
+from sparsecpu.experiments.networks import build, describe_for
+from sparsecpu.experiments.recipe import Recipe
 from sparsecpu.experiments.scoring import score
+from sparsecpu.experiments.trainers import augmented, make_trainer, standardised_targets
 
 #: The dense network is tuned on these seeds' first folds, ...
 _TUNING_SEEDS = 3
 #: ... of whose training samples one in so many is held out.
 _HELD_OUT = 5
 
+#: A cell, its learning rate, and whether it is scored on held-out training samples.
+Job = tuple[Cell, float, bool]
+Keep = Callable[[dict[str, Any]], None]
+
 
 class Runner:
-    """Does single runs on one data set.
+    """Does single runs of a comparison, on data that it reads once."""
 
-    Parameters
-    ----------
-    plan : Plan
-        The comparison.
-    """
-
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, comparison: Comparison) -> None:
         from sparsecpu.datasets import open_data
 
-        self.plan = plan
-        self.dataset = data = open_data(plan.data, **plan.reading)
-        if plan.folds and data.own_test:
-            raise DataError(f"{plan.data} has a test part of its own; folds must be 0")
+        self.comparison = comparison
+        self.dataset = open_data(comparison.data, **comparison.reading)
+        if comparison.folds and self.dataset.own_test:
+            raise DataError(f"{comparison.data} has a test part of its own; folds must be 0")
         self._all: tuple[Any, np.ndarray] | None = None
 
     def split(self, cell: Cell) -> tuple[Any, np.ndarray, Any, np.ndarray]:
-        """Return training and test samples of a run.
-
-        Parameters
-        ----------
-        cell : Cell
-            The run.
-
-        Returns
-        -------
-        tuple
-            x and y to train on, x and y to test on.
-        """
-        data = self.dataset
-        if not self.plan.folds:
+        """Return x and y to train on, and x and y to test on."""
+        data, folds = self.dataset, self.comparison.folds
+        if not folds:
             return data.x_train, data.y_train, data.x_test, data.y_test
         from sklearn.model_selection import KFold, StratifiedKFold
 
-        if self._all is None:
-            stack = np.concatenate
-            if hasattr(data.x_train, "tocsr"):
-                from scipy.sparse import vstack
-
-                stack = partial(vstack, format="csr")
-            x = stack([data.x_train, data.x_test])
-            self._all = x, np.concatenate([data.y_train, data.y_test])
-        x, y = self._all
+        x, y = self._all = self._all or self._joined()
         kind = StratifiedKFold if data.task == "classification" else KFold
-        folds = kind(self.plan.folds, shuffle=True, random_state=cell.seed)
-        train, test = list(folds.split(np.zeros(len(y)), y if y.ndim == 1 else None))[cell.fold]
+        parts = kind(folds, shuffle=True, random_state=cell.seed)
+        train, test = list(parts.split(np.zeros(len(y)), y if y.ndim == 1 else None))[cell.fold]
         return x[train], y[train], x[test], y[test]
 
+    def _joined(self) -> tuple[Any, np.ndarray]:
+        """Return all samples, for parts that are cut anew."""
+        data = self.dataset
+        stack = np.concatenate
+        if hasattr(data.x_train, "tocsr"):
+            from scipy.sparse import vstack
+
+            stack = partial(vstack, format="csr")
+        return stack([data.x_train, data.x_test]), np.concatenate([data.y_train, data.y_test])
+
     def run(self, cell: Cell, learning_rate: float, *, held_out: bool = False) -> dict[str, Any]:
-        """Train and score one network.
+        """Train one network, and score it on its test samples or on held-out training samples.
 
-        Parameters
-        ----------
-        cell : Cell
-            The run.
-        learning_rate : float
-            Peak of the schedule.
-        held_out : bool
-            Whether to score on a part of the training samples, never seen in training, in place of
-            the test samples.
-
-        Returns
-        -------
-        dict
-            The cell, ``score`` (accuracy or R²; None where training diverged), ``nnz``,
-            ``weights``, ``seconds`` of training, ``updates``.
+        Returns the cell with ``score`` (accuracy or R²; None where training diverged), ``nnz``,
+        ``weights`` and ``seconds`` of training.
         """
-        data, recipe = self.dataset, self.plan.recipe_of(cell, learning_rate)
+        data, recipe = self.dataset, self._recipe(cell, learning_rate)
         x, y, x_test, y_test = self.split(cell)
         if held_out:
-            order = np.random.default_rng(cell.seed).permutation(len(y))
-            cut = len(y) // _HELD_OUT
-            x_test, y_test = _take(x, order[:cut]), y[order[:cut]]
-            x, y = _take(x, order[cut:]), y[order[cut:]]
-        facts: dict[str, Any] = {"task": data.task}
-        targets = y
+            x, y, x_test, y_test = _hold_out(x, y, cell.seed)
+        targets, facts = y, {"task": data.task}
         if data.task == "regression":
-            mean, scale = y.mean(axis=0), y.std(axis=0)
-            scale[scale == 0] = 1.0
-            facts |= {"target_mean": mean, "target_scale": scale}
-            targets = (y - mean) / scale
-        if cell.method == SMALL_DENSE:
-            shapes = recipe.dense(data.input_shape, data.n_outputs).weight_shapes()
-            weights = round(cell.density * sum(math.prod(shape) for shape in shapes))
-            recipe = narrowed(recipe, weights, data.input_shape, data.n_outputs)
-        architecture = recipe.architecture(data.input_shape, data.n_outputs)
-        network = recipe.network(architecture, x, y, data.scaling)
-        trainer = recipe.trainer(network, data.task, len(y), threads=1)
+            targets, scales = standardised_targets(y)
+            facts |= scales
+        network = build(recipe, describe_for(recipe, data), x, y, data.scaling)
+        trainer = make_trainer(recipe, network, data.task, len(y), threads=1)
         began = time.perf_counter()
         try:
-            trainer.fit(recipe.varied(x, network, trainer), targets)
+            trainer.fit(augmented(recipe, x, network, trainer), targets)
             seconds = time.perf_counter() - began
             value = score(network, x_test, y_test, facts, batch_size=recipe.batch(len(y)))
         except DivergedError:
@@ -123,6 +91,21 @@ class Runner:
             **asdict(cell), "learning_rate": learning_rate, "score": value,
             "nnz": network.nnz, "weights": network.size, "seconds": round(seconds, 4),
         }  # fmt: skip
+
+    def _recipe(self, cell: Cell, learning_rate: float) -> Recipe:
+        recipe = self.comparison.recipe_of(cell, learning_rate)
+        if cell.method != SMALL_DENSE:
+            return recipe
+        shape, n_outputs = self.dataset.input_shape, self.dataset.n_outputs
+        weights = round(cell.density * weights_of(recipe, shape, n_outputs))
+        return narrowed(recipe, weights, shape, n_outputs)
+
+
+def _hold_out(x: Any, y: np.ndarray, seed: int) -> tuple[Any, np.ndarray, Any, np.ndarray]:
+    """Cut a part to score on off training samples."""
+    order = np.random.default_rng(seed).permutation(len(y))
+    held, left = order[: len(y) // _HELD_OUT], order[len(y) // _HELD_OUT :]
+    return _take(x, left), y[left], _take(x, held), y[held]
 
 
 def _take(x: Any, rows: np.ndarray) -> Any:
@@ -138,50 +121,15 @@ class _Part:
         self.shape = (len(rows), source.shape[1])
 
     def take_samples(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return an array and where in it the samples are; see ``batches.Source``."""
+        """Return an array, and where in it the samples are."""
         return self.source.take_samples(self.rows[rows])
 
 
-_runner: Runner | None = None
-
-
-def _prepare(plan: Plan) -> None:
-    """Read the data once per process."""
-    import signal
-
-    global _runner
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent breaks off
-    _runner = Runner(plan)
-
-
-def _work(job: tuple[Cell, float, bool]) -> dict[str, Any]:
-    assert _runner is not None
-    cell, learning_rate, held_out = job
-    return _runner.run(cell, learning_rate, held_out=held_out)
-
-
-def run_all(
-    plan: Plan,
-    jobs: Iterable[tuple[Cell, float, bool]],
-    processes: int,
-    keep: Callable[[dict[str, Any]], None],
-) -> None:
-    """Do runs and hand on each result as it comes.
-
-    Parameters
-    ----------
-    plan : Plan
-        The comparison.
-    jobs : iterable of tuple
-        Cell, learning rate, whether to score on held-out training samples.
-    processes : int
-        How many at a time; each has one thread.
-    keep : callable
-        Called with each result, in any order.
-    """
+def run_all(comparison: Comparison, jobs: Iterable[Job], processes: int, keep: Keep) -> None:
+    """Do runs, so many at a time with a thread each, and hand on each result as it comes."""
     jobs = list(jobs)
     if processes == 1 or len(jobs) <= 1:
-        runner = Runner(plan)
+        runner = Runner(comparison)
         for cell, rate, held_out in jobs:
             keep(runner.run(cell, rate, held_out=held_out))
         return
@@ -192,7 +140,7 @@ def run_all(
         min(processes, len(jobs)),
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_prepare,
-        initargs=(plan,),
+        initargs=(comparison,),
     )
     try:
         for done in as_completed([pool.submit(_work, job) for job in jobs]):
@@ -206,37 +154,41 @@ def run_all(
     pool.shutdown()
 
 
-def tune(
-    plan: Plan, processes: int, keep: Callable[[dict[str, Any]], None]
-) -> tuple[float, dict[float, float]]:
+_runner: Runner | None = None
+
+
+def _prepare(comparison: Comparison) -> None:
+    """Read the data once per process."""
+    import signal
+
+    global _runner
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent breaks off
+    _runner = Runner(comparison)
+
+
+def _work(job: Job) -> dict[str, Any]:
+    assert _runner is not None
+    cell, learning_rate, held_out = job
+    return _runner.run(cell, learning_rate, held_out=held_out)
+
+
+def tune(comparison: Comparison, processes: int, keep: Keep) -> tuple[float, dict[float, float]]:
     """Choose the learning rate by the dense network alone, on held-out training samples.
 
-    Parameters
-    ----------
-    plan : Plan
-        The comparison.
-    processes : int
-        How many runs at a time.
-    keep : callable
-        Called with each result.
-
-    Returns
-    -------
-    rate : float
-        The best; of equal ones the smallest.
-    scores : dict of float to float
-        Mean score of each; empty where there was no choice.
+    Returns the best rate (of equal ones the smallest) and the mean score of each, none where there
+    was no choice.
     """
-    if len(plan.learning_rates) == 1:
-        return plan.learning_rates[0], {}
-    found: dict[float, list[float]] = {rate: [] for rate in plan.learning_rates}
+    rates = comparison.learning_rates
+    if len(rates) == 1:
+        return rates[0], {}
+    found: dict[float, list[float]] = {rate: [] for rate in rates}
 
     def note(result: dict[str, Any]) -> None:
         worst = float("-inf") if result["score"] is None else result["score"]
         found[result["learning_rate"]].append(worst)
         keep(result)
 
-    cells = [Cell(DENSE, 1.0, seed, 0) for seed in range(min(_TUNING_SEEDS, plan.seeds))]
-    run_all(plan, [(c, rate, True) for rate in found for c in cells], processes, note)
+    cells = [Cell(DENSE, 1.0, seed, 0) for seed in range(min(_TUNING_SEEDS, comparison.seeds))]
+    run_all(comparison, [(c, rate, True) for rate in found for c in cells], processes, note)
     means = {rate: float(np.mean(scores)) for rate, scores in found.items()}
     return max(sorted(means), key=lambda rate: means[rate]), means

@@ -7,25 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.experiments.comparison.plan import DENSE
+from sparsecpu.experiments.comparison.methods import DENSE
 
 _RESAMPLES = 9999
 
 
 def paired(ours: dict[int, float], theirs: dict[int, float]) -> dict[str, Any]:
-    """Return the mean difference of two methods over the seeds that both have.
+    """Return the mean difference of two methods' scores over the seeds that both have.
 
-    Parameters
-    ----------
-    ours, theirs : dict of int to float
-        Score by seed.
-
-    Returns
-    -------
-    dict
-        ``difference`` (ours less theirs), ``error`` (its standard error), ``low`` and ``high`` (a
-        95 % bootstrap interval, BCa), ``pairs``, and ``significant``: whether 0 lies outside of it.
-        With fewer than three pairs there is no interval, and nothing is significant.
+    ``difference`` is ours less theirs, with its standard ``error`` and a 95 % bootstrap interval
+    (BCa) from ``low`` to ``high``; ``significant`` is True if 0 lies outside. Fewer than three
+    ``pairs`` have no interval and are never significant.
     """
     seeds = sorted(ours.keys() & theirs.keys())
     d = np.array([ours[s] - theirs[s] for s in seeds])
@@ -52,19 +44,11 @@ def _interval(d: np.ndarray) -> tuple[float, float]:
 
 
 def summarise(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return a row per method and density.
+    """Return a row per method and density for the results of ``Runner.run``, in their order.
 
-    Parameters
-    ----------
-    results : list of dict
-        From ``Runner.run``.
-
-    Returns
-    -------
-    list of dict
-        ``method, density, runs, diverged, score`` and ``error`` (mean over seeds of the mean over
-        folds, and its standard error), ``nnz, weights, seconds`` (median of a run), ``vs_dense``
-        and ``vs_static`` (see ``paired``; None where they were not run). In the order of the runs.
+    ``score`` is the mean over seeds of the mean over folds, with its standard ``error``; ``nnz``
+    and ``seconds`` are medians; ``vs_dense`` and ``vs_static`` are as ``paired`` returns them, None
+    where there is nothing to compare with.
     """
     groups: dict[tuple[str, float], list[dict[str, Any]]] = defaultdict(list)
     for result in results:

@@ -11,13 +11,7 @@ INK, BLUE, GRID = "#333333", "#2b6ca3", "#dddddd"
 
 
 def require_matplotlib() -> None:
-    """Prepare matplotlib for files, without a window.
-
-    Raises
-    ------
-    MissingExtraError
-        Without matplotlib.
-    """
+    """Prepare matplotlib for files, without a window."""
     try:
         import matplotlib
     except ImportError:
@@ -26,23 +20,7 @@ def require_matplotlib() -> None:
 
 
 def figure(*args: Any, **options: Any) -> Any:
-    """Return a figure and its axes, as ``matplotlib.pyplot.subplots`` does.
-
-    Parameters
-    ----------
-    *args, **options : object
-        For ``subplots``.
-
-    Returns
-    -------
-    tuple
-        Figure and axes.
-
-    Raises
-    ------
-    MissingExtraError
-        Without matplotlib.
-    """
+    """Return a figure and its axes, as ``matplotlib.pyplot.subplots`` does."""
     require_matplotlib()
     from matplotlib import pyplot
 
@@ -50,35 +28,14 @@ def figure(*args: Any, **options: Any) -> Any:
 
 
 def plain(axis: Any, size: int) -> None:
-    """Make labels small and leave out the frame's upper and right side.
-
-    Parameters
-    ----------
-    axis : matplotlib.axes.Axes
-        The axes.
-    size : int
-        Of the tick labels.
-    """
+    """Make labels small and leave out the frame's upper and right side."""
     axis.tick_params(labelsize=size, which="both")
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
 
 
 def keep(drawing: Any, path: Path | str) -> None:
-    """Write a figure to a file and forget it.
-
-    Parameters
-    ----------
-    drawing : matplotlib.figure.Figure
-        The figure.
-    path : path
-        A ``.png``, ``.svg`` or ``.pdf``.
-
-    Raises
-    ------
-    ParameterError
-        If the file cannot be written.
-    """
+    """Write a figure to a file and forget it."""
     from matplotlib import pyplot
 
     try:

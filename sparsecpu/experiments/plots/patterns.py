@@ -15,20 +15,7 @@ _CELLS = 256
 
 
 def local_density(pattern: Pattern, cells: int = _CELLS) -> np.ndarray:
-    """Return the density of a pattern block by block, in O(nnz + cells²) memory.
-
-    Parameters
-    ----------
-    pattern : Pattern
-        The pattern.
-    cells : int
-        Most blocks per side.
-
-    Returns
-    -------
-    ndarray of float64
-        One number per block; a block is a single position in small patterns.
-    """
+    """Return the density of a pattern block by block, in O(nnz + cells²) memory."""
     n_out, n_in = pattern.shape
     height, width = min(n_out, cells), min(n_in, cells)
     rows = pattern.rows() * height // n_out
@@ -40,22 +27,7 @@ def local_density(pattern: Pattern, cells: int = _CELLS) -> np.ndarray:
 
 
 def plot_patterns(network: Any, path: Path | str) -> None:
-    """Draw where every layer's weights are, and how many each output and each input has.
-
-    Parameters
-    ----------
-    network : Sequential
-        The network.
-    path : path
-        A ``.png``, ``.svg`` or ``.pdf``.
-
-    Raises
-    ------
-    MissingExtraError
-        Without matplotlib.
-    ParameterError
-        If the file cannot be written.
-    """
+    """Draw where every layer's weights are, and how many each output and each input has."""
     layers = network.sparse_parameters()
     drawing, axes = figure(2, len(layers), figsize=(3.6 * len(layers), 6.4), squeeze=False,
                             height_ratios=(3, 2))  # fmt: skip

@@ -15,24 +15,7 @@ _PICTURES = 6
 
 
 def plot_comparison(rows: list[dict[str, Any]], title: str, path: Path | str) -> None:
-    """Draw test error over density for every method, with 95 % bars, dense as a band.
-
-    Parameters
-    ----------
-    rows : list of dict
-        From ``comparison.summarise``.
-    title : str
-        What was compared on.
-    path : path
-        A ``.png``, ``.svg`` or ``.pdf``.
-
-    Raises
-    ------
-    MissingExtraError
-        Without matplotlib.
-    ParameterError
-        If the file cannot be written.
-    """
+    """Draw test error over density for every method, with 95 % bars, dense as a band."""
     drawing, axis = figure(figsize=(6.4, 4.4))
     methods = list(dict.fromkeys(row["method"] for row in rows if row["score"] is not None))
     sparse = [method for method in methods if method != "dense"]
@@ -73,26 +56,7 @@ def plot_updates(
     input_shape: tuple[int, ...],
     path: Path | str,
 ) -> None:
-    """Draw each layer's density and exploration over time, and the first layer's inputs.
-
-    Parameters
-    ----------
-    updates : list of dict
-        From a run's history.
-    shapes : dict of str to tuple of two ints
-        Of the layers' matrices.
-    input_shape : tuple of ints
-        Of one sample; where it is a picture, or a square, weights per input are drawn as one.
-    path : path
-        A ``.png``, ``.svg`` or ``.pdf``.
-
-    Raises
-    ------
-    MissingExtraError
-        Without matplotlib.
-    ParameterError
-        If the file cannot be written.
-    """
+    """Draw each layer's density and exploration over time, and the first layer's inputs."""
     first = next(
         (name for name in shapes if any("inputs" in u["layers"].get(name, ()) for u in updates)), ""
     )

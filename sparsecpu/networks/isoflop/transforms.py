@@ -28,6 +28,7 @@ from sparsecpu.networks.isoflop.placed_layers import (
     rewrite,
     weighted_layers,
 )
+from sparsecpu.registries import Registry
 from sparsecpu.sparse.densities import allocate
 
 #: Relative rounding errors of sizes that should be integers stay below this.
@@ -169,13 +170,16 @@ def sparse_doped(architecture: Architecture, sparsity: float) -> Architecture:
     return replace(found, name=f"{architecture.name}-doped-{sparsity:g}")
 
 
-#: The transformations by the names that users give.
-TRANSFORMS: dict[str, Callable[..., Architecture]] = {
-    "wide": sparse_wide,
-    "parallel": sparse_parallel,
-    "factorized": sparse_factorized,
-    "doped": sparse_doped,
-}
+#: The members of the family by the name that users give.
+TRANSFORMS: Registry[Callable[..., Architecture]] = Registry(
+    "ift",
+    {
+        "wide": sparse_wide,
+        "parallel": sparse_parallel,
+        "factorized": sparse_factorized,
+        "doped": sparse_doped,
+    },
+)
 
 
 def factorized_rank(d_in: int, d_out: int, sparsity: float) -> int:

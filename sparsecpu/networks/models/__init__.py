@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable
 from functools import partial
 
-from sparsecpu.errors import ParameterError
 from sparsecpu.networks.description import Architecture, mlp
 from sparsecpu.networks.models.convolutional import (
     alexnet,
@@ -16,7 +14,8 @@ from sparsecpu.networks.models.convolutional import (
     vgg16,
     wide_resnet,
 )
-from sparsecpu.registries.options import read_options
+from sparsecpu.registries import Registry, read_options
+from sparsecpu.registries.registry import with_options
 
 __all__ = [
     "MODELS",
@@ -31,8 +30,10 @@ __all__ = [
 ]
 
 
-def lenet_300_100(input_shape: tuple[int, ...] = (784,), n_outputs: int = 10) -> Architecture:
-    """Describe LeNet-300-100: two hidden layers with ReLU (266,200 weights on 28×28 pixels).
+def lenet_300_100(
+    input_shape: tuple[int, ...] = (784,), n_outputs: int = 10, *, activation: str = "relu"
+) -> Architecture:
+    """Describe LeNet-300-100: two hidden layers (266,200 weights on 28×28 pixels).
 
     Parameters
     ----------
@@ -40,6 +41,8 @@ def lenet_300_100(input_shape: tuple[int, ...] = (784,), n_outputs: int = 10) ->
         Of one sample.
     n_outputs : int
         Classes, or numbers to predict.
+    activation : str
+        A name in ``layers.ACTIVATIONS``.
 
     Returns
     -------
@@ -50,10 +53,12 @@ def lenet_300_100(input_shape: tuple[int, ...] = (784,), n_outputs: int = 10) ->
     -----
     LeCun et al., Gradient-based learning applied to document recognition (1998).
     """
-    return mlp(input_shape, (300, 100), n_outputs, name="lenet-300-100")
+    return mlp(input_shape, (300, 100), n_outputs, activation=activation, name="lenet-300-100")
 
 
-def mlp_1000_1000(input_shape: tuple[int, ...] = (784,), n_outputs: int = 10) -> Architecture:
+def mlp_1000_1000(
+    input_shape: tuple[int, ...] = (784,), n_outputs: int = 10, *, activation: str = "relu"
+) -> Architecture:
     """Describe an MLP with two hidden layers of 1000.
 
     Parameters
@@ -62,33 +67,47 @@ def mlp_1000_1000(input_shape: tuple[int, ...] = (784,), n_outputs: int = 10) ->
         Of one sample.
     n_outputs : int
         Classes, or numbers to predict.
+    activation : str
+        A name in ``layers.ACTIVATIONS``.
 
     Returns
     -------
     Architecture
         With all weights kept.
     """
-    return mlp(input_shape, (1000, 1000), n_outputs, name="mlp-1000-1000")
+    return mlp(input_shape, (1000, 1000), n_outputs, activation=activation, name="mlp-1000-1000")
 
 
-#: Arguments that come from the data.
-_GIVEN = ("input_shape", "n_outputs")
 #: Networks by the name that users give: ``MODELS[name](input_shape, n_outputs)``. Those of images
-#: also take ``width``.
-MODELS: dict[str, Callable[..., Architecture]] = {
-    "lenet-300-100": lenet_300_100,
-    "mlp-1000-1000": mlp_1000_1000,
-    "lenet-5-caffe": lenet5_caffe,
-    "alexnet-s": alexnet,
-    "alexnet-b": partial(alexnet, hidden=2048, name="alexnet-b"),
-    "vgg-d": vgg16,
-    "vgg-c": partial(vgg16, variant="vgg-c"),
-    "vgg-like": partial(vgg16, variant="vgg-like"),
-    "vgg16-small": partial(vgg16, variant="vgg16-small"),
-    "resnet-18": resnet,
-    "resnet-50": partial(resnet, depth=50),
-    "resnet-56": partial(resnet, depth=56),
-}
+#: also take ``width``. A new one is a function and a line.
+MODELS: Registry[Callable[..., Architecture]] = Registry(
+    "model",
+    {
+        "lenet-300-100": lenet_300_100,
+        "mlp-1000-1000": mlp_1000_1000,
+        "lenet-5-caffe": lenet5_caffe,
+        "alexnet-s": alexnet,
+        "alexnet-b": partial(alexnet, hidden=2048, name="alexnet-b"),
+        "vgg-d": vgg16,
+        "vgg-c": partial(vgg16, variant="vgg-c"),
+        "vgg-like": partial(vgg16, variant="vgg-like"),
+        "vgg16-small": partial(vgg16, variant="vgg16-small"),
+        "resnet-18": resnet,
+        "resnet-50": partial(resnet, depth=50),
+        "resnet-56": partial(resnet, depth=56),
+    },
+)
+#: Networks whose names hold numbers; words in capitals are the function's integers.
+FAMILIES: Registry[Callable[..., Architecture]] = Registry(
+    "model", {"resnet-DEPTH": resnet, "wrn-DEPTH-WIDEN": wide_resnet}
+)
+#: Arguments that come from the data, not from the user.
+_FROM_DATA = ("input_shape", "n_outputs")
+
+
+def model_names() -> str:
+    """Return the names of all networks and families, with commas between them."""
+    return ", ".join([*MODELS, *FAMILIES])
 
 
 def find_model(text: str) -> Callable[..., Architecture] | None:
@@ -103,7 +122,7 @@ def find_model(text: str) -> Callable[..., Architecture] | None:
     Returns
     -------
     callable or None
-        None where there is no such network.
+        None if there is no such network.
 
     Raises
     ------
@@ -111,17 +130,16 @@ def find_model(text: str) -> Callable[..., Architecture] | None:
         If the function takes no such argument.
     """
     name, options = read_options("model", text)
-    described = MODELS.get(name)
-    if found := re.fullmatch(r"wrn-(\d+)-(\d+)", name):
-        described = partial(wide_resnet, depth=int(found[1]), widen=int(found[2]))
-    elif described is None and (found := re.fullmatch(r"resnet-(\d+)", name)):
-        described = partial(resnet, depth=int(found[1]))
-    if described is None or not options:
-        return described
-    known = [p for p in inspect.signature(described).parameters if p not in _GIVEN]
-    for option, value in options.items():
-        if option not in known:
-            raise ParameterError(
-                option, value, f"an option of {name}: {', '.join(known) or 'none'}"
-            )
-    return partial(described, **options)
+    described = MODELS.get(name) or _member(name)
+    if described is None:
+        return None
+    return with_options(name, described, options, _FROM_DATA)
+
+
+def _member(name: str) -> Callable[..., Architecture] | None:
+    """Return the member of a family that a name stands for, or None."""
+    for family, described in FAMILIES.items():
+        form = re.sub("[A-Z]+", lambda word: rf"(?P<{word[0].lower()}>\d+)", family)
+        if found := re.fullmatch(form, name):
+            return partial(described, **{word: int(n) for word, n in found.groupdict().items()})
+    return None

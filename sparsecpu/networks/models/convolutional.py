@@ -10,33 +10,28 @@ from sparsecpu.networks.description import Architecture, LayerSpec
 
 Shape = tuple[int, ...]
 
+#: Flat samples are taken for square pictures from this side on; the smallest in use, digits, have
+#: it. Four measurements of a flower are no picture of 2 x 2 pixels.
+_LEAST_SIDE = 8
+
 
 def as_image(input_shape: Shape) -> tuple[int, int, int]:
-    """Return the shape of a sample as channels, height, width; a square of pixels is one channel.
+    """Return the shape of a sample as channels, height, width.
 
-    Parameters
-    ----------
-    input_shape : tuple of ints
-        ``(channels, height, width)``, ``(height, width)`` or ``(pixels,)``.
-
-    Returns
-    -------
-    tuple of ints
-        Channels, height, width.
-
-    Raises
-    ------
-    ParameterError
-        If it is none of these.
+    ``(pixels,)`` is a square of one channel, if it has at least 8 x 8 pixels.
     """
-    if len(input_shape) == 1 and math.isqrt(input_shape[0]) ** 2 == input_shape[0]:
+    if len(input_shape) == 1:
         side = math.isqrt(input_shape[0])
-        return 1, side, side
+        if side >= _LEAST_SIDE and side**2 == input_shape[0]:
+            return 1, side, side
     if len(input_shape) == 2:
         return 1, *input_shape
     if len(input_shape) == 3:
         return input_shape
-    raise ParameterError("input shape", input_shape, "images: (channels, height, width)")
+    expected = f"images: (channels, height, width), or the pixels of a square of {_LEAST_SIDE} x "
+    raise ParameterError(
+        "input_shape of a convolutional model", input_shape, f"{expected}{_LEAST_SIDE} or more"
+    )
 
 
 def _scaled(channels: int, width: float) -> int:

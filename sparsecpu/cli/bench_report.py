@@ -1,0 +1,58 @@
+"""What ``sparsecpu bench`` prints for people: the machine, and a table that grows line by line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from sparsecpu.cli.output import Speaker
+
+
+def introduce(document: dict[str, Any]) -> None:
+    """Print what is measured on: CPU, versions, BLAS."""
+    machine, blas = document["machine"], document["openblas"]
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    click.echo(
+        f"{machine['cpu']}, {machine['instruction_set']}, {machine['threads']} thread(s) "
+        f"({machine['threading_layer']}); {machine['system']}"
+    )
+    click.echo(f"{versions}; commit {machine['commit'] or 'unknown'}; {machine['date']}")
+    if blas["gflops"]:
+        seen = ", ".join(f"{name} {rate:.0f}" for name, rate in blas["gflops"].items())
+        click.echo(f"OpenBLAS, GFLOP/s by core type: {seen}; used: {blas['core_type']}")
+    click.echo("")
+
+
+def run_subject(subject: Any, cases: list[Any], speaker: Speaker, silent: bool) -> dict[str, Any]:
+    """Run a subject's cases, unless ``silent`` with a line for each, and return what came out."""
+    results = _run_silently(subject, cases, speaker) if silent else _run_aloud(subject, cases)
+    values, lines = subject.verdict(results)
+    if not silent:
+        lines += [f"not here: {name} ({how})" for name, how in subject.missing.items()]
+        click.echo("\n".join([*lines, ""]))
+    return {"results": results, **values, "missing": subject.missing}
+
+
+def _run_silently(subject: Any, cases: list[Any], speaker: Speaker) -> list[dict[str, Any]]:
+    results = []
+    for number, case in enumerate(cases, start=1):
+        speaker.say(f"{subject.name} {number}/{len(cases)}")
+        results.append(subject.run(case))
+    return results
+
+
+def _run_aloud(subject: Any, cases: list[Any]) -> list[dict[str, Any]]:
+    from sparsecpu.bench.measuring.speedups import LEGEND
+
+    results, noisy = [], False
+    click.echo(subject.title)
+    click.echo(subject.heading())
+    for case in cases:
+        results.append(subject.run(case))
+        row = subject.row(results[-1])
+        click.echo(row)
+        noisy = noisy or "~" in row
+    if noisy:
+        click.echo(LEGEND)
+    return results

@@ -1,0 +1,76 @@
+"""Options that several commands have, each written once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import click
+
+from sparsecpu.errors import ParameterError
+
+Decorator = Callable[[Callable], Callable]
+
+#: Options that say how to read data, as ``datasets.open_data`` takes them.
+READING = ("samples", "target", "task")
+
+
+def decorated(decorators: Iterable[Decorator]) -> Decorator:
+    """Return one decorator for several, whose options stand in this order in ``--help``."""
+
+    def decorate(command: Callable) -> Callable:
+        for decorator in reversed(list(decorators)):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+#: How to read data.
+data_options = decorated(
+    (
+        click.option(
+            "--task",
+            type=click.Choice(["auto", "classification", "regression"]),
+            default="auto",
+            show_default=True,
+            help="What to learn, if DATA is a file that leaves it open.",
+        ),
+        click.option("--target", help="Column to predict, in a .csv.  [default: the last]"),
+        click.option(
+            "--samples", type=int, help="How many samples to generate, for generated data."
+        ),
+    )
+)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+quiet_option = click.option("--quiet", is_flag=True, help="Show no progress and no messages.")
+
+#: How much to say, and on how many threads to run.
+output_options = decorated(
+    (
+        quiet_option,
+        json_option,
+        click.option(
+            "--threads", type=int, help="Threads to use.  [default: as many as speed it up]"
+        ),
+    )
+)
+
+
+def reading(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that ``datasets.open_data`` takes."""
+    return {name: given[name] for name in READING}
+
+
+def numbers(name: str, text: str | None, kind: Any = float) -> tuple[Any, ...] | None:
+    """Read numbers with commas between them; None stays None."""
+    if text is None:
+        return None
+    try:
+        found = tuple(kind(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        found = ()
+    if not found:
+        raise ParameterError(name, text, "numbers with commas between them")
+    return found

@@ -1,0 +1,43 @@
+"""What commands print: messages on stderr, documents on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+
+class Speaker:
+    """Messages on stderr, unless the user wants none."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+        self.bar = not quiet and sys.stderr.isatty()
+
+    def say(self, message: str) -> None:
+        """Print a line."""
+        if not self.quiet:
+            click.echo(message, err=True)
+
+    def announce_compilation(self) -> None:
+        """Print a line when the first kernel has to be compiled."""
+        from sparsecpu.kernels.machine.compile import compile_clock
+
+        compile_clock.on_first = lambda: self.say("compiling kernels (kept for the next run) …")
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print one JSON document of plain values; NaN and infinity become null."""
+    click.echo(json.dumps(_finite(document), indent=2, default=str, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value

@@ -1,0 +1,39 @@
+"""A recipe's fields as options, with the types, defaults and help texts that the fields have."""
+
+from __future__ import annotations
+
+from types import NoneType
+from typing import Any, get_args, get_type_hints
+
+import click
+
+from sparsecpu.cli.options import Decorator, decorated
+from sparsecpu.experiments.recipe import Recipe, options
+
+
+def recipe_options(*names: str) -> Decorator:
+    """Add these fields of a recipe as options, in this order."""
+    return decorated(_recipe_option(name) for name in names)
+
+
+def _recipe_option(name: str) -> Decorator:
+    known, default = options()[name], getattr(Recipe, name)
+    flag, shown = "--" + name.replace("_", "-"), known.unset
+    if isinstance(default, bool):
+        return click.option(flag, is_flag=True, default=default, help=known.help)
+    if isinstance(default, float):
+        shown = f"{default:.12g}"
+    elif default not in (None, ""):
+        shown = str(default)
+    text = f"{known.help}  [default: {shown}]" if shown else known.help
+    return click.option(flag, type=_type_of(name), default=default, help=text)
+
+
+def _type_of(name: str) -> Any:
+    hint = get_type_hints(Recipe)[name]
+    return next(kind for kind in get_args(hint) or (hint,) if kind is not NoneType)
+
+
+def recipe_values(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that are a recipe's."""
+    return {name: value for name, value in given.items() if name in options()}

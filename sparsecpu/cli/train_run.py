@@ -1,0 +1,220 @@
+"""One run of ``sparsecpu train``: opened, trained, scored and kept."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from sparsecpu.callbacks import Callback, History
+from sparsecpu.cli.output import Speaker
+from sparsecpu.cli.watchers import Interruption, ProgressBar, StepClock
+from sparsecpu.errors import MemoryBudgetError, ResumeError
+from sparsecpu.experiments.networks import build, describe_for
+from sparsecpu.experiments.recipe import Recipe
+from sparsecpu.experiments.run_folder import Checkpoints, RunFolder, read_checkpoint
+from sparsecpu.experiments.trainers import (
+    augmented,
+    make_optimizer,
+    make_trainer,
+    standardised_targets,
+)
+
+#: Above so many weights nothing is noted about their ages, which takes as much memory as they do.
+_TRACKED = 20_000_000
+#: Runs that need more than this say beforehand how much.
+_WORTH_SAYING = 1e9
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be trained; a resumed run has a folder, and what it was begun with."""
+
+    data: str
+    reading: dict[str, Any]
+    recipe: Recipe
+    folder: RunFolder | None = None
+    config: dict[str, Any] | None = None
+
+
+class TrainRun:
+    """A run from its data to its result; nothing is written before all has been checked."""
+
+    def __init__(
+        self, request: Request, options: dict[str, Any], comm: Any, speaker: Speaker
+    ) -> None:
+        from sparsecpu.datasets import open_data
+        from sparsecpu.kernels.machine.threads import use_threads
+
+        self.request, self.recipe, self.options = request, request.recipe, options
+        self.comm, self.speaker = comm, speaker
+        with use_threads(options["threads"]) as self.allowed_threads:
+            pass  # refuses a number of threads that cannot be
+        self.began = time.perf_counter()
+        self.dataset = open_data(request.data, **request.reading)
+        self.samples = self.dataset.x_train.shape[0]
+        self.architecture = describe_for(self.recipe, self.dataset)
+        check_memory(self.architecture, self.recipe, self.samples, speaker)
+        self.targets, self.facts = _targets(self.dataset)
+        self.facts |= {"data": request.data, "recipe": self.recipe.to_dict()}
+        self.clock, self.stopper = StepClock(), Interruption()
+        self._open()
+
+    def _open(self) -> None:
+        """Make or read the network, its trainer and its folder."""
+        folder, dataset = self.request.folder, self.dataset
+        held = None
+        if folder is not None and folder.checkpoint.exists():
+            held = read_checkpoint(folder, self.architecture)
+            network = held.network
+        else:
+            x, y = dataset.x_train, dataset.y_train
+            network = build(self.recipe, self.architecture, x, y, dataset.scaling)
+        self.trainer = trainer = self._make_trainer(network)
+        self.source = augmented(self.recipe, dataset.x_train, network, trainer)
+        trainer.start(self.samples)
+        forms = self._choose_forms(network)
+        self.folder = self._open_folder(forms)
+        self.keeper = None
+        if self.folder is not None and (self.comm is None or self.comm.rank == 0):
+            self.keeper = Checkpoints(self.folder, self.architecture, self.facts)
+            trainer.callbacks.append(self.keeper)
+        if held is not None:
+            self._go_on_from(held, forms)
+        if self.speaker.bar:
+            trainer.callbacks.append(ProgressBar())
+
+    def _make_trainer(self, network: Any) -> Any:
+        from sparsecpu.training.pattern_history import Tracker
+
+        callbacks: list[Callback] = [self.clock, self.stopper, History()]
+        if network.nnz <= _TRACKED:
+            callbacks.insert(2, Tracker(self.options["spectrum"]))
+        if self.comm is not None:
+            self.comm.check_same("training data", fingerprint_of(self.dataset))
+            self.comm.check_network(network.parameters().values())
+        return make_trainer(
+            self.recipe, network, self.dataset.task, self.samples,
+            threads=self.options["threads"], callbacks=callbacks, comm=self.comm,
+        )  # fmt: skip
+
+    def _choose_forms(self, network: Any) -> dict[str, str]:
+        """Return the layers that are not in sparse form: as a resumed run had them, or timed."""
+        from sparsecpu.layers import set_forms, tunable_layers
+
+        if self.request.config is not None:
+            set_forms(network, self.request.config.get("forms", {}))
+        elif self.options["autotune"]:
+            trainer = self.trainer
+            for choice in network.autotune(trainer.batch_size, threads=trainer.team):
+                self.speaker.say(f"autotune: {choice}")
+            if self.comm is not None:  # every rank measures something else
+                chosen = {name: layer.form for name, layer in tunable_layers(network)}
+                set_forms(network, self.comm.broadcast(chosen))
+        layers = tunable_layers(network)
+        return {name: layer.form for name, layer in layers if layer.form != "sparse"}
+
+    def _open_folder(self, forms: dict[str, str]) -> RunFolder | None:
+        """Return the run's folder (None without one): made if it is new, checked if it is not."""
+        request, mark = self.request, fingerprint_of(self.dataset)
+        if request.folder is not None and request.config is not None:
+            if request.config["fingerprint"] != mark:
+                path = request.folder.path
+                raise ResumeError(f"{request.data} is not the data that {path} was begun with")
+            return request.folder
+        if self.options["out"] is None:
+            return None
+        folder = RunFolder(self.options["out"])
+        begun = {"data": request.data, "reading": request.reading, "forms": forms}
+        folder.create({**begun, "recipe": self.recipe.to_dict(), "fingerprint": mark})
+        return folder
+
+    def _go_on_from(self, checkpoint: Any, forms: dict[str, str]) -> None:
+        from sparsecpu.layers import set_forms
+
+        checkpoint.restore(self.trainer, self.samples)
+        if self.keeper is not None and self.folder is not None:
+            self.folder.write_history(self.folder.read_history(self.trainer.epochs_done))
+        set_forms(self.trainer.network, forms)
+
+    @property
+    def place(self) -> str | None:
+        """Where the run is kept, on whichever rank keeps it."""
+        return str(self.folder.path) if self.folder is not None else self.options["out"]
+
+    def train(self) -> bool:
+        """Train to the end, or until the user breaks it off; return False then."""
+        trainer = self.trainer
+        with self.stopper.listening():
+            trainer.fit(self.source, self.targets)
+        if trainer.halted and trainer.epochs_done < trainer.epochs:
+            if self.keeper is not None:
+                self.keeper.write(trainer)
+            return False
+        return True
+
+    def finish(self, dense: Any) -> dict[str, Any]:
+        """Score and keep the network, and return what ``--json`` prints."""
+        from sparsecpu.cli.train_report import result
+
+        with self.trainer.machine():
+            scores = self._score_and_keep()
+        return result(self, scores, time.perf_counter() - self.began, dense)
+
+    def _score_and_keep(self) -> dict[str, float]:
+        from sparsecpu.bench import versions
+        from sparsecpu.experiments.scoring import score
+        from sparsecpu.files.model import save
+
+        network, dataset = self.trainer.network, self.dataset
+        # Batches of the trained size run the kernels that are compiled already.
+        batch = self.recipe.batch(self.samples)
+        value = score(network, dataset.x_test, dataset.y_test, self.facts, batch_size=batch)
+        scores = {"test_accuracy" if dataset.task == "classification" else "test_r2": value}
+        if self.folder is not None:
+            facts = {**self.facts, "metrics": scores, "versions": versions()}
+            save(network, self.folder.model, self.architecture, facts=facts)
+        return scores
+
+
+def _targets(dataset: Any) -> tuple[Any, dict[str, Any]]:
+    """Return targets as they are trained on, and what the model must remember of them."""
+    if dataset.task == "classification":
+        labels = [label.item() for label in dataset.classes]
+        return dataset.y_train, {"task": "classification", "classes": labels}
+    targets, scales = standardised_targets(dataset.y_train)
+    return targets, {"task": "regression", **{k: v.tolist() for k, v in scales.items()}}
+
+
+def fingerprint_of(dataset: Any) -> str:
+    """Return a mark of the training samples, by which a resumed run knows them."""
+    import numpy as np
+
+    from sparsecpu.files.archive import fingerprint
+
+    x = dataset.x_train
+    if hasattr(x, "tocsr"):
+        return fingerprint(x.data, x.indices, x.indptr, dataset.y_train)
+    if hasattr(x, "take_samples"):
+        x = x.take_samples(np.arange(min(64, x.shape[0])))[0]
+    return fingerprint(x, dataset.y_train)
+
+
+def check_memory(architecture: Any, recipe: Recipe, samples: int, speaker: Speaker) -> None:
+    """Refuse a run that would not fit, and say how much a large one needs."""
+    from sparsecpu.bench.measuring.machine import memory_free
+    from sparsecpu.networks.memory_estimate import estimate
+
+    watched = getattr(recipe.make_topology(), "growth_memory", 0)
+    slots = make_optimizer(recipe).slots_per_weight
+    need = estimate(architecture, recipe.batch(samples), slots=slots, lean=recipe.lean,
+                    watched=watched)  # fmt: skip
+    free = memory_free()
+    if free is not None and need.total > free:
+        advice = "a lower density, a smaller batch_size or smaller layers"
+        raise MemoryBudgetError(
+            f"the run would need about {need}, and {free / 1e9:.1f} GB are free; try "
+            + (advice if recipe.lean else f"--lean, or {advice}")
+        )
+    if need.total > _WORTH_SAYING:
+        speaker.say(f"memory: about {need}" + (f"; {free / 1e9:.1f} GB are free" if free else ""))

@@ -1,0 +1,79 @@
+"""What is compared: methods, densities, seeds, folds; and the runs that this makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.experiments.comparison.methods import DENSE, recipe_of_method
+from sparsecpu.experiments.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training run of a comparison.
+
+    ``method`` is ``"dense"`` (of density 1), ``"small-dense"``, a topology with its options, or
+    ``"ift-wide/set"`` and the like; ``seed`` is that of everything random and of the folds;
+    ``fold`` is the part that is held out, 0 where the data has its own test part.
+    """
+
+    method: str
+    density: float
+    seed: int
+    fold: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Which methods are compared, on what data, and by which protocol.
+
+    ``data`` and ``reading`` are arguments of ``datasets.open_data``; ``folds`` of 0 stand for the
+    data's own test part; of several ``learning_rates`` the dense network's best serves all methods.
+    """
+
+    data: str
+    reading: dict[str, Any]
+    methods: tuple[str, ...]
+    densities: tuple[float, ...]
+    seeds: int = 5
+    folds: int = 5
+    recipe: Recipe = field(default_factory=Recipe)
+    learning_rates: tuple[float, ...] = (0.02, 0.05, 0.1)
+
+    def __post_init__(self) -> None:
+        for name, values in (
+            ("methods", self.methods),
+            ("densities", self.densities),
+            ("learning_rates", self.learning_rates),
+        ):
+            if not values or len(set(values)) < len(values):
+                raise ParameterError(name, values, "at least one, and none twice")
+        if isinstance(self.seeds, bool) or self.seeds < 1:
+            raise ParameterError("seeds", self.seeds, "an integer of at least 1")
+        if self.folds == 1 or self.folds < 0:
+            raise ParameterError("folds", self.folds, "0, or an integer of at least 2")
+        for cell in self.cells():
+            self.recipe_of(cell, self.learning_rates[0])  # refuses what is not allowed
+
+    def cells(self) -> Iterator[Cell]:
+        """Yield all runs, seed by seed, so that an interrupted comparison is a smaller one."""
+        for seed in range(self.seeds):
+            for fold in range(max(1, self.folds)):
+                for method in self.methods:
+                    for density in (1.0,) if method == DENSE else self.densities:
+                        yield Cell(method, density, seed, fold)
+
+    def recipe_of(self, cell: Cell, learning_rate: float) -> Recipe:
+        """Return the recipe of a run, with the learning rate that was chosen."""
+        changes = {"seed": cell.seed, "learning_rate": learning_rate}
+        return recipe_of_method(self.recipe, cell.method, cell.density, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the comparison as plain values, as JSON has them."""
+        found = asdict(self)
+        for name in ("methods", "densities", "learning_rates"):
+            found[name] = list(found[name])
+        return found

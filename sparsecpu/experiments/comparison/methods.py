@@ -1,0 +1,73 @@
+"""The methods that can be compared: how they are written, and what each makes of a recipe."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from sparsecpu.experiments.networks import describe_dense
+from sparsecpu.experiments.recipe import Recipe
+
+#: The method that keeps every weight.
+DENSE = "dense"
+#: A dense network made narrower, with as many weights as the sparse ones.
+SMALL_DENSE = "small-dense"
+#: Methods that begin so are transformations of ``isoflop``, at sparsity 1 - density; a topology may
+#: follow behind a slash, and is the paper's where none does.
+_IFT, _IFT_TOPOLOGY = "ift-", "rigl"
+
+
+def split_methods(text: str) -> tuple[str, ...]:
+    """Read a list of methods whose options have commas too: ``"dense,gse:subset=2,rigl"``."""
+    methods: list[str] = []
+    for part in (part.strip() for part in text.split(",")):
+        name = part.partition("=")[0]
+        if "=" in part and ":" not in name and methods:
+            methods[-1] += "," + part
+        elif part:
+            methods.append(part)
+    return tuple(methods)
+
+
+def recipe_of_method(recipe: Recipe, method: str, density: float, **changes: Any) -> Recipe:
+    """Return the recipe with which a method trains at a density."""
+    topology, ift = "static" if method in (DENSE, SMALL_DENSE) else method, "none"
+    if method.startswith(_IFT):
+        ift, _, topology = method.removeprefix(_IFT).partition("/")
+    return replace(
+        recipe,
+        ift=ift,
+        sparsity=round(1.0 - density, 12) if ift != "none" else recipe.sparsity,
+        topology=topology or _IFT_TOPOLOGY,
+        density=1.0 if method == SMALL_DENSE else density,
+        **changes,
+    )
+
+
+def weights_of(recipe: Recipe, input_shape: tuple[int, ...], n_outputs: int) -> int:
+    """Return how many weights the dense network of a recipe has."""
+    shapes = describe_dense(recipe, input_shape, n_outputs).weight_shapes()
+    return sum(math.prod(shape) for shape in shapes)
+
+
+def narrowed(recipe: Recipe, weights: int, input_shape: tuple[int, ...], n_outputs: int) -> Recipe:
+    """Return the recipe of the same network, dense but so narrow that it has at most ``weights``.
+
+    A little more where one unit per layer is too many already.
+    """
+    shapes = describe_dense(recipe, input_shape, n_outputs).weight_shapes()
+    options = "".join(recipe.model.partition(":")[1:])
+
+    def at(factor: float) -> Recipe:
+        if any(len(shape) == 4 for shape in shapes):
+            return replace(recipe, width=recipe.width * factor)
+        hidden = (max(1, round(shape[0] * factor)) for shape in shapes[:-1])
+        return replace(recipe, model=",".join(map(str, hidden)) + options)
+
+    low, high = 0.0, 1.0
+    for _ in range(30):
+        middle = (low + high) / 2
+        fits = weights_of(at(middle), input_shape, n_outputs) <= weights
+        low, high = (middle, high) if fits else (low, middle)
+    return at(max(low, 1e-9))

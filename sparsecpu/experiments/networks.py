@@ -1,0 +1,126 @@
+"""The networks of a recipe: described dense, described sparse, and built."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.errors import ConflictError, DataError, ParameterError
+from sparsecpu.experiments.recipe import HIDDEN_LAYERS, Recipe
+from sparsecpu.files.fine_tuning import start_from
+from sparsecpu.isoflop import TRANSFORMS
+from sparsecpu.layers import Sequential
+from sparsecpu.networks.at_start import CHOOSERS, choose, draw_batch
+from sparsecpu.networks.description import Architecture, mlp
+from sparsecpu.networks.models import find_model, model_names
+from sparsecpu.registries import read_options
+from sparsecpu.registries.registry import with_options
+from sparsecpu.sparse.first_patterns import PATTERNS
+from sparsecpu.step.standardising import standardise
+from sparsecpu.step.streams import streams
+
+#: Samples that are looked at to tell pixels from other numbers.
+_LOOKED_AT = 100
+
+
+def describe_dense(recipe: Recipe, input_shape: tuple[int, ...], n_outputs: int) -> Architecture:
+    """Describe the network with all its weights."""
+    if recipe.init:
+        own = _started(recipe, input_shape, n_outputs).architecture
+        return own.with_counts(math.prod(shape) for shape in own.weight_shapes())
+    if recipe.neurons is not None:
+        hidden = (recipe.neurons // HIDDEN_LAYERS,) * HIDDEN_LAYERS
+        return mlp(input_shape, hidden, n_outputs)
+    described = find_model(recipe.model)
+    if described is None:
+        return _describe_sizes(recipe.model, input_shape, n_outputs)
+    if recipe.width == 1.0:
+        return described(input_shape, n_outputs)
+    if "width" not in inspect.signature(described).parameters:
+        raise ConflictError("width", recipe.model, "which has no channels")
+    return described(input_shape, n_outputs, width=recipe.width)
+
+
+def _describe_sizes(text: str, input_shape: tuple[int, ...], n_outputs: int) -> Architecture:
+    """Describe an MLP by sizes of its hidden layers, such as ``"300,100:activation=gelu"``."""
+    sizes, options = read_options("model", text)
+    try:
+        hidden = tuple(int(size) for size in sizes.split(",") if size)
+    except ValueError:
+        expected = f"one of {model_names()}, or sizes such as 300,100"
+        raise ParameterError("model", text, expected) from None
+    given = ("input_shape", "hidden", "n_outputs")
+    return with_options(sizes, mlp, options, given)(input_shape, hidden, n_outputs)
+
+
+def describe(recipe: Recipe, input_shape: tuple[int, ...], n_outputs: int) -> Architecture:
+    """Describe the network that is trained, with its weights shared out among the layers."""
+    if recipe.init:
+        return _started(recipe, input_shape, n_outputs).architecture
+    dense = describe_dense(recipe, input_shape, n_outputs)
+    if recipe.ift != "none":
+        return TRANSFORMS[recipe.ift](dense, recipe.sparsity)
+    if recipe.neurons is not None:
+        wanted = recipe.per_neuron * (recipe.neurons + n_outputs)
+        size = sum(math.prod(shape) for shape in dense.weight_shapes())
+        return dense.sparsify(min(1.0, wanted / size), "er")
+    return dense.sparsify(recipe.density, recipe.distribution)
+
+
+def _started(recipe: Recipe, input_shape: tuple[int, ...], n_outputs: int) -> Sequential:
+    """Return the network of ``init``, with a head of ``n_outputs``."""
+    return start_from(recipe.init, input_shape, n_outputs, recipe.seed, new_head=recipe.new_head)
+
+
+def describe_for(recipe: Recipe, dataset: Any) -> Architecture:
+    """Describe the network for a data set; refuse one of images where samples are none."""
+    architecture = describe(recipe, dataset.input_shape, dataset.n_outputs)
+    for_images, flat = len(architecture.input_shape) == 3, len(dataset.input_shape) == 1
+    if for_images and flat and not _are_pixels(dataset.x_train):
+        raise DataError(
+            f"{architecture.name} is for images, and the {dataset.input_shape[0]} features of "
+            f"{dataset.name} are not pixels (whole numbers from 0 to 255); if they are, keep the "
+            "samples as (samples, height, width) in an .npz file"
+        )
+    return architecture
+
+
+def _are_pixels(x: Any) -> bool:
+    """Return True if the first samples are whole numbers from 0 to 255."""
+    if hasattr(x, "take_samples"):
+        x = x.take_samples(np.arange(min(_LOOKED_AT, x.shape[0])))[0]
+    x = x[:_LOOKED_AT]
+    values = x.data if hasattr(x, "tocsr") else x
+    return bool(np.all((values >= 0) & (values <= 255) & (values == np.rint(values))))
+
+
+def build(recipe: Recipe, architecture: Architecture, x: Any, y: Any, scaling: str) -> Sequential:
+    """Build the network with the recipe's seed, ready to be trained.
+
+    The training samples ``x, y`` give the scale of the inputs (see ``standardise``), and a batch to
+    patterns that are chosen by data.
+    """
+    if recipe.init:
+        network = _started(recipe, architecture.input_shape, architecture.widths()[-1])
+        if not network.offset.size:
+            standardise(network, x, scaling)
+        return network
+    drawn = recipe.pattern if recipe.pattern in PATTERNS else "random"
+    network = architecture.build(streams(recipe.seed)["init"], pattern=drawn)
+    standardise(network, x, scaling)
+    if recipe.pattern in CHOOSERS:
+        chosen = _chosen_patterns(recipe, architecture, network, x, np.asarray(y))
+        network = architecture.build(streams(recipe.seed)["init"], pattern=chosen)
+        standardise(network, x, scaling)
+    return network
+
+
+def _chosen_patterns(recipe, architecture, network, x, y) -> Any:
+    """Return patterns chosen before training, by a batch of samples where they need one."""
+    if recipe.pattern == "snip" and (y.ndim != 1 or y.dtype.kind not in "iu"):
+        raise ConflictError("pattern snip", "regression", "which has no classes")
+    rows, batch = draw_batch(network, x, recipe.seed)
+    return choose(recipe.pattern, architecture, recipe.seed, batch, y[rows])

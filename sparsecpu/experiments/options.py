@@ -1,0 +1,84 @@
+"""Options of a run: each with its default, its help and what it may be, said once.
+
+A recipe's fields are made here; the command line, the checks and the estimators' documentation read
+them back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.sparse.densities import check_density
+
+#: Raises ``ParameterError`` if a value cannot be that of the named option.
+Rule = Callable[[str, Any], None]
+
+
+def anything(name: str, value: Any) -> None:
+    """Refuse nothing; what is built from the value refuses it."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option's help, its rule, and in words what no value stands for."""
+
+    help: str
+    rule: Rule = anything
+    unset: str = ""
+
+    def check(self, name: str, value: Any) -> None:
+        """Refuse a value that it may not have; None is no value."""
+        if value is not None:
+            self.rule(name, value)
+
+
+def option(default: Any, help: str, rule: Rule = anything, *, unset: str = "") -> Any:
+    """Return a dataclass field that carries its ``Option``."""
+    return field(default=default, metadata={"option": Option(help, rule, unset)})
+
+
+def either(names: Iterable[str]) -> str:
+    """Return names as one says them: ``"a, b or c"``."""
+    *most, last = names
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def one_of(names: Collection[str]) -> Rule:
+    """Return the rule that a value is one of the names, which may still grow."""
+
+    def rule(name: str, value: Any) -> None:
+        if value not in names:
+            raise ParameterError(name, value, f"one of {', '.join(names)}")
+
+    return rule
+
+
+def integer(least: int) -> Rule:
+    """Return the rule that a value is an integer of at least ``least``."""
+
+    def rule(name: str, value: Any) -> None:
+        if isinstance(value, bool) or int(value) != value or value < least:
+            raise ParameterError(name, value, f"an integer of at least {least}")
+
+    return rule
+
+
+def a_density(name: str, value: Any) -> None:
+    """Refuse everything but numbers in (0, 1]."""
+    check_density(value, name)
+
+
+def above_zero(name: str, value: Any) -> None:
+    """Refuse everything but finite numbers above 0."""
+    if not 0 < value < math.inf:
+        raise ParameterError(name, value, "a number above 0")
+
+
+def below_one(name: str, value: Any) -> None:
+    """Refuse everything but numbers in [0, 1)."""
+    if not 0 <= value < 1:
+        raise ParameterError(name, value, "a number in [0, 1)")

@@ -1,0 +1,75 @@
+"""The trainer of a recipe, and the samples as it sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.callbacks import Callback
+from sparsecpu.experiments.recipe import Recipe
+from sparsecpu.files.fine_tuning import last_weighted_layer
+from sparsecpu.layers import Sequential
+from sparsecpu.losses import Loss, SoftmaxCrossEntropy, SquaredError
+from sparsecpu.optimizers import OPTIMIZERS, Optimizer
+from sparsecpu.schedules import SCHEDULES
+from sparsecpu.step.augmentation import AUGMENTATIONS
+from sparsecpu.trainer import Trainer
+
+
+def make_loss(recipe: Recipe, task: str) -> Loss:
+    """Return softmax cross-entropy for ``"classification"``, the squared error for the rest."""
+    if task == "regression":
+        return SquaredError()
+    return SoftmaxCrossEntropy(recipe.label_smoothing)
+
+
+def make_optimizer(recipe: Recipe) -> Optimizer:
+    """Return the optimizer."""
+    kind = OPTIMIZERS.find(recipe.optimizer)
+    return kind(recipe.momentum, weight_decay=recipe.weight_decay)
+
+
+def make_trainer(
+    recipe: Recipe,
+    network: Sequential,
+    task: str,
+    samples: int,
+    *,
+    threads: int | None = None,
+    callbacks: Iterable[Callback] = (),
+    comm: Any = None,
+) -> Trainer:
+    """Return the trainer of a run on so many training samples, ready to fit."""
+    batch = recipe.batch(samples)
+    steps = -(-samples // batch) * recipe.epochs
+    return Trainer(
+        network,
+        loss=make_loss(recipe, task),
+        optimizer=make_optimizer(recipe),
+        topology=recipe.make_topology(),
+        learning_rate=SCHEDULES.find(recipe.schedule)(recipe.learning_rate, steps),
+        batch_size=batch,
+        epochs=recipe.epochs,
+        seed=recipe.seed,
+        threads=threads,
+        precision=recipe.precision,
+        layer_rates=recipe.rates(last_weighted_layer(network)),
+        lean=recipe.lean,
+        comm=comm,
+        callbacks=callbacks,
+    )
+
+
+def augmented(recipe: Recipe, x: Any, network: Sequential, trainer: Trainer) -> Any:
+    """Return a source of the samples as they are trained on: as they are, or varied."""
+    varied, rng = AUGMENTATIONS.find(recipe.augment), trainer.rngs["augmentation"]
+    return varied(network.samples(x), network.input_shape, rng=rng)
+
+
+def standardised_targets(y: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+    """Return targets of regression with mean 0 and deviation 1, and the mean and scale they had."""
+    mean, scale = y.mean(axis=0), y.std(axis=0)
+    scale[scale == 0] = 1.0
+    return (y - mean) / scale, {"target_mean": mean, "target_scale": scale}
