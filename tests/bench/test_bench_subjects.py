@@ -232,6 +232,21 @@ def test_predictions_are_timed_and_drawn(tmp_path, drawn):
         assert run("bench", "infer", *bad, "--blas", "as-is").exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("subject", "words"),
+    [
+        ("infer --model 30-20-5 --batch 2", ("30-20-5", "dense NumPy", "SciPy", "samples/s")),
+        ("train --model 30-20-5 --batch 16 --profile", ("30-20-5", "backward", "linear forward")),
+        ("conv --shape 4-6-8-3 --batch 16", ("4-6 3x3 8x8", "GFLOP/s")),
+    ],
+)
+def test_tables(subject, words):
+    args = "--sparsity", 0.5, "--rounds", 1, "--quiet", "--blas", "as-is"
+    result = run("bench", *subject.split(), *args)
+    assert result.exit_code == 0, result.output
+    assert all(word in result.stdout for word in words), result.stdout
+
+
 def test_infer_contestants_agree(rng):
     """What is timed is the same network: ours and SciPy's on the same weights."""
     from sparsecpu.bench.ours.predictions import OurPrediction
