@@ -13,6 +13,7 @@ from sparsecpu.layers.activations import (
 )
 from sparsecpu.layers.base import KINDS, Layer, Spec
 from sparsecpu.layers.batch_norm import BatchNorm
+from sparsecpu.layers.branches import Parallel, Residual
 from sparsecpu.layers.chain import Chain
 from sparsecpu.layers.conv2d import SparseConv2d
 from sparsecpu.layers.dropout import Dropout
@@ -20,10 +21,9 @@ from sparsecpu.layers.flatten import Flatten
 from sparsecpu.layers.linear import SparseLinear
 from sparsecpu.layers.network.autotune import Choice, set_forms, tunable_layers
 from sparsecpu.layers.network.predictor import Predictor
-from sparsecpu.layers.parallel import Parallel
 from sparsecpu.layers.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
-from sparsecpu.layers.residual import Residual, Subsample
 from sparsecpu.layers.sequential import Sequential
+from sparsecpu.layers.subsample import Subsample
 
 __all__ = [
     "ACTIVATIONS",

@@ -9,7 +9,8 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import Layer, Spec, like
-from sparsecpu.layers.images.planes import Planes, blend, solid
+from sparsecpu.layers.images.passes import as_array, gate_gradient, gradient_as_array
+from sparsecpu.layers.images.planes import Planes
 from sparsecpu.registries import Registry
 from sparsecpu.step.context import Context
 
@@ -18,7 +19,7 @@ ACTIVATIONS: Registry[type[Activation]] = Registry("activation")
 
 
 class Activation(Layer):
-    """Base of ``y = f(x)``: a subclass writes ``apply`` and ``gradient``."""
+    r"""Base of :math:`y = f(x)` and :math:`dx = f'(x)\,dy`; a subclass writes both functions."""
 
     #: A further name, for users who know it from elsewhere.
     alias: ClassVar[str] = ""
@@ -34,45 +35,13 @@ class Activation(Layer):
         return {}
 
     def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
-        """Compute ``y = f(x)``; see ``Layer.forward``.
-
-        Parameters
-        ----------
-        x : ndarray
-            The input.
-        ctx : Context
-            Memory, mode and taps.
-
-        Returns
-        -------
-        y : ndarray
-            The output.
-        saved : tuple
-            ``(x, y)``.
-        """
-        x = solid(x, self, ctx)
+        x = as_array(x, self, ctx)
         y = like(x, self, "y", ctx)
         self.apply(x, y, ctx)
         return y, (x, y)
 
     def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
-        """Compute ``dx = f'(x) dy``; see ``Layer.backward``.
-
-        Parameters
-        ----------
-        dy : ndarray
-            Gradient of the output.
-        saved : tuple
-            ``(x, y)``.
-        ctx : Context
-            Memory, mode and taps.
-
-        Returns
-        -------
-        ndarray
-            Gradient of the input.
-        """
-        (x, y), dy = saved, solid(dy, self, ctx, "dy")
+        (x, y), dy = saved, gradient_as_array(dy, self, ctx)
         dx = like(dy, self, "dx", ctx)
         self.gradient(x, y, dx, ctx)
         np.multiply(dx, dy, out=dx)
@@ -113,89 +82,31 @@ class Identity(Activation):
     kind = "identity"
 
     def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
-        """Return ``x``.
-
-        Parameters
-        ----------
-        x : ndarray
-            The input.
-        ctx : Context
-            Not used.
-
-        Returns
-        -------
-        y : ndarray
-            ``x``.
-        saved : None
-            Nothing.
-        """
         return x, None
 
     def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
-        """Return ``dy``.
-
-        Parameters
-        ----------
-        dy : ndarray
-            Gradient of the output.
-        saved : None
-            Nothing.
-        ctx : Context
-            Not used.
-
-        Returns
-        -------
-        ndarray
-            ``dy``.
-        """
         return dy
 
 
 class ReLU(Activation):
     r""":math:`y = \max(x, 0)`.
 
-    ``Sequential`` lets the layers around it do the work where they can: forward in the store of
-    the layer before (``absorb_relu``), backward in that of the layer behind (``gate_by_input``).
+    The layers around it do its work where they can, while storing theirs: the layer before it the
+    forward pass (``Layer.absorb_relu``), the layer behind it the backward pass
+    (``Layer.gate_by_input``).
     """
 
     kind = "relu"
 
     def __init__(self) -> None:
-        self.done_before = self.done_behind = False
+        self.done_before = False  #: True if the layer before puts out max(x, 0) already
+        self.done_behind = False  #: True if the layer behind returns dx with 0 where x <= 0
 
     def plan(self, spec: Spec) -> Spec:
-        """Stand alone until ``Sequential`` says otherwise.
-
-        Parameters
-        ----------
-        spec : Spec
-            The input.
-
-        Returns
-        -------
-        Spec
-            The same.
-        """
         self.done_before = self.done_behind = False
         return spec
 
     def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
-        """Compute ``max(x, 0)``, unless the layer before has.
-
-        Parameters
-        ----------
-        x : ndarray
-            The input.
-        ctx : Context
-            Memory.
-
-        Returns
-        -------
-        y : ndarray
-            The output.
-        saved : tuple
-            ``(x, y)``.
-        """
         if isinstance(x, Planes) and not self.done_before:
             x = x.with_relu()  # whoever reads them applies it
         elif not self.done_before:
@@ -203,29 +114,12 @@ class ReLU(Activation):
         return x, (x, x)
 
     def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
-        """Compute ``dy [y > 0]``, unless the layer behind has.
-
-        Parameters
-        ----------
-        dy : ndarray
-            Gradient of the output.
-        saved : tuple
-            ``(x, y)``.
-        ctx : Context
-            Memory.
-
-        Returns
-        -------
-        ndarray
-            Gradient of the input.
-        """
         if self.done_behind:
             return dy
         y = saved[1]
         if not isinstance(y, Planes):
             return super().backward(dy, saved, ctx)
-        sums = 0 if y.a is None else 2  # for the backward pass of the normalisation before
-        return blend(dy, None, self, "dx", ctx, gate=y.gate(), sums=sums)
+        return gate_gradient(dy, y, self, ctx)
 
     def apply(self, x, y, ctx) -> None:
         np.maximum(x, 0, out=y)

@@ -25,7 +25,7 @@ class Spec:
     shape : tuple of ints
         Of one sample: ``(features,)`` or ``(channels, height, width)``.
     needs_gradient : bool
-        Whether anything before it learns; if not, a layer skips its dx.
+        True if something before it learns; otherwise a layer skips its dx.
     """
 
     shape: tuple[int, ...]
@@ -51,10 +51,13 @@ class Layer:
 
     #: Name in network descriptions.
     kind: ClassVar[str] = ""
+    #: True in a plain chain of vectors, where two arrays take turns in holding all gradients and,
+    #: in prediction, all outputs: each is read once, by the neighbour.
+    alternates: bool = False
 
     @property
     def reads_moments(self) -> bool:
-        """Whether it asks the layer before it for sums over its input."""
+        """True if it needs the layer before it to sum its input and the squares of it."""
         return False
 
     def __init_subclass__(cls) -> None:
@@ -64,7 +67,7 @@ class Layer:
 
     @classmethod
     def build(cls, shape: tuple[int, ...], options: dict[str, Any], **context: Any) -> Layer:
-        """Make the layer that a network description asks for.
+        """Make the layer of a network description.
 
         Parameters
         ----------
@@ -200,38 +203,36 @@ class Layer:
         }
 
     def describe(self) -> str:
-        """Return a few words for ``summary``."""
+        """Return a few words for ``Sequential.summary``."""
         return self.kind
 
     def sum_moments(self) -> bool:
-        """Sum the output and its square in passing for the normalisation behind, if it can.
+        """Sum the output and its squares while storing it, for the normalisation behind.
 
         Returns
         -------
         bool
-            Whether it does.
+            True if the layer can, and will.
         """
         return False
 
     def absorb_relu(self) -> bool:
-        """Take over the forward pass of a ReLU behind this layer, if it can.
+        """Apply the ReLU behind this layer while storing the output.
 
         Returns
         -------
         bool
-            Whether it does.
+            True if the layer can, and will.
         """
         return False
 
     def gate_by_input(self) -> bool:
-        """Take over the backward pass of a ReLU before this layer, if it can.
-
-        That is, to return dx already zeroed where its own input is not positive.
+        """Do the backward pass of the ReLU before this layer: return dx with 0 where x <= 0.
 
         Returns
         -------
         bool
-            Whether it does.
+            True if the layer can, and will.
         """
         return False
 
@@ -244,63 +245,17 @@ def inner_layers(layer: Layer, name: str = "") -> Iterator[tuple[str, Layer]]:
 
 
 def like(x: np.ndarray, owner: Layer, name: str, ctx: Context) -> np.ndarray:
-    """Return workspace memory shaped like ``x``.
-
-    Parameters
-    ----------
-    x : ndarray
-        The model.
-    owner : Layer
-        Who asks.
-    name : str
-        What for.
-    ctx : Context
-        Gives the memory.
-
-    Returns
-    -------
-    ndarray
-        Uninitialised.
-    """
+    """Return workspace memory shaped like ``x``, with unspecified contents."""
     return ctx.workspace.array(owner, name, x.shape, x.dtype)
 
 
 def row_bytes(x: np.ndarray) -> int:
-    """Return the bytes of a tile per feature.
-
-    Parameters
-    ----------
-    x : ndarray, shape (tiles, features, lanes)
-        The tiles, in float32, float64 or 16 bits.
-
-    Returns
-    -------
-    int
-        Bytes.
-    """
+    """Return the bytes of a tile, (tiles, features, lanes), per feature."""
     return x.shape[2] * x.itemsize
 
 
 def require_images(spec: Spec, layer: Layer) -> tuple[int, int, int]:
-    """Return channels, height and width of an input.
-
-    Parameters
-    ----------
-    spec : Spec
-        The input.
-    layer : Layer
-        Who asks.
-
-    Returns
-    -------
-    tuple of ints
-        Channels, height, width.
-
-    Raises
-    ------
-    ParameterError
-        If the input is not images.
-    """
+    """Return channels, height and width of an input; refuse what is not images."""
     if len(spec.shape) != 3:
         raise ParameterError(
             "input shape", spec.shape, f"(channels, height, width) for {layer.kind}"
@@ -310,25 +265,7 @@ def require_images(spec: Spec, layer: Layer) -> tuple[int, int, int]:
 
 
 def require_vector(spec: Spec, layer: Layer) -> int:
-    """Return the number of features of a flat input.
-
-    Parameters
-    ----------
-    spec : Spec
-        The input.
-    layer : Layer
-        Who asks.
-
-    Returns
-    -------
-    int
-        Features.
-
-    Raises
-    ------
-    ParameterError
-        If the input is not flat.
-    """
+    """Return the number of features of a flat input; refuse images."""
     if len(spec.shape) != 1:
         raise ParameterError("input shape", spec.shape, f"(features,) for {layer.kind}; flatten it")
     return spec.shape[0]

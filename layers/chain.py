@@ -7,7 +7,7 @@ from typing import Any
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers.activations import ReLU
-from sparsecpu.layers.base import KINDS, Layer, Shape, Spec
+from sparsecpu.layers.base import KINDS, Layer, Shape, Spec, inner_layers
 from sparsecpu.sparse.parameter import Parameter
 from sparsecpu.step.context import Context
 
@@ -38,28 +38,17 @@ class Chain(Layer):
 
     @property
     def reads_moments(self) -> bool:
-        """Whether the first layer asks for sums over its input."""
         return bool(self.layers) and self.layers[0].reads_moments
 
     def plan(self, spec: Spec) -> Spec:
-        """Plan every layer, and let neighbours take over each other's passes.
-
-        Parameters
-        ----------
-        spec : Spec
-            The input.
-
-        Returns
-        -------
-        Spec
-            The output.
-        """
         self.widths = [spec.features]
         for layer in self.layers:
             spec = layer.plan(spec)
+            for _, inner in inner_layers(layer):
+                inner.alternates = False  # until a plain network says otherwise
             self.widths.append(spec.features)
         for i, layer in enumerate(self.layers):
-            if isinstance(layer, ReLU):
+            if isinstance(layer, ReLU):  # neighbours do its work while storing theirs, if they can
                 layer.done_before = i > 0 and self.layers[i - 1].absorb_relu()
                 behind = self.layers[i + 1 : i + 2]
                 layer.done_behind = bool(behind) and behind[0].gate_by_input()
@@ -68,22 +57,6 @@ class Chain(Layer):
         return spec
 
     def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
-        """Run the layers in order; see ``Layer.forward``.
-
-        Parameters
-        ----------
-        x : ndarray or Planes
-            The input.
-        ctx : Context
-            Memory, mode and taps.
-
-        Returns
-        -------
-        y : ndarray or Planes
-            The output.
-        saved : list
-            What each layer saved.
-        """
         kept = []
         for layer in self.layers:
             x, saved = layer.forward(x, ctx)
@@ -91,26 +64,11 @@ class Chain(Layer):
         return x, kept
 
     def backward(self, dy: Any, saved: Any, ctx: Context) -> Any:
-        """Run the layers in reverse; see ``Layer.backward``.
-
-        Parameters
-        ----------
-        dy : ndarray or Planes
-            Gradient of the output.
-        saved : list
-            From ``forward``.
-        ctx : Context
-            Memory, mode and taps.
-
-        Returns
-        -------
-        ndarray or Planes
-            Gradient of the input.
-        """
+        ready = ctx.grad_ready
         for layer, kept in zip(reversed(self.layers), reversed(saved), strict=True):
             dy = layer.backward(dy, kept, ctx)
-            if ctx.grad_ready is not None:
-                ctx.grad_ready(layer)
+            if ready is not None:
+                ready(layer)
         return dy
 
     def children(self) -> dict[str, Layer]:
@@ -124,25 +82,10 @@ def build_layers(
     given: Mapping[str, Parameter] | None,
     **context: Any,
 ) -> list[Layer]:
-    """Make the layers that a layer's options list.
+    """Make the layers that a layer's options list, for inputs of ``shape`` per sample.
 
-    Parameters
-    ----------
-    entries : iterable of dict
-        ``kind`` and options of each.
-    shape : tuple of ints
-        Of one sample of the first one's input.
-    name : str
-        Of the list, as parameters are named by it.
-    given : mapping of str to Parameter, or None
-        Use these instead of drawing any.
-    **context : object
-        See ``Layer.build``.
-
-    Returns
-    -------
-    list of Layer
-        The layers.
+    Parameters are taken from ``given``, where it is not None, by their names behind ``name``;
+    ``context`` is that of ``Layer.build``.
     """
     layers, spec = [], Spec(shape)
     for i, entry in enumerate(entries):
@@ -158,20 +101,7 @@ def build_layers(
 
 
 def trace_layers(entries: Iterable[dict[str, Any]], shape: Shape) -> tuple[Shape, list[Shape]]:
-    """Return what listed layers put out, and the shapes of their weights; see ``Layer.trace``.
-
-    Parameters
-    ----------
-    entries : iterable of dict
-        ``kind`` and options of each.
-    shape : tuple of ints
-        Of one sample of the first one's input.
-
-    Returns
-    -------
-    tuple
-        Shape and weights.
-    """
+    """Return what listed layers put out, and the shapes of their weights; see ``Layer.trace``."""
     weights: list[Shape] = []
     for entry in entries:
         inner = {key: value for key, value in entry.items() if key != "kind"}

@@ -10,10 +10,10 @@ import numpy as np
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import Layer, Spec, require_images
 from sparsecpu.layers.images.dense_convolution import DenseConvolution
+from sparsecpu.layers.images.geometry import Geometry, pair
 from sparsecpu.layers.images.gradient_view import FilterView
-from sparsecpu.layers.images.planes import Planes, as_planes
+from sparsecpu.layers.images.planes import as_planes
 from sparsecpu.layers.images.sparse_convolution import SparseConvolution
-from sparsecpu.layers.images.taps import Geometry
 from sparsecpu.sparse.densities import allocate
 from sparsecpu.sparse.first_patterns import first_pattern
 from sparsecpu.sparse.first_values import scaled_uniform
@@ -22,37 +22,28 @@ from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
 
 
-def pair(name: str, value: Any, least: int) -> tuple[int, int]:
-    """Return a size as height and width.
+def filter_sizes(
+    in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
+    groups: int = 1,
+) -> dict[str, Any]:  # fmt: skip
+    """Return checked sizes as ``Geometry`` names them; raise ``ParameterError``."""
+    for name, value in (("in_channels", in_channels), ("out_channels", out_channels)):
+        if isinstance(value, bool) or int(value) != value or value < 1:
+            raise ParameterError(name, value, "an integer of at least 1")
+    if int(groups) != groups or groups < 1 or in_channels % groups or out_channels % groups:
+        expected = f"a divisor of {in_channels} and of {out_channels} channels"
+        raise ParameterError("groups", groups, expected)
+    return {
+        "channels": int(in_channels), "filters": int(out_channels),
+        "kernel": pair("kernel_size", kernel_size, 1), "stride": pair("stride", stride, 1),
+        "padding": pair("padding", padding, 0), "groups": int(groups),
+    }  # fmt: skip
 
-    Parameters
-    ----------
-    name : str
-        What the user calls it.
-    value : int or pair of ints
-        The size.
-    least : int
-        The least that is allowed.
 
-    Returns
-    -------
-    tuple of two ints
-        Height and width.
-
-    Raises
-    ------
-    ParameterError
-        If it is not one.
-    """
-    try:
-        sizes = (value, value) if np.ndim(value) == 0 else tuple(value)
-        height, width = (int(n) for n in sizes)
-        good = (height, width) == tuple(sizes) and min(height, width) >= least
-    except (TypeError, ValueError):
-        good = False
-    if not good:
-        raise ParameterError(name, value, f"an integer of at least {least}, or a pair of them")
-    return height, width
+def described_sizes(in_channels: int, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the sizes that a description's options give, as ``filter_sizes`` does."""
+    named = ("out_channels", "kernel_size", "stride", "padding", "groups")
+    return filter_sizes(in_channels, **{name: options[name] for name in named if name in options})
 
 
 class SparseConv2d(Layer):
@@ -139,9 +130,11 @@ class SparseConv2d(Layer):
         fixed: bool = False,
         dtype: Any = np.float32,
     ) -> None:
-        self._set_sizes(in_channels, out_channels, kernel_size, stride, padding, groups)
+        self._set_sizes(
+            filter_sizes(in_channels, out_channels, kernel_size, stride, padding, groups)
+        )
         rng = np.random.default_rng(0) if rng is None else rng
-        shape = (self.out_channels, self.in_channels // self.groups * math.prod(self.kernel))
+        shape = self._weight_shape
         if nnz is None:
             nnz = allocate([shape], density, "uniform")[0]
         pattern = first_pattern(shape, nnz, rng, pattern)
@@ -149,67 +142,50 @@ class SparseConv2d(Layer):
         self._set(SparseParameter(pattern, values, dtype), np.zeros(shape[0]) if bias else None)
         self.weight.fixed = fixed
 
-    def _set_sizes(self, in_channels, out_channels, kernel_size, stride, padding, groups) -> None:
-        for name, value in (("in_channels", in_channels), ("out_channels", out_channels)):
-            if isinstance(value, bool) or int(value) != value or value < 1:
-                raise ParameterError(name, value, "an integer of at least 1")
-        if int(groups) != groups or groups < 1 or in_channels % groups or out_channels % groups:
-            expected = f"a divisor of {in_channels} and of {out_channels} channels"
-            raise ParameterError("groups", groups, expected)
-        self.in_channels, self.out_channels = int(in_channels), int(out_channels)
-        self.kernel = pair("kernel_size", kernel_size, 1)
-        self.stride, self.padding = pair("stride", stride, 1), pair("padding", padding, 0)
-        self.groups = int(groups)
+    def _set_sizes(self, sizes: dict[str, Any]) -> None:
+        self._sizes = sizes
+        self.in_channels, self.out_channels = sizes["channels"], sizes["filters"]
+        self.kernel, self.stride = sizes["kernel"], sizes["stride"]
+        self.padding, self.groups = sizes["padding"], sizes["groups"]
+        self._geometry: Geometry | None = None
+
+    @property
+    def _weight_shape(self) -> tuple[int, int]:
+        return self.out_channels, self.in_channels // self.groups * math.prod(self.kernel)
 
     def _set(self, weight: SparseParameter, bias: Any) -> None:
         self.weight = weight
         self.weight.spatial = True
         self.bias = None if bias is None else Parameter(bias, weight.data.dtype)
-        self._relu = self._gated = self._moments = False
-        self._needs_dx = True
-        self._size: tuple[int, ...] = (0, 0)
-        self.form = "sparse"
         self.sparse, self._dense = SparseConvolution(self), DenseConvolution(self)
+        self.form = "sparse"
+        self._stand_alone()
+        self.needs_dx = True
+
+    def _stand_alone(self) -> None:
+        """Do nothing for the neighbours until they ask for it."""
+        self.applies_relu = self.gates_dx = self.sums_output = False
 
     @classmethod
     def build(cls, shape: tuple[int, ...], options: dict[str, Any], **context: Any) -> Layer:
-        """Make the layer of a description, or with the parameters that ``context`` gives.
-
-        Parameters
-        ----------
-        shape : tuple of ints
-            Of one sample of its input.
-        options : dict
-            ``out_channels``, ``kernel_size``, ``stride``, ``padding``, ``groups``, ``nnz`` (None
-            for all), ``bias``, ``gain``, ``fan``, ``fixed``.
-        **context : object
-            ``rng``, ``dtype``, ``parameters``, ``pattern``.
-
-        Returns
-        -------
-        Layer
-            The layer.
-
-        Raises
-        ------
-        ParameterError
-            If parameters that are given do not fit.
-        """
         if len(shape) != 3:
             raise ParameterError("input shape", shape, "(channels, height, width)")
+        given = context.get("parameters")
+        if given is not None:
+            return cls._with(given, shape[0], options)
         options = dict(options)
-        nnz, given = options.pop("nnz", None), context.get("parameters")
-        if given is None:
-            options["density" if nnz is None else "nnz"] = 1.0 if nnz is None else nnz
-            drawn = {"rng": context.get("rng"), "pattern": context.get("pattern") or "random"}
-            return cls(shape[0], **options, **drawn, dtype=context["dtype"])
+        nnz = options.pop("nnz", None)
+        options["density" if nnz is None else "nnz"] = 1.0 if nnz is None else nnz
+        drawn = {"rng": context.get("rng"), "pattern": context.get("pattern") or "random"}
+        return cls(shape[0], **options, **drawn, dtype=context["dtype"])
+
+    @classmethod
+    def _with(cls, given: Any, in_channels: int, options: dict[str, Any]) -> SparseConv2d:
+        """Return the layer with parameters that a file gives, if they fit."""
         layer = cls.__new__(cls)
-        layer._set_sizes(
-            shape[0], options["out_channels"], options["kernel_size"], options.get("stride", 1),
-            options.get("padding", 0), options.get("groups", 1),
-        )  # fmt: skip
+        layer._set_sizes(described_sizes(in_channels, options))
         weight, bias = given["weight"], given.get("bias")
-        wanted = layer.out_channels, shape[0] // layer.groups * math.prod(layer.kernel)
+        wanted = layer._weight_shape
         if weight.shape != wanted or (bias is not None and bias.data.shape != wanted[:1]):
             raise ParameterError("weight", weight.shape, f"shape {wanted}, and a bias that fits")
         layer._set(weight, None if bias is None else bias.data)
@@ -218,173 +194,72 @@ class SparseConv2d(Layer):
 
     @classmethod
     def trace(cls, shape, options) -> tuple:
-        kernel, groups = pair("kernel_size", options["kernel_size"], 1), options.get("groups", 1)
-        stride = pair("stride", options.get("stride", 1), 1)
-        padding = pair("padding", options.get("padding", 0), 0)
-        out = int(options["out_channels"])
-        size = Geometry(shape[0], out, kernel, stride, padding, groups, shape[1:]).out_size
-        return (out, *size), [(out, shape[0] // groups, *kernel)]
+        sizes = described_sizes(shape[0], options)
+        geometry = Geometry(**sizes, size=shape[1:])
+        weights = (geometry.filters, geometry.channels // geometry.groups, *geometry.kernel)
+        return (geometry.filters, *geometry.out_size), [weights]
 
     @classmethod
     def allot(cls, options, counts) -> dict[str, Any]:
         return {**options, "nnz": next(counts)}
 
     def plan(self, spec: Spec) -> Spec:
-        """Check the input; see ``Layer.plan``.
-
-        Parameters
-        ----------
-        spec : Spec
-            The input.
-
-        Returns
-        -------
-        Spec
-            The output.
-
-        Raises
-        ------
-        ParameterError
-            If it is not images of ``in_channels``, or they are smaller than the filters.
-        """
         if require_images(spec, self)[0] != self.in_channels:
             expected = f"({self.in_channels}, height, width)"
             raise ParameterError("input shape", spec.shape, expected)
-        self._relu = self._gated = self._moments = False
-        self._needs_dx = spec.needs_gradient
-        self._size = spec.shape[1:]
-        self.sparse.forget()
-        height, width = self.geometry().out_size
+        self._geometry = Geometry(**self._sizes, size=spec.shape[1:])
+        self._stand_alone()
+        self.needs_dx = spec.needs_gradient
+        self.sparse.plan()
+        height, width = self._geometry.out_size
         self.weight.uses = height * width
         return Spec((self.out_channels, height, width), needs_gradient=True)
 
     def geometry(self) -> Geometry:
         """Return the sizes, for the images that were planned."""
-        return Geometry(
-            self.in_channels, self.out_channels, self.kernel, self.stride, self.padding,
-            self.groups, self._size,
-        )  # fmt: skip
+        if self._geometry is None:
+            raise ParameterError("image size", None, "planned first")
+        return self._geometry
+
+    @property
+    def form(self) -> str:
+        """``"sparse"``, or ``"dense"`` to compute with the full matrix."""
+        return self._form
+
+    @form.setter
+    def form(self, form: str) -> None:
+        self._form = form
+        self._products = self._dense if form == "dense" else self.sparse
 
     def absorb_relu(self) -> bool:
-        """Apply a ReLU while storing y.
-
-        Returns
-        -------
-        bool
-            True.
-        """
-        self._relu = True
+        self.applies_relu = True
         return True
 
     def gate_by_input(self) -> bool:
-        """Zero dx where x is not positive, while storing it.
-
-        Returns
-        -------
-        bool
-            True.
-        """
-        self._gated = True
+        self.gates_dx = True
         return True
 
     def sum_moments(self) -> bool:
-        """Sum y and its square in passing, for the normalisation behind.
-
-        Returns
-        -------
-        bool
-            True.
-        """
-        self._moments = True
+        self.sums_output = True
         return True
 
     def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
-        """Compute ``y = W * x + b``; see ``Layer.forward``.
-
-        Parameters
-        ----------
-        x : Planes or ndarray, shape (tiles, height, in_channels, width, lanes)
-            The input.
-        ctx : Context
-            Memory, mode and taps.
-
-        Returns
-        -------
-        y : Planes
-            The output.
-        saved : Planes
-            ``x``.
-        """
         x = as_planes(x)
-        return self._computed.forward(x, ctx), x
+        return self._products.forward(x, ctx), x
 
     def backward(self, dy: Any, saved: Any, ctx: Context) -> Any:
-        """Compute ``dW``, ``db`` and ``dx``; see ``Layer.backward``.
-
-        Parameters
-        ----------
-        dy : Planes or ndarray
-            Gradient of the output.
-        saved : Planes
-            The input.
-        ctx : Context
-            Memory, mode and taps.
-
-        Returns
-        -------
-        Planes
-            Gradient of the input.
-        """
         x, dy = saved, as_planes(dy)
         if ctx.observe is not None and not self.weight.fixed:
             ctx.observe(self.weight, FilterView(self, x, dy, ctx))
-        if self.form == "sparse":
-            return self.sparse.backward(x, dy, ctx)
-        self.filter_gradient(x, dy, ctx)
-        return self.input_gradient(x, dy, ctx) if self._needs_dx else dy
-
-    def filter_gradient(self, x: Planes, dy: Planes, ctx: Context) -> None:
-        """Compute ``dW`` and ``db``.
-
-        Parameters
-        ----------
-        x, dy : Planes
-            The input and the gradient of the output.
-        ctx : Context
-            Memory.
-        """
-        self._computed.filter_gradient(x, dy, ctx)
-
-    def input_gradient(self, x: Planes, dy: Planes, ctx: Context) -> Planes:
-        """Compute ``dx``.
-
-        Parameters
-        ----------
-        x, dy : Planes
-            The input and the gradient of the output.
-        ctx : Context
-            Memory.
-
-        Returns
-        -------
-        Planes
-            ``dx``, with the sums that a normalisation before it asks for.
-        """
-        return self._computed.input_gradient(x, dy, ctx)
-
-    @property
-    def _computed(self) -> SparseConvolution | DenseConvolution:
-        return self._dense if self.form == "dense" else self.sparse
+        return self._products.backward(x, dy, ctx)
 
     def parameters(self) -> dict[str, Parameter]:
-        """Return ``weight`` and, where there is one, ``bias``."""
         found: dict[str, Parameter] = {"weight": self.weight}
         if self.bias is not None:
             found["bias"] = self.bias
         return found
 
     def describe(self) -> str:
-        """Return the sizes."""
         kernel, stride = "x".join(map(str, self.kernel)), "x".join(map(str, self.stride))
         words = f"conv {self.in_channels} -> {self.out_channels}, {kernel}"
         words += f", stride {stride}" if max(self.stride) > 1 else ""

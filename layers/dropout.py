@@ -1,4 +1,4 @@
-"""Dropout."""
+"""Values left out at random in training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import Layer, like
-from sparsecpu.layers.images.planes import solid
+from sparsecpu.layers.images.passes import as_array, gradient_as_array
 from sparsecpu.step.context import Context
 
 
@@ -38,32 +38,11 @@ class Dropout(Layer):
         self.rate = float(rate)
 
     def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
-        """Drop values in training; see ``Layer.forward``.
-
-        Parameters
-        ----------
-        x : ndarray
-            The input.
-        ctx : Context
-            Gives the stream of random numbers.
-
-        Returns
-        -------
-        y : ndarray
-            The output.
-        saved : ndarray or None
-            What each value was multiplied by.
-
-        Raises
-        ------
-        ParameterError
-            In training without a stream.
-        """
         if not ctx.train or self.rate == 0.0:
             return x, None
         if ctx.dropout is None:
             raise ParameterError("dropout", None, "a numpy.random.Generator in training")
-        x = solid(x, self, ctx)
+        x = as_array(x, self, ctx)
         factor, y = like(x, self, "factor", ctx), like(x, self, "y", ctx)
         ctx.dropout.random(out=factor, dtype=factor.dtype)
         np.greater_equal(factor, self.rate, out=factor)
@@ -73,29 +52,12 @@ class Dropout(Layer):
         return y, factor
 
     def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
-        """Multiply by the same factors; see ``Layer.backward``.
-
-        Parameters
-        ----------
-        dy : ndarray
-            Gradient of the output.
-        saved : ndarray or None
-            The factors.
-        ctx : Context
-            Memory.
-
-        Returns
-        -------
-        ndarray
-            Gradient of the input.
-        """
         if saved is None:
             return dy
-        dy = solid(dy, self, ctx, "dy")
+        dy = gradient_as_array(dy, self, ctx)
         dx = like(dy, self, "dx", ctx)
         np.multiply(dy, saved, out=dx)
         return dx
 
     def describe(self) -> str:
-        """Return the rate."""
         return f"dropout {self.rate:g}"

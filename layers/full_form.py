@@ -1,4 +1,4 @@
-"""Sparse weights as a full matrix, for layers in dense form."""
+"""Sparse weights as a full matrix, for layers that leave their products to BLAS."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ from sparsecpu.step.context import Context
 class FullForm:
     """Writes a layer's weights into a full matrix, and reads a full gradient at the nonzeros.
 
-    Parameters
-    ----------
-    layer : Layer
-        Has a ``weight``, whose values stay in CSR.
+    The layer has a ``weight``, whose values stay in CSR.
     """
 
     def __init__(self, layer: Any) -> None:
@@ -30,19 +27,9 @@ class FullForm:
         return self._positions[1]
 
     def matrix(self, ctx: Context, *, renew: bool = True) -> np.ndarray:
-        """Return the weights as a matrix: a view of a full pattern's values, else a copy.
+        """Return the weights as a matrix (n_out, n_in): a view of a full pattern's, else a copy.
 
-        Parameters
-        ----------
-        ctx : Context
-            Gives the memory.
-        renew : bool
-            Whether to write the copy; False where it was written in the same step.
-
-        Returns
-        -------
-        ndarray, shape (n_out, n_in)
-            Zeros where there is no weight.
+        ``renew`` is False where the copy was written in the same step.
         """
         weight = self.layer.weight
         if weight.pattern.is_full:
@@ -54,31 +41,14 @@ class FullForm:
         return matrix
 
     def gradient(self, ctx: Context) -> np.ndarray:
-        """Return where to write a full gradient: a view of a full pattern's, else other memory.
-
-        Parameters
-        ----------
-        ctx : Context
-            Gives the memory.
-
-        Returns
-        -------
-        ndarray, shape (n_out, n_in)
-            Unspecified contents; hand it to ``keep`` when it is written.
-        """
+        """Return where to write a full gradient (n_out, n_in); hand it to ``keep`` when it is."""
         weight = self.layer.weight
         if weight.pattern.is_full:
             return weight.grad.reshape(weight.shape)
         return ctx.workspace.array(self.layer, "full dw", weight.shape, weight.data.dtype)
 
     def keep(self, gradient: np.ndarray) -> None:
-        """Take over a gradient at the nonzeros.
-
-        Parameters
-        ----------
-        gradient : ndarray
-            From ``gradient``.
-        """
+        """Take over what was written into ``gradient``, at the nonzeros."""
         weight = self.layer.weight
         if not weight.pattern.is_full:
             np.take(gradient.reshape(-1), self.keys(), out=weight.grad, mode="clip")

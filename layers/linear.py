@@ -8,23 +8,18 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.layers.base import Layer, Spec, like, require_vector, row_bytes
+from sparsecpu.layers.base import Layer, Spec, require_vector
 from sparsecpu.layers.full_form import FullForm
 from sparsecpu.layers.linear_view import LinearView
+from sparsecpu.layers.linear_ways import Way, choose_way
 from sparsecpu.sparse.densities import allocate
 from sparsecpu.sparse.first_patterns import first_pattern
 from sparsecpu.sparse.first_values import scaled_uniform
 from sparsecpu.sparse.parameter import Parameter, SparseParameter
 from sparsecpu.sparse.pattern import Pattern
-from sparsecpu.sparse.row_blocks import cut_rows
 from sparsecpu.step.context import Context
 
-#: Reading in 16 bits pays from so many lanes on, and from so many reads of each row on: writing the
-#: copy costs about as much as 8 reads save.
-_NARROW_LANES, _NARROW_READS = 64, 12
-
-
-#: How a layer computes: at its nonzeros, or with a full matrix made of them at every step.
+#: How a layer computes: at its nonzeros, or as a full matrix that is written at every step.
 FORMS = ("sparse", "dense")
 
 
@@ -44,19 +39,19 @@ class SparseLinear(Layer):
     density : float
         Fraction of the weights to keep, in (0, 1].
     bias : bool
-        Whether to add a bias.
+        Add a bias.
     rng : numpy.random.Generator, optional
         Draws pattern and values; ``numpy.random.default_rng(0)`` by default.
     nnz : int, optional
         Weights to keep, instead of ``density``.
     pattern : str or Pattern
-        How the first pattern is drawn, a name in ``patterns.PATTERNS``; or the pattern itself.
+        How it is drawn, a name in ``sparse.first_patterns.PATTERNS``; or the pattern itself.
     gain : float
-        Scale of the first values; see ``initializers.scaled_uniform``.
+        Scale of the first values; see ``sparse.first_values.scaled_uniform``.
     fan : {"sparse", "dense"}
         Which fan-in scales the first values.
     fixed : bool
-        Whether topology leaves the pattern alone.
+        Keep topology from changing the pattern.
     dtype : dtype
         float32 or float64.
 
@@ -113,10 +108,9 @@ class SparseLinear(Layer):
     def _set(self, weight: SparseParameter, bias: Any) -> None:
         self.weight = weight
         self.bias = None if bias is None else Parameter(bias, weight.data.dtype)
-        self._relu = self._gated = False
-        self._needs_dx = True
-        self.form = "sparse"
-        self._full = FullForm(self)
+        self.form, self.full = "sparse", FullForm(self)
+        self.relu = self.gated = False  # ReLUs around it that it takes over
+        self.needs_dx = True
 
     @classmethod
     def from_scipy(cls, matrix: Any, bias: Any = None, dtype: Any = np.float32) -> SparseLinear:
@@ -172,22 +166,6 @@ class SparseLinear(Layer):
 
     @classmethod
     def build(cls, shape: tuple[int, ...], options: dict[str, Any], **context: Any) -> Layer:
-        """Make the layer of a description, or with the parameters that ``context`` gives.
-
-        Parameters
-        ----------
-        shape : tuple of ints
-            Of one sample of its input.
-        options : dict
-            ``out_features``, ``nnz`` (None for all), ``bias``, ``gain``, ``fan``, ``fixed``.
-        **context : object
-            ``rng``, ``dtype``, ``parameters``, ``pattern``.
-
-        Returns
-        -------
-        Layer
-            The layer.
-        """
         given = context.get("parameters")
         if given is not None:
             bias = given.get("bias")
@@ -219,234 +197,48 @@ class SparseLinear(Layer):
         return self.weight.shape[0]
 
     def plan(self, spec: Spec) -> Spec:
-        """Check the input; see ``Layer.plan``.
-
-        Parameters
-        ----------
-        spec : Spec
-            The input.
-
-        Returns
-        -------
-        Spec
-            The output.
-
-        Raises
-        ------
-        ParameterError
-            If the number of inputs differs.
-        """
         if require_vector(spec, self) != self.in_features:
             raise ParameterError("input shape", spec.shape, f"({self.in_features},)")
-        self._relu = self._gated = False
-        self._needs_dx = spec.needs_gradient
+        self.relu = self.gated = False
+        self.needs_dx = spec.needs_gradient
         return Spec((self.out_features,), needs_gradient=True)
 
     def absorb_relu(self) -> bool:
-        """Apply a ReLU while storing y.
-
-        Returns
-        -------
-        bool
-            True.
-        """
-        self._relu = True
+        self.relu = True
         return True
 
     def gate_by_input(self) -> bool:
-        """Zero dx where x is not positive, while storing it.
-
-        Returns
-        -------
-        bool
-            True.
-        """
-        self._gated = True
+        self.gated = True
         return True
 
-    def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
-        """Compute ``y = W x + b``; see ``Layer.forward``.
+    def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Way]:
+        way = self._way(x, ctx)
+        return way.output(ctx), way  # y = W x + b
 
-        Parameters
-        ----------
-        x : ndarray, shape (tiles, in_features, lanes)
-            The input.
-        ctx : Context
-            Memory, mode and taps.
-
-        Returns
-        -------
-        y : ndarray, shape (tiles, out_features, lanes)
-            The output.
-        saved : tuple of ndarray
-            ``x``, and what was read of it: itself or its copy in 16 bits.
-        """
-        from sparsecpu.kernels.linear import PLAIN, RELU, matmul_kernel
-
-        tiles, _, lanes = x.shape
-        weight, pattern = self.weight, self.weight.pattern
-        shape = tiles, self.out_features, lanes
-        if ctx.in_turn and ctx.predicts:
-            y = ctx.workspace.other(x, shape, x.dtype)
-        else:
-            y = ctx.workspace.array(self, "y", shape, x.dtype)
-        if pattern.suits_blas or self.form == "dense":
-            np.matmul(self._full.matrix(ctx), x, out=y)
-            if self.bias is not None:
-                np.add(y, self.bias.data[:, None], out=y)
-            if self._relu:
-                np.maximum(y, 0, out=y)
-            return y, (x, x)
-        bias = weight.data[:0] if self.bias is None else self.bias.data
-        if lanes == 1:
-            from sparsecpu.kernels.linear.row_dots import row_dots
-
-            row_dots(
-                pattern.indptr, pattern.indices, weight.data, x[..., 0], bias, y[..., 0],
-                self._relu, pattern.chunks,
-            )  # fmt: skip
-            return y, (x, x)
-        finish = RELU if self._relu else PLAIN
-        read = self._read(x, "x", ctx.precision, ctx)
-        matmul_kernel(lanes)(
-            *pattern.blocks(row_bytes(read)), pattern.indices, weight.data, read, bias, y, y,
-            finish, pattern.spans(row_bytes(read)),
-        )  # fmt: skip
-        return y, (x, read)
-
-    def _read(self, x: np.ndarray, name: str, precision: str, ctx: Context) -> np.ndarray:
-        """Return ``x`` as the kernels are to read it: in 16 bits where that pays."""
-        often = self.weight.nnz >= _NARROW_READS * x.shape[1]
-        if ctx.precision == "fp32" or x.shape[2] < _NARROW_LANES or not often:
-            return x
-        return ctx.narrow((self, name), x, precision)
-
-    def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
-        """Compute ``dW``, ``db`` and ``dx``; see ``Layer.backward``.
-
-        Parameters
-        ----------
-        dy : ndarray, shape (tiles, out_features, lanes)
-            Gradient of the output.
-        saved : tuple of ndarray
-            The input, and what was read of it.
-        ctx : Context
-            Memory, mode and taps.
-
-        Returns
-        -------
-        ndarray, shape (tiles, in_features, lanes)
-            Gradient of the input.
-        """
-        from sparsecpu.kernels.linear import BACK, GATED, gradient_kernel, matmul_kernel
-
-        (x, read), lanes = saved, dy.shape[2]
-        weight, pattern = self.weight, self.weight.pattern
+    def backward(self, dy: np.ndarray, saved: Way, ctx: Context) -> np.ndarray:
         if ctx.observe is not None and not self.weight.fixed:
-            ctx.observe(weight, LinearView(x, dy))
-        if pattern.suits_blas or self.form == "dense":
-            return self._backward_full(dy, x, ctx)
-        if ctx.lean:
-            return self._backward_lean(dy, saved, ctx)
-        nothing = weight.data[:0]
-        dbias = nothing if self.bias is None else self.bias.grad
-        gradient_kernel(lanes)(
-            *pattern.blocks(row_bytes(read)), pattern.indices, read, dy, weight.grad, dbias,
-            pattern.spans(row_bytes(read)),
+            ctx.observe(self.weight, LinearView(saved.x, dy))
+        return saved.backward(dy, ctx)  # dW = (dy x') at the nonzeros, db = sum dy, dx = W' dy
+
+    def _way(self, x: np.ndarray, ctx: Context) -> Way:
+        """Return the way to compute this pass: that of the last one, if nothing has changed."""
+        weight, bias, prepared = self.weight, self.bias, ctx.workspace.prepared
+        made_for = (
+            id(x), id(weight.pattern), id(weight.data), None if bias is None else id(bias.data),
+            self.form, self.relu, self.gated, self.needs_dx, self.alternates,
+            ctx.precision, ctx.lean, ctx.predicts,
         )  # fmt: skip
-        if not self._needs_dx:
-            return dy
-        dx = self._place_of_dx(x, dy, ctx)
-        finish = GATED if self._gated else BACK
-        turned, values = pattern.transposed, weight.transposed_data
-        dy = self._read(dy, "dy", "bf16", ctx)
-        matmul_kernel(lanes)(
-            *turned.blocks(row_bytes(dy)), turned.indices, values, dy, nothing, x, dx, finish,
-            turned.spans(row_bytes(dy)),
-        )  # fmt: skip
-        return dx
-
-    def _place_of_dx(self, x: np.ndarray, dy: np.ndarray, ctx: Context) -> np.ndarray:
-        if ctx.in_turn:
-            return ctx.workspace.other(dy, x.shape, x.dtype)
-        return like(x, self, "dx", ctx)
-
-    def _backward_lean(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
-        """Compute dx, then hand out the gradients of one run of rows after the other."""
-        from sparsecpu.kernels.linear import gradient_kernel
-        from sparsecpu.kernels.linear.scatter import scatter_kernel
-        from sparsecpu.kernels.machine.threads import current_threads
-
-        (x, read), lanes, dx = saved, dy.shape[2], dy
-        weight, pattern = self.weight, self.weight.pattern
-        if self._needs_dx:  # before the weights change
-            dx = self._place_of_dx(x, dy, ctx)
-            parts = -(-current_threads() // len(dy))
-            scatter_kernel(lanes)(
-                pattern.indptr, pattern.indices, weight.data, dy, x, dx, self._gated, parts
-            )
-        if ctx.apply is None:
-            return dx
-        for rows, places in pattern.slabs():
-            bounds = pattern.indptr[rows.start : rows.stop + 1] - places.start
-            bounds.setflags(write=False)  # as all index arrays are, so that kernels compile once
-            dbias = weight.data[:0] if self.bias is None else self.bias.grad[rows]
-            found = _run_gradient(
-                gradient_kernel(lanes), bounds, pattern.indices[places], read, dy[:, rows], dbias,
-                ctx,
-            )  # fmt: skip
-            ctx.apply(weight, places, found)
-        return dx
-
-    def _backward_full(self, dy: np.ndarray, x: np.ndarray, ctx: Context) -> np.ndarray:
-        """Compute the same with BLAS, for a full pattern or in dense form."""
-        matrix, dw = self._full.matrix(ctx, renew=False), self._full.gradient(ctx)
-        np.matmul(dy[0], x[0].T, out=dw)
-        for tile in range(1, len(x)):
-            part = ctx.workspace.array(self, "dw", dw.shape, dw.dtype)
-            np.matmul(dy[tile], x[tile].T, out=part)
-            np.add(dw, part, out=dw)
-        self._full.keep(dw)
-        if self.bias is not None:
-            np.sum(dy, axis=(0, 2), out=self.bias.grad)
-        if not self._needs_dx:
-            return dy
-        dx = self._place_of_dx(x, dy, ctx)
-        np.matmul(matrix.T, dy, out=dx)
-        if self._gated:
-            gate = ctx.workspace.array(self, "gate", x.shape, bool)
-            np.greater(x, 0, out=gate)
-            with np.errstate(invalid="ignore"):  # infinity times 0: the trainer says what happened
-                np.multiply(dx, gate, out=dx)  # many times faster than a masked copy
-        return dx
+        way: Way | None = prepared.get((self, "way"))
+        if way is None or way.made_for != made_for:
+            way = prepared[self, "way"] = choose_way(self, x, ctx)
+            way.made_for = made_for
+        return way
 
     def parameters(self) -> dict[str, Parameter]:
-        """Return ``weight`` and, where there is one, ``bias``."""
         found: dict[str, Parameter] = {"weight": self.weight}
         if self.bias is not None:
             found["bias"] = self.bias
         return found
 
     def describe(self) -> str:
-        """Return the sizes."""
         return f"linear {self.in_features} -> {self.out_features}"
-
-
-def _run_gradient(gradient, bounds, indices, x, dy, dbias, ctx) -> np.ndarray:
-    """Return the gradient of a run of rows in the workspace, and write that of its biases.
-
-    Tile by tile, for a run of rows of one tile is contiguous; sums are the same as of all at once.
-    """
-    chunks, kind = cut_rows(bounds), dbias.dtype
-    total = ctx.workspace.array("lean", "total", (len(indices),), kind)
-    gradient(bounds[None, :-1], bounds[None, 1:], indices, x[:1], dy[:1], total, dbias, chunks)
-    for tile in range(1, len(x)):
-        part = ctx.workspace.array("lean", "part", (len(indices),), kind)
-        more = ctx.workspace.array("lean", "bias", dbias.shape, kind)
-        here = slice(tile, tile + 1)
-        gradient(
-            bounds[None, :-1], bounds[None, 1:], indices, x[here], dy[here], part, more, chunks
-        )
-        np.add(total, part, out=total)
-        np.add(dbias, more, out=dbias)
-    return total

@@ -24,7 +24,7 @@ class LinearView(GradientView):
         if pattern.nnz:
             gradient_kernel(x.shape[2])(
                 *pattern.blocks(size), pattern.indices, x, self.dy, out, out[:0],
-                pattern.spans(size),
+                pattern.chunks_of(size),
             )  # fmt: skip
         return out
 

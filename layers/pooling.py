@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from sparsecpu.errors import ParameterError
+from sparsecpu.kernels.conv.operands import Covering, Output, Windows
+from sparsecpu.kernels.conv.sums import NO_SUMS, PRODUCTS
 from sparsecpu.layers.base import Layer, Spec, require_images
-from sparsecpu.layers.conv2d import pair
+from sparsecpu.layers.images.geometry import Geometry, pair
+from sparsecpu.layers.images.passes import gradient_as_array
 from sparsecpu.layers.images.planes import (
     Planes,
     as_planes,
     lane_mask,
     no_gate,
-    solid,
-    sum_space,
+    sum_memory,
     total,
 )
-from sparsecpu.layers.images.taps import Geometry
 from sparsecpu.step.context import Context
 
 
@@ -28,12 +31,10 @@ class _Pool(Layer):
         self.kernel = pair("kernel_size", kernel_size, 1)
         self.stride = self.kernel if stride is None else pair("stride", stride, 1)
         self.padding = pair("padding", padding, 0)
-        self._gated = False
 
     @classmethod
     def trace(cls, shape, options) -> tuple:
-        layer = cls(**options)
-        return layer._out_shape(shape), []
+        return cls(**options)._out_shape(shape), []
 
     def _out_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         channels, *size = shape
@@ -43,62 +44,45 @@ class _Pool(Layer):
         return (channels, *windows.out_size)
 
     def plan(self, spec: Spec) -> Spec:
-        """Check the input; see ``Layer.plan``.
-
-        Parameters
-        ----------
-        spec : Spec
-            The input.
-
-        Returns
-        -------
-        Spec
-            The output.
-        """
+        out = self._out_shape(require_images(spec, self))
         self._gated = False
-        return Spec(self._out_shape(require_images(spec, self)), spec.needs_gradient)
+        self._out_size = out[1:]
+        sizes = (self.kernel, self.stride, self.padding)
+        self._windows = Windows(*(np.array(pair, dtype=np.int64) for pair in sizes))
+        self._covering = Covering(*(
+            _windows_over(*axis)
+            for axis in zip(spec.shape[1:], self._out_size, *sizes, strict=True)
+        ))  # fmt: skip
+        return Spec(out, spec.needs_gradient)
 
     def gate_by_input(self) -> bool:
-        """Zero dx where x is not positive, while storing it.
-
-        Returns
-        -------
-        bool
-            True.
-        """
         self._gated = True
         return True
 
-    def _windows(self) -> tuple[np.ndarray, ...]:
-        return tuple(np.array(n, dtype=np.int64) for n in (self.kernel, self.stride, self.padding))
+    def _output(self, x: Planes, name: str, dtype: Any, ctx: Context) -> np.ndarray:
+        (height, width), (tiles, _, channels, _, lanes) = self._out_size, x.values.shape
+        return ctx.workspace.array(self, name, (tiles, height, channels, width, lanes), dtype)
 
-    def _empty(self, x: Planes, ctx: Context, name: str, dtype: Any) -> np.ndarray:
-        tiles, height, channels, width, lanes = x.shape
-        _, height, width = self._out_shape((channels, height, width))
-        shape = (tiles, height, channels, width, lanes)
-        return ctx.workspace.array(self, name, shape, dtype)
-
-    def _backward(self, kernel: Any, arguments: tuple, dy: Any, x: Planes, ctx: Context) -> Planes:
+    def _dx(self, kernel: Callable, arguments: tuple, x: Planes, ctx: Context) -> Planes:
         """Run a backward kernel, gating dx and summing for the normalisation before."""
-        dx = ctx.workspace.lend(x.shape, x.dtype)
-        kind = 2 if self._gated and x.a is not None else 0
-        gate = x.gate() if self._gated else no_gate(x.dtype)
-        sums = sum_space(dx, self, "dx", kind, ctx)
-        spans = (
-            _spans(x.shape[place], dy.shape[place], size, step, edge)
-            for place, size, step, edge in zip(
-                (1, 3), self.kernel, self.stride, self.padding, strict=True
-            )
-        )
-        kernel(*arguments, *spans, *gate, dx, sums, kind, lane_mask(x, self, ctx))
-        return Planes(dx, sums=total(sums) if kind else None, about=x.values)
+        values = x.values
+        kind = PRODUCTS if self._gated and x.a is not None else NO_SUMS
+        key = (self, "dx", values.shape, kind, ctx.n_valid)
+        found = ctx.workspace.prepared.get(key)
+        if found is None:
+            sums = sum_memory(values, 0 if kind == NO_SUMS else len(values), self, "dx", ctx)
+            found = ctx.workspace.keep(key, (sums, lane_mask(values, ctx)))
+        sums, mask = found
+        gate = x.gate() if self._gated else no_gate(values.dtype)
+        dx = ctx.workspace.lend(values.shape, values.dtype)
+        kernel(*arguments, self._covering, Output(dx, False, sums, kind), gate, mask)
+        return Planes(dx, sums=None if kind == NO_SUMS else total(sums), summed_with=values)
 
     def describe(self) -> str:
-        """Return the size."""
         return f"{self.kind} {'x'.join(map(str, self.kernel))}"
 
 
-def _spans(size: int, windows: int, kernel: int, stride: int, padding: int) -> np.ndarray:
+def _windows_over(size: int, windows: int, kernel: int, stride: int, padding: int) -> np.ndarray:
     """Return, for each place along an axis, its first window and the one after its last."""
     place = np.arange(size, dtype=np.int64) + padding
     first = np.clip((place - kernel + stride) // stride, 0, windows)
@@ -111,7 +95,7 @@ class MaxPool2d(_Pool):
     Parameters
     ----------
     kernel_size : int or pair of ints
-        Height and width of a window.
+        Height and width of a window, of 256 pixels at most.
     stride : int or pair of ints, optional
         From one window to the next; ``kernel_size`` by default.
     padding : int or pair of ints
@@ -127,59 +111,27 @@ class MaxPool2d(_Pool):
 
     def __init__(self, kernel_size: Any, *, stride: Any = None, padding: Any = 0) -> None:
         super().__init__(kernel_size, stride=stride, padding=padding)
-        for size, edge in zip(self.kernel, self.padding, strict=True):
-            pair("padding", padding, 0) if 2 * edge <= size else pair("padding", None, 0)
+        if any(2 * edge > size for size, edge in zip(self.kernel, self.padding, strict=True)):
+            raise ParameterError("padding", padding, f"at most half of a window, {self.kernel}")
         if self.kernel[0] * self.kernel[1] > 256:
-            pair("kernel_size", None, 1)
+            raise ParameterError("kernel_size", kernel_size, "windows of at most 256 pixels")
 
     def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
-        """Compute the maxima; see ``Layer.forward``.
-
-        Parameters
-        ----------
-        x : Planes or ndarray, shape (tiles, height, channels, width, lanes)
-            The input.
-        ctx : Context
-            Memory, mode and taps.
-
-        Returns
-        -------
-        y : Planes
-            The output.
-        saved : tuple
-            ``x``, and which pixel won each window.
-        """
-        from sparsecpu.kernels.conv.planes import max_pool_kernel
+        from sparsecpu.kernels.conv.pooling import max_pool_kernel
 
         x = as_planes(x)
-        y = self._empty(x, ctx, "y", x.dtype)
-        winners = self._empty(x, ctx, "winners", np.uint8)
-        max_pool_kernel(x.shape[-1])(*x.operand(), *self._windows(), y, winners)
+        y = self._output(x, "y", x.values.dtype, ctx)
+        winners = self._output(x, "winners", np.uint8, ctx)
+        max_pool_kernel(y.shape[-1])(x.operand(), self._windows, y, winners)
         return Planes(y), (x, winners)
 
     def backward(self, dy: Any, saved: Any, ctx: Context) -> Planes:
-        """Send each gradient to the winner; see ``Layer.backward``.
-
-        Parameters
-        ----------
-        dy : Planes or ndarray
-            Gradient of the output.
-        saved : tuple
-            From ``forward``.
-        ctx : Context
-            Memory, mode and taps.
-
-        Returns
-        -------
-        Planes
-            Gradient of the input.
-        """
-        from sparsecpu.kernels.conv.planes import max_pool_gradient_kernel
+        from sparsecpu.kernels.conv.pooling import max_pool_gradient_kernel
 
         x, winners = saved
-        dy = solid(dy, self, ctx, "dy")
-        arguments = (dy, winners, *self._windows())
-        return self._backward(max_pool_gradient_kernel(x.shape[-1]), arguments, dy, x, ctx)
+        dy = gradient_as_array(dy, self, ctx)
+        kernel = max_pool_gradient_kernel(dy.shape[-1])
+        return self._dx(kernel, (dy, winners, self._windows), x, ctx)
 
 
 class AvgPool2d(_Pool):
@@ -198,51 +150,19 @@ class AvgPool2d(_Pool):
     kind = "avg_pool2d"
 
     def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
-        """Compute the means; see ``Layer.forward``.
-
-        Parameters
-        ----------
-        x : Planes or ndarray, shape (tiles, height, channels, width, lanes)
-            The input.
-        ctx : Context
-            Memory, mode and taps.
-
-        Returns
-        -------
-        y : Planes
-            The output.
-        saved : Planes
-            ``x``.
-        """
-        from sparsecpu.kernels.conv.planes import average_pool_kernel
+        from sparsecpu.kernels.conv.pooling import average_pool_kernel
 
         x = as_planes(x)
-        y = self._empty(x, ctx, "y", x.dtype)
-        average_pool_kernel(x.shape[-1])(*x.operand(), *self._windows(), y)
+        y = self._output(x, "y", x.values.dtype, ctx)
+        average_pool_kernel(y.shape[-1])(x.operand(), self._windows, y)
         return Planes(y), x
 
     def backward(self, dy: Any, saved: Any, ctx: Context) -> Planes:
-        """Share each gradient out among its window; see ``Layer.backward``.
+        from sparsecpu.kernels.conv.pooling import average_pool_gradient_kernel
 
-        Parameters
-        ----------
-        dy : Planes or ndarray
-            Gradient of the output.
-        saved : Planes
-            The input.
-        ctx : Context
-            Memory, mode and taps.
-
-        Returns
-        -------
-        Planes
-            Gradient of the input.
-        """
-        from sparsecpu.kernels.conv.planes import average_pool_gradient_kernel
-
-        x, dy = saved, solid(dy, self, ctx, "dy")
-        arguments = (dy, self._windows()[0])
-        return self._backward(average_pool_gradient_kernel(x.shape[-1]), arguments, dy, x, ctx)
+        dy = gradient_as_array(dy, self, ctx)
+        kernel = average_pool_gradient_kernel(dy.shape[-1])
+        return self._dx(kernel, (dy, self._windows), saved, ctx)
 
 
 class GlobalAvgPool2d(AvgPool2d):
@@ -258,58 +178,14 @@ class GlobalAvgPool2d(AvgPool2d):
         return shape[:1], []
 
     def plan(self, spec: Spec) -> Spec:
-        """Make the window as large as the images; see ``Layer.plan``.
-
-        Parameters
-        ----------
-        spec : Spec
-            The input.
-
-        Returns
-        -------
-        Spec
-            The output.
-        """
         channels, height, width = require_images(spec, self)
         self.kernel = self.stride = (height, width)
-        self._gated = False
+        super().plan(spec)
         return Spec((channels,), spec.needs_gradient)
 
     def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
-        """Compute the means; see ``Layer.forward``.
-
-        Parameters
-        ----------
-        x : Planes or ndarray, shape (tiles, height, channels, width, lanes)
-            The input.
-        ctx : Context
-            Memory, mode and taps.
-
-        Returns
-        -------
-        y : ndarray, shape (tiles, channels, lanes)
-            The output.
-        saved : Planes
-            ``x``.
-        """
         y, saved = super().forward(x, ctx)
-        return y.values[:, 0, :, 0], saved
+        return y.values[:, 0, :, 0], saved  # (tiles, channels, lanes)
 
     def backward(self, dy: Any, saved: Any, ctx: Context) -> Planes:
-        """Share each gradient out among the pixels; see ``Layer.backward``.
-
-        Parameters
-        ----------
-        dy : ndarray, shape (tiles, channels, lanes)
-            Gradient of the output.
-        saved : Planes
-            The input.
-        ctx : Context
-            Memory, mode and taps.
-
-        Returns
-        -------
-        Planes
-            Gradient of the input.
-        """
         return super().backward(dy[:, None, :, None], saved, ctx)

@@ -14,7 +14,10 @@ from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.chain import Chain
 from sparsecpu.layers.flatten import Flatten
 from sparsecpu.layers.network.autotune import Choice, tune
+from sparsecpu.layers.network.dot_chain import DotChain
+from sparsecpu.layers.network.entry import as_images, read_singly, read_tiles
 from sparsecpu.layers.network.predictor import Predictor
+from sparsecpu.layers.network.summary import summary
 from sparsecpu.losses import Loss
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.row_blocks import effective_width
@@ -26,7 +29,7 @@ from sparsecpu.step.workspace import Workspace
 _PREDICT_BATCH = 1024
 _NARROW = 1024  # features that need no blocks of columns
 _IMAGE_LANES = 16  # neighbouring pixels fill the registers
-#: Layers of which a chain needs each gradient only once.
+#: Layers that read each gradient once; in chains of these alone, two arrays take turns.
 _PLAIN = {"linear", "relu", "leaky_relu", "all_relu", "tanh", "sigmoid", "gelu", "identity",
           "dropout", "batch_norm"}  # fmt: skip
 _FEW = 2  # samples that are faster one by one than in a tile of 16
@@ -50,6 +53,8 @@ class Sequential(Chain):
         The layers.
     offset, scale : ndarray
         Inputs are read as ``(x - offset) * scale``, per feature; empty for as they are.
+    n_outputs : int
+        Numbers per sample that come out.
     architecture : Architecture or None
         The description that the network was built from, where there is one.
 
@@ -82,76 +87,32 @@ class Sequential(Chain):
         return np.dtype(np.float32)
 
     def plan(self, spec: Spec) -> Spec:
-        """Plan every layer; see ``Chain.plan``.
-
-        Parameters
-        ----------
-        spec : Spec
-            The input.
-
-        Returns
-        -------
-        Spec
-            The output.
-        """
         spec = super().plan(spec)
-        self.output_shape = spec.shape
+        self.output_shape, self.n_outputs = spec.shape, spec.features
         first = self.layers[0] if self.layers else None
         self._images = len(self.input_shape) == 3 and not isinstance(first, Flatten)
-        self._plain = not self._images and all(layer.kind in _PLAIN for layer in self.layers)
+        alternate = not self._images and all(layer.kind in _PLAIN for layer in self.layers)
+        for layer in self.layers:
+            layer.alternates = alternate
         return spec
 
     def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
-        """Run the layers; see ``Chain.forward``. Images that come out are seen as features.
-
-        Parameters
-        ----------
-        x : ndarray or Planes
-            The input.
-        ctx : Context
-            Memory, mode and taps.
-
-        Returns
-        -------
-        y : ndarray, shape (tiles, n_outputs, lanes)
-            The output.
-        saved : tuple
-            What the layers saved.
-        """
-        ctx.in_turn = self._plain
         y, kept = super().forward(x, ctx)
-        y, shape = self._flat.forward(y, ctx)
+        if len(self.output_shape) == 1:
+            return y, (kept, None)
+        y, shape = self._flat.forward(y, ctx)  # users see images as features
         return y, (kept, shape)
 
     def backward(self, dy: Any, saved: Any, ctx: Context) -> Any:
-        """Run the layers in reverse; see ``Chain.backward``.
-
-        Parameters
-        ----------
-        dy : ndarray
-            Gradient of the output.
-        saved : tuple
-            From ``forward``.
-        ctx : Context
-            Memory, mode and taps.
-
-        Returns
-        -------
-        ndarray or Planes
-            Gradient of the input.
-        """
         kept, shape = saved
-        return super().backward(self._flat.backward(dy, shape, ctx), kept, ctx)
+        if shape is not None:
+            dy = self._flat.backward(dy, shape, ctx)
+        return super().backward(dy, kept, ctx)
 
     def sparse_parameters(self) -> dict[str, SparseParameter]:
         """Return the parameters that have a pattern."""
         found = self.parameters().items()
         return {name: p for name, p in found if isinstance(p, SparseParameter)}
-
-    @property
-    def n_outputs(self) -> int:
-        """Numbers per sample that come out."""
-        return int(np.prod(self.output_shape))
 
     @property
     def nnz(self) -> int:
@@ -175,13 +136,8 @@ class Sequential(Chain):
         ----------
         x : array_like, sparse matrix or Samples
             The samples.
-
-        Returns
-        -------
-        Samples
-            The same.
         """
-        return as_samples(x, int(np.prod(self.input_shape)), self.dtype)
+        return as_samples(x, self.widths[0], self.dtype)
 
     def lanes(self, batch: int) -> int:
         """Return the width of the tiles for this batch size.
@@ -190,11 +146,6 @@ class Sequential(Chain):
         ----------
         batch : int
             Samples per step.
-
-        Returns
-        -------
-        int
-            Lanes.
         """
         if self._images:
             return _IMAGE_LANES
@@ -205,17 +156,12 @@ class Sequential(Chain):
         return choose_lanes(batch, widest, self.dtype)
 
     def lanes_to_predict(self, batch: int) -> int:
-        """Return the width of the tiles where nothing is trained.
+        """Return the width of the tiles in prediction; 1 where samples go one by one.
 
         Parameters
         ----------
         batch : int
             Samples that pass at once.
-
-        Returns
-        -------
-        int
-            1 for so few samples of features that tiles would stay all but empty.
         """
         return 1 if batch <= _FEW and not self._images else self.lanes(batch)
 
@@ -277,45 +223,23 @@ class Sequential(Chain):
         lanes : int
             Width of the tiles.
         ctx : Context
-            Gives the memory; its ``n_valid`` is set.
+            Gives the memory.
 
         Returns
         -------
         ndarray
             The input, ``(tiles, features, lanes)`` or, of images, ``(tiles, height, channels,
-            width, lanes)``; lanes after the last sample 0.
+            width, lanes)``; lanes after the last sample are 0.
         """
-        from sparsecpu.kernels.tiling import gather_samples
-
-        ctx.n_valid = len(rows)
-        shape = (max(1, -(-len(rows) // lanes)), self.widths[0], lanes)
-        out = ctx.workspace.array(self, "input", shape, self.dtype)
+        out = ctx.workspace.array(
+            self, "input", (max(1, -(-len(rows) // lanes)), self.widths[0], lanes), self.dtype
+        )
         # A rank may have no sample of the last batch; it computes with padding alone.
         array, here = source.take_samples(rows if len(rows) else np.zeros(1, dtype=np.int64))
         if lanes == 1:
-            return self._gather_few(array, here, out)
-        padded = ctx.workspace.array(self, "rows", (shape[0] * lanes,), np.int64)
-        padded[: len(here)], padded[len(here) :] = here, here[:1]
-        gather_samples(array, padded, len(rows), self.offset, self.scale, out)
-        return self._as_images(out, ctx) if self._images else out
-
-    def _gather_few(self, array: np.ndarray, rows: np.ndarray, out: np.ndarray) -> np.ndarray:
-        """Read samples one by one into ``out``, which has them in the users' order."""
-        for row, place in zip(rows, out[..., 0], strict=True):
-            if self.offset.size:
-                np.subtract(array[row], self.offset, out=place)
-                np.multiply(place, self.scale, out=place)
-            else:
-                place[...] = array[row]
-        return out
-
-    def _as_images(self, x: np.ndarray, ctx: Context) -> np.ndarray:
-        """Return samples with the rows of their channels interleaved."""
-        tiles, lanes, (channels, height, width) = x.shape[0], x.shape[2], self.input_shape
-        shape = (tiles, height, channels, width, lanes)
-        planes = ctx.workspace.array(self, "planes", shape, x.dtype)
-        planes[...] = x.reshape(tiles, channels, height, width, lanes).swapaxes(1, 2)
-        return planes
+            return read_singly(array, here, self.offset, self.scale, out)
+        read_tiles(array, here, len(rows), self.offset, self.scale, out, ctx.workspace)
+        return as_images(out, self.input_shape, self, ctx.workspace) if self._images else out
 
     def predict(self, x: Any, *, batch_size: int = _PREDICT_BATCH) -> np.ndarray:
         """Return the raw outputs of the last layer.
@@ -335,14 +259,20 @@ class Sequential(Chain):
         from sparsecpu.kernels.machine.threads import use_threads
         from sparsecpu.kernels.tiling import scatter_samples
 
-        source, ctx = self.samples(x), Context(Workspace(), predicts=True)
+        source, workspace = self.samples(x), Workspace()
         samples = source.shape[0]
+        most = min(samples, batch_size)
         out = np.empty((samples, self.n_outputs), dtype=self.dtype)
-        lanes = self.lanes_to_predict(min(samples, batch_size))
+        lanes, team = self.lanes_to_predict(most), self._team(most)
         rows = np.arange(samples, dtype=np.int64)
-        with one_blas_thread(), use_threads(self._team(min(samples, batch_size))):
+        if lanes == team == 1 and samples and DotChain.suits(self):
+            chain = DotChain(self)
+            chain(*source.take_samples(rows), np.empty(chain.work_shape, self.dtype), out)
+            return out
+        with one_blas_thread(), use_threads(team):
             for start in range(0, samples, batch_size):
                 part = rows[start : start + batch_size]
+                ctx = Context(workspace, predicts=True, n_valid=len(part))
                 y, _ = self.forward(self.gather(source, part, lanes, ctx), ctx)
                 scatter_samples(y, out[start : start + batch_size])
         return out
@@ -379,8 +309,8 @@ class Sequential(Chain):
         from sparsecpu.kernels.machine.threads import use_threads
 
         source, targets = self.samples(x), loss.prepare(y, self.n_outputs)
-        ctx = Context(Workspace(), train=train, dropout=np.random.default_rng(0))
-        rows = np.arange(source.shape[0], dtype=np.int64)
+        rows, stream = np.arange(source.shape[0], dtype=np.int64), np.random.default_rng(0)
+        ctx = Context(Workspace(), train=train, n_valid=len(rows), dropout=stream)
         with one_blas_thread(), use_threads(self._team(len(rows))):
             z, saved = self.forward(self.gather(source, rows, self.lanes(len(rows)), ctx), ctx)
             value, dz = loss(z, rows, targets, ctx)
@@ -392,22 +322,4 @@ class Sequential(Chain):
 
         FLOPs are of a forward pass, two per weight and use; those of the dense network beside them.
         """
-        head = f"{'layer':<34}{'nnz':>12}{'of':>14}{'density':>10}{'bytes':>12}"
-        lines = [head + f"{'FLOPs':>16}{'dense':>16}"]
-        sparse = dense = 0
-        for i, layer in enumerate(self.layers):
-            found = layer.parameters().items()
-            weights = [(n, p) for n, p in found if isinstance(p, SparseParameter)]
-            line = f"{i} {layer.describe()}"
-            if len(weights) != 1:
-                lines.append(line)
-            for name, p in weights:
-                line = f"  {i}.{name}" if len(weights) > 1 else line
-                stored = p.data.nbytes + p.pattern.indices.nbytes + p.pattern.indptr.nbytes
-                flops = 2 * p.nnz * p.uses, 2 * p.pattern.size * p.uses
-                sparse, dense = sparse + flops[0], dense + flops[1]
-                line = f"{line:<34}{p.nnz:>12,}{p.pattern.size:>14,}{p.density:>10.4f}{stored:>12,}"
-                lines.append(line + f"{flops[0]:>16,}{flops[1]:>16,}")
-        line = f"{'all weights':<34}{self.nnz:>12,}{self.size:>14,}{self.density:>10.4f}{'':>12}"
-        lines.append(line + f"{sparse:>16,}{dense:>16,}")
-        return "\n".join(lines)
+        return summary(self)

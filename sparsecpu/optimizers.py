@@ -9,10 +9,7 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.registries import Registry
-from sparsecpu.sparse.parameter import Parameter, SparseParameter
-
-_NONE = np.empty(0, dtype=np.int32)
-_NONE.setflags(write=False)  # as index arrays are, so that kernels compile once
+from sparsecpu.sparse.parameter import NO_ORDER, Parameter, SparseParameter
 
 
 class Optimizer:
@@ -41,17 +38,7 @@ class Optimizer:
             Number of this step, counted from 0.
         """
         for parameter in parameters:
-            if isinstance(parameter, SparseParameter) and parameter.is_transposed:
-                perm = parameter.pattern.transposed.perm
-                transposed = parameter.transposed_target()
-                self._update(parameter, learning_rate, step, True, perm, transposed)
-                parameter.touch(refreshed=True)
-            else:
-                sparse = isinstance(parameter, SparseParameter)
-                nothing = parameter.data[:0]
-                self._update(parameter, learning_rate, step, sparse, _NONE, nothing)
-                if isinstance(parameter, SparseParameter):
-                    parameter.touch()
+            self._update(parameter, learning_rate, step)
 
     def apply(
         self,
@@ -61,7 +48,7 @@ class Optimizer:
         learning_rate: float,
         step: int,
     ) -> None:
-        """Update a run of a parameter's values from a gradient that is kept nowhere.
+        """Update some of a parameter's values from a gradient that is kept nowhere.
 
         Parameters
         ----------
@@ -70,17 +57,16 @@ class Optimizer:
         places : slice
             Which part.
         grad : ndarray
-            Its gradient, overwritten perhaps.
+            Its gradient, which may be overwritten.
         learning_rate : float
             Learning rate of this step.
         step : int
             Number of this step, counted from 0.
         """
-        part = _Part(parameter, places, grad)
-        self._update(part, learning_rate, step, True, _NONE, part.data[:0])
+        self._update(_Part(parameter, places, grad), learning_rate, step)
         parameter.touch()
 
-    def _update(self, parameter, learning_rate, step, decays, perm, transposed) -> None:
+    def _update(self, parameter: Parameter | _Part, learning_rate: float, step: int) -> None:
         raise NotImplementedError
 
     @property
@@ -95,7 +81,9 @@ class Optimizer:
 
 
 class _Part:
-    """A run of a parameter's values, seen as a parameter."""
+    """Neighbouring values of a parameter, seen as a parameter; its second copy is left alone."""
+
+    decays = True
 
     def __init__(self, whole: SparseParameter, places: slice, grad: np.ndarray) -> None:
         self.whole, self.places = whole, places
@@ -103,6 +91,9 @@ class _Part:
 
     def slot(self, name: str) -> np.ndarray:
         return self.whole.slot(name)[self.places]
+
+    def second_copy(self) -> tuple[np.ndarray, np.ndarray]:
+        return NO_ORDER, self.data[:0]
 
 
 class SGD(Optimizer):
@@ -116,7 +107,7 @@ class SGD(Optimizer):
     momentum : float
         ``b``, in [0, 1).
     nesterov : bool
-        Whether to look ahead.
+        Look ahead along the velocity.
     weight_decay : float
         ``lambda``, at least 0.
 
@@ -140,7 +131,7 @@ class SGD(Optimizer):
 
     @property
     def momentum_slot(self) -> str | None:  # type: ignore[override]
-        """Name of the momentum's slot, or None without momentum."""
+        """``"momentum"``, or None without momentum."""
         return "momentum" if self.momentum > 0 else None
 
     @property
@@ -149,10 +140,9 @@ class SGD(Optimizer):
 
     @property
     def history_decay(self) -> float:
-        """The momentum coefficient."""
         return self.momentum
 
-    def _update(self, parameter, learning_rate, step, decays, perm, transposed) -> None:
+    def _update(self, parameter: Parameter | _Part, learning_rate: float, step: int) -> None:
         from sparsecpu.kernels.update import sgd_update
 
         velocity = parameter.slot("momentum") if self.momentum > 0 else parameter.grad
@@ -164,11 +154,10 @@ class SGD(Optimizer):
             velocity,
             number(learning_rate),
             number(self.momentum),
-            number(self.weight_decay if decays else 0.0),
+            number(self.weight_decay if parameter.decays else 0.0),
             number(by_gradient),
             number(by_velocity),
-            perm,
-            transposed,
+            *parameter.second_copy(),
         )
 
 
@@ -188,7 +177,7 @@ class Adam(Optimizer):
     weight_decay : float
         At least 0.
     decoupled : bool
-        Whether decay acts on the weight directly (AdamW) or through the gradient.
+        Let decay act on the weight directly (AdamW) instead of through the gradient.
 
     Raises
     ------
@@ -226,15 +215,13 @@ class Adam(Optimizer):
 
     @property
     def history_decay(self) -> float:
-        """``beta1``."""
         return self.beta1
 
     @property
     def gradient_weight(self) -> float:
-        """``1 - beta1``."""
         return 1.0 - self.beta1
 
-    def _update(self, parameter, learning_rate, step, decays, perm, transposed) -> None:
+    def _update(self, parameter: Parameter | _Part, learning_rate: float, step: int) -> None:
         from sparsecpu.kernels.update import adam_update
 
         number = parameter.data.dtype.type
@@ -247,11 +234,10 @@ class Adam(Optimizer):
             number(self.beta1),
             number(self.beta2),
             number(self.epsilon),
-            number(self.weight_decay if decays else 0.0),
+            number(self.weight_decay if parameter.decays else 0.0),
             self.decoupled,
             step + 1,
-            perm,
-            transposed,
+            *parameter.second_copy(),
         )
 
 

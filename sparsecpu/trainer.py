@@ -1,67 +1,33 @@
-"""Training: the step, the epochs, and everything a resumed run needs to go on bit for bit."""
+"""Training: the step and the epochs."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from sparsecpu.callbacks import Callback
-from sparsecpu.errors import DataError, DivergedError, ParameterError
+from sparsecpu.errors import ConflictError, DataError, DivergedError, ParameterError
 from sparsecpu.kernels.machine.blas import one_blas_thread
 from sparsecpu.losses import Loss
 from sparsecpu.optimizers import SGD, Optimizer
+from sparsecpu.registries import defaults
 from sparsecpu.schedules import Schedule, constant
 from sparsecpu.sparse.parameter import Parameter, SparseParameter
+from sparsecpu.step import resuming
 from sparsecpu.step.context import Context
+from sparsecpu.step.network import Network
 from sparsecpu.step.precision import check_precision
-from sparsecpu.step.ranks import Sharing
+from sparsecpu.step.ranks import ALONE, SeveralRanks
+from sparsecpu.step.rates import RateGroups, rate_groups
 from sparsecpu.step.samples import Samples
 from sparsecpu.step.streams import streams
 from sparsecpu.step.workspace import Workspace
 from sparsecpu.topology import Run, Static, Topology
-
-
-class Network(Protocol):
-    """What the trainer needs of a network; ``layers.Sequential`` has it."""
-
-    n_outputs: int
-    dtype: np.dtype
-
-    def parameters(self) -> dict[str, Parameter]:
-        """Return all parameters by name."""
-        ...
-
-    def buffers(self) -> dict[str, np.ndarray]:
-        """Return all buffers by name."""
-        ...
-
-    def sparse_parameters(self) -> dict[str, SparseParameter]:
-        """Return the parameters that have a pattern."""
-        ...
-
-    def samples(self, x: Any) -> Samples:
-        """Return samples as a source."""
-        ...
-
-    def lanes(self, batch: int) -> int:
-        """Return the width of the tiles."""
-        ...
-
-    def gather(self, source: Samples, rows: np.ndarray, lanes: int, ctx: Context) -> np.ndarray:
-        """Read samples into the input buffer."""
-        ...
-
-    def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
-        """Compute the outputs."""
-        ...
-
-    def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
-        """Compute the gradients."""
-        ...
 
 
 class Trainer:
@@ -92,14 +58,14 @@ class Trainer:
         How sparse layers read their inputs while training; see ``SparseLinear`` and
         ``SparseConv2d``.
     shuffle : bool
-        Whether each epoch has its own order.
+        Draw a new order for each epoch.
     layer_rates : mapping of str to float, optional
         Factors of the learning rate by layer, as parameters are named: ``{"0": 0.1}`` for all of
         the first layer; 0 leaves it as it is.
     comm : Communicator, optional
-        Ranks that share every batch; see ``distributed``. All must be given the same samples.
+        Ranks that share every batch; see ``training.mpi``. All must be given the same samples.
     lean : bool
-        Whether linear layers do without the column-by-column index, its values and a gradient
+        Do without the column-by-column index of linear layers, its values and a gradient
         vector: 12 bytes per weight instead of 28, for a slower step. Sums are in another order.
     callbacks : iterable of Callback
         Hooks.
@@ -108,6 +74,8 @@ class Trainer:
     ----------
     steps_done, epochs_done : int
         So far.
+    position : int
+        Samples of the current epoch that have been used.
     stop : bool
         A callback sets it to end training after the epoch.
     interrupted : bool
@@ -128,9 +96,9 @@ class Trainer:
         loss: Loss,
         optimizer: Optimizer | None = None,
         topology: Topology | None = None,
-        learning_rate: float | Schedule = 0.1,
-        batch_size: int = 128,
-        epochs: int = 10,
+        learning_rate: float | Schedule = defaults.TRAINER.learning_rate,
+        batch_size: int = defaults.TRAINER.batch_size,
+        epochs: int = defaults.TRAINER.epochs,
         seed: int = 0,
         threads: int | None = None,
         precision: str = "fp32",
@@ -154,7 +122,7 @@ class Trainer:
         self.batch_size, self.epochs = int(batch_size), int(epochs)
         self.threads, self.shuffle = threads, shuffle
         self.layer_rates = dict(layer_rates or {})
-        self._groups: tuple[Any, list[tuple[float, list[Parameter]]]] = (None, [])
+        self._groups: tuple[Any, RateGroups] = (None, [])
         self._rate_groups()  # refuses what is not allowed
         self.callbacks = list(callbacks)
         self.rngs = streams(seed)
@@ -162,26 +130,29 @@ class Trainer:
         self.learning_rate_factor = 1.0
         self.stop = self.interrupted = False
         self.precision = check_precision(precision, network.dtype)
-        self._ctx = Context(Workspace(), train=True, dropout=self.rngs["dropout"])
-        self._ctx.precision = self.precision
-        self.sharing = None if comm is None else Sharing(comm, self._ctx)
-        if self.sharing is not None:
-            self.sharing.own_streams(self.rngs)
-        self.lean = self._ctx.lean = bool(lean)
+        self.ranks = ALONE if comm is None else SeveralRanks(comm)
+        self.ranks.own_streams(self.rngs)
+        self.lean = bool(lean)
+        self._context = Context(
+            Workspace(), train=True, precision=self.precision, dropout=self.rngs["dropout"],
+            lean=self.lean, comm=self.ranks,
+        )  # fmt: skip
+        self._made_for: tuple = ()
+        self._lanes: tuple[Any, int] = (None, 0)  # of the tiles, and of which network
         if lean and any(p.spatial for p in network.parameters().values() if hasattr(p, "spatial")):
-            raise ParameterError("lean", lean, "False for convolutions")
+            raise ConflictError("lean", "convolutions", "which need stored gradients")
         if lean and self.topology.needs_gradients:
-            raise ParameterError("lean", lean, f"False with {self.topology.name}")
+            raise ConflictError("lean", self.topology.name, "which needs stored gradients")
         self._applied: set[int] = set()  # parameters whose gradients are applied already
-        self._started = False  # whether the topology knows about the run
-        self._position = 0  # samples of the current epoch that have been used
-        self._losses = 0.0  # their summed loss
-        self._order_state: dict[str, Any] | None = None
+        self._started = False  # True once the topology knows about the run
+        self.position = 0  # samples of the current epoch that have been used
+        self.losses = 0.0  # their summed loss
+        self.order_state: dict[str, Any] | None = None
 
     @property
     def halted(self) -> bool:
-        """Whether training ends after this step; where ranks share it, once all of them know."""
-        return self.interrupted if self.sharing is None else self.sharing.halted
+        """True if training ends after this step; once all ranks know, where several share it."""
+        return self.ranks.halted(self.interrupted)
 
     def learning_rate_now(self) -> float:
         """Return the learning rate of the next step."""
@@ -217,63 +188,81 @@ class Trainer:
         DivergedError
             If the loss is not finite.
         """
-        ctx, network = self._ctx, self.network
-        ctx.observe = self.topology.observer(self.steps_done) if self._started else None
-        lanes = network.lanes(self.batch_size)
-        if self.sharing is not None:
-            rows = self.sharing.part(rows)
-            lanes = network.lanes(self.sharing.largest_part(self.batch_size))
-        z, saved = network.forward(network.gather(source, rows, lanes, ctx), ctx)
+        network, ranks = self.network, self.ranks
+        all_rows, rows = rows, ranks.part(rows)
+        ctx = self._context_of(rows, all_rows)
+        z, saved = network.forward(network.gather(source, rows, self._width(), ctx), ctx)
         loss, dz = self.loss(z, rows, targets, ctx, weights)
-        rate = self.learning_rate_now()
-        if self.sharing is not None:
-            loss = self.sharing.agree(loss, self.interrupted)
+        rate, loss = self.learning_rate_now(), ranks.agree(loss, self.interrupted)
         if not math.isfinite(loss):
             raise DivergedError(self.steps_done, loss, rate)
-        learns = not (self._started and self.topology.replaces_step(self.steps_done))
+        learns = self._learns()
         self._applied.clear()
-        ctx.apply = self._apply if self.lean and learns else None
-        if self.sharing is not None:
-            self.sharing.begin(learns or not self.lean, self._applied)
+        ranks.begin(learns or not self.lean, self._applied)
         network.backward(dz, saved, ctx)
-        if self.sharing is not None:
-            self.sharing.comm.finish()
+        ranks.finish()
         if learns:
-            for factor, parameters in self._rate_groups():
-                left = (p for p in parameters if id(p) not in self._applied)
-                self.optimizer.step(left, rate * factor, self.steps_done)
+            self._update(rate)
         self.steps_done += 1
         if self._started and self.topology.due(self.steps_done):
-            report = self.topology.update(self.steps_done)
-            if self.sharing is not None:
-                self.sharing.comm.check_network(network.parameters().values())
-            for callback in self.callbacks:
-                callback.on_update(self, report)
+            self._update_topology()
         return loss
+
+    def _context_of(self, rows: np.ndarray, all_rows: np.ndarray) -> Context:
+        """Return what layers may know of a step on this rank's rows of a batch.
+
+        That is the context of the step before, where nothing differs.
+        """
+        observe = self.topology.observer(self.steps_done) if self._started else None
+        apply = self._apply if self.lean and self._learns() else None
+        made_for = len(rows), observe, apply
+        if made_for != self._made_for or self.ranks.size > 1:
+            shared = self.ranks.of_batch(all_rows, len(rows), observe)
+            self._made_for = made_for
+            self._context = replace(self._context, n_valid=len(rows), apply=apply, **shared)
+        return self._context
+
+    def _learns(self) -> bool:
+        """Return False if the optimizer sits this step out."""
+        return not (self._started and self.topology.replaces_step(self.steps_done))
+
+    def _width(self) -> int:
+        """Return the width of the tiles."""
+        if self._lanes[0] is not self.network:
+            samples = self.ranks.largest_part(self.batch_size)
+            self._lanes = self.network, self.network.lanes(samples)
+        return self._lanes[1]
+
+    def _update(self, rate: float) -> None:
+        """Let the optimizer use all gradients that were not used in the backward pass."""
+        for factor, parameters in self._rate_groups():
+            left: Iterable[Parameter] = parameters
+            if self._applied:
+                left = (p for p in parameters if id(p) not in self._applied)
+            self.optimizer.step(left, rate * factor, self.steps_done)
+
+    def _update_topology(self) -> None:
+        """Change the pattern, and tell the callbacks."""
+        self._context.workspace.prepared.clear()  # it holds the memory of the old patterns
+        report = self.topology.update(self.steps_done)
+        self._lanes = (None, 0)  # wide networks choose it by their density
+        self.ranks.check_network(self.network.parameters().values())
+        for callback in self.callbacks:
+            callback.on_update(self, report)
 
     def _apply(self, parameter: SparseParameter, places: slice, grad: np.ndarray) -> None:
         """Use a part of a gradient as soon as it is there; see ``Context.apply``."""
-        if self.sharing is not None:
-            self.sharing.comm.sum(grad)
+        self.ranks.sum(grad)
         groups = self._rate_groups()
         factor = next(f for f, some in groups if any(p is parameter for p in some))
         rate = self.learning_rate_now() * factor
         self.optimizer.apply(parameter, places, grad, rate, self.steps_done)
         self._applied.add(id(parameter))
 
-    def _rate_groups(self) -> list[tuple[float, list[Parameter]]]:
+    def _rate_groups(self) -> RateGroups:
         """Return factors of the learning rate, and the parameters that have each."""
         if self._groups[0] is not self.network:
-            left, groups = self.network.parameters(), []
-            for layer, factor in self.layer_rates.items():
-                if not 0.0 <= factor < math.inf:
-                    raise ParameterError("layer_rates", factor, "numbers of at least 0")
-                own = [name for name in left if f"{name}.".startswith(f"{layer}.")]
-                if not own:
-                    known = ", ".join(dict.fromkeys(n.rpartition(".")[0] for n in left)) or "none"
-                    raise ParameterError("layer_rates", layer, f"layers: {known} (each once)")
-                groups.append((float(factor), [left.pop(name) for name in own]))
-            groups.append((1.0, list(left.values())))
+            groups = rate_groups(self.network.parameters(), self.layer_rates)
             self._groups = self.network, groups
         return self._groups[1]
 
@@ -300,7 +289,7 @@ class Trainer:
             self.schedule,
         )
         self.topology.start(run)
-        self._started = True
+        self._started, self._lanes = True, (None, 0)
 
     def fit(self, x: Any, y: Any, sample_weight: Any = None) -> Trainer:
         """Train for the epochs that are left.
@@ -360,9 +349,7 @@ class Trainer:
         """Threads that steps run on; None stands for all."""
         from sparsecpu.kernels.machine.threads import team
 
-        batch = (
-            self.batch_size if self.sharing is None else self.sharing.largest_part(self.batch_size)
-        )
+        batch = self.ranks.largest_part(self.batch_size)
         return team(self.network.sparse_parameters().values(), batch, self.threads)
 
     def run_epoch(
@@ -381,26 +368,26 @@ class Trainer:
         """
         samples = source.shape[0]
         rng = self.rngs["order"]
-        if self._position == 0:
-            self._order_state, self._losses = dict(rng.bit_generator.state), 0.0
-        elif self._order_state is not None:  # resumed: draw the same order again
-            rng.bit_generator.state = self._order_state
+        if self.position == 0:
+            self.order_state, self.losses = dict(rng.bit_generator.state), 0.0
+        elif self.order_state is not None:  # resumed: draw the same order again
+            rng.bit_generator.state = self.order_state
         order = rng.permutation(samples) if self.shuffle else np.arange(samples)
-        while self._position < samples:
-            rows = order[self._position : self._position + self.batch_size]
+        while self.position < samples:
+            rows = order[self.position : self.position + self.batch_size]
             loss = self.step(source, targets, rows, weights)
-            self._position += len(rows)
-            self._losses += loss * len(rows)
+            self.position += len(rows)
+            self.losses += loss * len(rows)
             for callback in self.callbacks:
                 callback.on_step(self, loss)
-            if self.halted and self._position < samples:
+            if self.halted and self.position < samples:
                 return
-        self._position = 0
+        self.position = 0
         self.epochs_done += 1
         record = {
             "epoch": self.epochs_done,
             "step": self.steps_done,
-            "loss": self._losses / samples,
+            "loss": self.losses / samples,
             "learning_rate": self.schedule(self.steps_done - 1) * self.learning_rate_factor,
         }
         for callback in self.callbacks:
@@ -408,31 +395,7 @@ class Trainer:
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return all that a resumed run needs beside the model: plain values, and arrays."""
-        topology, arrays = self.topology.state()
-        named: dict[str, np.ndarray] = {f"topology/{name}": array for name, array in arrays.items()}
-        for name, parameter in self.network.parameters().items():
-            for slot, array in parameter.slots.items():
-                named[f"slot/{name}/{slot}"] = array
-        for callback in self.callbacks:
-            for name, array in callback.arrays().items():
-                named[f"callback/{type(callback).__name__}/{name}"] = array
-        values: dict[str, Any] = {
-            "steps_done": self.steps_done,
-            "epochs_done": self.epochs_done,
-            "position": self._position,
-            "losses": self._losses,
-            "order_state": self._order_state,
-            "learning_rate_factor": self.learning_rate_factor,
-            "stop": self.stop,
-            "rngs": {name: rng.bit_generator.state for name, rng in self.rngs.items()},
-            "topology": topology,
-            "callbacks": {
-                type(callback).__name__: state
-                for callback in self.callbacks
-                if (state := callback.state())
-            },
-        }
-        return values, named
+        return resuming.state_of(self)
 
     def load_state(
         self, values: dict[str, Any], arrays: dict[str, np.ndarray], samples: int
@@ -448,26 +411,4 @@ class Trainer:
         samples : int
             Samples per epoch.
         """
-        for name, parameter in self.network.parameters().items():
-            prefix = f"slot/{name}/"
-            for key, array in arrays.items():
-                if key.startswith(prefix):
-                    parameter.slot(key[len(prefix) :])[...] = array
-        self.start(samples)
-        held = {k.removeprefix("topology/"): v for k, v in arrays.items() if k[:9] == "topology/"}
-        self.topology.load_state(values["topology"], held)
-        for name, state in values["rngs"].items():
-            self.rngs[name].bit_generator.state = state
-        if self.sharing is not None:
-            self.sharing.own_streams(self.rngs)
-        self.steps_done, self.epochs_done = values["steps_done"], values["epochs_done"]
-        self._position, self._losses = values["position"], values["losses"]
-        self._order_state, self.stop = values["order_state"], values["stop"]
-        self.learning_rate_factor = values["learning_rate_factor"]
-        for callback in self.callbacks:
-            if type(callback).__name__ in values["callbacks"]:
-                callback.load_state(values["callbacks"][type(callback).__name__])
-            start = f"callback/{type(callback).__name__}/"
-            kept = {k[len(start) :]: a for k, a in arrays.items() if k.startswith(start)}
-            if kept:
-                callback.load_arrays(kept, self)
+        resuming.load_state(self, values, arrays, samples)

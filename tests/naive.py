@@ -119,13 +119,14 @@ def water_fill_by_sweeps(shares, caps, total):
     return np.floor(g)
 
 
-class MaskedDenseSparseMomentum:
-    """Sparse momentum as published: masks on dense weights, gradients and momenta.
+class MaskedDense:
+    """Masks over dense weights, gradients and momenta; trained by SGD with Nesterov momentum.
 
-    nnz is kept exact as the package does: quotas are the closed form, rounded by largest
-    remainders, and where fewer inactive positions have momentum than a layer is to grow, the test
-    fails rather than guess.
+    ``remembers`` keeps the momentum of inactive weights, as sparse momentum needs it; all others
+    have momentum of active weights only.
     """
+
+    remembers = False
 
     def __init__(self, weights, masks, biases, *, rate, momentum, p0, total_steps):
         self.w = [w.copy() for w in weights]
@@ -151,25 +152,64 @@ class MaskedDenseSparseMomentum:
     def step(self, x, y):
         gw, gb = self.gradients(x, y)
         for k in range(len(self.w)):
-            new, self.m[k] = sgd(self.w[k], gw[k], self.m[k], self.rate, self.momentum, 0.0, True)
+            new, m = sgd(self.w[k], gw[k], self.m[k], self.rate, self.momentum, 0.0, True)
             self.w[k] = new * self.mask[k]
+            self.m[k] = m if self.remembers else m * self.mask[k]
             self.b[k], self.mb[k] = sgd(
                 self.b[k], gb[k], self.mb[k], self.rate, self.momentum, 0.0, True
             )
 
+    def smallest(self, k, count):
+        """The ``count`` active weights of layer k nearest zero, the first ones where some tie."""
+        magnitude = np.where(self.mask[k], np.abs(self.w[k]), np.inf).ravel()
+        return np.sort(np.argsort(magnitude, kind="stable")[:count])
+
+    def rewire(self, k, lost, won, values=0.0):
+        """Drop and grow in layer k; a weight that goes and comes back keeps what it has."""
+        old = self.mask[k].ravel()
+        mask = old.copy()
+        mask[lost] = False
+        mask[won] = True
+        fresh = won[~old[won]]
+        assert mask.sum() == old.sum() - len(lost) + len(won), "grown where weights are"
+        self.mask[k] = mask.reshape(self.w[k].shape)
+        self.w[k] = self.w[k] * self.mask[k]
+        self.w[k].reshape(-1)[fresh] = values
+        if not self.remembers:
+            self.m[k] = self.m[k] * self.mask[k]
+            self.m[k].reshape(-1)[fresh] = 0
+        self.log.append((lost, won))
+
+
+class MaskedDenseSparseMomentum(MaskedDense):
+    """Sparse momentum as published.
+
+    nnz is kept exact as the package does: quotas are the closed form, rounded by largest
+    remainders, and where fewer inactive positions have momentum than a layer is to grow, the test
+    fails rather than guess. ``redistribution``: momentum, magnitude or nonzero.
+    """
+
+    remembers = True
+    redistribution = "momentum"
+
+    def importance(self, k):
+        if self.redistribution == "magnitude":
+            return np.abs(self.w[k][self.mask[k]]).mean()
+        if self.redistribution == "nonzero":
+            return self.mask[k].sum()
+        return np.abs(self.m[k][self.mask[k]]).mean()
+
     def update(self, t):
         layers = range(len(self.w))
         p = cosine_rate(self.p0, t, self.total)
-        v = np.array([np.abs(self.m[k][self.mask[k]]).mean() for k in layers])
+        v = np.array([self.importance(k) for k in layers])
         q = v / v.sum()
         drops = []
         for k in layers:
             nz, size = self.mask[k].sum(), self.mask[k].size
             sparsity = 1 - nz / size
             rate = min(sparsity, p) if sparsity < 0.2 and q[k] > 1 / len(self.w) else p
-            r = min(math.ceil(rate * nz), nz - 1)
-            magnitude = np.where(self.mask[k], np.abs(self.w[k]), np.inf).ravel()
-            drops.append(np.sort(np.argsort(magnitude, kind="stable")[:r]))
+            drops.append(self.smallest(k, min(math.ceil(rate * nz), nz - 1)))
         total = sum(map(len, drops))
         free = np.array([self.mask[k].size - self.mask[k].sum() + len(drops[k]) for k in layers])
         caps = 0.99 * free
@@ -182,57 +222,168 @@ class MaskedDenseSparseMomentum:
                 break
             full |= over
         wanted = np.where(full, caps, g + c)
-        counts = np.floor(wanted + 1e-9).astype(int)
-        order = np.argsort(-(wanted - counts), kind="stable")
-        order = [k for k in order if counts[k] < np.floor(caps[k])]
-        for k in order[: total - counts.sum()]:
-            counts[k] += 1
-        grown = []
+        counts = largest_remainders(wanted, total, np.floor(caps))
         for k in layers:
             mask = self.mask[k].ravel().copy()
             mask[drops[k]] = False
             score = np.where(mask, -1.0, np.abs(self.m[k].ravel()))
             best = np.sort(np.argsort(-score, kind="stable")[: counts[k]])
             assert (score[best] > 0).all()
-            mask[best] = True
-            self.mask[k] = mask.reshape(self.mask[k].shape)
-            self.w[k] = self.w[k] * self.mask[k]  # regrown weights keep their value
-            grown.append(best)
-        self.log.append((drops, grown))
+            self.rewire(k, drops[k], best)
 
 
-class MaskedDenseRigL(MaskedDenseSparseMomentum):
+class MaskedDenseAdamMomentum(MaskedDenseSparseMomentum):
+    """The same under Adam: shares by the mean of |m / (sqrt(v) + 1e-8)|, growth by |m|.
+
+    The authors' code grows by the quotient too; inactive weights have no v here. A new weight
+    starts with v = m^2.
+    """
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.v = [np.zeros_like(w) for w in self.w]
+        self.vb = [np.zeros_like(b) for b in self.b]
+        self.t = 0
+
+    def importance(self, k):
+        if self.redistribution != "momentum":
+            return super().importance(k)
+        quotient = np.abs(self.m[k]) / (np.sqrt(self.v[k]) + 1e-8)
+        return quotient[self.mask[k]].mean()
+
+    def step(self, x, y):
+        gw, gb = self.gradients(x, y)
+        for own, gradients, m, v in ((self.w, gw, self.m, self.v), (self.b, gb, self.mb, self.vb)):
+            for k, g in enumerate(gradients):
+                own[k], m[k], v[k] = adam(
+                    own[k], g, m[k], v[k], self.rate, 0.9, 0.999, 1e-8, 0.0, True, self.t
+                )
+        self.w = [w * mask for w, mask in zip(self.w, self.mask, strict=True)]
+        self.t += 1
+
+    def rewire(self, k, lost, won, values=0.0):
+        fresh = won[~self.mask[k].ravel()[won]]
+        super().rewire(k, lost, won, values)
+        self.v[k].reshape(-1)[fresh] = self.m[k].reshape(-1)[fresh] ** 2
+
+
+class MaskedDenseRigL(MaskedDense):
     """RigL as published: the dense gradient of one batch, which trains nothing else."""
 
-    def update(self, x, y, t, allowed=None, rounding=math.floor, regrow=True):
+    rounding, regrows, forgets = math.floor, True, False
+
+    def update(self, x, y, t, allowed=None):
         """``allowed``: sets of positions that may grow, one per layer (GSE's subset)."""
         gw, _ = self.gradients(x, y)
         alpha = self.p0 * (1 + math.cos(math.pi * t / self.total)) / 2
         for k, g in enumerate(gw):
-            count = rounding(alpha * self.mask[k].sum())
-            score = np.abs(g).ravel()
+            count = type(self).rounding(alpha * self.mask[k].sum())
+            free = ~self.mask[k].ravel()
             if allowed is not None:
                 count = min(count, len(allowed[k]))
-            old = self.mask[k].ravel()
-            magnitude = np.where(old, np.abs(self.w[k]).ravel(), np.inf)
-            lost = np.argsort(magnitude, kind="stable")[:count]
-            mask = old.copy()
-            mask[lost] = False
-            free = ~mask if regrow else ~old
-            if allowed is not None:
-                free &= np.isin(np.arange(mask.size), allowed[k])
-            won = np.argsort(-np.where(free, score, -1.0), kind="stable")[:count]
-            mask[won] = True
-            fresh = np.zeros(mask.size, bool)
-            fresh[won] = ~old[won]
-            self.mask[k] = mask.reshape(g.shape)
-            keep = self.mask[k] & ~fresh.reshape(g.shape)
-            self.w[k], self.m[k] = self.w[k] * keep, self.m[k] * keep
-            self.log.append((t, k, np.sort(lost), np.sort(won)))
+                free &= np.isin(np.arange(free.size), allowed[k])
+            lost = self.smallest(k, count)
+            free[lost] = self.regrows
+            score = np.where(free, np.abs(g).ravel(), -1.0)
+            won = np.argsort(-score, kind="stable")[:count]
+            again = np.intersect1d(lost, won)
+            self.rewire(k, lost, won)
+            if self.forgets:  # what comes back starts anew
+                self.w[k].reshape(-1)[again] = self.m[k].reshape(-1)[again] = 0
 
-    def step(self, x, y):
-        super().step(x, y)
-        self.m = [m * mask for m, mask in zip(self.m, self.mask, strict=True)]  # truly sparse
+
+class MaskedDenseGSE(MaskedDenseRigL):
+    """Guided stochastic exploration, once its subset is drawn."""
+
+    rounding, regrows = math.ceil, False
+
+
+class MaskedDenseSET(MaskedDense):
+    """SET: ``grown`` are the positions that chance chose, ``values`` what they start with."""
+
+    signed = False
+
+    def drops(self, k, t):
+        if not self.signed:
+            return self.smallest(k, int(cosine_rate(self.p0, t, self.total) * self.mask[k].sum()))
+        w, active = self.w[k].ravel(), np.flatnonzero(self.mask[k])
+        lost = []
+        for side in (active[w[active] > 0], active[w[active] <= 0]):
+            nearest = np.argsort(np.abs(w[side]), kind="stable")[: int(self.p0 * len(side))]
+            lost.extend(side[nearest])
+        return np.sort(lost)
+
+    def update(self, t, grown, values):
+        for k, won in enumerate(grown):
+            lost = self.drops(k, t)
+            assert len(won) == len(lost)
+            self.rewire(k, lost, won, values[k] if self.signed else 0.0)
+
+
+class MaskedDenseDSR(MaskedDense):
+    """DSR: the threshold ``height`` follows ``p0`` times the number of weights."""
+
+    height = None
+
+    def update(self, t, grown, values):
+        layers = range(len(self.w))
+        nnz = np.array([mask.sum() for mask in self.mask])
+        below = [int((np.abs(self.w[k][self.mask[k]]) < self.height).sum()) for k in layers]
+        drops = [self.smallest(k, min(below[k], nnz[k] - 1)) for k in layers]
+        gone = np.array([len(lost) for lost in drops])
+        if gone.sum() < 0.9 * self.p0 * nnz.sum():
+            self.height *= 2
+        elif gone.sum() > 1.1 * self.p0 * nnz.sum():
+            self.height /= 2
+        stay, free = nnz - gone, np.array([mask.size for mask in self.mask]) - nnz
+        wanted, left = np.zeros(len(gone)), float(gone.sum())
+        while left > 1e-9:
+            weight = np.where(wanted < free, stay, 0)
+            wanted = np.minimum(wanted + left * weight / weight.sum(), free)
+            left = gone.sum() - wanted.sum()
+        assert [len(won) for won in grown] == largest_remainders(wanted, gone.sum(), free).tolist()
+        for k in layers:
+            self.rewire(k, drops[k], grown[k])
+
+
+class MaskedDenseDeepR(MaskedDense):
+    """Deep rewiring without noise: ``sign`` of every position, ``shrinkage`` of every step."""
+
+    sign, shrinkage = None, 0.0
+
+    def update(self, t, grown, values):
+        for k, won in enumerate(grown):
+            theta = (self.w[k] * self.sign[k] - self.rate * self.shrinkage) * self.mask[k]
+            self.w[k] = theta * self.sign[k]
+            lost = np.flatnonzero(self.mask[k] & (theta <= 0))
+            assert len(won) == len(lost)
+            self.rewire(k, lost, won, 1e-12 * self.sign[k].ravel()[won])
+
+
+class MaskedDensePruning(MaskedDense):
+    """Gradual pruning over all layers: keep p0 of all positions in the end."""
+
+    begin, end, start = 0, 0, None
+
+    def update(self, t, grown, values):
+        self.start = self.start or sum(mask.sum() for mask in self.mask)
+        end = round(self.p0 * sum(mask.size for mask in self.mask))
+        left = 1 - min(max(t - self.begin, 0) / (self.end - self.begin), 1)
+        wanted = round(end + (self.start - end) * left**3)
+        magnitudes = [np.abs(w[mask]) for w, mask in zip(self.w, self.mask, strict=True)]
+        edge = np.sort(np.concatenate(magnitudes))[-wanted]
+        for k, w in enumerate(self.w):
+            self.rewire(k, np.flatnonzero(self.mask[k] & (np.abs(w) < edge)), grown[k])
+
+
+def largest_remainders(wanted, total, caps):
+    """Round to integers that add up to ``total``: the largest remainders are rounded up."""
+    counts = np.floor(wanted + 1e-9).astype(int)
+    order = np.argsort(-(wanted - counts), kind="stable")
+    order = [k for k in order if counts[k] < caps[k]]
+    for k in order[: int(total - counts.sum())]:
+        counts[k] += 1
+    return counts
 
 
 def unfold(x, kernel, stride, padding):

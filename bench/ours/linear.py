@@ -14,6 +14,7 @@ from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.sparse.row_blocks import effective_width, uncut_bytes
 from sparsecpu.step.context import Context
 from sparsecpu.step.lanes import choose_lanes
+from sparsecpu.step.precision import sixteen_bit_copy
 
 #: What a layer computes.
 PARTS = ("forward", "dx", "dw")
@@ -51,7 +52,8 @@ class SparseLayer:
         row_bytes = (4 if precision == "fp32" else 2) * self.lanes if blocked else 1
         pattern = self.weight.pattern
         self.cuts, self.turned = pattern.blocks(row_bytes), pattern.transposed.blocks(row_bytes)
-        self.spans, self.turned_spans = (p.spans(row_bytes) for p in (pattern, pattern.transposed))
+        self.chunks = pattern.chunks_of(row_bytes)
+        self.turned_chunks = pattern.transposed.chunks_of(row_bytes)
 
     def _read(self, name: str, again: bool = False) -> np.ndarray:
         """Return x or dy at the precision; ``again`` returns the copy that ``forward`` has made."""
@@ -63,7 +65,7 @@ class SparseLayer:
             from sparsecpu.kernels.vectors.sixteen_bits import narrow_shape
 
             return self.ctx.workspace.array(name, form, *narrow_shape(array.shape, form))
-        return self.ctx.narrow(name, array, form)
+        return sixteen_bit_copy(self.ctx.workspace, name, array, form)
 
     def forward(self) -> None:
         """Compute y = max(W x + b, 0)."""
@@ -72,7 +74,7 @@ class SparseLayer:
         p = self.weight.pattern
         matmul_kernel(self.lanes)(
             *self.cuts, p.indices, self.weight.data, self._read("x"), self.bias, self.y, self.y,
-            RELU, self.spans,
+            RELU, self.chunks,
         )  # fmt: skip
 
     def input_gradient(self) -> None:
@@ -80,7 +82,7 @@ class SparseLayer:
         from sparsecpu.kernels.linear import GATED, matmul_kernel
         from sparsecpu.kernels.update import refresh
 
-        t, values = self.weight.pattern.transposed, self.weight.transposed_target()
+        t, values = self.weight.pattern.transposed, self.weight.transposed_memory()
         refresh(self.weight.data, t.perm, values)
         matmul_kernel(self.lanes)(
             *self.turned,
@@ -91,7 +93,7 @@ class SparseLayer:
             self.x,
             self.dx,
             GATED,
-            self.turned_spans,
+            self.turned_chunks,
         )
 
     def weight_gradient(self) -> None:
@@ -106,7 +108,7 @@ class SparseLayer:
             self.dy,
             self.weight.grad,
             self.bias,
-            self.spans,
+            self.chunks,
         )
 
     def parts(self) -> dict[str, Callable[[], None]]:

@@ -41,8 +41,8 @@ class OurStep:
     def parts(self) -> dict[str, Callable[[], object]]:
         """Return the parts of a step, each on what the part before has left."""
         trainer, network = self.trainer, self.trainer.network
-        ctx, rows = trainer._ctx, self.batches.order[0]
-        lanes = network.lanes(len(rows))
+        rows = self.batches.order[0]
+        ctx, lanes = trainer._context_of(rows, rows), network.lanes(len(rows))
         x = network.gather(self.samples, rows, lanes, ctx)
         z, saved = network.forward(x, ctx)
         _, dz = trainer.loss(z, rows, self.targets, ctx)

@@ -22,13 +22,14 @@ network.offset, network.scale = np.full(64, 8, "f"), np.full(64, 1 / 8, "f")  # 
 
 x, y = network.samples(digits.x_train), loss.prepare(digits.y_train, 10)
 lanes = network.lanes(BATCH)  # samples lie side by side in tiles of so many
-ctx, steps = Context(Workspace(), train=True), 0  # memory that every step uses again
+workspace, steps = Workspace(), 0  # memory that every step uses again
 
 print(f"{'epoch':>5}{'loss':>9}{'accuracy %':>12}{'nnz':>7}{'dropped and grown':>20}")
 for epoch in range(EPOCHS):
     order, summed = rng.permutation(len(y)), 0.0
     for start in range(0, len(order), BATCH):
         rows = order[start : start + BATCH]
+        ctx = Context(workspace, train=True, n_valid=len(rows))
         z, saved = network.forward(network.gather(x, rows, lanes, ctx), ctx)
         value, dz = loss(z, rows, y, ctx)
         network.backward(dz, saved, ctx)  # every parameter now has its grad, as long as its data

@@ -11,7 +11,7 @@ from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.networks.description import mlp
 from sparsecpu.schedules import cosine
 from sparsecpu.step.standardising import standardise
-from sparsecpu.topology import TOPOLOGIES, Growth, Topology, make_topology
+from sparsecpu.topology import Growth, Topology, make_topology
 from sparsecpu.topology.free_positions import random_free
 from sparsecpu.topology.selection import smallest
 from sparsecpu.trainer import Trainer
@@ -22,7 +22,7 @@ EPOCHS, BATCH, DENSITY = 12, 32, 0.02
 class RichGetRicher(Topology):
     """Drop the weights nearest zero; grow at inputs in proportion to the weights they have left."""
 
-    name = "rich"
+    name = "rich"  # by this line, recipes, estimators and compare know it
 
     def drop(self, name, parameter, rate):
         """Return the places of the weights to drop."""
@@ -40,8 +40,6 @@ class RichGetRicher(Topology):
         missing = count - len(keys)  # in small layers
         return Growth(np.concatenate([keys, random_free(pattern, missing, rng, keys)]))
 
-
-TOPOLOGIES["rich"] = RichGetRicher  # by this line, recipes, estimators and compare know it
 
 data = open_data("digits28", samples=2000)
 rules = ("rich", "set", "rigl", "static")

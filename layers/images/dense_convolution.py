@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sparsecpu.layers.full_form import FullForm
-from sparsecpu.layers.images.planes import Planes, blend, lane_mask, solid
+from sparsecpu.layers.images.passes import as_array, gate_gradient
+from sparsecpu.layers.images.planes import Planes, lane_mask
 from sparsecpu.step.context import Context
 
 if TYPE_CHECKING:
@@ -20,12 +21,7 @@ class DenseConvolution:
 
     For each row of outputs the pixels that its filters see are laid out as a matrix, (channels,
     ky, kx) by (width, lanes), and multiplied with the filters as a full matrix. Only one such
-    matrix exists at a time.
-
-    Parameters
-    ----------
-    layer : SparseConv2d
-        Whose; its values stay in CSR.
+    matrix exists at a time; the layer's values stay in CSR.
     """
 
     def __init__(self, layer: SparseConv2d) -> None:
@@ -33,20 +29,7 @@ class DenseConvolution:
         self._full = FullForm(layer)
 
     def forward(self, x: Planes, ctx: Context) -> Planes:
-        """Compute y, with the bias and a ReLU that the layer took over.
-
-        Parameters
-        ----------
-        x : Planes
-            The input.
-        ctx : Context
-            Memory.
-
-        Returns
-        -------
-        Planes
-            The output, nothing summed.
-        """
+        """Return y, with the bias and a ReLU that the layer took over; nothing is summed."""
         layer, (height, width) = self.layer, self.layer.geometry().out_size
         matrix, padded = self._full.matrix(ctx), self._padded(x, ctx)
         shape = (x.shape[0], height, layer.out_channels, width, x.shape[-1])
@@ -55,20 +38,17 @@ class DenseConvolution:
             np.matmul(matrix, columns, out=y[tile, row].reshape(layer.out_channels, -1))
         if layer.bias is not None:
             np.add(y, layer.bias.data[:, None, None], out=y)
-        if layer._relu:
+        if layer.applies_relu:
             np.maximum(y, 0, out=y)
         return Planes(y)
 
-    def filter_gradient(self, x: Planes, dy: Planes, ctx: Context) -> None:
-        """Write dW at the nonzeros, and db.
+    def backward(self, x: Planes, dy: Planes, ctx: Context) -> Planes:
+        """Write dW and db and return dx, if the layer needs it."""
+        self.filter_gradient(x, dy, ctx)
+        return self.input_gradient(x, dy, ctx) if self.layer.needs_dx else dy
 
-        Parameters
-        ----------
-        x, dy : Planes
-            The input and the gradient of the output.
-        ctx : Context
-            Memory.
-        """
+    def filter_gradient(self, x: Planes, dy: Planes, ctx: Context) -> None:
+        """Write dW at the nonzeros, and db."""
         layer, padded = self.layer, self._padded(x, ctx)
         g = self._gradient(dy, ctx)
         dw = self._full.gradient(ctx)
@@ -82,65 +62,52 @@ class DenseConvolution:
             np.sum(g, axis=(0, 1, 3, 4), out=layer.bias.grad)
 
     def input_gradient(self, x: Planes, dy: Planes, ctx: Context) -> Planes:
-        """Return dx, with the gate and the sums that the layers before it ask for.
-
-        Parameters
-        ----------
-        x, dy : Planes
-            The input and the gradient of the output.
-        ctx : Context
-            Memory.
-
-        Returns
-        -------
-        Planes
-            ``dx``.
-        """
+        """Return dx, gated and summed with x where the layers before it need that."""
         layer, geometry = self.layer, self.layer.geometry()
         matrix, g = self._full.matrix(ctx), self._gradient(dy, ctx)
         (down, right), (ky, kx) = geometry.stride, geometry.kernel
         top, left = geometry.padding
         tiles, height, channels, width, lanes = x.shape
         out_width = g.shape[3]
-        shape = (tiles, height + 2 * top, channels, width + 2 * left, lanes)
-        wide = ctx.workspace.array(layer, "padded dx", shape, x.dtype)
-        wide[...] = 0
-        product = ctx.workspace.array(
-            layer, "columns", (channels, ky, kx, out_width, lanes), x.dtype
-        )
+        framed = self._frame(x, "padded dx", ctx)
+        columns = (channels, ky, kx, out_width, lanes)
+        product = ctx.workspace.array(layer, "columns", columns, x.dtype)
         flat = product.reshape(matrix.shape[1], -1)
         for tile, row in np.ndindex(tiles, g.shape[1]):
             np.matmul(matrix.T, g[tile, row].reshape(layer.out_channels, -1), out=flat)
             for p, q in np.ndindex(ky, kx):
-                there = wide[tile, row * down + p, :, q : q + (out_width - 1) * right + 1 : right]
+                there = framed[tile, row * down + p, :, q : q + (out_width - 1) * right + 1 : right]
                 np.add(there, product[:, p, q], out=there)
         dx = ctx.workspace.lend(x.shape, x.dtype)
-        dx[...] = wide[:, top : top + height, :, left : left + width]
-        if not layer._gated:
-            return Planes(dx, about=x.values)
-        sums = 2 if x.a is not None else 0
-        return blend(dx, None, layer, "gated dx", ctx, gate=x.gate(), sums=sums)
+        dx[...] = framed[:, top : top + height, :, left : left + width]
+        return gate_gradient(dx, x, layer, ctx) if layer.gates_dx else Planes(dx)
+
+    def _frame(self, x: Planes, name: str, ctx: Context) -> np.ndarray:
+        """Return zeros, as large as images with their padding."""
+        top, left = self.layer.geometry().padding
+        tiles, height, channels, width, lanes = x.shape
+        shape = (tiles, height + 2 * top, channels, width + 2 * left, lanes)
+        frame = ctx.workspace.array(self.layer, name, shape, x.dtype)
+        frame[...] = 0
+        return frame
 
     def _padded(self, x: Planes, ctx: Context) -> np.ndarray:
         """Return the images in a frame of zeros."""
         top, left = self.layer.geometry().padding
-        values = solid(x, self.layer, ctx)
+        values = as_array(x, self.layer, ctx)
         if top == left == 0:
             return values
-        tiles, height, channels, width, lanes = x.shape
-        shape = (tiles, height + 2 * top, channels, width + 2 * left, lanes)
-        wide = ctx.workspace.array(self.layer, "padded", shape, x.dtype)
-        wide[...] = 0
-        wide[:, top : top + height, :, left : left + width] = values
-        return wide
+        framed = self._frame(x, "padded", ctx)
+        framed[:, top : top + x.shape[1], :, left : left + x.shape[3]] = values
+        return framed
 
     def _gradient(self, dy: Planes, ctx: Context) -> np.ndarray:
         """Return the gradient of the output as an array, 0 in lanes without a sample."""
-        g = solid(dy, self.layer, ctx, "dense dy")
+        g = as_array(dy, self.layer, ctx, "dense dy")
         if ctx.n_valid == g.shape[0] * g.shape[-1]:
             return g
         out = ctx.workspace.array(self.layer, "masked dy", g.shape, g.dtype)
-        mask = lane_mask(g, self.layer, ctx)[:, None, None, None, :]
+        mask = lane_mask(g, ctx)[:, None, None, None, :]
         out[...] = 0
         np.copyto(out, g, where=mask != 0)
         return out

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sparsecpu.layers.images.planes import Planes, blend, lane_mask, solid
+from sparsecpu.layers.images.passes import as_array, sum_moments
+from sparsecpu.layers.images.planes import Planes, lane_mask
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
 from sparsecpu.step.gradient_view import GradientView, whole_rows
@@ -43,14 +44,13 @@ class FilterView(GradientView):
         taps = g.kernel[0] * g.kernel[1]
         if kind == "norm":
             rows, channels = (
-                blend(planes, None, layer, "squares", self.ctx, sums=1, keep=False).sums[1]
-                for planes in (self.dy, self.x)
+                sum_moments(planes, layer, "squares", self.ctx)[1] for planes in (self.dy, self.x)
             )
             by_group = channels.reshape(g.groups, -1).sum(axis=0)
             return np.sqrt(rows), np.sqrt(np.repeat(by_group, taps))
-        dy = solid(self.dy, layer, self.ctx, "active dy")
-        x = solid(self.x, layer, self.ctx, "active x")
-        mask = lane_mask(self.dy, layer, self.ctx)[:, None, None, :]
+        dy = as_array(self.dy, layer, self.ctx, "active dy")
+        x = as_array(self.x, layer, self.ctx, "active x")
+        mask = lane_mask(self.dy.values, self.ctx)[:, None, None, :]
         weights = np.broadcast_to(mask, (*dy.shape[:2], *dy.shape[3:])).copy()
         if kind == "estimate":
             weights *= rng.choice(np.array([-1, 1], dtype=dy.dtype), size=weights.shape)

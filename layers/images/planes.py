@@ -1,41 +1,32 @@
-"""Lazy planes: images between layers, with a normalisation and a ReLU still to be applied.
+"""Lazy planes: images between layers, with a normalisation and a ReLU still pending.
 
-Writing the result of a normalisation would cost a pass over memory; its reader can apply it in
-passing. Gradients travel likewise, for a normalisation's backward pass is linear in the gradient
-and in its input.
+To write the result of a normalisation costs a pass over memory; its reader can apply it in passing.
+Gradients travel in the same way, for a normalisation's backward pass is linear in the gradient and
+in its input. ``passes.py`` has what is done to planes by itself.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import functools
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from sparsecpu.kernels.conv.operands import Gate, Operand
+from sparsecpu.kernels.machine.arrays import aligned_zeros
 from sparsecpu.step.context import Context
 
 
 @dataclass(frozen=True)
 class Planes:
-    """Images as ``relu(a * values + b * other + c)``, channel by channel.
+    r"""Images as :math:`a\,v + b\,u + c`, channel by channel, and the ReLU of that if ``relu``.
 
-    Parameters
-    ----------
-    values : ndarray, shape (tiles, height, channels, width, lanes)
-        The numbers in memory.
-    a, c : ndarray, shape (channels,), optional
-        Factor and shift that are pending.
-    other : ndarray, shaped like ``values``, optional
-        A second term.
-    b : ndarray, shape (channels,), optional
-        Its factor.
-    relu : bool
-        Whether a ReLU is pending.
-    sums : ndarray of float64, shape (2, channels), optional
-        What the layer that wrote ``values`` has summed in passing, over all pixels and samples: of
-        an output y, the sums of y and of y squared; of a gradient g, those of g and of g x.
-    about : ndarray, optional
-        That x.
+    v is ``values``, u is ``other``, both (tiles, height, channels, width, lanes); a, b and c have
+    a number for each channel. Without ``a`` nothing is pending and the images are v; without ``b``
+    there is no u. ``sums``, float64 of shape (2, channels), is what the layer that wrote v summed
+    in passing over all pixels and samples: of an output y, the sums of y and y squared; of a
+    gradient g, those of g and g x, where x is ``summed_with``.
     """
 
     values: np.ndarray
@@ -45,7 +36,7 @@ class Planes:
     b: np.ndarray | None = None
     relu: bool = False
     sums: np.ndarray | None = None
-    about: np.ndarray | None = None
+    summed_with: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -59,218 +50,86 @@ class Planes:
 
     @property
     def pending(self) -> bool:
-        """Whether anything is still to be applied."""
-        return self.a is not None or self.relu
+        """True if a normalisation or ReLU is pending."""
+        return self.a is not None
 
-    def operand(self) -> tuple:
-        """Return ``values, other, a, b, c, relu`` as the kernels take them."""
-        nothing = _nothing(self.dtype)
-        other = self.values if self.other is None else self.other
-        a, b, c = (nothing if x is None else x for x in (self.a, self.b, self.c))
-        return self.values, other, a, b, c, self.relu
+    def operand(self) -> Operand:
+        """Return the planes as kernels read them: empty arrays where there is none.
 
-    def gate(self) -> tuple:
-        """Return ``gate, gate_a, gate_c``: where these planes are positive."""
-        nothing = _nothing(self.dtype)
-        if self.a is None:
-            return self.values, nothing, nothing
-        return self.values, self.a, self.c
+        An ``other`` without ``b`` is not looked at.
+        """
+        values, none = self.values, nothing(self.values.dtype)
+        return Operand(
+            values,
+            values if self.other is None else self.other,
+            none if self.a is None else self.a,
+            none if self.b is None else self.b,
+            none if self.c is None else self.c,
+            self.relu,
+        )
+
+    def gate(self) -> Gate:
+        """Return the gate that is open where these planes are positive."""
+        none = nothing(self.values.dtype)
+        if self.a is None or self.c is None:
+            return Gate(self.values, none, none)
+        return Gate(self.values, self.a, self.c)
 
     def with_relu(self) -> Planes:
-        """Return them with a ReLU pending."""
-        a, c = self.a, self.c
-        if a is None:
-            a, c = np.ones(self.shape[2], self.dtype), np.zeros(self.shape[2], self.dtype)
-        return replace(self, a=a, c=c, relu=True, sums=None)
+        """Return the same images with a ReLU pending."""
+        channels, dtype = self.values.shape[2], self.values.dtype
+        if self.a is None:
+            return Planes(self.values, np.ones(channels, dtype), np.zeros(channels, dtype),
+                          relu=True)  # fmt: skip
+        return Planes(self.values, self.a, self.c, self.other, self.b, relu=True)
 
 
 def as_planes(x: Any) -> Planes:
-    """Return images as planes, whether or not anything is pending.
-
-    Parameters
-    ----------
-    x : ndarray or Planes
-        The images.
-
-    Returns
-    -------
-    Planes
-        Them.
-    """
+    """Return images as planes, whether or not anything is pending."""
     return x if isinstance(x, Planes) else Planes(x)
 
 
-def no_gate(dtype: Any) -> tuple:
-    """Return a ``gate, gate_a, gate_c`` that lets everything pass.
-
-    Parameters
-    ----------
-    dtype : dtype
-        Type of the numbers.
-
-    Returns
-    -------
-    tuple of ndarray
-        Empty ones.
-    """
-    nothing = _nothing(dtype)
-    return nothing.reshape(0, 0, 0, 0, 0), nothing, nothing
+@functools.cache
+def nothing(dtype: Any) -> np.ndarray:
+    """Return an empty vector, which tells kernels that there is none."""
+    return np.empty(0, dtype=dtype)
 
 
-def lane_mask(x: Any, owner: Any, ctx: Context) -> np.ndarray:
-    """Return 1 for each sample of a batch and 0 for the lanes after the last one.
+@functools.cache
+def no_planes(dtype: Any) -> np.ndarray:
+    """Return planes without a tile, which tell kernels that there are none."""
+    return np.empty((0, 0, 0, 0, 0), dtype=dtype)
 
-    Parameters
-    ----------
-    x : ndarray or Planes
-        Its tiles.
-    owner : object
-        Who asks.
-    ctx : Context
-        Knows how many samples there are.
 
-    Returns
-    -------
-    ndarray, shape (tiles, lanes)
-        The mask.
-    """
-    mask = ctx.workspace.array(owner, "mask", (x.shape[0], x.shape[-1]), x.dtype)
-    flat = mask.reshape(-1)
-    flat[: ctx.n_valid], flat[ctx.n_valid :] = 1, 0
+@functools.cache
+def no_operand(dtype: Any) -> Operand:
+    """Return the operand of no planes; see ``Planes.operand``."""
+    return Planes(no_planes(dtype)).operand()
+
+
+@functools.cache
+def no_gate(dtype: Any) -> Gate:
+    """Return a gate that lets everything pass; see ``Planes.gate``."""
+    return Gate(no_planes(dtype), nothing(dtype), nothing(dtype))
+
+
+def lane_mask(values: np.ndarray, ctx: Context) -> np.ndarray:
+    """Return (tiles, lanes): 1 for each sample of the batch, 0 for the lanes after the last one."""
+    tiles, lanes = values.shape[0], values.shape[-1]
+    key = ("samples", "lane mask", tiles, lanes, values.dtype, ctx.n_valid)
+    mask = ctx.workspace.prepared.get(key)
+    if mask is None:
+        mask = ctx.workspace.keep(key, aligned_zeros((tiles, lanes), values.dtype))
+        mask.reshape(-1)[: ctx.n_valid] = 1
     return mask
 
 
-def blend(
-    first: Any,
-    second: Any,
-    owner: Any,
-    name: str,
-    ctx: Context,
-    *,
-    relu: bool = False,
-    gate: tuple | None = None,
-    sums: int = 0,
-    keep: bool = True,
-    lend: bool = False,
-) -> Planes:
-    """Add two images in one pass, with all that is pending, and write the result.
-
-    Parameters
-    ----------
-    first, second : ndarray or Planes
-        The operands; ``second`` may be None.
-    owner : object
-        Who asks.
-    name : str
-        What for.
-    ctx : Context
-        Gives the memory.
-    relu : bool
-        Whether to take the positive part of the sum.
-    gate : tuple, optional
-        From ``Planes.gate``: where the result may differ from 0.
-    sums : int
-        A kind of ``kernels.rows``: what to sum in passing.
-    keep : bool
-        Whether to write the result; without, the sums are all.
-    lend : bool
-        Whether the result is needed only as long as somebody holds it; see ``Workspace.lend``.
-
-    Returns
-    -------
-    Planes
-        The result, nothing pending; ``first`` with the sums, where it was not kept.
-    """
-    from sparsecpu.kernels.conv.planes import blend_kernel
-
-    first = as_planes(first)
-    nothing = Planes(no_gate(first.dtype)[0])
-    out = nothing.values
-    if keep and lend:
-        out = ctx.workspace.lend(first.shape, first.dtype)
-    elif keep:
-        out = ctx.workspace.array(owner, name, first.shape, first.dtype)
-    second = nothing if second is None else as_planes(second)
-    parts = sum_space(first.values, owner, name, sums, ctx)
-    blend_kernel(first.shape[-1])(
-        *first.operand(), *second.operand(), relu, *(gate or no_gate(first.dtype)), out, parts,
-        sums, lane_mask(first, owner, ctx),
-    )  # fmt: skip
-    about = gate[0] if gate is not None and sums == 2 else None
-    if not keep:
-        return replace(first, sums=total(parts), about=about)
-    return Planes(out, sums=total(parts) if sums else None, about=about)
-
-
-def solid(x: Any, owner: Any, ctx: Context, name: str = "solid") -> np.ndarray:
-    """Return images as an array, written out if anything is pending.
-
-    Parameters
-    ----------
-    x : ndarray or Planes
-        The images, or features, which pass as they are.
-    owner : object
-        Who asks.
-    ctx : Context
-        Gives the memory.
-    name : str
-        What for.
-
-    Returns
-    -------
-    ndarray
-        The numbers.
-    """
-    if not isinstance(x, Planes):
-        return x
-    return blend(x, None, owner, name, ctx, lend=name == "dy").values if x.pending else x.values
-
-
-def sum_space(
-    out: np.ndarray, owner: Any, name: str, kind: int, ctx: Context, jobs: int = 0
-) -> np.ndarray:
-    """Return memory for sums that are made while ``out`` is written.
-
-    Parameters
-    ----------
-    out : ndarray, shape (tiles, height, channels, width, lanes)
-        What is written.
-    owner : object
-        Who asks.
-    name : str
-        What for.
-    kind : int
-        Which sums; none for 0.
-    ctx : Context
-        Gives the memory.
-    jobs : int
-        Parts in which it is written; a tile each by default.
-
-    Returns
-    -------
-    ndarray, shape (jobs, channels, 2, lanes)
-        Empty where nothing is to be summed.
-    """
-    jobs = (jobs or out.shape[0]) if kind else 0
-    shape = (jobs, out.shape[2], 2, out.shape[4])
-    return ctx.workspace.array(owner, f"{name}/sums", shape, out.dtype)
+def sum_memory(written: np.ndarray, jobs: int, owner: Any, name: str, ctx: Context) -> np.ndarray:
+    """Return memory, (jobs, channels, 2, lanes), for what is summed while planes are written."""
+    shape = (jobs, written.shape[2], 2, written.shape[4])
+    return ctx.workspace.array(owner, f"{name}/sums", shape, written.dtype)
 
 
 def total(parts: np.ndarray) -> np.ndarray:
-    """Add sums of jobs and lanes, in order.
-
-    Parameters
-    ----------
-    parts : ndarray, shape (jobs, channels, 2, lanes)
-        From a kernel.
-
-    Returns
-    -------
-    ndarray of float64, shape (2, channels)
-        The sums.
-    """
-    return parts.sum(axis=(0, 3), dtype=np.float64).T
-
-
-def _nothing(dtype: Any) -> np.ndarray:
-    return np.empty(0, dtype=dtype)
+    """Add the sums of jobs and lanes, (jobs, channels, 2, lanes), to (2, channels) in order."""
+    return np.add.reduce(parts, axis=(0, 3), dtype=np.float64).T

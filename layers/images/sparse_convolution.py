@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sparsecpu.kernels.conv.sums import MOMENTS, NO_SUMS, PRODUCTS
 from sparsecpu.kernels.machine.cpu import widest_lanes
-from sparsecpu.layers.images.planes import Planes, blend, lane_mask, no_gate, sum_space, total
+from sparsecpu.layers.images.passes import sum_moments
+from sparsecpu.layers.images.planes import Planes, no_operand, nothing
+from sparsecpu.layers.images.prepared_pass import (
+    ConvolutionPass,
+    Prepared,
+    prepare_convolution,
+    prepare_filter_gradient,
+)
+from sparsecpu.layers.images.strips import LEAST_JOBS, Tiles
 from sparsecpu.layers.images.taps import Taps, backward_taps, forward_taps
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
@@ -16,296 +24,186 @@ from sparsecpu.step.context import Context
 if TYPE_CHECKING:
     from sparsecpu.layers.conv2d import SparseConv2d
 
-#: dW is summed in so many parts, whatever the number of threads, and then added in order.
-_GROUPS = 8
 #: A ring is in 16 bits where each of its numbers is read at least so often.
 _NARROW_READS = 8
-#: Taps are kept for so many sizes of batches, times two directions.
+#: Taps are kept for so many sizes of batches and directions.
 _KNOWN = 4
 
 
 class SparseConvolution:
-    """The three products of a convolution, each nonzero reading its pixels where they are.
-
-    Parameters
-    ----------
-    layer : SparseConv2d
-        Whose.
-    """
+    """The three products of a convolution, each nonzero reading its pixels where they are."""
 
     def __init__(self, layer: SparseConv2d) -> None:
         self.layer = layer
-        self.forget()
+        self.plan()
 
-    def forget(self) -> None:
+    def plan(self) -> None:
         """Forget where nonzeros read: images have another size from now on."""
-        self._index: tuple[Any, ...] = (None, {})
-        self._watched: tuple[Any, ...] = (None, 0)
+        self._plan = object()  # what was prepared under another plan is out of date
+        self._known: tuple[Any, dict[tuple, Taps]] = (None, {})
 
     def forward(self, x: Planes, ctx: Context) -> Planes:
-        """Compute y, with the bias and a ReLU that the layer took over.
-
-        Parameters
-        ----------
-        x : Planes
-            The input.
-        ctx : Context
-            Memory.
-
-        Returns
-        -------
-        Planes
-            The output, with the sums that a normalisation behind asks for.
-        """
-        layer, precision = self.layer, self._precision(ctx)
-        taps = self.taps(x, precision, solid=not x.pending)
-        height, width = layer.geometry().out_size
-        shape = (x.shape[0], height, layer.out_channels, width, x.shape[-1])
-        y = ctx.workspace.array(layer, "y", shape, x.dtype)
-        kind = 1 if layer._moments and ctx.train else 0
-        bias = layer.weight.data[:0] if layer.bias is None else layer.bias.data
-        nothing = Planes(no_gate(x.dtype)[0])
-        sums = self._convolve(
-            (taps.codes, taps.starts, taps.ends), taps, self._weights(taps.order, ctx), x, bias, y,
-            layer._relu, (*nothing.operand(), False), kind, np.empty((0, 0), x.dtype),
-            precision, ctx,
-        )  # fmt: skip
-        return Planes(y, sums=sums)
+        """Return y, with the bias and a ReLU that the layer took over."""
+        layer, dtype = self.layer, x.values.dtype
+        kind = MOMENTS if layer.sums_output and ctx.train else NO_SUMS
+        key = self._key("y", x, x, kind, ctx)
+        found = self._prepared(key, layer.weight.pattern, ctx)
+        if found is None:
+            found = ctx.workspace.keep(key, self._prepare_forward(x, kind, ctx))
+        bias = nothing(dtype) if layer.bias is None else layer.bias.data
+        weights = found.weights_in_order(layer.weight.data)
+        sums = found.run(x, weights, bias, found.y, layer.applies_relu, no_operand(dtype), False)
+        return Planes(found.y, sums=sums)
 
     def backward(self, x: Planes, dy: Planes, ctx: Context) -> Planes:
-        """Write dW and db and return dx, if the layer needs it: in one pass where that pays.
-
-        Parameters
-        ----------
-        x, dy : Planes
-            The input and the gradient of the output.
-        ctx : Context
-            Memory.
-
-        Returns
-        -------
-        Planes
-            ``dx``, with the gate and the sums that the layers before it ask for.
-        """
-        layer = self.layer
-        if not layer._needs_dx or not _at_once(ctx):
+        """Write dW and db and return dx, if the layer needs it: in one pass where that pays."""
+        if not self.layer.needs_dx:
             self.filter_gradient(x, dy, ctx)
-            return self.input_gradient(x, dy, ctx) if layer._needs_dx else dy
-        turned = self.taps(x, self._precision(ctx), backward=True, solid=not dy.pending)
-        values = self._weights(turned.padded_order, ctx)
-        values[turned.fillers] = 0
-        dx = ctx.workspace.lend(x.shape, x.dtype)
-        self._bias_gradient(dy, ctx)
-        sums = self._turned(turned, x, dy, values, dx, layer.weight.grad, ctx)
-        return Planes(dx, sums=sums, about=x.values)
+            return dy
+        if _in_one_pass(ctx.precision):
+            self._bias_gradient(dy, ctx)
+            return self._input_gradient(x, dy, ctx, with_dw=True)
+        self.filter_gradient(x, dy, ctx)
+        return self._input_gradient(x, dy, ctx, with_dw=False)
 
     def filter_gradient(self, x: Planes, dy: Planes, ctx: Context) -> None:
-        """Write dW and db.
-
-        Parameters
-        ----------
-        x, dy : Planes
-            The input and the gradient of the output.
-        ctx : Context
-            Memory.
-        """
-        once = _at_once(ctx)
-        taps = self.taps(x, self._precision(ctx), backward=once, solid=once and not dy.pending)
+        """Write dW and db."""
         self._bias_gradient(dy, ctx)
-        self._gradient(taps, x, dy, self.layer.weight.grad, ctx)
+        key, pattern = self._key("dw", x, dy, NO_SUMS, ctx), self.layer.weight.pattern
+        found = self._prepared(key, pattern, ctx)
+        if found is None:
+            found = ctx.workspace.keep(key, self._prepare_dw(x, dy, ctx))
+        found.write_dw(x, dy, self.layer.weight.grad)
 
     def gradient_at(self, pattern: Pattern, x: Planes, dy: Planes, ctx: Context) -> np.ndarray:
-        """Return what dW would be at the positions of another pattern.
-
-        Parameters
-        ----------
-        pattern : Pattern
-            Shaped like the layer's.
-        x, dy : Planes
-            The input and the gradient of the output.
-        ctx : Context
-            Memory.
-
-        Returns
-        -------
-        ndarray, shape (nnz of the pattern,)
-            The gradient.
-        """
-        lanes, ctx = x.shape[-1], replace(ctx, precision="fp32")
-        if self._watched[0] is not pattern or self._watched[1] != lanes:
-            make = backward_taps if _at_once(ctx) else forward_taps
-            taps = make(pattern, self.layer.geometry(), lanes, x.dtype.itemsize)
-            self._watched = (pattern, lanes, taps)
-        out = ctx.workspace.array(self.layer, "watched", (pattern.nnz,), x.dtype)
-        self._gradient(self._watched[2], x, dy, out, ctx)
+        """Return what dW would be at the positions of another pattern, (nnz of that,)."""
+        key = self._key("dw elsewhere", x, dy, NO_SUMS, ctx)
+        found = self._prepared(key, pattern, ctx)
+        if found is None:
+            found = ctx.workspace.keep(key, self._prepare_dw_elsewhere(pattern, x, dy, ctx))
+        out = ctx.workspace.array(self.layer, "dw elsewhere", (pattern.nnz,), x.dtype)
+        found.write_dw(x, dy, out)
         return out
 
-    def input_gradient(self, x: Planes, dy: Planes, ctx: Context) -> Planes:
-        """Return dx, with the gate and the sums that the layers before it ask for.
+    def _input_gradient(self, x: Planes, dy: Planes, ctx: Context, *, with_dw: bool) -> Planes:
+        """Return dx, gated and summed with x where the layers before it need that."""
+        layer, values = self.layer, x.values
+        kind = PRODUCTS if layer.gates_dx and x.a is not None else NO_SUMS
+        key = self._key("dx and dw" if with_dw else "dx", x, dy, kind, ctx)
+        found = self._prepared(key, layer.weight.pattern, ctx)
+        if found is None:
+            found = ctx.workspace.keep(key, self._prepare_dx(x, dy, with_dw, kind, ctx))
+        dx = ctx.workspace.lend(values.shape, values.dtype)
+        weights = found.weights_in_order(layer.weight.data)
+        none = nothing(values.dtype)
+        sums = found.run(dy, weights, none, dx, False, x.operand(), layer.gates_dx)
+        if with_dw:
+            found.add_parts(layer.weight.grad)
+        return Planes(dx, sums=sums, summed_with=values)
 
-        Parameters
-        ----------
-        x, dy : Planes
-            The input and the gradient of the output.
-        ctx : Context
-            Memory.
-
-        Returns
-        -------
-        Planes
-            ``dx``.
-        """
-        turned = self.taps(x, self._precision(ctx), backward=True, solid=not dy.pending)
-        dx, values = ctx.workspace.lend(x.shape, x.dtype), self._weights(turned.order, ctx)
-        sums = self._turned(turned, x, dy, values, dx, None, ctx)
-        return Planes(dx, sums=sums, about=x.values)
+    def _bias_gradient(self, dy: Planes, ctx: Context) -> None:
+        if self.layer.bias is not None:
+            self.layer.bias.grad[:] = sum_moments(dy, self.layer, "db", ctx)[0]
 
     def taps(
-        self, x: Planes, precision: str, *, backward: bool = False, solid: bool = False
+        self, x: Planes, precision: str, *, backward: bool = False, direct: bool = False
     ) -> Taps:
-        """Return where the nonzeros read; made anew for a new pattern.
+        """Return where the nonzeros read for y, or for dx; made anew for a new pattern.
 
-        Parameters
-        ----------
-        x : Planes
-            The input.
-        precision : str
-            Of the ring.
-        backward : bool
-            For dx instead of y.
-        solid : bool
-            Whether planes that are read hold what is meant.
-
-        Returns
-        -------
-        Taps
-            Of y or dx.
+        ``direct`` if nothing is pending in the planes that are read.
         """
-        pattern, geometry = self.layer.weight.pattern, self.layer.geometry()
-        if self._index[0] is not pattern:
-            self._index = (pattern, {})
-        known, bytes_ = self._index[1], self.layer.weight.data.itemsize
-        lanes, tiles = x.shape[-1], x.shape[0]
-        solid = solid and geometry.pointwise and precision == "fp32"
-        key = (backward, lanes, tiles, precision, solid)
+        layer = self.layer
+        pattern, geometry = layer.weight.pattern, layer.geometry()
+        if self._known[0] is not pattern:
+            self._known = (pattern, {})
+        known, bytes_ = self._known[1], layer.weight.data.itemsize
+        direct = direct and geometry.pointwise and precision == "fp32"
+        tiles = Tiles(x.shape[0], x.shape[-1], bytes_, bytes_ if precision == "fp32" else 2)
+        key = (backward, tiles, direct)
         if key not in known:
             while len(known) >= _KNOWN:  # the last batch of an epoch may be a small one
                 known.pop(next(iter(known)))
             make = backward_taps if backward else forward_taps
-            ring_bytes = bytes_ if precision == "fp32" else 2
-            known[key] = make(pattern, geometry, lanes, bytes_, ring_bytes, tiles, solid)
+            known[key] = make(pattern, geometry, tiles, direct=direct)
         return known[key]
 
-    def _precision(self, ctx: Context) -> str:
-        """Return how rings hold their numbers: in 16 bits where that is asked for and pays."""
+    def precision(self, wanted: str) -> str:
+        """Return how rings hold their numbers: in 16 bits where that is wanted and pays."""
         layer = self.layer
         often = layer.weight.nnz >= _NARROW_READS * max(layer.in_channels, layer.out_channels)
-        return ctx.precision if often else "fp32"
+        return wanted if often else "fp32"
 
-    def _space(self, taps: Taps, x: Planes, precision: str, ctx: Context) -> tuple:
-        """Return the work space of as many workers as there are threads."""
+    def _key(self, name: str, x: Planes, source: Planes, kind: int, ctx: Context) -> tuple:
+        """Return all that tells a pass over x, which reads ``source``, from others."""
         from sparsecpu.kernels.machine.threads import current_threads
-        from sparsecpu.kernels.vectors.sixteen_bits import narrow_shape
 
-        lanes, workers, array = x.shape[-1], current_threads(), ctx.workspace.array
-        scratch = array("conv2d", "scratch", (workers, 2 * taps.row_pixels * lanes), x.dtype)
-        bases = array("conv2d", "bases", (workers, taps.bases), np.int64)
-        if taps.straight:
-            return x.values.reshape(1, -1), bases, scratch
-        size = -(-(taps.ring_pixels + taps.strip) * lanes // 1024) * 1024 + 32
-        kind: Any = x.dtype
-        if precision != "fp32":
-            (size,), kind = narrow_shape((size,), precision)
-        return array("conv2d", f"ring of {precision}", (workers, size), kind), bases, scratch
+        return (self, name, x.values.shape, x.b is None, source.a is None, kind, ctx.n_valid,
+                ctx.precision, current_threads())  # fmt: skip
 
-    def _weights(self, order: np.ndarray | None, ctx: Context) -> np.ndarray:
-        """Return the weights in the order of taps."""
-        from sparsecpu.kernels.update import refresh
+    def _prepared(self, key: tuple, pattern: Pattern, ctx: Context) -> Any:
+        """Return the pass that was prepared under a key; None if there is none of this pattern."""
+        known = ctx.workspace.prepared
+        found: Prepared | None = known.get(key)
+        if found is None or (found.pattern is pattern and found.plan is self._plan):
+            return found
+        for other in [k for k in known if k[0] is self and known[k].pattern is found.pattern]:
+            del known[other]  # before new taps are made beside the old ones
+        return None
 
-        data = self.layer.weight.data
-        if order is None:
-            return data
-        ordered = ctx.workspace.array("conv2d", "weights in order", order.shape, data.dtype)
-        refresh(data, order, ordered)
-        return ordered
-
-    def _convolve(self, index, taps, data, x, bias, y, relu, about, kind, dw, precision, ctx):
-        """Run the kernel over codes, starts and ends; y is a gradient of ``about``."""
-        from sparsecpu.kernels.conv.convolution import convolution_kernel
-
-        layer, jobs = self.layer, taps.sizes.jobs(x.shape[0])
-        parts = sum_space(y, layer, "y" if kind == 1 else "dx", kind, ctx, jobs)
-        straight = _shortcuts(taps, y, about, len(dw) > 0)
-        convolution_kernel(x.shape[-1], taps.strip, len(dw) > 0)(
-            *index, taps.phases, taps.sizes_array, data, *x.operand(), bias, y, relu, *about,
-            parts, kind, lane_mask(x, layer, ctx), dw, straight, *self._space(taps, x, precision, ctx),
+    def _prepare_forward(self, x: Planes, kind: int, ctx: Context) -> ConvolutionPass:
+        layer, precision = self.layer, self.precision(ctx.precision)
+        taps = self.taps(x, precision, direct=not x.pending)
+        height, width = layer.geometry().out_size
+        shape = (x.shape[0], height, layer.out_channels, width, x.shape[-1])
+        return prepare_convolution(
+            layer, self._plan, layer.weight.pattern, taps, x, precision, ctx, kind=kind,
+            y=ctx.workspace.array(layer, "y", shape, x.dtype),
         )  # fmt: skip
-        return total(parts) if kind else None
 
-    def _turned(self, turned, x, dy, values, dx, out, ctx) -> np.ndarray | None:
-        """Write dx, unless it is empty, and dW, unless ``out`` is None; return sums of dx."""
-        from sparsecpu.kernels.conv.convolution import add_groups
-
-        layer, precision = self.layer, self._precision(ctx)
-        precision = precision if precision == "fp32" else "bf16"  # the range of gradients is wide
-        index, groups = (turned.codes, turned.starts, turned.ends), 0
-        if out is not None:
-            *index, places = turned.padded
-            groups = min(_GROUPS, turned.sizes.jobs(x.shape[0]))
-        dw = ctx.workspace.array("conv2d", "dw", (groups, len(index[0])), x.dtype)
-        kind = 2 if layer._gated and x.a is not None and dx.size else 0
-        sums = self._convolve(
-            index, turned, values, dy, values[:0], dx, False, (*x.operand(), layer._gated), kind,
-            dw, precision, ctx,
+    def _prepare_dx(
+        self, x: Planes, dy: Planes, with_dw: bool, kind: int, ctx: Context
+    ) -> ConvolutionPass:
+        precision = self.precision(ctx.precision)
+        taps = self.taps(x, precision, backward=True, direct=not dy.pending)
+        return prepare_convolution(
+            self.layer, self._plan, self.layer.weight.pattern, taps, dy, _of_gradients(precision),
+            ctx, kind=kind, gradient_of=x, dx=True, dw=with_dw,
         )  # fmt: skip
-        if out is not None:
-            add_groups(dw, places, out)
-        return sums
 
-    def _gradient(self, taps: Taps, x: Planes, dy: Planes, out: np.ndarray, ctx: Context) -> None:
-        """Write dW at the nonzeros of these taps."""
-        if _at_once(ctx):
-            nothing = ctx.workspace.array("conv2d", "no weights", taps.padded[0].shape, x.dtype)
-            nothing[:] = 0
-            self._turned(taps, x, dy, nothing, no_gate(x.dtype)[0], out, ctx)
-            return
-        from sparsecpu.kernels.conv.convolution import add_groups
-        from sparsecpu.kernels.conv.filter_gradient import filter_gradient_kernel
-
-        codes, starts, ends, places = taps.padded
-        groups = min(_GROUPS, taps.sizes.jobs(x.shape[0]))
-        dw = ctx.workspace.array("conv2d", "dw", (groups, len(codes)), x.dtype)
-        filter_gradient_kernel(x.shape[-1], taps.strip)(
-            codes, starts, ends, taps.sizes_array, *x.operand(), *dy.operand()[:-1],
-            lane_mask(x, self.layer, ctx), dw, *self._space(taps, x, self._precision(ctx), ctx),
+    def _prepare_dw(self, x: Planes, dy: Planes, ctx: Context) -> Prepared:
+        pattern, precision = self.layer.weight.pattern, self.precision(ctx.precision)
+        if not _in_one_pass(ctx.precision):
+            taps = self.taps(x, precision)
+            return prepare_filter_gradient(self._plan, pattern, taps, x, precision, ctx)
+        taps = self.taps(x, precision, backward=True, direct=not dy.pending)
+        return prepare_convolution(
+            self.layer, self._plan, pattern, taps, dy, _of_gradients(precision), ctx,
+            gradient_of=x, dw=True,
         )  # fmt: skip
-        add_groups(dw, places, out)
 
-    def _bias_gradient(self, dy: Planes, ctx: Context) -> None:
-        layer = self.layer
-        if layer.bias is not None:
-            found = blend(dy, None, layer, "db", ctx, sums=1, keep=False).sums
-            assert found is not None
-            layer.bias.grad[:] = found[0]
-
-
-def _shortcuts(taps: Taps, y, about, gradient: bool) -> int:
-    """Return what a kernel does straight: see ``kernels.conv.READ`` and the lines below."""
-    from sparsecpu.kernels.conv.convolution import BESIDE, READ, WRITE
-
-    found, second_factor = READ if taps.straight else 0, about[3]
-    if taps.in_strips and y.size:
-        found |= WRITE
-    if taps.in_strips and gradient and not len(second_factor):
-        found |= BESIDE
-    return found
+    def _prepare_dw_elsewhere(
+        self, pattern: Pattern, x: Planes, dy: Planes, ctx: Context
+    ) -> Prepared:
+        geometry, tiles = self.layer.geometry(), Tiles(LEAST_JOBS, x.shape[-1], x.dtype.itemsize)
+        if not _in_one_pass("fp32"):
+            taps = forward_taps(pattern, geometry, tiles)
+            return prepare_filter_gradient(self._plan, pattern, taps, x, "fp32", ctx)
+        taps = backward_taps(pattern, geometry, tiles)
+        return prepare_convolution(
+            self.layer, self._plan, pattern, taps, dy, "fp32", ctx, gradient_of=x, dw=True
+        )
 
 
-def _at_once(ctx: Context) -> bool:
-    """Return whether dx and dW are made at once: x, dx and a pixel of dy then fill the registers.
+def _of_gradients(precision: str) -> str:
+    """Return how rings hold gradients: the range of these is too wide for fp16."""
+    return precision if precision == "fp32" else "bf16"
+
+
+def _in_one_pass(precision: str) -> bool:
+    """Return True if dx and dW are made at once: x, dx and a pixel of dy then fill the registers.
 
     A gradient by itself is made in the same way, with weights of 0 or without writing dx: another
     kernel would have to be compiled for it. Not with fp16, where dW reads x in that form, more
     exactly than dy, which is bf16 for its range.
     """
-    return widest_lanes() >= 128 and ctx.precision != "fp16"
+    return widest_lanes() >= 128 and precision != "fp16"

@@ -1,13 +1,14 @@
-"""How a convolution's work is cut: strips of pixels, chunks of columns, bands of rows, blocks.
+"""How a convolution's work is cut: strips of pixels, spans of columns, bands of rows, blocks.
 
-A strip is what the registers hold, a chunk what the ring of rows in the level-2 cache has room for,
+A strip is what the registers hold, a span what the ring of rows in the level-2 cache has room for,
 a block of channels what the level-1 cache holds of a strip's part of the ring. Small planes of
-several tiles may stand *abreast* in a strip. ``taps.py`` says what becomes of it.
+several tiles may be interleaved, pixel by pixel, to fill a strip. ``taps.py`` uses the result.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,166 +19,151 @@ from sparsecpu.kernels.machine.cpu import level_one_cache, level_two_cache, wide
 _STRIP_COST = {1: 2.2, 2: 1.6, 4: 1.35, 8: 1.0, 16: 1.02}
 #: Taps that an output should have in a block for each strip that waits from block to block, so that
 #: blocks pay.
-_WORTH_WAITING = 16
-#: The ring may take this part of the level-2 cache.
-RING = 0.5
-#: That of several tiles abreast may be so many times as large as a strip alone would like.
-_TEAM = 1.6
+_TAPS_PER_WAIT = 16
+#: Part of the level-2 cache that the ring may take.
+_RING_SHARE = 0.5
+#: The same while a strip is chosen, which a ring of one strip at least must fit.
+_STRIP_SHARE = 0.6
+#: A ring of interleaved tiles may be so many times as large as that.
+_INTERLEAVED = 1.6
 #: Jobs that a batch should make at least, for threads to share.
-JOBS = 8
+LEAST_JOBS = 8
 #: A block may be so many times as large as the level-1 cache; the next cache helps out.
-_BEYOND = 1.3
+_BLOCK_SHARE = 1.3
 
 
-def choose_strip(
-    width: int, channels: int, rows: int, reach: int, lanes: int, bytes_: int, ring_bytes: int,
-    tiles: int, sets: int = 1,
-) -> tuple[int, int]:  # fmt: skip
-    """Choose how many pixels are computed at once, and of how many tiles.
+class Tiles(NamedTuple):
+    """The tiles of a batch, and the bytes of their numbers in registers and in the ring."""
 
-    Parameters
-    ----------
-    width : int
-        Of the output, in pixels.
-    channels, rows, reach : int
-        Of the ring: channels, rows, and the pixels that it has beside the strip's.
-    lanes : int
-        Samples per tile.
-    bytes_, ring_bytes : int
-        Bytes per number, in registers and in the ring.
-    tiles : int
-        Of a batch.
-    sets : int
-        Strips that are in registers at once.
+    count: int
+    lanes: int
+    bytes: int = 4
+    ring_bytes: int = 4
 
-    Returns
-    -------
-    strip : int
-        1, 2, 4, 8 or 16, as long as the sums stay in registers and, if possible, the ring in the
-        level-2 cache.
-    abreast : int
-        Tiles whose pixels stand side by side, at most as many as ``strip``.
+
+class Ring(NamedTuple):
+    """What a ring must hold for one direction of a convolution.
+
+    ``step`` columns of a channel that lie apart in the planes are side by side; ``reach`` is how
+    many pixels more than its own a strip reads in a row; ``strips_held`` strips are in registers
+    at once.
     """
-    most = (2 // sets * widest_lanes() if widest_lanes() == 128 else widest_lanes()) * 4 // bytes_
+
+    channels: int
+    rows: int
+    step: int
+    reach: int
+    strips_held: int
+
+    def column_bytes(self, tiles: Tiles) -> int:
+        """Return the bytes of one column of outputs, of one tile."""
+        return self.rows * self.channels * self.step * tiles.lanes * tiles.ring_bytes
+
+    def channel_bytes(self, strip: int, tiles_per_job: int, tiles: Tiles) -> int:
+        """Return the bytes of one channel that a strip reads."""
+        pixels = strip + self.reach * tiles_per_job
+        return self.rows * self.step * pixels * tiles.lanes * tiles.ring_bytes
+
+
+class Cut(NamedTuple):
+    """How the work is cut; ``room`` is the pixels of each run of neighbours in the ring.
+
+    If ``direct``, strips read the rows of planes where they lie instead of a ring.
+    """
+
+    strip: int
+    tiles_per_job: int
+    span: int
+    bands: int
+    room: int
+    direct: bool
+
+
+def cut_work(ring: Ring, outputs: tuple[int, int], tiles: Tiles, direct: bool) -> Cut:
+    """Cut a convolution with these rows and columns of outputs; read directly where it pays."""
+    width = outputs[1]
+    strip, tiles_per_job = choose_strip(width, ring, tiles)
+    whole = [n for n in (8, 4) if width % n == 0 and n <= strip] if direct else []
+    if whole:
+        span, bands = choose_jobs(outputs, whole[0], 1, width, tiles.count, ring.rows)
+        return Cut(whole[0], 1, span, bands, width, direct=True)
+    column = ring.column_bytes(tiles) * tiles_per_job
+    most = _RING_SHARE * level_two_cache() / column - ring.reach
+    span, bands = choose_jobs(outputs, strip, tiles_per_job, most, tiles.count, ring.rows)
+    room = ring_room(span, ring.reach, tiles_per_job * tiles.lanes, tiles.ring_bytes)
+    return Cut(strip, tiles_per_job, span, bands, room, direct=False)
+
+
+def choose_strip(width: int, ring: Ring, tiles: Tiles) -> tuple[int, int]:
+    """Choose the pixels of a strip, 1 to 16, and of how many tiles they are.
+
+    Sums stay in registers and, if possible, the ring in the level-2 cache; rows of ``width``
+    outputs should fill their strips.
+    """
+    lanes, reach = tiles.lanes, ring.reach
+    numbers = widest_lanes()  # in the registers that hold strips
+    most = (2 // ring.strips_held * numbers if numbers == 128 else numbers) * 4 // tiles.bytes
     options = [n for n in _STRIP_COST if n * lanes <= most] or [1]
-    room = 0.6 * level_two_cache() / (rows * channels * lanes * ring_bytes)
+    room = _STRIP_SHARE * level_two_cache() / ring.column_bytes(tiles)
     fitting = [n for n in options if n + reach <= room] or options[: max(1, len(options) - 2)]
-    factor = lanes // 16
     pairs = [
-        (n, a) for n in fitting for a in (1, 2, 4, 8)
-        if a == 1 or (width * a <= n and n + reach * a <= _TEAM * room)
+        (n, per_job) for n in fitting for per_job in (1, 2, 4, 8)
+        if per_job == 1 or (width * per_job <= n and n + reach * per_job <= _INTERLEAVED * room)
     ]  # fmt: skip
 
     def cost(pair: tuple[int, int]) -> float:
-        n, a = pair
-        return max(1, tiles / a) * -(-width * a // n) * n * _STRIP_COST[min(16, n * factor)]
+        n, per_job = pair
+        strips = max(1, tiles.count / per_job) * -(-width * per_job // n)
+        return strips * n * _STRIP_COST[min(16, n * (lanes // 16))]
 
     return min(pairs, key=cost)
 
 
-def choose_chunk(width: int, strip: int, most: float) -> int:
-    """Choose how many columns a job has: whole rows if possible, which memory gives out faster.
+def choose_span(width: int, strip: int, most: float) -> int:
+    """Choose the columns of a job, whole strips: whole rows, unless ``most`` has not the room.
 
-    Parameters
-    ----------
-    width : int
-        Of the output, in pixels.
-    strip : int
-        Pixels that are computed at once.
-    most : float
-        Columns that the ring has room for.
-
-    Returns
-    -------
-    int
-        A multiple of ``strip``.
+    Memory gives out whole rows faster.
     """
     strips = -(-width // strip)
-    chunks = min(strips, -(-strips // max(1, int(most // strip))))
-    return -(-strips // chunks) * strip
+    spans = min(strips, -(-strips // max(1, int(most // strip))))
+    return -(-strips // spans) * strip
 
 
 def choose_jobs(
-    size: tuple[int, int], strip: int, abreast: int, most: float, tiles: int, depth: int
+    outputs: tuple[int, int], strip: int, tiles_per_job: int, most: float, tiles: int, depth: int
 ) -> tuple[int, int]:
     """Choose the columns of a job, and into how many bands rows fall.
 
-    Bands rather than narrower chunks make jobs of few tiles: whole rows are read and written in the
-    order of memory.
-
-    Parameters
-    ----------
-    size : tuple of two ints
-        Rows and columns of the output.
-    strip, abreast : int
-        Pixels that are computed at once, and of how many tiles.
-    most : float
-        Columns that the ring has room for.
-    tiles : int
-        Of a batch.
-    depth : int
-        Rows of the ring: all but one are packed once more for each further band.
-
-    Returns
-    -------
-    chunk : int
-        Columns; ``strip`` divides its pixels.
-    bands : int
-        Bands of rows.
+    Bands rather than narrower spans make jobs of few tiles: whole rows are read and written in the
+    order of memory. All but one of the ring's ``depth`` rows are packed once more for each band.
     """
-    chunk = choose_chunk(size[1], strip // abreast, most)
-    jobs = -(-tiles // abreast) * -(-size[1] // chunk)
-    bands = size[0]
-    if abreast == 1 and depth > 1:
+    rows, width = outputs
+    span = choose_span(width, strip // tiles_per_job, most)
+    jobs = -(-tiles // tiles_per_job) * -(-width // span)
+    bands = rows
+    if tiles_per_job == 1 and depth > 1:
         bands = min(bands, max(2, bands // (2 * depth - 2)))
-    return chunk, min(bands, -(-JOBS // jobs))
+    return span, min(bands, -(-LEAST_JOBS // jobs))
 
 
-def ring_room(chunk: int, reach: int, numbers: int, ring_bytes: int) -> int:
-    """Return the pixels of a channel in the ring: no distance that maps all channels alike.
+def ring_room(span: int, reach: int, numbers: int, ring_bytes: int) -> int:
+    """Return ``span + reach`` pixels of a channel, or a few more.
 
-    Parameters
-    ----------
-    chunk, reach : int
-        Columns of a job, and the pixels that the ring has beside them.
-    numbers : int
-        How many stand for one pixel, those of all tiles abreast.
-    ring_bytes : int
-        Bytes per number.
-
-    Returns
-    -------
-    int
-        At least ``chunk + reach``.
+    One pixel is ``numbers`` numbers. At the distance between channels that follows, not all of them
+    fall on the same sets of the cache.
     """
-    room, lines = chunk + reach, max(1, numbers * ring_bytes // 64)
+    room, lines = span + reach, max(1, numbers * ring_bytes // 64)
     while math.gcd(room * numbers * ring_bytes // 64, 64) > max(4, lines):
         room += 1
     return room
 
 
-def choose_blocks(channels: int, bytes_: int, taps: float, groups: int, sets: int = 1) -> int:
-    """Choose into how many blocks of channels the taps of an output fall.
+def choose_blocks(ring: Ring, channel_bytes: int, taps: float, groups: int) -> int:
+    """Choose into how many blocks of channels the taps of an output, on average, fall.
 
-    Parameters
-    ----------
-    channels : int
-        Channels that are read.
-    bytes_ : int
-        Bytes of one channel in the ring.
-    taps : float
-        Taps of an output, on average.
-    groups : int
-        Groups of channels that do not mix: more than one are blocks by themselves.
-    sets : int
-        Strips of an output that wait from block to block.
-
-    Returns
-    -------
-    int
-        At least 1.
+    Groups of channels, which do not mix, are blocks by themselves.
     """
     if groups > 1:
         return 1
-    small = channels * bytes_ / (_BEYOND * level_one_cache())
-    return int(max(1, min(np.ceil(small), taps // (_WORTH_WAITING * sets))))
+    small = ring.channels * channel_bytes / (_BLOCK_SHARE * level_one_cache())
+    return int(max(1, min(np.ceil(small), taps // (_TAPS_PER_WAIT * ring.strips_held))))

@@ -25,7 +25,7 @@ _TURNS, _LEAST, _SECONDS = 9, 3, 0.5
 
 @dataclass(frozen=True)
 class Choice:
-    """What was found out about one layer.
+    """How fast one layer is in either form.
 
     Parameters
     ----------
@@ -55,9 +55,7 @@ class Choice:
 
 
 def tunable_layers(layer: Any) -> Iterator[tuple[str, Tunable]]:
-    """Yield the layers in a layer that have two forms, with their names.
-
-    Linear layers, and convolutions without groups.
+    """Yield what has two forms inside a layer: linear layers, and convolutions without groups.
 
     Parameters
     ----------
@@ -103,21 +101,7 @@ def set_forms(network: Any, forms: dict[str, str]) -> None:
 def tune(network: Any, batch: int, lanes: int, threads: int | None) -> list[Choice]:
     """Time every layer that has two forms in both, and leave each in the faster.
 
-    Parameters
-    ----------
-    network : Sequential
-        The network.
-    batch : int
-        Samples per step.
-    lanes : int
-        Width of its tiles.
-    threads : int or None
-        Threads of the kernels; BLAS has one, as in training.
-
-    Returns
-    -------
-    list of Choice
-        In order.
+    Kernels have so many threads, and BLAS one, as in training.
     """
     from sparsecpu.kernels.machine.threads import use_threads
 
@@ -145,14 +129,16 @@ def _race(layer: Tunable, batch: int, lanes: int, dtype: Any) -> dict[str, float
     else:
         shapes = [(tiles, n, lanes) for n in (layer.in_features, layer.out_features)]
     x, dy = (rng.standard_normal(shape, dtype=np.float32).astype(dtype) for shape in shapes)
-    ctx, times = Context(Workspace(), train=True, n_valid=batch), {form: [] for form in FORMS}
+    # Memory of its own for each form: what one has prepared is not for the other.
+    contexts = {form: Context(Workspace(), train=True, n_valid=batch) for form in FORMS}
+    times: dict[str, list[float]] = {form: [] for form in FORMS}
     kept = {p: p.grad.copy() for p in layer.parameters().values()}
     began = 0.0
     for turn in range(_TURNS + 1):
         if turn > _LEAST and time.perf_counter() - began > _SECONDS:
             break
         for form in FORMS:
-            layer.form = form
+            layer.form, ctx = form, contexts[form]
             start = time.perf_counter()
             layer.backward(dy, layer.forward(x, ctx)[1], ctx)
             if turn:  # the first one compiles

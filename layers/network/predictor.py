@@ -1,4 +1,4 @@
-"""A network ready to predict, for services that ask often."""
+"""A network ready to predict, for services that do so often."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ import numpy as np
 from sparsecpu.errors import DataError, ParameterError
 from sparsecpu.kernels.machine.blas import one_blas_thread
 from sparsecpu.layers.network.autotune import tunable_layers
+from sparsecpu.layers.network.dot_chain import DotChain
 from sparsecpu.step.context import Context
 from sparsecpu.step.precision import check_precision
+from sparsecpu.step.samples import Samples
 from sparsecpu.step.workspace import Workspace
 
 if TYPE_CHECKING:
     from sparsecpu.layers.sequential import Sequential
 
-#: Multiplications below which predictions have one thread: half of what the trainer asks for, on
-#: no measurement of its own.
+#: Multiplications below which predictions have one thread: half of what training wants for a second
+#: one, on no measurement of its own.
 _WORTH_SHARING = 4_000_000
 
 
@@ -69,6 +71,8 @@ class Predictor:
         self.lanes = network.lanes_to_predict(self.batch_size)
         dense = any(layer.form == "dense" for _, layer in tunable_layers(network))
         self._blas = dense or any(p.pattern.suits_blas for p in parameters)
+        self._dots = self._dot_chain()
+        self._rows = np.arange(self.batch_size, dtype=np.int64)
         self._held = threading.local()
         self(np.zeros((self.batch_size, network.widths[0]), dtype=network.dtype))  # compiles
 
@@ -93,9 +97,6 @@ class Predictor:
         DataError
             If there are too many samples, features do not fit, or ``out`` does not.
         """
-        from sparsecpu.kernels.machine.threads import use_threads
-        from sparsecpu.kernels.tiling import scatter_samples
-
         network, source = self.network, self.network.samples(x)
         samples = source.shape[0]
         if samples > self.batch_size:
@@ -107,17 +108,39 @@ class Predictor:
             raise DataError(f"out has shape {out.shape} and {out.dtype}; expected {expected}")
         if not samples:
             return out
-        ctx, rows = self._memory()
-        held = one_blas_thread() if self._blas else contextlib.nullcontext()
-        with use_threads(self.threads), held:
-            y, _ = network.forward(network.gather(source, rows[:samples], self.lanes, ctx), ctx)
-            scatter_samples(y, out)
+        dots, workspace = self._dots, self._workspace()
+        if dots is not None and not dots.is_current():
+            dots = self._dots = self._dot_chain()
+        if dots is not None and out.flags.c_contiguous:
+            array, rows = source.take_samples(self._rows[:samples])
+            work = workspace.array("dots", "work", dots.work_shape, network.dtype)
+            dots(array, rows, work, out)
+        else:
+            self._pass(source, samples, workspace, out)
         return out
 
-    def _memory(self) -> tuple[Context, np.ndarray]:
-        """Return what this thread works in."""
+    def _pass(self, source: Samples, samples: int, workspace: Workspace, out: np.ndarray) -> None:
+        """Write what the layers, one after the other, make of the samples."""
+        from sparsecpu.kernels.machine.threads import use_threads
+        from sparsecpu.kernels.tiling import scatter_samples
+
+        network = self.network
+        ctx = Context(workspace, predicts=True, n_valid=samples, precision=self.precision)
+        held = one_blas_thread() if self._blas else contextlib.nullcontext()
+        with use_threads(self.threads), held:
+            x = network.gather(source, self._rows[:samples], self.lanes, ctx)
+            scatter_samples(network.forward(x, ctx)[0], out)
+
+    def _dot_chain(self) -> DotChain | None:
+        """Return the network as one call of a kernel, where it can be that."""
+        suits = self.lanes == 1 and self.threads == 1 and DotChain.suits(self.network)
+        return DotChain(self.network) if suits else None
+
+    def _workspace(self) -> Workspace:
+        """Return the memory of the Python thread that calls."""
         held = self._held
-        if not hasattr(held, "ctx"):
-            held.ctx = Context(Workspace(), precision=self.precision)
-            held.rows = np.arange(self.batch_size, dtype=np.int64)
-        return held.ctx, held.rows
+        try:
+            return held.workspace
+        except AttributeError:
+            held.workspace = Workspace()
+            return held.workspace

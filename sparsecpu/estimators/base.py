@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from typing import Any
 
@@ -25,12 +26,14 @@ from sparsecpu.callbacks import (
     Validation,
 )
 from sparsecpu.errors import ParameterError
+from sparsecpu.estimators.parameters import check_parameters
 from sparsecpu.kernels.machine.threads import use_threads
 from sparsecpu.networks.description import mlp
 from sparsecpu.optimizers import SGD, Adam, Optimizer
+from sparsecpu.registries import defaults
 from sparsecpu.schedules import Schedule, constant, inverse_scaling
 from sparsecpu.step.streams import streams
-from sparsecpu.topology import Topology, make_topology
+from sparsecpu.topology import TOPOLOGIES, Topology, make_topology
 from sparsecpu.trainer import Trainer
 from sparsecpu.training.mpi import communicator
 
@@ -39,32 +42,25 @@ _LEAST_INTERVAL = 20
 
 
 class SparseMLP(BaseEstimator):
-    """What classifier and regressor share.
+    """What classifier and regressor share; ``parameters.py`` says what each parameter is."""
 
-    Parameters
-    ----------
-    hidden_layer_sizes, activation, density, distribution, topology, solver, alpha, batch_size, \
-learning_rate, learning_rate_init, power_t, max_iter, shuffle, random_state, tol, verbose, \
-warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, \
-epsilon, n_iter_no_change, dropout, batch_norm, dtype, precision, n_jobs, comm : object
-        As in ``SparseMLPClassifier``.
-    """
+    _running: Trainer | None
 
     def __init__(
         self,
         hidden_layer_sizes=(100,),
         activation="relu",
         *,
-        density=0.1,
-        distribution="erk",
-        topology="sparse-momentum",
-        solver="adam",
+        density=defaults.DENSITY,
+        distribution=defaults.DISTRIBUTION,
+        topology=defaults.TOPOLOGY,
+        solver=defaults.ESTIMATOR.optimizer,
         alpha=0.0001,
-        batch_size="auto",
+        batch_size=defaults.ESTIMATOR.batch_size,
         learning_rate="constant",
-        learning_rate_init=0.01,
+        learning_rate_init=defaults.ESTIMATOR.learning_rate,
         power_t=0.5,
-        max_iter=200,
+        max_iter=defaults.ESTIMATOR.epochs,
         shuffle=True,
         random_state=None,
         tol=1e-4,
@@ -81,7 +77,7 @@ epsilon, n_iter_no_change, dropout, batch_norm, dtype, precision, n_jobs, comm :
         dropout=0.0,
         batch_norm=False,
         dtype="float32",
-        precision="fp32",
+        precision=defaults.PRECISION,
         n_jobs=None,
         comm=None,
     ):
@@ -148,30 +144,37 @@ epsilon, n_iter_no_change, dropout, batch_norm, dtype, precision, n_jobs, comm :
                 X, targets, sample_weight, seed
             )
             callbacks.insert(0, Validation(lambda network: self._quality(held, held_targets)))
-            callbacks.append(best := BestModel())
-        stopper = AdaptiveLearningRate if self.learning_rate == "adaptive" else EarlyStopping
-        key = "validation_score" if self.early_stopping else "loss"
-        patience = dict(patience=self.n_iter_no_change, tol=self.tol, maximise=self.early_stopping)
-        callbacks.append(stopper(key, **patience))
+            callbacks.append(BestModel())
+        callbacks.append(self._stopper())
         if self.verbose:
             callbacks.append(_Narrator())
         trainer = self._make_trainer(X.shape[0], sample_weight, seed, callbacks)
         trainer.fit(X, targets, sample_weight)
-        self.loss_curve_ = [record["loss"] for record in history.records]
+        self._remember(trainer, history.records)
+        return self
+
+    def _stopper(self) -> Callback:
+        """Return what ends training, or lowers its rate, when there is no more improvement."""
+        kind = AdaptiveLearningRate if self.learning_rate == "adaptive" else EarlyStopping
+        key = "validation_score" if self.early_stopping else "loss"
+        return kind(key, patience=self.n_iter_no_change, tol=self.tol, maximise=self.early_stopping)
+
+    def _remember(self, trainer: Trainer, records: list[dict[str, Any]]) -> None:
+        """Keep what training has shown, and warn if it might have gone on."""
+        self.loss_curve_ = [record["loss"] for record in records]
         self.loss_ = self.loss_curve_[-1]
         self.n_iter_, self.t_ = trainer.epochs_done, trainer.steps_done
         if self.early_stopping:
-            self.validation_scores_ = [r["validation_score"] for r in history.records]
-            self.best_validation_score_ = best.best
+            self.validation_scores_ = [record["validation_score"] for record in records]
+            self.best_validation_score_ = max(self.validation_scores_)
         if not trainer.stop and self.n_iter_ == self.max_iter:
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
                 "optimization hasn't converged yet.",
                 ConvergenceWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
         self._running = None
-        return self
 
     def _partial_fit(self, X, targets, sample_weight, fresh: bool):
         """Train for one epoch on these samples."""
@@ -199,7 +202,7 @@ epsilon, n_iter_no_change, dropout, batch_norm, dtype, precision, n_jobs, comm :
 
     def _prepare(self, X, y, sample_weight, *, reset: bool):
         """Return checked samples, targets as the loss takes them, and weights or None."""
-        self._check_parameters()
+        check_parameters(self)
         X, y = validate_data(
             self,
             X,
@@ -217,25 +220,6 @@ epsilon, n_iter_no_change, dropout, batch_norm, dtype, precision, n_jobs, comm :
 
     def _weigh(self, y, weights):
         return weights
-
-    def _check_parameters(self) -> None:
-        if self.solver not in ("adam", "sgd"):
-            raise ParameterError("solver", self.solver, "'adam' or 'sgd'")
-        if self.learning_rate not in ("constant", "invscaling", "adaptive"):
-            expected = "'constant', 'invscaling' or 'adaptive'"
-            raise ParameterError("learning_rate", self.learning_rate, expected)
-        if self.batch_size != "auto" and not (
-            isinstance(self.batch_size, (int, np.integer)) and self.batch_size >= 1
-        ):
-            raise ParameterError("batch_size", self.batch_size, "'auto' or an integer above 0")
-        if not (isinstance(self.max_iter, (int, np.integer)) and self.max_iter >= 1):
-            raise ParameterError("max_iter", self.max_iter, "an integer of at least 1")
-        if not self.alpha >= 0:
-            raise ParameterError("alpha", self.alpha, "a number of at least 0")
-        if not 0 < self.validation_fraction < 1:
-            raise ParameterError("validation_fraction", self.validation_fraction, "in (0, 1)")
-        if str(np.dtype(self.dtype)) not in ("float32", "float64"):
-            raise ParameterError("dtype", self.dtype, "'float32' or 'float64'")
 
     def _build(self, targets, seed: int) -> None:
         """Make the network."""
@@ -256,25 +240,13 @@ epsilon, n_iter_no_change, dropout, batch_norm, dtype, precision, n_jobs, comm :
         ours = communicator(self.comm)
         batch = min(200, samples) if self.batch_size == "auto" else min(self.batch_size, samples)
         weight = batch if weights is None else batch * float(weights.mean())
-        decay = self.alpha / weight if weight > 0 else 0.0
         schedule: Schedule = constant(self.learning_rate_init)
         if self.learning_rate == "invscaling":
             schedule = inverse_scaling(self.learning_rate_init, self.power_t)
-        optimizer: Optimizer = SGD(
-            self.momentum, nesterov=self.nesterovs_momentum, weight_decay=decay
-        )
-        if self.solver == "adam":
-            optimizer = Adam(
-                self.beta_1,
-                self.beta_2,
-                epsilon=self.epsilon,
-                weight_decay=decay,
-                decoupled=False,
-            )
         return Trainer(
             self.network_,
             loss=self._loss(),
-            optimizer=optimizer,
+            optimizer=self._make_optimizer(self.alpha / weight if weight > 0 else 0.0),
             topology=self._make_topology(-(-samples // batch)),
             learning_rate=schedule,
             batch_size=batch,
@@ -285,6 +257,13 @@ epsilon, n_iter_no_change, dropout, batch_norm, dtype, precision, n_jobs, comm :
             shuffle=self.shuffle,
             comm=ours,
             callbacks=callbacks,
+        )
+
+    def _make_optimizer(self, decay: float) -> Optimizer:
+        if self.solver == "sgd":
+            return SGD(self.momentum, nesterov=self.nesterovs_momentum, weight_decay=decay)
+        return Adam(
+            self.beta_1, self.beta_2, epsilon=self.epsilon, weight_decay=decay, decoupled=False
         )
 
     def _draw_seed(self) -> int:
@@ -300,16 +279,12 @@ epsilon, n_iter_no_change, dropout, batch_norm, dtype, precision, n_jobs, comm :
 
     def _make_topology(self, steps_per_epoch: int) -> Topology:
         if isinstance(self.topology, Topology):
-            import copy
-
             return copy.deepcopy(self.topology)
         if not isinstance(self.topology, str):
-            raise ParameterError("topology", self.topology, "a Topology, or the name of one")
-        name = self.topology.partition(":")[0]
-        if name == "static" or self.density >= 1.0:
+            expected = f"a Topology, or the name of one: {', '.join(TOPOLOGIES)}"
+            raise ParameterError("topology", self.topology, expected)
+        if self.density >= 1.0 or self.topology == "static":
             return make_topology("static")
-        if name == "sparse-momentum" and self.solver == "sgd" and self.momentum == 0:
-            raise ParameterError("momentum", self.momentum, "above 0, for sparse momentum")
         every = max(steps_per_epoch, _LEAST_INTERVAL)
         return make_topology(self.topology, update_every=every)
 

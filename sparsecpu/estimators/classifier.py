@@ -16,42 +16,18 @@ from sklearn.utils.validation import (
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.estimators.base import SparseMLP
+from sparsecpu.estimators.parameters import check_parameters, documented
 from sparsecpu.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
+from sparsecpu.registries import defaults
 
 
+@documented
 class SparseMLPClassifier(ClassifierMixin, SparseMLP):
     """A multilayer perceptron whose weights are sparse from the first step to the last.
 
-    Parameters are those of ``sklearn.neural_network.MLPClassifier``, with its meanings, and:
+    It has the parameters of ``sklearn.neural_network.MLPClassifier``, and some more.
 
-    Parameters
-    ----------
-    density : float
-        Fraction of the weights to keep, in (0, 1].
-    distribution : {"erk", "er", "uniform"}
-        How the layers share them.
-    topology : str or Topology
-        How the pattern changes while training: "sparse-momentum", "rigl", "gse", "set", "dsr",
-        "deep-r", "static"; see ``topology.make_topology``.
-    class_weight : dict, "balanced" or None
-        Weights of the classes in the loss.
-    dropout : float
-        Rate behind every hidden layer.
-    batch_norm : bool
-        Whether to normalise before every activation.
-    dtype : {"float32", "float64"}
-        Type of all values.
-    precision : {"fp32", "bf16", "fp16"}
-        How wide layers read their inputs while training; see ``SparseLinear``.
-    n_jobs : int or None
-        Threads of the kernels; None or -1 for all. Results do not depend on it.
-    comm : mpi4py.MPI.Comm or None
-        Ranks that share every batch; all of them call ``fit`` with the same samples. See
-        docs/scaling.md.
-    hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, \
-power_t, max_iter, shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, \
-early_stopping, validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change : object
-        As in ``MLPClassifier``. ``solver`` is "adam" or "sgd".
+    {parameters}
 
     Attributes
     ----------
@@ -80,16 +56,16 @@ early_stopping, validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change :
         hidden_layer_sizes=(100,),
         activation="relu",
         *,
-        density=0.1,
-        distribution="erk",
-        topology="sparse-momentum",
-        solver="adam",
+        density=defaults.DENSITY,
+        distribution=defaults.DISTRIBUTION,
+        topology=defaults.TOPOLOGY,
+        solver=defaults.ESTIMATOR.optimizer,
         alpha=0.0001,
-        batch_size="auto",
+        batch_size=defaults.ESTIMATOR.batch_size,
         learning_rate="constant",
-        learning_rate_init=0.01,
+        learning_rate_init=defaults.ESTIMATOR.learning_rate,
         power_t=0.5,
-        max_iter=200,
+        max_iter=defaults.ESTIMATOR.epochs,
         shuffle=True,
         random_state=None,
         tol=1e-4,
@@ -106,44 +82,15 @@ early_stopping, validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change :
         dropout=0.0,
         batch_norm=False,
         dtype="float32",
-        precision="fp32",
+        precision=defaults.PRECISION,
         class_weight=None,
         n_jobs=None,
         comm=None,
     ):
-        super().__init__(
-            hidden_layer_sizes,
-            activation,
-            density=density,
-            distribution=distribution,
-            topology=topology,
-            solver=solver,
-            alpha=alpha,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            learning_rate_init=learning_rate_init,
-            power_t=power_t,
-            max_iter=max_iter,
-            shuffle=shuffle,
-            random_state=random_state,
-            tol=tol,
-            verbose=verbose,
-            warm_start=warm_start,
-            momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            n_iter_no_change=n_iter_no_change,
-            dropout=dropout,
-            batch_norm=batch_norm,
-            dtype=dtype,
-            precision=precision,
-            n_jobs=n_jobs,
-            comm=comm,
-        )
+        given = dict(locals())  # all that the base has too
+        for name in ("self", "__class__", "class_weight"):
+            del given[name]
+        super().__init__(**given)
         self.class_weight = class_weight
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
@@ -168,11 +115,13 @@ early_stopping, validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change :
         fresh = not hasattr(self, "network_")
         if fresh:
             if classes is None:
-                raise ParameterError("classes", None, "all labels, at the first call")
+                raise ParameterError(
+                    "classes", None, "all labels, at the first call of partial_fit"
+                )
             self._label_encoder = LabelEncoder().fit(np.asarray(classes))
             self.classes_ = self._label_encoder.classes_
             self._multilabel = type_of_target(y) == "multilabel-indicator"
-        self._check_parameters()
+        check_parameters(self)
         X, y = validate_data(
             self,
             X,

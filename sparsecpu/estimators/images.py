@@ -8,47 +8,21 @@ import numpy as np
 
 from sparsecpu.errors import DataError, ParameterError
 from sparsecpu.estimators.classifier import SparseMLPClassifier
-from sparsecpu.networks.models import find_model
+from sparsecpu.estimators.parameters import documented
+from sparsecpu.networks.models import find_model, model_names
 from sparsecpu.networks.models.convolutional import as_image
+from sparsecpu.registries import defaults
 from sparsecpu.step.standardising import standardise
 from sparsecpu.step.streams import streams
 
 
+@documented
 class SparseCNNClassifier(SparseMLPClassifier):
     """Convolutional classifier that is sparse from the first step to the last.
 
     Pixels are standardised channel by channel, by the statistics of the training samples.
 
-    Parameters
-    ----------
-    model : str or callable
-        A name that ``models.find_model`` knows, such as ``"vgg16-small"`` or ``"wrn-16-1"``, or a
-        function of ``(image_shape, n_outputs)`` that returns a description.
-    width : float
-        Multiplies the numbers of channels of a named model.
-    image_shape : tuple of ints, optional
-        ``(channels, height, width)`` of samples that come flat; a square of one channel by default.
-    density : float
-        Fraction of the weights to keep, in (0, 1].
-    distribution : {"erk", "er", "uniform"}
-        How the layers share them.
-    topology : str or Topology
-        How the pattern changes; see ``topology.make_topology``.
-    dtype : {"float32", "float64"}
-        Type of all values.
-    precision : {"fp32", "bf16", "fp16"}
-        How layers read their inputs while training; see ``SparseConv2d``.
-    class_weight : dict, "balanced" or None
-        Weights of the classes in the loss.
-    n_jobs : int or None
-        Threads of the kernels; None or -1 for all. Results do not depend on it.
-    comm : mpi4py.MPI.Comm or None
-        Ranks that share every batch; all of them call ``fit`` with the same samples. See
-        docs/scaling.md.
-    solver, alpha, batch_size, learning_rate, learning_rate_init, max_iter, shuffle, random_state, \
-tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, \
-n_iter_no_change : object
-        As in ``SparseMLPClassifier``, with defaults for images.
+    {parameters}
 
     Attributes
     ----------
@@ -72,15 +46,15 @@ object
         *,
         width=1.0,
         image_shape=None,
-        density=0.1,
-        distribution="erk",
-        topology="sparse-momentum",
-        solver="sgd",
+        density=defaults.DENSITY,
+        distribution=defaults.DISTRIBUTION,
+        topology=defaults.TOPOLOGY,
+        solver=defaults.IMAGE_ESTIMATOR.optimizer,
         alpha=0.01,
-        batch_size=128,
+        batch_size=defaults.IMAGE_ESTIMATOR.batch_size,
         learning_rate="constant",
-        learning_rate_init=0.02,
-        max_iter=20,
+        learning_rate_init=defaults.IMAGE_ESTIMATOR.learning_rate,
+        max_iter=defaults.IMAGE_ESTIMATOR.epochs,
         shuffle=True,
         random_state=None,
         tol=1e-4,
@@ -92,7 +66,7 @@ object
         validation_fraction=0.1,
         n_iter_no_change=10,
         dtype="float32",
-        precision="fp32",
+        precision=defaults.PRECISION,
         class_weight=None,
         n_jobs=None,
         comm=None,
@@ -139,7 +113,7 @@ object
         given, flat = self.image_shape if reset else self.image_shape_, len(shape) == 2
         image = tuple(given) if flat and given is not None else as_image(tuple(shape[1:]))
         if (not reset and image != self.image_shape_) or math.prod(image) != math.prod(shape[1:]):
-            raise DataError(f"X has shape {shape}; expected images of {given}")
+            raise DataError(f"X has shape {shape}; expected images of shape {given or image}")
         self.image_shape_ = image
         return np.asarray(X).reshape(shape[0], -1)
 
@@ -147,7 +121,8 @@ object
         """Make the network, and let it standardise its input."""
         described = self.model if callable(self.model) else find_model(self.model)
         if described is None:
-            raise ParameterError("model", self.model, "a name such as 'wrn-16-1', or a function")
+            expected = f"one of {model_names()}, or a function"
+            raise ParameterError("model", self.model, expected)
         self.n_outputs_ = self._count_outputs(targets)
         options = {} if callable(self.model) or self.width == 1.0 else {"width": self.width}
         dense = described(self.image_shape_, self.n_outputs_, **options)
@@ -158,24 +133,6 @@ object
         del self._sample
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """Train for one epoch on these samples; the first ones standardise the input.
-
-        Parameters
-        ----------
-        X : array_like, shape (samples, channels, height, width) or (samples, features)
-            Images.
-        y : array_like
-            Targets.
-        classes : array_like, optional
-            All labels; required at the first call.
-        sample_weight : array_like, shape (samples,), optional
-            Weights of the samples in the loss.
-
-        Returns
-        -------
-        SparseCNNClassifier
-            Itself.
-        """
         X = self._flat(X, reset=not hasattr(self, "network_"))
         self._sample = X[:10_000]
         return super().partial_fit(X, y, classes, sample_weight)

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import (
-    column_or_1d,
-)
+from sklearn.utils.validation import column_or_1d
 
 from sparsecpu.estimators.base import SparseMLP
+from sparsecpu.estimators.parameters import documented
 from sparsecpu.losses import Loss, SquaredError
 
 
+@documented
 class SparseMLPRegressor(RegressorMixin, SparseMLP):
     """A regressor whose weights are sparse from the first step to the last.
 
-    Parameters
-    ----------
-    hidden_layer_sizes, activation, density, distribution, topology, solver, alpha, batch_size, \
-learning_rate, learning_rate_init, power_t, max_iter, shuffle, random_state, tol, verbose, \
-warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, \
-epsilon, n_iter_no_change, dropout, batch_norm, dtype, precision, n_jobs, comm : object
-        As in ``SparseMLPClassifier``.
+    {parameters}
 
     Attributes
     ----------

@@ -17,21 +17,22 @@ They differ on purpose, each keeping to what its users know:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Defaults:
-    """Learning rate, epochs, and samples per step (None where the data decides)."""
+    """Learning rate, epochs, samples per step (None and "auto": the data decides), optimizer."""
 
     learning_rate: float
     epochs: int
-    batch_size: int | None
+    batch_size: Any
     optimizer: str
 
 
 TRAINER = Defaults(0.1, 10, 128, "sgd")
 RECIPE = Defaults(0.05, 40, None, "sgd")
-ESTIMATOR = Defaults(0.01, 200, None, "adam")
+ESTIMATOR = Defaults(0.01, 200, "auto", "adam")
 IMAGE_ESTIMATOR = Defaults(0.02, 20, 128, "sgd")
 
 #: What all of them that build a sparse network agree on.

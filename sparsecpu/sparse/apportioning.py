@@ -10,22 +10,7 @@ from sparsecpu.errors import ParameterError
 def round_to_total(
     wanted: np.ndarray, total: int, lower: np.ndarray, upper: np.ndarray
 ) -> np.ndarray:
-    """Round to integers within bounds that add up to ``total``, by largest remainders.
-
-    Parameters
-    ----------
-    wanted : ndarray of float
-        Amounts that add up to about ``total``.
-    total : int
-        What the integers must add up to; between the sums of the bounds.
-    lower, upper : ndarray of int
-        Bounds of each.
-
-    Returns
-    -------
-    ndarray of int64
-        The integers.
-    """
+    """Round amounts to integers that add up to ``total``, by largest remainders, within bounds."""
     counts = np.clip(np.floor(wanted + 1e-9).astype(np.int64), lower, upper)
     while (missing := total - int(counts.sum())) != 0:
         step = 1 if missing > 0 else -1

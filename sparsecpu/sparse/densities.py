@@ -14,20 +14,7 @@ Shape = tuple[int, ...]
 
 
 def uniform(shapes: Sequence[Shape], density: float) -> np.ndarray:
-    """Return the same density for every layer.
-
-    Parameters
-    ----------
-    shapes : sequence of tuples
-        Shapes of the weights.
-    density : float
-        Overall fraction to keep.
-
-    Returns
-    -------
-    ndarray
-        A density per layer.
-    """
+    """Return the same density for every layer."""
     return np.full(len(shapes), float(density))
 
 
@@ -36,18 +23,6 @@ def erk(shapes: Sequence[Shape], density: float) -> np.ndarray:
 
     :math:`d_l = \epsilon \sum_i n_{l,i} / \prod_i n_{l,i}`. A layer whose density would exceed 1
     is full, and ``epsilon`` is solved again for the others, so that the overall density holds.
-
-    Parameters
-    ----------
-    shapes : sequence of tuples
-        Shapes of the weights; a convolution's are (out, in, height, width).
-    density : float
-        Overall fraction to keep.
-
-    Returns
-    -------
-    ndarray
-        A density per layer, at most 1.
 
     Notes
     -----
@@ -58,18 +33,6 @@ def erk(shapes: Sequence[Shape], density: float) -> np.ndarray:
 
 def er(shapes: Sequence[Shape], density: float) -> np.ndarray:
     """Return densities proportional to (n_in + n_out) / (n_in n_out), full layers re-solved.
-
-    Parameters
-    ----------
-    shapes : sequence of tuples
-        Shapes of the weights; a kernel's height and width are left out of the rule.
-    density : float
-        Overall fraction to keep.
-
-    Returns
-    -------
-    ndarray
-        A density per layer, at most 1.
 
     Notes
     -----
@@ -102,25 +65,7 @@ DISTRIBUTIONS: Registry[Callable[[Sequence[Shape], float], np.ndarray]] = Regist
 def allocate(shapes: Sequence[Shape], density: float, distribution: str = "erk") -> list[int]:
     """Return how many weights each layer keeps; they add up to ``round(density * size)`` exactly.
 
-    Parameters
-    ----------
-    shapes : sequence of tuples
-        Shapes of the weights.
-    density : float
-        Overall fraction to keep, in (0, 1].
-    distribution : {"erk", "er", "uniform"}
-        The rule.
-
-    Returns
-    -------
-    list of int
-        A count per layer, from 1 to the layer's size. (Where the asked total is below one weight
-        per layer, one each.)
-
-    Raises
-    ------
-    ParameterError
-        If ``density`` or ``distribution`` is not one of these.
+    Each keeps one at least, even where that is more.
     """
     check_density(density)
     sizes = np.array([np.prod(shape, dtype=np.int64) for shape in shapes])
@@ -130,25 +75,7 @@ def allocate(shapes: Sequence[Shape], density: float, distribution: str = "erk")
 
 
 def check_density(density: float, name: str = "density") -> float:
-    """Return a density, checked.
-
-    Parameters
-    ----------
-    density : float
-        Fraction kept.
-    name : str
-        What the user calls it.
-
-    Returns
-    -------
-    float
-        The same.
-
-    Raises
-    ------
-    ParameterError
-        If it is not a number in (0, 1].
-    """
+    """Return a density; refuse what is not a number in (0, 1]."""
     try:
         good = 0.0 < float(density) <= 1.0
     except (TypeError, ValueError):

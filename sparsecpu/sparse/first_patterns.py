@@ -17,22 +17,7 @@ _REWIRED = 0.1
 
 
 def constant_fan_in(shape: tuple[int, int], nnz: int, rng: np.random.Generator) -> Pattern:
-    """Draw a pattern whose outputs have the same number of weights, give or take one.
-
-    Parameters
-    ----------
-    shape : tuple of two ints
-        ``(n_out, n_in)``.
-    nnz : int
-        Weights.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    Pattern
-        Uniform among all such patterns.
-    """
+    """Draw a pattern whose outputs have the same number of weights, give or take one."""
     n_out, n_in = shape
     fan_in = np.full(n_out, nnz // n_out)
     fan_in[rng.permutation(n_out)[: nnz % n_out]] += 1
@@ -46,20 +31,6 @@ def small_world(shape: tuple[int, int], nnz: int, rng: np.random.Generator) -> P
 
     Output i sees the inputs around ``i n_in / n_out``; for inputs without an order, such as the
     features of a table, the neighbourhood means nothing but is as good as another.
-
-    Parameters
-    ----------
-    shape : tuple of two ints
-        ``(n_out, n_in)``.
-    nnz : int
-        Weights.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    Pattern
-        With exactly ``nnz`` weights.
 
     Notes
     -----
@@ -92,29 +63,7 @@ PATTERNS: Registry[Callable[[tuple[int, int], int, np.random.Generator], Pattern
 def first_pattern(
     shape: tuple[int, int], nnz: int, rng: np.random.Generator, kind: str | Pattern
 ) -> Pattern:
-    """Return a layer's first pattern.
-
-    Parameters
-    ----------
-    shape : tuple of two ints
-        ``(n_out, n_in)``.
-    nnz : int
-        Weights; not looked at where a pattern is given.
-    rng : numpy.random.Generator
-        Source of randomness.
-    kind : str or Pattern
-        A name in ``PATTERNS``, or the pattern itself.
-
-    Returns
-    -------
-    Pattern
-        The pattern.
-
-    Raises
-    ------
-    ParameterError
-        If there is no such kind, or a pattern has another shape.
-    """
+    """Return a layer's first pattern: a given one, or one of ``nnz`` weights drawn by its name."""
     if isinstance(kind, Pattern):
         if kind.shape != shape:
             raise ParameterError("pattern", kind.shape, f"a pattern of shape {shape}")

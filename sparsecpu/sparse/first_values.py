@@ -26,29 +26,6 @@ def scaled_uniform(
 
     With the row's own fan-in (``"sparse"``) the variance of the outputs does not depend on the
     density; with ``"dense"``, as masks on dense tensors have it, deep sparse layers start mute.
-
-    Parameters
-    ----------
-    pattern : Pattern
-        Where the values go.
-    rng : numpy.random.Generator
-        Source of randomness.
-    gain : float
-        The standard deviation of an output over that of the inputs.
-    fan : {"sparse", "dense"}
-        Which fan-in counts: the row's nonzeros, or n_in.
-    dtype : dtype
-        float32 or float64.
-
-    Returns
-    -------
-    ndarray, shape (nnz,)
-        The values.
-
-    Raises
-    ------
-    ParameterError
-        If ``fan`` is neither.
     """
     if fan not in ("sparse", "dense"):
         raise ParameterError("fan", fan, "'sparse' or 'dense'")

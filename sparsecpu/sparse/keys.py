@@ -1,4 +1,7 @@
-"""Large patterns, run of rows by run of rows, so that 64-bit keys exist of one run at a time."""
+"""Keys of patterns; large patterns slab by slab, so that the keys of few rows exist at a time.
+
+Indices are CSR: ``indptr`` (int64, where each row starts) and ``indices`` (int32, columns).
+"""
 
 from __future__ import annotations
 
@@ -8,48 +11,22 @@ import numpy as np
 
 from sparsecpu.errors import PatternError
 
-#: Nonzeros in a run of rows, about.
-STREAM = 1 << 22
+#: Nonzeros in a slab, about.
+SLAB = 1 << 22
 
 
 def slabs(indptr: np.ndarray) -> Iterator[tuple[slice, slice]]:
-    """Yield runs of rows of at most about ``STREAM`` nonzeros.
-
-    Parameters
-    ----------
-    indptr : ndarray of int64
-        Where each row starts.
-
-    Yields
-    ------
-    rows, places : slice
-        The rows, and the places of their nonzeros.
-    """
+    """Yield the rows of each slab, and the places of their nonzeros; about ``SLAB`` of them."""
     start, last = 0, len(indptr) - 1
     while start < last:
-        stop = int(np.searchsorted(indptr, indptr[start] + STREAM, side="right")) - 1
+        stop = int(np.searchsorted(indptr, indptr[start] + SLAB, side="right")) - 1
         stop = min(max(stop, start + 1), last)
         yield slice(start, stop), slice(int(indptr[start]), int(indptr[stop]))
         start = stop
 
 
 def keys_of_rows(indptr: np.ndarray, indices: np.ndarray, n_in: int, rows: slice) -> np.ndarray:
-    """Return the keys ``i * n_in + j`` of a run of rows, sorted.
-
-    Parameters
-    ----------
-    indptr, indices : ndarray
-        CSR.
-    n_in : int
-        Columns.
-    rows : slice
-        Which rows.
-
-    Returns
-    -------
-    ndarray of int64
-        The keys.
-    """
+    """Return the keys ``i * n_in + j`` of neighbouring rows, sorted."""
     bounds = indptr[rows.start : rows.stop + 1]
     first = np.arange(rows.start, rows.stop, dtype=np.int64) * n_in
     keys = np.repeat(first, np.diff(bounds))
@@ -58,22 +35,7 @@ def keys_of_rows(indptr: np.ndarray, indices: np.ndarray, n_in: int, rows: slice
 
 
 def contained(indptr: np.ndarray, indices: np.ndarray, n_in: int, keys: np.ndarray) -> np.ndarray:
-    """Return which keys are in a pattern.
-
-    Parameters
-    ----------
-    indptr, indices : ndarray
-        CSR.
-    n_in : int
-        Columns.
-    keys : ndarray of int64
-        Sorted.
-
-    Returns
-    -------
-    ndarray of bool
-        One per key.
-    """
+    """Return which of some sorted keys are in a pattern, bool, one per key."""
     found = np.zeros(len(keys), dtype=bool)
     for rows, _ in slabs(indptr):
         mine = slice(*np.searchsorted(keys, [rows.start * n_in, rows.stop * n_in]))
@@ -86,22 +48,7 @@ def contained(indptr: np.ndarray, indices: np.ndarray, n_in: int, keys: np.ndarr
 
 
 def among(keys: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many sorted keys lie before each of some others, and which of these are there.
-
-    Parameters
-    ----------
-    keys : ndarray of int64
-        To look for.
-    active : ndarray of int64
-        Sorted.
-
-    Returns
-    -------
-    before : ndarray of int64
-        One per key.
-    there : ndarray of bool
-        One per key.
-    """
+    """Look for keys among sorted ones: how many lie before each (int64), and which are there."""
     before = np.searchsorted(active, keys)
     if not len(active):
         return before, np.zeros(len(keys), dtype=bool)
@@ -113,30 +60,9 @@ def merge_rows(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return the index of a pattern without some nonzeros and with others.
 
-    Parameters
-    ----------
-    indptr, indices : ndarray
-        CSR.
-    n_in : int
-        Columns.
-    keep : ndarray of bool
-        Which nonzeros stay.
-    arrivals : ndarray of int64
-        Keys that come, sorted and distinct.
-
-    Returns
-    -------
-    indptr, indices : ndarray
-        The new index.
-    kept_at : ndarray of bool
-        Which of the new nonzeros are old ones.
-    new_at : ndarray of int64
-        Where the arrivals are.
-
-    Raises
-    ------
-    PatternError
-        If an arrival is there already.
+    ``keep`` (bool, one per nonzero) says which stay; ``arrivals`` are the sorted, distinct keys
+    that come. Behind the new ``indptr`` and ``indices`` come which of the new nonzeros are old
+    ones, bool, and the places of the arrivals, int64.
     """
     total = int(np.count_nonzero(keep)) + len(arrivals)
     new_indices, is_old = np.empty(total, dtype=np.int32), np.ones(total, dtype=bool)
@@ -148,7 +74,7 @@ def merge_rows(
         before, taken = among(arrivals[mine], old)
         if taken.any():
             raise PatternError("new positions must not be in the pattern already")
-        before += np.arange(len(before))  # now the places of what arrives, in the run
+        before += np.arange(len(before))  # now the places of what arrives, in the slab
         keys = np.empty(len(old) + len(before), dtype=np.int64)
         here = is_old[start : start + len(keys)]
         here[before] = False
@@ -162,7 +88,7 @@ def merge_rows(
 def _index(
     keys: np.ndarray, n_in: int, rows: slice, start: int, indptr: np.ndarray, indices: np.ndarray
 ) -> None:
-    """Write the part of an index that belongs to a run of rows."""
+    """Write the part of an index that belongs to a slab."""
     ends = np.arange(rows.start + 1, rows.stop + 1, dtype=np.int64) * n_in
     indptr[rows.start + 1 : rows.stop + 1] = np.searchsorted(keys, ends) + start
     out = indices[start : start + len(keys)]
@@ -172,26 +98,9 @@ def _index(
 def draw_rows(
     shape: tuple[int, int], count: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw positions with replacement, and index the distinct ones.
-
-    Parameters
-    ----------
-    shape : tuple of two ints
-        ``(n_out, n_in)``.
-    count : int
-        Draws.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    indptr : ndarray of int64
-        Where each row starts.
-    indices : ndarray of int32
-        Columns; at most ``count``.
-    """
+    """Draw ``count`` positions with replacement, and return the CSR index of the distinct ones."""
     n_out, n_in = shape
-    edges = np.linspace(0, n_out, min(n_out, -(-count // STREAM)) + 1).astype(np.int64)
+    edges = np.linspace(0, n_out, min(n_out, -(-count // SLAB)) + 1).astype(np.int64)
     indptr, indices = np.zeros(n_out + 1, dtype=np.int64), np.empty(count, dtype=np.int32)
     used = 0
     draws = rng.multinomial(count, np.diff(edges) / n_out)
@@ -204,20 +113,10 @@ def draw_rows(
 
 
 def sorted_once(*keys: np.ndarray) -> np.ndarray:
-    """Return keys in order, each once.
+    """Return keys in order, each once; a single array is sorted in place.
 
     NumPy's ``unique``, and so ``union1d`` and ``setdiff1d``, hash integers, which takes a hundred
     times as long where there are millions.
-
-    Parameters
-    ----------
-    *keys : ndarray of int64
-        Keys in any order; several arrays are put together, a single one is sorted in place.
-
-    Returns
-    -------
-    ndarray of int64
-        Sorted and distinct.
     """
     together = keys[0] if len(keys) == 1 else np.concatenate(keys)
     together.sort()
@@ -229,19 +128,7 @@ def sorted_once(*keys: np.ndarray) -> np.ndarray:
 def distinct_keys(size: int, count: int, rng: np.random.Generator) -> np.ndarray:
     """Draw distinct integers below ``size``, uniformly among all such sets, in O(count).
 
-    Parameters
-    ----------
-    size : int
-        Keys are in ``[0, size)``; ``count`` must be at most about half of it to be fast.
-    count : int
-        How many.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    ndarray of int64
-        Sorted.
+    That is fast where ``count`` is at most about half of ``size``.
     """
     keys = np.empty(0, dtype=np.int64)
     while len(keys) < count:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -14,48 +15,30 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 
+#: In place of an order, where there is no second copy; read-only as all index arrays are, so that
+#: kernels compile once.
+NO_ORDER = np.empty(0, dtype=np.int32)
+NO_ORDER.setflags(write=False)
+
+
 class Parameter:
     """A vector of trainable values (bias, norm scale and shift): dense, never pruned.
 
-    Parameters
-    ----------
-    data : array_like, shape (n,)
-        Initial values.
-    dtype : dtype
-        float32 or float64.
-
-    Attributes
-    ----------
-    data : ndarray, shape (n,)
-        The values.
-    grad : ndarray, shape (n,)
-        Their gradient, written by the layer's backward pass; its memory is taken at the first use.
-    slots : dict of str to ndarray, shape (n,)
-        What the optimizer remembers for each value, by name.
+    ``data`` are the values, shape (n,); ``slots`` hold what the optimizer remembers for each of
+    them, by name.
     """
+
+    #: True if weight decay acts on the values.
+    decays: ClassVar[bool] = False
 
     def __init__(self, data: Any, dtype: Any = np.float32) -> None:
         self.data = aligned_copy(data, dtype)
-        self._grad: np.ndarray | None = None
         self.slots: dict[str, np.ndarray] = {}
 
-    @property
+    @cached_property
     def grad(self) -> np.ndarray:
-        """The gradient."""
-        if self._grad is None:
-            self._grad = aligned_zeros(self.data.shape, self.data.dtype)
-        return self._grad
-
-    @grad.setter
-    def grad(self, values: np.ndarray) -> None:
-        """Put another array in its place.
-
-        Parameters
-        ----------
-        values : ndarray, shape (n,)
-            The array.
-        """
-        self._grad = values
+        """The gradient, shape (n,); its memory is taken at the first use."""
+        return aligned_zeros(self.data.shape, self.data.dtype)
 
     @property
     def nnz(self) -> int:
@@ -63,18 +46,7 @@ class Parameter:
         return self.data.size
 
     def slot(self, name: str) -> np.ndarray:
-        """Return a slot, created with zeros at the first use.
-
-        Parameters
-        ----------
-        name : str
-            For example ``"momentum"``.
-
-        Returns
-        -------
-        ndarray, shape (n,)
-            One number per value.
-        """
+        """Return a slot, such as ``"momentum"``, shape (n,); zeros at the first use."""
         found = self.slots.get(name)
         if found is None:
             found = self.slots[name] = aligned_zeros(self.data.shape, self.data.dtype)
@@ -82,8 +54,15 @@ class Parameter:
 
     def vectors(self) -> dict[str, np.ndarray]:
         """Return everything of length n that there is, by name: data, grad and every slot."""
-        held = {} if self._grad is None else {"grad": self._grad}
+        held = {"grad": self.grad} if "grad" in self.__dict__ else {}
         return {"data": self.data, **held, **self.slots}
+
+    def second_copy(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the order and the memory of a second copy that an update of ``data`` writes too.
+
+        The copy is ``data[order]``; both are empty where there is none, as here.
+        """
+        return NO_ORDER, self.data[:0]
 
 
 class SparseParameter(Parameter):
@@ -94,24 +73,26 @@ class SparseParameter(Parameter):
     pattern : Pattern
         Where the values are.
     data : array_like, shape (nnz,)
-        Initial values, in the pattern's order.
+        First values, in the pattern's order.
     dtype : dtype
         float32 or float64.
 
     Attributes
     ----------
     spatial : bool
-        Whether its gradient is summed over pixels too, as a convolution's.
+        True for filters of a convolution, whose gradient is summed over pixels too.
     fixed : bool
-        Whether topology leaves the pattern alone.
+        True if topology is to leave the pattern alone.
     uses : int
-        Multiplications per weight and sample: 1, or the pixels that a convolution puts out.
+        How often a sample meets each weight: once, or at each pixel that a convolution puts out.
 
     Raises
     ------
     PatternError
         If there is not one value per nonzero.
     """
+
+    decays = True
 
     def __init__(self, pattern: Pattern, data: Any, dtype: Any = np.float32) -> None:
         super().__init__(data, dtype)
@@ -139,57 +120,40 @@ class SparseParameter(Parameter):
 
     @property
     def transposed_data(self) -> np.ndarray:
-        """The values in the order of ``pattern.transposed``.
+        """A second copy of the values, in the order of ``pattern.transposed``.
 
-        A copy that an optimizer step refreshes (``transposed_target``) and everything else
-        refreshes on demand, after ``touch``.
+        An optimizer's step writes it along with ``data``; after ``touch`` it is made anew here.
         """
-        if self._stale:
+        if self._stale or self._transposed_data is None:
             perm = self.pattern.transposed.perm
-            np.take(self.data, perm, out=self.transposed_target(), mode="clip")
+            np.take(self.data, perm, out=self.transposed_memory(), mode="clip")
             self._stale = False
-        assert self._transposed_data is not None
-        return self._transposed_data
+        return self._transposed_data  # type: ignore[return-value]
 
-    @property
-    def is_transposed(self) -> bool:
-        """Whether its layer multiplies by ``transposed_data``, so that steps should refresh it."""
-        return not (self.spatial or self.pattern.suits_blas)
-
-    @property
-    def holds_transposed(self) -> bool:
-        """Whether memory is held for ``transposed_data``."""
-        return self._transposed_data is not None
-
-    def transposed_target(self) -> np.ndarray:
-        """Return the memory of ``transposed_data``, for a kernel that refreshes it."""
+    def transposed_memory(self) -> np.ndarray:
+        """Return where ``transposed_data`` is written."""
         if self._transposed_data is None or self._transposed_data.shape != self.data.shape:
             self._transposed_data = aligned_empty(self.data.shape, self.data.dtype)
         return self._transposed_data
 
-    def touch(self, *, refreshed: bool = False) -> None:
-        """Say that ``data`` changed.
+    @property
+    def holds_transposed(self) -> bool:
+        """True if memory is held for ``transposed_data``."""
+        return self._transposed_data is not None
 
-        Parameters
-        ----------
-        refreshed : bool
-            Whether ``transposed_target`` was brought up to date along with it.
-        """
-        self._stale = not refreshed
+    def touch(self) -> None:
+        """Say that ``data`` changed, so that ``transposed_data`` is out of date."""
+        self._stale = True
+
+    def second_copy(self) -> tuple[np.ndarray, np.ndarray]:
+        if self._transposed_data is None:  # nobody has read it on this pattern
+            self._stale = True
+            return NO_ORDER, self.data[:0]
+        self._stale = False
+        return self.pattern.transposed.perm, self.transposed_memory()
 
     def full_view(self) -> np.ndarray:
-        """Return the values of a full pattern as a matrix, without a copy.
-
-        Returns
-        -------
-        ndarray, shape (n_out, n_in)
-            A view of ``data``.
-
-        Raises
-        ------
-        PatternError
-            If the pattern is not full.
-        """
+        """Return the values of a full pattern as a matrix, a view of shape (n_out, n_in)."""
         if not self.pattern.is_full:
             raise PatternError(f"only a full pattern is a matrix; {self.pattern!r} is not")
         return self.data.reshape(self.shape)
@@ -201,9 +165,7 @@ class SparseParameter(Parameter):
         cols: np.ndarray,
         values: dict[str, np.ndarray] | None = None,
     ) -> None:
-        """Change the pattern; the one place where that happens.
-
-        Values, gradient and every slot of the nonzeros that stay move along.
+        """Change the pattern; values, gradient and every slot of the nonzeros that stay move along.
 
         Parameters
         ----------
@@ -232,22 +194,7 @@ class SparseParameter(Parameter):
     def rewire_keys(
         self, drop: np.ndarray, keys: np.ndarray, values: dict[str, np.ndarray] | None = None
     ) -> None:
-        """Do what ``rewire`` does, with new positions as keys ``i * n_in + j``.
-
-        Parameters
-        ----------
-        drop : ndarray of int
-            Places of the nonzeros that go.
-        keys : ndarray of int64
-            Positions that come.
-        values : dict of str to ndarray, optional
-            What they start with.
-
-        Raises
-        ------
-        PatternError
-            If a position is out of range, there already, or comes twice.
-        """
+        """Do what ``rewire`` does, with new positions as keys ``i * n_in + j``."""
         self._transposed_data = None  # what follows needs the memory
         self.pattern.forget_transposed()
         self.touch()
@@ -265,8 +212,8 @@ class SparseParameter(Parameter):
             if name not in ("data", "grad"):
                 self.slot(name)
         self.data = move("data", self.data)
-        if self._grad is not None or "grad" in values:
-            self._grad = move("grad", self.grad)
+        if "grad" in self.__dict__ or "grad" in values:
+            self.grad = move("grad", self.grad)
         for name, old in self.slots.items():  # one after the other: an old one goes before the next
             self.slots[name] = move(name, old)
         self.pattern = merge.pattern
@@ -275,25 +222,16 @@ class SparseParameter(Parameter):
         """Put back a pattern with all its vectors, as ``vectors`` named them: data, grad, slots.
 
         The arrays are taken over, not copied; a gradient that is not among them starts at 0.
-
-        Parameters
-        ----------
-        pattern : Pattern
-            Of this parameter's shape.
-        vectors : dict of str to ndarray, shape (nnz,)
-            At least ``"data"``.
-
-        Raises
-        ------
-        PatternError
-            If the shapes do not fit.
+        Beside ``rewire``, the one place where a pattern changes.
         """
         lengths = {name: array.shape for name, array in vectors.items()}
         if pattern.shape != self.shape or set(lengths.values()) != {(pattern.nnz,)}:
             raise PatternError(f"vectors of {lengths} do not fit {pattern!r} in {self.shape}")
         slots = dict(vectors)
-        self.data, self._grad = slots.pop("data"), slots.pop("grad", None)
-        self.pattern, self.slots = pattern, slots
+        self.data, self.pattern, self.slots = slots.pop("data"), pattern, slots
+        self.__dict__.pop("grad", None)
+        if "grad" in slots:
+            self.grad = slots.pop("grad")
         self._transposed_data = None
         self.touch()
 
@@ -303,20 +241,7 @@ class SparseParameter(Parameter):
 
     @classmethod
     def from_scipy(cls, matrix: Any, dtype: Any = np.float32) -> SparseParameter:
-        """Return the parameter of a SciPy sparse matrix; stored zeros stay in the pattern.
-
-        Parameters
-        ----------
-        matrix : scipy.sparse matrix or array, shape (n_out, n_in)
-            Any format; duplicates are summed and indices sorted.
-        dtype : dtype
-            float32 or float64.
-
-        Returns
-        -------
-        SparseParameter
-            With copies of its arrays.
-        """
+        """Return the parameter of a SciPy sparse matrix; stored zeros stay in the pattern."""
         csr = matrix.tocsr(copy=True)
         csr.sum_duplicates()
         return cls(Pattern(csr.shape, csr.indptr, csr.indices), csr.data, dtype)

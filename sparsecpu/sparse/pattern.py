@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError, PatternError
 from sparsecpu.sparse.keys import (
-    STREAM,
+    SLAB,
     contained,
     distinct_keys,
     draw_rows,
@@ -19,7 +19,7 @@ from sparsecpu.sparse.keys import (
     merge_rows,
     slabs,
 )
-from sparsecpu.sparse.row_blocks import Blocked, cut_rows
+from sparsecpu.sparse.row_blocks import RowIndex, freeze
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -30,56 +30,35 @@ _INT32_MAX = 2**31 - 1
 BLAS_SIZE = 65_536
 
 
-@dataclass(frozen=True)
-class TransposedPattern(Blocked):
-    """The same nonzeros, column by column.
+class TransposedPattern(RowIndex):
+    """The same nonzeros, column by column; ``perm`` has the place of each in the pattern.
 
-    Parameters
-    ----------
-    indptr : ndarray of int64, shape (n_in + 1,)
-        Where each column starts.
-    indices : ndarray of int32, shape (nnz,)
-        The row of each nonzero.
-    perm : ndarray of int32, shape (nnz,)
-        Its place in the pattern: ``transposed_data = data[perm]``.
-    chunks : ndarray of int64
-        Runs of columns of similar work.
-    columns : int
-        Rows of the pattern.
+    ``transposed_data = data[perm]``; ``perm`` is int32, shape (nnz,).
     """
 
-    indptr: np.ndarray
-    indices: np.ndarray
-    perm: np.ndarray
-    chunks: np.ndarray
-    columns: int
-    _cuts: dict = field(init=False, default_factory=dict, compare=False, repr=False)
-    _spans: dict = field(init=False, default_factory=dict, compare=False, repr=False)
+    def __init__(self, pattern: Pattern) -> None:
+        from scipy.sparse import csr_array
+
+        order = np.arange(pattern.nnz, dtype=np.int32)
+        rows = csr_array((order, pattern.indices, pattern.indptr), shape=pattern.shape)
+        columns = rows.tocsc()
+        indices = columns.indices.astype(np.int32, copy=False)
+        super().__init__(columns.indptr.astype(np.int64), indices, pattern.shape[0])
+        self.perm = columns.data
+        freeze(self.perm)
 
 
 @dataclass(frozen=True)
 class Merge:
-    """What became of the nonzeros when a pattern changed.
+    """What became of the nonzeros when a pattern changed."""
 
-    Parameters
-    ----------
-    pattern : Pattern
-        The new pattern.
-    kept : ndarray of bool
-        Which nonzeros of the old pattern stay.
-    kept_at : ndarray of bool
-        Which nonzeros of the new one these are, in the same order.
-    new_at : ndarray of int64
-        Where the new positions are, in the order in which they were given.
-    """
-
-    pattern: Pattern
-    kept: np.ndarray
-    kept_at: np.ndarray
-    new_at: np.ndarray
+    pattern: Pattern  #: the new one
+    kept: np.ndarray  #: bool: which nonzeros of the old pattern stay
+    kept_at: np.ndarray  #: bool: which nonzeros of the new one these are, in the same order
+    new_at: np.ndarray  #: int64: places of the new positions, in the order in which they were given
 
 
-class Pattern(Blocked):
+class Pattern(RowIndex):
     """An immutable CSR sparsity pattern; rows are outputs, columns are inputs.
 
     Parameters
@@ -91,7 +70,7 @@ class Pattern(Blocked):
     indices : array_like of int, shape (nnz,)
         Columns, sorted and unique within each row.
     validate : bool
-        Whether to check all of that; False only for arrays that were made here.
+        Check all of that; False only for arrays that were made here.
 
     Raises
     ------
@@ -103,47 +82,27 @@ class Pattern(Blocked):
         self.shape = _check_shape(shape)
         if validate:
             _validate(self.shape, indptr, indices)
-        self.indptr = np.ascontiguousarray(indptr, dtype=np.int64)
-        self.indices = np.ascontiguousarray(indices, dtype=np.int32)
-        _freeze(self.indptr, self.indices)
-        self.columns = self.shape[1]
-        self._cuts: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        self._spans: dict[int, np.ndarray] = {}
+        super().__init__(
+            np.ascontiguousarray(indptr, dtype=np.int64),
+            np.ascontiguousarray(indices, dtype=np.int32),
+            columns=self.shape[1],
+        )
 
     @classmethod
     def random(cls, shape: Any, nnz: int, rng: np.random.Generator) -> Pattern:
         """Draw a pattern uniformly among all with exactly ``nnz`` nonzeros.
 
         Distinct 64-bit keys ``i * n_in + j`` are drawn (their complement, where more than half
-        are kept), so time and memory are O(nnz) at any shape. Where there are very many of them,
-        run of rows by run of rows: with-replacement draws are shared out among the runs, repeated
-        ones are dropped, and what is missing then is drawn again, which is uniform, too.
-
-        Parameters
-        ----------
-        shape : tuple of two ints
-            ``(n_out, n_in)``.
-        nnz : int
-            From 0 to ``n_out * n_in``.
-        rng : numpy.random.Generator
-            Source of randomness.
-
-        Returns
-        -------
-        Pattern
-            The pattern.
-
-        Raises
-        ------
-        ParameterError
-            If ``nnz`` is out of range.
+        are kept), so time and memory are O(nnz) at any shape. Where there are very many, slab by
+        slab: draws with replacement are shared among the slabs, repeated ones are dropped, and
+        what is missing then is drawn again, which is uniform, too.
         """
         shape = _check_shape(shape)
         size = shape[0] * shape[1]
         if not 0 <= nnz <= min(size, _INT32_MAX):
             raise ParameterError("nnz", nnz, f"an integer from 0 to {min(size, _INT32_MAX)}")
-        if nnz > STREAM and 2 * nnz <= size:
-            return _random_in_runs(shape, nnz, rng)
+        if nnz > SLAB and 2 * nnz <= size:
+            return _random_in_slabs(shape, nnz, rng)
         if 2 * nnz <= size:
             return cls.from_keys(shape, distinct_keys(size, nnz, rng))
         left_out = distinct_keys(size, size - nnz, rng)
@@ -151,18 +110,7 @@ class Pattern(Blocked):
 
     @classmethod
     def full(cls, shape: Any) -> Pattern:
-        """Return the pattern that keeps everything, in dense row-major order.
-
-        Parameters
-        ----------
-        shape : tuple of two ints
-            ``(n_out, n_in)``.
-
-        Returns
-        -------
-        Pattern
-            The pattern.
-        """
+        """Return the pattern that keeps everything, in dense row-major order."""
         n_out, n_in = _check_shape(shape)
         indptr = np.arange(n_out + 1, dtype=np.int64) * n_in
         indices = np.tile(np.arange(n_in, dtype=np.int32), n_out)
@@ -170,20 +118,7 @@ class Pattern(Blocked):
 
     @classmethod
     def from_keys(cls, shape: Any, keys: np.ndarray) -> Pattern:
-        """Return the pattern of sorted, distinct keys ``i * n_in + j``.
-
-        Parameters
-        ----------
-        shape : tuple of two ints
-            ``(n_out, n_in)``.
-        keys : ndarray of int64
-            Sorted and distinct.
-
-        Returns
-        -------
-        Pattern
-            The pattern.
-        """
+        """Return the pattern of sorted, distinct keys ``i * n_in + j``."""
         n_out, n_in = _check_shape(shape)
         edges = np.arange(n_out + 1, dtype=np.int64) * n_in
         indptr = np.searchsorted(keys, edges)
@@ -191,12 +126,12 @@ class Pattern(Blocked):
         np.remainder(keys, n_in, out=indices, casting="unsafe")
         return cls((n_out, n_in), indptr, indices, validate=False)
 
-    @property
+    @cached_property
     def nnz(self) -> int:
         """Number of nonzeros."""
         return len(self.indices)
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Number of positions, ``n_out * n_in``."""
         return self.shape[0] * self.shape[1]
@@ -211,14 +146,14 @@ class Pattern(Blocked):
         """1 - density."""
         return 1.0 - self.density
 
-    @property
+    @cached_property
     def is_full(self) -> bool:
-        """Whether every position is kept, so that values lie in dense row-major order."""
+        """True if every position is kept, so that values lie in dense row-major order."""
         return self.nnz == self.size
 
-    @property
+    @cached_property
     def suits_blas(self) -> bool:
-        """Whether it is full, and large enough for BLAS to be faster than sparse kernels."""
+        """True if it is full, and large enough for BLAS to be faster than sparse kernels."""
         return self.is_full and self.nnz >= BLAS_SIZE
 
     @property
@@ -232,24 +167,12 @@ class Pattern(Blocked):
         return np.bincount(self.indices, minlength=self.shape[1])
 
     @cached_property
-    def chunks(self) -> np.ndarray:
-        """Runs of rows of similar work, as row numbers; see ``kernels.linear``."""
-        return cut_rows(self.indptr)
-
-    @cached_property
     def transposed(self) -> TransposedPattern:
         """The column-by-column index of the same nonzeros."""
-        from scipy.sparse import csr_array
-
-        order = np.arange(self.nnz, dtype=np.int32)
-        columns = csr_array((order, self.indices, self.indptr), shape=self.shape).tocsc()
-        indptr = columns.indptr.astype(np.int64)
-        indices = columns.indices.astype(np.int32, copy=False)
-        _freeze(indptr, indices, columns.data)
-        return TransposedPattern(indptr, indices, columns.data, cut_rows(indptr), self.shape[0])
+        return TransposedPattern(self)
 
     def forget_transposed(self) -> None:
-        """Free the column-by-column index; it is made anew where it is asked for."""
+        """Free the column-by-column index; it is made anew where it is needed."""
         self.__dict__.pop("transposed", None)
 
     def rows(self) -> np.ndarray:
@@ -261,25 +184,10 @@ class Pattern(Blocked):
         return keys_of_rows(self.indptr, self.indices, self.shape[1], slice(0, self.shape[0]))
 
     def merge(self, drop: np.ndarray, new_keys: np.ndarray) -> Merge:
-        """Return the pattern without some nonzeros and with others, and where each one went.
+        """Return the pattern without the nonzeros at places ``drop`` and with new positions.
 
-        Parameters
-        ----------
-        drop : ndarray of int
-            Places (not keys) of the nonzeros that go.
-        new_keys : ndarray of int64
-            Keys of the positions that come, distinct, in any order; a position that is dropped
-            may come back.
-
-        Returns
-        -------
-        Merge
-            The new pattern and the places of old and new nonzeros.
-
-        Raises
-        ------
-        PatternError
-            If a new position is already there, is out of range, or comes twice.
+        ``new_keys`` are distinct, in any order; one that is dropped may come back. ``PatternError``
+        if a new position is already there, is out of range, or comes twice.
         """
         arrivals = np.asarray(new_keys, dtype=np.int64)
         order = np.argsort(arrivals, kind="stable")
@@ -298,37 +206,15 @@ class Pattern(Blocked):
         return Merge(Pattern(self.shape, *index, validate=False), keep, kept_at, new_at)
 
     def slabs(self) -> Iterator[tuple[slice, slice]]:
-        """Yield runs of rows of some million nonzeros: their rows, and their places."""
+        """Yield the rows of each slab, and the places of their nonzeros."""
         yield from slabs(self.indptr)
 
     def contains(self, keys: np.ndarray) -> np.ndarray:
-        """Return which positions are in the pattern.
-
-        Parameters
-        ----------
-        keys : ndarray of int64
-            Sorted keys ``i * n_in + j``.
-
-        Returns
-        -------
-        ndarray of bool
-            One per key.
-        """
+        """Return which of some sorted keys are in the pattern, bool, one per key."""
         return contained(self.indptr, self.indices, self.shape[1], keys)
 
     def to_scipy(self, data: np.ndarray) -> csr_array:
-        """Return a SciPy CSR array with these values (copies).
-
-        Parameters
-        ----------
-        data : ndarray, shape (nnz,)
-            The values.
-
-        Returns
-        -------
-        scipy.sparse.csr_array
-            Of shape ``(n_out, n_in)``.
-        """
+        """Return a SciPy CSR array with these values (copies)."""
         from scipy.sparse import csr_array
 
         parts = (np.array(data), self.indices.copy(), self.indptr.copy())
@@ -348,7 +234,7 @@ class Pattern(Blocked):
         return f"Pattern(shape={self.shape}, nnz={self.nnz}, density={self.density:.4g})"
 
 
-def _random_in_runs(shape: tuple[int, int], nnz: int, rng: np.random.Generator) -> Pattern:
+def _random_in_slabs(shape: tuple[int, int], nnz: int, rng: np.random.Generator) -> Pattern:
     """Draw a large sparse pattern; see ``Pattern.random``."""
     pattern = Pattern(shape, *draw_rows(shape, nnz, rng), validate=False)
     while pattern.nnz < nnz:
@@ -356,12 +242,6 @@ def _random_in_runs(shape: tuple[int, int], nnz: int, rng: np.random.Generator) 
         fresh = fresh[~pattern.contains(fresh)]
         pattern = pattern.merge(np.empty(0, dtype=np.int64), fresh).pattern
     return pattern
-
-
-def _freeze(*arrays: np.ndarray) -> None:
-    """Make arrays read-only; all index arrays alike, for kernels compile once per array type."""
-    for array in arrays:
-        array.setflags(write=False)
 
 
 def _check_shape(shape: Any) -> tuple[int, int]:

@@ -18,32 +18,6 @@ _TURN, _RESIZE, _SHIFT = 15.0, 0.1, 0.1
 class AugmentedSamples:
     """A source whose images are shifted, turned or mirrored at random.
 
-    Parameters
-    ----------
-    source : Source
-        The images, as they are.
-    image_shape : tuple of ints
-        ``(channels, height, width)``.
-    kind : {"crop", "crop-flip", "affine", "affine-flip"}
-        ``crop`` shifts by up to ``padding`` pixels each way, pixels beyond the edge being
-        reflected. ``affine`` turns by up to 15 degrees, resizes by up to a tenth and shifts by up
-        to a tenth of a side, between pixels linearly. ``flip`` also mirrors every other image,
-        left to right.
-    rng : numpy.random.Generator
-        Draws the variations, batch after batch; a trainer's stream "augmentation".
-    padding : int
-        Pixels, of a crop.
-
-    Attributes
-    ----------
-    shape : tuple of ints
-        ``(samples, features)``.
-
-    Raises
-    ------
-    ParameterError
-        If there is no such kind, or the images are smaller than the padding.
-
     Notes
     -----
     He et al., Deep residual learning (2016), section 4.2, pads with zeros; Zagoruyko & Komodakis,
@@ -60,26 +34,14 @@ class AugmentedSamples:
     ) -> None:
         AUGMENTATIONS.find(kind)
         if len(image_shape) != 3 or min(image_shape[1:]) <= padding:
-            raise ParameterError("image shape", image_shape, f"sides above {padding} pixels")
+            expected = f"(channels, height, width) with sides above {padding}, to vary images"
+            raise ParameterError("input_shape", image_shape, expected)
         self.source, self.image_shape = source, image_shape
         self.affine, self.flip = kind.startswith("affine"), kind.endswith("flip")
         self.rng, self.padding, self.shape = rng, padding, source.shape
 
     def take_samples(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return varied samples.
-
-        Parameters
-        ----------
-        rows : ndarray of int64
-            Which ones.
-
-        Returns
-        -------
-        array : ndarray, shape (len(rows), features)
-            Their pixels.
-        rows : ndarray of int64
-            0, 1, 2 …
-        """
+        """Return varied samples."""
         array, at = self.source.take_samples(rows)
         count, (channels, height, width) = len(at), self.image_shape
         images = array[at].reshape(count, channels, height, width)

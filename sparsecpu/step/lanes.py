@@ -17,20 +17,6 @@ def choose_lanes(batch: int, features: int, dtype: Any = np.float32) -> int:
 
     A tile of the widest layer should fill about 60 % of the level-2 cache, and a batch should
     waste few lanes of its last tile.
-
-    Parameters
-    ----------
-    batch : int
-        Samples per step.
-    features : int
-        Features of the widest layer.
-    dtype : dtype
-        Type of the activations.
-
-    Returns
-    -------
-    int
-        16, 32, 64 or 128.
     """
     most = level_two_cache() / (features * np.dtype(dtype).itemsize)
     widths = [n for n in _LANE_COST if n * np.dtype(dtype).itemsize <= widest_lanes() * 4]

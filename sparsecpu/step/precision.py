@@ -8,31 +8,14 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.machine.cpu import wide_vectors_pay
+from sparsecpu.step.workspace import Workspace
 
 #: How activations may be read.
 PRECISIONS = ("fp32", "bf16", "fp16")
 
 
 def check_precision(precision: str, dtype: Any) -> str:
-    """Return the precision, if this machine and this network can have it.
-
-    Parameters
-    ----------
-    precision : {"fp32", "bf16", "fp16"}
-        How activations are to be read.
-    dtype : dtype
-        The network's type of values.
-
-    Returns
-    -------
-    str
-        ``precision``.
-
-    Raises
-    ------
-    ParameterError
-        If not.
-    """
+    """Return the precision; refuse one that this machine or this type of values cannot have."""
     if precision not in PRECISIONS:
         raise ParameterError("precision", precision, f"one of {', '.join(PRECISIONS)}")
     if precision != "fp32" and np.dtype(dtype) != np.float32:
@@ -40,3 +23,19 @@ def check_precision(precision: str, dtype: Any) -> str:
     if precision != "fp32" and not wide_vectors_pay():
         raise ParameterError("precision", precision, "fp32 on a CPU without AVX2 or NEON")
     return precision
+
+
+def sixteen_bit_memory(
+    workspace: Workspace, owner: Any, shape: tuple[int, ...], precision: str
+) -> np.ndarray:
+    """Return memory for a copy of float32 tiles in 16 bits; ``sixteen_bits.narrowed`` writes it."""
+    from sparsecpu.kernels.vectors.sixteen_bits import narrow_shape
+
+    return workspace.array(owner, precision, *narrow_shape(shape, precision))
+
+
+def sixteen_bit_copy(workspace: Workspace, owner: Any, x: np.ndarray, precision: str) -> np.ndarray:
+    """Return a copy of float32 tiles in 16 bits, bf16 or fp16, one per owner and precision."""
+    from sparsecpu.kernels.vectors.sixteen_bits import narrowed
+
+    return narrowed(x, sixteen_bit_memory(workspace, owner, x.shape, precision), precision)

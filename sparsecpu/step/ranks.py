@@ -1,4 +1,4 @@
-"""A trainer's part in a group of ranks that share every batch; see ``distributed``."""
+"""The ranks that share every batch of a run: one, which has nobody to talk to, or several."""
 
 from __future__ import annotations
 
@@ -7,113 +7,100 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.sparse.parameter import Parameter, SparseParameter
-from sparsecpu.step.context import Context
 from sparsecpu.step.gradient_view import GradientView
 
 #: Streams of which every rank has its own: what they are for differs from sample to sample.
 _OWN = ("dropout", "augmentation")
 
 
-class Sharing:
-    """What a trainer does beside its own work where ranks share the batches.
+class OneRank:
+    """A run in one process: it has every sample of a batch, and all sums are its own."""
 
-    Parameters
-    ----------
-    comm : Communicator
-        The ranks.
-    ctx : Context
-        Of the trainer.
-
-    Attributes
-    ----------
-    halted : bool
-        Whether all ranks know that one of them was interrupted.
-    """
-
-    def __init__(self, comm: Any, ctx: Context) -> None:
-        self.comm, self.ctx, self.halted = comm, ctx, False
-        self._applied: set[int] = set()
-        ctx.comm, ctx.grad_ready = comm, self._send
+    rank, size = 0, 1
 
     def own_streams(self, rngs: dict[str, np.random.Generator]) -> None:
-        """Move the streams of which every rank has its own away from rank 0's.
-
-        Parameters
-        ----------
-        rngs : dict of str to numpy.random.Generator
-            In the state that rank 0 has.
-        """
-        for name in _OWN if self.comm.rank else ():
-            source: Any = rngs[name].bit_generator
-            source.state = source.jumped(self.comm.rank).state
+        """Move the streams of which every rank has its own away from rank 0's."""
 
     def part(self, rows: np.ndarray) -> np.ndarray:
-        """Return this rank's samples of a batch, and let topology see those of all ranks.
+        """Return this rank's rows of a batch, perhaps none."""
+        return rows
 
-        Parameters
-        ----------
-        rows : ndarray of int64
-            The batch.
+    def largest_part(self, batch_size: int) -> int:
+        """Return the samples of the largest part of a batch."""
+        return batch_size
 
-        Returns
-        -------
-        ndarray of int64
-            Perhaps none.
+    def of_batch(self, rows: np.ndarray, n_valid: int, observe: Any) -> dict[str, Any]:
+        """Return what a context needs to know where ranks share the batch of these rows."""
+        return {"observe": observe}
+
+    def agree(self, loss: float, interrupted: bool) -> float:
+        """Return the loss of the batch, and hear whether any rank was interrupted."""
+        return loss
+
+    def halted(self, interrupted: bool) -> bool:
+        """Return True if training is to end: once all ranks know that one was interrupted."""
+        return interrupted
+
+    def begin(self, keeps: bool, applied: set[int]) -> None:
+        """Prepare for a backward pass, whose gradients are kept for later or not.
+
+        ``applied`` fills with the identities of parameters whose gradients are used at once.
         """
-        ctx, observe = self.ctx, self.ctx.observe
-        ctx.all_rows = rows
-        if observe is not None:
 
-            def gathered(parameter: SparseParameter, view: GradientView) -> None:
-                observe(parameter, view.over_ranks(self.comm, ctx.n_valid))
+    def finish(self) -> None:
+        """Wait until the gradients of all ranks are added up."""
 
-            ctx.observe = gathered
+    def sum(self, array: np.ndarray) -> np.ndarray:
+        """Add up an array over all ranks, in place, and return it."""
+        return array
+
+    def check_network(self, parameters: Any) -> None:
+        """Raise ``RankError`` if patterns or weights of two ranks differ in a single bit."""
+
+    def broadcast(self, value: Any) -> Any:
+        """Return what rank 0 has."""
+        return value
+
+
+#: What everybody uses who is alone.
+ALONE = OneRank()
+
+
+class SeveralRanks(OneRank):
+    """Ranks that each compute a part of every batch, and talk through a communicator."""
+
+    def __init__(self, comm: Any) -> None:
+        self.comm, self.rank, self.size = comm, comm.rank, comm.size
+        self._told = False
+        self._applied: set[int] = set()
+
+    def own_streams(self, rngs: dict[str, np.random.Generator]) -> None:
+        for name in _OWN if self.rank else ():
+            source: Any = rngs[name].bit_generator
+            source.state = source.jumped(self.rank).state
+
+    def part(self, rows: np.ndarray) -> np.ndarray:
         return rows[self.comm.part(len(rows))]
 
     def largest_part(self, batch_size: int) -> int:
-        """Return the samples of the largest part of a batch.
+        return -(-batch_size // self.size)
 
-        Parameters
-        ----------
-        batch_size : int
-            Samples of the batch.
+    def of_batch(self, rows: np.ndarray, n_valid: int, observe: Any) -> dict[str, Any]:
+        def gathered(parameter: SparseParameter, view: GradientView) -> None:
+            observe(parameter, view.over_ranks(self.comm, n_valid))
 
-        Returns
-        -------
-        int
-            At least 1.
-        """
-        return -(-batch_size // self.comm.size)
+        seen = None if observe is None else gathered
+        return {"observe": seen, "all_rows": rows, "grad_ready": self._send}
 
     def agree(self, loss: float, interrupted: bool) -> float:
-        """Add up the parts of a loss, and hear whether anybody was interrupted.
-
-        Parameters
-        ----------
-        loss : float
-            This rank's part.
-        interrupted : bool
-            Whether this rank was.
-
-        Returns
-        -------
-        float
-            The loss of the batch.
-        """
         told = self.comm.sum(np.array([loss, interrupted], dtype=np.float64))
-        self.halted = self.halted or bool(told[1])
+        self._told = self._told or bool(told[1])
         return float(told[0])
 
-    def begin(self, keeps: bool, applied: set[int]) -> None:
-        """Prepare for a backward pass.
+    def halted(self, interrupted: bool) -> bool:
+        return self._told
 
-        Parameters
-        ----------
-        keeps : bool
-            Whether its gradients are kept for later.
-        applied : set of int
-            Fills with the identities of parameters whose gradients are used at once.
-        """
+    def begin(self, keeps: bool, applied: set[int]) -> None:
         self._sent: set[int] = set()
         self._applied, self._keeps = applied, keeps
 
@@ -126,3 +113,15 @@ class Sharing:
             if id(parameter) not in self._applied and id(parameter) not in self._sent:
                 self._sent.add(id(parameter))
                 self.comm.start_sum(parameter.grad)
+
+    def finish(self) -> None:
+        self.comm.finish()
+
+    def sum(self, array: np.ndarray) -> np.ndarray:
+        return self.comm.sum(array)
+
+    def check_network(self, parameters: Any) -> None:
+        self.comm.check_network(parameters)
+
+    def broadcast(self, value: Any) -> Any:
+        return self.comm.broadcast(value)

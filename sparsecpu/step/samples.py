@@ -10,72 +10,30 @@ from sparsecpu.errors import DataError
 
 
 class Samples(Protocol):
-    """Samples that can be fetched by their row numbers.
-
-    Attributes
-    ----------
-    shape : tuple of ints
-        ``(samples, features)``.
-    """
+    """Samples that can be fetched by their row numbers; ``shape`` is ``(samples, features)``."""
 
     shape: tuple[int, ...]
 
     def take_samples(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return an array and the row numbers in it at which the samples are.
+        """Return an array and the row numbers in it (int64) at which the samples are.
 
-        Parameters
-        ----------
-        rows : ndarray of int64
-            Which samples.
-
-        Returns
-        -------
-        array : ndarray, shape (any, features)
-            C-contiguous float32, float64 or uint8.
-        rows : ndarray of int64
-            Where in ``array``.
+        The array is C-contiguous float32, float64 or uint8, shape (any, features).
         """
         ...
 
 
-class ArraySamples:
-    """Samples in an array; a batch is gathered from it without a copy in between.
-
-    Parameters
-    ----------
-    array : ndarray, shape (samples, features)
-        C-contiguous.
-    """
+class ArraySamples(Samples):
+    """Samples in an array; a batch is gathered from it without a copy in between."""
 
     def __init__(self, array: np.ndarray) -> None:
         self.array, self.shape = array, array.shape
 
     def take_samples(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the whole array and ``rows``.
-
-        Parameters
-        ----------
-        rows : ndarray of int64
-            Which samples.
-
-        Returns
-        -------
-        tuple of ndarray
-            See ``Samples``.
-        """
         return self.array, rows
 
 
-class SparseSamples:
-    """Samples in a SciPy sparse matrix, made dense one minibatch at a time.
-
-    Parameters
-    ----------
-    matrix : scipy.sparse matrix or array, shape (samples, features)
-        Any format.
-    dtype : dtype
-        Of the dense minibatch.
-    """
+class SparseSamples(Samples):
+    """Samples in a SciPy sparse matrix, made dense one minibatch at a time."""
 
     def __init__(self, matrix: Any, dtype: Any) -> None:
         self._matrix = matrix.tocsr()
@@ -84,18 +42,6 @@ class SparseSamples:
         self._dtype = np.dtype(dtype)
 
     def take_samples(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the samples as a small dense array.
-
-        Parameters
-        ----------
-        rows : ndarray of int64
-            Which samples.
-
-        Returns
-        -------
-        tuple of ndarray
-            See ``Samples``.
-        """
         part = self._matrix[rows]
         dense = np.zeros(part.shape, dtype=self._dtype)
         here = np.arange(len(rows), dtype=np.int64)
@@ -104,26 +50,10 @@ class SparseSamples:
 
 
 def as_samples(x: Any, features: int, dtype: Any) -> Samples:
-    """Return samples in the users' order as a source.
+    """Return samples in the users' order as something to fetch batches from.
 
-    Parameters
-    ----------
-    x : array_like, sparse matrix or Samples
-        ``(samples, features)``, or ``(samples, channels, height, width)``.
-    features : int
-        Numbers per sample that are expected.
-    dtype : dtype
-        What dense arrays other than uint8 are converted to.
-
-    Returns
-    -------
-    Samples
-        The samples.
-
-    Raises
-    ------
-    DataError
-        If the number of features differs.
+    ``x`` is ``(samples, features)`` or ``(samples, channels, height, width)``: an array, a sparse
+    matrix, or samples already. ``DataError`` if the number of features differs.
     """
     source: Samples
     if hasattr(x, "take_samples"):

@@ -10,22 +10,7 @@ from sparsecpu.errors import DataError
 
 
 def standardise(network: Any, x: Any, scaling: str) -> None:
-    """Let a network read its inputs with mean 0 and variance 1 over the training samples.
-
-    Parameters
-    ----------
-    network : Sequential
-        Gets ``offset`` and ``scale``.
-    x : array_like or Source
-        Training samples; of many, the first 10,000 count.
-    scaling : {"feature", "channel", "global", "none"}
-        Feature by feature, channel by channel, all alike, or not at all.
-
-    Raises
-    ------
-    DataError
-        If the samples are sparse, and would not stay so.
-    """
+    """Let a network read its inputs with mean 0 and variance 1 over the training samples."""
     if scaling == "none":
         return
     if hasattr(x, "tocsr"):

@@ -9,17 +9,6 @@ STREAMS = ("init", "order", "augmentation", "dropout", "topology")
 
 
 def streams(seed: int) -> dict[str, np.random.Generator]:
-    """Return the random streams of a run.
-
-    Parameters
-    ----------
-    seed : int
-        At least 0.
-
-    Returns
-    -------
-    dict of str to numpy.random.Generator
-        By name; see ``STREAMS``.
-    """
+    """Return the random streams of a run."""
     children = np.random.SeedSequence(seed).spawn(len(STREAMS))
     return dict(zip(STREAMS, map(np.random.default_rng, children), strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -9,105 +10,79 @@ import numpy as np
 
 from sparsecpu.kernels.machine.arrays import aligned_empty
 
-
-def _holders(memory: np.ndarray) -> int:
-    """Return how many references there are to what an array is a view of."""
-    return sys.getrefcount(memory.base)
-
-
-_NOBODY = _holders(aligned_empty(1, np.uint8))
+_ALONE = aligned_empty(1, np.uint8)
+#: References to what an array is a view of, where nobody holds another view.
+_NOBODY = sys.getrefcount(_ALONE.base)
+#: What a layer prepared for one of its passes is kept for so many kinds of batches: the last one of
+#: an epoch may be smaller.
+_KEPT = 4
 
 
 class Workspace:
-    """Named arrays that are allocated once and handed out again at every step."""
+    """Named arrays that are allocated once and handed out again at every step.
+
+    ``prepared`` is what layers prepared for passes that come again, ``(layer, pass, …)`` to
+    anything: look there first, and ``keep`` what was not found. It is emptied when memory moves.
+    """
 
     def __init__(self) -> None:
         self._memory: dict[tuple, np.ndarray] = {}
         self._views: dict[tuple, np.ndarray] = {}
         self._lent: list[np.ndarray] = []
+        self.prepared: dict[tuple, Any] = {}
+
+    def keep(self, key: tuple, prepared: Any) -> Any:
+        """Return what was prepared for ``(layer, pass, …)``, and hold it until memory moves."""
+        self.prepared.pop(key, None)
+        alike = [k for k in self.prepared if k[:2] == key[:2]]
+        if len(alike) == _KEPT:
+            del self.prepared[alike[0]]
+        self.prepared[key] = prepared
+        return prepared
 
     def array(self, owner: Any, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        """Return an aligned array with unspecified contents.
+        """Return an aligned array with unspecified contents: the same one for the same arguments.
 
-        Parameters
-        ----------
-        owner : object
-            Who asks; two owners never share memory.
-        name : str
-            What for; two names of one owner never share memory.
-        shape : tuple of ints
-            Its shape. Memory grows to the largest shape asked for.
-        dtype : dtype
-            Its element type.
-
-        Returns
-        -------
-        ndarray
-            The same memory for the same owner, name and dtype.
+        Two owners, or two names of one owner, never share memory. It grows to the largest shape
+        that is asked for.
         """
         key = (owner, name, dtype, shape)
         view = self._views.get(key)
         if view is None:
             place = (owner, name, np.dtype(dtype))
-            size = int(np.prod(shape, dtype=np.int64))
+            size = math.prod(shape)
             memory = self._memory.get(place)
             if memory is None or memory.size < size:
                 self._memory[place] = memory = aligned_empty(size, dtype)
                 self._views = {k: v for k, v in self._views.items() if k[:2] != key[:2]}
+                self.prepared.clear()  # it may hold the memory that is given up here
             self._views[key] = view = memory[:size].reshape(shape)
         return view
 
-    def other(self, taken: np.ndarray, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-        """Return memory for what replaces an array: one of two that are used in turn.
-
-        Parameters
-        ----------
-        taken : ndarray
-            What is still being read.
-        shape : tuple of ints
-            Its shape.
-        dtype : dtype
-            Its element type.
-
-        Returns
-        -------
-        ndarray
-            Memory that ``taken`` does not lie in.
-        """
-        first = self.array("in turn", "even", shape, dtype)
+    def alternate(self, taken: np.ndarray, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """Return memory that ``taken`` does not lie in: one of two arrays that take turns."""
+        first = self.array("alternate", "even", shape, dtype)
         if not np.may_share_memory(first, taken):
             return first
-        return self.array("in turn", "odd", shape, dtype)
+        return self.array("alternate", "odd", shape, dtype)
 
     def lend(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Return memory for as long as anybody holds the array, or a view of it.
 
         A gradient of planes is read by the layers before it and then by nobody: a few such arrays
-        serve a network of any depth.
-
-        Parameters
-        ----------
-        shape : tuple of ints
-            Its shape.
-        dtype : dtype
-            Its element type.
-
-        Returns
-        -------
-        ndarray
-            Of the least memory that nobody holds and that suffices, or of new memory.
+        serve a network of any depth. The smallest free memory that suffices is taken.
         """
-        size, dtype = int(np.prod(shape, dtype=np.int64)), np.dtype(dtype)
-        fitting = (
-            memory
-            for memory in self._lent
-            if memory.dtype == dtype and memory.size >= size and _holders(memory) == _NOBODY
-        )
-        memory = min(fitting, key=np.size, default=None)
-        if memory is None:
-            memory = aligned_empty(size, dtype)
-            self._lent.append(memory)
-        return memory[:size].reshape(shape)
+        size, dtype = math.prod(shape), np.dtype(dtype)
+        found = None
+        for memory in self._lent:
+            fits = memory.dtype == dtype and memory.size >= size
+            least = found is None or memory.size < found.size
+            if fits and least and sys.getrefcount(memory.base) == _NOBODY:
+                found = memory
+        if found is None:
+            found = aligned_empty(size, dtype)
+            self._lent.append(found)
+        return found[:size].reshape(shape)
 
     @property
     def nbytes(self) -> int:

@@ -1,22 +1,26 @@
-"""Topology: which weights exist, and how that changes; a new algorithm is one file and one line."""
+"""Topology: which weights exist, and how that changes. A new rule is one file, imported here."""
 
 from typing import Any
 
-from sparsecpu.registries import Registry
-from sparsecpu.topology.base import Growth, Report, Run, Static, Topology
+from sparsecpu.topology.base import TOPOLOGIES, Topology
 from sparsecpu.topology.batch import BatchTopology
+from sparsecpu.topology.change import Change, Growth
 from sparsecpu.topology.deep_r import DeepR
 from sparsecpu.topology.dsr import DSR
 from sparsecpu.topology.gradual import GradualPruning
 from sparsecpu.topology.gse import GuidedStochasticExploration
 from sparsecpu.topology.rigl import RigL
+from sparsecpu.topology.run import Report, Run
 from sparsecpu.topology.set import SET
 from sparsecpu.topology.sparse_momentum import SparseMomentum
+from sparsecpu.topology.static import Static
 
 __all__ = [
     "DSR",
     "SET",
+    "TOPOLOGIES",
     "BatchTopology",
+    "Change",
     "DeepR",
     "GradualPruning",
     "Growth",
@@ -29,21 +33,6 @@ __all__ = [
     "Topology",
     "make_topology",
 ]
-
-#: Algorithms by the name that users give; a new one is imported above and named in one line here.
-TOPOLOGIES: Registry[type[Topology]] = Registry(
-    "topology",
-    (
-        SparseMomentum,
-        RigL,
-        GuidedStochasticExploration,
-        SET,
-        DSR,
-        DeepR,
-        GradualPruning,
-        Static,
-    ),
-)
 
 
 def make_topology(text: str, **options: Any) -> Topology:

@@ -2,100 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import numpy as np
 
-from sparsecpu.errors import ParameterError
+from sparsecpu.errors import ParameterError, PatternError
+from sparsecpu.registries import Registry
 from sparsecpu.schedules import Schedule, cosine, linear
-from sparsecpu.sparse.keys import among
 from sparsecpu.sparse.parameter import SparseParameter
-from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.gradient_view import GradientView
-from sparsecpu.topology.selection import smallest
+from sparsecpu.topology.change import Change, Growth, apply_change, fill_up, sorted_places
+from sparsecpu.topology.options import one_of
+from sparsecpu.topology.revival import revive_outputs
+from sparsecpu.topology.run import Report, Run
 
 Observer = Callable[[SparseParameter, GradientView], None]
 
 
-@dataclass(frozen=True)
-class Run:
-    """What a topology algorithm is told before training starts.
-
-    Parameters
-    ----------
-    parameters : dict of str to SparseParameter
-        The layers it works on.
-    steps_per_epoch, total_steps : int
-        Length of the run.
-    batch_size : int
-        Samples per step.
-    momentum_slot : str or None
-        Slot in which the optimizer keeps its momentum.
-    momentum : float
-        Factor by which a step fades older gradients in that slot.
-    gradient_weight : float
-        Factor with which a gradient enters it.
-    rng : numpy.random.Generator
-        Stream for topology.
-    learning_rate : callable
-        The schedule: a function of the step.
-    """
-
-    parameters: dict[str, SparseParameter]
-    steps_per_epoch: int
-    total_steps: int
-    batch_size: int
-    momentum_slot: str | None
-    momentum: float
-    gradient_weight: float
-    rng: np.random.Generator
-    learning_rate: Schedule
-
-
-@dataclass
-class Report:
-    """What one update did.
-
-    Parameters
-    ----------
-    step : int
-        Optimizer steps done before it.
-    prune_rate : float
-        Fraction of a layer's weights that it dropped (before special cases).
-    layers : dict of str to dict
-        Per layer: ``dropped, grown, regrown, nnz``, and what the algorithm adds.
-    """
-
-    step: int
-    prune_rate: float
-    layers: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-
-@dataclass
-class Growth:
-    """Positions to activate in one layer.
-
-    Parameters
-    ----------
-    keys : ndarray of int64
-        ``i * n_in + j``, distinct; positions that were dropped in the same update are allowed.
-    values : dict of str to ndarray
-        What they start with, by name; 0 where not named.
-    facts : dict
-        For the report.
-    """
-
-    keys: np.ndarray
-    values: dict[str, np.ndarray] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)
+#: Algorithms by the name that users give; one enters it by being imported.
+TOPOLOGIES: Registry[type[Topology]] = Registry("topology")
 
 
 class Topology:
     """Base of the algorithms; by itself it never changes a pattern.
 
-    A subclass gives ``drop`` and ``grow`` (and ``quotas``, where layers exchange weights).
+    A subclass writes ``drop`` and ``grow`` (and ``quotas``, where layers exchange weights); or
+    ``decide``, where both are decided at once. ``update`` keeps the number of weights exactly.
 
     Parameters
     ----------
@@ -122,10 +56,17 @@ class Topology:
 
     #: Name on the command line and in files.
     name: ClassVar[str] = "static"
-    #: Whether updates look at ``parameter.grad``, which lean training does not have.
+    #: True if updates read ``parameter.grad``, which lean training does not have.
     needs_gradients: ClassVar[bool] = False
+    #: False if updates change the number of weights.
+    keeps_nnz: ClassVar[bool] = True
     #: Where the cosine ends.
     least_rate: ClassVar[float] = 0.005
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "name" in vars(cls):
+            TOPOLOGIES[cls.name] = cls
 
     def __init__(
         self,
@@ -141,22 +82,15 @@ class Topology:
             raise ParameterError("prune_rate", prune_rate, "a number in (0, 1)")
         if not 0.0 < stop_after <= 1.0:
             raise ParameterError("stop_after", stop_after, "a number in (0, 1]")
-        if decay not in ("cosine", "linear"):
-            raise ParameterError("decay", decay, "'cosine' or 'linear'")
         if update_every is not None and (int(update_every) != update_every or update_every < 1):
             raise ParameterError("update_every", update_every, "an integer of at least 1")
-        self.prune_rate, self.decay = float(prune_rate), decay
+        self.prune_rate = float(prune_rate)
+        self.decay = one_of("decay", decay, ("cosine", "linear"))
         self.update_every, self.stop_after = update_every, float(stop_after)
         self.regrow_keeps_value, self.revive = regrow_keeps_value, revive
 
     def start(self, run: Run) -> None:
-        """Learn about the run that is to come.
-
-        Parameters
-        ----------
-        run : Run
-            The run.
-        """
+        """Learn about the run that is to come, before its first step."""
         self.run = run
         self.interval = self.update_every or run.steps_per_epoch
         self.last_step = int(self.stop_after * run.total_steps)
@@ -169,69 +103,42 @@ class Topology:
         """Change what a fresh network starts with; not called where a run is resumed."""
 
     def steps_to_update(self, step: int) -> int | None:
-        """Return how many steps, this one included, lie before the next update.
+        """Return how many steps, the one numbered ``step`` included, lie before the next update.
 
-        Parameters
-        ----------
-        step : int
-            Number of the step that is about to run, counted from 0.
-
-        Returns
-        -------
-        int or None
-            None where no update comes any more.
+        None where no update comes any more.
         """
         upcoming = (step // self.interval + 1) * self.interval
         return upcoming - step if upcoming < self.last_step else None
 
     def observer(self, step: int) -> Observer | None:
-        """Return what wants to see this step's inputs and output gradients.
+        """Return what is to see every layer's gradient in the step that is about to run.
 
         Parameters
         ----------
         step : int
-            Number of the step that is about to run.
+            Its number, counted from 0.
 
         Returns
         -------
         callable or None
-            ``observe(parameter, view)``; see ``GradientView``.
+            ``observe(parameter, view)``; see ``sparsecpu.step.gradient_view``.
         """
         return None
 
     def due(self, steps_done: int) -> bool:
-        """Return whether an update comes now.
-
-        Parameters
-        ----------
-        steps_done : int
-            Optimizer steps done so far.
-
-        Returns
-        -------
-        bool
-            Whether ``update`` is to be called.
-        """
+        """Return True if an update comes now, after ``steps_done`` optimizer steps."""
         comes = steps_done % self.interval == 0 and 0 < steps_done < self.last_step
         return comes and bool(self.run.parameters)
 
     def replaces_step(self, step: int) -> bool:
-        """Return whether the optimizer sits this step out, for its gradients serve an update.
-
-        Parameters
-        ----------
-        step : int
-            Number of the step that is running.
-
-        Returns
-        -------
-        bool
-            False, unless an algorithm says otherwise.
-        """
+        """Return True if the gradients of this ``step`` serve an update only and train nothing."""
         return False
 
     def update(self, steps_done: int) -> Report:
-        """Drop and grow; every layer's nnz, or their sum, stays exactly what it was.
+        """Drop and grow, and see to it that the number of weights stays exactly what it was.
+
+        Where a layer is to grow more positions than ``grow`` finds, say because it is full, as many
+        of its dropped weights stay, those of largest magnitude.
 
         Parameters
         ----------
@@ -242,34 +149,78 @@ class Topology:
         -------
         Report
             What happened.
+
+        Raises
+        ------
+        PatternError
+            If places or positions are out of range or repeated, if a position is in use, or if the
+            number of weights would change.
         """
-        report = Report(steps_done, self.rate(steps_done))
+        report, parameters = Report(steps_done, self.rate(steps_done)), self.run.parameters
+        before = sum(p.nnz for p in parameters.values())
         self.prepare(steps_done)
-        dropped = {
-            name: self.drop(name, parameter, report.prune_rate).astype(np.int32)
-            for name, parameter in self.run.parameters.items()
-        }
-        quotas = self.quotas(dropped)
-        for name, parameter in self.run.parameters.items():
-            places = dropped.pop(name)  # what a layer needed is free for the next one
-            growth = self.grow(name, parameter, places, quotas[name])
-            report.layers[name] = self._rewire(parameter, places, growth)
-            del growth
+        for name, change in self.decide(steps_done, report.prune_rate):
+            with self._named(name):
+                facts = apply_change(
+                    parameters[name], change, regrow_keeps_value=self.regrow_keeps_value
+                )
+            del change  # what a layer needed is free for the next one
             if self.revive:
-                report.layers[name]["revived"] = revive_outputs(parameter, self.run.rng)
+                facts["revived"] = revive_outputs(parameters[name], self.run.rng)
+            report.layers[name] = facts
+        after = sum(p.nnz for p in parameters.values())
+        if self.keeps_nnz and after != before:
+            raise PatternError(f"{self.name}: there were {before} weights, now there are {after}")
         return report
 
     def prepare(self, steps_done: int) -> None:
-        """Gather statistics over all layers, before anything is dropped.
+        """Gather statistics over all layers after ``steps_done`` steps, before anything changes."""
+
+    def decide(self, steps_done: int, rate: float) -> Iterable[tuple[str, Change]]:
+        """Yield the change of one layer after the other; each is made before the next is decided.
+
+        By itself, ask ``drop`` for all layers, then ``quotas``, then ``grow`` for each.
 
         Parameters
         ----------
         steps_done : int
             Optimizer steps done so far.
+        rate : float
+            Fraction of the weights to drop.
+
+        Yields
+        ------
+        tuple of str and Change
+            A layer's name, and what happens to it.
         """
+        parameters, dropped = self.run.parameters, {}
+        for name, parameter in parameters.items():
+            with self._named(name):
+                dropped[name] = sorted_places(parameter, self.drop(name, parameter, rate))
+        quotas, total = self.quotas(dropped), sum(map(len, dropped.values()))
+        if sum(quotas.values()) != total:
+            raise PatternError(f"{self.name}: {total} weights go, {sum(quotas.values())} come")
+        for name, parameter in parameters.items():
+            with self._named(name):
+                yield name, self._change(name, parameter, dropped.pop(name), quotas[name])
+
+    def _change(
+        self, name: str, parameter: SparseParameter, dropped: np.ndarray, count: int
+    ) -> Change:
+        return fill_up(
+            parameter, Change(dropped, self.grow(name, parameter, dropped, count)), count
+        )
+
+    @contextmanager
+    def _named(self, layer: str) -> Iterator[None]:
+        """Say in errors whose change was refused."""
+        try:
+            yield
+        except PatternError as error:
+            raise PatternError(f"{self.name}, layer {layer}: {error}") from None
 
     def drop(self, name: str, parameter: SparseParameter, rate: float) -> np.ndarray:
-        """Return the places of the weights to drop.
+        """Return the weights to drop.
 
         Parameters
         ----------
@@ -283,22 +234,14 @@ class Topology:
         Returns
         -------
         ndarray of int
-            Places in ``parameter.data``, sorted.
+            Places in ``parameter.data``, distinct.
         """
         raise NotImplementedError
 
     def quotas(self, dropped: dict[str, np.ndarray]) -> dict[str, int]:
-        """Return how many weights each layer grows; here, as many as it dropped.
+        """Return how many weights each layer grows; by itself, as many as it ``dropped``.
 
-        Parameters
-        ----------
-        dropped : dict of str to ndarray
-            Places dropped per layer.
-
-        Returns
-        -------
-        dict of str to int
-            Counts with the same sum.
+        Their sum is the number of all that were dropped.
         """
         return {name: len(places) for name, places in dropped.items()}
 
@@ -321,113 +264,16 @@ class Topology:
         Returns
         -------
         Growth
-            Exactly ``count`` of them.
+            ``count`` of them; for each that is missing, a dropped weight stays.
         """
         raise NotImplementedError
-
-    def _rewire(
-        self, parameter: SparseParameter, dropped: np.ndarray, growth: Growth
-    ) -> dict[str, Any]:
-        """Apply a drop and a growth; a weight in both stays, if it keeps its value."""
-        keys, values = growth.keys, growth.values
-        facts = {"dropped": len(dropped), "grown": len(keys)}
-        dropped_keys = keys_of(parameter.pattern, dropped)
-        returning = among(dropped_keys, np.sort(keys))[1]
-        facts["regrown"] = int(returning.sum())
-        if self.regrow_keeps_value:
-            back = among(keys, dropped_keys[returning])[1]
-            dropped, keys = dropped[~returning], keys[~back]
-            values = {name: value[~back] for name, value in values.items()}
-        del dropped_keys, returning  # in large layers every array counts
-        parameter.rewire_keys(dropped, keys, values)
-        return {**facts, **growth.facts, "nnz": parameter.nnz}
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return what a resumed run needs: plain values, and arrays by name."""
         return {}, {}
 
     def load_state(self, values: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        """Take up what ``state`` returned; called after ``start``.
+        """Take up the ``values`` and ``arrays`` that ``state`` returned; called after ``start``.
 
-        Parameters
-        ----------
-        values : dict
-            Plain values.
-        arrays : dict of str to ndarray
-            Arrays by name.
+        The layers and the length of the ``run`` are known then.
         """
-
-
-def keys_of(pattern: Pattern, places: np.ndarray) -> np.ndarray:
-    """Return the keys ``i * n_in + j`` of some nonzeros.
-
-    Parameters
-    ----------
-    pattern : Pattern
-        The pattern.
-    places : ndarray of int
-        Which nonzeros.
-
-    Returns
-    -------
-    ndarray of int64
-        Their keys.
-    """
-    rows = np.searchsorted(pattern.indptr, places, side="right") - 1
-    return rows * pattern.shape[1] + pattern.indices[places]
-
-
-def revive_outputs(parameter: SparseParameter, rng: np.random.Generator) -> int:
-    r"""Give every output without a weight one at a random input; nnz stays what it was.
-
-    As many of the smallest \|w\| go, never an output's last. A new weight is drawn from a normal
-    distribution of the deviation that the layer's weights have.
-
-    Parameters
-    ----------
-    parameter : SparseParameter
-        A layer's weights.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    int
-        Outputs that came back; fewer than were dead where there are too few weights.
-    """
-    pattern, n_in = parameter.pattern, parameter.shape[1]
-    dead, rows = np.flatnonzero(pattern.fan_in == 0), pattern.rows()
-    if not len(dead):
-        return 0
-    order = np.lexsort((-np.abs(parameter.data), rows))
-    last = np.searchsorted(rows[order], np.flatnonzero(pattern.fan_in))  # the largest of each row
-    spare = np.setdiff1d(np.arange(parameter.nnz), order[last], assume_unique=True)
-    count = min(len(dead), len(spare))
-    lost = spare[smallest(np.abs(parameter.data[spare]), count)]
-    values = rng.normal(0.0, float(parameter.data.std()) or 1.0, count)
-    parameter.rewire(lost, dead[:count], rng.integers(n_in, size=count), {"data": values})
-    return count
-
-
-class Static(Topology):
-    """The pattern never changes."""
-
-    name = "static"
-
-    def __init__(self) -> None:
-        super().__init__()
-
-    def due(self, steps_done: int) -> bool:
-        """Return False.
-
-        Parameters
-        ----------
-        steps_done : int
-            Not looked at.
-
-        Returns
-        -------
-        bool
-            False.
-        """
-        return False

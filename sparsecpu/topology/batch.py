@@ -6,13 +6,14 @@ from typing import Any
 
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.gradient_view import GradientView
-from sparsecpu.topology.base import Observer, Run, Topology
+from sparsecpu.topology.base import Observer, Topology
+from sparsecpu.topology.run import Run
 
 
 class BatchTopology(Topology):
     """Base of the algorithms that grow by what one batch shows, the last before an update.
 
-    A subclass gives ``see``; what it returns for a layer is in ``seen`` when the update comes.
+    A subclass writes ``see``; what it returns for a layer is in ``seen`` when the update comes.
 
     Parameters
     ----------
@@ -28,45 +29,14 @@ class BatchTopology(Topology):
         self.seen: dict[str, Any] = {}
 
     def start(self, run: Run) -> None:
-        """Learn the layers' names; see ``Topology.start``.
-
-        Parameters
-        ----------
-        run : Run
-            The run.
-        """
         super().start(run)
         self.seen = {}
         self._name_of = {id(parameter): name for name, parameter in run.parameters.items()}
 
     def replaces_step(self, step: int) -> bool:
-        """Return whether this batch serves the update alone; see ``Topology.replaces_step``.
-
-        Parameters
-        ----------
-        step : int
-            Number of the step.
-
-        Returns
-        -------
-        bool
-            Whether it does.
-        """
         return self.skip_step and self.due(step + 1)
 
     def observer(self, step: int) -> Observer | None:
-        """Return what looks at the batch before an update; see ``Topology.observer``.
-
-        Parameters
-        ----------
-        step : int
-            Number of the step.
-
-        Returns
-        -------
-        callable or None
-            None at all other steps.
-        """
         if not self.due(step + 1):
             return None
         rate = self.rate(step + 1)
@@ -87,10 +57,5 @@ class BatchTopology(Topology):
             Its gradient.
         rate : float
             Fraction of the weights that the update drops.
-
-        Returns
-        -------
-        object
-            It.
         """
         raise NotImplementedError

@@ -7,32 +7,19 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.sparse.parameter import SparseParameter
-from sparsecpu.topology.base import Growth, Run, Topology, keys_of
+from sparsecpu.topology.base import Topology
+from sparsecpu.topology.change import Growth, keys_of
 from sparsecpu.topology.free_positions import grow_random
+from sparsecpu.topology.run import Run
 
 #: What an awakened connection starts with.
 _AWAKE = 1e-12
 
 
 def signs(salt: int, keys: np.ndarray) -> np.ndarray:
-    """Return the sign of each position, by hashing: nothing is stored.
+    """Return the sign of each position, 1 or -1, by hashing: nothing is stored.
 
-    Parameters
-    ----------
-    salt : int
-        Tells layers and runs apart.
-    keys : ndarray of int64
-        Positions.
-
-    Returns
-    -------
-    ndarray of float64
-        1 or -1, each for about half of the positions.
-
-    Notes
-    -----
-    One bit of SplitMix64 (Steele, Lea and Flood, 2014).
+    One bit of SplitMix64 (Steele, Lea and Flood, 2014); ``salt`` tells layers and runs apart.
     """
     with np.errstate(over="ignore"):
         z = keys.astype(np.uint64) + np.uint64(salt)
@@ -77,45 +64,28 @@ class DeepR(Topology):
     name = "deep-r"
 
     def __init__(
-        self,
-        *,
-        update_every: int | None = None,
-        shrinkage: float = 1e-5,
-        noise: float = 1e-5,
+        self, *, update_every: int | None = None, shrinkage: float = 1e-5, noise: float = 1e-5,
         revive: bool = False,
-    ) -> None:
-        super().__init__(revive=revive, update_every=update_every, regrow_keeps_value=False)
+    ) -> None:  # fmt: skip
+        super().__init__(update_every=update_every, revive=revive, regrow_keeps_value=False)
         for option, value in (("shrinkage", shrinkage), ("noise", noise)):
             if not value >= 0:
                 raise ParameterError(option, value, "a number of at least 0")
         self.shrinkage, self.noise = float(shrinkage), float(noise)
 
     def start(self, run: Run) -> None:
-        """Draw the salt of the signs; see ``Topology.start``.
-
-        Parameters
-        ----------
-        run : Run
-            The run.
-        """
         super().start(run)
         self.salts = {name: int(run.rng.integers(2**62)) for name in run.parameters}
 
     def initialise(self) -> None:
-        """Give every first weight its position's sign; see ``Topology.initialise``."""
+        """Give every first weight its position's sign."""
         for name, parameter in self.run.parameters.items():
             sign = signs(self.salts[name], parameter.pattern.keys())
             parameter.data[:] = np.abs(parameter.data) * sign
             parameter.touch()
 
     def prepare(self, steps_done: int) -> None:
-        """Shrink and shake; see ``Topology.prepare``.
-
-        Parameters
-        ----------
-        steps_done : int
-            Optimizer steps done so far.
-        """
+        """Let all weights shrink and walk, with the learning rate of ``steps_done`` steps."""
         rate = self.run.learning_rate(steps_done - 1)
         self._sleeping = {}
         for name, parameter in self.run.parameters.items():
@@ -127,62 +97,16 @@ class DeepR(Topology):
             parameter.touch()
             self._sleeping[name] = np.flatnonzero(theta <= 0)
 
-    def drop(self, name: str, parameter: SparseParameter, rate: float) -> np.ndarray:
-        """Return the places of the weights that crossed zero.
-
-        Parameters
-        ----------
-        name : str
-            The layer.
-        parameter : SparseParameter
-            Its weights.
-        rate : float
-            Not looked at: the walk decides.
-
-        Returns
-        -------
-        ndarray of int
-            Places.
-        """
+    def drop(self, name, parameter, rate) -> np.ndarray:
         return self._sleeping[name]
 
-    def grow(
-        self, name: str, parameter: SparseParameter, dropped: np.ndarray, count: int
-    ) -> Growth:
-        """Return random sleeping positions.
-
-        Parameters
-        ----------
-        name : str
-            The layer.
-        parameter : SparseParameter
-            Its weights.
-        dropped : ndarray of int
-            Places that are dropped.
-        count : int
-            How many.
-
-        Returns
-        -------
-        Growth
-            The positions, and what they start with.
-        """
+    def grow(self, name, parameter, dropped, count) -> Growth:
         gone = keys_of(parameter.pattern, dropped)
         keys = grow_random(parameter.pattern, gone, count, self.run.rng)
         return Growth(keys, {"data": _AWAKE * signs(self.salts[name], keys)})
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Return the salts; see ``Topology.state``."""
         return {"salts": self.salts}, {}
 
     def load_state(self, values: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        """Take up the salts; see ``Topology.load_state``.
-
-        Parameters
-        ----------
-        values : dict
-            What ``state`` returned.
-        arrays : dict of str to ndarray
-            None.
-        """
         self.salts = dict(values["salts"])

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.schedules import Schedule, cubic
-from sparsecpu.topology.base import Report, Run, Topology
+from sparsecpu.topology.base import Topology
+from sparsecpu.topology.change import Change, Growth
+from sparsecpu.topology.options import one_of
+from sparsecpu.topology.run import Report, Run
 from sparsecpu.topology.selection import smallest, smallest_of_all
-
-_NO_KEYS = np.empty(0, dtype=np.int64)
 
 
 class GradualPruning(Topology):
     r"""Drop the weights nearest zero along a cubic schedule, and grow none.
 
     The only algorithm here that does not keep the number of weights: it takes a network of any
-    density, say an imported dense one, down to another. Values stay in CSR all the while, so a
-    dense start costs more memory than a dense matrix would.
+    density, say an imported dense one, down to another. Every layer keeps its largest weight.
+    Values stay in CSR all the while, so a dense start costs more memory than a dense matrix would.
 
     Parameters
     ----------
@@ -45,99 +47,57 @@ class GradualPruning(Topology):
     """
 
     name = "gradual"
+    keeps_nnz = False
 
     def __init__(
-        self,
-        *,
-        density: float = 0.1,
-        scope: str = "global",
-        begin: float = 0.0,
-        end: float = 0.75,
+        self, *, density: float = 0.1, scope: str = "global", begin: float = 0.0, end: float = 0.75,
         update_every: int | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(update_every=update_every)
-        if scope not in ("global", "layer"):
-            raise ParameterError("scope", scope, "'global' or 'layer'")
         if not 0.0 <= begin < end <= 1.0:
             raise ParameterError("begin", begin, "a number of at least 0 and below end, at most 1")
         if not 0.0 < density <= 1.0:
             raise ParameterError("density", density, "a number in (0, 1]")
-        self.density, self.scope = float(density), scope
+        self.density, self.scope = float(density), one_of("scope", scope, ("global", "layer"))
         self.begin, self.end = float(begin), float(end)
         self._start: dict[str, int] = {}
 
     def start(self, run: Run) -> None:
-        """Learn about the run that is to come.
-
-        Parameters
-        ----------
-        run : Run
-            The run.
-        """
         super().start(run)
         self._start = {name: p.nnz for name, p in run.parameters.items()}
 
     def schedule(self, start: int, size: int) -> Schedule:
-        """Return how many weights there should be at each step.
+        """Return how many weights of ``size`` positions there should be after so many steps.
 
-        Parameters
-        ----------
-        start : int
-            How many there were at first.
-        size : int
-            Positions.
-
-        Returns
-        -------
-        callable
-            A function of the optimizer steps done.
+        At first there are ``start`` of them.
         """
         first, last = (round(part * self.run.total_steps) for part in (self.begin, self.end))
         return cubic(start, min(round(self.density * size), start), first, last)
 
     def update(self, steps_done: int) -> Report:
-        """Drop what the schedule asks for; every layer keeps at least its largest.
-
-        Parameters
-        ----------
-        steps_done : int
-            Optimizer steps done so far.
-
-        Returns
-        -------
-        Report
-            What happened.
-        """
-        parameters = self.run.parameters
-        held = sum(p.nnz for p in parameters.values())
-        if self.scope == "global":
-            size = sum(p.pattern.size for p in parameters.values())
-            wanted = round(self.schedule(sum(self._start.values()), size)(steps_done))
-            lost = smallest_of_all([p.data for p in parameters.values()], max(held - wanted, 0))
-        else:
-            lost = []
-            for name, p in parameters.items():
-                wanted = round(self.schedule(self._start[name], p.pattern.size)(steps_done))
-                lost.append(smallest(np.abs(p.data), p.nnz - max(wanted, 1)))
-        report = Report(steps_done, sum(map(len, lost)) / max(held, 1))
-        for (name, parameter), places in zip(parameters.items(), lost, strict=True):
-            parameter.rewire_keys(places.astype(np.int32), _NO_KEYS)
-            facts = {"dropped": len(places), "grown": 0, "regrown": 0, "nnz": parameter.nnz}
-            report.layers[name] = facts
+        held = sum(p.nnz for p in self.run.parameters.values())
+        report = super().update(steps_done)
+        dropped = sum(facts["dropped"] for facts in report.layers.values())
+        report.prune_rate = dropped / max(held, 1)  # what the schedule asked for
         return report
 
+    def decide(self, steps_done: int, rate: float) -> Iterator[tuple[str, Change]]:
+        parameters = self.run.parameters
+        if self.scope == "global":
+            held = sum(p.nnz for p in parameters.values())
+            size = sum(p.pattern.size for p in parameters.values())
+            wanted = round(self.schedule(sum(self._start.values()), size)(steps_done))
+            drops = smallest_of_all([p.data for p in parameters.values()], max(held - wanted, 0))
+        else:
+            drops = []
+            for name, p in parameters.items():
+                wanted = round(self.schedule(self._start[name], p.pattern.size)(steps_done))
+                drops.append(smallest(np.abs(p.data), p.nnz - max(wanted, 1)))
+        for name, drop in zip(parameters, drops, strict=True):
+            yield name, Change(drop, Growth(np.empty(0, dtype=np.int64)))
+
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Return what a resumed run needs: how many weights there were at first."""
         return {"start": self._start}, {}
 
     def load_state(self, values: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        """Take up what ``state`` returned.
-
-        Parameters
-        ----------
-        values : dict
-            Plain values.
-        arrays : dict of str to ndarray
-            None.
-        """
         self._start = {name: int(count) for name, count in values["start"].items()}

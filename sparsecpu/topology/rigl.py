@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparsecpu.sparse.parameter import SparseParameter
-from sparsecpu.step.gradient_view import GradientView
-from sparsecpu.topology.base import Growth, keys_of
 from sparsecpu.topology.batch import BatchTopology
+from sparsecpu.topology.change import Growth, keys_of
 from sparsecpu.topology.free_positions import grow_largest
-from sparsecpu.topology.gradients import largest_gradients
 from sparsecpu.topology.selection import smallest
+from sparsecpu.topology.tile_search import largest_gradients
 
 
 class RigL(BatchTopology):
@@ -18,8 +16,8 @@ class RigL(BatchTopology):
 
     At each update, layer l drops its :math:`k = \lfloor \alpha_t \text{nnz}_l \rfloor` weights of
     smallest \|w\| and grows the k inactive positions of largest \|dW\|, those just dropped
-    included; :math:`\alpha_t` falls along a cosine to 0. dW is exact: row tiles of dY Xᵀ are formed
-    and searched one after the other, in time O(n_in n_out batch) and memory O(tile + k).
+    included; :math:`\alpha_t` falls along a cosine to 0. dW is exact: tiles of it are formed and
+    searched one after the other, in time O(n_in n_out batch) and memory O(tile + k).
 
     Parameters
     ----------
@@ -48,8 +46,8 @@ class RigL(BatchTopology):
     -----
     Evci et al., Rigging the lottery: making all tickets winners (2020), algorithm 1. The authors'
     code forms the dense gradient, and adds N(0, 1e-5) noise to \|w\| to break ties; here ties go to
-    the first position. Weights that are new start at 0, and so does their momentum.
-    Liu et al., Do we actually need dense over-parameterization? (2021), for ITOP.
+    the first position. New weights and their momentum start at 0. ITOP: Liu et al., Do we actually
+    need dense over-parameterization? (2021).
     """
 
     name = "rigl"
@@ -57,89 +55,23 @@ class RigL(BatchTopology):
     least_rate = 0.0
 
     def __init__(
-        self,
-        *,
-        prune_rate: float = 0.3,
-        decay: str = "cosine",
-        update_every: int | None = None,
-        stop_after: float = 0.75,
-        skip_step: bool = True,
-        regrow_keeps_value: bool = True,
+        self, *, prune_rate: float = 0.3, decay: str = "cosine", update_every: int | None = None,
+        stop_after: float = 0.75, skip_step: bool = True, regrow_keeps_value: bool = True,
         revive: bool = False,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(
-            revive=revive,
-            prune_rate=prune_rate,
-            decay=decay,
-            update_every=update_every,
-            stop_after=stop_after,
-            skip_step=skip_step,
-            regrow_keeps_value=regrow_keeps_value,
-        )
+            prune_rate=prune_rate, decay=decay, update_every=update_every, stop_after=stop_after,
+            skip_step=skip_step, regrow_keeps_value=regrow_keeps_value, revive=revive,
+        )  # fmt: skip
 
-    def see(
-        self, parameter: SparseParameter, view: GradientView, rate: float
-    ) -> tuple[np.ndarray, np.ndarray]:
-        r"""Return the inactive positions of largest \|dW\|.
-
-        Parameters
-        ----------
-        parameter : SparseParameter
-            A layer's weights.
-        view : GradientView
-            Its gradient in the batch that decides.
-        rate : float
-            Fraction of the weights that will be dropped.
-
-        Returns
-        -------
-        tuple of ndarray
-            Keys and gradients, as many as will be dropped.
-        """
+    def see(self, parameter, view, rate) -> tuple[np.ndarray, np.ndarray]:
         return largest_gradients(parameter, view, int(rate * parameter.nnz))
 
-    def drop(self, name: str, parameter: SparseParameter, rate: float) -> np.ndarray:
-        r"""Return the places of the smallest \|w\|.
-
-        Parameters
-        ----------
-        name : str
-            The layer.
-        parameter : SparseParameter
-            Its weights.
-        rate : float
-            Fraction to drop.
-
-        Returns
-        -------
-        ndarray of int
-            Places.
-        """
+    def drop(self, name, parameter, rate) -> np.ndarray:
         return smallest(np.abs(parameter.data), int(rate * parameter.nnz))
 
-    def grow(
-        self, name: str, parameter: SparseParameter, dropped: np.ndarray, count: int
-    ) -> Growth:
-        r"""Return the positions of largest \|dW\|.
-
-        Parameters
-        ----------
-        name : str
-            The layer.
-        parameter : SparseParameter
-            Its weights.
-        dropped : ndarray of int
-            Places that are dropped.
-        count : int
-            How many.
-
-        Returns
-        -------
-        Growth
-            The positions.
-        """
-        known = keys_of(parameter.pattern, dropped), parameter.grad[dropped]
-        keys, _, shortfall = grow_largest(
-            self.seen.pop(name), known, parameter.pattern, count, self.run.rng
-        )
+    def grow(self, name, parameter, dropped, count) -> Growth:
+        pattern = parameter.pattern
+        known = keys_of(pattern, dropped), parameter.grad[dropped]
+        keys, _, shortfall = grow_largest(self.seen.pop(name), known, pattern, count, self.run.rng)
         return Growth(keys, facts={"shortfall": shortfall})

@@ -1,4 +1,4 @@
-"""Drawing positions: by how active inputs and outputs are, in linear time."""
+"""Drawing positions by how active inputs and outputs are, in linear time."""
 
 from __future__ import annotations
 
@@ -7,21 +7,15 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.sparse.pattern import Pattern
+from sparsecpu.step.gradient_view import GradientView
 
-#: Positions that are looked at at a time.
+#: Positions that are drawn at a time, to keep temporary arrays small.
 BLOCK = 1 << 16
 
 
 class AliasTable:
-    """Draws places with given probabilities, in constant time each.
+    """Draws places with given probabilities (weights in any scale), in constant time each.
 
-    Parameters
-    ----------
-    weights : array_like, shape (n,)
-        At least 0, in any scale; all alike where their sum is 0.
-
-    Notes
-    -----
     Vose, A linear algorithm for generating random numbers with a given distribution (1991).
     """
 
@@ -30,27 +24,14 @@ class AliasTable:
 
         weights = np.array(weights, dtype=np.float64)
         total = weights.sum()
-        if not (total > 0 and np.isfinite(total)):
+        if not (total > 0 and np.isfinite(total)):  # then all places alike
             weights[:], total = 1.0, len(weights)
         self.chance = np.empty(len(weights))
         self.alias = np.zeros(len(weights), dtype=np.int64)
         build_alias(weights * (len(weights) / total), self.chance, self.alias)
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Draw places, independently.
-
-        Parameters
-        ----------
-        count : int
-            How many.
-        rng : numpy.random.Generator
-            Source of randomness.
-
-        Returns
-        -------
-        ndarray of int64
-            The places.
-        """
+        """Draw ``count`` places, independently."""
         places = rng.integers(len(self.chance), size=count)
         return np.where(rng.random(count) < self.chance[places], places, self.alias[places])
 
@@ -58,25 +39,10 @@ class AliasTable:
 def draw_pairs(
     rows: np.ndarray, columns: np.ndarray, count: int, rng: np.random.Generator
 ) -> np.ndarray:
-    r"""Draw positions with :math:`P(i, j) \propto r_i c_j`, independently.
-
-    Parameters
-    ----------
-    rows, columns : ndarray
-        r and c.
-    count : int
-        How many.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    ndarray of int64, shape (count,)
-        Keys ``i * n_in + j``, in the order in which they were drawn.
-    """
+    r"""Draw keys of positions with :math:`P(i, j) \propto r_i c_j`, independently."""
     by_row, by_column = AliasTable(rows), AliasTable(columns)
     keys = np.empty(count, dtype=np.int64)
-    for first in range(0, count, BLOCK):  # blocks, to keep temporary arrays small
+    for first in range(0, count, BLOCK):
         block = keys[first : first + BLOCK]
         block[:] = by_row.draw(len(block), rng)
         block *= len(columns)
@@ -84,21 +50,24 @@ def draw_pairs(
     return keys
 
 
-def inactive(keys: np.ndarray, pattern: Pattern) -> np.ndarray:
-    """Return keys, sorted, without repeated ones and without active ones.
+def draw_inactive(
+    pattern: Pattern, count: int, view: GradientView, kind: str | None, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw ``count`` positions by one kind of activity, or all alike; return the usable keys.
 
-    Parameters
-    ----------
-    keys : ndarray of int64
-        In any order; sorted in place.
-    pattern : Pattern
-        What is active.
-
-    Returns
-    -------
-    ndarray of int64
-        The keys that are left.
+    They are sorted and distinct. Where half of all positions are active or more, none is drawn in
+    vain: then they are a random part of the inactive ones.
     """
+    if 2 * pattern.nnz >= pattern.size:
+        free = np.delete(np.arange(pattern.size, dtype=np.int64), pattern.keys())
+        return free if count >= len(free) else np.sort(rng.choice(free, count, replace=False))
+    if kind is None:
+        return inactive(rng.integers(pattern.size, size=count), pattern)
+    return inactive(draw_pairs(*view.activity(kind, rng), count, rng), pattern)
+
+
+def inactive(keys: np.ndarray, pattern: Pattern) -> np.ndarray:
+    """Sort keys in place; return them without repeated ones and without active ones."""
     keys.sort()
     usable = ~pattern.contains(keys)
     usable[1:] &= keys[1:] != keys[:-1]

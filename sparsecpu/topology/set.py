@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparsecpu.errors import ParameterError
-from sparsecpu.sparse.parameter import SparseParameter
-from sparsecpu.topology.base import Growth, Topology, keys_of
+from sparsecpu.topology.base import Topology
+from sparsecpu.topology.change import Growth, keys_of
 from sparsecpu.topology.free_positions import grow_random
+from sparsecpu.topology.options import one_of
 from sparsecpu.topology.selection import smallest
 
 
 class SET(Topology):
-    r"""Drop the weights nearest zero and grow as many at random.
+    r"""Drop the weights nearest zero and grow as many at random, where nothing was dropped.
 
     Parameters
     ----------
@@ -41,71 +41,27 @@ class SET(Topology):
     name = "set"
 
     def __init__(
-        self,
-        *,
-        prune_rate: float = 0.3,
-        variant: str = "magnitude",
-        update_every: int | None = None,
-        revive: bool = False,
-    ) -> None:
+        self, *, prune_rate: float = 0.3, variant: str = "magnitude",
+        update_every: int | None = None, revive: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__(
-            revive=revive,
-            prune_rate=prune_rate,
-            update_every=update_every,
+            prune_rate=prune_rate, update_every=update_every, revive=revive,
             regrow_keeps_value=False,
-        )
-        if variant not in ("magnitude", "paper"):
-            raise ParameterError("variant", variant, "'magnitude' or 'paper'")
-        self.variant = variant
+        )  # fmt: skip
+        self.variant = one_of("variant", variant, ("magnitude", "paper"))
 
-    def drop(self, name: str, parameter: SparseParameter, rate: float) -> np.ndarray:
-        """Return the places of the weights nearest zero.
-
-        Parameters
-        ----------
-        name : str
-            The layer.
-        parameter : SparseParameter
-            Its weights.
-        rate : float
-            Fraction to drop, in the magnitude variant.
-
-        Returns
-        -------
-        ndarray of int
-            Places.
-        """
+    def drop(self, name, parameter, rate) -> np.ndarray:
         data = parameter.data
-        rate = rate if self.variant == "magnitude" else self.prune_rate
         if self.variant == "magnitude":
             return smallest(np.abs(data), min(int(rate * len(data)), len(data) - 1))
         sides = (np.flatnonzero(data > 0), np.flatnonzero(data <= 0))
-        places = [side[smallest(np.abs(data[side]), int(rate * len(side)))] for side in sides]
+        zeta = self.prune_rate
+        places = [side[smallest(np.abs(data[side]), int(zeta * len(side)))] for side in sides]
         return np.sort(np.concatenate(places))
 
-    def grow(
-        self, name: str, parameter: SparseParameter, dropped: np.ndarray, count: int
-    ) -> Growth:
-        """Return random free positions; those just dropped are not free yet.
-
-        Parameters
-        ----------
-        name : str
-            The layer.
-        parameter : SparseParameter
-            Its weights.
-        dropped : ndarray of int
-            Places that are dropped.
-        count : int
-            How many.
-
-        Returns
-        -------
-        Growth
-            The positions.
-        """
+    def grow(self, name, parameter, dropped, count) -> Growth:
         pattern, rng = parameter.pattern, self.run.rng
         keys = grow_random(pattern, keys_of(pattern, dropped), count, rng)
-        if self.variant == "paper":
-            return Growth(keys, {"data": rng.normal(0.0, 0.1, len(keys))})
-        return Growth(keys)
+        if self.variant == "magnitude":
+            return Growth(keys)
+        return Growth(keys, {"data": rng.normal(0.0, 0.1, len(keys))})

@@ -57,7 +57,9 @@ def test_least_times_by_kind_of_layer(rng):
     assert min(found.values()) >= 0
     assert list(found.values()) == sorted(found.values(), reverse=True)
     assert sum(found.values()) == pytest.approx(clock.least()[0])
-    assert not {"forward", "backward"} & (vars(block).keys() | vars(block.branch.layers[0]).keys())
+    assert not {"forward", "backward"} & (
+        vars(block).keys() | vars(block.children()["branch"].layers[0]).keys()
+    )
     assert "step" not in vars(optimizer)
 
 

@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Protocol
 
@@ -62,8 +63,34 @@ def test_rooms_stand_on_floors(path):
         assert FLOOR[there] < FLOOR[here], there
 
 
+def module_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = parts if parts[0] == "sparsecpu" else ("sparsecpu", *parts)
+    return ".".join(parts).removesuffix(".__init__")
+
+
+def test_imports_make_no_circle():
+    """Those at the top of a file, that is; one inside a function waits until it is called."""
+    known = {module_of(path): path for path in FILES}
+    graph = {}
+    for module, path in known.items():
+        found = set()
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+                found |= {name if name in known else node.module for name in names}
+        graph[module] = found & known.keys()
+    list(TopologicalSorter(graph).static_order())  # or a CycleError, which names the circle
+
+
+def test_only_what_users_import_stands_outside_of_the_rooms():
+    loose = {path.stem for path in (ROOT / "sparsecpu").glob("*.py")}
+    assert loose <= {*PUBLIC, "__init__", "__main__"}
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_nothing_is_ever_made_dense(path):
+    """A cheap search beside tests/house/test_always_sparse.py, which traces allocations."""
     text = path.read_text()
     assert not re.search(r"\.(toarray|todense)\(", text)
     assert "allow_pickle=True" not in text
@@ -108,10 +135,8 @@ PUBLIC = [
 
 def modules():
     for path in FILES:
-        parts = path.relative_to(ROOT).with_suffix("").parts
         if path.name != "__main__.py":
-            parts = parts if parts[0] == "sparsecpu" else ("sparsecpu", *parts)
-            yield importlib.import_module(".".join(parts).removesuffix(".__init__"))
+            yield importlib.import_module(module_of(path))
 
 
 def public_things():

@@ -26,6 +26,7 @@ from sparsecpu.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredEr
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.sparse.row_blocks import block_bytes, uncut_bytes
 from sparsecpu.step.context import Context
+from sparsecpu.step.precision import sixteen_bit_copy
 from sparsecpu.step.workspace import Workspace
 
 TOLERANCE = {np.float32: 2e-5, np.float64: 1e-12}
@@ -72,23 +73,23 @@ def check_linear(matmul, gradient, lanes, dtype, pattern, batch, seed, row_bytes
     y, nothing = np.empty_like(dyt), np.empty(0, dtype)
     p = pattern
     cuts = p.blocks(row_bytes)
-    matmul(*cuts, p.indices, data, xt, bias, y, y, PLAIN, p.spans(row_bytes))
+    matmul(*cuts, p.indices, data, xt, bias, y, y, PLAIN, p.chunks_of(row_bytes))
     wanted = naive.linear(w, bias, x)
     close(naive.from_tiles(y, batch), wanted, dtype)
-    matmul(*cuts, p.indices, data, xt, bias, y, y, RELU, p.spans(row_bytes))
+    matmul(*cuts, p.indices, data, xt, bias, y, y, RELU, p.chunks_of(row_bytes))
     close(naive.from_tiles(y, batch), naive.relu(wanted), dtype)
 
     wanted_dx, wanted_dw, wanted_db = naive.linear_backward(w, x, dy)
     t, dx = p.transposed, np.empty_like(xt)
     turned = aligned_copy(data[t.perm])
     turned_cuts = t.blocks(row_bytes)
-    matmul(*turned_cuts, t.indices, turned, dyt, nothing, dx, dx, BACK, t.spans(row_bytes))
+    matmul(*turned_cuts, t.indices, turned, dyt, nothing, dx, dx, BACK, t.chunks_of(row_bytes))
     close(naive.from_tiles(dx, batch), wanted_dx, dtype)
-    matmul(*turned_cuts, t.indices, turned, dyt, nothing, xt, dx, GATED, t.spans(row_bytes))
+    matmul(*turned_cuts, t.indices, turned, dyt, nothing, xt, dx, GATED, t.chunks_of(row_bytes))
     close(naive.from_tiles(dx, batch), wanted_dx * (x > 0), dtype)
 
     dw, db = np.full(p.nnz, np.nan, dtype), np.full(p.shape[0], np.nan, dtype)
-    gradient(*cuts, p.indices, xt, dyt, dw, db, p.spans(row_bytes))
+    gradient(*cuts, p.indices, xt, dyt, dw, db, p.chunks_of(row_bytes))
     close(dw, naive.at_nonzeros(wanted_dw, p.indptr, p.indices), dtype)
     close(db, wanted_db, dtype)
 
@@ -151,14 +152,14 @@ def test_kernels_read_16_bits(lanes, precision, pattern, batch, seed):
     x, dy, data, bias, xt, dyt = problem(pattern, batch, lanes, np.float32, seed)
     x[x < -1] = 0
     xt = aligned_copy(naive.to_tiles(x, lanes))
-    read = Context().narrow("x", xt, precision)
+    read = sixteen_bit_copy(Workspace(), "x", xt, precision)
     assert read.nbytes * 2 == xt.nbytes
     exact = naive.bf16(x) if precision == "bf16" else x.astype(np.float16)
     w = naive.dense(pattern.shape, pattern.indptr, pattern.indices, data)
     # the second of a pair may be its other neighbour: as near, by the bits of the first
     slack = np.abs(x).max() * (2**-7 if precision == "bf16" else 2**-11)
     y, p = np.empty_like(dyt), pattern
-    matmul_kernel(lanes)(*p.blocks(4), p.indices, data, read, bias, y, y, PLAIN, p.spans(4))
+    matmul_kernel(lanes)(*p.blocks(4), p.indices, data, read, bias, y, y, PLAIN, p.chunks_of(4))
     allowed = slack * np.abs(w).sum(axis=1) + 1e-4
     assert (np.abs(naive.from_tiles(y, batch) - naive.linear(w, bias, exact)) <= allowed).all()
     dw, db = np.empty(p.nnz, np.float32), np.empty(p.shape[0], np.float32)
@@ -176,7 +177,7 @@ def test_pairs_of_16_bits(value, beside):
     for first, second in ((value, beside), (beside, value)):
         x = np.zeros((1, 1, 32), np.float32)
         x[0, 0, 3], x[0, 0, 19] = first, second
-        read = Context().narrow("x", x, "bf16")
+        read = sixteen_bit_copy(Workspace(), "x", x, "bf16")
         halves = np.array([read[0, 0, 3] << 16, read[0, 0, 3]], np.uint32).view(np.float32)
         assert not ((np.abs(halves) > 0) & (np.abs(halves) < 1e-37)).any()
         y, one = np.empty((1, 1, 32), np.float32), np.ones(1, np.float32)
@@ -207,17 +208,17 @@ def test_blocks_hold_every_nonzero_once(row_bytes, rng):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_spans_share_out_all_rows(threads, rng, monkeypatch):
+def test_chunks_share_out_all_rows(threads, rng, monkeypatch):
     monkeypatch.setattr("sparsecpu.sparse.row_blocks.level_two_cache", lambda: 8000)
     p = Pattern.random((37, 501), 37 * 200, rng)
-    assert p.spans(4) is p.chunks  # one block
+    assert p.chunks_of(4) is p.chunks  # one block
     with use_threads(threads):
-        spans = p.spans(400)
+        chunks = p.chunks_of(400)
     assert len(p.blocks(400)[0]) > 1
-    assert (spans[0], spans[-1]) == (0, 37)
-    assert (np.diff(spans) > 0).all()
-    assert (len(spans) - 1) % threads == 0
-    assert np.diff(spans).max() * 400 <= 2 * 4000  # sums about half of the cache
+    assert (chunks[0], chunks[-1]) == (0, 37)
+    assert (np.diff(chunks) > 0).all()
+    assert (len(chunks) - 1) % threads == 0
+    assert np.diff(chunks).max() * 400 <= 2 * 4000  # sums about half of the cache
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

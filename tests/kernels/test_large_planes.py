@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from sparsecpu.kernels.conv.rows import LARGE
+from sparsecpu.kernels.conv.lazy import LARGE
 from sparsecpu.kernels.machine.arrays import aligned_copy
 from sparsecpu.kernels.machine.threads import use_threads
 from sparsecpu.layers import AvgPool2d, MaxPool2d, SparseConv2d, Spec
-from sparsecpu.layers.images.planes import Planes, blend
+from sparsecpu.layers.images.passes import add
+from sparsecpu.layers.images.planes import Planes
 from sparsecpu.step.context import Context
 from sparsecpu.step.workspace import Workspace
 
@@ -65,7 +66,7 @@ def test_pooling(kind, rng):
     in_one_and_tile_by_tile(run, drawn(rng), drawn(rng, SIZE // 2))
 
 
-def test_blend(rng):
+def test_add(rng):
     in_one_and_tile_by_tile(
-        lambda ctx, a, b: (blend(a, b, "x", "out", ctx, relu=True).values,), drawn(rng), drawn(rng)
+        lambda ctx, a, b: (add(a, b, "x", "out", ctx, relu=True).values,), drawn(rng), drawn(rng)
     )

@@ -84,7 +84,7 @@ def test_threads_do_not_matter_with_16_bits(rng):
 
 def test_numbers_that_are_rarely_read_stay_in_32_bits(rng):
     layer = SparseConv2d(8, 8, 1, density=0.3, rng=rng)
-    assert layer.sparse._precision(Context(precision="bf16")) == "fp32"
+    assert layer.sparse.precision("bf16") == "fp32"
 
 
 def test_training_with_16_bits_follows_training_with_32():

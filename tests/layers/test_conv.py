@@ -80,8 +80,8 @@ def test_blocks_of_channels(case, columns, monkeypatch):
     """Many blocks of channels, rows in one span or in as many as there can be: the same sums."""
     kernel, stride, padding, groups, size, batch = case
     monkeypatch.setattr(strips, "level_one_cache", lambda: 64)
-    monkeypatch.setattr(strips, "_WORTH_WAITING", 1)
-    monkeypatch.setattr(strips, "choose_chunk", lambda width, strip, *_: min(
+    monkeypatch.setattr(strips, "_TAPS_PER_WAIT", 1)
+    monkeypatch.setattr(strips, "choose_span", lambda width, strip, *_: min(
         columns * strip, -(-width // strip) * strip))  # fmt: skip
     options = {"stride": stride, "padding": padding, "groups": groups, "density": 0.7}
     layer = made((8, 12), kernel, size, empty=(0, 5), **options)
@@ -111,7 +111,10 @@ def test_jobs_are_whole_rows_where_the_ring_has_room():
     assert strips.choose_jobs((32, 32), 8, 1, 100, 8, 3) == (32, 1)
     assert strips.choose_jobs((32, 32), 8, 1, 30, 8, 3) == (16, 1)
     assert strips.choose_jobs((32, 32), 8, 1, 100, 2, 3) == (32, 4)  # bands make the jobs
-    assert strips.choose_jobs((8, 8), 8, 1, 100, 1, 3) == (8, 2)  # packed once more for each
+    assert strips.choose_jobs((8, 8), 8, 1, 100, 1, 3) == (
+        8,
+        2,
+    )  # packed once more for each
     assert strips.choose_jobs((8, 8), 8, 1, 100, 1, 1) == (8, 8)
     assert strips.choose_jobs((5, 5), 8, 1, 1, 99, 3) == (8, 1)
 
@@ -122,8 +125,8 @@ def test_jobs_are_whole_rows_where_the_ring_has_room():
 def test_pointwise_filters_read_planes_where_they_lie(size, batch, relu, rng, monkeypatch):
     """No ring, no detour of outputs: the same numbers as with them, and as the plain twin's."""
     made_alike = [made((6, 9), 1, size, groups=3, dtype=np.float32) for _ in range(2)]
-    straight, packed = made_alike
-    monkeypatch.setattr(packed.sparse, "taps", functools.partial(_never_solid, packed.sparse.taps))
+    direct, packed = made_alike
+    monkeypatch.setattr(packed.sparse, "taps", functools.partial(_never_direct, packed.sparse.taps))
     x, dy = (rng.standard_normal((batch, n, *size)).astype(np.float32) for n in (6, 9))
     found = []
     for layer in made_alike:
@@ -134,16 +137,16 @@ def test_pointwise_filters_read_planes_where_they_lie(size, batch, relu, rng, mo
         dx = layer.backward(naive.to_planes(dy, 16), saved, ctx)
         arrays = y.values, dx.values, layer.weight.grad
         found.append([array.copy() for array in arrays])
-    reads = straight.sparse.taps(saved, "fp32", solid=True)
-    assert not (reads.straight and size[1] % 4)
-    assert reads.straight or size[1] % 4 or widest_lanes() < 128
+    reads = direct.sparse.taps(saved, "fp32", direct=True)
+    assert not (reads.direct and size[1] % 4)
+    assert reads.direct or size[1] % 4 or widest_lanes() < 128
     for one, other in zip(*found, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5, rtol=0)
     if not relu:
-        check(straight, size, batch, np.float32)
+        check(direct, size, batch, np.float32)
 
 
-def _never_solid(taps, x, precision, *, backward=False, solid=False):
+def _never_direct(taps, x, precision, *, backward=False, direct=False):
     return taps(x, precision, backward=backward)
 
 
@@ -179,7 +182,7 @@ def test_small_planes_of_several_tiles(case, moments):
 def test_any_number_of_tiles_abreast(case, abreast, monkeypatch):
     """Rows of more than a strip, teams of tiles of which the last lacks some, bands of rows."""
     kernel, stride, padding, size = case
-    monkeypatch.setattr(taps, "choose_strip", lambda *_, **__: (8, abreast))
+    monkeypatch.setattr(strips, "choose_strip", lambda *_: (8, abreast))
     check(made((6, 8), kernel, size, stride=stride, padding=padding), size, 90, np.float64)
 
 
@@ -192,7 +195,7 @@ def test_images_of_another_size_are_watched_anew(rng):
         ctx = Context(Workspace(), train=True, n_valid=16)
         x, dy = (Planes(naive.to_planes(rng.standard_normal((16, n, *size)), 16)) for n in (4, 8))
         found = layer.sparse.gradient_at(pattern, x, dy, ctx).copy()
-        layer.filter_gradient(x, dy, ctx)
+        layer.sparse.filter_gradient(x, dy, ctx)
         np.testing.assert_allclose(found, layer.weight.grad, atol=1e-11, rtol=0)
 
 
@@ -245,13 +248,13 @@ def test_topology_sees_the_dense_gradient(rng):
     """What a source is told equals the dense gradient at any positions, inactive ones included."""
     layer = made((4, 6), 3, (7, 5), padding=1, stride=2, groups=2, bias=False)
     x = rng.standard_normal((18, 4, 7, 5))
-    ctx, seen = Context(Workspace(), train=True, n_valid=18), {}
+    seen = {}
     every = Pattern.full(layer.weight.shape)
 
     def observe(parameter, view):
         seen["gradient"], seen["squares"] = view.at(every).copy(), view.activity("norm", rng)
 
-    ctx.observe = observe
+    ctx = Context(Workspace(), train=True, n_valid=18, observe=observe)
     y, saved = layer.forward(naive.to_planes(x, 16), ctx)
     dy = rng.standard_normal(naive.from_planes(y.values, 18).shape)
     layer.backward(naive.to_planes(dy, 16), saved, ctx)

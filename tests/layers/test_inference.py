@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 
 from sparsecpu.errors import DataError, ParameterError
-from sparsecpu.layers import ReLU, Sequential, SparseLinear
+from sparsecpu.layers import (
+    AllReLU,
+    Dropout,
+    Flatten,
+    Identity,
+    LeakyReLU,
+    ReLU,
+    Sequential,
+    SparseLinear,
+    Tanh,
+)
 from sparsecpu.networks.description import mlp
 from sparsecpu.networks.models import find_model
 
@@ -90,6 +100,93 @@ def test_a_predictor_reads_16_bits_where_asked(rng):
     assert not np.array_equal(rough, exact)
     with pytest.raises(ParameterError):
         network.compile(128, precision="fp8")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_chain_in_one_call_is_the_layers_one_by_one(dtype, bias, rng):
+    def linear(n_in, n_out):
+        return SparseLinear(n_in, n_out, density=0.2, bias=bias, rng=rng, dtype=dtype)
+
+    network = Sequential([Flatten(), linear(60, 50), LeakyReLU(0.3), Dropout(0.5), linear(50, 40),
+                          AllReLU(0.6, 2), linear(40, 33), ReLU(), Identity(), linear(33, 7)],
+                         input_shape=(3, 4, 5))  # fmt: skip
+    for layer in network.layers[1::3]:
+        if bias and hasattr(layer, "bias"):
+            layer.bias.data[:] = rng.standard_normal(layer.out_features)
+    x = rng.integers(0, 256, (9, 60)).astype(np.uint8)
+    network.offset = np.full(60, 99, dtype)
+    network.scale = rng.uniform(0.01, 0.02, 60).astype(dtype)
+    predict = network.compile(2)
+    assert predict._dots is not None
+    wanted = network.predict(x)
+    near = {"rtol": 1e-4, "atol": 1e-5} if dtype == np.float32 else {"rtol": 1e-10, "atol": 1e-12}
+    for rows in (x[:2], x[3:4], x[3:4].astype(float)):
+        first = 0 if len(rows) == 2 else 3
+        np.testing.assert_allclose(predict(rows), wanted[first : first + len(rows)], **near)
+    wide = np.empty((2, 14), dtype)[:, ::2]  # the kernel writes contiguous rows
+    predict(x[:2], out=wide)
+    np.testing.assert_allclose(wide, predict(x[:2]), rtol=1e-4)
+
+
+def test_a_predictor_sees_what_becomes_of_the_weights(rng):
+    network = mlp(30, (40,), 5).sparsify(0.2).build(rng)
+    x = rng.standard_normal((1, 30)).astype(np.float32)
+    predict, layer = network.compile(1), network.layers[0]
+    weight = layer.weight
+    free = np.setdiff1d(np.arange(weight.pattern.size), weight.pattern.keys())
+
+    def in_place():
+        weight.data *= 1.5
+        weight.touch()
+
+    def replaced():
+        weight.data = 2 * weight.data
+        weight.touch()
+
+    def another_bias():
+        layer.bias.data = np.arange(40, dtype=np.float32)
+
+    def rewired():
+        weight.rewire_keys(np.array([0, 3]), free[5:6], {"data": np.array([0.7])})
+
+    def dense():
+        layer.form = "dense"
+
+    for change in (in_place, replaced, another_bias, rewired, dense):
+        before = predict(x)
+        change()
+        np.testing.assert_allclose(predict(x), network.predict(x), rtol=1e-5, atol=1e-6)
+        assert change is dense or not np.allclose(predict(x), before)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        lambda rng: [ReLU(), SparseLinear(6, 4, rng=rng)],
+        lambda rng: [SparseLinear(6, 4, rng=rng), LeakyReLU(), ReLU()],
+        lambda rng: [SparseLinear(6, 4, rng=rng), Tanh()],
+        lambda rng: [SparseLinear(6, 4, rng=rng), Clipped()],
+        lambda rng: [SparseLinear(300, 300, density=1, rng=rng)],
+        lambda rng: [ReLU(), Dropout(0.1)],
+    ],
+)
+def test_other_networks_are_predicted_layer_by_layer(layers, rng):
+    layers = layers(rng)
+    features = 300 if getattr(layers[0], "in_features", 6) == 300 else 6
+    network = Sequential(layers, input_shape=(features,))
+    predict, x = network.compile(1), 3 * rng.standard_normal((40, features)).astype(np.float32)
+    assert predict._dots is None
+    np.testing.assert_allclose(predict(x[5:6]), network.predict(x)[5:6], rtol=1e-5, atol=1e-6)
+
+
+class Clipped(ReLU):
+    """Not what its base class does: nobody may take it for a ReLU."""
+
+    kind = ""
+
+    def forward(self, x, ctx):
+        return np.clip(x, 0, 0.5), None
 
 
 @pytest.mark.parametrize("batch", [1, 64])

@@ -1,3 +1,4 @@
+import naive
 import numpy as np
 import pytest
 
@@ -20,6 +21,7 @@ from sparsecpu.layers import (
 from sparsecpu.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from sparsecpu.sparse import pattern as csr
 from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.step.context import Context
 from sparsecpu.step.workspace import Workspace
 
 F64 = {"dtype": np.float64}
@@ -161,8 +163,6 @@ def test_dropout_scales_and_rests(rng):
     network = Sequential([Dropout(0.25)], input_shape=(2000,))
     x = np.ones((3, 2000), np.float32)
     np.testing.assert_array_equal(network.predict(x), x)
-    from sparsecpu.step.context import Context
-
     ctx = Context(train=True, dropout=np.random.default_rng(0))
     y, _ = network.layers[0].forward(np.ones((1, 2000, 16), np.float32), ctx)
     assert set(np.unique(y)) == {np.float32(0), np.float32(1 / 0.75)}
@@ -237,3 +237,46 @@ def test_memory_is_lent_for_as_long_as_it_is_held():
     assert space.lend((4, 8), np.float32).ctypes.data == start
     assert not np.may_share_memory(second, third)
     assert space.lend((3,), np.float64).dtype == np.float64
+
+
+def test_what_a_layer_prepared_is_used_until_something_changes(rng):
+    layer, nxt = SparseLinear(7, 6, density=0.5, rng=rng), SparseLinear(6, 3, rng=rng)
+    network, space = Sequential([layer, ReLU(), nxt]), Workspace()
+    x, rows = network.samples(rng.standard_normal((20, 7))), np.arange(20)
+    ctx = Context(space, train=True, n_valid=20)
+
+    def way():
+        y, _ = network.forward(network.gather(x, rows, 16, ctx), ctx)
+        np.testing.assert_allclose(naive.from_tiles(y, 20), network.predict(x.array), atol=1e-6)
+        return space.prepared[layer, "way"]
+
+    way()  # memory grows in the first pass
+    ways = [way()]
+    assert way() is ways[0]
+    free = np.setdiff1d(np.arange(42), layer.weight.pattern.keys())
+    layer.weight.rewire_keys(np.array([1]), free[:1], {"data": np.array([2.0])})
+    ways.append(way())
+    layer.form = "dense"
+    ways.append(way())
+    layer.form = "sparse"
+    ctx = Context(space, n_valid=20, predicts=True)
+    ways.append(way())
+    network = Sequential([layer, Identity(), nxt])  # the ReLU is no longer its own
+    ways.append(way())
+    assert len({id(found) for found in ways}) == len(ways)
+
+
+def test_a_context_does_not_change_during_a_step():
+    from dataclasses import FrozenInstanceError
+
+    with pytest.raises(FrozenInstanceError):
+        Context().n_valid = 3
+
+
+def test_layers_name_what_is_inside_them(rng):
+    from sparsecpu.layers.base import inner_layers
+
+    inner = Sequential([SparseLinear(4, 4, rng=rng), ReLU()])
+    network = Sequential([inner, SparseLinear(4, 2, rng=rng)])
+    assert [name for name, _ in inner_layers(network)] == ["", "0", "0.0", "0.1", "1"]
+    assert list(network.parameters()) == ["0.0.weight", "0.0.bias", "1.weight", "1.bias"]

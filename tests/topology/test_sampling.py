@@ -3,18 +3,16 @@
 import naive
 import numpy as np
 import pytest
-from rewiring import make_network, parameter
+from rewiring import parameter
 from scipy.stats import chisquare
 
 from sparsecpu.layers import Sequential, SparseConv2d
 from sparsecpu.layers.linear_view import LinearView
-from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.step.context import Context
 from sparsecpu.step.workspace import Workspace
-from sparsecpu.topology import GuidedStochasticExploration
-from sparsecpu.topology.gradients import largest_gradients
-from sparsecpu.topology.sampling import AliasTable, draw_pairs
-from sparsecpu.trainer import Trainer
+from sparsecpu.topology.gse import DISTRIBUTIONS
+from sparsecpu.topology.sampling import AliasTable, draw_inactive, draw_pairs
+from sparsecpu.topology.tile_search import largest_gradients
 
 
 @pytest.mark.parametrize("weights", [[1, 2, 3, 4], [0, 5, 0, 1], [1e-9, 1, 1e9], [0, 0], [3]])
@@ -37,16 +35,14 @@ def test_gse_draws_follow_the_distribution(distribution, rng):
     """Frequencies over many updates match f x g on the inactive positions."""
     p = parameter((5, 6), 8, rng)
     x, dy = rng.standard_normal((1, 6, 16)), rng.standard_normal((1, 5, 16))
-    topology = GuidedStochasticExploration(distribution=distribution, subset=0.125)
-    trainer = Trainer(make_network((6, 5), 0.3, rng), loss=SoftmaxCrossEntropy(), topology=topology)
-    trainer.start(100)
     if distribution == "graest":  # signs are drawn anew each time: fix the activities instead
         rows, columns = LinearView(x, dy).activity("estimate", rng)
         keys = draw_pairs(rows, columns, 30_000, rng)
     else:
-        kind = {"uniform": None, "grabo": "bound"}[distribution]
+        kind = DISTRIBUTIONS[distribution]
         rows, columns = LinearView(x, dy).activity(kind, rng) if kind else (np.ones(5), np.ones(6))
-        draws = [topology.draw(p, LinearView(x, dy)) for _ in range(12_000)]  # one draw at a time
+        one = LinearView(x, dy)
+        draws = [draw_inactive(p.pattern, 1, one, kind, rng) for _ in range(12_000)]
         assert max(map(len, draws)) == 1
         keys = np.concatenate(draws)
         assert not np.isin(keys, p.pattern.keys()).any()
@@ -90,14 +86,14 @@ def test_activity_of_filters_is_that_of_unfolded_pixels(geometry, kind, rng):
                          rng=rng, dtype=np.float64, bias=False)  # fmt: skip
     Sequential([layer], (4, 7, 6))
     x = rng.standard_normal((18, 4, 7, 6))
-    ctx, seen = Context(Workspace(), train=True, n_valid=18), {}
+    seen = {}
 
     def observe(weight, view):
         seen["activity"] = view.activity(kind, np.random.default_rng(3))
         seen["best"] = largest_gradients(weight, view, 5)
         seen["shape"] = view.dy.values.shape
 
-    ctx.observe = observe
+    ctx = Context(Workspace(), train=True, n_valid=18, observe=observe)
     y, saved = layer.forward(naive.to_planes(x, 16), ctx)
     dy = rng.standard_normal(naive.from_planes(y.values, 18).shape)
     layer.backward(naive.to_planes(dy, 16), saved, ctx)

@@ -2,11 +2,17 @@
 
 import numpy as np
 import pytest
-from rewiring import feed, options, parameter
+from rewiring import feed, make_network, options, parameter
 
+from sparsecpu.errors import ParameterError
+from sparsecpu.layers.linear_view import LinearView
+from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.sparse.pattern import Pattern
-from sparsecpu.topology.gradients import largest_inactive
-from sparsecpu.topology.sources import Candidates, LowRank
+from sparsecpu.topology import SparseMomentum
+from sparsecpu.topology.selection import largest_of_rows
+from sparsecpu.topology.sources import Candidates, LowRank, Tiles, Window
+from sparsecpu.topology.tile_search import largest_inactive
+from sparsecpu.trainer import Trainer
 
 
 @pytest.mark.parametrize("shape", [(40, 30), (1500, 300)])
@@ -26,6 +32,87 @@ def test_streamed_search_is_exact(shape, rng):
         free[pattern.keys()] = -1
         np.testing.assert_array_equal(keys, np.sort(np.argsort(-free, kind="stable")[:count]))
         np.testing.assert_array_equal(values, scores.reshape(-1)[keys])
+
+
+def watch(source, steps, rng, n_out, n_in, batch=16, kept=None):
+    """Show a source some steps; return the exact momentum, dense."""
+    exact = np.zeros((n_out, n_in))
+    for step in range(steps):
+        x = rng.standard_normal((1, n_in, batch))
+        dy = rng.standard_normal((1, n_out, batch)) / batch
+        source.observe(step, steps - step, LinearView(x, dy))
+        exact = source.momentum * exact + dy[0] @ x[0].T
+        if kept is not None:
+            kept.append((x, dy))
+    return exact
+
+
+@pytest.mark.parametrize("steps", [5, 10, 20])
+def test_truncated_window_is_off_by_b_to_the_k(steps, rng):
+    p = parameter((20, 15), 30, rng)
+    source, total, history = Window(p, **options(steps)), 40, []
+    exact = watch(source, total, rng, 20, 15, kept=history)
+    before = np.zeros_like(exact)
+    for x, dy in history[: total - steps]:
+        before = 0.9 * before + dy[0] @ x[0].T
+    keys, values = source.top(270, total)
+    found = np.zeros(300)
+    found[keys] = values
+    error = exact.reshape(-1) - found
+    inactive = np.setdiff1d(np.arange(300), p.pattern.keys())
+    np.testing.assert_allclose(
+        error[inactive], 0.9**steps * before.reshape(-1)[inactive], atol=1e-12
+    )
+
+
+def test_window_finds_the_largest(rng):
+    p = parameter((20, 15), 60, rng)
+    source = Window(p, **options(50))
+    exact = watch(source, 30, rng, 20, 15)
+    keys, values = source.top(25, 30)
+    score = np.abs(exact).reshape(-1)
+    score[p.pattern.keys()] = -1
+    np.testing.assert_array_equal(keys, np.sort(np.argsort(-score)[:25]))
+    np.testing.assert_allclose(values, exact.reshape(-1)[keys], atol=1e-12)
+
+
+def test_tiles_are_exact_at_the_end_of_their_turn(rng):
+    p = parameter((22, 15), 60, rng)
+    source, history = Tiles(p, parts=4, **options(6)), []
+    assert (source.rows, source.parts) == (6, 4)
+    watch(source, 30, rng, 22, 15, kept=history)
+    wanted = np.zeros((22, 15))
+    for part in range(4):
+        end = 30 - (3 - part) * 6
+        tile = np.zeros((22, 15))
+        for x, dy in history[end - 6 : end]:
+            tile = 0.9 * tile + dy[0] @ x[0].T
+        wanted[part * 6 : part * 6 + 6] = tile[part * 6 : part * 6 + 6]
+    keys, values = source.top(40, 30)
+    score = np.abs(wanted).reshape(-1)
+    score[p.pattern.keys()] = -1
+    np.testing.assert_array_equal(keys, np.sort(np.argsort(-score)[:40]))
+    np.testing.assert_allclose(values, wanted.reshape(-1)[keys], atol=1e-12)
+
+
+def test_candidates_have_exact_momentum_and_follow_the_norms(rng):
+    p = parameter((30, 20), 60, rng)
+    source = Candidates(p, factor=4.0, rng=rng, **options(10))
+    history = []
+    watch(source, 30, rng, 30, 20, kept=history)
+    exact = np.zeros((30, 20))
+    for x, dy in history[20:]:
+        exact = 0.9 * exact + dy[0] @ x[0].T
+    assert len(source.keys) <= 241
+    assert not np.isin(source.keys, p.pattern.keys()).any()
+    np.testing.assert_allclose(source.values, exact.reshape(-1)[source.keys], atol=1e-12)
+    # Rows and columns without any signal are never drawn.
+    x, dy = rng.standard_normal((1, 20, 16)), rng.standard_normal((1, 30, 16))
+    x[:, :10], dy[:, 5:] = 0, 0
+    source.observe(0, 11, LinearView(x, dy))
+    assert len(source.keys) > 0
+    assert (source.keys // 20 < 5).all()
+    assert (source.keys % 20 >= 10).all()
 
 
 def test_lowrank_is_exact_up_to_its_rank(rng):
@@ -72,3 +159,40 @@ def test_proposed_candidates_have_exact_momentum(proposal, rng):
         score = np.abs(before).reshape(-1)
         score[p.pattern.keys()] = -1
         np.testing.assert_array_equal(source.keys, np.sort(np.argsort(-score)[:201]))
+
+
+def test_rows_are_filled_by_their_own_largest(rng):
+    p = parameter((12, 15), 40, rng)
+    window, candidates = (
+        Window(p, **options(10)),
+        Candidates(p, factor=60.0, rng=rng, proposal="uniform", **options(10)),
+    )
+    exact = feed([window, candidates], 20, rng, 12, 15, 6, last=10)
+    counts = rng.integers(0, 4, 12)
+    score = np.abs(exact)
+    score.reshape(-1)[p.pattern.keys()] = -1
+    wanted = [i * 15 + j for i in range(12) for j in np.argsort(-score[i])[: counts[i]]]
+    for source in (window, candidates):
+        keys, values = source.top_of_rows(counts, 20)
+        np.testing.assert_array_equal(keys, np.sort(wanted))
+        np.testing.assert_allclose(values, exact.reshape(-1)[keys], atol=1e-10)
+    assert largest_of_rows(
+        np.array([2, 0, 2]), np.array([1.0, 0, 3]), np.ones(3, int)
+    ).tolist() == [2]
+    with pytest.raises(ParameterError):
+        LowRank(p, rank=2, rng=rng, **options(5)).top_of_rows(counts, 5)
+
+
+def test_sources_are_chosen_by_memory(rng):
+    network = make_network((50, 200, 100, 10), 0.1, rng, np.float32)
+    for memory, interval, wanted in (
+        (64e6, 100, {"window"}),
+        (300_000, 10_000, {"lowrank"}),
+        (3_000, 30, {"candidates"}),
+    ):
+        topology = SparseMomentum(growth_memory=memory, update_every=interval)
+        trainer = Trainer(
+            network, loss=SoftmaxCrossEntropy(), topology=topology, batch_size=32, epochs=100
+        )
+        trainer.start(32_000)
+        assert {s.name for s in topology.sources.values()} == wanted

@@ -71,7 +71,7 @@ def test_training_keeps_no_more_than_its_budget(lean, optimizer, topology):
     watched = 20 * 4 * NNZ if "candidates" in topology else 0  # four candidates per weight
     largest = max(p.nnz for p in network.sparse_parameters().values())
     assert trainer.network is network
-    runs = 4 * min(streaming.STREAM, largest) if lean else 0
+    runs = 4 * min(streaming.SLAB, largest) if lean else 0
     assert held <= budget * network.nnz + neurons(slots) + activations + runs + watched
     # A change of topology and the first draw take one layer's share on top, not another network.
     assert (
@@ -113,8 +113,8 @@ def test_a_run_that_does_not_fit_is_refused(monkeypatch):
 @pytest.fixture
 def short_runs(monkeypatch):
     """Runs of rows of 50 nonzeros, so that small patterns take the path of large ones."""
-    monkeypatch.setattr(streaming, "STREAM", 50)
-    monkeypatch.setattr("sparsecpu.sparse.pattern.STREAM", 50)
+    monkeypatch.setattr(streaming, "SLAB", 50)
+    monkeypatch.setattr("sparsecpu.sparse.pattern.SLAB", 50)
 
 
 def test_runs_of_rows_are_all_rows(short_runs):
@@ -147,7 +147,7 @@ def test_merging_run_by_run_is_merging_at_once(monkeypatch):
     new = rng.permutation(np.setdiff1d(np.arange(3000), pattern.keys()))[:300]
     new = np.concatenate([new, pattern.keys()[drop[:20]]])  # some come back
     whole = pattern.merge(drop, new)
-    monkeypatch.setattr(streaming, "STREAM", 37)
+    monkeypatch.setattr(streaming, "SLAB", 37)
     parts = pattern.merge(drop, new)
     assert whole.pattern == parts.pattern
     for name in ("kept", "kept_at", "new_at"):

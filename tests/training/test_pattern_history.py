@@ -13,7 +13,7 @@ from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.topology import SET, make_topology
-from sparsecpu.topology.base import revive_outputs
+from sparsecpu.topology.revival import revive_outputs
 from sparsecpu.trainer import Trainer
 from sparsecpu.training.pattern_history import Explored, Tracker
 from sparsecpu.training.spectral_gap import spectral_gap

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
+from llvmlite import ir
+from numba import prange, types
+from numba.core.extending import intrinsic
 
 from sparsecpu.kernels.machine.compile import kernel
-from sparsecpu.kernels.vectors.operations import at
+from sparsecpu.kernels.vectors.memory import at
 
 
 @kernel(parallel=True, reorders=True)
@@ -30,3 +32,85 @@ def row_dots(indptr, indices, data, x, bias, y, relu, chunks):
             if bias.shape[0] > 0:
                 summed += bias[i]
             y[sample, i] = max(summed, zero) if relu else summed
+
+
+#: What stands in a row of ``layers`` below: addresses of arrays (0 without a bias), and a size.
+INDPTR, INDICES, DATA, BIAS, OUTPUTS = range(5)
+
+
+@intrinsic
+def _read(typing_context, address, i, like):
+    """Read number ``i`` of an array at an address, of the type of the array ``like``."""
+
+    def generate(context, builder, signature, args):
+        place = builder.inttoptr(args[0], context.get_data_type(like.dtype).as_pointer())
+        return builder.load(builder.gep(place, [args[1]]))
+
+    return like.dtype(types.int64, types.int64, like), generate
+
+
+@intrinsic
+def _write(typing_context, address, i, value):
+    """Write number ``i`` of an array at an address."""
+
+    def generate(context, builder, signature, args):
+        place = builder.inttoptr(args[0], args[2].type.as_pointer())
+        builder.store(args[2], builder.gep(place, [args[1]]))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, value), generate
+
+
+def _reader(kind, bits):
+    """Return an intrinsic that reads integer ``i``, of so many bits, of an array at an address."""
+
+    @intrinsic
+    def read(typing_context, address, i):
+        def generate(context, builder, signature, args):
+            place = builder.inttoptr(args[0], ir.IntType(bits).as_pointer())
+            return builder.load(builder.gep(place, [args[1]]))
+
+        return kind(types.int64, types.int64), generate
+
+    return read
+
+
+_read_int32, _read_int64 = _reader(types.int32, 32), _reader(types.int64, 64)
+
+
+@kernel()
+def chain_of_row_dots(layers, slopes, x, rows, offset, scale, work, out):
+    """Write ``out[s]``: sample ``x[rows[s]]`` after a chain of linear layers, in one call.
+
+    ``layers`` has a row of addresses for each, so that one compiled kernel serves every network.
+    Behind layer l, negative numbers are multiplied by ``slopes[l]``: 1 where nothing follows it, 0
+    for a ReLU. Inputs are read as ``(x - offset) * scale``, or as they are where ``offset`` is
+    empty. ``work`` is ``(2, widest)``: inputs and outputs of a layer, in turn.
+    """
+    zero, n_in, count = work.dtype.type(0), x.shape[1], layers.shape[0]
+    memory, size = work.ctypes.data, work.shape[1] * work.itemsize
+    for sample in range(out.shape[0]):
+        row = rows[sample]
+        for f in range(n_in):
+            value = work.dtype.type(x[row, f])
+            if offset.shape[0] > 0:
+                value = (value - offset[f]) * scale[f]
+            work[0, f] = value
+        for layer in range(count):
+            source, target = memory + (layer % 2) * size, memory + ((layer + 1) % 2) * size
+            if layer == count - 1:
+                target = out.ctypes.data + sample * out.shape[1] * out.itemsize
+            indptr, indices = layers[layer, INDPTR], layers[layer, INDICES]
+            data, bias = layers[layer, DATA], layers[layer, BIAS]
+            slope, end = slopes[layer], _read_int64(indptr, 0)
+            for i in range(layers[layer, OUTPUTS]):
+                start, end = end, _read_int64(indptr, i + 1)
+                summed = zero
+                for k in range(start, end):
+                    j = np.int64(_read_int32(indices, k))
+                    summed += _read(data, k, work) * _read(source, j, work)
+                if bias != 0:
+                    summed += _read(bias, i, work)
+                if summed < 0:  # written so that NaN stays NaN, and infinity times 0 is 0
+                    summed = slope * summed if slope != 0 else zero
+                _write(target, i, summed)

@@ -35,11 +35,6 @@ def one_blas_thread() -> Iterator[None]:
     inside the block are not held: whoever brings a BLAS imports it before. Of several Python
     threads in such blocks the first one holds BLAS, and gives it back when it leaves: whoever found
     it held would otherwise restore one thread for good.
-
-    Yields
-    ------
-    None
-        Nothing.
     """
     global _blas_held
     with _blas_lock:

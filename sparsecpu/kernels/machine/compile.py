@@ -29,26 +29,21 @@ def kernel(
 ) -> Callable[[Callable], Any]:
     """Return the decorator that every kernel carries.
 
+    Where no cache directory can be written, a kernel is compiled anew in each process.
+
     Parameters
     ----------
     parallel : bool
-        Whether ``prange`` loops run on Numba's threads, where there are several.
+        Run ``prange`` loops on Numba's threads, where there are several.
     part : bool
-        Whether this is called from other kernels only and neither makes nor returns an array. It is
-        then compiled without reference counts, which would cost more than a part that handles one
-        pixel; array arguments of ordinary kernels that are called are counted at each call.
+        For what is called from other kernels only and neither makes nor returns an array: compile
+        it without reference counts, which would cost more than a part that handles one pixel.
     inlined : bool
-        Whether this is a part that becomes code of its caller: vectors as wide as a strip, which it
-        takes or returns, would go through memory otherwise.
+        For a part that becomes code of its caller: vectors as wide as a strip, which it takes or
+        returns, would go through memory otherwise.
     reorders : bool
-        Whether a parallel kernel needs its sums vectorised, in an order that LLVM chooses. It then
-        has one form only, for one thread too: another might choose another order.
-
-    Returns
-    -------
-    callable
-        The decorator. Where no cache directory can be written, the kernel is compiled anew in
-        each process instead of failing.
+        For a parallel kernel that needs its sums vectorised, in an order that LLVM chooses. It has
+        one form only, for one thread too: another might choose another order.
     """
     part = part or inlined
     exact = part or (parallel and not reorders)
@@ -76,19 +71,11 @@ def _compiled(function: Any, options: dict[str, Any]) -> Any:
 
 
 class Parallel:
-    """A kernel with ``prange`` loops: a form for several threads and, mostly, one for a single one.
+    """A kernel with ``prange`` loops, compiled for several threads and, mostly, for a single one.
 
     For one thread they are plain loops, which take half the time to compile, or less, and nothing
-    to start. As sums keep their order, both forms give the same bits.
-
-    Parameters
-    ----------
-    function : function
-        The kernel.
-    options : dict
-        Of ``numba.njit``.
-    reorders : bool
-        Whether sums do not keep their order, so that there must not be another form.
+    to start. As sums keep their order, both forms give the same bits. Kernels that reorder sums
+    have no form for one thread.
     """
 
     def __init__(self, function: Any, options: dict[str, Any], reorders: bool) -> None:
@@ -97,19 +84,9 @@ class Parallel:
         functools.update_wrapper(self, function)
 
     def __call__(self, *arguments: Any) -> Any:
-        """Run it on the current number of threads.
-
-        Parameters
-        ----------
-        *arguments : object
-            Of the kernel.
-
-        Returns
-        -------
-        object
-            What the kernel returns.
-        """
-        if threads.current_threads() > 1:
+        """Run it on the current number of threads."""
+        team = threads.chosen.threads or threads.available_threads()
+        if team > 1:
             return self.together(*arguments)
         if self.alone is not None:
             return self.alone(*arguments)
@@ -128,15 +105,10 @@ def _twin(function: Any) -> Any:
 
 
 class AddressBook:
-    """Where the compiled forms of a kernel are, for ``simd.call_address``.
+    """Where the compiled forms of a kernel are, for ``kernels.machine.spread``.
 
     A parallel kernel that calls another by name has it compiled anew inside itself, twice; one that
     calls an address does not, and serves all kernels that take the same arguments.
-
-    Parameters
-    ----------
-    function : dispatcher
-        From ``kernel()``. Its first argument is an int64.
     """
 
     def __init__(self, function: Any) -> None:
@@ -144,19 +116,9 @@ class AddressBook:
         self._found: dict[Any, int] = {}
 
     def address(self, key: Any, *arguments: Any) -> int:
-        """Return the address of the form for these arguments, compiled where it is new.
+        """Return the address of the form for an int64 and these arguments; compile a new one.
 
-        Parameters
-        ----------
-        key : object
-            Tells the types that the arguments may have; cheaper to look up than these.
-        *arguments : object
-            All but the first.
-
-        Returns
-        -------
-        int
-            The address.
+        ``key`` tells their types, and is cheaper to look up than these.
         """
         if key not in self._found:
             kinds = (types.int64, *(numba.typeof(argument) for argument in arguments))
@@ -168,15 +130,7 @@ class AddressBook:
 
 
 class CompileClock(event.Listener):
-    """Adds up the seconds that Numba spends compiling; nested compilations count once.
-
-    Attributes
-    ----------
-    seconds : float
-        Wall-clock seconds spent compiling in this process so far.
-    on_first : callable or None
-        Called without arguments when the first compilation of the process starts.
-    """
+    """Adds up the seconds that Numba spends compiling; nested compilations count once."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -185,13 +139,7 @@ class CompileClock(event.Listener):
         self._started = 0.0
 
     def on_start(self, event: Any) -> None:
-        """Note that a compilation begins.
-
-        Parameters
-        ----------
-        event : numba.core.event.Event
-            Not looked at.
-        """
+        """Note that a compilation begins."""
         if self._depth == 0:
             self._started = time.perf_counter()
             if self.on_first is not None:
@@ -200,13 +148,7 @@ class CompileClock(event.Listener):
         self._depth += 1
 
     def on_end(self, event: Any) -> None:
-        """Note that a compilation ends.
-
-        Parameters
-        ----------
-        event : numba.core.event.Event
-            Not looked at.
-        """
+        """Note that a compilation ends."""
         self._depth -= 1
         if self._depth == 0:
             self.seconds += time.perf_counter() - self._started

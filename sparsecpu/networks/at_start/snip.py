@@ -60,7 +60,7 @@ def draw_batch(network: Any, x: Any, seed: int) -> tuple[np.ndarray, np.ndarray]
     samples = network.samples(x)
     count = samples.shape[0]
     rows = np.random.default_rng(seed).choice(count, min(_BATCH, count), replace=False)
-    ctx = Context(Workspace())
+    ctx = Context(Workspace(), n_valid=len(rows))
     tiles: np.ndarray = network.gather(samples, rows, network.lanes(len(rows)), ctx)
     features = math.prod(network.input_shape)
     if tiles.ndim == 5:  # images: (tiles, height, channels, width, lanes)

@@ -16,9 +16,11 @@ b^K in any norm.
 
 from sparsecpu.topology.sources.base import Source
 from sparsecpu.topology.sources.candidates import Candidates
-from sparsecpu.topology.sources.choice import choose_sources
+from sparsecpu.topology.sources.choice import PROPOSALS, SOURCES, choose_sources
 from sparsecpu.topology.sources.lowrank import LowRank
 from sparsecpu.topology.sources.tiles import Tiles
 from sparsecpu.topology.sources.window import Window
 
-__all__ = ["Candidates", "LowRank", "Source", "Tiles", "Window", "choose_sources"]
+__all__ = [
+    "PROPOSALS", "SOURCES", "Candidates", "LowRank", "Source", "Tiles", "Window", "choose_sources",
+]  # fmt: skip

@@ -13,6 +13,9 @@ from sparsecpu.topology.sources.lowrank import LowRank
 from sparsecpu.topology.sources.tiles import Tiles
 from sparsecpu.topology.sources.window import Window
 
+#: Sources that users may name, and how candidates may be drawn.
+SOURCES = (Window.name, Tiles.name, LowRank.name, Candidates.name)
+PROPOSALS = ("norms", "uniform", "lowrank")
 #: Sketches may cost this fraction of an interval's multiplications at the nonzeros.
 _WORTH = 0.1
 

@@ -9,8 +9,8 @@ import numpy as np
 from sparsecpu.kernels.machine.arrays import aligned_zeros
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.gradient_view import GradientView
-from sparsecpu.topology.gradients import largest_inactive
 from sparsecpu.topology.sources.base import Source
+from sparsecpu.topology.tile_search import largest_inactive
 
 
 class LowRank(Source):

@@ -11,9 +11,9 @@ from sparsecpu.kernels.machine.arrays import aligned_zeros
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.gradient_view import GradientView, whole_rows
-from sparsecpu.topology.gradients import TILE_FRACTION
 from sparsecpu.topology.running_top import RunningTop
 from sparsecpu.topology.sources.base import Source
+from sparsecpu.topology.tile_search import TILE_FRACTION
 
 
 class Tiles(Source):

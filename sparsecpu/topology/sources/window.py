@@ -9,9 +9,9 @@ import numpy as np
 from sparsecpu.kernels.machine.arrays import aligned_zeros
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.gradient_view import GradientView
-from sparsecpu.topology.gradients import Form, largest_inactive
 from sparsecpu.topology.selection import largest
 from sparsecpu.topology.sources.base import Source
+from sparsecpu.topology.tile_search import Form, largest_inactive
 
 
 class Window(Source):

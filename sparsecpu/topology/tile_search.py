@@ -1,7 +1,7 @@
-r"""The gradient where there are no weights: at drawn positions, or its largest entries.
+"""The largest entries of a matrix that never exists as a whole, such as dW or the momentum.
 
-For a linear layer the gradient of one batch is :math:`dY X^T`. Tiles of it are formed one after the
-other and searched; no more than one tile and the best entries so far exist at a time.
+Tiles of it are formed one after the other and searched; no more than one tile and the best entries
+so far exist at a time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.gradient_view import GradientView
 from sparsecpu.topology.running_top import RunningTop
 
-#: A tile has at most this fraction of a matrix: it must stay far from a dense one.
+#: A tile is at most this part of a matrix (one of so many): it must stay far from a dense one.
 TILE_FRACTION = 32
 #: Bytes of a tile. Twice as high as wide, BLAS packs its factors least often.
 TILE_BYTES = 2 * 1024**2
@@ -27,37 +27,18 @@ _LEAST = 1 << 17
 #: A first threshold comes from every so many-th row, where there are enough of them.
 _SAMPLED, _ENOUGH = 128, 512
 
+#: ``form(rows, columns, out)`` writes the tile at two slices.
 Form = Callable[[slice, slice, np.ndarray], Any]
 
 
 def largest_inactive(
     pattern: Pattern, count: int, dtype: Any, form: Form, *, whole: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    r"""Return the inactive positions of largest \|score\|, of a matrix that is formed in tiles.
+    r"""Return the inactive positions of largest \|score\|, exactly: sorted keys, and scores.
 
-    A few rows tell about which threshold ``1.3 count`` entries exceed; everything below it is
-    passed over. Where that was too high, the search is done again without it, so the result is
-    exact.
-
-    Parameters
-    ----------
-    pattern : Pattern
-        What is active.
-    count : int
-        How many; fewer are returned where fewer are not 0.
-    dtype : dtype
-        Of the scores.
-    form : callable
-        ``form(rows, columns, out)`` writes the scores of a tile, whose places are slices.
-    whole : bool
-        Whether tiles must have whole rows.
-
-    Returns
-    -------
-    keys : ndarray of int64
-        Sorted.
-    scores : ndarray
-        Theirs.
+    They are ``count``, or fewer where fewer are not 0. ``whole``: tiles must have whole rows. A few
+    rows tell about which threshold ``1.3 count`` entries exceed; everything below it is passed
+    over. Where that was too high, the search is done again without it.
     """
     n_out, n_in = pattern.shape
     most = min(TILE_BYTES // np.dtype(dtype).itemsize, pattern.size // TILE_FRACTION)

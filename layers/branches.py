@@ -1,0 +1,225 @@
+"""Layers of branches, whose outputs for the same input are added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.layers.base import KINDS, Layer, Shape, Spec
+from sparsecpu.layers.chain import Chain, build_layers, trace_layers
+from sparsecpu.layers.images.passes import add, add_gradients, gate_gradient
+from sparsecpu.layers.images.planes import as_planes
+from sparsecpu.step.context import Context
+
+#: What a description lists of a branch: ``kind`` and options of each layer.
+Entries = Iterable[dict[str, Any]]
+
+
+class Branches(Layer):
+    """The sum of what branches make of one input; an empty branch passes it on as it is.
+
+    A subclass says what its branches are called, in files and in descriptions.
+    """
+
+    #: What an error calls the outputs of its branches.
+    outputs: ClassVar[str] = "outputs of branches"
+
+    def __init__(self, branches: dict[str, Iterable[Layer]]) -> None:
+        self.by_name = {name: Chain(layers) for name, layers in branches.items()}
+
+    @classmethod
+    def entries(cls, options: dict[str, Any]) -> dict[str, Entries]:
+        """Return what a description's options list for each branch, by its name."""
+        raise NotImplementedError
+
+    @classmethod
+    def as_options(cls, branches: dict[str, Any]) -> dict[str, Any]:
+        """Return branches as the options of a description, or as arguments: undo ``entries``."""
+        raise NotImplementedError
+
+    @classmethod
+    def build(cls, shape: Shape, options: dict[str, Any], **context: Any) -> Layer:
+        given = context.pop("parameters", None)
+        branches = {
+            name: build_layers(entries, shape, name, given, **context)
+            for name, entries in cls.entries(options).items()
+        }
+        return cls(**cls.as_options(branches))
+
+    @classmethod
+    def trace(cls, shape, options) -> tuple:
+        ends = [trace_layers(entries, shape) for entries in cls.entries(options).values()]
+        cls._check([end for end, _ in ends])
+        return ends[0][0], [weight for _, weights in ends for weight in weights]
+
+    @classmethod
+    def allot(cls, options: dict[str, Any], counts: Iterator[int]) -> dict[str, Any]:
+        return cls.as_options({
+            name: [KINDS[entry["kind"]].allot(entry, counts) for entry in entries]
+            for name, entries in cls.entries(options).items()
+        })  # fmt: skip
+
+    @classmethod
+    def _check(cls, shapes: list[Shape]) -> None:
+        if len(set(shapes)) > 1:
+            raise ParameterError(cls.outputs, shapes, "all of one shape")
+
+    def children(self) -> dict[str, Layer]:
+        return dict(self.by_name)
+
+    def plan(self, spec: Spec) -> Spec:
+        ends = [branch.plan(spec) for branch in self.by_name.values()]
+        self._check([end.shape for end in ends])
+        self._takes_images, self._gives_images = len(spec.shape) == 3, len(ends[0].shape) == 3
+        self._needs_dx = spec.needs_gradient
+        self._applies_relu = self._gates_dx = self._sums_output = False
+        learns = spec.needs_gradient or any(end.needs_gradient for end in ends)
+        return Spec(ends[0].shape, learns)
+
+    @property
+    def reads_moments(self) -> bool:
+        return any(branch.reads_moments for branch in self.by_name.values())
+
+    def absorb_relu(self) -> bool:
+        self._applies_relu = self._gives_images
+        return self._gives_images
+
+    def gate_by_input(self) -> bool:
+        self._gates_dx = self._takes_images
+        return self._takes_images
+
+    def sum_moments(self) -> bool:
+        self._sums_output = self._gives_images
+        return self._gives_images
+
+    def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
+        if self._takes_images:
+            x = as_planes(x)
+        outputs, kept = [], []
+        for branch in self.by_name.values():
+            y, saved = branch.forward(x, ctx)
+            outputs.append(y)
+            kept.append(saved)
+        if self._gives_images:
+            return self._add_images(outputs, ctx), (x, kept)
+        return self._add_features(outputs, "y", ctx), (x, kept)
+
+    def backward(self, dy: Any, saved: Any, ctx: Context) -> Any:
+        x, kept = saved
+        branches = zip(self.by_name.values(), kept, strict=True)
+        gradients = [branch.backward(dy, of_branch, ctx) for branch, of_branch in branches]
+        if not self._needs_dx:
+            return dy
+        if self._takes_images:
+            return self._add_gradients_of_images(gradients, x, ctx)
+        return self._add_features(gradients, "dx", ctx)
+
+    def _add_images(self, outputs: list[Any], ctx: Context) -> Any:
+        """Add branch by branch; the last pass applies a ReLU and sums for the layers behind."""
+        *before, last = outputs if len(outputs) > 1 else [*outputs, None]
+        total = before[0]
+        for i, y in enumerate(before[1:]):
+            total = add(total, y, self, f"y{i}", ctx)
+        return add(total, last, self, "y", ctx, relu=self._applies_relu,
+                   moments=self._sums_output and ctx.train)  # fmt: skip
+
+    def _add_gradients_of_images(self, gradients: list[Any], x: Any, ctx: Context) -> Any:
+        *before, last = gradients if len(gradients) > 1 else [*gradients, None]
+        total = before[0]
+        for i, dx in enumerate(before[1:]):
+            total = add_gradients(total, dx, self, f"dx{i}", ctx)
+        if self._gates_dx:
+            return gate_gradient(total, x, self, ctx, second=last)
+        return add_gradients(total, last, self, "dx", ctx)
+
+    def _add_features(self, parts: list[np.ndarray], name: str, ctx: Context) -> np.ndarray:
+        total = ctx.workspace.array(self, name, parts[0].shape, parts[0].dtype)
+        total[...] = parts[0]
+        for part in parts[1:]:
+            total += part
+        return total
+
+
+class Residual(Branches):
+    """The sum of a branch and a shortcut: ``y = branch(x) + shortcut(x)``, of images.
+
+    Post-activation blocks have their ReLU behind it; pre-activation ones begin their branch with
+    normalisation and ReLU, or stand behind them where the shortcut is to see these too.
+
+    Parameters
+    ----------
+    branch : iterable of Layer
+        In order.
+    shortcut : iterable of Layer
+        In order; none for the identity.
+
+    Notes
+    -----
+    He et al., Deep residual learning (2016); Identity mappings in deep residual networks (2016).
+    """
+
+    kind = "residual"
+    outputs = "outputs of branch and shortcut"
+
+    def __init__(self, branch: Iterable[Layer], shortcut: Iterable[Layer] = ()) -> None:
+        super().__init__({"branch": branch, "shortcut": shortcut})
+
+    @classmethod
+    def entries(cls, options) -> dict[str, Entries]:
+        return {name: options.get(name, ()) for name in ("branch", "shortcut")}
+
+    @classmethod
+    def as_options(cls, branches) -> dict[str, Any]:
+        return branches
+
+    @classmethod
+    def _check(cls, shapes: list[Shape]) -> None:
+        super()._check(shapes)
+        if len(shapes[0]) != 3:
+            raise ParameterError(cls.outputs, shapes[0], "images")
+
+    def describe(self) -> str:
+        long, short = (len(chain.layers) for chain in self.by_name.values())
+        return f"residual, {long} layers" + (f" + {short}" if short else "")
+
+
+class Parallel(Branches):
+    """The sum of what several branches make of the same input, features or images.
+
+    Parameters
+    ----------
+    branches : iterable of iterables of Layer
+        Each in order; at least one.
+
+    Raises
+    ------
+    ParameterError
+        If there is no branch, or their outputs differ in shape.
+
+    Notes
+    -----
+    Thangarasa et al., Sparse-IFT (2024), section 3: sparse parallel and sparse doped layers.
+    """
+
+    kind = "parallel"
+    outputs = "outputs of parallel branches"
+
+    def __init__(self, branches: Iterable[Iterable[Layer]]) -> None:
+        super().__init__({f"branches.{i}": layers for i, layers in enumerate(branches)})
+        if not self.by_name:
+            raise ParameterError("branches", [], "at least one")
+
+    @classmethod
+    def entries(cls, options) -> dict[str, Entries]:
+        return {f"branches.{i}": entries for i, entries in enumerate(options["branches"])}
+
+    @classmethod
+    def as_options(cls, branches) -> dict[str, Any]:
+        return {"branches": list(branches.values())}
+
+    def describe(self) -> str:
+        lengths = (str(len(chain.layers)) for chain in self.by_name.values())
+        return f"parallel, {' + '.join(lengths)} layers"

@@ -1,0 +1,59 @@
+"""Sizes of a convolution, or of the windows of a pooling layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.errors import ParameterError
+
+
+def pair(name: str, value: Any, least: int) -> tuple[int, int]:
+    """Return a size, given as one number or two of at least ``least``, as height and width."""
+    try:
+        sizes = (value, value) if np.ndim(value) == 0 else tuple(value)
+        height, width = (int(n) for n in sizes)
+        good = (height, width) == tuple(sizes) and min(height, width) >= least
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise ParameterError(name, value, f"an integer of at least {least}, or a pair of them")
+    return height, width
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Sizes of a convolution: ``channels`` in, ``filters`` out; pairs are height and width."""
+
+    channels: int
+    filters: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    groups: int
+    size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if min(self.out_size) < 1:
+            expected = f"at least {self.kernel} with padding {self.padding}"
+            raise ParameterError("image size", self.size, expected)
+
+    @cached_property
+    def out_size(self) -> tuple[int, int]:
+        """Height and width of the output."""
+        zipped = zip(self.size, self.kernel, self.stride, self.padding, strict=True)
+        height, width = ((n + 2 * p - k) // s + 1 for n, k, s, p in zipped)
+        return height, width
+
+    @property
+    def pointwise(self) -> bool:
+        """True if an output pixel depends on the input's pixel at its place alone."""
+        return self.kernel == self.stride == (1, 1) and self.padding == (0, 0)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape of the weights: filters, and (channel of the group, ky, kx) flattened."""
+        return self.filters, self.channels // self.groups * self.kernel[0] * self.kernel[1]

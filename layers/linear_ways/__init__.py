@@ -1,0 +1,23 @@
+"""The ways in which a linear layer computes, each in a file of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.layers.linear_ways.base import Way
+from sparsecpu.layers.linear_ways.dense_product import DenseProduct
+from sparsecpu.layers.linear_ways.lean_product import LeanProduct
+from sparsecpu.layers.linear_ways.single_samples import SingleSamples
+from sparsecpu.layers.linear_ways.sparse_product import SparseProduct
+from sparsecpu.step.context import Context
+
+
+def choose_way(layer: Any, x: np.ndarray, ctx: Context) -> Way:
+    """Prepare the way in which a linear layer is to compute passes like this one."""
+    if layer.weight.pattern.suits_blas or layer.form == "dense":
+        return DenseProduct(layer, x, ctx)
+    if x.shape[2] == 1:
+        return SingleSamples(layer, x, ctx)
+    return (LeanProduct if ctx.lean else SparseProduct)(layer, x, ctx)

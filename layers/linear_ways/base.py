@@ -1,0 +1,48 @@
+"""What all ways of computing a linear layer have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.step.context import Context
+
+
+class Way:
+    """Computes y, dW, db and dx of a linear layer, with everything bound that does not change.
+
+    It is made for one array ``x``, (tiles, in_features, lanes), and serves every batch that comes
+    in it, until pattern, values or the layer's place in its network change.
+    """
+
+    #: What all of that was when this was made; see ``SparseLinear``.
+    made_for: tuple = ()
+
+    def __init__(self, layer: Any, x: np.ndarray, ctx: Context) -> None:
+        self.layer, self.weight, self.pattern, self.x = layer, layer.weight, layer.weight.pattern, x
+        self.no_bias = layer.weight.data[:0]  # stands for zeros
+        self.bias = self.no_bias if layer.bias is None else layer.bias.data
+        shape = x.shape[0], layer.out_features, x.shape[2]
+        if ctx.predicts and layer.alternates:
+            self.y = ctx.workspace.alternate(x, shape, x.dtype)
+        else:
+            self.y = ctx.workspace.array(layer, "y", shape, x.dtype)
+
+    def output(self, ctx: Context) -> np.ndarray:
+        """Return y, (tiles, out_features, lanes)."""
+        raise NotImplementedError
+
+    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray:
+        """Write dW and db, and return dx, or anything where nothing needs it."""
+        raise NotImplementedError
+
+    def bias_gradient(self) -> np.ndarray:
+        """Return where db is written; empty without a bias."""
+        return self.no_bias if self.layer.bias is None else self.layer.bias.grad
+
+    def memory_of_dx(self, dy: np.ndarray, ctx: Context) -> np.ndarray:
+        """Return where dx is written."""
+        if self.layer.alternates:
+            return ctx.workspace.alternate(dy, self.x.shape, self.x.dtype)
+        return ctx.workspace.array(self.layer, "dx", self.x.shape, self.x.dtype)

@@ -1,0 +1,43 @@
+"""A linear layer as a full matrix: BLAS does the products."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sparsecpu.layers.linear_ways.base import Way
+from sparsecpu.step.context import Context
+
+
+class DenseProduct(Way):
+    """For large full patterns, and for layers in dense form."""
+
+    def output(self, ctx: Context) -> np.ndarray:
+        layer, y = self.layer, self.y
+        np.matmul(layer.full.matrix(ctx), self.x, out=y)
+        if layer.bias is not None:
+            np.add(y, self.bias[:, None], out=y)
+        if layer.relu:
+            np.maximum(y, 0, out=y)
+        return y
+
+    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray:
+        layer, x = self.layer, self.x
+        matrix, dw = layer.full.matrix(ctx, renew=False), layer.full.gradient(ctx)
+        np.matmul(dy[0], x[0].T, out=dw)
+        for tile in range(1, len(x)):
+            part = ctx.workspace.array(layer, "dw", dw.shape, dw.dtype)
+            np.matmul(dy[tile], x[tile].T, out=part)
+            np.add(dw, part, out=dw)
+        layer.full.keep(dw)
+        if layer.bias is not None:
+            np.sum(dy, axis=(0, 2), out=layer.bias.grad)
+        if not layer.needs_dx:
+            return dy
+        dx = self.memory_of_dx(dy, ctx)
+        np.matmul(matrix.T, dy, out=dx)
+        if layer.gated:
+            gate = ctx.workspace.array(layer, "gate", x.shape, bool)
+            np.greater(x, 0, out=gate)
+            with np.errstate(invalid="ignore"):  # infinity times 0: the trainer says what happened
+                np.multiply(dx, gate, out=dx)  # many times faster than a masked copy
+        return dx

@@ -1,0 +1,86 @@
+"""A linear layer at its nonzeros: each reads or writes a row of lanes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.layers.base import row_bytes
+from sparsecpu.layers.linear_ways.base import Way
+from sparsecpu.step.context import Context
+from sparsecpu.step.precision import sixteen_bit_memory
+
+#: Reading in 16 bits pays from so many lanes on, and from so many reads of each row on: writing the
+#: copy costs about as much as 8 reads save.
+_NARROW_LANES, _NARROW_READS = 64, 12
+
+
+class SparseProduct(Way):
+    """CSR times tiles, and its transpose by a column-by-column index of the same nonzeros."""
+
+    def __init__(self, layer: Any, x: np.ndarray, ctx: Context) -> None:
+        from sparsecpu.kernels.linear import PLAIN, RELU, gradient_kernel, matmul_kernel
+
+        super().__init__(layer, x, ctx)
+        self.precision = ctx.precision
+        self.read = self._memory_to_read(x, "x", ctx.precision, ctx)
+        self._multiply, self._gradient = matmul_kernel(x.shape[2]), gradient_kernel(x.shape[2])
+        size = row_bytes(self.read)
+        self._forward = (
+            *self.pattern.blocks(size), self.pattern.indices, self.weight.data, self.read,
+            self.bias, self.y, self.y, RELU if layer.relu else PLAIN, self.pattern.chunks_of(size),
+        )  # fmt: skip
+        self._dy: Any = None  # the gradients that backward is bound to
+        self._dw: Any = None
+
+    def _memory_to_read(self, x: np.ndarray, name: str, precision: str, ctx: Context) -> np.ndarray:
+        """Return what the kernels read: x, or memory for its copy in 16 bits where that pays."""
+        often = self.weight.nnz >= _NARROW_READS * x.shape[1]
+        if ctx.precision == "fp32" or x.shape[2] < _NARROW_LANES or not often:
+            return x
+        return sixteen_bit_memory(ctx.workspace, (self.layer, name), x.shape, precision)
+
+    def output(self, ctx: Context) -> np.ndarray:
+        if self.read is not self.x:
+            _narrow(self.x, self.read, self.precision)
+        self._multiply(*self._forward)
+        return self.y
+
+    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray:
+        if dy is not self._dy or self.weight.grad is not self._dw:
+            self._bind_backward(dy, ctx)
+        self._gradient(*self._weight_gradient)
+        if not self.layer.needs_dx:
+            return dy
+        if self._read_dy is not dy:
+            _narrow(dy, self._read_dy, "bf16")  # small gradients would be lost in fp16
+        self._multiply(*self._columns, self.weight.transposed_data, *self._input_gradient)
+        return self._dx
+
+    def _bind_backward(self, dy: np.ndarray, ctx: Context) -> None:
+        """Prepare the arguments of the kernels that write dW and dx."""
+        from sparsecpu.kernels.linear import BACK, GATED
+
+        self._dy, self._dw = dy, self.weight.grad
+        pattern, size = self.pattern, row_bytes(self.read)
+        self._weight_gradient = (
+            *pattern.blocks(size), pattern.indices, self.read, dy, self.weight.grad,
+            self.bias_gradient(), pattern.chunks_of(size),
+        )  # fmt: skip
+        if not self.layer.needs_dx:
+            return
+        self._dx = self.memory_of_dx(dy, ctx)
+        self._read_dy = self._memory_to_read(dy, "dy", "bf16", ctx)
+        columns, size = pattern.transposed, row_bytes(self._read_dy)
+        self._columns = *columns.blocks(size), columns.indices
+        finish = GATED if self.layer.gated else BACK
+        self._input_gradient = (
+            self._read_dy, self.no_bias, self.x, self._dx, finish, columns.chunks_of(size),
+        )  # fmt: skip
+
+
+def _narrow(x: np.ndarray, out: np.ndarray, precision: str) -> None:
+    from sparsecpu.kernels.vectors.sixteen_bits import narrowed
+
+    narrowed(x, out, precision)

@@ -1,0 +1,102 @@
+"""One or two samples through a whole network in one compiled call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sparsecpu.layers.activations import AllReLU, Identity, LeakyReLU, ReLU
+from sparsecpu.layers.dropout import Dropout
+from sparsecpu.layers.flatten import Flatten
+from sparsecpu.layers.linear import SparseLinear
+
+if TYPE_CHECKING:
+    from sparsecpu.layers.sequential import Sequential
+
+#: What each kind of layer multiplies negative numbers by in prediction; it keeps positive ones.
+_SLOPES: dict[type, Callable[[Any], float]] = {
+    Identity: lambda layer: 1.0,
+    Dropout: lambda layer: 1.0,
+    Flatten: lambda layer: 1.0,
+    ReLU: lambda layer: 0.0,
+    LeakyReLU: lambda layer: layer.alpha,
+    AllReLU: lambda layer: layer.alpha,
+}
+
+
+class DotChain:
+    """A chain of linear layers with ReLUs and the like between them, bound to its weights.
+
+    The kernel reads weights where they are, so that it sees what becomes of them; arrays that were
+    replaced since show in ``is_current``.
+    """
+
+    def __init__(self, network: Sequential) -> None:
+        self.network, self._bound = network, [_arrays(layer) for layer in _linear(network)]
+        self.layers = np.array([_addresses(layer) for layer in _linear(network)], dtype=np.int64)
+        self.slopes = np.ones(len(self.layers), dtype=network.dtype)
+        done = 0
+        for layer in network.layers:
+            if type(layer) is SparseLinear:
+                done += 1
+            elif done:
+                self.slopes[done - 1] *= _SLOPES[type(layer)](layer)
+        self.work_shape = 2, max(network.widths)
+
+    @staticmethod
+    def suits(network: Sequential) -> bool:
+        """Return True if the kernel knows every layer, and BLAS would not be faster in one."""
+        may_bend = False  # one activation behind each linear layer
+        for layer in network.layers:
+            if type(layer) is SparseLinear:
+                weight, may_bend = layer.weight, True
+                if layer.form == "dense" or weight.pattern.suits_blas:
+                    return False
+                if weight.data.dtype != network.dtype:
+                    return False
+            elif type(layer) not in _SLOPES:
+                return False
+            elif _SLOPES[type(layer)](layer) != 1.0:
+                if not may_bend:
+                    return False
+                may_bend = False
+        return any(_linear(network))
+
+    def is_current(self) -> bool:
+        """Return True if all arrays are still those that addresses were taken of."""
+        for layer, pattern, data, bias in self._bound:
+            weight = layer.weight
+            if weight.pattern is not pattern or weight.data is not data or layer.form == "dense":
+                return False
+            if bias is not None and layer.bias.data is not bias:
+                return False
+        return True
+
+    def __call__(self, array: Any, rows: np.ndarray, work: np.ndarray, out: np.ndarray) -> None:
+        """Write what samples ``array[rows[i]]`` become into ``out[i]``."""
+        from sparsecpu.kernels.linear.row_dots import chain_of_row_dots
+
+        offset, scale = self.network.offset, self.network.scale
+        chain_of_row_dots(self.layers, self.slopes, array, rows, offset, scale, work, out)
+
+
+def _linear(network: Sequential) -> list[SparseLinear]:
+    return [layer for layer in network.layers if type(layer) is SparseLinear]
+
+
+def _arrays(layer: SparseLinear) -> tuple[Any, ...]:
+    bias = None if layer.bias is None else layer.bias.data
+    return layer, layer.weight.pattern, layer.weight.data, bias
+
+
+def _addresses(layer: SparseLinear) -> tuple[int, ...]:
+    """Return a row of ``layers``, as ``kernels.linear.row_dots`` reads it."""
+    pattern, weight, bias = layer.weight.pattern, layer.weight, layer.bias
+    arrays = pattern.indptr, pattern.indices, weight.data
+    return (
+        *(array.ctypes.data for array in arrays),
+        0 if bias is None else bias.data.ctypes.data,
+        layer.out_features,
+    )

@@ -1,0 +1,155 @@
+"""What each parameter of the estimators is and may be, said once: their docstrings are made of it.
+
+What a recipe has too is described in the recipe's words.
+"""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from typing import Any, TypeVar
+
+import numpy as np
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.experiments.options import Option, integer, one_of
+from sparsecpu.experiments.recipe import options
+from sparsecpu.layers import ACTIVATIONS
+from sparsecpu.networks.models import model_names
+
+E = TypeVar("E", bound=type)
+
+
+def _batch_size(name: str, value: Any) -> None:
+    if value != "auto" and not (isinstance(value, (int, np.integer)) and value >= 1):
+        raise ParameterError(name, value, "'auto' or an integer of at least 1")
+
+
+def _at_least_zero(name: str, value: Any) -> None:
+    if not value >= 0:
+        raise ParameterError(name, value, "a number of at least 0")
+
+
+def _between_zero_and_one(name: str, value: Any) -> None:
+    if not 0 < value < 1:
+        raise ParameterError(name, value, "a number between 0 and 1")
+
+
+def _dtype(name: str, value: Any) -> None:
+    if str(np.dtype(value)) not in ("float32", "float64"):
+        raise ParameterError(name, value, "'float32' or 'float64'")
+
+
+def _iterations(name: str, value: Any) -> None:
+    if not isinstance(value, (int, np.integer)):
+        raise ParameterError(name, value, "an integer of at least 1")
+    integer(1)(name, value)
+
+
+_RECIPE, _AS_THERE = options(), Option("As in scikit-learn's ``MLPClassifier``.")
+#: By name: the type in words, and the text and rule.
+PARAMETERS: dict[str, tuple[str, Option]] = {
+    "hidden_layer_sizes": ("int or tuple of ints", Option("Sizes of the hidden layers.")),
+    "activation": (
+        "str",
+        Option(f"Activation of the hidden layers: {', '.join(ACTIVATIONS)}."),
+    ),
+    "model": (
+        "str or callable",
+        Option(
+            f"The network: {model_names()}, with options as ``models.find_model`` takes them; or a "
+            "function of ``(image_shape, n_outputs)`` that returns a description."
+        ),
+    ),
+    "width": ("float", _RECIPE["width"]),
+    "image_shape": (
+        "tuple of ints or None",
+        Option(
+            "``(channels, height, width)`` of samples that come flat; by default a square of one "
+            "channel."
+        ),
+    ),
+    "density": ("float", _RECIPE["density"]),
+    "distribution": ("str", _RECIPE["distribution"]),
+    "topology": (
+        "str or Topology",
+        Option(f"{_RECIPE['topology'].help} See ``topology.make_topology``."),
+    ),
+    "solver": (
+        '{"adam", "sgd"}',
+        Option("Adam, or SGD with momentum.", one_of(("adam", "sgd"))),
+    ),
+    "alpha": (
+        "float",
+        Option("Strength of the L2 penalty on sparse weights.", _at_least_zero),
+    ),
+    "batch_size": (
+        'int or "auto"',
+        Option('Samples per step; "auto" for 200, or all if there are fewer.', _batch_size),
+    ),
+    "learning_rate": (
+        '{"constant", "invscaling", "adaptive"}',
+        Option(_AS_THERE.help, one_of(("constant", "invscaling", "adaptive"))),
+    ),
+    "learning_rate_init": ("float", Option("The first learning rate.")),
+    "power_t": ("float", _AS_THERE),
+    "max_iter": ("int", Option("Most epochs.", _iterations)),
+    "shuffle": ("bool", Option("True if each epoch has an order of its own.")),
+    "random_state": ("int, RandomState or None", Option("Seed of everything random.")),
+    "tol": ("float", Option("Least improvement that counts; see ``n_iter_no_change``.")),
+    "verbose": ("bool", Option("True to print the loss of each epoch.")),
+    "warm_start": ("bool", Option("True if ``fit`` goes on from the last network.")),
+    "momentum": ("float", Option("Momentum of SGD, in [0, 1).")),
+    "nesterovs_momentum": ("bool", Option("True for Nesterov's form of it.")),
+    "early_stopping": (
+        "bool",
+        Option("True to hold out samples, stop by their score and keep the best network."),
+    ),
+    "validation_fraction": (
+        "float",
+        Option("Fraction of the samples that is held out then.", _between_zero_and_one),
+    ),
+    "beta_1": ("float", Option("Decay of Adam's first moment, in [0, 1).")),
+    "beta_2": ("float", Option("Decay of Adam's second moment, in [0, 1).")),
+    "epsilon": ("float", Option("Added to Adam's root.")),
+    "n_iter_no_change": (
+        "int",
+        Option("Epochs without an improvement after which training stops."),
+    ),
+    "dropout": ("float", Option("Rate of dropout behind every hidden layer, in [0, 1).")),
+    "batch_norm": ("bool", Option("True to normalise before every activation.")),
+    "dtype": ('{"float32", "float64"}', Option("Type of all values.", _dtype)),
+    "precision": ("str", _RECIPE["precision"]),
+    "class_weight": ('dict, "balanced" or None', Option("Weights of the classes in the loss.")),
+    "n_jobs": (
+        "int or None",
+        Option("Threads; None or -1 for as many as speed it up. Results do not depend on it."),
+    ),
+    "comm": (
+        "mpi4py.MPI.Comm or None",
+        Option(
+            "Ranks that share every batch; all of them call ``fit`` with the same samples. See "
+            "docs/scaling.md."
+        ),
+    ),
+}
+
+
+def check_parameters(estimator: Any) -> None:
+    """Refuse parameters of an estimator that cannot work."""
+    for name in PARAMETERS.keys() & inspect.signature(type(estimator)).parameters.keys():
+        PARAMETERS[name][1].rule(name, getattr(estimator, name))
+
+
+def documented(cls: E) -> E:
+    """Put what is known of a class's parameters in the place of ``{parameters}`` in its words."""
+    lines = ["Parameters", "----------"]
+    for name, parameter in inspect.signature(cls).parameters.items():
+        kind, option = PARAMETERS[name]
+        lines.append(f"{name} : {kind}, default={parameter.default!r}")
+        lines.append(
+            textwrap.indent(textwrap.fill(option.help, 92, break_on_hyphens=False), "    ")
+        )
+    if cls.__doc__ is not None:  # python -OO leaves none
+        cls.__doc__ = inspect.cleandoc(cls.__doc__).replace("{parameters}", "\n".join(lines))
+    return cls

@@ -1,0 +1,50 @@
+"""What a step needs of a network."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from sparsecpu.sparse.parameter import Parameter, SparseParameter
+from sparsecpu.step.context import Context
+from sparsecpu.step.samples import Samples
+
+
+class Network(Protocol):
+    """What the trainer needs of a network; ``layers.Sequential`` has it."""
+
+    n_outputs: int
+    dtype: np.dtype
+
+    def parameters(self) -> dict[str, Parameter]:
+        """Return all parameters by name."""
+        ...
+
+    def buffers(self) -> dict[str, np.ndarray]:
+        """Return all buffers by name."""
+        ...
+
+    def sparse_parameters(self) -> dict[str, SparseParameter]:
+        """Return the parameters that have a pattern."""
+        ...
+
+    def samples(self, x: Any) -> Samples:
+        """Return samples as a source."""
+        ...
+
+    def lanes(self, batch: int) -> int:
+        """Return the width of the tiles."""
+        ...
+
+    def gather(self, source: Samples, rows: np.ndarray, lanes: int, ctx: Context) -> np.ndarray:
+        """Read samples into the input buffer."""
+        ...
+
+    def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
+        """Compute the outputs."""
+        ...
+
+    def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
+        """Compute the gradients."""
+        ...

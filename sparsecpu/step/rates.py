@@ -1,0 +1,27 @@
+"""Which parameters learn at which multiple of the learning rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.sparse.parameter import Parameter
+
+#: Factors of the learning rate, and the parameters that have each.
+RateGroups = list[tuple[float, list[Parameter]]]
+
+
+def rate_groups(parameters: dict[str, Parameter], layer_rates: Mapping[str, float]) -> RateGroups:
+    """Sort parameters by the factors of their layers; those of no named layer have factor 1."""
+    left, groups = dict(parameters), []
+    for layer, factor in layer_rates.items():
+        if not 0.0 <= factor < math.inf:
+            raise ParameterError("layer_rates", factor, "numbers of at least 0")
+        own = [name for name in left if f"{name}.".startswith(f"{layer}.")]
+        if not own:
+            known = ", ".join(dict.fromkeys(n.rpartition(".")[0] for n in left)) or "none"
+            raise ParameterError("layer_rates", layer, f"layers among {known}, each once")
+        groups.append((float(factor), [left.pop(name) for name in own]))
+    groups.append((1.0, list(left.values())))
+    return groups

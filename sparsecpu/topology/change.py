@@ -1,0 +1,109 @@
+"""What an update does to one layer: weights that go, positions that come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.errors import PatternError
+from sparsecpu.sparse.keys import among
+from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.sparse.pattern import Pattern
+from sparsecpu.topology.selection import largest
+
+
+@dataclass
+class Growth:
+    """Positions to activate in one layer.
+
+    Parameters
+    ----------
+    keys : ndarray of int64
+        ``i * n_in + j``, distinct; positions that were dropped in the same update are allowed.
+    values : dict of str to ndarray
+        What they start with, by name (``"data"`` or a slot); 0 where not named.
+    facts : dict
+        For the report.
+    """
+
+    keys: np.ndarray
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Change:
+    """What an update does to one layer.
+
+    Parameters
+    ----------
+    drop : ndarray of int
+        Places in ``parameter.data`` of the weights that go, distinct.
+    growth : Growth
+        The positions that come.
+    """
+
+    drop: np.ndarray
+    growth: Growth
+
+
+def keys_of(pattern: Pattern, places: np.ndarray) -> np.ndarray:
+    """Return the keys ``i * n_in + j`` of some nonzeros."""
+    rows = np.searchsorted(pattern.indptr, places, side="right") - 1
+    return rows * pattern.shape[1] + pattern.indices[places]
+
+
+def sorted_places(parameter: SparseParameter, places: np.ndarray) -> np.ndarray:
+    """Return places in order; refuse what is no place, or there twice."""
+    places = np.asarray(places)
+    if (places[1:] <= places[:-1]).any():
+        places = np.sort(places)
+    if (places[1:] == places[:-1]).any():
+        raise PatternError("places of weights to drop must be distinct")
+    if len(places) and not 0 <= places[0] <= places[-1] < parameter.nnz:
+        raise PatternError(f"places of weights to drop must lie in [0, {parameter.nnz})")
+    return places.astype(np.int32, copy=False)
+
+
+def fill_up(parameter: SparseParameter, change: Change, count: int) -> Change:
+    r"""Return a change after which ``count`` positions came: dropped weights stay for missing ones.
+
+    Those of largest \|w\| stay, of the dropped ones that do not come back anyway.
+    """
+    keys = change.growth.keys
+    missing = count - len(keys)
+    if not missing:
+        return change
+    gone = ~among(keys_of(parameter.pattern, change.drop), np.sort(keys))[1]
+    if not 0 < missing <= np.count_nonzero(gone):
+        raise PatternError(
+            f"{len(keys)} positions are to grow instead of {count}, "
+            f"and {np.count_nonzero(gone)} dropped weights could stay for missing ones"
+        )
+    magnitudes = np.abs(parameter.data[change.drop])
+    stay = np.flatnonzero(gone)[largest(magnitudes[gone], missing)]
+    return replace(change, drop=np.delete(change.drop, stay))
+
+
+def apply_change(
+    parameter: SparseParameter, change: Change, *, regrow_keeps_value: bool
+) -> dict[str, Any]:
+    """Rewire a layer and return the facts; a weight that goes and comes may keep its value."""
+    drop, keys, values = change.drop, change.growth.keys, change.growth.values
+    drop = sorted_places(parameter, drop)
+    ordered = np.sort(keys)
+    if (ordered[1:] == ordered[:-1]).any():
+        raise PatternError("positions that grow must be distinct")
+    facts = {"dropped": len(drop), "grown": len(keys)}
+    dropped_keys = keys_of(parameter.pattern, drop)
+    returning = among(dropped_keys, ordered)[1]
+    facts["regrown"] = int(returning.sum())
+    if regrow_keeps_value:
+        back = among(keys, dropped_keys[returning])[1]
+        drop, keys = drop[~returning], keys[~back]
+        values = {name: value[~back] for name, value in values.items()}
+    del dropped_keys, returning, ordered  # in large layers every array counts
+    parameter.rewire_keys(drop, keys, values)
+    return {**facts, **change.growth.facts, "nnz": parameter.nnz}

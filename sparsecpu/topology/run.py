@@ -1,0 +1,65 @@
+"""What an algorithm is told of a run, and what it reports of an update."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.schedules import Schedule
+from sparsecpu.sparse.parameter import SparseParameter
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a topology algorithm is told before training starts.
+
+    Parameters
+    ----------
+    parameters : dict of str to SparseParameter
+        The layers it works on.
+    steps_per_epoch, total_steps : int
+        Length of the run.
+    batch_size : int
+        Samples per step.
+    momentum_slot : str or None
+        Slot in which the optimizer keeps its momentum.
+    momentum : float
+        Factor by which a step fades older gradients in that slot.
+    gradient_weight : float
+        Factor with which a gradient enters it.
+    rng : numpy.random.Generator
+        Stream for topology.
+    learning_rate : callable
+        The schedule: a function of the step.
+    """
+
+    parameters: dict[str, SparseParameter]
+    steps_per_epoch: int
+    total_steps: int
+    batch_size: int
+    momentum_slot: str | None
+    momentum: float
+    gradient_weight: float
+    rng: np.random.Generator
+    learning_rate: Schedule
+
+
+@dataclass
+class Report:
+    """What one update did.
+
+    Parameters
+    ----------
+    step : int
+        Optimizer steps done before it.
+    prune_rate : float
+        Fraction of a layer's weights that it dropped (before special cases).
+    layers : dict of str to dict
+        Per layer: ``dropped, grown, regrown, nnz``, and what the algorithm adds.
+    """
+
+    step: int
+    prune_rate: float
+    layers: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -1,0 +1,46 @@
+"""What losses accept as targets, and what a batch of their gradients is worth."""
+
+import naive
+import numpy as np
+import pytest
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
+from sparsecpu.step.context import Context
+from sparsecpu.step.workspace import Workspace
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.0, float("nan")])
+def test_label_smoothing_is_a_fraction(smoothing):
+    with pytest.raises(ParameterError, match="label_smoothing"):
+        SoftmaxCrossEntropy(smoothing)
+    assert SoftmaxCrossEntropy(0.0).label_smoothing == 0
+
+
+@pytest.mark.parametrize("classes", [[-1, 0], [0, 3], [0.0, 1.0], [[0], [1]], 2, ["a", "b"]])
+def test_class_numbers_are_counted_from_zero(classes):
+    with pytest.raises(ParameterError, match="class numbers from 0 to 2"):
+        SoftmaxCrossEntropy().prepare(classes, 3)
+
+
+def test_class_numbers_may_be_the_first_and_the_last_or_none():
+    prepared = SoftmaxCrossEntropy().prepare([0, 2, 1], 3)
+    assert prepared.tolist() == [0, 2, 1]
+    assert prepared.dtype == np.int32
+    assert len(SoftmaxCrossEntropy().prepare(np.empty(0, int), 3)) == 0
+
+
+@pytest.mark.parametrize("loss", [SigmoidCrossEntropy(), SquaredError()])
+def test_other_targets_have_a_number_per_output(loss):
+    assert loss.prepare([1, 0], 1).shape == (2, 1)  # one output may be written flat
+    assert loss.prepare([[1, 0]], 2).dtype == np.float64
+    with pytest.raises(ParameterError, match="3 numbers per sample"):
+        loss.prepare([[1, 0]], 3)
+
+
+def test_samples_without_weight_give_no_loss_and_no_gradient():
+    loss, z = SquaredError(), np.ones((2, 3))
+    targets, rows = loss.prepare(np.zeros((2, 3)), 3), np.arange(2)
+    value, dz = loss(naive.to_tiles(z, 16), rows, targets, Context(Workspace()), np.zeros(2))
+    assert value == 0
+    assert not dz.any()

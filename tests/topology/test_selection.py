@@ -1,0 +1,55 @@
+"""Choosing the smallest, the largest, and free positions."""
+
+import numpy as np
+import pytest
+
+from sparsecpu.sparse.pattern import Pattern
+from sparsecpu.topology.free_positions import random_free
+from sparsecpu.topology.running_top import RunningTop
+from sparsecpu.topology.selection import largest, smallest, smallest_of_all
+
+
+@pytest.mark.parametrize("total", [0, 1, 7, 30])
+def test_selection_breaks_ties_by_position(total):
+    scores = np.array([1.0, 0, 1, 0, 1, 2, 0, 2, 1, 1])
+    assert smallest(scores, total).tolist() == sorted(np.argsort(scores, kind="stable")[:total])
+    assert largest(scores, total).tolist() == sorted(np.argsort(-scores, kind="stable")[:total])
+
+
+def test_running_top_is_the_top(rng):
+    values = np.round(rng.standard_normal(20_000), 2)
+    values[::7] = 0
+    top = RunningTop(500, values.dtype)
+    for part in np.array_split(np.arange(20_000), 40):
+        found = part[np.abs(values[part]) > top.threshold]
+        top.add(found, values[found])
+    keys, kept = top.result()
+    np.testing.assert_array_equal(keys, largest(np.abs(values), 500))
+    np.testing.assert_array_equal(kept, values[keys])
+
+
+def test_global_pruning_takes_the_smallest_of_all():
+    weights = [np.array([0.1, -5.0, 0.2]), np.array([0.01, 0.02]), np.array([9.0])]
+    assert [w.tolist() for w in smallest_of_all(weights, 2)] == [[0], [0], []]
+    assert [w.tolist() for w in smallest_of_all(weights, 99)] == [[0, 2], [0], []]
+
+
+@pytest.mark.parametrize("nnz", [0, 3, 50, 90, 99])
+def test_random_free_positions(nnz, rng):
+    pattern = Pattern.random((10, 10), nnz, rng)
+    taken = np.setdiff1d(np.arange(100), pattern.keys())[:1]
+    for count in {0, min(1, 99 - nnz), 99 - nnz}:
+        keys = random_free(pattern, count, rng, taken)
+        assert len(np.unique(keys)) == count
+        assert not np.isin(keys, pattern.keys()).any()
+        assert not np.isin(keys, taken).any()
+
+
+def test_random_free_is_uniform(rng):
+    pattern = Pattern.random((5, 6), 9, rng)
+    counts = np.zeros(30)
+    for _ in range(3000):
+        counts[random_free(pattern, 4, rng)] += 1
+    assert (counts[pattern.keys()] == 0).all()
+    free = np.delete(counts, pattern.keys())
+    assert np.abs(free - 3000 * 4 / 21).max() < 5 * np.sqrt(3000 * (4 / 21) * (17 / 21))
