@@ -1,0 +1,66 @@
+"""Corners of choosing and sharing out: long arrays, layers that are almost empty or full."""
+
+import numpy as np
+import pytest
+from rewiring import parameter
+
+from sparsecpu.errors import PatternError
+from sparsecpu.topology import DSR, Run
+from sparsecpu.topology.change import sorted_places
+from sparsecpu.topology.quotas import quotas_in_rounds
+from sparsecpu.topology.selection import largest_of_rows, smallest
+
+
+def updated(topology, parameters, rng):
+    """Let a rule update some layers once; return the report."""
+    topology.start(Run(parameters, 10, 100, 16, "momentum", 0.9, 1.0, rng, lambda step: 0.1))
+    return topology.update(10)
+
+
+@pytest.mark.parametrize("count", [1, 10, 500, 1999])
+def test_the_smallest_of_many(count, rng):
+    scores = rng.permutation(2000).astype(float)
+    np.testing.assert_array_equal(smallest(scores, count), np.flatnonzero(scores < count))
+
+
+def test_the_largest_of_each_row_by_magnitude_and_never_a_zero():
+    rows = np.array([1, 0, 1, 1, 2, 0])
+    scores = np.array([1.0, -3.0, -2.0, 0.5, 0.0, 1.0])
+    counts = np.array([1, 2, 5])
+    assert largest_of_rows(rows, scores, counts).tolist() == [0, 1, 2]
+
+
+def test_places_are_sorted_wherever_they_are_out_of_order(rng):
+    p = parameter((5, 4), 6, rng)
+    assert sorted_places(p, np.array([0, 3, 2])).tolist() == [0, 2, 3]
+    for twice in ([0, 2, 2], [2, 0, 2], [1, 1]):
+        with pytest.raises(PatternError, match="distinct"):
+            sorted_places(p, np.array(twice))
+
+
+def test_some_of_the_dropped_come_back_where_nothing_is_free():
+    stay, free, gone = np.array([5, 9]), np.array([4, 0]), np.array([6, 2])
+    # Four find room in the first layer; of the other four, as many come back as went, 3 to 1.
+    assert quotas_in_rounds(stay, free, gone).tolist() == [4 + 3, 0 + 1]
+    assert quotas_in_rounds(stay, np.array([90, 90]), gone).sum() == 8
+    assert quotas_in_rounds(stay, free, np.array([0, 0])).tolist() == [0, 0]
+
+
+def test_dsr_leaves_every_layer_a_weight_however_high_the_threshold(rng):
+    small, large = parameter((5, 4), 3, rng), parameter((9, 8), 10, rng)
+    kept = [np.abs(p.data).max() for p in (small, large)]
+    report = updated(DSR(threshold=1e9), {"small": small, "large": large}, rng)
+    assert [report.layers[name]["dropped"] for name in ("small", "large")] == [2, 9]
+    assert small.nnz + large.nnz == 13
+    assert [np.abs(p.data).max() for p in (small, large)] == kept
+
+
+def test_dsr_grows_no_more_than_there_is_room_for(rng):
+    full, wide = parameter((4, 4), 15, rng), parameter((20, 20), 15, rng)
+    full.data[:] = 5
+    full.data[:3] = 1e-6
+    wide.data[:] = 1e-6
+    report = updated(DSR(threshold=1e-3), {"full": full, "wide": wide}, rng)
+    # Of 3 + 14 new weights, shared out as 12 to 1, the full layer can take but one.
+    assert report.layers["full"]["grown"] == 1
+    assert report.layers["wide"]["grown"] == 16
