@@ -5,7 +5,7 @@ import pytest
 from rewiring import parameter
 
 from sparsecpu.errors import PatternError
-from sparsecpu.topology import DSR, Run
+from sparsecpu.topology import DSR, RigL, Run, Topology, make_topology
 from sparsecpu.topology.change import sorted_places
 from sparsecpu.topology.quotas import quotas_in_rounds
 from sparsecpu.topology.selection import largest_of_rows, smallest
@@ -64,3 +64,33 @@ def test_dsr_grows_no_more_than_there_is_room_for(rng):
     # Of 3 + 14 new weights, shared out as 12 to 1, the full layer can take but one.
     assert report.layers["full"]["grown"] == 1
     assert report.layers["wide"]["grown"] == 16
+
+
+def test_updates_come_at_regular_steps_and_end(rng):
+    topology = Topology(update_every=10, stop_after=0.5)
+    topology.start(Run({"a": parameter((5, 4), 3, rng)}, 7, 100, 16, None, 0, 1, rng, float))
+    assert [step for step in range(101) if topology.due(step)] == [10, 20, 30, 40]
+    assert [topology.steps_to_update(step) for step in (0, 9, 10, 39)] == [10, 1, 10, 1]
+    assert topology.steps_to_update(40) is None  # the next would be the one at 50
+    by_epoch = RigL()
+    by_epoch.start(topology.run)
+    assert [step for step in range(40) if by_epoch.due(step)] == [7, 14, 21, 28, 35]
+
+
+@pytest.mark.parametrize(
+    ("name", "defaults"),
+    [
+        ("sparse-momentum", {"prune_rate": 0.5, "stop_after": 1.0}),
+        ("rigl", {"prune_rate": 0.3, "stop_after": 0.75, "skip_step": True,
+                  "regrow_keeps_value": True}),
+        ("gse", {"prune_rate": 0.2, "stop_after": 0.6, "skip_step": True, "subset": 1.0,
+                 "scope": "layer", "distribution": "uniform"}),
+        ("set", {"prune_rate": 0.3, "variant": "magnitude", "stop_after": 1.0}),
+        ("dsr", {"prune_rate": 0.05, "threshold": 1e-3, "stop_after": 1.0}),
+    ],
+)  # fmt: skip
+def test_defaults_are_the_documented_ones(name, defaults):
+    made = make_topology(name)
+    assert {option: getattr(made, option) for option in defaults} == defaults
+    assert made.revive is False
+    assert made.update_every is None
