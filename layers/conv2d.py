@@ -223,6 +223,7 @@ class SparseConv2d(Layer):
 
     @property
     def form(self) -> str:
+        """``"sparse"``, or ``"dense"`` to compute with the full matrix."""
         return self._form
 
     @form.setter

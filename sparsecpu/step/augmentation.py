@@ -34,7 +34,8 @@ class AugmentedSamples:
     ) -> None:
         AUGMENTATIONS.find(kind)
         if len(image_shape) != 3 or min(image_shape[1:]) <= padding:
-            raise ParameterError("image shape", image_shape, f"sides above {padding} pixels")
+            expected = f"(channels, height, width) with sides above {padding}, to vary images"
+            raise ParameterError("input_shape", image_shape, expected)
         self.source, self.image_shape = source, image_shape
         self.affine, self.flip = kind.startswith("affine"), kind.endswith("flip")
         self.rng, self.padding, self.shape = rng, padding, source.shape

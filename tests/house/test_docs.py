@@ -187,6 +187,13 @@ def test_files_are_where_pages_say():
     assert not missing, "\n".join(missing)
 
 
+def test_the_changelog_names_modules_that_are_there():
+    rows = re.findall(r"^  \| `.*\| (.*) \|$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    now = [span for row in rows for span in INLINE.findall(row)]
+    assert len(now) > 20
+    assert [name for name in now if not find(f"sparsecpu.{name}")] == []
+
+
 def test_links_of_the_readme_lead_somewhere():
     links = re.findall(r"\]\(([^)#]+)", (ROOT / "README.md").read_text())
     assert len(links) > 10

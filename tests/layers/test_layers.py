@@ -248,7 +248,7 @@ def test_what_a_layer_prepared_is_used_until_something_changes(rng):
     def way():
         y, _ = network.forward(network.gather(x, rows, 16, ctx), ctx)
         np.testing.assert_allclose(naive.from_tiles(y, 20), network.predict(x.array), atol=1e-6)
-        return space.bound[layer]
+        return space.prepared[layer, "way"]
 
     way()  # memory grows in the first pass
     ways = [way()]
