@@ -5,9 +5,12 @@ import pytest
 from rewiring import parameter
 
 from sparsecpu.errors import PatternError
-from sparsecpu.topology import DSR, RigL, Run, Topology, make_topology
+from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.sparse.pattern import Pattern
+from sparsecpu.topology import DSR, RigL, Run, SparseMomentum, Topology, make_topology
 from sparsecpu.topology.change import sorted_places
 from sparsecpu.topology.quotas import quotas_in_rounds
+from sparsecpu.topology.revival import revive_outputs
 from sparsecpu.topology.selection import largest_of_rows, smallest
 
 
@@ -80,7 +83,8 @@ def test_updates_come_at_regular_steps_and_end(rng):
 @pytest.mark.parametrize(
     ("name", "defaults"),
     [
-        ("sparse-momentum", {"prune_rate": 0.5, "stop_after": 1.0}),
+        ("sparse-momentum", {"prune_rate": 0.5, "stop_after": 1.0, "rank": 16, "window": None,
+                             "growth_memory": 64e6}),
         ("rigl", {"prune_rate": 0.3, "stop_after": 0.75, "skip_step": True,
                   "regrow_keeps_value": True}),
         ("gse", {"prune_rate": 0.2, "stop_after": 0.6, "skip_step": True, "subset": 1.0,
@@ -94,3 +98,34 @@ def test_defaults_are_the_documented_ones(name, defaults):
     assert {option: getattr(made, option) for option in defaults} == defaults
     assert made.revive is False
     assert made.update_every is None
+
+
+@pytest.mark.parametrize(("momentum", "steps"), [(0.9, 22), (0.5, 4), (0.05, 1)])
+def test_windows_reach_back_until_a_tenth_is_left(momentum, steps, rng):
+    """0.9 to the power of 21 is more than a tenth, 0.9 to the power of 22 is less."""
+    p = parameter((5, 4), 6, rng)
+    topology = SparseMomentum(source="window")
+    topology.start(Run({"a": p}, 50, 100, 16, "momentum", momentum, 1.0, rng, float))
+    assert topology.sources["a"].steps == steps
+
+
+def test_a_layer_whose_momentum_is_not_finite_gets_no_share(rng):
+    layers = {name: parameter((5, 4), 6, rng) for name in ("good", "bad", "other")}
+    for name, value in (("good", 3.0), ("bad", np.inf), ("other", 1.0)):
+        layers[name].slot("momentum")[:] = value
+    topology = SparseMomentum(source="window")
+    topology.start(Run(layers, 10, 100, 16, "momentum", 0.9, 1.0, rng, float))
+    topology.prepare(10)
+    assert topology.shares == {"good": 0.75, "bad": 0.0, "other": 0.25}
+
+
+def test_revived_weights_where_all_weights_are_alike(rng):
+    """Weights without a spread give none to draw from: then it is 1."""
+    p = SparseParameter(Pattern((800, 3), [3 * min(i, 400) for i in range(801)],
+                                [0, 1, 2] * 400), np.full(1200, 7.0))  # fmt: skip
+    assert revive_outputs(p, rng) == 400
+    assert p.nnz == 1200
+    drawn = p.data[p.data != 7]
+    assert len(drawn) == 400
+    assert abs(drawn.mean()) < 0.2
+    assert 0.9 < drawn.std() < 1.1
