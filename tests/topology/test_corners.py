@@ -9,6 +9,7 @@ from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.topology import DSR, RigL, Run, SparseMomentum, Topology, make_topology
 from sparsecpu.topology.change import sorted_places
+from sparsecpu.topology.deep_r import signs
 from sparsecpu.topology.quotas import quotas_in_rounds
 from sparsecpu.topology.revival import revive_outputs
 from sparsecpu.topology.selection import largest_of_rows, smallest
@@ -91,6 +92,7 @@ def test_updates_come_at_regular_steps_and_end(rng):
                  "scope": "layer", "distribution": "uniform"}),
         ("set", {"prune_rate": 0.3, "variant": "magnitude", "stop_after": 1.0}),
         ("dsr", {"prune_rate": 0.05, "threshold": 1e-3, "stop_after": 1.0}),
+        ("deep-r", {"shrinkage": 1e-5, "noise": 1e-5, "regrow_keeps_value": False}),
     ],
 )  # fmt: skip
 def test_defaults_are_the_documented_ones(name, defaults):
@@ -129,3 +131,14 @@ def test_revived_weights_where_all_weights_are_alike(rng):
     assert len(drawn) == 400
     assert abs(drawn.mean()) < 0.2
     assert 0.9 < drawn.std() < 1.1
+
+
+def test_signs_are_bits_of_splitmix64():
+    """The first numbers that the published generator gives from the seed 0."""
+    published = [
+        0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F, 0xF88BB8A8724C81EC,
+        0x1B39896A51A8749B, 0x53CB9F0C747EA2EA, 0x2C829ABE1F4532E1, 0xC584133AC916AB3C,
+    ]  # fmt: skip
+    wanted = [-1 if number >> 63 else 1 for number in published]
+    assert signs(0, np.arange(8)).tolist() == wanted
+    assert signs(5, np.arange(3)).tolist() == wanted[5:]
