@@ -7,7 +7,17 @@ from rewiring import parameter
 from sparsecpu.errors import PatternError
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
-from sparsecpu.topology import DSR, RigL, Run, SparseMomentum, Topology, make_topology
+from sparsecpu.topology import (
+    DSR,
+    SET,
+    DeepR,
+    GuidedStochasticExploration,
+    RigL,
+    Run,
+    SparseMomentum,
+    Topology,
+    make_topology,
+)
 from sparsecpu.topology.change import sorted_places
 from sparsecpu.topology.deep_r import signs
 from sparsecpu.topology.quotas import quotas_in_rounds
@@ -142,3 +152,60 @@ def test_signs_are_bits_of_splitmix64():
     wanted = [-1 if number >> 63 else 1 for number in published]
     assert signs(0, np.arange(8)).tolist() == wanted
     assert signs(5, np.arange(3)).tolist() == wanted[5:]
+
+
+class Scores:
+    """A view of a gradient that is the key itself, from 0 to the last position."""
+
+    def at(self, pattern):
+        return pattern.keys().astype(float)
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_gse_draws_by_its_subset_and_keeps_what_may_grow(scope, rng):
+    p = parameter((30, 20), 41, rng)
+    topology = GuidedStochasticExploration(subset=0.3, scope=scope)
+    topology.start(Run({"a": p}, 10, 100, 16, "momentum", 0.9, 1.0, rng, float))
+    keys, scores, drawn = topology.see(p, Scores(), 0.1)
+    assert drawn <= 13  # 0.3 * 41, rounded up, less what was drawn twice
+    assert drawn >= 11
+    assert len(keys) == (5 if scope == "layer" else drawn)  # 0.1 * 41, rounded up
+    assert scores.tolist() == keys.tolist()
+    assert not p.pattern.contains(np.sort(keys)).any()
+
+
+def test_global_gse_drops_and_grows_across_layers(rng):
+    a = SparseParameter(Pattern((2, 4), [0, 2, 3], [0, 2, 1]), [5.0, 0.1, 7.0])
+    b = SparseParameter(Pattern((2, 4), [0, 2, 3], [0, 2, 1]), [0.2, -0.3, -6.0])
+    topology = GuidedStochasticExploration(scope="global")
+    topology.start(Run({"a": a, "b": b}, 10, 100, 16, "momentum", 0.9, 1.0, rng, float))
+    topology.seen = {"a": (np.array([1, 3]), np.array([0.1, 0.9]), 2),
+                     "b": (np.array([1, 4, 7]), np.array([0.3, 0.4, 0.2]), 3)}  # fmt: skip
+    changes = dict(topology.decide(10, 0.4))  # of 6 weights, 2.4, rounded up
+    assert {name: change.drop.tolist() for name, change in changes.items()} == {
+        "a": [1], "b": [0, 1],
+    }  # fmt: skip
+    assert {name: change.growth.keys.tolist() for name, change in changes.items()} == {
+        "a": [3], "b": [1, 4],
+    }  # fmt: skip
+
+
+def test_set_of_the_paper_counts_zeros_among_the_negative(rng):
+    p = parameter((4, 4), 6, rng)
+    p.data[:] = [0, 1, 2, -1, -2, 3]
+    topology = SET(variant="paper", prune_rate=0.5)
+    topology.start(Run({"a": p}, 10, 100, 16, "momentum", 0.9, 1.0, rng, float))
+    assert topology.drop("a", p, 0.9).tolist() == [0, 1]  # half of each three
+
+
+def test_deep_r_shrinks_by_the_rate_of_the_step_before(rng):
+    layers = {name: parameter((6, 5), 9, rng) for name in "ab"}
+    topology = DeepR(update_every=10, noise=0.0, shrinkage=1e-3)
+    rates = {9: 2.0}  # of the last of ten steps, counted from 0
+    topology.start(Run(layers, 50, 100, 16, "momentum", 0.9, 1.0, rng, rates.__getitem__))
+    assert len({*topology.salts.values()}) == 2  # each layer has signs of its own
+    topology.initialise()
+    before = np.abs(layers["a"].data)
+    topology.prepare(10)
+    wanted = (before - 2.0 * 1e-3 * 10) * signs(topology.salts["a"], layers["a"].pattern.keys())
+    np.testing.assert_allclose(layers["a"].data, wanted, rtol=1e-6)
