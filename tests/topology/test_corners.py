@@ -20,8 +20,9 @@ from sparsecpu.topology import (
 )
 from sparsecpu.topology.change import sorted_places
 from sparsecpu.topology.deep_r import signs
-from sparsecpu.topology.quotas import quotas_in_rounds
+from sparsecpu.topology.quotas import quotas_in_rounds, water_fill
 from sparsecpu.topology.revival import revive_outputs
+from sparsecpu.topology.sampling import AliasTable
 from sparsecpu.topology.selection import largest_of_rows, smallest
 
 
@@ -50,6 +51,22 @@ def test_places_are_sorted_wherever_they_are_out_of_order(rng):
     for twice in ([0, 2, 2], [2, 0, 2], [1, 1]):
         with pytest.raises(PatternError, match="distinct"):
             sorted_places(p, np.array(twice))
+
+
+def test_water_is_filled_up_to_one_level(rng):
+    """What a layer gets is its share and the level, or its cap; the level is found by halving."""
+    for _ in range(30):
+        n = int(rng.integers(1, 8))
+        shares, caps = rng.dirichlet(np.full(n, 0.5)), rng.uniform(1, 100, n)
+        total = rng.uniform(0.05, 1.0) * caps.sum()
+        low, high = -total, 2 * total
+        for _ in range(100):
+            level = (low + high) / 2
+            low, high = ((low, level) if np.minimum(caps, shares * total + level).sum() > total
+                         else (level, high))  # fmt: skip
+        found = water_fill(shares, caps, total)
+        np.testing.assert_allclose(found, np.minimum(caps, shares * total + low), atol=1e-6)
+    assert water_fill(np.array([0.5, 0.5]), np.array([3.0, 4.0]), 7).tolist() == [3, 4]
 
 
 def test_some_of_the_dropped_come_back_where_nothing_is_free():
@@ -209,3 +226,12 @@ def test_deep_r_shrinks_by_the_rate_of_the_step_before(rng):
     topology.prepare(10)
     wanted = (before - 2.0 * 1e-3 * 10) * signs(topology.salts["a"], layers["a"].pattern.keys())
     np.testing.assert_allclose(layers["a"].data, wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("weights", "second"),
+    [([1e-6, 3e-6], 0.75), ([1e6, 3e6], 0.75), ([0.0, 0.0], 0.5), ([np.inf, 1.0], 0.5)],
+)
+def test_draws_need_weights_of_no_scale_and_are_even_without_any(weights, second, rng):
+    drawn = AliasTable(weights).draw(10_000, rng)
+    assert drawn.mean() == pytest.approx(second, abs=0.03)
