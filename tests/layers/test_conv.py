@@ -150,7 +150,7 @@ def _never_direct(taps, x, precision, *, backward=False, direct=False):
     return taps(x, precision, backward=backward)
 
 
-ABREAST = [
+INTERLEAVED = [
     # kernel, stride, padding, groups, image, batch; several tiles, the last ones often alone
     (3, 1, 1, 1, (4, 4), 50),
     (3, 2, 1, 1, (5, 5), 70),
@@ -163,7 +163,7 @@ ABREAST = [
 
 
 @pytest.mark.parametrize("moments", [False, True])
-@pytest.mark.parametrize("case", ABREAST, ids=str)
+@pytest.mark.parametrize("case", INTERLEAVED, ids=str)
 def test_small_planes_of_several_tiles(case, moments):
     kernel, stride, padding, groups, size, batch = case
     options = {"stride": stride, "padding": padding, "groups": groups, "dtype": np.float32}
@@ -175,14 +175,14 @@ def test_small_planes_of_several_tiles(case, moments):
     check(layer, size, batch, np.float32)
 
 
-@pytest.mark.parametrize("abreast", [1, 2, 4, 8])
+@pytest.mark.parametrize("tiles_per_job", [1, 2, 4, 8])
 @pytest.mark.parametrize(
     "case", [(3, 1, 1, (5, 9)), (3, 2, 1, (6, 7)), (5, 1, 2, (13, 13))], ids=str
 )
-def test_any_number_of_tiles_abreast(case, abreast, monkeypatch):
-    """Rows of more than a strip, teams of tiles of which the last lacks some, bands of rows."""
+def test_any_number_of_interleaved_tiles(case, tiles_per_job, monkeypatch):
+    """Rows of more than a strip, jobs of several tiles (the last has fewer), bands of rows."""
     kernel, stride, padding, size = case
-    monkeypatch.setattr(strips, "choose_strip", lambda *_: (8, abreast))
+    monkeypatch.setattr(strips, "choose_strip", lambda *_: (8, tiles_per_job))
     check(made((6, 8), kernel, size, stride=stride, padding=padding), size, 90, np.float64)
 
 
@@ -197,6 +197,34 @@ def test_images_of_another_size_are_watched_anew(rng):
         found = layer.sparse.gradient_at(pattern, x, dy, ctx).copy()
         layer.sparse.filter_gradient(x, dy, ctx)
         np.testing.assert_allclose(found, layer.weight.grad, atol=1e-11, rtol=0)
+
+
+def test_prepared_passes_follow_the_batch_and_the_pattern(rng):
+    """One workspace for batches of several sizes, a new pattern and images of another size."""
+    layer, held = made((4, 8), 3, (6, 7), padding=1, dtype=np.float32), Workspace()
+    every = Pattern.full(layer.weight.shape)
+
+    def run(workspace, x, dy, batch):
+        ctx = Context(workspace, train=True, n_valid=batch)
+        y, saved = layer.forward(naive.to_planes(x, 16), ctx)
+        dy = Planes(naive.to_planes(dy, 16))
+        dx = layer.backward(dy, saved, ctx)
+        kept = [a.copy() for a in (y.values, dx.values, layer.weight.grad, layer.bias.grad)]
+        return [*kept, layer.sparse.gradient_at(every, saved, dy, ctx).copy()]
+
+    def compare(size, batch):
+        x, dy = (rng.standard_normal((batch, n, *size)).astype(np.float32) for n in (4, 8))
+        alone = run(Workspace(), x, dy, batch)
+        for one, other in zip(run(held, x, dy, batch), alone, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+    for batch in (20, 20, 3, 18, 40, 35, 20):
+        compare((6, 7), batch)
+    free = np.setdiff1d(np.arange(every.size), layer.weight.pattern.keys())
+    layer.weight.rewire_keys(np.arange(30), rng.choice(free, 30, replace=False))
+    compare((6, 7), 20)
+    layer.plan(Spec((4, 5, 4), needs_gradient=True))
+    compare((5, 4), 20)
 
 
 def test_convolution_in_float32():

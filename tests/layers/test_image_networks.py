@@ -23,6 +23,7 @@ from sparsecpu.layers import (
     Flatten,
     GlobalAvgPool2d,
     MaxPool2d,
+    Parallel,
     ReLU,
     Residual,
     Sequential,
@@ -96,6 +97,8 @@ def network(rng, *, fused=True):
         *gap(), norm(4), ReLU(), *gap(),
         Residual([conv(4, 6, 3, stride=2, padding=1, bias=False)], [conv(4, 6, 1, stride=2)]),
         norm(6), *gap(), ReLU(), *gap(), MaxPool2d(2), conv(6, 6, 3, padding=1), ReLU(), *gap(),
+        Parallel([[conv(6, 6, 3, padding=1)], [conv(6, 6, 1), *gap(), ReLU()], []]), *gap(),
+        norm(6), ReLU(), *gap(),
         Residual([conv(6, 8, 3, stride=2, padding=1), norm(8)], [Subsample(8, 2)]), *gap(), ReLU(),
         *gap(), AvgPool2d(1), GlobalAvgPool2d(), SparseLinear(8, 3, density=0.9, rng=rng, dtype=D),
     ]  # fmt: skip
@@ -151,6 +154,25 @@ def test_a_network_may_begin_and_end_with_images(rng):
     assert ends[0][0] == ends[1][0]
     np.testing.assert_array_equal(ends[0][1]["0.weight"], ends[1][1]["0.weight"])
     Trainer(net, loss=SquaredError(), epochs=1, batch_size=2).fit(x.reshape(3, -1), target)
+
+
+def test_branches_may_make_features_of_images_and_need_no_gradient(rng):
+    """The first layer's input has no gradient; what comes out is no image any more."""
+    conv = SparseConv2d(1, 3, 3, stride=2, density=1.0, rng=rng, dtype=np.float64)
+    other = SparseConv2d(1, 3, 1, density=1.0, rng=rng, dtype=np.float64)
+    block = Parallel([[conv, GlobalAvgPool2d()], [other, GlobalAvgPool2d()]])
+    net = Sequential([block], (1, 5, 6))
+    x, target = rng.standard_normal((3, 30)), rng.standard_normal((3, 3))
+    images = x.reshape(3, 1, 5, 6)
+    means = [
+        naive.conv2d(images, filters_of(c), c.bias.data, c.stride, (0, 0), 1).mean(axis=(2, 3))
+        for c in (conv, other)
+    ]
+    np.testing.assert_allclose(net.predict(x), sum(means), atol=1e-12)
+    _, gradients = net.loss_and_gradients(x, target, SquaredError())
+    bias = gradients["0.branches.0.0.bias"]
+    np.testing.assert_allclose(bias, gradients["0.branches.1.0.bias"], atol=1e-12)
+    assert np.abs(bias).min() > 0
 
 
 def test_every_model_has_the_papers_number_of_weights():
