@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.kernels.conv.operands import Covering, Output, Windows
 from sparsecpu.kernels.conv.sums import NO_SUMS, PRODUCTS
 from sparsecpu.layers.base import Layer, Spec, require_images
 from sparsecpu.layers.images.geometry import Geometry, pair
@@ -47,11 +48,11 @@ class _Pool(Layer):
         self._gated = False
         self._out_size = out[1:]
         sizes = (self.kernel, self.stride, self.padding)
-        self._sizes = tuple(np.array(pair, dtype=np.int64) for pair in sizes)
-        self._windows = tuple(
+        self._windows = Windows(*(np.array(pair, dtype=np.int64) for pair in sizes))
+        self._covering = Covering(*(
             _windows_over(*axis)
             for axis in zip(spec.shape[1:], self._out_size, *sizes, strict=True)
-        )
+        ))  # fmt: skip
         return Spec(out, spec.needs_gradient)
 
     def gate_by_input(self) -> bool:
@@ -74,7 +75,7 @@ class _Pool(Layer):
         sums, mask = found
         gate = x.gate() if self._gated else no_gate(values.dtype)
         dx = ctx.workspace.lend(values.shape, values.dtype)
-        kernel(*arguments, *self._windows, *gate, dx, sums, kind, mask)
+        kernel(*arguments, self._covering, Output(dx, False, sums, kind), gate, mask)
         return Planes(dx, sums=None if kind == NO_SUMS else total(sums), summed_with=values)
 
     def describe(self) -> str:
@@ -116,21 +117,21 @@ class MaxPool2d(_Pool):
             raise ParameterError("kernel_size", kernel_size, "windows of at most 256 pixels")
 
     def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
-        from sparsecpu.kernels.conv.planes import max_pool_kernel
+        from sparsecpu.kernels.conv.pooling import max_pool_kernel
 
         x = as_planes(x)
         y = self._output(x, "y", x.values.dtype, ctx)
         winners = self._output(x, "winners", np.uint8, ctx)
-        max_pool_kernel(y.shape[-1])(*x.operand(), *self._sizes, y, winners)
+        max_pool_kernel(y.shape[-1])(x.operand(), self._windows, y, winners)
         return Planes(y), (x, winners)
 
     def backward(self, dy: Any, saved: Any, ctx: Context) -> Planes:
-        from sparsecpu.kernels.conv.planes import max_pool_gradient_kernel
+        from sparsecpu.kernels.conv.pooling import max_pool_gradient_kernel
 
         x, winners = saved
         dy = gradient_as_array(dy, self, ctx)
         kernel = max_pool_gradient_kernel(dy.shape[-1])
-        return self._dx(kernel, (dy, winners, *self._sizes), x, ctx)
+        return self._dx(kernel, (dy, winners, self._windows), x, ctx)
 
 
 class AvgPool2d(_Pool):
@@ -149,19 +150,19 @@ class AvgPool2d(_Pool):
     kind = "avg_pool2d"
 
     def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
-        from sparsecpu.kernels.conv.planes import average_pool_kernel
+        from sparsecpu.kernels.conv.pooling import average_pool_kernel
 
         x = as_planes(x)
         y = self._output(x, "y", x.values.dtype, ctx)
-        average_pool_kernel(y.shape[-1])(*x.operand(), *self._sizes, y)
+        average_pool_kernel(y.shape[-1])(x.operand(), self._windows, y)
         return Planes(y), x
 
     def backward(self, dy: Any, saved: Any, ctx: Context) -> Planes:
-        from sparsecpu.kernels.conv.planes import average_pool_gradient_kernel
+        from sparsecpu.kernels.conv.pooling import average_pool_gradient_kernel
 
         dy = gradient_as_array(dy, self, ctx)
         kernel = average_pool_gradient_kernel(dy.shape[-1])
-        return self._dx(kernel, (dy, self._sizes[0]), saved, ctx)
+        return self._dx(kernel, (dy, self._windows), saved, ctx)
 
 
 class GlobalAvgPool2d(AvgPool2d):
@@ -183,9 +184,8 @@ class GlobalAvgPool2d(AvgPool2d):
         return Spec((channels,), spec.needs_gradient)
 
     def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
-        """Return the means, (tiles, channels, lanes)."""
         y, saved = super().forward(x, ctx)
-        return y.values[:, 0, :, 0], saved
+        return y.values[:, 0, :, 0], saved  # (tiles, channels, lanes)
 
     def backward(self, dy: Any, saved: Any, ctx: Context) -> Planes:
         return super().backward(dy[:, None, :, None], saved, ctx)

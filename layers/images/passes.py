@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sparsecpu.kernels.conv.operands import Gate, Output
 from sparsecpu.kernels.conv.sums import MOMENTS, NO_SUMS, PRODUCTS
 from sparsecpu.layers.images.planes import (
     Planes,
@@ -66,7 +67,7 @@ def with_products(g: Planes, x: np.ndarray, owner: Any, ctx: Context) -> Planes:
     if g.a is not None:
         values = out = ctx.workspace.array(owner, name, values.shape, values.dtype)
     channels = np.zeros(values.shape[2], values.dtype)
-    everywhere = (x, channels, channels + 1)  # 0 x + 1 is positive: the gate cuts nothing off
+    everywhere = Gate(x, channels, channels + 1)  # 0 x + 1 is positive: the gate cuts nothing off
     sums = _run(g, None, out, owner, name, ctx, gate=everywhere, kind=PRODUCTS)
     return Planes(values, sums=sums, summed_with=x)
 
@@ -108,7 +109,7 @@ def gate_gradient(first: Any, x: Planes, owner: Any, ctx: Context, *, second: An
 
 def _run(
     first: Planes, second: Planes | None, out: np.ndarray, owner: Any, name: str, ctx: Context, *,
-    relu: bool = False, gate: tuple | None = None, kind: int = NO_SUMS,
+    relu: bool = False, gate: Gate | None = None, kind: int = NO_SUMS,
 ) -> np.ndarray | None:  # fmt: skip
     """Write ``first + second`` to ``out``, unless that is empty; return the sums of ``kind``."""
     values = first.values
@@ -119,14 +120,14 @@ def _run(
     kernel, parts, mask = found
     dtype = values.dtype
     kernel(
-        *first.operand(), *(no_operand(dtype) if second is None else second.operand()), relu,
-        *(gate or no_gate(dtype)), out, parts, kind, mask,
+        first.operand(), no_operand(dtype) if second is None else second.operand(),
+        Output(out, relu, parts, kind), gate or no_gate(dtype), mask,
     )  # fmt: skip
     return None if kind == NO_SUMS else total(parts)
 
 
 def _prepare(values: np.ndarray, owner: Any, name: str, kind: int, ctx: Context) -> _Pass:
-    from sparsecpu.kernels.conv.planes import blend_kernel
+    from sparsecpu.kernels.conv.blend import blend_kernel
 
     jobs = 0 if kind == NO_SUMS else values.shape[0]
     parts = sum_memory(values, jobs, owner, name, ctx)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsecpu.kernels.conv.operands import Gate, Operand
 from sparsecpu.kernels.machine.arrays import aligned_zeros
 from sparsecpu.step.context import Context
 
@@ -52,13 +53,13 @@ class Planes:
         """True if a normalisation or ReLU is pending."""
         return self.a is not None
 
-    def operand(self) -> tuple:
-        """Return ``values, other, a, b, c, relu`` as kernels take them: empty where there is none.
+    def operand(self) -> Operand:
+        """Return the planes as kernels read them: empty arrays where there is none.
 
         An ``other`` without ``b`` is not looked at.
         """
         values, none = self.values, nothing(self.values.dtype)
-        return (
+        return Operand(
             values,
             values if self.other is None else self.other,
             none if self.a is None else self.a,
@@ -67,10 +68,12 @@ class Planes:
             self.relu,
         )
 
-    def gate(self) -> tuple:
-        """Return ``gate, gate_a, gate_c`` as kernels take them: where these planes are positive."""
+    def gate(self) -> Gate:
+        """Return the gate that is open where these planes are positive."""
         none = nothing(self.values.dtype)
-        return (self.values, none, none) if self.a is None else (self.values, self.a, self.c)
+        if self.a is None or self.c is None:
+            return Gate(self.values, none, none)
+        return Gate(self.values, self.a, self.c)
 
     def with_relu(self) -> Planes:
         """Return the same images with a ReLU pending."""
@@ -99,15 +102,15 @@ def no_planes(dtype: Any) -> np.ndarray:
 
 
 @functools.cache
-def no_operand(dtype: Any) -> tuple:
+def no_operand(dtype: Any) -> Operand:
     """Return the operand of no planes; see ``Planes.operand``."""
     return Planes(no_planes(dtype)).operand()
 
 
 @functools.cache
-def no_gate(dtype: Any) -> tuple:
+def no_gate(dtype: Any) -> Gate:
     """Return a gate that lets everything pass; see ``Planes.gate``."""
-    return no_planes(dtype), nothing(dtype), nothing(dtype)
+    return Gate(no_planes(dtype), nothing(dtype), nothing(dtype))
 
 
 def lane_mask(values: np.ndarray, ctx: Context) -> np.ndarray:

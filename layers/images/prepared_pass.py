@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from sparsecpu.kernels.conv.operands import Direct, Gate, Operand, Output, Space, TapIndex
 from sparsecpu.kernels.conv.sums import NO_SUMS
-from sparsecpu.layers.images.planes import Planes, lane_mask, no_planes, nothing, total
+from sparsecpu.layers.images.planes import Planes, lane_mask, no_gate, no_planes, nothing, total
 from sparsecpu.layers.images.taps import Taps
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
 
 #: dW is summed in so many parts, whatever the number of threads, and then added in order.
-_GROUPS = 8
+_PARTS = 8
 _NO_PLACES = np.empty(0, np.int32)
 
 
@@ -27,14 +28,15 @@ _NO_PLACES = np.empty(0, np.int32)
 class Prepared:
     """A kernel, and of its arguments those that stay the same.
 
-    ``dw`` (groups, codes) has the parts of dW, and ``places`` which of its codes each nonzero is.
+    ``dw`` (parts, codes) has the parts of dW, and ``places`` which of its codes each nonzero is.
     Without a ``ring``, the kernel reads rows of planes where they lie.
     """
 
     pattern: Pattern
     plan: object
     kernel: Callable
-    index: tuple[np.ndarray, ...]
+    index: TapIndex
+    sizes: np.ndarray
     mask: np.ndarray
     dw: np.ndarray
     places: np.ndarray
@@ -48,9 +50,9 @@ class Prepared:
 
     def add_parts(self, out: np.ndarray) -> None:
         """Write the sum of the parts of dW, in the order of the pattern."""
-        from sparsecpu.kernels.conv.convolution import add_groups
+        from sparsecpu.kernels.conv.convolution import add_parts
 
-        add_groups(self.dw, self.places, out)
+        add_parts(self.dw, self.places, out)
 
 
 @dataclass(frozen=True)
@@ -58,16 +60,16 @@ class ConvolutionPass(Prepared):
     """y; or dx, dW, or both of them.
 
     ``y`` is memory for the output, unless that is lent. ``weights`` is memory for the weights in
-    the ``order`` of taps, where ``fillers`` are 0. ``direct`` adds up what takes no detour: see
-    ``kernels.conv.convolution.READ``.
+    the ``order`` of taps, where ``fillers`` are 0.
     """
 
+    phases: np.ndarray
     order: np.ndarray | None
     fillers: np.ndarray
     weights: np.ndarray
     sums: np.ndarray
     kind: int
-    direct: int
+    direct: Direct
     y: np.ndarray | None
 
     def weights_in_order(self, data: np.ndarray) -> np.ndarray:
@@ -82,23 +84,24 @@ class ConvolutionPass(Prepared):
 
     def run(
         self, source: Planes, weights: np.ndarray, bias: np.ndarray, out: np.ndarray, relu: bool,
-        gradient_of: tuple, gated: bool,
+        gradient_of: Operand, gate: Gate,
     ) -> np.ndarray | None:  # fmt: skip
         """Write ``out``, unless it is empty, and the parts of dW; return the sums of ``out``.
 
-        If ``out`` is a gradient, ``gradient_of`` is the operand that it is the gradient of, and
-        ``gated`` makes it 0 where that is not positive.
+        ``gradient_of`` is what ``out`` is the gradient of, where it is one.
         """
         ring = source.values.reshape(1, -1) if self.ring is None else self.ring
         self.kernel(
-            *self.index, weights, *source.operand(), bias, out, relu, *gradient_of, gated,
-            self.sums, self.kind, self.mask, self.dw, self.direct, ring, self.bases, self.scratch,
+            self.sizes, self.index, weights, bias, self.phases, source.operand(), gradient_of,
+            Output(out, relu, self.sums, self.kind), gate, self.mask, self.dw, self.direct,
+            Space(ring, self.bases, self.scratch),
         )  # fmt: skip
         return None if self.kind == NO_SUMS else total(self.sums)
 
     def write_dw(self, x: Planes, dy: Planes, out: np.ndarray) -> None:
-        none, nowhere = nothing(x.values.dtype), no_planes(x.values.dtype)
-        self.run(dy, self.weights, none, nowhere, False, x.operand(), False)
+        dtype = x.values.dtype
+        self.run(dy, self.weights, nothing(dtype), no_planes(dtype), False, x.operand(),
+                 no_gate(dtype))  # fmt: skip
         self.add_parts(out)
 
 
@@ -107,9 +110,10 @@ class FilterGradientPass(Prepared):
     """dW by itself, where registers do not hold what dx and dW together need."""
 
     def write_dw(self, x: Planes, dy: Planes, out: np.ndarray) -> None:
+        assert self.ring is not None
         self.kernel(
-            *self.index, *x.operand(), *dy.operand()[:-1], self.mask, self.dw, self.ring,
-            self.bases, self.scratch,
+            self.sizes, self.index, x.operand(), dy.operand(), self.mask, self.dw,
+            Space(self.ring, self.bases, self.scratch),
         )  # fmt: skip
         self.add_parts(out)
 
@@ -128,10 +132,10 @@ def prepare_convolution(
     values, array = source.values, ctx.workspace.array
     lanes, dtype, jobs = values.shape[-1], values.dtype, taps.sizes.jobs(values.shape[0])
     codes, starts, ends, order = taps.codes, taps.starts, taps.ends, taps.order
-    places, fillers, groups = _NO_PLACES, _NO_PLACES, 0
+    places, fillers, parts = _NO_PLACES, _NO_PLACES, 0
     if dw:
         codes, starts, ends, places, order, fillers = taps.padded
-        groups = min(_GROUPS, jobs)
+        parts = min(_PARTS, jobs)
     writes = dx or y is not None
     name = "weights in order" if writes else "no weights"
     weights = array("conv2d", name, codes.shape, dtype)
@@ -142,9 +146,9 @@ def prepare_convolution(
     plain_x = gradient_of is not None and gradient_of.b is None
     return ConvolutionPass(
         pattern, plan, convolution_kernel(lanes, taps.strip, dw),
-        (codes, starts, ends, taps.phases, taps.sizes_array), lane_mask(values, ctx),
-        array("conv2d", "dw", (groups, len(codes)), dtype), places,
-        *_space(taps, source, precision, ctx), order, fillers, weights, sums, kind,
+        TapIndex(codes, starts, ends), taps.sizes_array, lane_mask(values, ctx),
+        array("conv2d", "dw", (parts, len(codes)), dtype), places,
+        *_space(taps, source, precision, ctx), taps.phases, order, fillers, weights, sums, kind,
         _direct(taps, writes, dw and plain_x), y,
     )  # fmt: skip
 
@@ -156,12 +160,12 @@ def prepare_filter_gradient(
     from sparsecpu.kernels.conv.filter_gradient import filter_gradient_kernel
 
     values, padded = x.values, taps.padded
-    groups = min(_GROUPS, taps.sizes.jobs(values.shape[0]))
-    dw = ctx.workspace.array("conv2d", "dw", (groups, len(padded.codes)), values.dtype)
+    parts = min(_PARTS, taps.sizes.jobs(values.shape[0]))
+    dw = ctx.workspace.array("conv2d", "dw", (parts, len(padded.codes)), values.dtype)
     return FilterGradientPass(
         pattern, plan, filter_gradient_kernel(values.shape[-1], taps.strip),
-        (padded.codes, padded.starts, padded.ends, taps.sizes_array), lane_mask(values, ctx), dw,
-        padded.places, *_space(taps, x, precision, ctx),
+        TapIndex(padded.codes, padded.starts, padded.ends), taps.sizes_array,
+        lane_mask(values, ctx), dw, padded.places, *_space(taps, x, precision, ctx),
     )  # fmt: skip
 
 
@@ -182,13 +186,6 @@ def _space(taps: Taps, source: Planes, precision: str, ctx: Context) -> tuple:
     return array("conv2d", f"ring of {precision}", (workers, size), kind), bases, scratch
 
 
-def _direct(taps: Taps, writes: bool, loads_x: bool) -> int:
+def _direct(taps: Taps, writes: bool, loads_x: bool) -> Direct:
     """Return what takes no detour; ``loads_x`` if dW is made, of an x without a second term."""
-    from sparsecpu.kernels.conv.convolution import BESIDE, READ, WRITE
-
-    found = READ if taps.direct else 0
-    if taps.in_strips and writes:
-        found |= WRITE
-    if taps.in_strips and loads_x:
-        found |= BESIDE
-    return found
+    return Direct(taps.direct, taps.in_strips and writes, taps.in_strips and loads_x)

@@ -2,24 +2,32 @@
 
 Each kernel fills ``dz`` with the gradient of ``scale * sum(weight * loss)`` and ``tile_loss`` with
 that sum per tile, in a fixed order; lanes after the last sample, and gradients below ``TINY``, are
-0. ``targets``
-is indexed by ``rows[sample]``, as the features are; an empty ``weights`` counts as ones. One thread
-does it: outputs are few, and threads would triple the time to compile.
+0. ``targets`` is indexed by ``rows[sample]``, as the features are; an empty ``weights`` counts as
+ones. One thread does it: outputs are few, and threads would triple the time to compile.
+
+The definitions take one sample: ``z`` is its scores; they return its loss and the gradient.
 """
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from sparsecpu.kernels.machine.compile import TINY, kernel
+
+
+def plain_softmax_cross_entropy(z, target, smoothing):
+    """Return ``-sum(q log p)`` and its gradient; ``target`` is a class number."""
+    p = np.exp(z - z.max()) / np.exp(z - z.max()).sum()
+    q = np.full(len(z), smoothing / len(z))
+    q[target] += 1 - smoothing
+    return -(q * np.log(p)).sum(), p - q
 
 
 @kernel()
 def softmax_cross_entropy(z, rows, targets, weights, smoothing, scale, dz, tile_loss):
-    """``loss = -sum_c q_c log p_c``, ``p = softmax(z)``, ``q = (1 - s) onehot + s / classes``.
-
-    ``targets`` holds class numbers.
-    """
+    """Do as ``plain_softmax_cross_entropy``, without a logarithm of 0."""
     tiles, classes, lanes = z.shape
     for tile in range(tiles):
         summed = 0.0
@@ -55,9 +63,15 @@ def softmax_cross_entropy(z, rows, targets, weights, smoothing, scale, dz, tile_
         tile_loss[tile] = summed
 
 
+def plain_sigmoid_cross_entropy(z, target):
+    """Return ``-sum(t log p + (1 - t) log(1 - p))`` and its gradient."""
+    p = 1 / (1 + np.exp(-z))
+    return -(target * np.log(p) + (1 - target) * np.log(1 - p)).sum(), p - target
+
+
 @kernel()
 def sigmoid_cross_entropy(z, rows, targets, weights, scale, dz, tile_loss):
-    """``loss = sum_c max(z, 0) - z t + log(1 + exp(-|z|))``; ``targets`` is (samples, outputs)."""
+    """Do as ``plain_sigmoid_cross_entropy``, as ``max(z, 0) - z t + log(1 + exp(-|z|))``."""
     tiles, outputs, lanes = z.shape
     for tile in range(tiles):
         summed = 0.0
@@ -81,9 +95,14 @@ def sigmoid_cross_entropy(z, rows, targets, weights, scale, dz, tile_loss):
         tile_loss[tile] = summed
 
 
+def plain_squared_error(z, target):
+    """Return ``sum((z - t)^2) / 2`` and its gradient."""
+    return ((z - target) ** 2).sum() / 2, z - target
+
+
 @kernel()
 def squared_error(z, rows, targets, weights, scale, dz, tile_loss):
-    """``loss = sum_c (z - t)^2 / 2``; ``targets`` is (samples, outputs)."""
+    """Do as ``plain_squared_error``."""
     tiles, outputs, lanes = z.shape
     for tile in range(tiles):
         summed = 0.0

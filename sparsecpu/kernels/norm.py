@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from numba import prange
 
 from sparsecpu.kernels.machine.compile import kernel
+
+
+def plain_batch_norm(x, gamma, beta, epsilon):
+    """Return ``gamma (x - mean) / sqrt(variance + epsilon) + beta``; x is (samples, features)."""
+    h = (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + epsilon)
+    return gamma * h + beta
 
 
 @kernel(parallel=True, reorders=True)
@@ -41,13 +48,19 @@ def normalise(x, mean, variance, epsilon, gamma, beta, y):
                 y[tile, f, lane] = x[tile, f, lane] * scale + shift
 
 
+def plain_batch_norm_backward(x, dy, gamma, epsilon):
+    """Return dx, dgamma and dbeta of ``plain_batch_norm``, through its mean and variance too."""
+    deviation = np.sqrt(x.var(axis=0) + epsilon)
+    h = (x - x.mean(axis=0)) / deviation
+    dx = gamma / deviation * (dy - dy.mean(axis=0) - h * (dy * h).mean(axis=0))
+    return dx, (dy * h).sum(axis=0), dy.sum(axis=0)
+
+
 @kernel(parallel=True, reorders=True)
 def normalise_backward(x, dy, n_valid, mean, variance, epsilon, gamma, batch, dgamma, dbeta, dx):
-    """Write the gradients of ``normalise``; through the statistics too where ``batch``.
+    """Write the gradients of ``normalise``, through the statistics only where ``batch``.
 
-    With ``h = (x - mean) / sqrt(variance + epsilon)``: ``dgamma = sum dy h``, ``dbeta = sum dy``,
-    ``dx = gamma / sqrt(variance + epsilon) (dy - mean(dy) - h mean(dy h))``, which is linear in
-    dy and x.
+    dx is linear in dy and x, ``a dy + b x + c`` for each feature: one pass once the sums are known.
     """
     tiles, features, lanes = x.shape
     for f in prange(features):

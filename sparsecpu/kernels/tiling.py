@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from sparsecpu.kernels.machine.compile import kernel
+from sparsecpu.kernels.vectors.arithmetic import splat
 from sparsecpu.kernels.vectors.dots import transpose
 from sparsecpu.kernels.vectors.llvm import FOLD
-from sparsecpu.kernels.vectors.operations import load, splat, store
+from sparsecpu.kernels.vectors.memory import load, store
 
 
 @kernel()

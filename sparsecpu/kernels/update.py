@@ -12,21 +12,28 @@ import numpy as np
 from numba import prange
 
 from sparsecpu.kernels.machine.compile import TINY, kernel
-from sparsecpu.kernels.vectors.operations import at
+from sparsecpu.kernels.vectors.memory import at
 
 
 @kernel(parallel=True)
 def refresh(data, perm, transposed):
-    """``transposed = data[perm]``: what the updates below do in passing, alone."""
+    """Write ``transposed = data[perm]``, as the updates below do too."""
     for k in prange(transposed.shape[0]):
         transposed[k] = at(data, np.int64(at(perm, k)))
+
+
+def plain_sgd(w, g, v, rate, momentum, decay, nesterov):
+    """Return the new weights and velocities."""
+    g = g + decay * w
+    v = momentum * v + g
+    return w - rate * (g + momentum * v if nesterov else v), v
 
 
 @kernel(parallel=True)
 def sgd_update(
     data, grad, velocity, rate, momentum, decay, by_gradient, by_velocity, perm, transposed
 ):
-    """``g += decay w``, ``v = momentum v + g``, ``w -= rate (by_gradient g + by_velocity v)``.
+    """Step by ``by_gradient g + by_velocity v``: ``0 g + 1 v``, or Nesterov's ``1 g + momentum v``.
 
     ``velocity`` may be ``grad`` itself where there is no momentum. No branches inside: each would
     double the code that is compiled.
@@ -42,14 +49,23 @@ def sgd_update(
         transposed[k] = at(data, np.int64(at(perm, k)))
 
 
+def plain_adam(w, g, m, v, rate, beta1, beta2, epsilon, decay, decoupled, step):
+    """Return the new weights and moments; ``decay`` is added to the gradient unless decoupled."""
+    if decoupled:
+        w = w - rate * decay * w
+    else:
+        g = g + decay * w
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * g**2
+    unbiased_m, unbiased_v = m / (1 - beta1**step), v / (1 - beta2**step)
+    return w - rate * unbiased_m / (np.sqrt(unbiased_v) + epsilon), m, v
+
+
 @kernel(parallel=True)
 def adam_update(
     data, grad, first, second, rate, beta1, beta2, epsilon, decay, decoupled, step, perm, transposed
 ):
-    """``w -= rate m' / (sqrt(v') + epsilon)`` with bias-corrected moments ``m'`` and ``v'``.
-
-    ``decay`` is added to the gradient, or taken off the weight directly where ``decoupled``.
-    """
+    """Do as ``plain_adam``, in place: ``first`` and ``second`` are the moments."""
     correct1 = data.dtype.type(1 - math.pow(beta1, step))
     correct2 = data.dtype.type(1 - math.pow(beta2, step))
     zero, tiny = data.dtype.type(0), data.dtype.type(TINY)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sparsecpu.kernels.conv.rows import LARGE
+from sparsecpu.kernels.conv.lazy import LARGE
 from sparsecpu.kernels.machine.arrays import aligned_copy
 from sparsecpu.kernels.machine.threads import use_threads
 from sparsecpu.layers import AvgPool2d, MaxPool2d, SparseConv2d, Spec

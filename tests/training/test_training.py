@@ -1,5 +1,4 @@
 import os
-import subprocess
 import sys
 from itertools import pairwise
 
@@ -254,26 +253,6 @@ def test_schedules():
     assert cycle[-1] < 0.01
     with pytest.raises(ParameterError):
         every(1.0, 0)
-
-
-@pytest.mark.parametrize("cpu", ["haswell"])
-def test_kernels_on_another_cpu(cpu):
-    """The AVX2 path: other register widths, the same results."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-n",
-        "0",
-        "tests/kernels/test_kernels.py",
-        "-k",
-        "(linear_kernels and 64-) or layout",
-    ]
-    environment = {**os.environ, "NUMBA_CPU_NAME": cpu, "NUMBA_CACHE_DIR": ""}
-    environment.pop("NUMBA_CACHE_DIR")
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-3000:]
 
 
 def test_little_work_is_not_shared_unless_asked_for():

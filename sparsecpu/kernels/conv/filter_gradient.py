@@ -1,133 +1,110 @@
 """dW of a sparse convolution by itself: sums over pixels, at the nonzeros.
 
-Where the CPU has registers enough, ``kernels.conv`` computes it along with dx. See there for the
-ring, the jobs and the plan.
+Where the CPU has registers enough, ``kernels.conv.convolution`` computes it along with dx. See
+there for the ring and the jobs.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
 
-from sparsecpu.kernels.conv.jobs import begin_job, count_jobs, named
-from sparsecpu.kernels.conv.pixels import in_order, numbers
-from sparsecpu.kernels.conv.ring import ask_ahead, fill, lay_bases, next_rows
-from sparsecpu.kernels.conv.rows import stage
-from sparsecpu.kernels.conv.sizes import Job
+from sparsecpu.kernels.conv.jobs import begin_job, count_jobs, named, next_row, places_of
+from sparsecpu.kernels.conv.operands import Operand, Space, TapIndex
+from sparsecpu.kernels.conv.pixels import to_ring_order
+from sparsecpu.kernels.conv.prefetch import prefetch_operand, prefetch_some, rows_ahead
+from sparsecpu.kernels.conv.ring import NO_ROW, fill_ring, write_bases
+from sparsecpu.kernels.conv.rows import RowOfOutputs, stage_row
+from sparsecpu.kernels.conv.sizes import Sizes
 from sparsecpu.kernels.conv.tap_sums import dot
-from sparsecpu.kernels.machine.compile import AddressBook, kernel
-from sparsecpu.kernels.vectors.operations import (
-    call_address,
-    count,
-    load_like,
-    prefetch_like,
-    splat,
-)
+from sparsecpu.kernels.machine.compile import kernel
+from sparsecpu.kernels.machine.spread import spread
+from sparsecpu.kernels.vectors.arithmetic import count, splat
+from sparsecpu.kernels.vectors.memory import load_like
+
+
+class FilterGradient(NamedTuple):
+    """What dW is made of, the same for all jobs."""
+
+    sizes: Sizes
+    taps: TapIndex
+    source: Operand
+    dy: Operand
+    mask: np.ndarray
+    space: Space
+
+
+@kernel(inlined=True)
+def _prefetch_next_dy(pixel, strip, problem, job, i, s):
+    """Prefetch the pixels of dy below those that are looked at."""
+    sizes = problem.sizes
+    row = (job.first_tile * sizes.rows + job.row + 1) * sizes.filters + np.int64(i)
+    first_pixel = row * sizes.columns + job.first_column
+    prefetch_operand(problem.dy, first_pixel * count(pixel) + s * count(strip), strip)
 
 
 @kernel(part=True)
-def _gradient_row(blank, wide, plan, job, last, taps, source, dy, mask, dw, base_dw, space):
+def _gradient_row(pixel, strip, problem, dw, dw_start, job, last, worker):
     """Add to dW what a row of outputs gives."""
-    codes, starts, ends = taps
-    ring, bases, scratch, worker = space
-    desk, slots = worker * scratch.shape[1], worker * bases.shape[1]
-    inside = min(plan.span, plan.columns - job.first_column)
-    stage(blank, wide, dy, mask, plan, job, job.row, job.first_column, inside, scratch, desk)
-    lay_bases(blank, wide, plan, job, False, bases, worker, worker * numbers(ring))
-    due, coming = next_rows(plan, job, job.row * plan.down - plan.top + plan.depth)
-    turns = job.strips * starts.shape[0] * plan.filters
-    wanted = (np.int64(0), np.int64(0), coming)
-    origin = (
-        job.first_tile * plan.rows + job.row + 1
-    ) * plan.filters * plan.columns + job.first_column
-    follows = job.row + 1 < last and plan.tiles_per_job == 1
+    sizes, taps, space = problem.sizes, problem.taps, problem.space
+    row = RowOfOutputs(job.row, job.first_column, min(sizes.span, sizes.columns - job.first_column))
+    stage_row(pixel, strip, problem.dy, problem.mask, sizes, job, row, space.scratch,
+              worker.outputs)  # fmt: skip
+    write_bases(pixel, strip, sizes, job, False, space.bases, worker)
+    segments = taps.starts.shape[0]
+    ahead = rows_ahead(sizes, job, job.strips * segments * sizes.filters)
+    another_row = job.row + 1 < last and sizes.tiles_per_job == 1
+    line = sizes.span * sizes.tiles_per_job * count(pixel)
     for s in range(job.strips):
-        for segment in range(starts.shape[0]):
-            for i in range(plan.filters):
-                wanted = ask_ahead(blank, wide, source, plan, job, turns, due, wanted)
-                if follows and segment == 0:
-                    place = (origin + np.int64(i) * plan.columns) * count(blank) + s * count(wide)
-                    prefetch_like(dy[0], place, wide)
-                    if dy[3].shape[0] > 0:
-                        prefetch_like(dy[1], place, wide)
-                waits = np.int64(i) * plan.span * plan.tiles_per_job * count(blank) + s * count(
-                    wide
-                )
-                g = in_order(ring, load_like(scratch, desk + waits, wide), blank)
-                dot(ring, codes, bases, slots + s * plan.depth, starts[segment, i],
-                    ends[segment, i], g, dw, base_dw, blank)  # fmt: skip
-
-
-@kernel(parallel=True)
-def _spread_gradient(
-    address, codes, starts, ends, plan, values, other, a, b, c, relu, g, y, ga, gb, gc, mask, dw,
-    ring, bases, scratch,
-):  # fmt: skip
-    """Run a filter gradient's work on as many threads as there are rings."""
-    for worker in prange(ring.shape[0]):
-        arguments = (
-            np.int64(worker), codes, starts, ends, plan, values, other, a, b, c, relu, g, y, ga, gb,
-            gc, mask, dw, ring, bases, scratch,
-        )  # fmt: skip
-        call_address(address, arguments)
+        bases = worker.bases + s * sizes.depth
+        for segment in range(segments):
+            for i in range(sizes.filters):
+                ahead = prefetch_some(pixel, strip, problem.source, sizes, job, ahead)
+                if another_row and segment == 0:
+                    _prefetch_next_dy(pixel, strip, problem, job, i, s)
+                here = worker.outputs + np.int64(i) * line + s * count(strip)
+                dy = to_ring_order(space.ring, load_like(space.scratch, here, strip), pixel)
+                dot(space, taps.codes, bases, taps.starts[segment, i], taps.ends[segment, i], dy,
+                    dw, dw_start, pixel)  # fmt: skip
 
 
 @functools.cache
-def filter_gradient_kernel(lanes: int, strip: int) -> Callable:
+def filter_gradient_kernel(lanes: int, strip_pixels: int) -> Callable:
     """Return the kernel of dW at the nonzeros.
 
-    Parameters
-    ----------
-    lanes : int
-        Samples per tile.
-    strip : int
-        Pixels that are looked at at once.
-
-    Returns
-    -------
-    callable
-        ``gradient(codes, starts, ends, plan, values, other, a, b, c, relu, g, y, ga, gb, gc, mask,
-        dw, ring, bases, scratch)``: ``codes, starts, ends`` are the padded ones; dy is
-        ``ga * g + gb * y + gc``; ``dw`` is ``(groups, padded nnz)``, with one sum for each group of
-        jobs.
+    ``gradient(sizes, taps, source, dy, mask, dw, space)`` takes what ``kernels.conv.operands``
+    describes; rows of taps come in multiples of four. ``dw`` is ``(parts, codes)``, a partial sum
+    for each run of jobs.
     """
-    width, four_lanes = lanes * strip, 4 * lanes
+    four_lanes, strip_lanes = 4 * lanes, strip_pixels * lanes
 
     @kernel(part=True)
-    def work(
-        worker, codes, starts, ends, plan, values, other, a, b, c, relu, g, y, ga, gb, gc, mask,
-        dw, ring, bases, scratch,
-    ):  # fmt: skip
-        sizes = named(plan)
-        source, dy = (values, other, a, b, c, relu), (g, y, ga, gb, gc, False)
-        taps, space = (codes, starts, ends), (ring, bases, scratch, np.int64(worker))
-        zero = g.dtype.type(0)
-        blank, four, wide = splat(zero, lanes), splat(zero, four_lanes), splat(zero, width)
-        mine = np.int64(worker) * numbers(ring)
-        jobs = count_jobs(sizes, values.shape[0])
-        groups, workers = dw.shape[0], ring.shape[0]
-        for group in range(worker * groups // workers, (worker + 1) * groups // workers):
-            dw[group] = 0
-            base_dw = np.int64(group) * dw.shape[1]
-            for number in range(group * jobs // groups, (group + 1) * jobs // groups):
-                job, last = begin_job(number, sizes, strip)
-                ready = -(1 << 30)
+    def work(number, sizes, taps, source, dy, mask, dw, space):
+        problem = FilterGradient(named(sizes), taps, source, dy, mask, space)
+        zero, worker = dy.values.dtype.type(0), places_of(number, space)
+        pixel, four = splat(zero, lanes), splat(zero, four_lanes)
+        strip = splat(zero, strip_lanes)
+        jobs, workers = count_jobs(problem.sizes, source.values.shape[0]), space.scratch.shape[0]
+        parts = dw.shape[0]
+        for part in range(number * parts // workers, (number + 1) * parts // workers):
+            dw_start = np.int64(part) * dw.shape[1]
+            dw[part] = 0
+            for job_number in range(part * jobs // parts, (part + 1) * jobs // parts):
+                job, last = begin_job(job_number, problem.sizes, strip_pixels)
+                ready = NO_ROW
                 while job.row < last:
-                    oldest = job.row * sizes.down - sizes.top
-                    begin, ready = max(ready, oldest), oldest + sizes.depth
-                    fill(blank, four, source, sizes, job, begin, ready, ring, mine)
-                    _gradient_row(blank, wide, sizes, job, last, taps, source, dy, mask, dw,
-                                  base_dw, space)  # fmt: skip
-                    job = Job(job.first_tile, job.first_column, job.strips, job.row + 1)
+                    ready = fill_ring(pixel, four, source, problem.sizes, job, ready, space.ring,
+                                      worker.ring)  # fmt: skip
+                    _gradient_row(pixel, strip, problem, dw, dw_start, job, last, worker)
+                    job = next_row(job)
 
-    book = AddressBook(work)
+    run = spread(work)
 
-    def gradient(*arguments):
-        _spread_gradient(
-            book.address((arguments[4].dtype, arguments[-3].dtype), *arguments), *arguments
-        )
+    def gradient(*arguments: Any) -> None:
+        source, space = arguments[2], arguments[-1]
+        run(len(space.scratch), (source.values.dtype, space.ring.dtype), *arguments)
 
     return gradient

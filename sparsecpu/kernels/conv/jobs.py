@@ -2,33 +2,65 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
+from sparsecpu.kernels.conv.pixels import numbers
 from sparsecpu.kernels.conv.sizes import Job, Sizes
 from sparsecpu.kernels.machine.compile import kernel
 
-_SIZES = len(Sizes._fields)
+_FIELDS = len(Sizes._fields)
+
+
+class Worker(NamedTuple):
+    """Where a worker's own memory begins in the arrays of ``Space``."""
+
+    number: int
+    #: In ``ring``, in numbers.
+    ring: int
+    #: In ``bases``.
+    bases: int
+    #: In ``scratch``: outputs that wait, channel by channel, and the other factors of dW.
+    outputs: int
+    factors: int
 
 
 @kernel(inlined=True)
 def named(sizes):
-    """Return the sizes of a plan, which come as an array, by name."""
-    return Sizes(*to_fixed_tuple(sizes, _SIZES))
+    """Return the sizes of a convolution, which come as an array, by name."""
+    return Sizes(*to_fixed_tuple(sizes, _FIELDS))
 
 
 @kernel(inlined=True)
-def count_jobs(plan, tiles):
+def places_of(number, space):
+    """Return where the memory of worker ``number`` begins."""
+    outputs = number * space.scratch.shape[1]
+    return Worker(
+        number, number * numbers(space.ring), number * space.bases.shape[1],
+        outputs, outputs + space.scratch.shape[1] // 2,
+    )  # fmt: skip
+
+
+@kernel(inlined=True)
+def count_jobs(sizes, tiles):
     """Return as many as ``Sizes.jobs`` does."""
-    return -(-tiles // plan.tiles_per_job) * -(-plan.columns // plan.span) * plan.bands
+    return -(-tiles // sizes.tiles_per_job) * -(-sizes.columns // sizes.span) * sizes.bands
 
 
 @kernel(part=True)
-def begin_job(number, plan, strip):
+def begin_job(number, sizes, strip_pixels):
     """Return where job ``number`` begins, and the row at which it ends."""
-    chunks = -(-plan.columns // plan.span)
-    leader = number // (chunks * plan.bands) * plan.tiles_per_job
-    first, band = number // plan.bands % chunks * plan.span, number % plan.bands
-    pixels = min(plan.span, plan.columns - first) * plan.tiles_per_job
-    strips = -(-pixels // strip)
-    begin, end = band * plan.rows // plan.bands, (band + 1) * plan.rows // plan.bands
-    return Job(leader, first, strips, begin), end
+    spans = -(-sizes.columns // sizes.span)
+    tile = number // (spans * sizes.bands) * sizes.tiles_per_job
+    column, band = number // sizes.bands % spans * sizes.span, number % sizes.bands
+    pixels = min(sizes.span, sizes.columns - column) * sizes.tiles_per_job
+    strips = -(-pixels // strip_pixels)
+    begin, end = band * sizes.rows // sizes.bands, (band + 1) * sizes.rows // sizes.bands
+    return Job(number, tile, column, strips, begin), end
+
+
+@kernel(inlined=True)
+def next_row(job):
+    """Return the job one row further."""
+    return Job(job.number, job.first_tile, job.first_column, job.strips, job.row + 1)

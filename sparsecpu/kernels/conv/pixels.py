@@ -2,12 +2,15 @@
 
 A pixel is as many numbers as a tile has samples. In 16 bits it is what
 ``kernels.vectors.sixteen_bits`` says of a row: fp16 one after the other, or bf16 in pairs, the
-pixel's first half in the low halves of its words and its second half in the high ones. Read
-together, the low halves of neighbouring pixels come first and their high halves follow: that is the
-*order of the ring*; ``in_order`` and ``settled`` lead to it and back. For the other forms it is the
-order of memory.
+pixel's first half in the low halves of its words and its second half in the high ones. Two
+neighbouring pixels a and b of four numbers, in words of bf16 pairs and as the ring is read::
 
-``simd.load`` reads them. Offsets and sizes count numbers, whatever a word of the ring holds.
+    words        a0|a2  a1|a3  b0|b2  b1|b3        (low half | high half)
+    ring order   a0 a1 b0 b1   a2 a3 b2 b3         low halves first
+    memory order a0 a1 a2 a3   b0 b1 b2 b3
+
+For the other forms the two orders are the same. Offsets and sizes count numbers, whatever a word of
+the ring holds.
 """
 
 from __future__ import annotations
@@ -78,12 +81,12 @@ def _reordered(ring, v, pixel, back):
 
 
 @intrinsic
-def in_order(typing_context, ring, v, pixel):
+def to_ring_order(typing_context, ring, v, pixel):
     """Return a vector of pixels, each as wide as ``pixel``, in the order of the ring."""
     return _reordered(ring, v, pixel, back=False)
 
 
 @intrinsic
-def settled(typing_context, ring, v, pixel):
+def to_memory_order(typing_context, ring, v, pixel):
     """Return a vector that is in the order of the ring in the order of memory."""
     return _reordered(ring, v, pixel, back=True)

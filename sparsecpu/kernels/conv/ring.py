@@ -1,154 +1,112 @@
 """A convolution's ring of rows: how lazy planes fill it, and where strips read it.
 
-Vectors of zeros tell widths: ``blank`` is one pixel's lanes, ``four`` those of four pixels,
-``wide`` those of a strip. ``source`` is ``values, other, a, b, c, relu``, as ``Planes.operand``
-says.
+The ring holds the input rows that a filter sees now; row r lies at place ``r % depth``. A 3 x 3
+filter, one row further down::
+
+    outputs of row 4 see        outputs of row 5 see
+    place 0   row 3             place 0   row 6    <- packed over row 3
+    place 1   row 4             place 1   row 4
+    place 2   row 5             place 2   row 5
+
+    one row, packed:   0 0 | c0: x0 x1 x2 ... | 0    zeros where the image ends
+                       0 0 | c1: x0 x1 x2 ... | 0    channel after channel
+
+What is pending (a normalisation, a ReLU) is applied while a row is packed, once for all the taps
+that read it. ``kernels.conv.plain`` has the same in a few lines.
+
+Vectors of zeros tell widths: ``pixel`` is one pixel's lanes, ``four`` those of four pixels,
+``strip`` those of a strip.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from sparsecpu.kernels.conv.lazy import coefficients, read
 from sparsecpu.kernels.conv.pixels import store_pixels
 from sparsecpu.kernels.machine.compile import kernel
-from sparsecpu.kernels.vectors.operations import (
-    at,
-    count,
-    fma,
-    load_like,
-    positive_part,
-    prefetch_like,
-    splat_like,
-)
+from sparsecpu.kernels.vectors.arithmetic import count
+
+#: A row above all others: no row is in the ring yet.
+NO_ROW = -(1 << 30)
 
 
 @kernel(inlined=True)
-def coefficients(source, channel):
-    """Return ``a, b, c`` of a channel."""
-    values, _, a, b, c, _ = source
-    slope, more, shift = values.dtype.type(1), values.dtype.type(0), values.dtype.type(0)
-    if a.shape[0] > 0:
-        slope, shift = at(a, channel), at(c, channel)
-    if b.shape[0] > 0:
-        more = at(b, channel)
-    return slope, more, shift
+def _pack_channel(pixel, four, source, sizes, channel, first, columns, ring, place):
+    """Write one channel's pixels of a row, zeros before ``columns`` begin and after they end.
 
-
-@kernel(inlined=True)
-def meant(source, by, place, like):
-    """Return ``relu(a * values + b * other + c)`` from ``place`` on, as wide as ``like``.
-
-    ``by`` are the coefficients; ``a`` is empty where values are meant as they are, ``b`` where
-    there is no other.
+    They come from ``first`` on in memory, ``across`` columns apart.
     """
-    values, other, a, b, _, relu = source
-    slope, more, shift = by
-    v = load_like(values, place, like)
-    if a.shape[0] > 0:
-        v = fma(splat_like(shift, like), slope, v)
-    if b.shape[0] > 0:
-        v = fma(v, more, load_like(other, place, like))
-    if relu:
-        v = positive_part(v)
-    return v
+    low, high = columns
+    apart, stride = sizes.tiles_per_job * count(pixel), sizes.across * count(pixel)
+    fours = low  # pixels that are read four at a time end here
+    if sizes.across * sizes.tiles_per_job == 1:
+        fours += (high - low) // 4 * 4
+    pending = coefficients(source, channel)
+    for j in range(low):
+        store_pixels(ring, place + j * apart, pixel, pixel)
+    for j in range(low, fours, 4):
+        v = read(source, pending, first + j * stride, four)
+        store_pixels(ring, place + j * apart, v, pixel)
+    for j in range(fours, high):
+        u = read(source, pending, first + j * stride, pixel)
+        store_pixels(ring, place + j * apart, u, pixel)
+    for j in range(high, sizes.room):
+        store_pixels(ring, place + j * apart, pixel, pixel)
 
 
 @kernel(part=True)
-def _pack(blank, four, source, plan, row, first, ring, place):
+def _pack_row(pixel, four, source, sizes, row, first, ring, place):
     """Write columns of row ``row`` of the planes, from ``first`` on; a row below 0 is 0.
 
-    ``row`` counts rows of all tiles. Columns ``across`` apart come to stand side by side, and those
-    of tiles abreast in between.
+    ``row`` counts rows of all tiles. Columns ``across`` apart come to lie side by side, and
+    those of the job's other tiles in between.
     """
-    lanes = count(blank)
-    apart, pixel = plan.tiles_per_job * lanes, plan.across * lanes
-    for q in range(plan.step):
+    apart = sizes.tiles_per_job * count(pixel)
+    for q in range(sizes.step):
         column = first + q
         low, high = np.int64(0), np.int64(0)
         if row >= 0:
-            low = min(plan.room, max(0, (-column + plan.across - 1) // plan.across))
-            high = (plan.width - column + plan.across - 1) // plan.across
-            high = max(low, min(plan.room, high))
-        fours = low  # pixels that are read four at a time end here
-        if plan.across * plan.tiles_per_job == 1:
-            fours += (high - low) // 4 * 4
-        for channel in range(plan.channels):
-            here = place + (channel * plan.step + q) * plan.room * apart
-            there = ((row * plan.channels + channel) * plan.width + column) * lanes
-            by = coefficients(source, channel)
-            for j in range(low):
-                store_pixels(ring, here + j * apart, blank, blank)
-            for j in range(low, fours, 4):
-                v = meant(source, by, there + j * pixel, four)
-                store_pixels(ring, here + j * apart, v, blank)
-            for j in range(fours, high):
-                u = meant(source, by, there + j * pixel, blank)
-                store_pixels(ring, here + j * apart, u, blank)
-            for j in range(high, plan.room):
-                store_pixels(ring, here + j * apart, blank, blank)
+            low = min(sizes.room, max(0, (-column + sizes.across - 1) // sizes.across))
+            high = (sizes.width - column + sizes.across - 1) // sizes.across
+            high = max(low, min(sizes.room, high))
+        for channel in range(sizes.channels):
+            here = place + (channel * sizes.step + q) * sizes.room * apart
+            there = ((row * sizes.channels + channel) * sizes.width + column) * count(pixel)
+            _pack_channel(pixel, four, source, sizes, channel, there, (low, high), ring, here)
 
 
 @kernel(part=True)
-def fill(blank, four, source, plan, job, begin, stop, ring, mine):
-    """Pack rows from ``begin`` to ``stop`` of a job's columns into a ring that begins at ``mine``.
+def fill_ring(pixel, four, source, sizes, job, ready, ring, place):
+    """Pack the rows below ``ready`` that a job's row of outputs needs; return the last one's next.
 
-    Rows that do not exist are padding.
+    Rows that do not exist are padding. The worker's ring begins at ``place``.
     """
-    tiles, lanes = source[0].shape[0], count(blank)
-    row_size = plan.channels * plan.step * plan.room * plan.tiles_per_job * lanes
-    column = job.first_column * plan.across - plan.left
-    for row in range(begin, stop):
-        for n in range(plan.tiles_per_job):
+    tiles, lanes = source.values.shape[0], count(pixel)
+    row_size = sizes.channels * sizes.step * sizes.room * sizes.tiles_per_job * lanes
+    column = job.first_column * sizes.across - sizes.left
+    oldest = job.row * sizes.down - sizes.top
+    for row in range(max(ready, oldest), oldest + sizes.depth):
+        for n in range(sizes.tiles_per_job):
             tile = job.first_tile + n
-            exists = 0 <= row < plan.height and tile < tiles
-            within = tile * plan.height + row if exists else -1
-            place = mine + (row + plan.top) % plan.depth * row_size + n * lanes
-            _pack(blank, four, source, plan, np.int64(within), column, ring, place)
+            exists = 0 <= row < sizes.height and tile < tiles
+            within = tile * sizes.height + row if exists else -1
+            there = place + (row + sizes.top) % sizes.depth * row_size + n * lanes
+            _pack_row(pixel, four, source, sizes, np.int64(within), column, ring, there)
+    return oldest + sizes.depth
 
 
 @kernel(part=True)
-def lay_bases(blank, wide, plan, job, read, bases, worker, mine):
-    """Note in a worker's ``bases`` where each strip of a job finds each row of the ring.
+def write_bases(pixel, strip, sizes, job, reads_planes, bases, worker):
+    """Write to a worker's ``bases`` where each strip of a job finds each row of the ring.
 
-    With ``read``, filters of one pixel read planes where they lie.
+    With ``reads_planes``, filters of one pixel find them where they lie in planes.
     """
-    row_size = plan.channels * plan.step * plan.room * plan.tiles_per_job * count(blank)
-    for d in range(plan.depth):
-        place = mine + (job.row * plan.down + d) % plan.depth * row_size
-        if read:
-            row_in = (job.first_tile * plan.height + job.row) * plan.channels
-            place = (row_in * plan.width + job.first_column) * count(blank)
+    row_size = sizes.channels * sizes.step * sizes.room * sizes.tiles_per_job * count(pixel)
+    for d in range(sizes.depth):
+        place = worker.ring + (job.row * sizes.down + d) % sizes.depth * row_size
+        if reads_planes:
+            row = (job.first_tile * sizes.height + job.row) * sizes.channels
+            place = (row * sizes.width + job.first_column) * count(pixel)
         for s in range(job.strips):
-            bases[worker, s * plan.depth + d] = place + s * count(wide)
-
-
-@kernel(part=True)
-def next_rows(plan, job, ready):
-    """Return how many strips the next row of outputs will pack, and the first pixel of them."""
-    coming = (job.first_tile * plan.height + ready) * plan.channels * plan.width
-    coming += job.first_column * plan.across
-    if plan.tiles_per_job > 1:  # small planes, which are near
-        return np.int64(0), coming
-    rows = max(0, min(plan.down, plan.height - ready))
-    return rows * plan.channels * job.strips, coming
-
-
-@kernel(inlined=True)
-def ask_ahead(blank, wide, source, plan, job, turns, due, wanted):
-    """Ask for a turn's share of ``due`` strips of the next rows; return what is wanted next.
-
-    Over ``turns`` turns all of them come nearer. ``wanted`` holds what is owed, in shares, the
-    strip, and the first pixel of its row.
-    """
-    owed, ahead, coming = wanted
-    owed += due
-    while owed >= turns:
-        owed -= turns
-        place = coming * count(blank) + ahead * count(wide)
-        prefetch_like(source[0], place, wide)
-        if source[3].shape[0] > 0:
-            prefetch_like(source[1], place, wide)
-        ahead += 1
-        if ahead == job.strips:
-            ahead, coming = np.int64(0), coming + plan.width
-    return owed, ahead, coming
+            bases[worker.number, s * sizes.depth + d] = place + s * count(strip)

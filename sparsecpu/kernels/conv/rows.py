@@ -1,147 +1,126 @@
-"""Rows of planes beside a convolution's ring, and on their way out of it.
+"""Rows of planes on their way into a worker's scratch memory and out of it.
 
-Vectors of zeros tell widths: ``blank`` is one pixel's lanes, ``wide`` a strip's. In ``scratch``,
-from ``desk`` on, the outputs of a row lie channel by channel, ``chunk`` columns of ``abreast``
-tiles each.
+In ``scratch`` a row lies channel by channel, ``span`` columns of ``tiles_per_job`` tiles each, the
+tiles interleaved pixel by pixel. Vectors of zeros tell widths: ``pixel`` is one pixel's lanes,
+``strip`` a strip's.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from sparsecpu.kernels.conv.ring import coefficients, meant
-from sparsecpu.kernels.machine.compile import kernel
-from sparsecpu.kernels.vectors.operations import (
-    add,
-    at,
-    count,
-    fma,
-    folded,
-    load_like,
-    multiply,
-    positive_part,
-    put,
-    repeated,
-    splat_like,
-    store,
-    where_positive,
+from sparsecpu.kernels.conv.lazy import (
+    add_sums,
+    coefficients,
+    finish_strip,
+    gate_coefficients,
+    is_large,
+    read,
+    sums_of,
 )
+from sparsecpu.kernels.machine.compile import kernel
+from sparsecpu.kernels.vectors.arithmetic import add, count, multiply, repeated
+from sparsecpu.kernels.vectors.memory import load_like, store, store_output
 
-#: What is summed over pixels beside an output: nothing; y and its square; dx and dx times x.
-NO_SUMS, MOMENTS, PRODUCTS = 0, 1, 2
-#: Bytes of an output from which on it is written past the caches: it would not stay there.
-LARGE = 16_000_000
+
+class RowOfOutputs(NamedTuple):
+    """A row of outputs in planes: which, its first column, and how many columns a tile has."""
+
+    row: int
+    column: int
+    columns: int
+
+
+class Line(NamedTuple):
+    """One channel of one tile of a row: where it lies in planes, and where in scratch."""
+
+    tile: int
+    channel: int
+    there: int
+    here: int
+
+
+@kernel(inlined=True)
+def _line(turn, planes, sizes, job, row, start):
+    """Return line number ``turn`` of a row, tile by tile; ``start`` is where scratch begins."""
+    _, height, channels, width, lanes = planes.shape
+    tile, channel = job.first_tile + turn // channels, np.int64(turn % channels)
+    there = (
+        ((np.int64(tile) * height + row.row) * channels + channel) * width + row.column
+    ) * lanes
+    here = start + channel * (np.int64(sizes.span) * sizes.tiles_per_job * lanes)
+    return Line(tile, channel, there, here + (tile - job.first_tile) * lanes)
+
+
+@kernel(inlined=True)
+def _in_whole_strips(sizes, columns, strip_pixels):
+    """Return how many columns lie in planes as in registers: strip by strip."""
+    alone = sizes.skip_columns * sizes.tiles_per_job == 1
+    return columns // strip_pixels * strip_pixels if alone else 0
 
 
 @kernel(part=True)
-def stage(blank, wide, source, mask, plan, job, row, first, inside, scratch, desk):
-    """Lay out row ``row`` of planes, from column ``first`` on, as the outputs of a job's row lie.
+def stage_row(pixel, strip, source, mask, sizes, job, row, scratch, start):
+    """Lay out a row of planes as the outputs of a job's row lie, at the pixels of these.
 
-    It is ``inside`` pixels of each tile abreast, those that outputs are counted at. Lanes of
-    padding are 0, and so are the pixels that fill up the last strip.
+    Lanes of padding are 0, and so are the pixels that fill up the last strip.
     """
-    tiles, height, channels, width, lanes = source[0].shape
-    strip, inside = count(wide) // count(blank), max(0, inside)
-    skip, abreast = plan.skip_columns, plan.tiles_per_job
-    there = min(abreast, tiles - job.first_tile)
-    whole = inside // strip * strip if skip * abreast == 1 else 0
-    size = np.int64(plan.span) * abreast * lanes
-    if inside * there < job.strips * strip:
+    tiles, _, channels, _, lanes = source.values.shape
+    strip_pixels, columns = count(strip) // lanes, max(0, row.columns)
+    skip, apart = sizes.skip_columns, sizes.tiles_per_job
+    existing = min(apart, tiles - job.first_tile)
+    whole = _in_whole_strips(sizes, columns, strip_pixels)
+    size = np.int64(sizes.span) * apart * lanes
+    if columns * existing < job.strips * strip_pixels:
         for i in range(channels):
-            for p in range(whole * abreast, job.strips * strip, strip):
-                store(scratch, desk + i * size + p * lanes, wide)
-    for turn in range(there * channels):
-        tile, i = job.first_tile + turn // channels, np.int64(turn % channels)
-        lane_mask = load_like(mask, np.int64(tile) * lanes, blank)
-        wide_mask = repeated(lane_mask, wide)
-        here = (((np.int64(tile) * height + row) * channels + i) * width + first) * lanes
-        waits = desk + i * size + (tile - job.first_tile) * lanes
-        by = coefficients(source, i)
-        for p in range(0, whole, strip):
-            v = meant(source, by, here + p * lanes, wide)
-            store(scratch, waits + p * lanes, multiply(v, wide_mask))
-        for p in range(whole, inside):
-            u = meant(source, by, here + p * skip * lanes, blank)
-            store(scratch, waits + p * abreast * lanes, multiply(u, lane_mask))
-
-
-@kernel(inlined=True)
-def _finished(v, place, relu, x, slope, shift, gated, kind, mask, blank):
-    """Return an output as it is written, and what it adds to the two sums of ``kind``."""
-    total, product = blank, blank
-    if relu:
-        v = positive_part(v)
-    if gated:
-        x_v = load_like(x, place, v)
-        v = where_positive(v, fma(splat_like(shift, v), slope, x_v))
-        if kind == PRODUCTS:
-            masked = multiply(v, mask)
-            total, product = folded(masked, blank), folded(multiply(masked, x_v), blank)
-    if kind == MOMENTS:
-        masked = multiply(v, mask)
-        total, product = folded(masked, blank), folded(multiply(masked, masked), blank)
-    return v, total, product
-
-
-@kernel(inlined=True)
-def _add_sums(sums, place, total, product):
-    """Add two vectors to those from ``place`` on."""
-    store(sums, place, add(load_like(sums, place, total), total))
-    place += count(total)
-    store(sums, place, add(load_like(sums, place, product), product))
-
-
-@kernel(inlined=True)
-def leave(v, blank, wide_mask, out, about, place, i, spot):
-    """Write a strip of output ``i`` where it belongs, as ``write`` does with rows that waited."""
-    y, relu, gated, sums, kind = out
-    x, a, c = about[0], about[2], about[4]
-    slope, shift = y.dtype.type(1), y.dtype.type(0)
-    if a.shape[0] > 0:
-        slope, shift = at(a, i), at(c, i)
-    v, total, product = _finished(v, place, relu, x, slope, shift, gated, kind, wide_mask, blank)
-    put(y, place, v, y.size * y.itemsize >= LARGE)
-    if kind != NO_SUMS:
-        _add_sums(sums, spot + i * 2 * count(blank), total, product)
+            for p in range(whole * apart, job.strips * strip_pixels, strip_pixels):
+                store(scratch, start + i * size + p * lanes, strip)
+    for turn in range(existing * channels):
+        line = _line(turn, source.values, sizes, job, row, start)
+        pixel_mask = load_like(mask, np.int64(line.tile) * lanes, pixel)
+        strip_mask = repeated(pixel_mask, strip)
+        pending = coefficients(source, line.channel)
+        for p in range(0, whole, strip_pixels):
+            v = read(source, pending, line.there + p * lanes, strip)
+            store(scratch, line.here + p * lanes, multiply(v, strip_mask))
+        for p in range(whole, columns):
+            u = read(source, pending, line.there + p * skip * lanes, pixel)
+            store(scratch, line.here + p * apart * lanes, multiply(u, pixel_mask))
 
 
 @kernel(part=True)
-def write(blank, wide, out, about, mask, plan, job, row, first, inside, scratch, desk, spot):
-    """Write a row of outputs from where they wait, as ``stage`` lays them out.
+def write_row(pixel, strip, out, gate, mask, sizes, job, row, scratch, start):
+    """Write a row of outputs that waits in scratch memory, and add to the job's sums."""
+    tiles, _, channels, _, lanes = out.y.shape
+    strip_pixels, large = count(strip) // lanes, is_large(out.y)
+    skip, apart = sizes.skip_columns, sizes.tiles_per_job
+    whole = _in_whole_strips(sizes, row.columns, strip_pixels)
+    for turn in range(min(apart, tiles - job.first_tile) * channels):
+        line = _line(turn, out.y, sizes, job, row, start)
+        pixel_mask = load_like(mask, np.int64(line.tile) * lanes, pixel)
+        strip_mask = repeated(pixel_mask, strip)
+        pending = gate_coefficients(gate, line.channel)
+        first, second = pixel, pixel
+        for p in range(0, whole, strip_pixels):
+            v, there = load_like(scratch, line.here + p * lanes, strip), line.there + p * lanes
+            v, one, two = finish_strip(v, there, out, gate, pending, strip_mask, pixel)
+            first, second = add(first, one), add(second, two)
+            store_output(out.y, there, v, large)
+        for p in range(whole, row.columns):
+            there = line.there + p * skip * lanes
+            u = load_like(scratch, line.here + p * apart * lanes, pixel)
+            u, one, two = finish_strip(u, there, out, gate, pending, pixel_mask, pixel)
+            first, second = add(first, one), add(second, two)
+            store_output(out.y, there, u, large)
+        add_sums(out, sums_of(job.number, line.channel, out, lanes), first, second)
 
-    ``out`` is ``y, relu, gated, sums, kind``: ``relu`` makes y ``max(y, 0)``, and ``gated`` makes
-    it 0 where what it is the gradient of, ``about``, is not positive. The sums of ``kind`` are
-    added to ``sums`` from ``spot`` on.
-    """
-    y, relu, gated, sums, kind = out
-    x, a, c = about[0], about[2], about[4]
-    tiles, height, channels, width, lanes = y.shape
-    strip, large = count(wide) // count(blank), y.size * y.itemsize >= LARGE
-    skip, abreast = plan.skip_columns, plan.tiles_per_job
-    whole = inside // strip * strip if skip * abreast == 1 else 0
-    size = np.int64(plan.span) * abreast * lanes
-    for turn in range(min(abreast, tiles - job.first_tile) * channels):
-        tile, i = job.first_tile + turn // channels, np.int64(turn % channels)
-        lane_mask = load_like(mask, np.int64(tile) * lanes, blank)
-        wide_mask = repeated(lane_mask, wide)
-        here = (((np.int64(tile) * height + row) * channels + i) * width + first) * lanes
-        waits = desk + i * size + (tile - job.first_tile) * lanes
-        total, product = blank, blank
-        slope, shift = y.dtype.type(1), y.dtype.type(0)
-        if a.shape[0] > 0:
-            slope, shift = at(a, i), at(c, i)
-        for p in range(0, whole, strip):
-            place = here + p * lanes
-            v, one, other = _finished(load_like(scratch, waits + p * lanes, wide), place, relu, x,
-                                      slope, shift, gated, kind, wide_mask, blank)  # fmt: skip
-            total, product = add(total, one), add(product, other)
-            put(y, place, v, large)
-        for p in range(whole, inside):
-            place = here + p * skip * lanes
-            u, one, other = _finished(load_like(scratch, waits + p * abreast * lanes, blank),
-                                      place, relu, x, slope, shift, gated, kind, lane_mask,
-                                      blank)  # fmt: skip
-            total, product = add(total, one), add(product, other)
-            put(y, place, u, large)
-        if kind != NO_SUMS:
-            _add_sums(sums, spot + i * 2 * lanes, total, product)
+
+@kernel(inlined=True)
+def write_strip(v, pixel, strip_mask, out, gate, job, channel, place):
+    """Write a strip of outputs from registers, and add to the job's sums."""
+    pending = gate_coefficients(gate, channel)
+    v, first, second = finish_strip(v, place, out, gate, pending, strip_mask, pixel)
+    store_output(out.y, place, v, is_large(out.y))
+    add_sums(out, sums_of(job.number, channel, out, count(pixel)), first, second)

@@ -52,6 +52,7 @@ class Sizes(NamedTuple):
 class Job(NamedTuple):
     """Where a worker is: the span and the row of outputs that it computes."""
 
+    number: int
     #: The first of the job's tiles.
     first_tile: int
     #: The first column of the span.

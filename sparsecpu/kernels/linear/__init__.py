@@ -12,10 +12,10 @@ __all__ = ["BACK", "GATED", "PLAIN", "RELU", "gradient_kernel", "matmul_kernel"]
 
 
 def matmul_kernel(lanes: int) -> Callable:
-    """Return the kernel of ``y = W x + bias`` and ``dx = W' dy``; see ``wide.matmul_kernel``."""
+    """Return the kernel of ``y = W x + bias`` and of ``dx = W' dy``, as in ``wide``."""
     return (wide if wide_vectors_pay() else portable).matmul_kernel(lanes)
 
 
 def gradient_kernel(lanes: int) -> Callable:
-    """Return the kernel of dW at the nonzeros; see ``wide.gradient_kernel``."""
+    """Return the kernel of dW at the nonzeros, as in ``wide``."""
     return (wide if wide_vectors_pay() else portable).gradient_kernel(lanes)

@@ -1,4 +1,4 @@
-"""The kernels of ``linear`` in plain Numba, for CPUs on which the wide vectors do badly.
+"""The kernels of ``wide`` in plain Numba, for CPUs on which wide vectors do badly.
 
 Same arguments, same results up to rounding, a little over half the speed where both are good: eight
 nonzeros share each pass over a row of sums, and four share each pass over a row of dy.
@@ -17,18 +17,7 @@ from sparsecpu.kernels.machine.compile import TINY, kernel
 
 @functools.cache
 def matmul_kernel(lanes: int) -> Callable:
-    """Return the kernel of ``y = W x + bias``; see ``linear.matmul_kernel``.
-
-    Parameters
-    ----------
-    lanes : int
-        Width of a tile.
-
-    Returns
-    -------
-    callable
-        The kernel.
-    """
+    """Return the kernel of ``y = W x + bias``, with the arguments of ``wide.matmul_kernel``."""
 
     @kernel(parallel=True, reorders=True)
     def matmul(starts, ends, indices, data, x, bias, gate, y, finish, chunks):
@@ -72,18 +61,7 @@ def matmul_kernel(lanes: int) -> Callable:
 
 @functools.cache
 def gradient_kernel(lanes: int) -> Callable:
-    """Return the kernel of ``dw`` and of the bias gradient; see ``linear.gradient_kernel``.
-
-    Parameters
-    ----------
-    lanes : int
-        Width of a tile.
-
-    Returns
-    -------
-    callable
-        The kernel.
-    """
+    """Return the kernel of ``dw`` and of the bias gradient, as ``wide.gradient_kernel``'s."""
 
     @kernel(parallel=True, reorders=True)
     def gradient(starts, ends, indices, x, dy, dw, dbias, chunks):

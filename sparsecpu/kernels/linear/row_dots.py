@@ -8,7 +8,7 @@ from numba import prange, types
 from numba.core.extending import intrinsic
 
 from sparsecpu.kernels.machine.compile import kernel
-from sparsecpu.kernels.vectors.operations import at
+from sparsecpu.kernels.vectors.memory import at
 
 
 @kernel(parallel=True, reorders=True)

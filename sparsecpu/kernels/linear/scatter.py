@@ -10,19 +10,12 @@ from numba import prange
 
 from sparsecpu.kernels.machine.compile import TINY, kernel
 from sparsecpu.kernels.machine.cpu import wide_vectors_pay
-from sparsecpu.kernels.vectors.operations import (
-    at,
-    fma,
-    load,
-    splat,
-    store,
-    where_positive,
-    without_tiny,
-)
+from sparsecpu.kernels.vectors.arithmetic import count, fma, splat, where_positive, without_tiny
+from sparsecpu.kernels.vectors.memory import at, load, load_like, store
 
 
 @kernel(part=True)
-def first_from(indices, low, high, column):
+def _first_from(indices, low, high, column):
     """Return the first place in a sorted run whose column is not below another."""
     while low < high:
         middle = (low + high) // 2
@@ -33,21 +26,44 @@ def first_from(indices, low, high, column):
     return low
 
 
+@kernel(inlined=True)
+def _scatter_row(dx, base, indices, data, k, end, dy_i):
+    """Add ``data[k] * dy_i`` to the rows ``indices[k]`` of dx for all k up to ``end``."""
+    while k < end:
+        j = base + np.int64(at(indices, k)) * count(dy_i)
+        store(dx, j, fma(load_like(dx, j, dy_i), at(data, k), dy_i))
+        k += 1
+
+
+@kernel(inlined=True)
+def _finish_columns(dx, x, base, low, high, gated, like):
+    """Gate columns of dx, from ``low`` to ``high``, and set what is tiny to 0."""
+    for j in range(low, high):
+        here = base + np.int64(j) * count(like)
+        dx_j = load_like(dx, here, like)
+        if gated:
+            dx_j = where_positive(dx_j, load_like(x, here, like))
+        store(dx, here, without_tiny(dx_j))
+
+
+def plain_scatter(
+    indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, dy: np.ndarray, n_in: int
+) -> np.ndarray:
+    """Return ``dx = W' dy``: each row of dy is added wherever its nonzeros point; dy is a tile."""
+    dx = np.zeros((n_in, dy.shape[1]), dy.dtype)
+    for i in range(len(dy)):
+        for k in range(indptr[i], indptr[i + 1]):
+            dx[indices[k]] += data[k] * dy[i]
+    return dx
+
+
 @functools.cache
 def scatter_kernel(lanes: int) -> Callable:
-    """Return the kernel of ``dx = W' dy``, gated by x where asked, 0 where it is tiny.
+    """Return the kernel of ``dx = W' dy``; a gradient smaller than ``TINY`` becomes 0.
 
-    Parameters
-    ----------
-    lanes : int
-        Width of a tile, one of ``linear.LANES``.
-
-    Returns
-    -------
-    callable
-        ``scatter(indptr, indices, data, dy, x, dx, gated, parts)``. Columns are cut into ``parts``
-        runs, each of which has one writer that goes through the rows in order, so sums do not
-        depend on them.
+    ``scatter(indptr, indices, data, dy, x, dx, gated, parts)``: with ``gated``, dx is 0 where x is
+    not positive. Columns are cut into ``parts``, each of which has one writer that goes through the
+    rows in order, so sums do not depend on their number.
     """
     if not wide_vectors_pay():
         return _portable(lanes)
@@ -65,26 +81,18 @@ def scatter_kernel(lanes: int) -> Callable:
             for i in range(n_out):
                 k, end = at(indptr, np.int64(i)), at(indptr, np.int64(i) + 1)
                 if parts > 1:
-                    k = first_from(indices, k, end, low)
-                    end = first_from(indices, k, end, high)
+                    k = _first_from(indices, k, end, low)
+                    end = _first_from(indices, k, end, high)
                 if k < end:
                     dy_i = load(dy, (np.int64(tile) * n_out + i) * lanes, lanes)
-                    while k < end:
-                        j = base + np.int64(at(indices, k)) * lanes
-                        store(dx, j, fma(load(dx, j, lanes), at(data, k), dy_i))
-                        k += 1
-            for j in range(low, high):
-                here = base + np.int64(j) * lanes
-                dx_j = load(dx, here, lanes)
-                if gated:
-                    dx_j = where_positive(dx_j, load(x, here, lanes))
-                store(dx, here, without_tiny(dx_j))
+                    _scatter_row(dx, base, indices, data, k, end, dy_i)
+            _finish_columns(dx, x, base, low, high, gated, zero)
 
     return scatter
 
 
 def _portable(lanes: int) -> Callable:
-    """Return the same kernel in plain Numba."""
+    """Return the same kernel in plain Numba, for CPUs on which wide vectors do badly."""
 
     @kernel(parallel=True)
     def scatter(indptr, indices, data, dy, x, dx, gated, parts):
@@ -94,8 +102,8 @@ def _portable(lanes: int) -> Callable:
             low, high = n_in * part // parts, n_in * (part + 1) // parts
             dx[tile, low:high] = 0
             for i in range(n_out):
-                k = first_from(indices, indptr[i], indptr[i + 1], low)
-                end = first_from(indices, k, indptr[i + 1], high)
+                k = _first_from(indices, indptr[i], indptr[i + 1], low)
+                end = _first_from(indices, k, indptr[i + 1], high)
                 while k < end:
                     j = indices[k]
                     for lane in range(lanes):

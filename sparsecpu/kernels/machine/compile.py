@@ -105,7 +105,7 @@ def _twin(function: Any) -> Any:
 
 
 class AddressBook:
-    """Where the compiled forms of a kernel are, for ``kernels.vectors.operations.call_address``.
+    """Where the compiled forms of a kernel are, for ``kernels.machine.spread``.
 
     A parallel kernel that calls another by name has it compiled anew inside itself, twice; one that
     calls an address does not, and serves all kernels that take the same arguments.

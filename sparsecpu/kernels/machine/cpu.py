@@ -28,27 +28,30 @@ def _cache_size(index: int, otherwise: int) -> int:
 
 
 @cache
-def widest_lanes() -> int:
-    """Return the widest tile that stays in registers: 128 floats with AVX-512, else 64."""
+def _compiles_for(feature: str) -> bool:
+    """Return True if Numba uses a feature: the host has it, or NUMBA_CPU_FEATURES names it."""
     import llvmlite.binding as llvm
     from numba.core import config
 
-    chosen = getattr(config, "CPU_NAME", None)  # the user chose a CPU to compile for
-    if chosen and chosen not in ("host", llvm.get_host_cpu_name()):
-        return 128 if "avx512" in chosen else 64
-    return 128 if llvm.get_host_cpu_features().get("avx512f") else 64
+    chosen = getattr(config, "CPU_FEATURES", None)
+    if chosen is not None:
+        return f"+{feature}" in chosen.split(",")
+    return bool(llvm.get_host_cpu_features().get(feature))
+
+
+@cache
+def widest_lanes() -> int:
+    """Return the widest tile that stays in registers: 128 floats with AVX-512, else 64."""
+    return 128 if _compiles_for("avx512f") else 64
 
 
 @cache
 def wide_vectors_pay() -> bool:
-    """Return whether kernels may use vectors as wide as a tile: with AVX2, AVX-512 or NEON.
+    """Return True if kernels may use vectors as wide as a tile: with AVX2, AVX-512 or NEON.
 
     ``SPARSECPU_KERNELS=portable`` (or ``wide``) in the environment overrides the choice.
     """
-    asked = os.environ.get("SPARSECPU_KERNELS")
-    if asked in ("portable", "wide"):
-        return asked == "wide"
-    import llvmlite.binding as llvm
-
-    features = llvm.get_host_cpu_features()
-    return any(features.get(name) for name in ("avx2", "avx512f", "neon"))
+    override = os.environ.get("SPARSECPU_KERNELS")
+    if override in ("portable", "wide"):
+        return override == "wide"
+    return any(_compiles_for(name) for name in ("avx2", "avx512f", "neon"))

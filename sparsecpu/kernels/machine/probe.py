@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 from sparsecpu.kernels.machine.compile import kernel
-from sparsecpu.kernels.vectors.operations import add, at, fma, load, splat, total
+from sparsecpu.kernels.vectors.arithmetic import add, fma, splat, total
+from sparsecpu.kernels.vectors.memory import at, load
 
 
 @functools.cache

@@ -1,12 +1,45 @@
-"""Many dot products at once, and the transposition that they and tiling share."""
+"""Many dot products at once, and the transposition that they and tiling share.
+
+A dot product ends with a sum over the lanes of a vector. Done one by one, these sums cost as much
+as the products. ``_merge`` makes them for many vectors at once, as one transposes: it adds the
+lanes of two vectors so that each result keeps half of the lanes of each. For the four vectors a, b,
+c and d, merged in two levels::
+
+    a0 a1 a2 a3 --+
+                  +-- a0+a1 b0+b1 a2+a3 b2+b3 --+
+    b0 b1 b2 b3 --+                             |
+                                                +-- sum(a) sum(b) sum(c) sum(d)
+    c0 c1 c2 c3 --+                             |
+                  +-- c0+c1 d0+d1 c2+c3 d2+d3 --+
+    d0 d1 d2 d3 --+
+
+n sums take n - 1 merges of a shuffle or two and an addition each.
+"""
 
 from __future__ import annotations
 
+import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.core.extending import intrinsic
 
 from sparsecpu.kernels.vectors import llvm as emit
+
+
+def plain_merge(a: np.ndarray, b: np.ndarray, level: int) -> np.ndarray:
+    """Return sums of neighbouring runs of ``2**level`` lanes, those of a and of b in turn."""
+    left_of_a, right_of_a = a.reshape(-1, 2, 2**level).swapaxes(0, 1)
+    left_of_b, right_of_b = b.reshape(-1, 2, 2**level).swapaxes(0, 1)
+    return np.stack([left_of_a + right_of_a, left_of_b + right_of_b], axis=1).ravel()
+
+
+def plain_sums(vectors: list[np.ndarray]) -> np.ndarray:
+    """Return the sum of each vector, there being as many as they have lanes: a power of two."""
+    level = 0
+    while len(vectors) > 1:
+        pairs = zip(vectors[::2], vectors[1::2], strict=True)
+        vectors, level = [plain_merge(a, b, level) for a, b in pairs], level + 1
+    return vectors[0]
 
 
 def _exchange(builder, a, b, level):
@@ -18,11 +51,7 @@ def _exchange(builder, a, b, level):
 
 
 def _merge(builder, a, b, level):
-    """Add pairs of lanes of ``a`` and ``b`` so that each result keeps half of the lanes of each.
-
-    After ``log2(group)`` levels lane k holds the sum of the k-th vector: a transpose and a sum in
-    one, with ``group - 1`` merges for ``group`` horizontal sums.
-    """
+    """Do as ``plain_merge``."""
     return builder.fadd(*_exchange(builder, a, b, level), flags=emit.FLAGS)
 
 
@@ -85,38 +114,42 @@ def _folds(builder, value):
     ]
 
 
+def _row(builder, dtype, address, like):
+    """Return a row of numbers, as wide as the Numba vector ``like``, in runs of ``FOLD`` lanes."""
+    if dtype != like.dtype:
+        return emit.row(builder, dtype, address, like.lanes)
+    fold = emit.llvm_vector(like.dtype, emit.FOLD)
+    firsts = range(0, like.lanes, emit.FOLD)
+    places = [builder.gep(address, [ir.Constant(emit.I64, f)]) for f in firsts]
+    return [emit.load(builder, place, fold) for place in places]
+
+
+def _product(builder, row, parts, size):
+    """Return the product of two rows, in runs, added up to a vector of at most ``size`` lanes."""
+    folded = builder.fmul(row[0], parts[0], flags=emit.FLAGS)
+    for here, part in zip(row[1:], parts[1:], strict=True):
+        folded = emit.fma(builder, folded, here, part)
+    while folded.type.count > size:
+        folded = emit.halve(builder, folded)
+    return folded
+
+
 def _dot_products(context, builder, dtype, rows, dy_, dy, size, weights=None, sums=None):
     """Return the dot products of rows at these addresses with ``dy``, as one vector.
 
     With ``weights``, each row times its weight is also added to ``sums``, a list of folds: a row
     that is in registers serves both.
     """
-    fold_type = emit.llvm_vector(dy.dtype, emit.FOLD)
     parts = _folds(builder, dy_)
     stack = []  # (level, partial sums); equal levels merge as soon as they meet
-    for q, row in enumerate(rows):
+    for q, address in enumerate(rows):
         if weights is not None:
             emit.barrier(builder)  # read all ahead, the rows would not fit the registers
-        if dtype == dy.dtype:
-            places = [
-                builder.gep(row, [ir.Constant(emit.I64, f)]) for f in range(0, dy.lanes, emit.FOLD)
-            ]
-            numbers = [emit.load(builder, place, fold_type) for place in places]
-        else:
-            numbers = emit.row(builder, dtype, row, dy.lanes)
+        row = _row(builder, dtype, address, dy)
         if weights is not None:
-            weight = emit.splat(builder, weights[q], numbers[0].type)
-        folded = None
-        for n, (here, part) in enumerate(zip(numbers, parts, strict=True)):
-            if weights is not None:
-                sums[n] = emit.fma(builder, sums[n], weight, here)
-            if folded is None:
-                folded = builder.fmul(here, part, flags=emit.FLAGS)
-            else:
-                folded = emit.fma(builder, folded, here, part)
-        while folded.type.count > size:
-            folded = emit.halve(builder, folded)
-        stack.append((0, folded))
+            weight = emit.splat(builder, weights[q], row[0].type)
+            sums[:] = [emit.fma(builder, y, weight, x) for y, x in zip(sums, row, strict=True)]
+        stack.append((0, _product(builder, row, parts, size)))
         while len(stack) > 1 and stack[-1][0] == stack[-2][0]:
             level, b = stack.pop()
             stack.append((level + 1, _merge(builder, stack.pop()[1], b, level)))
@@ -151,7 +184,7 @@ def dots(typing_context, x, indices, k, base, dy, group):
 
 
 def _tap_rows(context, builder, kinds, args, size, wide):
-    """Yield the addresses of ``size`` taps: see ``dot_taps``."""
+    """Yield the addresses of ``size`` taps from number k on."""
     ring, codes, bases = kinds
     ring_, codes_, bases_, k_, slots_ = args
     first = emit.address(context, builder, codes, codes_, k_)

@@ -7,12 +7,17 @@ fp16
     ``lanes`` numbers of ``uint16``: 11 significant bits, at most 65,504. Reading one costs a
     conversion instruction, which on some CPUs takes back what the shorter row wins.
 bf16
-    ``lanes / 2`` words of ``uint32``, each a pair: number ``l`` in the low half, number
-    ``l + lanes / 2`` in the high half. 8 significant bits and the range of float32. A shift gives
-    the first; the word itself, read as a float, is the second: what the low half adds to its
-    significand is allowed for when the pair is written, so both are rounded to nearest. As a word
-    that was only its low half would be a subnormal number, on which arithmetic is many times
-    slower, a second number nearer to 0 than ``LEAST`` becomes ``LEAST`` with its sign.
+    ``lanes / 2`` words of ``uint32``, each a pair: 8 significant bits and the range of float32::
+
+        word l          | bits of number l + lanes/2 | bits of number l |
+                         31                        16 15               0
+        number l             = the word shifted left by 16, read as a float
+        number l + lanes/2   = the word itself, read as a float
+
+    What the low half adds to the second number's significand is allowed for when the pair is
+    written, so both are rounded to nearest. A word that was only its low half would be a subnormal
+    number, on which arithmetic is many times slower; so a second number nearer to 0 than ``LEAST``
+    becomes ``LEAST`` with its sign.
 """
 
 from __future__ import annotations
@@ -26,7 +31,7 @@ from numba import prange, types
 from numba.core.extending import intrinsic
 
 from sparsecpu.kernels.machine.compile import kernel
-from sparsecpu.kernels.vectors.operations import load
+from sparsecpu.kernels.vectors.memory import load
 
 #: What stands for 0 in the high half of a pair.
 LEAST = 2.0**-60
@@ -48,6 +53,15 @@ def _store_half(typing_context, array, offset, v):
         return context.get_dummy_value()
 
     return types.void(array, types.int64, v), generate
+
+
+def plain_pairs(x: np.ndarray) -> np.ndarray:
+    """Return a row of float32, all of them finite, as words of bf16 pairs."""
+    first, second = (half.view(np.uint32) for half in np.split(x, 2))
+    low = (first + 0x7FFF + (first >> 16 & 1)) >> 16  # to nearest, ties to even
+    high = (second - low + 0x8000) & 0xFFFF0000  # the word as a whole is nearest to the second
+    tiny = np.abs(second.view(np.float32)) < LEAST
+    return np.where(tiny, (second & 0x80000000) | _LEAST_BITS, high) | low
 
 
 def bf16_pairs(builder, a, b):
@@ -86,18 +100,10 @@ def _store_pairs(typing_context, array, offset, first, second):
 
 @functools.cache
 def narrow_kernel(precision: str) -> Callable:
-    """Return the kernel that writes float32 rows in 16 bits.
+    """Return the kernel ``narrow(x, out)`` that writes float32 rows as "fp16" or "bf16".
 
-    Parameters
-    ----------
-    precision : {"fp16", "bf16"}
-        The form.
-
-    Returns
-    -------
-    callable
-        ``narrow(x, out)``: ``x`` is ``(rows, lanes)`` of float32; ``out`` is ``(rows, lanes)`` of
-        uint16 for fp16, and ``(rows, lanes / 2)`` of uint32 for bf16.
+    ``x`` is ``(rows, lanes)``; ``out`` is ``(rows, lanes)`` of uint16 for fp16, and ``(rows, lanes
+    / 2)`` of uint32 for bf16.
     """
     pairs = precision == "bf16"
 
@@ -121,41 +127,13 @@ def narrow_kernel(precision: str) -> Callable:
 
 
 def narrowed(x: np.ndarray, out: np.ndarray, precision: str) -> np.ndarray:
-    """Write tiles in 16 bits.
-
-    Parameters
-    ----------
-    x : ndarray of float32, shape (tiles, features, lanes)
-        What to write.
-    out : ndarray, as ``narrow_shape`` says
-        Where.
-    precision : {"fp16", "bf16"}
-        The form.
-
-    Returns
-    -------
-    ndarray
-        ``out``.
-    """
+    """Write tiles ``(tiles, features, lanes)`` in 16 bits to ``out`` and return it."""
     narrow_kernel(precision)(x.reshape(-1, x.shape[-1]), out.reshape(-1, out.shape[-1]))
     return out
 
 
 def narrow_shape(shape: tuple[int, ...], precision: str) -> tuple[tuple[int, ...], type]:
-    """Return shape and element type of tiles in 16 bits.
-
-    Parameters
-    ----------
-    shape : tuple of ints
-        Of the float32 tiles.
-    precision : {"fp16", "bf16"}
-        The form.
-
-    Returns
-    -------
-    tuple
-        Shape and type.
-    """
+    """Return shape and element type of float32 tiles of this shape in 16 bits."""
     if precision == "fp16":
         return shape, np.uint16
     return (*shape[:-1], shape[-1] // 2), np.uint32

@@ -1,0 +1,95 @@
+"""Sums of planes in one pass, with all that is pending, and with what comes after."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.kernels.conv.lazy import (
+    coefficients,
+    finish_pixel,
+    gate_coefficients,
+    is_large,
+    load_sums,
+    read,
+    store_sums,
+    sums_of,
+)
+from sparsecpu.kernels.conv.operands import Gate, Operand
+from sparsecpu.kernels.conv.sums import NO_SUMS
+from sparsecpu.kernels.machine.compile import kernel
+from sparsecpu.kernels.machine.spread import spread
+from sparsecpu.kernels.vectors.arithmetic import add, splat
+from sparsecpu.kernels.vectors.memory import fence, load, store_output
+
+
+def plain_value(operand: Operand) -> np.ndarray:
+    """Return what lazy planes stand for: ``relu(a * values + b * other + c)``."""
+    values, other, a, b, c, relu = operand
+    v = values
+    if len(a):
+        v = a[:, None, None] * v + c[:, None, None]
+    if len(b):
+        v = v + b[:, None, None] * other
+    return np.maximum(v, 0) if relu else v
+
+
+def plain_gated(v: np.ndarray, gate: Gate) -> np.ndarray:
+    """Return ``v`` where the gate is open and 0 elsewhere."""
+    if not gate.x.size:
+        return v
+    x = gate.a[:, None, None] * gate.x + gate.c[:, None, None] if len(gate.a) else gate.x
+    return np.where(x > 0, v, 0)
+
+
+def plain_blend(first: Operand, second: Operand, relu: bool, gate: Gate) -> np.ndarray:
+    """Return ``first + second``, its positive part with ``relu``, gated."""
+    v = plain_value(first)
+    if second.values.size:
+        v = v + plain_value(second)
+    return plain_gated(np.maximum(v, 0) if relu else v, gate)
+
+
+@functools.cache
+def blend_kernel(lanes: int) -> Callable:
+    """Return the kernel of ``first + second``, gated and summed; a tile has one worker.
+
+    ``blend(first, second, out, gate, mask)`` takes what ``kernels.conv.operands`` describes;
+    ``second`` may be empty, and so may y, for sums alone. ``mask`` is ``(tiles, lanes)``, 0 for
+    padding lanes.
+    """
+
+    @kernel(part=True)
+    def work(tile, first, second, out, gate, mask):
+        zero, planes = splat(first.values.dtype.type(0), lanes), first.values
+        _, height, channels, width, _ = planes.shape
+        lane_mask, large = load(mask, np.int64(tile) * lanes, lanes), is_large(out.y)
+        if out.kind != NO_SUMS:
+            out.sums[tile] = 0
+        for row in range(height):
+            for channel in range(channels):
+                one, two = coefficients(first, channel), coefficients(second, channel)
+                three = gate_coefficients(gate, channel)
+                sums = sums_of(tile, channel, out, lanes)
+                total, other = load_sums(out, sums, zero)
+                begin = ((np.int64(tile) * height + row) * channels + channel) * width * lanes
+                for place in range(begin, begin + width * lanes, lanes):
+                    v = read(first, one, place, zero)
+                    if second.values.shape[0] > 0:
+                        v = add(v, read(second, two, place, zero))
+                    v, total, other = finish_pixel(v, place, out, gate, three, lane_mask, total,
+                                                   other)  # fmt: skip
+                    if out.y.shape[0] > 0:
+                        store_output(out.y, place, v, large)
+                store_sums(out, sums, total, other)
+        fence()
+
+    run = spread(work)
+
+    def blend(first: Operand, *others: Any) -> None:
+        run(len(first.values), first.values.dtype, first, *others)
+
+    return blend

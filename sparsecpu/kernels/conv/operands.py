@@ -1,0 +1,99 @@
+"""What the kernels of planes read and write, in named tuples.
+
+Planes are ``(tiles, height, channels, width, lanes)``. An empty array stands for what there is not.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Operand(NamedTuple):
+    """Lazy planes: ``relu(a * values + b * other + c)``, channel by channel.
+
+    ``a`` and ``c`` are empty where nothing is pending, ``b`` where there is no other.
+    """
+
+    values: np.ndarray
+    other: np.ndarray
+    a: np.ndarray
+    b: np.ndarray
+    c: np.ndarray
+    relu: bool
+
+
+class Gate(NamedTuple):
+    """Where a gradient passes: where ``a * x + c > 0``, or ``x > 0`` with an empty ``a``.
+
+    An empty ``x`` lets everything pass.
+    """
+
+    x: np.ndarray
+    a: np.ndarray
+    c: np.ndarray
+
+
+class Output(NamedTuple):
+    """What is written: ``y``, its positive part with ``relu``, and sums over its pixels.
+
+    ``sums`` is ``(jobs, channels, 2, lanes)``, one job for each tile in passes over planes;
+    ``kind`` is one of ``kernels.conv.sums``.
+    """
+
+    y: np.ndarray
+    relu: bool
+    sums: np.ndarray
+    kind: int
+
+
+class TapIndex(NamedTuple):
+    """The taps of a convolution: ``codes[starts[segment, i]:ends[segment, i]]`` are output i's.
+
+    A code has the tap's row in the ring from bit 24 on, and its pixel in that row below.
+    """
+
+    codes: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+
+
+class Direct(NamedTuple):
+    """What takes no detour through a worker's own memory.
+
+    ``reads``: inputs come from planes where they lie, not from a ring (filters of one pixel see no
+    padding). ``writes``: outputs go from registers to planes. ``factors``: the x that dW needs is
+    read from planes as well.
+    """
+
+    reads: bool
+    writes: bool
+    factors: bool
+
+
+class Space(NamedTuple):
+    """Memory of the workers, a row each, but for planes that stand for the ring.
+
+    ``ring`` holds rows of inputs; ``bases`` is where each strip finds each row of the ring;
+    ``scratch`` holds a row of outputs that wait and, in its second half, one of x.
+    """
+
+    ring: np.ndarray
+    bases: np.ndarray
+    scratch: np.ndarray
+
+
+class Windows(NamedTuple):
+    """Height and width of a window, from one window to the next, and of the padding."""
+
+    size: np.ndarray
+    stride: np.ndarray
+    padding: np.ndarray
+
+
+class Covering(NamedTuple):
+    """For each row and each column of dx, the first window that it is in, and one past the last."""
+
+    down: np.ndarray
+    across: np.ndarray

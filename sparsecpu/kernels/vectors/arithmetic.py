@@ -1,0 +1,176 @@
+"""Vectors as wide as a tile, for Numba: what is computed with them, lane by lane.
+
+LLVM splits such a vector into as many registers as the CPU needs (8 of 512 bits for 128 floats,
+16 of 256 bits on AVX2), so one source serves every machine. Plain loops would store and reload
+their sums at every step, and check every index.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.extending import intrinsic
+
+from sparsecpu.kernels.machine.compile import TINY
+from sparsecpu.kernels.vectors import llvm as emit
+
+
+@intrinsic
+def count(typing_context, v):
+    """Return how many lanes a vector has."""
+
+    def generate(context, builder, signature, args):
+        return ir.Constant(emit.I64, v.lanes)
+
+    return types.int64(v), generate
+
+
+@intrinsic(prefer_literal=True)
+def splat(typing_context, scalar, lanes):
+    """Return a vector with ``scalar`` in every lane."""
+    vector = emit.Vector(scalar, lanes.literal_value)
+
+    def generate(context, builder, signature, args):
+        return emit.splat(builder, args[0], emit.llvm_vector(vector.dtype, vector.lanes))
+
+    return vector(scalar, lanes), generate
+
+
+@intrinsic
+def splat_like(typing_context, scalar, v):
+    """Return a vector like ``v`` with ``scalar`` in every lane."""
+
+    def generate(context, builder, signature, args):
+        return emit.splat(builder, args[0], emit.llvm_vector(v.dtype, v.lanes))
+
+    return v(v.dtype, v), generate
+
+
+@intrinsic
+def add(typing_context, u, v):
+    """Return ``u + v``."""
+
+    def generate(context, builder, signature, args):
+        return builder.fadd(args[0], args[1], flags=emit.FLAGS)
+
+    return v(u, v), generate
+
+
+@intrinsic
+def multiply(typing_context, u, v):
+    """Return ``u * v``."""
+
+    def generate(context, builder, signature, args):
+        return builder.fmul(args[0], args[1], flags=emit.FLAGS)
+
+    return v(u, v), generate
+
+
+@intrinsic
+def fma(typing_context, accumulator, scalar, v):
+    """Return ``accumulator + scalar * v``."""
+
+    def generate(context, builder, signature, args):
+        return emit.fma(builder, args[0], emit.splat(builder, args[1], args[2].type), args[2])
+
+    return v(accumulator, v.dtype, v), generate
+
+
+@intrinsic
+def positive_part(typing_context, v):
+    """Return ``max(v, 0)``; NaN stays NaN."""
+
+    def generate(context, builder, signature, args):
+        zero = ir.Constant(args[0].type, [0.0] * args[0].type.count)
+        return builder.select(builder.fcmp_ordered("<", args[0], zero), zero, args[0])
+
+    return v(v), generate
+
+
+@intrinsic
+def where_positive(typing_context, v, gate):
+    """Return ``v`` in the lanes where ``gate > 0`` and 0 elsewhere."""
+
+    def generate(context, builder, signature, args):
+        zero = ir.Constant(args[0].type, [0.0] * args[0].type.count)
+        return builder.select(builder.fcmp_ordered(">", args[1], zero), args[0], zero)
+
+    return v(v, gate), generate
+
+
+@intrinsic
+def where_larger(typing_context, v, best, this, that):
+    """Return ``this`` in the lanes where ``v > best`` or v is NaN, and ``that`` elsewhere."""
+
+    def generate(context, builder, signature, args):
+        larger = builder.fcmp_ordered(">", args[0], args[1])
+        larger = builder.or_(larger, builder.fcmp_unordered("!=", args[0], args[0]))
+        return builder.select(larger, args[2], args[3])
+
+    return this(v, best, this, that), generate
+
+
+@intrinsic
+def where_equal(typing_context, u, number, v):
+    """Return ``v`` in the lanes where ``u`` is a number and 0 elsewhere."""
+
+    def generate(context, builder, signature, args):
+        zero = ir.Constant(args[2].type, [0.0] * v.lanes)
+        equal = builder.fcmp_ordered("==", args[0], emit.splat(builder, args[1], args[0].type))
+        return builder.select(equal, args[2], zero)
+
+    return v(u, u.dtype, v), generate
+
+
+@intrinsic
+def without_tiny(typing_context, v):
+    """Return ``v`` with 0 in the lanes that are smaller than ``compile.TINY``; NaN stays NaN."""
+
+    def generate(context, builder, signature, args):
+        kind = args[0].type
+        suffix = "f64" if isinstance(kind.element, ir.DoubleType) else "f32"
+        name = f"llvm.fabs.v{kind.count}{suffix}"
+        same = ir.FunctionType(kind, [kind])
+        absolute = cgutils.get_or_insert_function(builder.module, same, name)
+        tiny = ir.Constant(kind, [TINY] * kind.count)
+        small = builder.fcmp_ordered("<", builder.call(absolute, [args[0]]), tiny)
+        return builder.select(small, ir.Constant(kind, [0.0] * kind.count), args[0])
+
+    return v(v), generate
+
+
+@intrinsic
+def repeated(typing_context, v, wide):
+    """Return a vector like ``wide``: the numbers of ``v`` again and again."""
+
+    def generate(context, builder, signature, args):
+        again = [lane % v.lanes for lane in range(wide.lanes)]
+        return emit.pick(builder, args[0], args[0], again)
+
+    return wide(v, wide), generate
+
+
+@intrinsic
+def folded(typing_context, v, narrow):
+    """Return the sum of a vector's runs, each as long as the vector ``narrow``."""
+
+    def generate(context, builder, signature, args):
+        value = args[0]
+        while value.type.count > narrow.lanes:
+            value = emit.halve(builder, value)
+        return value
+
+    return narrow(v, narrow), generate
+
+
+@intrinsic
+def total(typing_context, v):
+    """Return the sum over the lanes."""
+
+    def generate(context, builder, signature, args):
+        value = args[0]
+        while value.type.count > 1:
+            value = emit.halve(builder, value)
+        return builder.extract_element(value, ir.Constant(emit.I32, 0))
+
+    return v.dtype(v), generate
