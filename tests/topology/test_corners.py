@@ -18,7 +18,7 @@ from sparsecpu.topology import (
     Topology,
     make_topology,
 )
-from sparsecpu.topology.change import sorted_places
+from sparsecpu.topology.change import Change, Growth, fill_up, sorted_places
 from sparsecpu.topology.deep_r import signs
 from sparsecpu.topology.quotas import quotas_in_rounds, water_fill
 from sparsecpu.topology.revival import revive_outputs
@@ -51,6 +51,16 @@ def test_places_are_sorted_wherever_they_are_out_of_order(rng):
     for twice in ([0, 2, 2], [2, 0, 2], [1, 1]):
         with pytest.raises(PatternError, match="distinct"):
             sorted_places(p, np.array(twice))
+
+
+def test_one_dropped_weight_stays_for_one_that_is_missing():
+    p = SparseParameter(Pattern((2, 3), [0, 2, 4], [0, 1, 0, 2]), [0.1, -0.3, 0.2, 9.0])
+    change = Change(np.array([0, 1, 2]), Growth(np.array([2, 4])))
+    assert fill_up(p, change, 3).drop.tolist() == [0, 2]  # the largest of the dropped stays
+    assert fill_up(p, change, 2) is change
+    for impossible in (1, 6):
+        with pytest.raises(PatternError, match="are to grow"):
+            fill_up(p, change, impossible)
 
 
 def test_water_is_filled_up_to_one_level(rng):

@@ -160,6 +160,7 @@ def test_set(variant, rng):
     assert_same(network, reference, {"momentum": reference.m})
     if variant == "paper":
         assert values.std() == pytest.approx(0.1, rel=0.2)
+        assert abs(values.mean()) < 0.4 * 0.1
 
 
 def test_dsr(rng):
