@@ -27,7 +27,7 @@ class ParameterError(SparseCPUError, ValueError):
         super().__init__(f"{name} is {value!r}; expected {expected}")
 
 
-class ConflictError(SparseCPUError, ValueError):
+class ConflictError(ParameterError):
     """An argument has a value that cannot work beside another choice.
 
     Parameters
@@ -41,8 +41,8 @@ class ConflictError(SparseCPUError, ValueError):
     """
 
     def __init__(self, name: str, other: str, reason: str) -> None:
-        self.name = name
-        super().__init__(f"{name} cannot be used with {other}, {reason}")
+        self.name, self.value, self.expected = name, None, f"something else than {other}"
+        ValueError.__init__(self, f"{name} cannot be used with {other}, {reason}")
 
 
 class PatternError(SparseCPUError, ValueError):

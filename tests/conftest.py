@@ -18,6 +18,11 @@ settings.register_profile("suite", deadline=None, max_examples=25, derandomize=T
 settings.load_profile("suite")
 
 
+def pytest_collection_modifyitems(items):
+    """tests/learn comes first, as it is to be read first."""
+    items.sort(key=lambda item: item.path.parent.name != "learn")
+
+
 @pytest.fixture
 def drawn(monkeypatch):
     """The figures that a test writes to files, in order: what is in them can be looked at."""

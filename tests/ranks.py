@@ -1,4 +1,4 @@
-"""Ranks in one process: threads that talk as MPI's communicators do."""
+"""Ranks as threads of one process, with the methods of an MPI communicator that are used."""
 
 import threading
 
@@ -9,7 +9,7 @@ class Request:
 
 
 class Rank:
-    """One rank of a group; see ``together``."""
+    """The communicator of one rank in a group of threads."""
 
     IN_PLACE = object()
 
@@ -57,7 +57,7 @@ class Group:
 
 
 def together(size, work):
-    """Call ``work(rank)`` on so many ranks; return what they return, or raise what they raise."""
+    """Run ``work(rank)`` in a thread per rank; return the results, or raise the first error."""
     group, results, errors = Group(size), [None] * size, [None] * size
 
     def run(rank):

@@ -40,7 +40,7 @@ def dense_copies(network):
 
 
 class Follow:
-    """A callback that keeps reports and what ``look`` returns at each update."""
+    """A callback that keeps every report, and what ``look()`` returns right after the update."""
 
     def __init__(self, look=lambda: None):
         self.reports, self.looks, self.look = [], [], look

@@ -54,7 +54,7 @@ def small_net(rng):
 
 
 def made(shape, kernel, size, *, density=0.4, dtype=np.float64, empty=(), **options):
-    """Return a planned layer; rows in ``empty`` have no nonzeros."""
+    """Return a convolution, planned for images of a size; filters in ``empty`` have no weight."""
     channels, filters = shape
     rng = np.random.default_rng(3)
     layer = SparseConv2d(channels, filters, kernel, density=density, rng=rng, dtype=dtype,

@@ -1,4 +1,4 @@
-"""Random patterns and shapes for hypothesis, odd ones included."""
+"""Random patterns for hypothesis, edge cases included."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -10,7 +10,7 @@ LANES = (16, 32, 64, 128)
 
 @st.composite
 def patterns(draw, most=40):
-    """Patterns with empty rows, full rows, no nonzeros, or nothing but nonzeros."""
+    """Draw a pattern that may have empty rows, a full row, no nonzeros or all of them."""
     shape = (draw(st.integers(1, most)), draw(st.integers(1, most)))
     size = shape[0] * shape[1]
     nnz = draw(st.sampled_from([0, 1, size // 10, size // 2, size - 1, size]))

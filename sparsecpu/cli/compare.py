@@ -17,7 +17,9 @@ from sparsecpu.cli.recipe_options import recipe_options, recipe_values
 from sparsecpu.errors import ParameterError
 from sparsecpu.experiments.comparison import Cell, Comparison, split_methods
 from sparsecpu.experiments.comparison.result_folder import ResultFolder
+from sparsecpu.experiments.options import either
 from sparsecpu.experiments.recipe import Recipe
+from sparsecpu.networks.isoflop import TRANSFORMS
 from sparsecpu.topology import TOPOLOGIES
 
 
@@ -28,9 +30,9 @@ from sparsecpu.topology import TOPOLOGIES
     default="dense,static,set,rigl,gse,sparse-momentum",
     show_default=True,
     help="What to compare, with commas between: dense, small-dense (narrower, with as many "
-    f"weights), topologies ({', '.join(TOPOLOGIES)}) with options if need be, such as "
-    "gse:distribution=grabo,subset=2, and ift-wide, ift-parallel … with one behind a slash if need "
-    "be, such as ift-wide/set.",
+    f"weights), {', '.join(TOPOLOGIES)}, each with options if it needs them, such as "
+    f"gse:distribution=grabo,subset=2; and {either(f'ift-{name}' for name in TRANSFORMS)}, with a "
+    "topology behind a slash if it needs another than rigl, such as ift-wide/set.",
 )
 @click.option(
     "--densities", default="0.01,0.05,0.1,0.2", show_default=True,

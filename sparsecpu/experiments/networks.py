@@ -11,10 +11,10 @@ import numpy as np
 from sparsecpu.errors import ConflictError, DataError, ParameterError
 from sparsecpu.experiments.recipe import HIDDEN_LAYERS, Recipe
 from sparsecpu.files.fine_tuning import start_from
+from sparsecpu.isoflop import TRANSFORMS
 from sparsecpu.layers import Sequential
 from sparsecpu.networks.at_start import CHOOSERS, choose, draw_batch
 from sparsecpu.networks.description import Architecture, mlp
-from sparsecpu.networks.isoflop import TRANSFORMS
 from sparsecpu.networks.models import find_model, model_names
 from sparsecpu.registries import read_options
 from sparsecpu.registries.registry import with_options

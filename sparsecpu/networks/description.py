@@ -19,15 +19,9 @@ from sparsecpu.sparse.pattern import Pattern
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """One layer of a description.
+    """One layer of a description: a name in ``layers.KINDS``, and arguments of the layer.
 
-    Parameters
-    ----------
-    kind : str
-        A name in ``layers.KINDS``.
-    options : mapping
-        Arguments of the layer; sizes of inputs are left out. ``nnz`` of a layer with weights is
-        None for all of them.
+    Sizes of inputs are left out; ``nnz`` of a layer with weights is None for all of them.
     """
 
     kind: str
@@ -45,14 +39,7 @@ class LayerSpec:
 class Architecture:
     """A network: the shape of one sample, and layers in order.
 
-    Parameters
-    ----------
-    input_shape : tuple of ints
-        ``(features,)`` or ``(channels, height, width)``.
-    layers : tuple of LayerSpec
-        The layers.
-    name : str
-        What people call it.
+    Samples are ``(features,)`` or ``(channels, height, width)``.
     """
 
     input_shape: tuple[int, ...]
@@ -83,35 +70,14 @@ class Architecture:
             yield here, weights
 
     def sparsify(self, density: float, distribution: str = "erk") -> Architecture:
-        """Return the same network with fewer weights.
+        """Return the same network with this overall fraction of its weights, in (0, 1].
 
-        Parameters
-        ----------
-        density : float
-            Overall fraction to keep, in (0, 1].
-        distribution : {"erk", "er", "uniform"}
-            How the layers share them.
-
-        Returns
-        -------
-        Architecture
-            With ``nnz`` set in every layer that has weights.
+        ``distribution`` is a name in ``densities.DISTRIBUTIONS``: how the layers share them.
         """
         return self.with_counts(iter(allocate(self.weight_shapes(), density, distribution)))
 
     def with_counts(self, counts: Iterator[int]) -> Architecture:
-        """Return the same network with so many weights in each layer.
-
-        Parameters
-        ----------
-        counts : iterator of int
-            One for each of ``weight_shapes``.
-
-        Returns
-        -------
-        Architecture
-            With ``nnz`` set.
-        """
+        """Return the same network with so many weights for each of ``weight_shapes``."""
         layers = tuple(
             replace(layer, options=KINDS[layer.kind].allot(dict(layer.options), counts))
             for layer in self.layers
@@ -125,23 +91,7 @@ class Architecture:
 
     @classmethod
     def from_dict(cls, values: Any) -> Architecture:
-        """Return the description that ``to_dict`` wrote.
-
-        Parameters
-        ----------
-        values : dict
-            Plain values, perhaps from a damaged file.
-
-        Returns
-        -------
-        Architecture
-            The description.
-
-        Raises
-        ------
-        FileFormatError
-            If it is not such a description.
-        """
+        """Return the description that ``to_dict`` wrote, from a file that may be damaged."""
         try:
             layers = []
             for entry in values["layers"]:
@@ -162,79 +112,32 @@ class Architecture:
         parameters: Mapping[str, Parameter] | None = None,
         pattern: str | Mapping[str, Pattern] = "random",
     ) -> Sequential:
-        """Return a network; see ``build``.
+        """Return the network, with parameters drawn by ``rng`` or given (``"0.weight"`` …).
 
-        Parameters
-        ----------
-        rng : numpy.random.Generator, optional
-            Draws patterns and values.
-        dtype : dtype
-            float32 or float64.
-        parameters : mapping of str to Parameter, optional
-            Use these instead of drawing any.
-        pattern : str or mapping of str to Pattern
-            How first patterns are drawn.
-
-        Returns
-        -------
-        Sequential
-            The network.
+        ``pattern`` is a name in ``first_patterns.PATTERNS``, or patterns for layers by name
+        (``"0.weight"`` …); layers that have none, and those inside of others, draw at random.
         """
-        return build(self, rng, dtype=dtype, parameters=parameters, pattern=pattern)
+        rng = np.random.default_rng(0) if rng is None else rng
+        spec, layers = Spec(self.input_shape), []
+        for i, entry in enumerate(self.layers):
+            prefix, given = f"{i}.", None
+            if parameters is not None:
+                own = (name for name in parameters if name.startswith(prefix))
+                given = {name.removeprefix(prefix): parameters[name] for name in own}
+            drawn = pattern if isinstance(pattern, str) else pattern.get(f"{prefix}weight")
+            layer = KINDS[entry.kind].build(
+                spec.shape, dict(entry.options), rng=rng, dtype=dtype, parameters=given,
+                pattern=drawn,
+            )  # fmt: skip
+            spec = layer.plan(spec)
+            layers.append(layer)
+        network = Sequential(layers, self.input_shape)
+        network.architecture = self
+        return network
 
     def __str__(self) -> str:
         inner = "\n".join(f"  {layer}" for layer in self.layers)
         return f"{self.name}, input {self.input_shape}\n{inner}"
-
-
-def build(
-    architecture: Architecture,
-    rng: np.random.Generator | None = None,
-    *,
-    dtype: Any = np.float32,
-    parameters: Mapping[str, Parameter] | None = None,
-    pattern: str | Mapping[str, Pattern] = "random",
-) -> Sequential:
-    """Make the network that a description asks for.
-
-    Parameters
-    ----------
-    architecture : Architecture
-        The description.
-    rng : numpy.random.Generator, optional
-        Draws patterns and values; ``numpy.random.default_rng(0)`` by default.
-    dtype : dtype
-        float32 or float64.
-    parameters : mapping of str to Parameter, optional
-        Use these (``"0.weight"`` …) instead of drawing any.
-    pattern : str or mapping of str to Pattern
-        How first patterns are drawn, a name in ``patterns.PATTERNS``; or patterns (``"0.weight"``
-        …), for layers that are not inside of others. Layers that are not named draw at random.
-
-    Returns
-    -------
-    Sequential
-        The network.
-    """
-    rng = np.random.default_rng(0) if rng is None else rng
-    spec, layers = Spec(architecture.input_shape), []
-    for i, entry in enumerate(architecture.layers):
-        given = None
-        if parameters is not None:
-            prefix = f"{i}."
-            given = {
-                k.removeprefix(prefix): p for k, p in parameters.items() if k.startswith(prefix)
-            }
-        kind = KINDS[entry.kind]
-        drawn = pattern if isinstance(pattern, str) else pattern.get(f"{i}.weight")
-        layer = kind.build(
-            spec.shape, dict(entry.options), rng=rng, dtype=dtype, parameters=given, pattern=drawn
-        )
-        spec = layer.plan(spec)
-        layers.append(layer)
-    network = Sequential(layers, architecture.input_shape)
-    network.architecture = architecture
-    return network
 
 
 def mlp(
@@ -247,34 +150,10 @@ def mlp(
     batch_norm: bool = False,
     name: str = "mlp",
 ) -> Architecture:
-    """Describe a multilayer perceptron.
+    """Describe a multilayer perceptron with all its weights; the last layer has no activation.
 
-    Parameters
-    ----------
-    input_shape : int or tuple of ints
-        Of one sample.
-    hidden : tuple of ints
-        Sizes of the hidden layers.
-    n_outputs : int
-        Size of the last layer, which has no activation.
-    activation : str
-        A name in ``layers.ACTIVATIONS``.
-    dropout : float
-        Rate behind every hidden layer.
-    batch_norm : bool
-        Whether to normalise before every activation.
-    name : str
-        What people call it.
-
-    Returns
-    -------
-    Architecture
-        With all weights kept; see ``Architecture.sparsify``.
-
-    Raises
-    ------
-    ParameterError
-        If a size or the activation is not valid.
+    ``hidden`` are sizes of the hidden layers, ``activation`` a name in ``layers.ACTIVATIONS``;
+    ``dropout`` follows every hidden layer, ``batch_norm`` comes before every activation.
     """
     shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
     chosen = ACTIVATIONS.find(activation)

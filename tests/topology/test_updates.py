@@ -36,8 +36,6 @@ def updated(topology, parameters, rng):
 class Threshold(Topology):
     """CONTRIBUTING's example: drop what is below a threshold, grow as many at random."""
 
-    name = "threshold"
-
     def drop(self, name, parameter, rate):
         return np.flatnonzero(np.abs(parameter.data) < 1)[: parameter.nnz - 1]
 
@@ -68,10 +66,9 @@ def test_an_almost_full_layer_keeps_the_largest_of_what_it_dropped(rng):
 class Told(Topology):
     """Does what a test tells it to: places to drop, keys to grow, perhaps quotas."""
 
-    name = "told"
-
     def __init__(self, drop, keys, quotas=None, **options):
         super().__init__(**options)
+        self.name = "told"  # on the class, it would become a rule for users
         self.places, self.keys, self.counts = drop, keys, quotas
 
     def drop(self, name, parameter, rate):
@@ -130,11 +127,9 @@ def test_a_layer_keeps_no_more_than_it_dropped(rng):
 
 def test_the_sum_is_kept_where_a_rule_decides_at_once(rng):
     class Moves(Topology):
-        name = "moves"
-
         def __init__(self, grown):
             super().__init__()
-            self.grown = grown
+            self.name, self.grown = "moves", grown
 
         def decide(self, steps_done, rate):
             yield "p", Change(np.array([0, 1]), Growth(np.empty(0, np.int64)))
