@@ -9,7 +9,7 @@ from click.testing import CliRunner
 import sparsecpu.sparse.keys as streaming
 from sparsecpu.bench.measuring import machine
 from sparsecpu.cli import main
-from sparsecpu.errors import ParameterError, PatternError
+from sparsecpu.errors import ConflictError, PatternError
 from sparsecpu.files.model import load, save
 from sparsecpu.layers import Sequential, SparseConv2d
 from sparsecpu.losses import SoftmaxCrossEntropy
@@ -200,8 +200,8 @@ def test_lean_training_does_not_depend_on_threads():
 
 def test_lean_training_refuses_what_it_cannot():
     conv = Sequential([SparseConv2d(1, 2, 3)], (1, 5, 5))
-    with pytest.raises(ParameterError, match="lean"):
+    with pytest.raises(ConflictError, match="lean"):
         Trainer(conv, loss=SoftmaxCrossEntropy(), lean=True)
     network = describe().build(np.random.default_rng(0))
-    with pytest.raises(ParameterError, match="rigl"):
+    with pytest.raises(ConflictError, match="rigl"):
         Trainer(network, loss=SoftmaxCrossEntropy(), lean=True, topology=make_topology("rigl"))
