@@ -19,7 +19,7 @@ from sparsecpu.experiments.comparison import Cell, Comparison, split_methods
 from sparsecpu.experiments.comparison.result_folder import ResultFolder
 from sparsecpu.experiments.options import either
 from sparsecpu.experiments.recipe import Recipe
-from sparsecpu.networks.isoflop import TRANSFORMS
+from sparsecpu.isoflop import TRANSFORMS
 from sparsecpu.topology import TOPOLOGIES
 
 

@@ -36,7 +36,7 @@ def test_options_are_checked():
             SparseMomentum(**bad)
     with pytest.raises(ParameterError):
         SET(variant="x")
-    ours = {name for name, rule in TOPOLOGIES.items() if rule.__module__.startswith("sparsecpu.")}
+    ours = {n for n, rule in TOPOLOGIES.items() if rule.__module__.startswith("sparsecpu.")}
     assert ours == {
         "sparse-momentum", "set", "static", "rigl", "gse", "dsr", "deep-r", "gradual",
     }  # fmt: skip
