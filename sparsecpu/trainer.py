@@ -160,7 +160,7 @@ class Trainer:
 
     def step(
         self,
-        source: Samples,
+        samples: Samples,
         targets: np.ndarray,
         rows: np.ndarray,
         weights: np.ndarray | None = None,
@@ -169,14 +169,14 @@ class Trainer:
 
         Parameters
         ----------
-        source : Samples
+        samples : Samples
             The samples.
         targets : ndarray
             As ``loss.prepare`` returned them.
         rows : ndarray of int64, shape (batch,)
             Which samples.
         weights : ndarray of float64, optional
-            A weight per sample of ``source``.
+            A weight per sample of ``samples``.
 
         Returns
         -------
@@ -188,10 +188,23 @@ class Trainer:
         DivergedError
             If the loss is not finite.
         """
-        network, ranks = self.network, self.ranks
-        all_rows, rows = rows, ranks.part(rows)
+        all_rows, rows = rows, self.ranks.part(rows)
         ctx = self._context_of(rows, all_rows)
-        z, saved = network.forward(network.gather(source, rows, self._width(), ctx), ctx)
+        loss = self._pass(samples, targets, rows, weights, ctx)
+        self.steps_done += 1
+        if self._started and self.topology.due(self.steps_done):
+            self._update_topology()
+        return loss
+
+    def _pass(
+        self, samples: Samples, targets: np.ndarray, rows: np.ndarray, weights: Any, ctx: Context
+    ) -> float:
+        """Run forward, loss, backward and optimizer; what layers saved is forgotten at the end.
+
+        A topology update needs that memory.
+        """
+        network, ranks = self.network, self.ranks
+        z, saved = network.forward(network.gather(samples, rows, self._width(), ctx), ctx)
         loss, dz = self.loss(z, rows, targets, ctx, weights)
         rate, loss = self.learning_rate_now(), ranks.agree(loss, self.interrupted)
         if not math.isfinite(loss):
@@ -203,9 +216,6 @@ class Trainer:
         ranks.finish()
         if learns:
             self._update(rate)
-        self.steps_done += 1
-        if self._started and self.topology.due(self.steps_done):
-            self._update_topology()
         return loss
 
     def _context_of(self, rows: np.ndarray, all_rows: np.ndarray) -> Context:
@@ -315,23 +325,23 @@ class Trainer:
         DivergedError
             If the loss is not finite.
         """
-        source = self.network.samples(x)
+        samples = self.network.samples(x)
         targets = self.loss.prepare(y, self.network.n_outputs)
         weights = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-        samples = source.shape[0]
-        if samples == 0 or len(targets) != samples:
-            raise DataError(f"x has {samples} samples and y has {len(targets)}")
-        if weights is not None and weights.shape != (samples,):
-            raise DataError(f"sample_weight has shape {weights.shape}; expected ({samples},)")
+        count = samples.shape[0]
+        if count == 0 or len(targets) != count:
+            raise DataError(f"x has {count} samples and y has {len(targets)}")
+        if weights is not None and weights.shape != (count,):
+            raise DataError(f"sample_weight has shape {weights.shape}; expected ({count},)")
         if not self._started:
-            self.start(samples)
+            self.start(count)
         if self.steps_done == 0:
             self.topology.initialise()
         with self.machine():
             for callback in self.callbacks:
                 callback.on_fit_start(self)
             while self.epochs_done < self.epochs and not (self.stop or self.halted):
-                self.run_epoch(source, targets, weights)
+                self.run_epoch(samples, targets, weights)
             for callback in self.callbacks:
                 callback.on_fit_end(self)
         return self
@@ -353,41 +363,41 @@ class Trainer:
         return team(self.network.sparse_parameters().values(), batch, self.threads)
 
     def run_epoch(
-        self, source: Samples, targets: np.ndarray, weights: np.ndarray | None = None
+        self, samples: Samples, targets: np.ndarray, weights: np.ndarray | None = None
     ) -> None:
         """Train on every sample once; go on where an interrupted epoch stopped.
 
         Parameters
         ----------
-        source : Samples
+        samples : Samples
             The samples.
         targets : ndarray
             As ``loss.prepare`` returned them.
         weights : ndarray of float64, optional
             A weight per sample.
         """
-        samples = source.shape[0]
+        count = samples.shape[0]
         rng = self.rngs["order"]
         if self.position == 0:
             self.order_state, self.losses = dict(rng.bit_generator.state), 0.0
         elif self.order_state is not None:  # resumed: draw the same order again
             rng.bit_generator.state = self.order_state
-        order = rng.permutation(samples) if self.shuffle else np.arange(samples)
-        while self.position < samples:
+        order = rng.permutation(count) if self.shuffle else np.arange(count)
+        while self.position < count:
             rows = order[self.position : self.position + self.batch_size]
-            loss = self.step(source, targets, rows, weights)
+            loss = self.step(samples, targets, rows, weights)
             self.position += len(rows)
             self.losses += loss * len(rows)
             for callback in self.callbacks:
                 callback.on_step(self, loss)
-            if self.halted and self.position < samples:
+            if self.halted and self.position < count:
                 return
         self.position = 0
         self.epochs_done += 1
         record = {
             "epoch": self.epochs_done,
             "step": self.steps_done,
-            "loss": self.losses / samples,
+            "loss": self.losses / count,
             "learning_rate": self.schedule(self.steps_done - 1) * self.learning_rate_factor,
         }
         for callback in self.callbacks:
