@@ -71,19 +71,19 @@ class SparseConv2d(Layer):
     density : float
         Fraction of the weights to keep, in (0, 1].
     bias : bool
-        Whether to add a bias.
+        True to add a bias.
     rng : numpy.random.Generator, optional
         Draws pattern and values; ``numpy.random.default_rng(0)`` by default.
     nnz : int, optional
         Weights to keep, instead of ``density``.
     pattern : str or Pattern
-        How the first pattern is drawn, a name in ``patterns.PATTERNS``; or the pattern itself.
+        How it is drawn, a name in ``sparse.first_patterns.PATTERNS``; or the pattern itself.
     gain : float
-        Scale of the first values; see ``initializers.scaled_uniform``.
+        Scale of the first values; see ``sparse.first_values.scaled_uniform``.
     fan : {"sparse", "dense"}
         Which fan-in scales the first values.
     fixed : bool
-        Whether topology leaves the pattern alone.
+        True if topology leaves the pattern alone.
     dtype : dtype
         float32 or float64.
 
@@ -96,8 +96,8 @@ class SparseConv2d(Layer):
     sparse : SparseConvolution
         The three products at the nonzeros.
     form : {"sparse", "dense"}
-        ``"dense"``, without groups, makes full filters at every step and lets BLAS do the rest; see
-        ``Sequential.autotune``.
+        ``"dense"``, without groups, makes full filters at every step and leaves the rest to BLAS;
+        see ``Sequential.autotune``.
 
     Raises
     ------
@@ -223,6 +223,7 @@ class SparseConv2d(Layer):
 
     @property
     def form(self) -> str:
+        """``"sparse"``, or ``"dense"`` to compute with the full matrix."""
         return self._form
 
     @form.setter

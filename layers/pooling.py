@@ -184,9 +184,8 @@ class GlobalAvgPool2d(AvgPool2d):
         return Spec((channels,), spec.needs_gradient)
 
     def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
-        """Return the means, (tiles, channels, lanes)."""
         y, saved = super().forward(x, ctx)
-        return y.values[:, 0, :, 0], saved
+        return y.values[:, 0, :, 0], saved  # (tiles, channels, lanes)
 
     def backward(self, dy: Any, saved: Any, ctx: Context) -> Planes:
         return super().backward(dy[:, None, :, None], saved, ctx)

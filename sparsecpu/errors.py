@@ -27,6 +27,24 @@ class ParameterError(SparseCPUError, ValueError):
         super().__init__(f"{name} is {value!r}; expected {expected}")
 
 
+class ConflictError(SparseCPUError, ValueError):
+    """An argument has a value that cannot work beside another choice.
+
+    Parameters
+    ----------
+    name : str
+        The argument.
+    other : str
+        What it cannot be used with.
+    reason : str
+        Why not: what is known of ``other``, as in "which has no channels".
+    """
+
+    def __init__(self, name: str, other: str, reason: str) -> None:
+        self.name = name
+        super().__init__(f"{name} cannot be used with {other}, {reason}")
+
+
 class PatternError(SparseCPUError, ValueError):
     """Index arrays do not form a valid sparsity pattern."""
 

@@ -1,15 +1,8 @@
 """Exchange with other frameworks: PyTorch, safetensors, NumPy and SciPy."""
 
-from sparsecpu.files.interop import (
-    MODULES,
-    ImportReport,
-    export_network,
-    import_network,
-    of_network,
-    open_tensors,
-    to_torch,
-    torch_network,
-)
+from sparsecpu.files.interop.convert import export_network, import_network, of_network, open_tensors
+from sparsecpu.files.interop.names import ImportReport
+from sparsecpu.files.interop.torch_modules import MODULES, to_torch, torch_network
 
 __all__ = [
     "MODULES",

@@ -1,13 +1,11 @@
 """Sparse-IFT: dense layers replaced by larger sparse ones of the same FLOPs."""
 
-from sparsecpu.networks.isoflop import (
+from sparsecpu.networks.isoflop.costs import compare_costs, cost_table
+from sparsecpu.networks.isoflop.placed_layers import activations, flops
+from sparsecpu.networks.isoflop.transforms import (
     TRANSFORMS,
-    activations,
-    compare_costs,
-    cost_table,
     doped_rank,
     factorized_rank,
-    flops,
     sparse_doped,
     sparse_factorized,
     sparse_parallel,

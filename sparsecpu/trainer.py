@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.callbacks import Callback
-from sparsecpu.errors import DataError, DivergedError, ParameterError
+from sparsecpu.errors import ConflictError, DataError, DivergedError, ParameterError
 from sparsecpu.kernels.machine.blas import one_blas_thread
 from sparsecpu.losses import Loss
 from sparsecpu.optimizers import SGD, Optimizer
@@ -140,9 +140,9 @@ class Trainer:
         self._made_for: tuple = ()
         self._lanes: tuple[Any, int] = (None, 0)  # of the tiles, and of which network
         if lean and any(p.spatial for p in network.parameters().values() if hasattr(p, "spatial")):
-            raise ParameterError("lean", lean, "False for convolutions")
+            raise ConflictError("lean", "convolutions", "which need stored gradients")
         if lean and self.topology.needs_gradients:
-            raise ParameterError("lean", lean, f"False with {self.topology.name}")
+            raise ConflictError("lean", self.topology.name, "which needs stored gradients")
         self._applied: set[int] = set()  # parameters whose gradients are applied already
         self._started = False  # True once the topology knows about the run
         self.position = 0  # samples of the current epoch that have been used

@@ -41,7 +41,7 @@ class TorchPrediction(PredictionRival):
     def setup(self) -> None:
         import torch
 
-        from sparsecpu.files.interop import torch_network
+        from sparsecpu.interop import torch_network
 
         torch.set_num_threads(self.case.threads)
         torch.manual_seed(0)

@@ -72,9 +72,13 @@ class Conv(Benchmark):
         dense = {rival.name: _parts(rival.name, times) for rival in self.dense}
         results = []
         for sparsity, made in ours.items():
-            mine = _parts(f"ours/{sparsity}", times)
-            found = {"sparsity": sparsity, **_our_figures(made, mine), **beside_dense(dense, mine)}
-            results.append(found | _beside_sparse(self.sparse, sparsity, mine, times))
+            our_times = _parts(f"ours/{sparsity}", times)
+            found = {
+                "sparsity": sparsity,
+                **_our_figures(made, our_times),
+                **beside_dense(dense, our_times),
+            }
+            results.append(found | _beside_sparse(self.sparse, sparsity, our_times, times))
         return {
             "case": str(case), "batch": case.batch, "threads": case.threads,
             "rival_ms": {name: _total_ms(parts) for name, parts in dense.items()},
@@ -82,8 +86,8 @@ class Conv(Benchmark):
         }  # fmt: skip
 
     def heading(self) -> str:
-        head = f"{'layer':<24}{'batch':>6}{'spars.':>7}{'fwd + (dx and dW) ms':>31}{'GFLOP/s':>13}"
-        head += f"{'vs dense':>10}"
+        head = f"{'layer':<24}{'batch':>6}{'sparsity':>10}{'forward + (dx, dW), ms':>31}"
+        head += f"{'GFLOP/s':>13}{'vs dense':>10}"
         head += f"{'SparseProp':>12}" if self.sparse else ""
         return head + "  dense PyTorch, ms"
 
@@ -93,7 +97,7 @@ class Conv(Benchmark):
         for found in result["results"]:
             times = " + ".join(f"{found['ms'][part]:.2f}" for part in PARTS)
             rates = "/".join(f"{found['gflops'][part]:.0f}" for part in PARTS)
-            line = f"{result['case']:<24}{result['batch']:>6}{found['sparsity']:>7g}{times:>31}"
+            line = f"{result['case']:<24}{result['batch']:>6}{found['sparsity']:>10g}{times:>31}"
             line += f"{rates:>13}{shown_beside_dense(found):>10}"
             if self.sparse:
                 ratios = (found[f"sparseprop_{kind}"] for kind in ("speedup", "least_speedup"))
@@ -110,8 +114,8 @@ class Conv(Benchmark):
                     found.setdefault(one["sparsity"], []).append(speedup)
         means = {s: float(np.exp(np.mean(np.log(ratios)))) for s, ratios in found.items()}
         lines = [
-            f"sparsity {sparsity:g}: {means[sparsity]:.2f}x in the geometric mean of "
-            f"{len(ratios)} ratio(s), {min(ratios):.2f}x to {max(ratios):.2f}x"
+            f"sparsity {sparsity:g}: {means[sparsity]:.2f}x the speed of dense, "
+            f"the geometric mean of {len(ratios)} ({min(ratios):.2f}x to {max(ratios):.2f}x)"
             for sparsity, ratios in sorted(found.items())
         ]
         return {"geometric_mean": {str(s): mean for s, mean in means.items()}}, lines
@@ -130,24 +134,27 @@ def _total_ms(parts: Iterable[Timing]) -> float:
     return sum(timing.ms for timing in parts)
 
 
-def _our_figures(made: SparseConvolution, mine: list[Timing]) -> dict[str, Any]:
+def _our_figures(made: SparseConvolution, our_times: list[Timing]) -> dict[str, Any]:
     """Return nonzeros, milliseconds by part and in all, and GFLOP/s at the nonzeros."""
-    ms = {part: timing.ms for part, timing in zip(PARTS, mine, strict=True)}
+    ms = {part: timing.ms for part, timing in zip(PARTS, our_times, strict=True)}
     return {
         "nnz": made.layer.weight.nnz,
-        "ms": {**ms, "total": _total_ms(mine)},
+        "ms": {**ms, "total": _total_ms(our_times)},
         "gflops": {part: 2e-6 * _PRODUCTS[part] * made.products / ms[part] for part in PARTS},
     }
 
 
 def _beside_sparse(
-    rivals: list[type[ConvRival]], sparsity: float, mine: list[Timing], times: dict[str, Timing]
+    rivals: list[type[ConvRival]],
+    sparsity: float,
+    our_times: list[Timing],
+    times: dict[str, Timing],
 ) -> dict[str, Any]:
     """Return our speed-up over the faster form of SparseProp's; empty without it."""
     if not rivals:
         return {}
     forms = {rival.name: _parts(f"{rival.name}/{sparsity}", times) for rival in rivals}
-    beside = beside_dense(forms, mine)
+    beside = beside_dense(forms, our_times)
     return {
         "sparseprop_speedup": beside["dense_speedup"],
         "sparseprop_least_speedup": beside["least_speedup"],

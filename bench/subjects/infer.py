@@ -57,15 +57,15 @@ class Infer(NetworkBenchmark):
     def _figures(
         self, sparsity: float, made: OurPrediction, times: dict[str, Timing], case: NetworkCase
     ) -> dict[str, Any]:
-        rivals, mine = self.rivals_of(case.images), times[f"ours/{sparsity}"]
+        rivals, ours = self.rivals_of(case.images), times[f"ours/{sparsity}"]
         dense = {rival.name: [times[f"{rival.name}/step"]] for rival in rivals if rival.dense}
         theirs = {rival.name: times[f"{rival.name}/step"] for rival in rivals}
         if not case.images:
             theirs[_SCIPY] = times[f"{_SCIPY}/{sparsity}"]
         return {
-            "sparsity": sparsity, "nnz": made.network.nnz, "ms": mine.ms,
-            "quartiles": [mine.low, mine.high], "samples_per_second": 1e3 * case.batch / mine.ms,
-            **beside_each(theirs, mine), **beside_dense(dense, [mine]),
+            "sparsity": sparsity, "nnz": made.network.nnz, "ms": ours.ms,
+            "quartiles": [ours.low, ours.high], "samples_per_second": 1e3 * case.batch / ours.ms,
+            **beside_each(theirs, ours), **beside_dense(dense, [ours]),
         }  # fmt: skip
 
     def columns(self) -> list[str]:

@@ -85,10 +85,10 @@ class Linear(Benchmark):
             times = compare(contestants, rounds=self.rounds, budget=self.budget(20.0, 60.0))
         results = []
         for sparsity, layer in ours.items():
-            mine = {part: times[f"ours/{part}@{sparsity}"] for part in PARTS}
+            our_times = {part: times[f"ours/{part}@{sparsity}"] for part in PARTS}
             limit = _limit_gflops(loads[sparsity], times[f"ours/limit@{sparsity}"], case.threads)
-            result = {"sparsity": sparsity, **_our_figures(layer, mine, limit)}
-            results.append(result | self._beside(case, sparsity, times, list(mine.values())))
+            result = {"sparsity": sparsity, **_our_figures(layer, our_times, limit)}
+            results.append(result | self._beside(case, sparsity, times, list(our_times.values())))
         sizes = {"n_out": case.n_out, "n_in": case.n_in, "batch": case.batch}
         sizes |= {"threads": case.threads, "precision": self.precision}
         return {**sizes, "results": results}
@@ -99,10 +99,10 @@ class Linear(Benchmark):
         for rival in self.rivals:
             theirs = _times_of(rival, case, sparsity, times)
             covered = {part for name in theirs for part in name.split("+")}
-            mine = [time for part, time in zip(PARTS, ours, strict=True) if part in covered]
+            our_times = [time for part, time in zip(PARTS, ours, strict=True) if part in covered]
             rival_ms[rival.name] = {name: t.ms for name, t in theirs.items()}
-            ratios[rival.name] = ratio(theirs.values(), mine) if theirs else None
-            least[rival.name] = least_ratio(theirs.values(), mine) if theirs else None
+            ratios[rival.name] = ratio(theirs.values(), our_times) if theirs else None
+            least[rival.name] = least_ratio(theirs.values(), our_times) if theirs else None
             if rival.dense:
                 dense[rival.name] = list(theirs.values())
         found = beside_dense(dense, ours)
@@ -111,8 +111,8 @@ class Linear(Benchmark):
         return {"rival_ms": rival_ms, **ratios, "dense_ms": dense_ms, **found}
 
     def heading(self) -> str:
-        head = f"{'layer':<10}{'batch':>6}{'spars.':>7}{'fwd + dx + dw ms':>31}{'GFLOP/s':>13}"
-        head += f"{'of the limit':>18}{'vs dense':>10}"
+        head = f"{'layer':<10}{'batch':>6}{'sparsity':>10}{'forward + dx + dw, ms':>31}"
+        head += f"{'GFLOP/s':>13}{'of the limit':>18}{'vs dense':>10}"
         return head + "".join(f"{r.name:>{max(len(r.name) + 3, 10)}}" for r in self.rivals)
 
     def row(self, result: dict[str, Any]) -> str:
@@ -123,7 +123,7 @@ class Linear(Benchmark):
         rates = "/".join(f"{found['gflops'][part]:.0f}" for part in PARTS)
         limits = "/".join(f"{found['limit_fraction'][part]:.2f}" for part in PARTS)
         shape = f"{result['n_out']}x{result['n_in']}"
-        line = f"{shape:<10}{result['batch']:>6}{found['sparsity']:>7g}{times:>31}{rates:>13}"
+        line = f"{shape:<10}{result['batch']:>6}{found['sparsity']:>10g}{times:>31}{rates:>13}"
         line += f"{limits:>18}{shown_beside_dense(found):>10}"
         for name, value in found["ratio"].items():
             text = shown(value, found["least_ratio"][name]) if found["rival_ms"][name] else "-"
@@ -169,15 +169,15 @@ def _limit_gflops(loads: Loads, timing: Timing, threads: int) -> float:
     return loads.gflops(timing.ms) * threads
 
 
-def _our_figures(layer: SparseLayer, mine: dict[str, Timing], limit: float) -> dict[str, Any]:
+def _our_figures(layer: SparseLayer, our_times: dict[str, Timing], limit: float) -> dict[str, Any]:
     """Return our times, rates at the nonzeros, and the fraction of the limit that they reach."""
-    ms = {part: timing.ms for part, timing in mine.items()}
+    ms = {part: timing.ms for part, timing in our_times.items()}
     operations = 2e-6 * layer.weight.nnz * layer.batch  # of a part, in GFLOP/s times milliseconds
     gflops = {part: operations / ms[part] for part in PARTS}
     return {
         "nnz": layer.weight.nnz, "lanes": layer.lanes, "blocks": len(layer.cuts[0]),
         "ms": {**ms, "total": sum(ms.values())},
-        "quartiles": {part: [t.low, t.high] for part, t in mine.items()},
+        "quartiles": {part: [t.low, t.high] for part, t in our_times.items()},
         "gflops": gflops, "limit_gflops": limit,
         "limit_fraction": {part: rate / limit for part, rate in gflops.items()},
     }  # fmt: skip

@@ -47,7 +47,7 @@ class NetworkBenchmark(Benchmark):
         return [rival.name for images in sorted(kinds) for rival in self.rivals_of(images)]
 
     def heading(self) -> str:
-        head = f"{'network':<24}{'batch':>6}{'spars.':>7}{'ours ms':>9}{'vs dense':>10}"
+        head = f"{'network':<24}{'batch':>6}{'sparsity':>10}{'ours ms':>9}{'vs dense':>10}"
         return head + "".join(f"{name:>{max(len(name) + 3, 10)}}" for name in self.columns())
 
     def row(self, result: dict[str, Any]) -> str:
@@ -59,7 +59,7 @@ class NetworkBenchmark(Benchmark):
 
     def line(self, result: dict[str, Any], found: dict[str, Any]) -> str:
         """Return the line of one sparsity."""
-        text = f"{result['network']:<24}{result['batch']:>6}{found['sparsity']:>7g}"
+        text = f"{result['network']:<24}{result['batch']:>6}{found['sparsity']:>10g}"
         text += f"{found['ms']:>9.3f}{shown_beside_dense(found):>10}"
         for rival in self.columns():
             ratios = (found[kind].get(rival) for kind in ("ratio", "least_ratio"))

@@ -98,7 +98,7 @@ class Ranks(Benchmark):
 
     def heading(self) -> str:
         return (
-            f"{'network':<15}{'batch':>6}{'spars.':>8}{'compute ms':>12}{'half batch':>12}"
+            f"{'network':<15}{'batch':>6}{'sparsity':>10}{'compute ms':>12}{'half batch':>12}"
             f"{'MB of grad.':>13}{'Allreduce ms':>14}{'shared step':>13}"
             + "".join(f"{f'{r} at {title}':>16}" for title, *_ in CLUSTERS for r in (2, 8, 16))
         )
@@ -109,7 +109,7 @@ class Ranks(Benchmark):
             f"{result[key]:.3f}" if key in result else "-" for key in ("allreduce_ms", "shared_ms")
         ]
         return (
-            f"{result['case']:<15}{result['batch']:>6}{result['sparsity']:>8}{compute[1]:>12.3f}"
+            f"{result['case']:<15}{result['batch']:>6}{result['sparsity']:>10}{compute[1]:>12.3f}"
             f"{compute[2]:>12.3f}{result['gradient_mb']:>13.2f}{measured[0]:>14}{measured[1]:>13}"
             + "".join(
                 f"{f'{by_ranks[r]:.1f}x':>16}"

@@ -127,13 +127,13 @@ def _figures(
     sparsity: float, made: OurStep, times: dict[str, Timing], rivals: list[type[StepRival]]
 ) -> dict[str, Any]:
     """Return our times at a sparsity, beside those of the rivals."""
-    mine = times[f"ours/{sparsity}"]
+    our_times = times[f"ours/{sparsity}"]
     dense = {rival.name: [times[_key(rival, 0.0)]] for rival in rivals if rival.dense}
     theirs = {rival.name: times[_key(rival, sparsity)] for rival in rivals}
     return {
-        "sparsity": sparsity, "nnz": made.trainer.network.nnz, "ms": mine.ms,
-        "least_ms": mine.least, "quartiles": [mine.low, mine.high],
-        **beside_each(theirs, mine), **beside_dense(dense, [mine]),
+        "sparsity": sparsity, "nnz": made.trainer.network.nnz, "ms": our_times.ms,
+        "least_ms": our_times.least, "quartiles": [our_times.low, our_times.high],
+        **beside_each(theirs, our_times), **beside_dense(dense, [our_times]),
     }  # fmt: skip
 
 

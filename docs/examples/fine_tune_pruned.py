@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 from sparsecpu.datasets import open_data
-from sparsecpu.files.interop import import_network, to_torch
+from sparsecpu.interop import import_network, to_torch
 from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.networks.description import mlp
 from sparsecpu.schedules import cosine

@@ -3,9 +3,9 @@
 import numpy as np
 
 from sparsecpu.datasets import open_data
+from sparsecpu.isoflop import compare_costs, sparse_wide
 from sparsecpu.layers import Sequential
 from sparsecpu.losses import SoftmaxCrossEntropy
-from sparsecpu.networks.isoflop import compare_costs, sparse_wide
 from sparsecpu.networks.models import lenet_300_100
 from sparsecpu.schedules import cosine
 from sparsecpu.step.standardising import standardise

@@ -56,11 +56,11 @@ class Ours(Shown):
     option_spec: ClassVar = {"only": directives.unchanged}
 
     def run(self) -> list[nodes.Node]:
-        """Return the methods named by ``only``, or all that the class defines."""
+        """Return the methods named by ``only``; if the class has none of them, all it defines."""
         module, _, name = self.arguments[0].rpartition(".")
         found = getattr(importlib.import_module(module), name)
         if inspect.isclass(found):
-            only = self.options.get("only", "").split()
+            only = [n for n in self.options.get("only", "").split() if n in vars(found)]
             names = only or [
                 n for n, v in vars(found).items() if inspect.isfunction(v) and n not in DULL
             ]

@@ -84,17 +84,13 @@ class ConvolutionPass(Prepared):
 
     def run(
         self, source: Planes, weights: np.ndarray, bias: np.ndarray, out: np.ndarray, relu: bool,
-        gradient_of: Operand, gated: bool,
+        gradient_of: Operand, gate: Gate,
     ) -> np.ndarray | None:  # fmt: skip
         """Write ``out``, unless it is empty, and the parts of dW; return the sums of ``out``.
 
-        If ``out`` is a gradient, ``gradient_of`` is the operand that it is the gradient of, and
-        ``gated`` makes it 0 where that is not positive.
+        ``gradient_of`` is what ``out`` is the gradient of, where it is one.
         """
         ring = source.values.reshape(1, -1) if self.ring is None else self.ring
-        gate = no_gate(out.dtype)
-        if gated:
-            gate = Gate(gradient_of.values, gradient_of.a, gradient_of.c)
         self.kernel(
             self.sizes, self.index, weights, bias, self.phases, source.operand(), gradient_of,
             Output(out, relu, self.sums, self.kind), gate, self.mask, self.dw, self.direct,
@@ -103,8 +99,9 @@ class ConvolutionPass(Prepared):
         return None if self.kind == NO_SUMS else total(self.sums)
 
     def write_dw(self, x: Planes, dy: Planes, out: np.ndarray) -> None:
-        none, nowhere = nothing(x.values.dtype), no_planes(x.values.dtype)
-        self.run(dy, self.weights, none, nowhere, False, x.operand(), False)
+        dtype = x.values.dtype
+        self.run(dy, self.weights, nothing(dtype), no_planes(dtype), False, x.operand(),
+                 no_gate(dtype))  # fmt: skip
         self.add_parts(out)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from sparsecpu.kernels.conv.sums import MOMENTS, NO_SUMS, PRODUCTS
 from sparsecpu.kernels.machine.cpu import widest_lanes
 from sparsecpu.layers.images.passes import sum_moments
-from sparsecpu.layers.images.planes import Planes, no_operand, nothing
+from sparsecpu.layers.images.planes import Planes, no_gate, no_operand, nothing
 from sparsecpu.layers.images.prepared_pass import (
     ConvolutionPass,
     Prepared,
@@ -52,7 +52,8 @@ class SparseConvolution:
             found = ctx.workspace.keep(key, self._prepare_forward(x, kind, ctx))
         bias = nothing(dtype) if layer.bias is None else layer.bias.data
         weights = found.weights_in_order(layer.weight.data)
-        sums = found.run(x, weights, bias, found.y, layer.applies_relu, no_operand(dtype), False)
+        sums = found.run(x, weights, bias, found.y, layer.applies_relu, no_operand(dtype),
+                         no_gate(dtype))  # fmt: skip
         return Planes(found.y, sums=sums)
 
     def backward(self, x: Planes, dy: Planes, ctx: Context) -> Planes:
@@ -95,8 +96,8 @@ class SparseConvolution:
             found = ctx.workspace.keep(key, self._prepare_dx(x, dy, with_dw, kind, ctx))
         dx = ctx.workspace.lend(values.shape, values.dtype)
         weights = found.weights_in_order(layer.weight.data)
-        none = nothing(values.dtype)
-        sums = found.run(dy, weights, none, dx, False, x.operand(), layer.gates_dx)
+        gate = x.gate() if layer.gates_dx else no_gate(values.dtype)
+        sums = found.run(dy, weights, nothing(values.dtype), dx, False, x.operand(), gate)
         if with_dw:
             found.add_parts(layer.weight.grad)
         return Planes(dx, sums=sums, summed_with=values)

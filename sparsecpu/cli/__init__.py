@@ -36,14 +36,23 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except (SparseCPUError, MemoryError) as error:
-            message = " ".join(str(error).split()) or type(error).__name__
-            _end(f"sparsecpu: {message}", 2)
+            _end(f"sparsecpu: {self._line(ctx, error)}", 2)
         except BrokenPipeError:  # whoever read our output has stopped
             sys.stdout = None  # type: ignore[assignment]
             sys.exit(1)
         except KeyboardInterrupt:
             click.echo("sparsecpu: interrupted", err=True)
             sys.exit(130)
+
+    def _line(self, ctx: click.Context, error: BaseException) -> str:
+        """Return an error as one line, in which an argument is called as users type it."""
+        text = " ".join(str(error).split()) or type(error).__name__
+        command = self.get_command(ctx, ctx.invoked_subcommand or "")
+        for parameter in command.params if command is not None else ():
+            name = getattr(error, "name", None)
+            if isinstance(parameter, click.Option) and parameter.name == name:
+                return text.replace(name, parameter.opts[0], 1)
+        return text
 
 
 def _end(message: str, code: int) -> None:

@@ -82,8 +82,8 @@ def import_model(file: str, **options: Any) -> None:
     """  # noqa: D301
     import numpy as np
 
-    from sparsecpu.files.interop import import_network, open_tensors
     from sparsecpu.files.model import save
+    from sparsecpu.interop import import_network, open_tensors
 
     tensors, about = open_tensors(file)
     architecture = about.get("architecture")
@@ -193,8 +193,8 @@ def export_model(model: str, to: str, out: str | None, as_json: bool) -> None:
     description of the network; scipy: a folder with one sparse matrix per layer.
     """
     from sparsecpu.experiments.trained_models import model_path
-    from sparsecpu.files.interop import export_network
     from sparsecpu.files.model import load
+    from sparsecpu.interop import export_network
 
     path = model_path(model)
     network, facts = load(path)

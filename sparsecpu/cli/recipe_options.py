@@ -20,7 +20,7 @@ def _recipe_option(name: str) -> Decorator:
     known, default = options()[name], getattr(Recipe, name)
     flag, shown = "--" + name.replace("_", "-"), known.unset
     if isinstance(default, bool):
-        return click.option(flag, is_flag=True, help=known.help)
+        return click.option(flag, is_flag=True, default=default, help=known.help)
     if isinstance(default, float):
         shown = f"{default:.12g}"
     elif default not in (None, ""):

@@ -16,7 +16,7 @@ from sparsecpu.cli.output import Speaker, print_json
 from sparsecpu.cli.recipe_options import recipe_values
 from sparsecpu.cli.train_options import train_options
 from sparsecpu.cli.train_run import Request, TrainRun
-from sparsecpu.errors import ParameterError, ResumeError
+from sparsecpu.errors import ConflictError, DataError, ResumeError
 from sparsecpu.experiments.recipe import Recipe, options_of_neurons
 from sparsecpu.experiments.run_folder import RunFolder
 from sparsecpu.experiments.trained_models import model_path
@@ -84,7 +84,7 @@ def _requested(ctx: click.Context, data: str | None, options: dict[str, Any]) ->
     if options["resume"] is not None:
         return _resumed(ctx, data, options)
     if data is None:
-        raise ParameterError("DATA", None, "a name, a file or a folder; see sparsecpu train --help")
+        raise DataError("DATA is missing: give a name, a file or a folder; see sparsecpu train -h")
     chosen = recipe_values(options)
     if options["neurons"] is not None:
         chosen |= {
@@ -104,8 +104,7 @@ def _resumed(ctx: click.Context, data: str | None, options: dict[str, Any]) -> R
         if said and known[name] != value:
             raise ResumeError(f"{name} is {value!r}; {folder.path} was begun with {known[name]!r}")
     if options["out"] is not None:
-        expected = "nothing, for a resumed run stays in its folder"
-        raise ParameterError("out", options["out"], expected)
+        raise ConflictError("out", "--resume", "which goes on in the folder that it names")
     chosen = dict(config["recipe"])
     if chosen["init"] and not Path(chosen["init"]).exists() and folder.checkpoint.exists():
         chosen["init"] = str(folder.checkpoint)  # which has taken everything from it

@@ -79,7 +79,7 @@ def _iso_flop(run: TrainRun, described: Any) -> list[dict[str, Any]] | None:
     """Return what the dense network and its transformation cost, where there is one."""
     if run.recipe.ift == "none":
         return None
-    from sparsecpu.networks.isoflop import compare_costs
+    from sparsecpu.isoflop import compare_costs
 
     after = describe(run.recipe, run.dataset.input_shape, run.dataset.n_outputs)
     batch, threads = run.recipe.batch(run.samples), run.options["threads"] or 1
@@ -115,7 +115,7 @@ def table(result: dict[str, Any]) -> str:
         teams = f"{result['ranks']} ranks of {result['threads']} thread(s)"
     lines.append(f"measured on      {result['cpu']}, {teams}")
     if result.get("iso_flop"):
-        from sparsecpu.networks.isoflop import cost_table
+        from sparsecpu.isoflop import cost_table
 
         lines += ["", cost_table(result["iso_flop"]), ""]
     if result["out"]:

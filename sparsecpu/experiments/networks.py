@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.errors import DataError, ParameterError
+from sparsecpu.errors import ConflictError, DataError, ParameterError
 from sparsecpu.experiments.recipe import HIDDEN_LAYERS, Recipe
 from sparsecpu.files.fine_tuning import start_from
+from sparsecpu.isoflop import TRANSFORMS
 from sparsecpu.layers import Sequential
 from sparsecpu.networks.at_start import CHOOSERS, choose, draw_batch
 from sparsecpu.networks.description import Architecture, mlp
-from sparsecpu.networks.isoflop import TRANSFORMS
 from sparsecpu.networks.models import find_model, model_names
 from sparsecpu.registries import read_options
 from sparsecpu.registries.registry import with_options
@@ -40,7 +40,7 @@ def describe_dense(recipe: Recipe, input_shape: tuple[int, ...], n_outputs: int)
     if recipe.width == 1.0:
         return described(input_shape, n_outputs)
     if "width" not in inspect.signature(described).parameters:
-        raise ParameterError("width", recipe.width, f"1: {recipe.model} has no channels")
+        raise ConflictError("width", recipe.model, "which has no channels")
     return described(input_shape, n_outputs, width=recipe.width)
 
 
@@ -121,7 +121,6 @@ def build(recipe: Recipe, architecture: Architecture, x: Any, y: Any, scaling: s
 def _chosen_patterns(recipe, architecture, network, x, y) -> Any:
     """Return patterns chosen before training, by a batch of samples where they need one."""
     if recipe.pattern == "snip" and (y.ndim != 1 or y.dtype.kind not in "iu"):
-        expected = "another pattern for regression: snip needs classes"
-        raise ParameterError("pattern", "snip", expected)
+        raise ConflictError("pattern snip", "regression", "which has no classes")
     rows, batch = draw_batch(network, x, recipe.seed)
     return choose(recipe.pattern, architecture, recipe.seed, batch, y[rows])

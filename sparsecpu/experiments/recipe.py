@@ -17,9 +17,9 @@ from sparsecpu.experiments.options import (
     one_of,
     option,
 )
+from sparsecpu.isoflop import TRANSFORMS
 from sparsecpu.layers import ACTIVATIONS
 from sparsecpu.networks.at_start import CHOOSERS
-from sparsecpu.networks.isoflop import TRANSFORMS
 from sparsecpu.networks.models import model_names
 from sparsecpu.optimizers import OPTIMIZERS
 from sparsecpu.registries import defaults

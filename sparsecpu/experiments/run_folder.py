@@ -41,8 +41,10 @@ class RunFolder:
 
         try:
             found = json.loads(self.config.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ResumeError(f"{self.path} holds no run to resume ({error})") from None
+        except OSError as error:
+            raise ResumeError(f"{self.config} cannot be read: {error.strerror}") from None
+        except ValueError as error:
+            raise ResumeError(f"{self.config} is damaged: {error}") from None
         known = {field.name for field in fields(Recipe)}
         try:
             good = known == found["recipe"].keys() and "fingerprint" in found

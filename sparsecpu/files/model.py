@@ -18,6 +18,8 @@ from sparsecpu.sparse.pattern import Pattern
 
 FORMAT = "sparsecpu-model"
 VERSION = 1
+#: Names of extra arrays begin so.
+_EXTRA = "extra/"
 
 
 def save(
@@ -51,16 +53,9 @@ def save(
     architecture = network.architecture if architecture is None else architecture
     if architecture is None:
         raise ParameterError("architecture", None, "the description of a network made by hand")
-    arrays: dict[str, np.ndarray] = {"input.offset": network.offset, "input.scale": network.scale}
-    for name, parameter in network.parameters().items():
-        arrays[f"{name}.data"] = parameter.data
-        if isinstance(parameter, SparseParameter):
-            arrays[f"{name}.indptr"] = parameter.pattern.indptr
-            arrays[f"{name}.indices"] = parameter.pattern.indices
-    for name, buffer in network.buffers().items():
-        arrays[f"{name}.buffer"] = buffer
+    arrays = _arrays_of(network)
     for name, array in (extra or {}).items():
-        arrays[f"extra/{name}"] = array
+        arrays[f"{_EXTRA}{name}"] = array
     described = architecture.to_dict()
     for i, layer in enumerate(described["layers"]):  # nnz moves between layers in training
         weight = network.parameters().get(f"{i}.weight")
@@ -74,6 +69,19 @@ def save(
         "facts": facts or {},
     }
     write_arrays(path, header, arrays)
+
+
+def _arrays_of(network: Sequential) -> dict[str, np.ndarray]:
+    """Return everything that a network holds in arrays, by the names in a file."""
+    arrays: dict[str, np.ndarray] = {"input.offset": network.offset, "input.scale": network.scale}
+    for name, parameter in network.parameters().items():
+        arrays[f"{name}.data"] = parameter.data
+        if isinstance(parameter, SparseParameter):
+            arrays[f"{name}.indptr"] = parameter.pattern.indptr
+            arrays[f"{name}.indices"] = parameter.pattern.indices
+    for name, buffer in network.buffers().items():
+        arrays[f"{name}.buffer"] = buffer
+    return arrays
 
 
 def is_model(path: Path | str) -> bool:
@@ -124,8 +132,7 @@ def load_all(path: Path | str) -> tuple[Sequential, dict[str, Any], dict[str, np
     except (SparseCPUError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise FileFormatError(f"{path} is damaged: {error}") from error
     header["architecture"] = architecture
-    prefix = "extra/"
-    extra = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+    extra = {k.removeprefix(_EXTRA): v for k, v in arrays.items() if k.startswith(_EXTRA)}
     return network, header, extra
 
 

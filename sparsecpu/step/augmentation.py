@@ -16,7 +16,11 @@ _TURN, _RESIZE, _SHIFT = 15.0, 0.1, 0.1
 
 
 class AugmentedSamples:
-    """A source whose images are shifted, turned or mirrored at random.
+    """Samples whose images, ``(channels, height, width)``, are varied at random, batch after batch.
+
+    ``crop`` shifts by up to ``padding`` pixels each way; pixels beyond the edge are reflected.
+    ``affine`` turns by up to 15 degrees, resizes by up to a tenth and shifts by up to a tenth of a
+    side, between pixels linearly. ``flip`` also mirrors every other image, left to right.
 
     Notes
     -----
@@ -34,13 +38,14 @@ class AugmentedSamples:
     ) -> None:
         AUGMENTATIONS.find(kind)
         if len(image_shape) != 3 or min(image_shape[1:]) <= padding:
-            raise ParameterError("image shape", image_shape, f"sides above {padding} pixels")
+            expected = f"(channels, height, width) with sides above {padding}, to vary images"
+            raise ParameterError("input_shape", image_shape, expected)
         self.source, self.image_shape = source, image_shape
         self.affine, self.flip = kind.startswith("affine"), kind.endswith("flip")
         self.rng, self.padding, self.shape = rng, padding, source.shape
 
     def take_samples(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return varied samples."""
+        """Return varied samples, and their row numbers 0, 1, 2 and so on."""
         array, at = self.source.take_samples(rows)
         count, (channels, height, width) = len(at), self.image_shape
         images = array[at].reshape(count, channels, height, width)

@@ -13,14 +13,14 @@ _LANE_COST = {16: 1.6, 32: 1.2, 64: 1.04, 128: 1.0}
 
 
 def choose_lanes(batch: int, features: int, dtype: Any = np.float32) -> int:
-    """Choose the width of the tiles for a network.
+    """Choose the width of the tiles for ``batch`` samples per step.
 
-    A tile of the widest layer should fill about 60 % of the level-2 cache, and a batch should
-    waste few lanes of its last tile.
+    A tile of the widest layer, of so many features, should fill about 60 % of the level-2 cache,
+    and a batch should waste few lanes of its last tile.
     """
     most = level_two_cache() / (features * np.dtype(dtype).itemsize)
     widths = [n for n in _LANE_COST if n * np.dtype(dtype).itemsize <= widest_lanes() * 4]
     fitting = [lanes for lanes in widths if lanes <= 0.6 * most]
-    # Where not even the narrowest tile fits, each visit to the far cache should bring much.
+    # Where not even the narrowest tile fits, each read from beyond the cache should bring much.
     fitting = fitting or [lanes for lanes in widths if lanes <= most] or widths
     return min(fitting, key=lambda lanes: -(-batch // lanes) * lanes * _LANE_COST[lanes])

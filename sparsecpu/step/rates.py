@@ -21,7 +21,7 @@ def rate_groups(parameters: dict[str, Parameter], layer_rates: Mapping[str, floa
         own = [name for name in left if f"{name}.".startswith(f"{layer}.")]
         if not own:
             known = ", ".join(dict.fromkeys(n.rpartition(".")[0] for n in left)) or "none"
-            raise ParameterError("layer_rates", layer, f"layers: {known} (each once)")
+            raise ParameterError("layer_rates", layer, f"layers among {known}, each once")
         groups.append((float(factor), [left.pop(name) for name in own]))
     groups.append((1.0, list(left.values())))
     return groups

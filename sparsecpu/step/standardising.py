@@ -10,7 +10,11 @@ from sparsecpu.errors import DataError
 
 
 def standardise(network: Any, x: Any, scaling: str) -> None:
-    """Let a network read its inputs with mean 0 and variance 1 over the training samples."""
+    """Let a network read its inputs with mean 0 and variance 1 over the training samples.
+
+    Of many samples, the first 10,000 count. ``scaling`` is ``feature``, ``channel``, ``global``
+    (all numbers alike) or ``none``. ``DataError`` for sparse samples, which would not stay so.
+    """
     if scaling == "none":
         return
     if hasattr(x, "tocsr"):

@@ -182,7 +182,7 @@ def test_steps_of_convolutional_networks():
 @pytest.mark.parametrize("name", ["wrn-10-1", "resnet-56", "vgg16-small", "lenet-5-caffe"])
 def test_the_dense_twin_of_a_network_computes_the_same(name, rng):
     torch = pytest.importorskip("torch")
-    from sparsecpu.files.interop import torch_network
+    from sparsecpu.interop import torch_network
 
     described = find_model(name)((3, 20, 20), 5, width=0.25)
     ours, theirs = described.build(rng), torch_network(described)

@@ -176,9 +176,9 @@ def test_bad_input_is_one_line_and_exit_2(args):
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("train", "iris", "--density", 2), ("density", "2.0", "(0, 1]")),
-        (("train", "iris", "--batch-size", 0), ("batch_size", "0", "at least 1")),
-        (("train", "iris", "--threads", 0), ("threads", "0", "from 1 to")),
+        (("train", "iris", "--density", 2), ("--density", "2.0", "(0, 1]")),
+        (("train", "iris", "--batch-size", 0), ("--batch-size", "0", "at least 1")),
+        (("train", "iris", "--threads", 0), ("--threads", "0", "from 1 to")),
     ],
 )
 def test_errors_name_argument_value_and_expectation(args, words):

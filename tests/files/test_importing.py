@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from sparsecpu.errors import FileFormatError, ParameterError
-from sparsecpu.files.interop import import_network
 from sparsecpu.files.interop.prune import kept_entries
 from sparsecpu.files.interop.tensors import array_tensor
+from sparsecpu.interop import import_network
 from sparsecpu.networks.description import Architecture, LayerSpec, mlp
 
 

@@ -10,9 +10,9 @@ from commands import run
 
 from sparsecpu import load, save
 from sparsecpu.errors import FileFormatError, MissingExtraError, ParameterError
-from sparsecpu.files.interop import export_network, import_network, of_network
 from sparsecpu.files.interop.arrays import read_npz
 from sparsecpu.files.interop.safetensors import read_safetensors
+from sparsecpu.interop import export_network, import_network, of_network
 from sparsecpu.networks.description import Architecture, LayerSpec, mlp
 from sparsecpu.networks.models import find_model
 from sparsecpu.sparse.parameter import SparseParameter
@@ -85,7 +85,7 @@ def test_safetensors_are_what_their_package_reads(small, tmp_path):
 def test_from_pytorch_and_back(name, rng, tmp_path):
     import torch
 
-    from sparsecpu.files.interop import to_torch, torch_network
+    from sparsecpu.interop import to_torch, torch_network
 
     shape = (1, 28, 28) if name == "lenet-5-caffe" else (3, 32, 32)
     described = find_model(name)(shape, 10, width=0.25)
@@ -127,7 +127,7 @@ def test_from_pytorch_and_back(name, rng, tmp_path):
 def test_activations_have_pytorch_twins(kind, rng):
     import torch
 
-    from sparsecpu.files.interop import to_torch
+    from sparsecpu.interop import to_torch
 
     layers = (LayerSpec("linear", {"out_features": 7, "nnz": None}),
               LayerSpec(kind, {"layer": 2} if kind == "all_relu" else {}))  # fmt: skip
@@ -145,7 +145,7 @@ def test_masks_and_sparse_tensors_of_pytorch(rng):
     from torch import nn
     from torch.nn.utils import prune
 
-    from sparsecpu.files.interop import torch_network
+    from sparsecpu.interop import torch_network
 
     described = mlp(6, (8,), 3)
     theirs = torch_network(described)

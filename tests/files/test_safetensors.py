@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from sparsecpu.errors import FileFormatError
-from sparsecpu.files.interop import import_network
 from sparsecpu.files.interop.safetensors import read_safetensors
+from sparsecpu.interop import import_network
 from sparsecpu.networks.description import mlp
 
 

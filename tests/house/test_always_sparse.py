@@ -17,7 +17,7 @@ import pytest
 
 from sparsecpu import load, save
 from sparsecpu.files import model
-from sparsecpu.files.interop import export_network, import_network
+from sparsecpu.interop import export_network, import_network
 from sparsecpu.layers import (
     BatchNorm,
     GlobalAvgPool2d,

@@ -155,3 +155,12 @@ print(abs(y - x / (1 + np.exp(-x))).max(), abs(dx - (apart[0] - apart[1]) / 2e-6
 def test_the_new_layer_is_what_it_says(checkout):
     errors = np.array(run(checkout, "-c", GRADIENT).split(), dtype=float)
     assert (errors < 1e-8).all()
+
+
+def test_a_rule_that_finds_no_free_position_loses_no_weight(checkout):
+    """At density 1 nothing can grow where nothing is free: the number of weights stays."""
+    found = json.loads(sparsecpu(
+        checkout, "train", "iris", "--model", "40", "--density", "1", "--topology",
+        "threshold:update_every=2", *TINY,
+    ))  # fmt: skip
+    assert found["nnz"] == found["weights"]

@@ -4,6 +4,7 @@ Pages that begin with ``execute: true`` are run by the build of the site, and so
 everything else is run here, with fewer samples and epochs.
 """
 
+import importlib
 import importlib.util
 import os
 import re
@@ -185,6 +186,27 @@ def test_files_are_where_pages_say():
         and not (ROOT / span).exists()
     ]
     assert not missing, "\n".join(missing)
+
+
+def test_what_cards_show_is_there():
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    shown = [line for path in PAGES for line in path.read_text().splitlines()]
+    shown = [re.fullmatch(r"```\{(test|ours)\} (\S+)", line) for line in shown]
+    shown = [found.groups() for found in shown if found]
+    assert len(shown) > 15
+    for kind, name in shown:
+        if kind == "test":
+            assert re.search(rf"^def {name}\(", tests, re.MULTILINE), name
+        else:
+            module, _, thing = name.rpartition(".")
+            assert hasattr(importlib.import_module(module), thing), name
+
+
+def test_the_changelog_names_modules_that_are_there():
+    rows = re.findall(r"^  \| `.*\| (.*) \|$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    now = [span for row in rows for span in INLINE.findall(row)]
+    assert len(now) > 20
+    assert [name for name in now if not find(f"sparsecpu.{name}")] == []
 
 
 def test_links_of_the_readme_lead_somewhere():

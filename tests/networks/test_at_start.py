@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from sparsecpu.errors import ParameterError
+from sparsecpu.errors import ConflictError, ParameterError
 from sparsecpu.experiments.networks import build, describe
 from sparsecpu.experiments.recipe import Recipe
 from sparsecpu.experiments.trainers import make_trainer
@@ -149,5 +149,5 @@ def test_recipes_start_from_them(kind, rng):
         with pytest.raises(ParameterError, match="pattern"):
             GeneratedNetwork(find_model("lenet-5-caffe")((1, 28, 28), 10), 0)
     if kind == "snip":
-        with pytest.raises(ParameterError, match="classes"):
+        with pytest.raises(ConflictError, match="classes"):
             build(recipe, architecture, x, y.astype(float)[:, None], "feature")

@@ -13,10 +13,7 @@ from sparsecpu.errors import ParameterError
 from sparsecpu.experiments.comparison import Cell, Comparison
 from sparsecpu.experiments.recipe import Recipe
 from sparsecpu.files.model import load, save
-from sparsecpu.layers import Parallel, ReLU, Sequential, SparseConv2d, SparseLinear
-from sparsecpu.losses import SoftmaxCrossEntropy, SquaredError
-from sparsecpu.networks.description import Architecture, mlp
-from sparsecpu.networks.isoflop import (
+from sparsecpu.isoflop import (
     TRANSFORMS,
     activations,
     compare_costs,
@@ -28,6 +25,9 @@ from sparsecpu.networks.isoflop import (
     sparse_parallel,
     sparse_wide,
 )
+from sparsecpu.layers import Parallel, ReLU, Sequential, SparseConv2d, SparseLinear
+from sparsecpu.losses import SoftmaxCrossEntropy, SquaredError
+from sparsecpu.networks.description import Architecture, mlp
 from sparsecpu.networks.models import find_model, resnet
 from sparsecpu.optimizers import SGD
 from sparsecpu.sparse.parameter import SparseParameter

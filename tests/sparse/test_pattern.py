@@ -98,6 +98,7 @@ BAD = {
     "negative index": ((2, 3), [0, 1, 2], [0, -1]),
     "unsorted": ((2, 3), [0, 2, 2], [1, 0]),
     "repeated": ((2, 3), [0, 2, 2], [1, 1]),
+    "unsorted, the first row empty": ((2, 3), [0, 0, 2], [1, 0]),
     "floats": ((2, 3), [0.0, 1.0, 2.0], [0, 1]),
     "matrix": ((2, 3), [[0, 1, 2]], [0, 1]),
 }
@@ -127,6 +128,19 @@ def test_bad_positions_are_refused(rng):
         with pytest.raises(PatternError):
             p.rewire(none, np.array(rows), np.array(cols))
     assert p.nnz == 2
+    for keys in ([-1], [4], [-1, 3], [2, 4]):  # of positions, without rows and columns
+        with pytest.raises(PatternError, match="must lie in"):
+            p.pattern.merge(none, np.array(keys))
+    assert p.pattern.merge(none, np.array([1, 2])).pattern.is_full
+
+
+def test_index_arrays_cannot_be_written():
+    """Kernels compile once per kind of array, and a pattern never changes."""
+    pattern = Pattern((2, 3), [0, 1, 3], [2, 0, 1])
+    t = pattern.transposed
+    for array in (pattern.indptr, pattern.indices, t.indptr, t.indices, t.perm):
+        assert not array.flags.writeable
+    assert (pattern.columns, t.columns) == (3, 2)
 
 
 def test_scipy_round_trip(rng):
@@ -140,6 +154,7 @@ def test_scipy_round_trip(rng):
 def test_full_patterns_are_dense_in_order(rng):
     p = SparseParameter(Pattern.full((3, 4)), np.arange(12.0))
     np.testing.assert_array_equal(p.full_view(), np.arange(12.0).reshape(3, 4))
+    assert Pattern.full((3, 4)) == Pattern((3, 4), [0, 4, 8, 12], [0, 1, 2, 3] * 3)
     with pytest.raises(PatternError):
         SparseParameter(Pattern.random((3, 4), 5, rng), np.zeros(5)).full_view()
 

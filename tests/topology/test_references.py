@@ -18,8 +18,10 @@ from sparsecpu.topology import (
     GuidedStochasticExploration,
     RigL,
     SparseMomentum,
+    gse,
 )
 from sparsecpu.topology.deep_r import signs
+from sparsecpu.topology.sampling import draw_inactive
 
 RATE = 0.05
 
@@ -114,21 +116,20 @@ def test_sparse_momentum(optimizer, batch, redistribution, rng):
 
 
 @pytest.mark.parametrize("rule", ["rigl", "rigl-forgets", "gse"])
-def test_rigl_and_gse(rule, rng):
+def test_rigl_and_gse(rule, rng, monkeypatch):
     network, (x, y) = some_network(rng), blobs(rng)
     every, total, drawn = 4, 36, []
     topology = RigL(update_every=every, regrow_keeps_value=rule == "rigl")
     if rule == "gse":
         topology = GuidedStochasticExploration(prune_rate=0.3, subset=2.0, update_every=every)
-        seeing = topology.see
 
-        def see(parameter, view, rate):
-            found = seeing(parameter, view, rate)
-            drawn.append(found[0])
-            assert not np.isin(found[0], parameter.pattern.keys()).any()
-            return found
+        def draw(pattern, *given):
+            keys = draw_inactive(pattern, *given)
+            drawn.append(keys)  # all of them: which are worth growing, the reference finds out
+            assert not np.isin(keys, pattern.keys()).any()
+            return keys
 
-        topology.see = see
+        monkeypatch.setattr(gse, "draw_inactive", draw)
     kind = naive.MaskedDenseGSE if rule == "gse" else naive.MaskedDenseRigL
     stop = int(topology.stop_after * total)
     reference = beside(kind, network, 0.3, stop, forgets=rule == "rigl-forgets")

@@ -5,6 +5,7 @@ import pytest
 from rewiring import blobs, make_network, parameter, train
 
 from sparsecpu.errors import PatternError
+from sparsecpu.layers import Flatten, ReLU, Sequential, SparseConv2d, SparseLinear
 from sparsecpu.optimizers import SGD, Adam
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
@@ -191,6 +192,20 @@ def test_nnz_is_exact_after_every_update(topology, optimizer, rng):
         facts = report.layers.values()
         assert sum(f["dropped"] for f in facts) == sum(f["grown"] for f in facts)
     assert sum(f["grown"] for report in seen.reports for f in report.layers.values()) > 0
+
+
+@pytest.mark.parametrize(
+    "rule", ["sparse-momentum", "sparse-momentum:source=tiles", "rigl", "set", "dsr:threshold=.1",
+             "gse", "gse:distribution=grabo", "deep-r:noise=.1"],
+)  # fmt: skip
+def test_full_layers_stay_full(rule, rng):
+    network = Sequential(
+        [SparseConv2d(3, 8, 3, padding=1, density=1.0, rng=rng), ReLU(), Flatten(),
+         SparseLinear(288, 4, density=1.0, rng=rng)], (3, 6, 6),
+    )  # fmt: skip
+    seen = train(network, make_topology(rule), *blobs(rng, 48, 108), epochs=8)
+    assert len(seen.reports) >= 1
+    assert all(p.pattern.is_full for p in network.sparse_parameters().values())
 
 
 def test_static_never_changes(rng):

@@ -19,7 +19,7 @@ class SparsePropStep(TorchImageStep):
     def make_network(self) -> Any:
         from sparseprop.modules import SparseConv2d
 
-        from sparsecpu.files.interop import to_torch
+        from sparsecpu.interop import to_torch
 
         described = self.case.described().sparsify(1 - self.sparsity, self.case.distribution)
         network = to_torch(described.build(np.random.default_rng(0))).train()

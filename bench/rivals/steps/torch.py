@@ -37,7 +37,7 @@ class TorchStep(StepRival):
 
     def make_network(self) -> Any:
         """Return the module to train."""
-        from sparsecpu.files.interop import torch_network
+        from sparsecpu.interop import torch_network
 
         return torch_network(self.case.described())
 

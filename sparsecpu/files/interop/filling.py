@@ -30,44 +30,52 @@ class Filling:
         self.parameters: dict[str, Parameter] = {}
         self.buffers: dict[str, np.ndarray] = {}
         self.used: list[Tensor] = []
+        #: Biases that moved into the mean of the norm behind them, by the norm's name.
+        self._moved_biases: dict[str, np.ndarray] = {}
 
     def weights(self, density: float | None, distribution: str) -> None:
         """Make the sparse parameters of the weights to keep; see ``prune.kept_entries``."""
         matrices = [layer for layer in self.layers if not layer.norm]
         given = [layer for layer in matrices if layer.name in self.found]
         tensors = [self.found[layer.name]["weight"] for layer in given]
-        entries = dict(zip((layer.name for layer in given),
-                           kept_entries(tensors, density, distribution), strict=True))  # fmt: skip
-        kept = sum(len(keys) for keys, _ in entries.values())
-        overall = kept / max(1, sum(tensor.size for tensor in tensors))
+        kept = kept_entries(tensors, density, distribution)
+        entries = {layer.name: found for layer, found in zip(given, kept, strict=True)}
+        size = sum(tensor.size for tensor in tensors)
+        overall = sum(len(keys) for keys, _ in kept) / max(1, size)
         for layer in matrices:
-            shape = layer.shapes["weight"]
-            flat = shape[0], math.prod(shape[1:])
             if layer.name in entries:
-                keys, values = entries.pop(layer.name)
-                tensor = self.found[layer.name]["weight"]
-                pattern, values = Pattern.from_keys(flat, keys), self._checked(tensor, values)
-                self._mark_used(layer, tensor)
-                row = (layer.name, self.theirs[layer.name], shape, len(keys))
-                self.report.matched.append(row)
+                weight = self._given_weight(layer, *entries.pop(layer.name))
             else:
-                nnz = max(1, round(overall * math.prod(flat)))
-                pattern = Pattern.random(flat, nnz, self.rng)
-                values = scaled_uniform(pattern, self.rng, gain=1.0, dtype=self.dtype)
-            weight = SparseParameter(pattern, values, self.dtype)
+                weight = self._drawn_weight(layer, overall)
             self.parameters[f"{layer.name}.weight"] = weight
+
+    def _given_weight(
+        self, layer: LayerToFill, keys: np.ndarray, values: np.ndarray
+    ) -> SparseParameter:
+        tensor = self.found[layer.name]["weight"]
+        self._mark_used(tensor)
+        row = (layer.name, self.theirs[layer.name], layer.shapes["weight"], len(keys))
+        self.report.matched.append(row)
+        pattern = Pattern.from_keys(layer.matrix_shape, keys)
+        return SparseParameter(pattern, self._checked(tensor, values), self.dtype)
+
+    def _drawn_weight(self, layer: LayerToFill, density: float) -> SparseParameter:
+        nnz = max(1, round(density * math.prod(layer.matrix_shape)))
+        pattern = Pattern.random(layer.matrix_shape, nnz, self.rng)
+        values = scaled_uniform(pattern, self.rng, gain=1.0, dtype=self.dtype)
+        return SparseParameter(pattern, values, self.dtype)
 
     def vectors(self) -> None:
         """Make the biases and normalisations."""
         for i, layer in enumerate(self.layers):
             leaves = self.found.get(layer.name, {})
             if layer.norm:
-                self._norm(layer, leaves)
+                self._fill_norm(layer, leaves)
             elif "bias" in layer.shapes:
                 values = self._vector(layer, leaves, "bias", 0.0)
                 self.parameters[f"{layer.name}.bias"] = Parameter(values, self.dtype)
             elif "bias" in leaves:
-                self._fold(layer, leaves["bias"], self.layers[i + 1 : i + 2])
+                self._move_bias(layer, leaves["bias"], self.layers[i + 1 : i + 2])
         self.parameters = {  # in the order of the layers
             name: self.parameters[name]
             for layer in self.layers
@@ -75,24 +83,27 @@ class Filling:
             if name in self.parameters
         }
 
-    def _norm(self, layer: LayerToFill, leaves: dict[str, Tensor]) -> None:
-        for leaf, ours, start in (("weight", "gamma", 1.0), ("bias", "beta", 0.0)):
-            values = self._vector(layer, leaves, leaf, start)
-            self.parameters[f"{layer.name}.{ours}"] = Parameter(values, self.dtype)
-        for leaf, ours, start in (("running_mean", "running_mean", 0.0),
-                                  ("running_var", "running_variance", 1.0)):  # fmt: skip
-            key = f"{layer.name}.{ours}"
-            shift = self.buffers.get(key, 0.0)
-            self.buffers[key] = self._vector(layer, leaves, leaf, start) - shift
+    def _fill_norm(self, layer: LayerToFill, leaves: dict[str, Tensor]) -> None:
+        gamma, beta = (
+            self._vector(layer, leaves, leaf, start)
+            for leaf, start in (("weight", 1.0), ("bias", 0.0))
+        )
+        self.parameters[f"{layer.name}.gamma"] = Parameter(gamma, self.dtype)
+        self.parameters[f"{layer.name}.beta"] = Parameter(beta, self.dtype)
+        mean = self._vector(layer, leaves, "running_mean", 0.0)
+        mean = mean - self._moved_biases.get(layer.name, 0.0)
+        self.buffers[f"{layer.name}.running_mean"] = mean
+        variance = self._vector(layer, leaves, "running_var", 1.0)
+        self.buffers[f"{layer.name}.running_variance"] = variance
         if leaves:
             row = (layer.name, self.theirs[layer.name], layer.shapes["weight"], 0)
             self.report.matched.append(row)
 
-    def _fold(self, layer: LayerToFill, bias: Tensor, behind: list[LayerToFill]) -> None:
+    def _move_bias(self, layer: LayerToFill, bias: Tensor, behind: list[LayerToFill]) -> None:
         """Move a bias into the mean of the norm behind it; predictions stay the same."""
         if behind and behind[0].norm and _follows(layer.name, behind[0].name):
             self.used.append(bias)
-            self.buffers[f"{behind[0].name}.running_mean"] = bias.values()
+            self._moved_biases[behind[0].name] = bias.values()
             self.report.folded.append(layer.name)
 
     def _vector(
@@ -100,7 +111,7 @@ class Filling:
     ) -> np.ndarray:
         if leaf not in leaves:
             return np.full(layer.shapes[leaf], start, dtype=self.dtype)
-        self._mark_used(layer, leaves[leaf])
+        self._mark_used(leaves[leaf])
         values = self._checked(leaves[leaf], leaves[leaf].values())
         if leaf == "running_var" and values.min(initial=0) < 0:
             raise FileFormatError(f"{leaves[leaf].name} has a variance below 0")
@@ -114,12 +125,11 @@ class Filling:
             raise FileFormatError(f"{tensor.name} has values beyond {self.dtype}")
         return values
 
-    def _mark_used(self, layer: LayerToFill, tensor: Tensor) -> None:
-        self.used.append(tensor)
-        self.used += getattr(tensor, "parts", ())
+    def _mark_used(self, tensor: Tensor) -> None:
+        self.used += [tensor, *tensor.parts]
 
 
 def _follows(name: str, other: str) -> bool:
     """Return True if a layer comes directly behind another one in the same chain."""
-    (chain, _, place), (chain_of_other, _, next_place) = name.rpartition("."), other.rpartition(".")
-    return chain == chain_of_other and int(next_place) == int(place) + 1
+    (chain, _, number), (other_chain, _, other_number) = name.rpartition("."), other.rpartition(".")
+    return chain == other_chain and int(other_number) == int(number) + 1

@@ -41,6 +41,12 @@ class LayerToFill:
     norm: bool
     shapes: dict[str, Shape]
 
+    @property
+    def matrix_shape(self) -> tuple[int, int]:
+        """Shape of the weights as a matrix, a row per filter."""
+        n_out, *rest = self.shapes["weight"]
+        return n_out, math.prod(rest)
+
 
 @dataclass
 class ImportReport:

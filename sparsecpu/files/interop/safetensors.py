@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,15 @@ _TYPES = {
 }  # fmt: skip
 
 
+class _Location(NamedTuple):
+    """The type and shape of a tensor, and its first and last byte behind the table."""
+
+    kind: str
+    shape: tuple[int, ...]
+    start: int
+    stop: int
+
+
 def read_safetensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Open a file; return its tensors by name, and what else it says.
 
@@ -34,6 +43,21 @@ def read_safetensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str
     the file, or by number where the file has them sorted by name.
     """
     path = Path(path)
+    table, start = _read_table(path)
+    metadata = table.pop("__metadata__", {})
+    if not isinstance(metadata, dict):
+        raise FileFormatError(f"{path}: the metadata are not a table")
+    locations = {name: _location(path, name, entry) for name, entry in table.items()}
+    _check_gapless(path, start, locations)
+    names = sorted(locations, key=lambda name: (locations[name].start, locations[name].stop))
+    if names == sorted(names):  # written by name: 10 before 2
+        names.sort(key=natural_order)
+    found = {name: _tensor(path, name, start, locations[name]) for name in names}
+    return found, {str(key): str(value) for key, value in metadata.items()}
+
+
+def _read_table(path: Path) -> tuple[dict[str, Any], int]:
+    """Return the table of contents, and where the tensors begin."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -41,37 +65,19 @@ def read_safetensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str
             if size < 8 or length > min(size - 8, _LONGEST_TABLE):
                 raise FileFormatError(f"{path} is cut off, or not a safetensors file")
             table = json.loads(file.read(length))
+    except FileFormatError:
+        raise
     except OSError as error:
         raise FileFormatError(f"{path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        if isinstance(error, FileFormatError):
-            raise
         raise FileFormatError(f"{path}: the table of contents is not JSON") from error
     if not isinstance(table, dict):
         raise FileFormatError(f"{path}: the table of contents is not a table")
-    metadata = table.pop("__metadata__", {})
-    if not isinstance(metadata, dict):
-        raise FileFormatError(f"{path}: the metadata are not a table")
-    places = {name: _place(path, name, entry) for name, entry in table.items()}
-    end = 0
-    for name in sorted(places, key=lambda name: places[name][2]):
-        _, _, start, stop = places[name]
-        if start != end:
-            what = "overlaps another tensor" if start < end else "leaves a gap before it"
-            raise FileFormatError(f"{path}: {name} {what}")
-        end = stop
-    if 8 + length + end != size:
-        raise FileFormatError(f"{path} has {size} bytes; its table adds up to {8 + length + end}")
-    names = sorted(places, key=lambda name: (places[name][2], places[name][3]))
-    if names == sorted(names):  # written by name: 10 before 2
-        names.sort(key=natural_order)
-    found = {name: _tensor(path, name, *places[name][:2], 8 + length + places[name][2])
-             for name in names}  # fmt: skip
-    return found, {str(key): str(value) for key, value in metadata.items()}
+    return table, 8 + length
 
 
-def _place(path: Path, name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
-    """Return the type, shape, first and last byte of a tensor, checked against each other."""
+def _location(path: Path, name: str, entry: Any) -> _Location:
+    """Return what the table says of a tensor, if it is consistent."""
     try:
         kind, shape, (start, stop) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
         whole = all(type(n) is int and n >= 0 for n in (*shape, start, stop))
@@ -81,17 +87,30 @@ def _place(path: Path, name: str, entry: Any) -> tuple[str, tuple[int, ...], int
         raise FileFormatError(f"{path}: {name} is not described as a tensor of known type")
     if stop - start != math.prod(shape) * np.dtype(_TYPES[kind]).itemsize:
         raise FileFormatError(f"{path}: {name} of shape {shape} does not have {stop - start} bytes")
-    return kind, shape, start, stop
+    return _Location(kind, shape, start, stop)
 
 
-def _tensor(path: Path, name: str, kind: str, shape: tuple[int, ...], start: int) -> Tensor:
-    dtype = np.dtype(_TYPES[kind])
-    columns = math.prod(shape[1:])
+def _check_gapless(path: Path, start: int, locations: dict[str, _Location]) -> None:
+    """Raise ``FileFormatError`` unless the tensors fill the file without gap or overlap."""
+    end = 0
+    for name, location in sorted(locations.items(), key=lambda item: item[1].start):
+        if location.start != end:
+            what = "overlaps another tensor" if location.start < end else "leaves a gap before it"
+            raise FileFormatError(f"{path}: {name} {what}")
+        end = location.stop
+    size = path.stat().st_size
+    if start + end != size:
+        raise FileFormatError(f"{path} has {size} bytes; its table adds up to {start + end}")
+
+
+def _tensor(path: Path, name: str, tensors_start: int, location: _Location) -> Tensor:
+    kind, shape = location.kind, location.shape
+    dtype, columns = np.dtype(_TYPES[kind]), math.prod(shape[1:])
 
     def read(first: int, stop: int) -> np.ndarray:
         count = (stop - first) * columns
         with path.open("rb") as file:
-            file.seek(start + first * columns * dtype.itemsize)
+            file.seek(tensors_start + location.start + first * columns * dtype.itemsize)
             raw = np.frombuffer(file.read(count * dtype.itemsize), dtype)
         if len(raw) != count:
             raise FileFormatError(f"{path} was cut off while it was read")

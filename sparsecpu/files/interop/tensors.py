@@ -25,6 +25,8 @@ class Tensor:
         self, name: str, shape: tuple[int, ...], read: Callable[[int, int], np.ndarray]
     ) -> None:
         self.name, self.shape, self._read = name, tuple(shape), read
+        #: The tensors of the file that this one is made from, if it is made from several.
+        self.parts: tuple[Tensor, ...] = ()
 
     @property
     def size(self) -> int:

@@ -1,0 +1,103 @@
+"""Optimizers on parameters: the updates of their twins, their slots, and what they refuse."""
+
+import naive
+import numpy as np
+import pytest
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.optimizers import SGD, Adam
+from sparsecpu.sparse.parameter import Parameter, SparseParameter
+from sparsecpu.sparse.pattern import Pattern
+
+
+def sparse(rng, nnz=40):
+    parameter = SparseParameter(Pattern.random((12, 9), nnz, rng), rng.standard_normal(nnz), float)
+    parameter.grad[:] = rng.standard_normal(nnz)
+    return parameter
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_sgd_is_the_plain_one(momentum, nesterov, rng):
+    parameter, v = sparse(rng), np.zeros(40)
+    w, g = parameter.data.copy(), parameter.grad.copy()
+    optimizer = SGD(momentum, nesterov=nesterov, weight_decay=0.1)
+    for step in range(3):
+        parameter.grad[:] = g
+        w, v = naive.sgd(w, g, v, 0.2, momentum, 0.1, nesterov)
+        optimizer.step([parameter], 0.2, step)
+    np.testing.assert_allclose(parameter.data, w, rtol=1e-12)
+    assert set(parameter.slots) == ({"momentum"} if momentum else set())
+    assert optimizer.momentum_slot == ("momentum" if momentum else None)
+    assert optimizer.slots_per_weight == len(parameter.slots)
+    assert (optimizer.history_decay, optimizer.gradient_weight) == (momentum, 1.0)
+
+
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_adam_is_the_plain_one(decoupled, rng):
+    parameter, m, v = sparse(rng), np.zeros(40), np.zeros(40)
+    w, g = parameter.data.copy(), parameter.grad.copy()
+    optimizer = Adam(0.8, 0.95, epsilon=1e-3, weight_decay=0.1, decoupled=decoupled)
+    for step in range(3):
+        w, m, v = naive.adam(w, g, m, v, 0.2, 0.8, 0.95, 1e-3, 0.1, decoupled, step)
+        optimizer.step([parameter], 0.2, step)
+    np.testing.assert_allclose(parameter.data, w, rtol=1e-12)
+    np.testing.assert_allclose(parameter.slots["first_moment"], m, rtol=1e-12)
+    np.testing.assert_allclose(parameter.slots["second_moment"], v, rtol=1e-12)
+    assert optimizer.momentum_slot == "first_moment"
+    assert optimizer.slots_per_weight == len(parameter.slots)
+    assert optimizer.history_decay == 0.8
+    assert optimizer.gradient_weight == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("optimizer", [SGD(0.9, weight_decay=0.5), Adam(weight_decay=0.5)])
+def test_biases_do_not_decay_and_transposed_weights_follow(optimizer, rng):
+    weight, bias = sparse(rng), Parameter([1.0, 2.0], float)
+    weight.grad[:] = 0
+    before = weight.data.copy()
+    optimizer.step([weight, bias], 0.1, 0)
+    assert (np.abs(weight.data) < np.abs(before)).all()
+    assert bias.data.tolist() == [1, 2]
+    np.testing.assert_array_equal(
+        weight.transposed_data, weight.data[weight.pattern.transposed.perm]
+    )
+
+
+@pytest.mark.parametrize("optimizer", [SGD(0.9, weight_decay=0.1), Adam(weight_decay=0.1)])
+def test_part_by_part_is_all_at_once(optimizer, rng):
+    whole = sparse(rng)
+    parts = SparseParameter(whole.pattern, whole.data, float)
+    optimizer.step([whole], 0.1, 0)
+    for places in (slice(0, 15), slice(15, 40)):
+        optimizer.apply(parts, places, whole.grad[places].copy(), 0.1, 0)
+    np.testing.assert_array_equal(parts.data, whole.data)
+    for name, slot in whole.slots.items():
+        np.testing.assert_array_equal(parts.slots[name], slot)
+    np.testing.assert_array_equal(parts.transposed_data, whole.transposed_data)
+
+
+@pytest.mark.parametrize(
+    ("made", "argument"),
+    [
+        (lambda: SGD(-0.1), "momentum"),
+        (lambda: SGD(1.0), "momentum"),
+        (lambda: SGD(weight_decay=-1e-9), "weight_decay"),
+        (lambda: Adam(-0.1), "beta1"),
+        (lambda: Adam(1.0), "beta1"),
+        (lambda: Adam(0.9, -0.1), "beta2"),
+        (lambda: Adam(0.9, 1.0), "beta2"),
+        (lambda: Adam(epsilon=0.0), "epsilon"),
+        (lambda: Adam(weight_decay=-1e-9), "weight_decay"),
+    ],
+)
+def test_arguments_out_of_range(made, argument):
+    with pytest.raises(ParameterError, match=argument):
+        made()
+
+
+def test_bounds_that_are_allowed():
+    assert SGD(0.0, weight_decay=0.0).weight_decay == 0
+    assert SGD().nesterov
+    assert (SGD().momentum, SGD().weight_decay, Adam().weight_decay) == (0.9, 0, 0)
+    assert (Adam(0.0, 0.0).beta1, Adam().beta2, Adam().epsilon) == (0, 0.999, 1e-8)
+    assert Adam().decoupled

@@ -1,0 +1,237 @@
+"""Corners of choosing and sharing out: long arrays, layers that are almost empty or full."""
+
+import numpy as np
+import pytest
+from rewiring import parameter
+
+from sparsecpu.errors import PatternError
+from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.sparse.pattern import Pattern
+from sparsecpu.topology import (
+    DSR,
+    SET,
+    DeepR,
+    GuidedStochasticExploration,
+    RigL,
+    Run,
+    SparseMomentum,
+    Topology,
+    make_topology,
+)
+from sparsecpu.topology.change import sorted_places
+from sparsecpu.topology.deep_r import signs
+from sparsecpu.topology.quotas import quotas_in_rounds, water_fill
+from sparsecpu.topology.revival import revive_outputs
+from sparsecpu.topology.sampling import AliasTable
+from sparsecpu.topology.selection import largest_of_rows, smallest
+
+
+def updated(topology, parameters, rng):
+    """Let a rule update some layers once; return the report."""
+    topology.start(Run(parameters, 10, 100, 16, "momentum", 0.9, 1.0, rng, lambda step: 0.1))
+    return topology.update(10)
+
+
+@pytest.mark.parametrize("count", [1, 10, 500, 1999])
+def test_the_smallest_of_many(count, rng):
+    scores = rng.permutation(2000).astype(float)
+    np.testing.assert_array_equal(smallest(scores, count), np.flatnonzero(scores < count))
+
+
+def test_the_largest_of_each_row_by_magnitude_and_never_a_zero():
+    rows = np.array([1, 0, 1, 1, 2, 0])
+    scores = np.array([1.0, -3.0, -2.0, 0.5, 0.0, 1.0])
+    counts = np.array([1, 2, 5])
+    assert largest_of_rows(rows, scores, counts).tolist() == [0, 1, 2]
+
+
+def test_places_are_sorted_wherever_they_are_out_of_order(rng):
+    p = parameter((5, 4), 6, rng)
+    assert sorted_places(p, np.array([0, 3, 2])).tolist() == [0, 2, 3]
+    for twice in ([0, 2, 2], [2, 0, 2], [1, 1]):
+        with pytest.raises(PatternError, match="distinct"):
+            sorted_places(p, np.array(twice))
+
+
+def test_water_is_filled_up_to_one_level(rng):
+    """What a layer gets is its share and the level, or its cap; the level is found by halving."""
+    for _ in range(30):
+        n = int(rng.integers(1, 8))
+        shares, caps = rng.dirichlet(np.full(n, 0.5)), rng.uniform(1, 100, n)
+        total = rng.uniform(0.05, 1.0) * caps.sum()
+        low, high = -total, 2 * total
+        for _ in range(100):
+            level = (low + high) / 2
+            low, high = ((low, level) if np.minimum(caps, shares * total + level).sum() > total
+                         else (level, high))  # fmt: skip
+        found = water_fill(shares, caps, total)
+        np.testing.assert_allclose(found, np.minimum(caps, shares * total + low), atol=1e-6)
+    assert water_fill(np.array([0.5, 0.5]), np.array([3.0, 4.0]), 7).tolist() == [3, 4]
+
+
+def test_some_of_the_dropped_come_back_where_nothing_is_free():
+    stay, free, gone = np.array([5, 9]), np.array([4, 0]), np.array([6, 2])
+    # Four find room in the first layer; of the other four, as many come back as went, 3 to 1.
+    assert quotas_in_rounds(stay, free, gone).tolist() == [4 + 3, 0 + 1]
+    assert quotas_in_rounds(stay, np.array([90, 90]), gone).sum() == 8
+    assert quotas_in_rounds(stay, free, np.array([0, 0])).tolist() == [0, 0]
+
+
+def test_dsr_leaves_every_layer_a_weight_however_high_the_threshold(rng):
+    small, large = parameter((5, 4), 3, rng), parameter((9, 8), 10, rng)
+    kept = [np.abs(p.data).max() for p in (small, large)]
+    report = updated(DSR(threshold=1e9), {"small": small, "large": large}, rng)
+    assert [report.layers[name]["dropped"] for name in ("small", "large")] == [2, 9]
+    assert small.nnz + large.nnz == 13
+    assert [np.abs(p.data).max() for p in (small, large)] == kept
+
+
+def test_dsr_grows_no_more_than_there_is_room_for(rng):
+    full, wide = parameter((4, 4), 15, rng), parameter((20, 20), 15, rng)
+    full.data[:] = 5
+    full.data[:3] = 1e-6
+    wide.data[:] = 1e-6
+    report = updated(DSR(threshold=1e-3), {"full": full, "wide": wide}, rng)
+    # Of 3 + 14 new weights, shared out as 12 to 1, the full layer can take but one.
+    assert report.layers["full"]["grown"] == 1
+    assert report.layers["wide"]["grown"] == 16
+
+
+def test_updates_come_at_regular_steps_and_end(rng):
+    topology = Topology(update_every=10, stop_after=0.5)
+    topology.start(Run({"a": parameter((5, 4), 3, rng)}, 7, 100, 16, None, 0, 1, rng, float))
+    assert [step for step in range(101) if topology.due(step)] == [10, 20, 30, 40]
+    assert [topology.steps_to_update(step) for step in (0, 9, 10, 39)] == [10, 1, 10, 1]
+    assert topology.steps_to_update(40) is None  # the next would be the one at 50
+    by_epoch = RigL()
+    by_epoch.start(topology.run)
+    assert [step for step in range(40) if by_epoch.due(step)] == [7, 14, 21, 28, 35]
+
+
+@pytest.mark.parametrize(
+    ("name", "defaults"),
+    [
+        ("sparse-momentum", {"prune_rate": 0.5, "stop_after": 1.0, "rank": 16, "window": None,
+                             "growth_memory": 64e6}),
+        ("rigl", {"prune_rate": 0.3, "stop_after": 0.75, "skip_step": True,
+                  "regrow_keeps_value": True}),
+        ("gse", {"prune_rate": 0.2, "stop_after": 0.6, "skip_step": True, "subset": 1.0,
+                 "scope": "layer", "distribution": "uniform"}),
+        ("set", {"prune_rate": 0.3, "variant": "magnitude", "stop_after": 1.0}),
+        ("dsr", {"prune_rate": 0.05, "threshold": 1e-3, "stop_after": 1.0}),
+        ("deep-r", {"shrinkage": 1e-5, "noise": 1e-5, "regrow_keeps_value": False}),
+    ],
+)  # fmt: skip
+def test_defaults_are_the_documented_ones(name, defaults):
+    made = make_topology(name)
+    assert {option: getattr(made, option) for option in defaults} == defaults
+    assert made.revive is False
+    assert made.update_every is None
+
+
+@pytest.mark.parametrize(("momentum", "steps"), [(0.9, 22), (0.5, 4), (0.05, 1)])
+def test_windows_reach_back_until_a_tenth_is_left(momentum, steps, rng):
+    """0.9 to the power of 21 is more than a tenth, 0.9 to the power of 22 is less."""
+    p = parameter((5, 4), 6, rng)
+    topology = SparseMomentum(source="window")
+    topology.start(Run({"a": p}, 50, 100, 16, "momentum", momentum, 1.0, rng, float))
+    assert topology.sources["a"].steps == steps
+
+
+def test_a_layer_whose_momentum_is_not_finite_gets_no_share(rng):
+    layers = {name: parameter((5, 4), 6, rng) for name in ("good", "bad", "other")}
+    for name, value in (("good", 3.0), ("bad", np.inf), ("other", 1.0)):
+        layers[name].slot("momentum")[:] = value
+    topology = SparseMomentum(source="window")
+    topology.start(Run(layers, 10, 100, 16, "momentum", 0.9, 1.0, rng, float))
+    topology.prepare(10)
+    assert topology.shares == {"good": 0.75, "bad": 0.0, "other": 0.25}
+
+
+def test_revived_weights_where_all_weights_are_alike(rng):
+    """Weights without a spread give none to draw from: then it is 1."""
+    p = SparseParameter(Pattern((800, 3), [3 * min(i, 400) for i in range(801)],
+                                [0, 1, 2] * 400), np.full(1200, 7.0))  # fmt: skip
+    assert revive_outputs(p, rng) == 400
+    assert p.nnz == 1200
+    drawn = p.data[p.data != 7]
+    assert len(drawn) == 400
+    assert abs(drawn.mean()) < 0.2
+    assert 0.9 < drawn.std() < 1.1
+
+
+def test_signs_are_bits_of_splitmix64():
+    """The first numbers that the published generator gives from the seed 0."""
+    published = [
+        0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F, 0xF88BB8A8724C81EC,
+        0x1B39896A51A8749B, 0x53CB9F0C747EA2EA, 0x2C829ABE1F4532E1, 0xC584133AC916AB3C,
+    ]  # fmt: skip
+    wanted = [-1 if number >> 63 else 1 for number in published]
+    assert signs(0, np.arange(8)).tolist() == wanted
+    assert signs(5, np.arange(3)).tolist() == wanted[5:]
+
+
+class Scores:
+    """A view of a gradient that is the key itself, from 0 to the last position."""
+
+    def at(self, pattern):
+        return pattern.keys().astype(float)
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_gse_draws_by_its_subset_and_keeps_what_may_grow(scope, rng):
+    p = parameter((30, 20), 41, rng)
+    topology = GuidedStochasticExploration(subset=0.3, scope=scope)
+    topology.start(Run({"a": p}, 10, 100, 16, "momentum", 0.9, 1.0, rng, float))
+    keys, scores, drawn = topology.see(p, Scores(), 0.1)
+    assert drawn <= 13  # 0.3 * 41, rounded up, less what was drawn twice
+    assert drawn >= 11
+    assert len(keys) == (5 if scope == "layer" else drawn)  # 0.1 * 41, rounded up
+    assert scores.tolist() == keys.tolist()
+    assert not p.pattern.contains(np.sort(keys)).any()
+
+
+def test_global_gse_drops_and_grows_across_layers(rng):
+    a = SparseParameter(Pattern((2, 4), [0, 2, 3], [0, 2, 1]), [5.0, 0.1, 7.0])
+    b = SparseParameter(Pattern((2, 4), [0, 2, 3], [0, 2, 1]), [0.2, -0.3, -6.0])
+    topology = GuidedStochasticExploration(scope="global")
+    topology.start(Run({"a": a, "b": b}, 10, 100, 16, "momentum", 0.9, 1.0, rng, float))
+    topology.seen = {"a": (np.array([1, 3]), np.array([0.1, 0.9]), 2),
+                     "b": (np.array([1, 4, 7]), np.array([0.3, 0.4, 0.2]), 3)}  # fmt: skip
+    changes = dict(topology.decide(10, 0.4))  # of 6 weights, 2.4, rounded up
+    assert {name: change.drop.tolist() for name, change in changes.items()} == {
+        "a": [1], "b": [0, 1],
+    }  # fmt: skip
+    assert {name: change.growth.keys.tolist() for name, change in changes.items()} == {
+        "a": [3], "b": [1, 4],
+    }  # fmt: skip
+
+
+def test_set_of_the_paper_counts_zeros_among_the_negative(rng):
+    p = parameter((4, 4), 6, rng)
+    p.data[:] = [0, 1, 2, -1, -2, 3]
+    topology = SET(variant="paper", prune_rate=0.5)
+    topology.start(Run({"a": p}, 10, 100, 16, "momentum", 0.9, 1.0, rng, float))
+    assert topology.drop("a", p, 0.9).tolist() == [0, 1]  # half of each three
+
+
+def test_deep_r_shrinks_by_the_rate_of_the_step_before(rng):
+    layers = {name: parameter((6, 5), 9, rng) for name in "ab"}
+    topology = DeepR(update_every=10, noise=0.0, shrinkage=1e-3)
+    rates = {9: 2.0}  # of the last of ten steps, counted from 0
+    topology.start(Run(layers, 50, 100, 16, "momentum", 0.9, 1.0, rng, rates.__getitem__))
+    assert len({*topology.salts.values()}) == 2  # each layer has signs of its own
+    topology.initialise()
+    before = np.abs(layers["a"].data)
+    topology.prepare(10)
+    wanted = (before - 2.0 * 1e-3 * 10) * signs(topology.salts["a"], layers["a"].pattern.keys())
+    np.testing.assert_allclose(layers["a"].data, wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("weights", "second"),
+    [([1e-6, 3e-6], 0.75), ([1e6, 3e6], 0.75), ([0.0, 0.0], 0.5), ([np.inf, 1.0], 0.5)],
+)
+def test_draws_need_weights_of_no_scale_and_are_even_without_any(weights, second, rng):
+    drawn = AliasTable(weights).draw(10_000, rng)
+    assert drawn.mean() == pytest.approx(second, abs=0.03)
