@@ -120,7 +120,7 @@ def test_pooling(kind, kernel, stride, padding, rng):
     y, saved = layer.forward(source, ctx)
     dy = rng.standard_normal(y.shape)
     dx = layer.backward(dy, saved, ctx)
-    windows, wanted_y, wanted_dx = layer._windows(), np.empty(y.shape), np.zeros(dx.shape)
+    windows, wanted_y, wanted_dx = layer._windows, np.empty(y.shape), np.zeros(dx.shape)
     for channel, lane in np.ndindex(4, 16):
         image = plain_value(source.operand())[0, :, channel, :, lane]
         raw = plain_value(Planes(source.values, a=source.a, c=source.c).operand())[

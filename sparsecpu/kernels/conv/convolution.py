@@ -112,6 +112,7 @@ def _convolve_row(pixel, strip, conv, dw, dw_start, job, phase, worker):
     strip_mask = repeated(load_like(conv.mask, np.int64(job.first_tile) * lanes, pixel), strip)
     first_pixel = (job.first_tile * sizes.out_height + row.row) * sizes.filters * sizes.out_width
     first_pixel += row.column
+    line = sizes.span * sizes.tiles_per_job * lanes
     ahead = rows_ahead(sizes, job, job.strips * (phase.end - phase.begin) * sizes.filters)
     if phase.begin > 0:  # the first phase has prefetched them
         ahead = nothing_ahead(ahead)
@@ -126,9 +127,7 @@ def _convolve_row(pixel, strip, conv, dw, dw_start, job, phase, worker):
                 for s in range(first_strip, first_strip + together):
                     ahead = prefetch_some(pixel, strip, conv.source, sizes, job, ahead)
                     there = (first_pixel + np.int64(i) * sizes.out_width) * lanes + s * count(strip)
-                    waits = np.int64(i) * sizes.span * sizes.tiles_per_job * lanes + s * count(
-                        strip
-                    )
+                    waits = np.int64(i) * line + s * count(strip)
                     here, bases = worker.outputs + waits, worker.bases + s * sizes.depth
                     y = _begin_sum(strip, conv.bias, space.scratch, here, i, segment == phase.begin)
                     if dw is None:

@@ -16,7 +16,7 @@ from sparsecpu.kernels.vectors.memory import at, load, load_like, store
 
 @kernel(part=True)
 def _first_from(indices, low, high, column):
-    """Return the first place in a sorted run whose column is not below another."""
+    """Return the first place from ``low`` to ``high`` whose column is ``column`` or larger."""
     while low < high:
         middle = (low + high) // 2
         if indices[middle] < column:

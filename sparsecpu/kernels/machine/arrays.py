@@ -10,20 +10,7 @@ _ALIGNMENT = 64  # one cache line; a load that straddles two runs at half speed
 
 
 def aligned_empty(shape: Any, dtype: Any) -> np.ndarray:
-    """Return an uninitialised C-contiguous array that starts on a cache line.
-
-    Parameters
-    ----------
-    shape : int or tuple of ints
-        Its shape.
-    dtype : dtype
-        Its element type.
-
-    Returns
-    -------
-    ndarray
-        The array.
-    """
+    """Return an uninitialised C-contiguous array that starts on a cache line."""
     dtype = np.dtype(dtype)
     shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     nbytes = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
@@ -33,40 +20,14 @@ def aligned_empty(shape: Any, dtype: Any) -> np.ndarray:
 
 
 def aligned_zeros(shape: Any, dtype: Any) -> np.ndarray:
-    """Return ``aligned_empty`` filled with zeros.
-
-    Parameters
-    ----------
-    shape : int or tuple of ints
-        Its shape.
-    dtype : dtype
-        Its element type.
-
-    Returns
-    -------
-    ndarray
-        The array.
-    """
+    """Return ``aligned_empty`` filled with zeros."""
     array = aligned_empty(shape, dtype)
     array[...] = 0
     return array
 
 
 def aligned_copy(values: Any, dtype: Any = None) -> np.ndarray:
-    """Return an aligned copy.
-
-    Parameters
-    ----------
-    values : array_like
-        What to copy.
-    dtype : dtype, optional
-        The element type; that of ``values`` by default.
-
-    Returns
-    -------
-    ndarray
-        The copy.
-    """
+    """Return a copy that starts on a cache line, by default of the type of ``values``."""
     values = np.asarray(values, dtype=dtype)
     array = aligned_empty(values.shape, values.dtype)
     array[...] = values

@@ -23,30 +23,31 @@ def _thread_pools(loaded: tuple[bool, ...]) -> Any:
 _blas_lock = threading.Lock()
 
 
-_blas_held = False  # by whoever entered first; see one_blas_thread
+_blas_held = False  # by the Python thread that entered first
 
 
 @contextlib.contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Hold BLAS to one thread inside the ``with`` block, and leave it as it was afterwards.
+    """Hold BLAS to one thread inside the ``with`` block, and set it back afterwards.
 
-    Two thread pools that spin beside each other cost more than a second thread brings, and sums
-    that depend on the number of threads would depend on the machine. Libraries that are imported
-    inside the block are not held: whoever brings a BLAS imports it before. Of several Python
-    threads in such blocks the first one holds BLAS, and gives it back when it leaves: whoever found
-    it held would otherwise restore one thread for good.
+    Two thread pools that spin side by side cost more than a second thread brings, and sums that
+    depend on the number of threads would depend on the machine. Import libraries that bring a BLAS
+    before.
+
+    Of several Python threads in such blocks the first one holds BLAS and sets it back: any other
+    would set it back to one thread, for good.
     """
     global _blas_held
     with _blas_lock:
-        mine, _blas_held = not _blas_held, True
-        if mine:
+        first, _blas_held = not _blas_held, True
+        if first:
             loaded = tuple(name in sys.modules for name in _WITH_A_BLAS)
             limiter = _thread_pools(loaded).limit(limits=1, user_api="blas")
             limiter.__enter__()
     try:
         yield
     finally:
-        if mine:
+        if first:
             with _blas_lock:
                 limiter.__exit__(None, None, None)
                 _blas_held = False

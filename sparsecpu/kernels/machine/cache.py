@@ -1,6 +1,6 @@
 """Compiled kernels on disk: survive damaged files, several processes, and changed sources.
 
-Numba keeps an index and a file per specialisation beside the kernels (or where NUMBA_CACHE_DIR
+Numba keeps an index and a file per specialisation next to the kernels (or where NUMBA_CACHE_DIR
 says). It raises on a truncated index, gives two processes that compile at once the same file name,
 and looks at one source file where a kernel is made of several. What is wrapped here is private to
 Numba; where a version lacks it, its own behaviour remains.
@@ -24,18 +24,7 @@ def sources_stamp() -> tuple:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes from writing the cache inside the ``with`` block, where possible.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the cache.
-
-    Yields
-    ------
-    None
-        Nothing.
-    """
+    """Keep other processes from writing the cache in a folder inside the block, where possible."""
     try:
         import fcntl
     except ImportError:  # Windows: Numba's own retries must do
@@ -52,18 +41,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def harden(dispatcher: Any) -> Any:
-    """Make a cached kernel compile anew where its cache cannot be used, instead of failing.
-
-    Parameters
-    ----------
-    dispatcher : numba.core.dispatcher.Dispatcher
-        The kernel.
-
-    Returns
-    -------
-    Dispatcher
-        The same.
-    """
+    """Make a kernel compile anew where its cache cannot be used, instead of failing; return it."""
     try:
         store = dispatcher._cache
         load, save, flush = store.load_overload, store.save_overload, store.flush

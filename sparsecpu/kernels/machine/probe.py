@@ -14,21 +14,11 @@ from sparsecpu.kernels.vectors.memory import at, load
 
 @functools.cache
 def random_load_kernel(lanes: int) -> Callable:
-    """Return a kernel that multiplies and adds random runs of ``lanes`` floats.
+    """Return ``probe(tile, places, factor)``, which multiplies and adds random rows of a tile.
 
     Every sparse product has one load per multiply-add, from a tile at places that the pattern
-    decides; how fast such loads come is the limit of them all.
-
-    Parameters
-    ----------
-    lanes : int
-        Width of a tile.
-
-    Returns
-    -------
-    callable
-        ``probe(tile, places, factor)``: ``tile`` is (features, lanes), ``places`` are row numbers,
-        an even number of them.
+    decides; how fast such loads come is the limit of them all. ``tile`` is (features, lanes),
+    ``places`` are row numbers, an even number of them.
     """
 
     @kernel()

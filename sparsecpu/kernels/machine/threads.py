@@ -18,14 +18,10 @@ from sparsecpu.errors import ForkError, ParameterError
 
 
 def preload_tbb() -> bool:
-    """Make TBB known to Numba where pip has installed it; it wakes up faster than OpenMP.
+    """Make TBB, if pip has installed it, known to Numba; return True if it is there.
 
-    Numba looks for it by name only, and pip puts it where the system's loader does not look.
-
-    Returns
-    -------
-    bool
-        Whether it is there.
+    It wakes up faster than OpenMP. Numba looks for it by name only, and pip puts it where the
+    system's loader does not look.
     """
     found = sorted(Path(sys.prefix, "lib").glob("libtbb.so.12*"))
     for path in found[:1]:
@@ -39,7 +35,7 @@ preload_tbb()
 
 
 def _is_workqueue() -> bool:
-    """Return whether Numba has only its own workqueue, which one thread may use at a time."""
+    """Return True if Numba has only its own workqueue, which one thread may use at a time."""
     chosen = numba.config.THREADING_LAYER  # type: ignore[attr-defined]
     if chosen == "workqueue":
         return True
@@ -84,7 +80,7 @@ def available_threads() -> int:
 
 
 def chosen_threads() -> int | None:
-    """Return what ``use_threads`` says here; None where it was given None, or nobody said."""
+    """Return what ``use_threads`` says here; None if it was given None, or was not called."""
     return chosen.threads
 
 
@@ -94,22 +90,10 @@ def current_threads() -> int:
 
 
 def team(parameters: Iterable[Any], samples: int, threads: int | None) -> int | None:
-    """Return how many threads are to share a pass over some samples.
+    """Return how many threads share a pass over some samples: ``threads``, None standing for all.
 
-    Parameters
-    ----------
-    parameters : iterable of SparseParameter
-        The weights that the samples meet.
-    samples : int
-        At once.
-    threads : int or None
-        What the user asks for.
-
-    Returns
-    -------
-    int or None
-        That; but 1 where nothing is asked for and there is too little work to share. None stands
-        for all.
+    But 1 if the user has chosen none and there is too little work for the parameters that they
+    meet.
     """
     work = samples * sum(p.nnz * p.uses for p in parameters)
     return 1 if threads is None and work < _WORTH_SHARING else threads
@@ -117,21 +101,12 @@ def team(parameters: Iterable[Any], samples: int, threads: int | None) -> int | 
 
 @contextlib.contextmanager
 def safe_launches() -> Iterator[None]:
-    """Run kernels where it is safe, inside the ``with`` block.
+    """Run kernels where it is safe, inside the ``with`` block; else raise ``ForkError``.
 
     On one thread they need nothing of Numba's threads, and are safe everywhere. Under TBB and
     OpenMP any number of Python threads may run kernels at once; under Numba's workqueue they take
-    turns, block by block.
-
-    Yields
-    ------
-    None
-        Nothing.
-
-    Raises
-    ------
-    ForkError
-        In a child that was forked after its parent ran kernels under OpenMP, which would kill it.
+    turns, block by block. A child that was forked after its parent ran kernels under OpenMP would
+    be killed.
     """
     if current_threads() == 1:
         yield
@@ -153,18 +128,7 @@ def _safe() -> Iterator[None]:
 
 @contextlib.contextmanager
 def one_of_numbas() -> Iterator[None]:
-    """Run a kernel that has no form for one thread on one of Numba's, inside the ``with`` block.
-
-    Yields
-    ------
-    None
-        Nothing.
-
-    Raises
-    ------
-    ForkError
-        See ``safe_launches``.
-    """
+    """Run a kernel that has no form for one thread on one of Numba's, inside the block."""
     with _safe(), _masked(1):
         yield
 
@@ -181,25 +145,11 @@ def _masked(threads: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def use_threads(threads: int | None) -> Iterator[int]:
-    """Run kernels on this many threads inside the ``with`` block.
+    """Run kernels on this many threads inside the ``with`` block, and yield how many these are.
 
-    Parameters
-    ----------
-    threads : int or None
-        At least 1 and at most what the machine has; None for all of them, or fewer where those
-        that use them see too little work to share.
-
-    Yields
-    ------
-    int
-        The number of threads in use.
-
-    Raises
-    ------
-    ParameterError
-        If ``threads`` is not an integer in that range.
-    ForkError
-        See ``safe_launches``.
+    None stands for all of them, or for fewer where there is too little work to share. Raises
+    ``ParameterError`` unless that is an integer from 1 to what the machine has, and ``ForkError``
+    as ``safe_launches`` does.
     """
     limit = available_threads()
     choice, threads = threads, limit if threads is None else threads

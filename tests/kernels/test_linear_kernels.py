@@ -1,3 +1,5 @@
+"""The kernels of linear layers against plain twins, on odd patterns."""
+
 import naive
 import numpy as np
 import pytest
@@ -19,13 +21,8 @@ from sparsecpu.kernels.linear.scatter import _portable as portable_scatter
 from sparsecpu.kernels.linear.scatter import scatter_kernel
 from sparsecpu.kernels.machine.arrays import aligned_copy
 from sparsecpu.kernels.machine.threads import use_threads
-from sparsecpu.kernels.norm import batch_statistics, normalise, normalise_backward
-from sparsecpu.kernels.tiling import gather_samples, scatter_samples
-from sparsecpu.kernels.update import adam_update, refresh, sgd_update
-from sparsecpu.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.sparse.row_blocks import block_bytes, uncut_bytes
-from sparsecpu.step.context import Context
 from sparsecpu.step.precision import sixteen_bit_copy
 from sparsecpu.step.workspace import Workspace
 
@@ -134,18 +131,6 @@ def test_tiny_scattered_gradients_end(build, gated):
     np.testing.assert_array_equal(found[0, 0], np.where(np.abs(dy) < 1e-30, 0, dy))
 
 
-def test_sure_samples_have_no_gradient():
-    """A softmax that has left all doubt behind would pass subnormal numbers back."""
-    z = np.zeros((1, 3, 16), np.float32)
-    z[0, 0], z[0, 1] = 95.0, np.linspace(-9, 95, 16)
-    rows = np.arange(16)
-    _, dz = SoftmaxCrossEntropy()(z, rows, np.zeros(16, np.int32), Context())
-    _, wanted = naive.softmax_cross_entropy(z[0].T.astype(np.float64), np.zeros(16, int))
-    assert not ((dz != 0) & (np.abs(dz) < 1e-30)).any()
-    np.testing.assert_allclose(naive.from_tiles(dz, 16), wanted, atol=1e-8)
-    assert (dz[0, 2] == 0).all()
-
-
 @pytest.mark.parametrize(("lanes", "precision"), [(16, "bf16"), (64, "bf16"), (128, "fp16")])
 @given(pattern=patterns(), batch=st.sampled_from([1, 17, 130]), seed=st.integers(0, 99))
 def test_kernels_read_16_bits(lanes, precision, pattern, batch, seed):
@@ -170,11 +155,11 @@ def test_kernels_read_16_bits(lanes, precision, pattern, batch, seed):
 
 
 @pytest.mark.parametrize("value", [0.0, -0.0, 1.0, -1e-30, 3e38, np.inf, -np.inf, np.nan])
-@pytest.mark.parametrize("beside", [0.0, 1.0, -3.999, np.nan])
-def test_pairs_of_16_bits(value, beside):
+@pytest.mark.parametrize("other", [0.0, 1.0, -3.999, np.nan])
+def test_pairs_of_16_bits(value, other):
     """Each number alone, in each half of a pair: no subnormal, nothing finite made of infinity."""
     pattern = Pattern.full((1, 1))
-    for first, second in ((value, beside), (beside, value)):
+    for first, second in ((value, other), (other, value)):
         x = np.zeros((1, 1, 32), np.float32)
         x[0, 0, 3], x[0, 0, 19] = first, second
         read = sixteen_bit_copy(Workspace(), "x", x, "bf16")
@@ -231,135 +216,3 @@ def test_nan_and_infinity_come_through(value):
     matmul_kernel(16)(*p.blocks(64), p.indices, data, x, bias, y, y, RELU, p.chunks)
     assert np.isfinite(y[0, 0]).all()
     assert not np.isfinite(y[0, 1]).any()
-
-
-@given(samples=st.integers(1, 70), features=st.integers(1, 40), lanes=st.sampled_from(LANES))
-def test_layout(samples, features, lanes):
-    rng = np.random.default_rng(samples)
-    x = rng.standard_normal((90, features)).astype(np.float32)
-    rows = rng.permutation(90)[:samples]
-    offset, scale = rng.standard_normal((2, features)).astype(np.float32)
-    out = np.full((-(-samples // lanes), features, lanes), np.nan, np.float32)
-    padded = np.zeros(len(out) * lanes, np.int64)
-    padded[:samples] = rows
-    gather_samples(x, padded, samples, offset, scale, out)
-    np.testing.assert_allclose(out, naive.to_tiles((x[rows] - offset) * scale, lanes), rtol=1e-6)
-    gather_samples(x, padded, samples, offset[:0], scale[:0], out)
-    np.testing.assert_array_equal(out, naive.to_tiles(x[rows], lanes))
-    back = np.empty((samples, features), np.float32)
-    scatter_samples(out, back)
-    np.testing.assert_array_equal(back, x[rows])
-
-
-@pytest.mark.parametrize("given", [np.uint8, np.float32, np.float64])
-@pytest.mark.parametrize("wanted", [np.float32, np.float64])
-def test_samples_are_read_from_any_type(given, wanted, rng):
-    x = rng.integers(0, 256, (50, 37)).astype(given)
-    rows = rng.permutation(50)[:43]
-    offset, scale = rng.standard_normal((2, 37)).astype(wanted)
-    out = np.empty((2, 37, 32), wanted)
-    gather_samples(x, np.r_[rows, [0] * 21], 43, offset, scale, out)
-    want = naive.to_tiles((x[rows].astype(wanted) - offset) * scale, 32)
-    np.testing.assert_allclose(out, want, rtol=1e-6)
-
-
-LOSSES = {
-    "softmax": (SoftmaxCrossEntropy(), naive.softmax_cross_entropy),
-    "smoothed": (
-        SoftmaxCrossEntropy(0.1),
-        lambda z, y, w: naive.softmax_cross_entropy(z, y, w, 0.1),
-    ),
-    "sigmoid": (SigmoidCrossEntropy(), naive.sigmoid_cross_entropy),
-    "squared": (SquaredError(), naive.squared_error),
-}
-
-
-@pytest.mark.parametrize("name", LOSSES)
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("batch", [1, 17, 33])
-def test_losses(name, weighted, batch, rng):
-    loss, twin = LOSSES[name]
-    z = 3 * rng.standard_normal((batch, 4))
-    rows = rng.permutation(50)[:batch]
-    targets = rng.integers(0, 4, 50) if "s" in name[:2] and name != "sigmoid" else None
-    if name in ("sigmoid", "squared"):
-        targets = rng.integers(0, 2, (50, 4)).astype(float)
-    weights = rng.random(50) + 0.1 if weighted else None
-    ctx = Context(Workspace(), n_valid=batch)
-    tiles = naive.to_tiles(z, 16)
-    tiles[-1, :, (batch - 1) % 16 + 1 :] = 7.0  # padding must not count
-    value, dz = loss(tiles, rows, loss.prepare(targets, 4), ctx, weights)
-    wanted, gradient = twin(z, targets[rows], None if weights is None else weights[rows])
-    assert value == pytest.approx(wanted, rel=1e-12)
-    np.testing.assert_allclose(naive.from_tiles(dz, batch), gradient, atol=1e-14)
-    assert not dz[-1, :, (batch - 1) % 16 + 1 :].any()
-
-
-@pytest.mark.parametrize("nesterov", [False, True])
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_sgd(nesterov, momentum, rng):
-    w, g, v = rng.standard_normal((3, 41))
-    if momentum == 0:
-        v[:] = 0
-    perm = rng.permutation(41).astype(np.int32)
-    turned = np.empty(41)
-    wanted = naive.sgd(w, g, v, 0.1, momentum, 0.01, nesterov)
-    slot = v if momentum else g
-    by_gradient, by_velocity = (1.0, momentum) if nesterov else (0.0, 1.0)
-    sgd_update(w, g, slot, 0.1, momentum, 0.01, by_gradient, by_velocity, perm, turned)
-    np.testing.assert_allclose(w, wanted[0], rtol=1e-13)
-    np.testing.assert_array_equal(turned, w[perm])
-    refresh(v, perm, turned)
-    np.testing.assert_array_equal(turned, v[perm])
-    if momentum:
-        np.testing.assert_allclose(v, wanted[1], rtol=1e-13)
-
-
-@pytest.mark.parametrize("decoupled", [False, True])
-def test_adam(decoupled, rng):
-    w, g, m, v = rng.standard_normal((4, 23))
-    v = np.abs(v)
-    args = (0.1, 0.9, 0.99, 1e-8, 0.01, decoupled)
-    wanted = naive.adam(w, g, m, v, *args, 4)
-    adam_update(w, g, m, v, *args, 5, np.empty(0, np.int32), w[:0])
-    for found, want in zip((w, m, v), wanted, strict=True):
-        np.testing.assert_allclose(found, want, rtol=1e-12)
-
-
-def test_tiny_values_are_flushed():
-    w = np.array([1e-31, -1e-31, 1e-20, np.nan], np.float32)
-    v = np.array([1e-33, 0, 0, 0], np.float32)
-    zero = np.zeros(4, np.float32)
-    n = np.float32
-    sgd_update(w, zero, v, n(0.1), n(0.9), n(0), n(1), n(0.9), np.empty(0, np.int32), w[:0])
-    assert w[0] == 0
-    assert w[1] == 0
-    assert w[2] == n(1e-20)
-    assert np.isnan(w[3])
-    assert v[0] == 0
-
-
-@pytest.mark.parametrize("batch", [2, 17, 40])
-def test_batch_norm_kernels(batch, rng):
-    x, dy = rng.standard_normal((2, batch, 5))
-    gamma, beta = np.array([1.0, -2.0, 0.5, 0.0, 3.0]), rng.standard_normal(5)
-    xt, dyt = naive.to_tiles(x, 16), naive.to_tiles(dy, 16)
-    xt[-1, :, (batch - 1) % 16 + 1 :] = 9.0
-    mean, variance, y = np.empty(5), np.empty(5), np.empty_like(xt)
-    batch_statistics(xt, batch, mean, variance)
-    np.testing.assert_allclose(mean, x.mean(axis=0), atol=1e-14)
-    np.testing.assert_allclose(variance, x.var(axis=0), rtol=1e-12)
-    normalise(xt, mean, variance, 1e-5, gamma, beta, y)
-    wanted = naive.batch_norm(x, gamma, beta, 1e-5)
-    np.testing.assert_allclose(naive.from_tiles(y, batch), wanted, atol=1e-12)
-    dx, dgamma, dbeta = np.full_like(xt, np.nan), np.empty(5), np.empty(5)
-    normalise_backward(
-        xt, dyt, batch, mean, variance, 1e-5, gamma, True, dgamma, dbeta, dx
-    )  # fmt: skip
-    h = (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + 1e-5)
-    np.testing.assert_allclose(dgamma, (dy * h).sum(axis=0), atol=1e-11)
-    np.testing.assert_allclose(dbeta, dy.sum(axis=0), atol=1e-12)
-    inner = dy - dy.mean(axis=0) - h * (dy * h).mean(axis=0)
-    wanted = gamma / np.sqrt(x.var(axis=0) + 1e-5) * inner
-    np.testing.assert_allclose(naive.from_tiles(dx, batch), wanted, atol=1e-11)
-    assert not dx[-1, :, (batch - 1) % 16 + 1 :].any()
