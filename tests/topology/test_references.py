@@ -89,7 +89,7 @@ def replay(reference, seen, x, y, *, every, total, batch=16):
         (Adam(), 16, "momentum"),
         (Adam(), 16, "magnitude"),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__ if isinstance(value, SGD | Adam) else str(value),
 )
 def test_sparse_momentum(optimizer, batch, redistribution, rng):
     network, (x, y) = some_network(rng), blobs(rng)
