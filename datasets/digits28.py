@@ -95,7 +95,7 @@ def load_digits28(samples: int | None = None, seed: int = 0) -> Dataset:
         Training samples; 20,000 by default. Above about 340,000 they are made again in every epoch
         instead of being kept.
     seed : int
-        Of the variations.
+        Seed of the variations.
 
     Raises
     ------

@@ -126,7 +126,7 @@ def make_shapes(samples: int | None = None, seed: int = 0) -> Dataset:
     samples : int, optional
         Training samples; 10,000 by default.
     seed : int
-        Of everything random in them.
+        Seed of everything random in them.
 
     Raises
     ------

@@ -55,9 +55,9 @@ class Activation(Layer):
         x : ndarray
             The input.
         y : ndarray
-            Where to.
+            Memory for the result.
         ctx : Context
-            Memory.
+            Gives memory.
         """
         raise NotImplementedError
 
@@ -69,9 +69,9 @@ class Activation(Layer):
         x, y : ndarray
             Input and output.
         slope : ndarray
-            Where to.
+            Memory for the result.
         ctx : Context
-            Memory.
+            Gives memory.
         """
         raise NotImplementedError
 

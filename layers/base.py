@@ -23,7 +23,7 @@ class Spec:
     Parameters
     ----------
     shape : tuple of ints
-        Of one sample: ``(features,)`` or ``(channels, height, width)``.
+        Shape of one sample: ``(features,)`` or ``(channels, height, width)``.
     needs_gradient : bool
         True if something before it learns; otherwise a layer skips its dx.
     """
@@ -77,7 +77,7 @@ class Layer:
         Parameters
         ----------
         shape : tuple of ints
-            Of one sample of its input.
+            Shape of one sample of its input.
         options : dict
             The options of the description.
         **context : object
@@ -97,14 +97,14 @@ class Layer:
         Parameters
         ----------
         shape : tuple of ints
-            Of one sample of its input.
+            Shape of one sample of its input.
         options : dict
             The options of the description.
 
         Returns
         -------
         shape : tuple of ints
-            Of one sample of its output.
+            Shape of one sample of its output.
         weights : list of tuples
             Shapes of its sparse weights; a convolution's are (out, in, height, width).
         """

@@ -152,9 +152,9 @@ class Residual(Branches):
     Parameters
     ----------
     branch : iterable of Layer
-        In order.
+        Its layers, in order.
     shortcut : iterable of Layer
-        In order; none for the identity.
+        Its layers, in order; none for the identity.
 
     Notes
     -----

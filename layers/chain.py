@@ -18,7 +18,7 @@ class Chain(Layer):
     Parameters
     ----------
     layers : iterable of Layer
-        In order. A layer must not appear twice.
+        The layers, in order; none may appear twice.
 
     Attributes
     ----------

@@ -65,7 +65,7 @@ class SparseConv2d(Layer):
     kernel_size : int or pair of ints
         Height and width of the filters.
     stride, padding : int or pair of ints
-        Of rows and columns.
+        Step between outputs, and zeros around the images, by rows and columns.
     groups : int
         Groups of channels that do not mix; ``in_channels`` of them for depthwise.
     density : float
@@ -218,7 +218,7 @@ class SparseConv2d(Layer):
     def geometry(self) -> Geometry:
         """Return the sizes, for the images that were planned."""
         if self._geometry is None:
-            raise ParameterError("image size", None, "a layer whose ``plan`` was called")
+            raise ParameterError("image size", None, "a size from ``plan``, called first")
         return self._geometry
 
     @property

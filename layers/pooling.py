@@ -99,7 +99,7 @@ class MaxPool2d(_Pool):
     stride : int or pair of ints, optional
         From one window to the next; ``kernel_size`` by default.
     padding : int or pair of ints
-        Of pixels that never win; at most half of a window.
+        Pixels around the image, which never win; at most half of a window.
 
     Raises
     ------
@@ -144,7 +144,7 @@ class AvgPool2d(_Pool):
     stride : int or pair of ints, optional
         From one window to the next; ``kernel_size`` by default.
     padding : int or pair of ints
-        Of zeros.
+        Zeros around the image.
     """
 
     kind = "avg_pool2d"

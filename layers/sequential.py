@@ -43,9 +43,9 @@ class Sequential(Chain):
     Parameters
     ----------
     layers : iterable of Layer
-        In order. A layer must not appear twice.
+        The layers, in order; none may appear twice.
     input_shape : tuple of ints, optional
-        Of one sample; taken from the first layer where that is linear.
+        Shape of one sample; taken from the first layer where that is linear.
 
     Attributes
     ----------
@@ -219,7 +219,7 @@ class Sequential(Chain):
         samples : Samples
             The samples.
         rows : ndarray of int64
-            Which ones.
+            Row numbers of the samples to read.
         lanes : int
             Width of the tiles.
         ctx : Context

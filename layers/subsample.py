@@ -16,9 +16,9 @@ class Subsample(Layer):
     Parameters
     ----------
     channels : int
-        Of the output; at least as many as come in.
+        Channels of the output; at least as many as come in.
     stride : int
-        Of rows and columns.
+        Step between the pixels that are kept, by rows and columns.
 
     Notes
     -----

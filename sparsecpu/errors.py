@@ -6,7 +6,7 @@ from typing import Any
 
 
 class SparseCPUError(Exception):
-    """Base of all of them."""
+    """Base of all exceptions that sparsecpu raises."""
 
 
 class ParameterError(SparseCPUError, ValueError):

@@ -55,7 +55,7 @@ class Optimizer:
         parameter : SparseParameter
             What to update a part of.
         places : slice
-            Which part.
+            Places of the part.
         grad : ndarray
             Its gradient, which may be overwritten.
         learning_rate : float

@@ -50,7 +50,7 @@ class Trainer:
     epochs : int
         Passes over the samples.
     seed : int
-        Of all randomness in training: order, dropout, topology.
+        Seed of all randomness in training: order, dropout, topology.
     threads : int, optional
         Threads of the kernels; by default all, or one where a step has too little work to share
         (see ``team``). Results do not depend on it.
@@ -68,12 +68,12 @@ class Trainer:
         Do without the column-by-column index of linear layers, its values and a gradient
         vector: 12 bytes per weight instead of 28, for a slower step. Sums are in another order.
     callbacks : iterable of Callback
-        Hooks.
+        Objects whose hooks are called in training, in order.
 
     Attributes
     ----------
     steps_done, epochs_done : int
-        So far.
+        Optimizer steps and epochs done so far.
     position : int
         Samples of the current epoch that have been used.
     stop : bool

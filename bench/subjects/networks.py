@@ -24,7 +24,7 @@ class NetworkBenchmark(Benchmark):
     def setup(self) -> None:
         wanted = set(self.options.get("rivals") or ())
         if wanted - {rival.name for rival in self.rivals}:
-            expected = ", ".join(rival.name for rival in self.rivals)
+            expected = f"one of {', '.join(rival.name for rival in self.rivals)}"
             raise ParameterError("rival", ", ".join(sorted(wanted)), expected)
         chosen = [rival for rival in self.rivals if rival.name in wanted or not wanted]
         self.here, self.missing = installed(chosen)

@@ -30,9 +30,9 @@ class Choice:
     name : str
         The layer.
     shape : tuple of two ints
-        Of its weights; filters are rows.
+        Shape of its weights; filters are rows.
     density : float
-        Of its weights.
+        Density of its weights.
     sparse_ms, dense_ms : float
         Milliseconds of forward and backward pass in each form.
     form : {"sparse", "dense"}

@@ -27,7 +27,7 @@ class SparseCNNClassifier(SparseMLPClassifier):
     Attributes
     ----------
     image_shape_ : tuple of ints
-        Of one sample.
+        Shape of one sample.
     classes_, n_features_in_, n_iter_, loss_, loss_curve_, network_, architecture_, density_ : \
 object
         As in ``SparseMLPClassifier``.

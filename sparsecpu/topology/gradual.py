@@ -26,7 +26,7 @@ class GradualPruning(Topology):
     Parameters
     ----------
     density : float
-        At the end, in (0, 1].
+        Density at the end, in (0, 1].
     scope : {"global", "layer"}
         One threshold over all layers, or the same fraction of each.
     begin, end : float

@@ -28,7 +28,7 @@ class GuidedStochasticExploration(BatchTopology):
     prune_rate : float
         :math:`\alpha` at the start, in (0, 1); it falls along a cosine to 0.
     distribution : {"uniform", "grabo", "graest"}
-        Of the draws: all positions alike; by :math:`\|x\|_1 \|dy\|_1`, which bounds \|dW\|; by an
+        How positions are drawn: all alike; by :math:`\|x\|_1 \|dy\|_1`, which bounds \|dW\|; by an
         unbiased estimate of it.
     subset : float
         :math:`\gamma`, drawn positions per active weight.

@@ -61,7 +61,7 @@ class SparseMomentum(Topology):
     proposal : {"norms", "uniform", "lowrank"}
         How candidates are chosen.
     rank : int
-        Of ``lowrank``.
+        Rank of the ``lowrank`` source and proposal.
     window : int, optional
         K, steps that count; by default as many as leave a relative error of 10 %.
     growth_memory : float

@@ -38,7 +38,7 @@ def lenet_300_100(
     Parameters
     ----------
     input_shape : tuple of ints
-        Of one sample.
+        Shape of one sample.
     n_outputs : int
         Classes, or numbers to predict.
     activation : str
@@ -64,7 +64,7 @@ def mlp_1000_1000(
     Parameters
     ----------
     input_shape : tuple of ints
-        Of one sample.
+        Shape of one sample.
     n_outputs : int
         Classes, or numbers to predict.
     activation : str

@@ -79,7 +79,7 @@ def lenet5_caffe(
     Parameters
     ----------
     input_shape : tuple of ints
-        Of one sample.
+        Shape of one sample.
     n_outputs : int
         Classes.
     width : float
@@ -118,7 +118,7 @@ def alexnet(
     Parameters
     ----------
     input_shape : tuple of ints
-        Of one sample.
+        Shape of one sample.
     n_outputs : int
         Classes.
     width : float
@@ -169,11 +169,11 @@ def vgg16(
     Parameters
     ----------
     input_shape : tuple of ints
-        Of one sample.
+        Shape of one sample.
     n_outputs : int
         Classes.
     variant : {"vgg-d", "vgg-c", "vgg-like", "vgg16-small"}
-        Which one.
+        The variant.
     width : float
         Multiplies the numbers of channels and hidden units.
 
@@ -222,7 +222,7 @@ def wide_resnet(
     Parameters
     ----------
     input_shape : tuple of ints
-        Of one sample.
+        Shape of one sample.
     n_outputs : int
         Classes.
     depth : int
@@ -298,7 +298,7 @@ def resnet(
     Parameters
     ----------
     input_shape : tuple of ints
-        Of one sample.
+        Shape of one sample.
     n_outputs : int
         Classes.
     depth : int
@@ -306,7 +306,7 @@ def resnet(
     width : float
         Multiplies the numbers of channels.
     stem_stride : int
-        Of a 3x3 stem: 2 makes everything behind it a quarter of the work.
+        Stride of a 3x3 stem: 2 makes everything behind it a quarter of the work.
 
     Returns
     -------
