@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sparsecpu.kernels.machine.compile import kernel
 
-#: Scores that are compared together; most blocks have none above the threshold.
-_BLOCK = 16
+#: Scores that are counted first: most of so many in a row have none above the threshold.
+_TOGETHER = 16
 
 
 @kernel()
@@ -37,7 +37,7 @@ def collect(tile, begin, offset, pitch, threshold, keys, values, used):
     row, column = begin // columns, begin % columns
     while row < tile.shape[0]:
         while column < columns:
-            end = min(column + _BLOCK, columns)
+            end = min(column + _TOGETHER, columns)
             hits = 0
             for c in range(column, end):
                 hits += abs(tile[row, c]) > limit

@@ -17,7 +17,7 @@ def gather_samples(x, rows, n_valid, offset, scale, out):
 
     ``rows`` has ``tiles * lanes`` entries; those after the first ``n_valid`` are any rows that
     exist, and their lanes become 0. An empty ``offset`` means no offset and no scale. One thread
-    does it: blocks of 16 x 16 are transposed in registers, as fast as memory delivers.
+    does it: squares of 16 x 16 are transposed in registers, as fast as memory delivers.
     """
     tiles, features, lanes = out.shape
     zero, one = out.dtype.type(0), out.dtype.type(1)

@@ -15,7 +15,7 @@ _CELLS = 256
 
 
 def local_density(pattern: Pattern, cells: int = _CELLS) -> np.ndarray:
-    """Return the density of a pattern block by block, in O(nnz + cells²) memory."""
+    """Return the density of a pattern cell by cell, in O(nnz + cells²) memory."""
     n_out, n_in = pattern.shape
     height, width = min(n_out, cells), min(n_in, cells)
     rows = pattern.rows() * height // n_out

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-#: Packages that bring a BLAS of their own; thread pools are looked for once for each set of them.
+#: Packages that bring a BLAS of their own; thread pools are searched once for each set of them.
 _WITH_A_BLAS = ("scipy.linalg", "torch")
 
 

@@ -105,7 +105,7 @@ def safe_launches() -> Iterator[None]:
 
     On one thread they need nothing of Numba's threads, and are safe everywhere. Under TBB and
     OpenMP any number of Python threads may run kernels at once; under Numba's workqueue they take
-    turns, block by block. A child that was forked after its parent ran kernels under OpenMP would
+    turns at such blocks. A child that was forked after its parent ran kernels under OpenMP would
     be killed.
     """
     if current_threads() == 1:

@@ -82,7 +82,7 @@ def transpose(typing_context, x, rows, sample, feature, offset, scale, out, plac
         features = builder.extract_value(shape, 1)
         lanes = builder.extract_value(context.make_array(out)(context, builder, out_).shape, 2)
         first = emit.address(context, builder, rows, rows_, sample_)
-        block = []
+        grid = []
         for q in range(emit.FOLD):
             row = builder.load(builder.gep(first, [ir.Constant(emit.I64, q)]))
             begin = builder.add(builder.mul(row, features), feature_)
@@ -90,13 +90,13 @@ def transpose(typing_context, x, rows, sample, feature, offset, scale, out, plac
             value = builder.load(builder.bitcast(address, raw.as_pointer()))
             value.align = 1 if isinstance(kind, types.Integer) else 4
             value = _to_float(builder, value, kind, wide)
-            block.append(builder.fmul(builder.fsub(value, offset_), scale_))
+            grid.append(builder.fmul(builder.fsub(value, offset_), scale_))
         for level in range(4):  # after level l, runs of 2**(l+1) lanes are where they belong
             step = 1 << level
             for q in range(emit.FOLD):
                 if not q & step:
-                    block[q], block[q + step] = _exchange(builder, block[q], block[q + step], level)
-        for q, value in enumerate(block):
+                    grid[q], grid[q + step] = _exchange(builder, grid[q], grid[q + step], level)
+        for q, value in enumerate(grid):
             here = builder.add(place_, builder.mul(lanes, ir.Constant(emit.I64, q)))
             emit.store(builder, emit.address(context, builder, out, out_, here), value)
         return context.get_dummy_value()
