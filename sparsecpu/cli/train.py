@@ -15,6 +15,7 @@ from sparsecpu.cli.options import reading
 from sparsecpu.cli.output import Speaker, print_json
 from sparsecpu.cli.recipe_options import recipe_values
 from sparsecpu.cli.train_options import train_options
+from sparsecpu.cli.train_report import result, table
 from sparsecpu.cli.train_run import Request, TrainRun
 from sparsecpu.errors import ConflictError, DataError, ResumeError
 from sparsecpu.experiments.recipe import Recipe, options_of_neurons
@@ -51,10 +52,8 @@ def train(ctx: click.Context, data: str | None, **options: Any) -> None:
             _end_interrupted(run, speaker)
         if comm is not None and comm.rank:
             return
-        result = run.finish(dense)
-    from sparsecpu.cli.train_report import table
-
-    print_json(result) if options["as_json"] else click.echo(table(result))
+        found = result(run, *run.finish(), dense)
+    print_json(found) if options["as_json"] else click.echo(table(found))
 
 
 def _ranks(options: dict[str, Any]) -> Any:
