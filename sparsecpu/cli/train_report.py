@@ -26,7 +26,7 @@ def result(run: TrainRun, scores: dict[str, float], seconds: float, dense: Any) 
         "seconds": seconds,
         "threads": trainer.team or run.allowed_threads,
         "dense_threads": run.allowed_threads,
-        "ranks": 1 if run.comm is None else run.comm.size,
+        "ranks": run.comm.size,
         "data": dataset.name,
         "model": recipe.init or recipe.model,
         "topology": recipe.topology,

@@ -3,7 +3,7 @@
 They differ on purpose, each keeping to what its users know:
 
 * The **trainer** is the bare loop of the textbooks: a constant rate, which plain SGD bears at 0.1,
-  and ten epochs to look at. It adds nothing that was not asked for.
+  and ten epochs to look at. It adds nothing by itself.
 * A **recipe** (command line, comparisons) is a whole run as papers report it: the rate is the peak
   of a schedule behind a warm-up, under momentum, which wants a smaller one, and 40 epochs are
   what the bundled data needs at low density.
