@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sparsecpu.sparse.pattern import Pattern
-from sparsecpu.topology.free_positions import random_free
+from sparsecpu.topology.free_positions import grow_largest, grow_random, random_free
 from sparsecpu.topology.running_top import RunningTop
 from sparsecpu.topology.selection import largest, smallest, smallest_of_all
 
@@ -38,7 +38,7 @@ def test_global_pruning_takes_the_smallest_of_all():
 def test_random_free_positions(nnz, rng):
     pattern = Pattern.random((10, 10), nnz, rng)
     taken = np.setdiff1d(np.arange(100), pattern.keys())[:1]
-    for count in {0, min(1, 99 - nnz), 99 - nnz}:
+    for count in {0, min(1, 99 - nnz), 3 * (99 - nnz) // 4, 99 - nnz}:
         keys = random_free(pattern, count, rng, taken)
         assert len(np.unique(keys)) == count
         assert not np.isin(keys, pattern.keys()).any()
@@ -53,3 +53,31 @@ def test_random_free_is_uniform(rng):
     assert (counts[pattern.keys()] == 0).all()
     free = np.delete(counts, pattern.keys())
     assert np.abs(free - 3000 * 4 / 21).max() < 5 * np.sqrt(3000 * (4 / 21) * (17 / 21))
+
+
+def test_random_growth_takes_dropped_places_only_where_nothing_else_is_free(rng):
+    pattern = Pattern.from_keys((3, 4), np.arange(10))  # keys 10 and 11 are free
+    dropped = np.array([2, 5, 7])
+    for _ in range(20):
+        assert grow_random(pattern, dropped, 1, rng)[0] in (10, 11)
+        keys = grow_random(pattern, dropped, 4, rng).tolist()
+        assert keys == sorted({*keys})
+        assert len({*keys} & {2, 5, 7}) == 2
+        assert keys[2:] == [10, 11]
+        assert grow_random(pattern, dropped, 5, rng).tolist() == [2, 5, 7, 10, 11]
+
+
+def test_growth_by_score_draws_what_is_missing_dropped_places_last(rng):
+    pattern = Pattern.from_keys((3, 4), np.arange(10))
+    inactive = np.array([10, 11]), np.array([0.5, 0.0])
+    dropped = np.array([5, 2]), np.array([0.0, -2.0])
+    for count, wanted, scores in (
+        (1, [2], [-2]),
+        (2, [10, 2], [0.5, -2]),
+        (3, [10, 2, 11], [0.5, -2, 0]),
+        (4, [10, 2, 11, 5], [0.5, -2, 0, 0]),
+    ):
+        keys, found, shortfall = grow_largest(inactive, dropped, pattern, count, rng)
+        assert keys.tolist() == wanted
+        assert found.tolist() == scores
+        assert shortfall == max(count - 2, 0)
