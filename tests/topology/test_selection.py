@@ -16,16 +16,28 @@ def test_selection_breaks_ties_by_position(total):
     assert largest(scores, total).tolist() == sorted(np.argsort(-scores, kind="stable")[:total])
 
 
-def test_running_top_is_the_top(rng):
-    values = np.round(rng.standard_normal(20_000), 2)
+@pytest.mark.parametrize("count", [500, 6000])
+@pytest.mark.parametrize("turn", [1, -1])
+def test_running_top_is_the_top(count, turn, rng):
+    """Also where the last come first, and an equal value at an earlier position is to win."""
+    values = np.round(rng.standard_normal(20_000), 2) / 100
     values[::7] = 0
-    top = RunningTop(500, values.dtype)
-    for part in np.array_split(np.arange(20_000), 40):
+    top = RunningTop(count, values.dtype)
+    for part in np.array_split(np.arange(20_000), 40)[::turn]:
         found = part[np.abs(values[part]) > top.threshold]
         top.add(found, values[found])
+    assert top.threshold > 0  # what is too small is passed over
     keys, kept = top.result()
-    np.testing.assert_array_equal(keys, largest(np.abs(values), 500))
+    np.testing.assert_array_equal(keys, largest(np.abs(values), count))
     np.testing.assert_array_equal(kept, values[keys])
+
+
+def test_a_running_top_passes_nothing_over_before_it_has_enough():
+    top, values = RunningTop(3, np.float64), np.zeros(2000)
+    values[7] = 5
+    top.add(np.arange(2000), values)
+    assert top.threshold == 0
+    assert top.result()[0].tolist() == [7]
 
 
 def test_global_pruning_takes_the_smallest_of_all():

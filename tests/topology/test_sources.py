@@ -76,6 +76,34 @@ def test_window_finds_the_largest(rng):
     np.testing.assert_allclose(values, exact.reshape(-1)[keys], atol=1e-12)
 
 
+def test_windows_hold_batches_of_several_tiles_and_smaller_ones(rng):
+    """40 samples in tiles of 16 lanes; the last batch of an epoch may have fewer."""
+    p = parameter((20, 15), 60, rng)
+    source = Window(p, **{**options(5), "batch_size": 40})
+    for batches in ((3, 3, 3, 1, 1, 3), (3, 1)):  # the window goes round; it starts anew
+        assert source.state() == {}
+        exact, left = np.zeros((20, 15)), len(batches)
+        for step, tiles in enumerate(batches):
+            x, dy = rng.standard_normal((tiles, 15, 16)), rng.standard_normal((tiles, 20, 16))
+            dy[2:, :, 8:] = 0  # padding
+            source.observe(step, left - step, LinearView(x, dy))
+            if left - step <= 5:
+                exact = 0.9 * exact + np.einsum("tob,tib->oi", dy, x)
+                assert {*source.state()} == {"x", "dy", "when", "seen"}
+        keys, values = source.top(240, left)
+        assert len(keys) == 240
+        np.testing.assert_allclose(values, exact.reshape(-1)[keys], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("n_out", "memory", "parts"),
+    [(1000, 8500, 100), (1000, 8499, 112), (1000, 1, 1000), (1000, 1e9, 32), (20, 1e9, 20)],
+)
+def test_tiles_are_as_small_as_memory_wants(n_out, memory, parts, rng):
+    """A row of 50 takes 850 bytes: two doubles and a bool each; no tile is over 1/32 of M."""
+    assert Tiles.parts_for(parameter((n_out, 50), 60, rng), memory) == parts
+
+
 def test_tiles_are_exact_at_the_end_of_their_turn(rng):
     p = parameter((22, 15), 60, rng)
     source, history = Tiles(p, parts=4, **options(6)), []
@@ -93,6 +121,25 @@ def test_tiles_are_exact_at_the_end_of_their_turn(rng):
     score[p.pattern.keys()] = -1
     np.testing.assert_array_equal(keys, np.sort(np.argsort(-score)[:40]))
     np.testing.assert_allclose(values, wanted.reshape(-1)[keys], atol=1e-12)
+
+
+class Filters(LinearView):
+    """A gradient that has no factors, as that of filters."""
+
+    def factors(self):
+        return None
+
+
+def test_tiles_of_filters_are_the_same(rng):
+    p = parameter((22, 15), 60, rng)
+    sources = [Tiles(p, parts=4, **{**options(6), "gradient_weight": 0.3}) for _ in range(2)]
+    for step in range(30):
+        x, dy = rng.standard_normal((2, 15, 16)), rng.standard_normal((2, 22, 16))
+        for source, view in zip(sources, (LinearView, Filters), strict=True):
+            source.observe(step, 30 - step, view(x, dy))
+    (keys, values), (wanted, right) = (source.top(40, 30) for source in sources)
+    np.testing.assert_array_equal(keys, wanted)
+    np.testing.assert_allclose(values, right, atol=1e-12)
 
 
 def test_candidates_have_exact_momentum_and_follow_the_norms(rng):
@@ -118,14 +165,26 @@ def test_candidates_have_exact_momentum_and_follow_the_norms(rng):
 def test_lowrank_is_exact_up_to_its_rank(rng):
     p = parameter((60, 50), 300, rng)
     source = LowRank(p, rank=4, rng=rng, **options(10))
-    exact = feed([source], 25, rng, 60, 50, 4, last=10)
-    tall, flat = source.factors()
-    np.testing.assert_allclose(tall @ flat, exact, atol=1e-9)
+    for _ in range(2):  # each window starts anew
+        exact = feed([source], 25, rng, 60, 50, 4, last=10)
+        tall, flat = source.factors()
+        np.testing.assert_allclose(tall @ flat, exact, atol=1e-9)
     keys, values = source.top(30, 25)
     score = np.abs(exact).reshape(-1)
     score[p.pattern.keys()] = -1
     np.testing.assert_array_equal(keys, np.sort(np.argsort(-score)[:30]))
     np.testing.assert_allclose(values, exact.reshape(-1)[keys], atol=1e-9)
+
+
+def test_lowrank_tells_its_memory_and_cost(rng):
+    p = parameter((60, 50), 300, rng)
+    source = LowRank(p, rank=4, rng=rng, **options(10))
+    held = [source.omega, source.right, source.psi, source.left]
+    assert [a.shape for a in held] == [(50, 9), (60, 9), (60, 19), (50, 19)]
+    assert LowRank.nbytes(p, 4) == sum(a.nbytes for a in held)
+    # A multiplication and an addition per number and sample; then all of the estimate is formed.
+    wanted = 10 * 16 * 2 * sum(a.size for a in held) + 2 * 4 * 60 * 50
+    assert LowRank.cost(p, 4, 10, 16) == wanted
 
 
 def test_lowrank_error_is_near_the_best(rng):
