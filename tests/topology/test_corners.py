@@ -11,6 +11,7 @@ from sparsecpu.topology import (
     DSR,
     SET,
     DeepR,
+    GradualPruning,
     GuidedStochasticExploration,
     RigL,
     Run,
@@ -18,6 +19,7 @@ from sparsecpu.topology import (
     Topology,
     make_topology,
 )
+from sparsecpu.topology.batch import BatchTopology
 from sparsecpu.topology.change import Change, Growth, fill_up, sorted_places
 from sparsecpu.topology.deep_r import signs
 from sparsecpu.topology.quotas import quotas_in_rounds, water_fill
@@ -130,6 +132,7 @@ def test_updates_come_at_regular_steps_and_end(rng):
         ("set", {"prune_rate": 0.3, "variant": "magnitude", "stop_after": 1.0}),
         ("dsr", {"prune_rate": 0.05, "threshold": 1e-3, "stop_after": 1.0}),
         ("deep-r", {"shrinkage": 1e-5, "noise": 1e-5, "regrow_keeps_value": False}),
+        ("gradual", {"density": 0.1, "scope": "global", "begin": 0.0, "end": 0.75}),
     ],
 )  # fmt: skip
 def test_defaults_are_the_documented_ones(name, defaults):
@@ -137,6 +140,37 @@ def test_defaults_are_the_documented_ones(name, defaults):
     assert {option: getattr(made, option) for option in defaults} == defaults
     assert made.revive is False
     assert made.update_every is None
+
+
+def test_a_batch_is_seen_with_the_rate_of_its_update(rng):
+    """The batch of step 9 is the last before the update after ten steps."""
+    p = parameter((5, 4), 6, rng)
+
+    class Seen(BatchTopology):
+        def see(self, parameter, view, rate):
+            assert parameter is p
+            return view, rate
+
+    topology = Seen(prune_rate=0.5, stop_after=0.5)
+    topology.name = "seen"  # on the class, it would become a rule for users
+    topology.start(Run({"a": p}, 10, 100, 16, "momentum", 0.9, 1.0, rng, float))
+    assert [step for step in range(60) if topology.replaces_step(step)] == [9, 19, 29, 39]
+    assert [step for step in range(60) if topology.observer(step)] == [9, 19, 29, 39]
+    topology.observer(19)(p, "view")
+    assert topology.seen == {"a": ("view", topology.rate(20))}
+    assert 0 < topology.rate(20) < topology.rate(19) < 0.5
+
+
+@pytest.mark.parametrize("scope", ["global", "layer"])
+def test_gradual_pruning_reports_the_fraction_it_dropped(scope, rng):
+    layers = {"a": parameter((10, 10), 90, rng), "b": parameter((5, 4), 10, rng)}
+    report = updated(GradualPruning(density=0.25, scope=scope, end=0.1), layers, rng)
+    left = {name: p.nnz for name, p in layers.items()}
+    assert left["a"] + left["b"] == 30  # a quarter of 120
+    if scope == "layer":
+        assert left == {"a": 25, "b": 5}
+    assert report.prune_rate == 0.7  # of 100
+    assert {name: facts["nnz"] for name, facts in report.layers.items()} == left
 
 
 @pytest.mark.parametrize(("momentum", "steps"), [(0.9, 22), (0.5, 4), (0.05, 1)])

@@ -5,12 +5,14 @@ import pytest
 from rewiring import feed, make_network, options, parameter
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.layers import SparseConv2d
 from sparsecpu.layers.linear_view import LinearView
 from sparsecpu.losses import SoftmaxCrossEntropy
+from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.topology import SparseMomentum
 from sparsecpu.topology.selection import largest_of_rows
-from sparsecpu.topology.sources import Candidates, LowRank, Tiles, Window
+from sparsecpu.topology.sources import Candidates, LowRank, Tiles, Window, choose_sources
 from sparsecpu.topology.tile_search import largest_inactive
 from sparsecpu.trainer import Trainer
 
@@ -162,6 +164,55 @@ def test_candidates_have_exact_momentum_and_follow_the_norms(rng):
     assert (source.keys % 20 >= 10).all()
 
 
+def test_candidates_are_those_of_one_window(rng):
+    p = parameter((30, 20), 60, rng)
+    source = Candidates(p, factor=4.0, rng=rng, **{**options(4), "gradient_weight": 0.3})
+    assert [len(found) for found in source.top(9, 0)] == [0, 0]
+    exact, dead = np.zeros((30, 20)), int(rng.integers(30))
+    for left in range(6, 0, -1):
+        x, dy = rng.standard_normal((1, 20, 16)), rng.standard_normal((1, 30, 16))
+        dy[:, dead] *= left == 5  # drawn from, but never with any momentum
+        source.observe(6 - left, left, LinearView(x, dy))
+        exact = (left <= 4) * (0.9 * exact + 0.3 * dy[0] @ x[0].T)
+    drawn = source.keys
+    assert (drawn // 20 == dead).any()
+    score = np.abs(exact.reshape(-1)[drawn])
+    for count in (5, 1000):
+        twin = Candidates(p, factor=4.0, rng=rng, **options(4))
+        twin.load_state(source.state())
+        keys, values = twin.top(count, 6)
+        best = np.sort(drawn[np.argsort(-score)[: min(count, np.count_nonzero(score))]])
+        np.testing.assert_array_equal(keys, best)
+        np.testing.assert_allclose(values, exact.reshape(-1)[keys], atol=1e-12)
+        assert [len(found) for found in twin.top(9, 6)] == [0, 0]  # all are forgotten
+    for loud in ((0, 1), (1, 0), (0, 0)):  # no input, or no output, is active
+        x, dy = rng.standard_normal((1, 20, 16)), rng.standard_normal((1, 30, 16))
+        source.observe(0, 5, LinearView(loud[0] * x, loud[1] * dy))
+        assert len(source.keys) == 0
+
+
+@pytest.mark.parametrize("proposal", ["norms", "lowrank"])
+@pytest.mark.parametrize("interrupted", [15, 25])
+def test_candidates_go_on_where_they_stopped(proposal, interrupted, rng):
+    """Before and after they are drawn, with 11 steps left."""
+    p = parameter((30, 20), 60, rng)
+    whole, resumed = (
+        Candidates(p, factor=4.0, rng=np.random.default_rng(7), proposal=proposal, rank=4,
+                   **options(10)) for _ in range(2)
+    )  # fmt: skip
+    for step in range(30):
+        if step == interrupted:
+            resumed.load_state({key: array.copy() for key, array in whole.state().items()})
+        view = LinearView(rng.standard_normal((1, 20, 16)), rng.standard_normal((1, 30, 16)))
+        whole.observe(step, 30 - step, view)
+        if step >= interrupted:
+            resumed.observe(step, 30 - step, view)
+    wanted, found = whole.top(40, 30), resumed.top(40, 30)
+    assert len(wanted[0]) == 40
+    for mine, theirs in zip(wanted, found, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
 def test_lowrank_is_exact_up_to_its_rank(rng):
     p = parameter((60, 50), 300, rng)
     source = LowRank(p, rank=4, rng=rng, **options(10))
@@ -255,3 +306,70 @@ def test_sources_are_chosen_by_memory(rng):
         )
         trainer.start(32_000)
         assert {s.name for s in topology.sources.values()} == wanted
+
+
+def chosen(layers, rng, **given):
+    """Choose sources for layers; return them in the order of the layers."""
+    settings = dict(kind="auto", memory=1e9, interval=100, factor=4.0, rng=rng, steps=10,
+                    batch_size=16, momentum=0.9, gradient_weight=1.0)  # fmt: skip
+    layers = {str(k): layer for k, layer in enumerate(layers)}
+    found = choose_sources(layers, **{**settings, **given})
+    return [found[name] for name in layers]
+
+
+def test_windows_share_memory_and_the_smallest_choose_first(rng):
+    large, small, middle = (parameter((n, 20), 40, rng) for n in (60, 20, 40))
+    need = [10 * 16 * (n + 20) * 8 for n in (60, 20, 40)]
+    for memory, wanted in (
+        (sum(need), ["window"] * 3),
+        (sum(need) - 1, ["candidates", "window", "window"]),
+        (need[1] + need[2] - 1, ["candidates", "window", "candidates"]),
+        (need[1] - 1, ["candidates"] * 3),
+    ):
+        found = chosen((large, small, middle), rng, memory=memory, rank=10)
+        assert [source.name for source in found] == wanted
+
+
+def test_tiles_share_memory(rng):
+    """A row of 50 float32 takes 450 bytes; of 9000, either layer gets ten rows."""
+    layers = [SparseParameter(Pattern.random((1000, 50), 60, rng), np.zeros(60)) for _ in "ab"]
+    found = chosen(layers, rng, kind="tiles", memory=9000, interval=1000)
+    assert [(source.rows, source.steps) for source in found] == [(10, 10), (10, 10)]
+    found = chosen(layers, rng, kind="tiles", memory=9000, interval=350)
+    assert [source.steps for source in found] == [3, 3]  # 100 turns of 3
+    assert chosen(layers, rng, kind="tiles", memory=9000, interval=5)[0].steps == 1
+
+
+@pytest.mark.parametrize(
+    ("proposal", "interval", "steps"),
+    [("norms", 100, 10), ("norms", 6, 5), ("norms", 1, 1),
+     ("lowrank", 100, 10), ("lowrank", 7, 3), ("lowrank", 1, 1)],
+)  # fmt: skip
+def test_candidates_are_drawn_within_the_interval(proposal, interval, steps, rng):
+    """One step before the window; a sketch needs as many steps as the window before it."""
+    p = parameter((30, 20), 60, rng)
+    (found,) = chosen([p], rng, kind="candidates", proposal=proposal, interval=interval)
+    assert (found.steps, found.proposal) == (steps, proposal)
+
+
+def test_sketches_cost_a_tenth_of_the_products_at_most(rng):
+    """Three products at the nonzeros in each step, of a multiplication and an addition each."""
+    p = parameter((300, 200), 6000, rng)
+    names = set()
+    for interval in range(80, 95):
+        (found,) = chosen([p], rng, memory=LowRank.nbytes(p, 4), rank=4, interval=interval)
+        pays = LowRank.cost(p, 4, 10, 16) <= 0.1 * 6 * p.nnz * 16 * interval
+        assert found.name == ("lowrank" if pays else "candidates")
+        names.add(found.name)
+    assert len(names) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "proposal", "wanted"),
+    [("auto", "norms", "norms"), ("window", "uniform", "uniform"), ("lowrank", "lowrank", "norms")],
+)
+def test_filters_have_candidates(kind, proposal, wanted, rng):
+    filters = SparseConv2d(4, 6, 3, density=0.3, rng=rng).weight
+    (found,) = chosen([filters], rng, kind=kind, proposal=proposal)
+    assert (found.name, found.proposal) == ("candidates", wanted)
+    assert chosen([filters], rng, kind="tiles")[0].name == "tiles"
