@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from rewiring import parameter
 
-from sparsecpu.errors import PatternError
+from sparsecpu.errors import ParameterError, PatternError
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.topology import (
@@ -22,6 +22,7 @@ from sparsecpu.topology import (
 from sparsecpu.topology.batch import BatchTopology
 from sparsecpu.topology.change import Change, Growth, fill_up, sorted_places
 from sparsecpu.topology.deep_r import signs
+from sparsecpu.topology.momentum_ablations import drop_together
 from sparsecpu.topology.quotas import quotas_in_rounds, water_fill
 from sparsecpu.topology.revival import revive_outputs
 from sparsecpu.topology.sampling import AliasTable
@@ -180,6 +181,74 @@ def test_windows_reach_back_until_a_tenth_is_left(momentum, steps, rng):
     topology = SparseMomentum(source="window")
     topology.start(Run({"a": p}, 50, 100, 16, "momentum", momentum, 1.0, rng, float))
     assert topology.sources["a"].steps == steps
+
+
+def test_sparse_momentum_leaves_a_weight_and_needs_momentum(rng):
+    p = parameter((5, 4), 2, rng)
+    topology = SparseMomentum(growth_memory=1)
+    topology.start(Run({"a": p}, 10, 100, 16, "momentum", 0.9, 1.0, rng, float))
+    topology.prepare(10)
+    assert topology.drop("a", p, 0.95).tolist() == [np.argmin(np.abs(p.data))]
+    with pytest.raises(ParameterError, match="momentum"):
+        topology.start(Run({"a": p}, 10, 100, 16, "momentum", 0.0, 1.0, rng, float))
+    with pytest.raises(ParameterError, match="growth_memory"):
+        SparseMomentum(growth_memory=0)
+
+
+def test_layers_are_pruned_together_and_grow_at_random(rng):
+    layers = {"a": parameter((5, 4), 4, rng), "b": parameter((5, 4), 6, rng)}
+    layers["a"].data[:], layers["b"].data[:] = [1, 2, 3, 9], [0.5, 8, 8, 8, 2.5, 8]
+    assert {name: places.tolist() for name, places in drop_together(layers, 0.31).items()} == {
+        "a": [0, 1], "b": [0, 4],
+    }  # fmt: skip
+    topology = SparseMomentum(prune_rate=0.5, growth="random", redistribution="none")
+    report = updated(topology, layers, rng)
+    for facts, kept in zip(report.layers.values(), (4, 6), strict=True):
+        assert facts["dropped"] == facts["grown"] == kept // 2
+        assert (facts["regrown"], facts["shortfall"], facts["nnz"]) == (0, 0, kept)
+
+
+class Rows:
+    """A source that was told what it finds in each row."""
+
+    name = "told"
+
+    def __init__(self, keys, values):
+        self.found = np.array(keys), np.array(values)
+
+    def top_of_rows(self, counts, steps_done):
+        self.counts = counts.tolist()
+        return self.found
+
+
+def grown_by_neuron(p, source, dropped, count, rng):
+    topology = SparseMomentum(growth="momentum-neuron")
+    topology.start(Run({"a": p}, 10, 100, 16, "momentum", 0.9, 1.0, rng, float))
+    topology.prepare(10)
+    topology.sources = {"a": source}
+    return topology.grow("a", p, np.array(dropped, int), count)
+
+
+def test_outputs_grow_by_their_mean_momentum(rng):
+    """Means of 3, 1 and 2: of six, the outputs grow three, one and two."""
+    pattern = Pattern((3, 10), [0, 4, 6, 7], [0, 1, 2, 3, 0, 1, 0])
+    p = SparseParameter(pattern, np.ones(7))
+    p.slot("momentum")[:] = [3, -3, 3, -3, 1, -1, 2]
+    source = Rows([5, 6, 7, 15, 25, 26], [0.5, -0.4, 0.3, 0.1, 5, -4])
+    growth = grown_by_neuron(p, source, [1, 4], 6, rng)
+    assert source.counts == [3, 1, 2]
+    found = dict(zip(growth.keys.tolist(), growth.values["momentum"].tolist(), strict=True))
+    # What was dropped, at keys 1 and 10, has more momentum than what it stands beside.
+    assert found == {1: -3.0, 5: 0.5, 6: -0.4, 10: 1.0, 25: 5.0, 26: -4.0}
+    assert growth.facts == {"source": "told", "shortfall": 0}
+
+
+def test_full_outputs_grow_only_what_they_dropped(rng):
+    p = SparseParameter(Pattern((3, 4), [0, 4, 6, 6], [0, 1, 2, 3, 0, 1]), np.ones(6))
+    p.slot("momentum")[:] = [3, 3, 3, 3, 1, 1]
+    source = Rows([6, 8], [1.0, 2.0])
+    assert sorted(grown_by_neuron(p, source, [], 2, rng).keys) == [6, 8]
+    assert source.counts == [0, 1, 1]
 
 
 def test_a_layer_whose_momentum_is_not_finite_gets_no_share(rng):
