@@ -167,7 +167,7 @@ def test_candidates_have_exact_momentum_and_follow_the_norms(rng):
 def test_candidates_are_those_of_one_window(rng):
     p = parameter((30, 20), 60, rng)
     source = Candidates(p, factor=4.0, rng=rng, **{**options(4), "gradient_weight": 0.3})
-    assert [len(found) for found in source.top(9, 0)] == [0, 0]
+    assert [len(held) for held in (*source.state().values(), *source.top(9, 0))] == [0] * 4
     exact, dead = np.zeros((30, 20)), int(rng.integers(30))
     for left in range(6, 0, -1):
         x, dy = rng.standard_normal((1, 20, 16)), rng.standard_normal((1, 30, 16))
@@ -184,7 +184,7 @@ def test_candidates_are_those_of_one_window(rng):
         best = np.sort(drawn[np.argsort(-score)[: min(count, np.count_nonzero(score))]])
         np.testing.assert_array_equal(keys, best)
         np.testing.assert_allclose(values, exact.reshape(-1)[keys], atol=1e-12)
-        assert [len(found) for found in twin.top(9, 6)] == [0, 0]  # all are forgotten
+        assert [len(held) for held in twin.state().values()] == [0, 0]  # all are forgotten
     for loud in ((0, 1), (1, 0), (0, 0)):  # no input, or no output, is active
         x, dy = rng.standard_normal((1, 20, 16)), rng.standard_normal((1, 30, 16))
         source.observe(0, 5, LinearView(loud[0] * x, loud[1] * dy))
@@ -362,6 +362,10 @@ def test_sketches_cost_a_tenth_of_the_products_at_most(rng):
         assert found.name == ("lowrank" if pays else "candidates")
         names.add(found.name)
     assert len(names) == 2
+    for room, wanted in ((1, ["lowrank", "candidates"]), (2, ["lowrank", "lowrank"])):
+        memory = room * LowRank.nbytes(p, 4)  # for all layers
+        found = chosen([p, p], rng, memory=memory, rank=4, interval=95)
+        assert [source.name for source in found] == wanted
 
 
 @pytest.mark.parametrize(
