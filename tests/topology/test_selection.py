@@ -32,6 +32,14 @@ def test_running_top_is_the_top(count, turn, rng):
     np.testing.assert_array_equal(kept, values[keys])
 
 
+def test_an_equal_value_at_an_earlier_position_may_still_come():
+    top = RunningTop(2, np.float32)
+    top.add(np.arange(1000, 3000), np.full(2000, 0.5, np.float32))
+    assert 0 < top.threshold < 0.5
+    top.add(np.array([0]), np.array([0.5], np.float32))
+    assert top.result()[0].tolist() == [0, 1000]
+
+
 def test_a_running_top_passes_nothing_over_before_it_has_enough():
     top, values = RunningTop(3, np.float64), np.zeros(2000)
     values[7] = 5
