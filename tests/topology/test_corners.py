@@ -274,6 +274,20 @@ def test_revived_weights_where_all_weights_are_alike(rng):
     assert 0.9 < drawn.std() < 1.1
 
 
+def test_an_output_keeps_its_largest_weight_when_others_revive(rng):
+    p = SparseParameter(Pattern((3, 4), [0, 3, 3, 4], [0, 2, 3, 1]), [0.2, -5.0, 3.0, 0.1])
+    assert revive_outputs(p, rng) == 1
+    assert p.pattern.rows().tolist() == [0, 0, 1, 2]
+    assert p.data[[0, 1, 3]].tolist() == np.float32([-5, 3, 0.1]).tolist()
+    before = p.data.copy()
+    assert revive_outputs(p, rng) == 0
+    np.testing.assert_array_equal(p.data, before)
+    p = SparseParameter(Pattern((3, 4), [0, 2, 2, 2], [1, 2]), [9.0, -8.0])
+    assert revive_outputs(p, rng) == 1  # of two, for the last weight of an output stays
+    assert p.pattern.rows().tolist() == [0, 1]
+    assert p.data[0] == 9
+
+
 def test_signs_are_bits_of_splitmix64():
     """The first numbers that the published generator gives from the seed 0."""
     published = [

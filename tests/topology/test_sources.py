@@ -13,7 +13,7 @@ from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.topology import SparseMomentum
 from sparsecpu.topology.selection import largest_of_rows
 from sparsecpu.topology.sources import Candidates, LowRank, Tiles, Window, choose_sources
-from sparsecpu.topology.tile_search import largest_inactive
+from sparsecpu.topology.tile_search import _guess, largest_inactive
 from sparsecpu.trainer import Trainer
 
 
@@ -34,6 +34,19 @@ def test_streamed_search_is_exact(shape, rng):
         free[pattern.keys()] = -1
         np.testing.assert_array_equal(keys, np.sort(np.argsort(-free, kind="stable")[:count]))
         np.testing.assert_array_equal(values, scores.reshape(-1)[keys])
+
+
+def test_few_rows_suggest_a_threshold_that_somewhat_more_exceed(rng):
+    scores = rng.standard_normal((1500, 3000)).astype(np.float32)
+
+    def form(rows, columns, out):
+        out[...] = scores[rows, columns]
+
+    pattern = Pattern.random(scores.shape, 10, rng)
+    for count in (10_000, 100_000):
+        above = np.count_nonzero(np.abs(scores) > _guess(pattern, count, np.float32, form))
+        assert 1.1 * count < above < 1.5 * count + 20_000  # 100 more in each 125th part
+    assert _guess(pattern, scores.size, np.float32, form) == 0
 
 
 def watch(source, steps, rng, n_out, n_in, batch=16, kept=None):
