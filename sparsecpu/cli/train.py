@@ -45,7 +45,7 @@ def train(ctx: click.Context, data: str | None, **options: Any) -> None:
     request = _requested(ctx, data, options)
     comm.check_same("version", __version__)
     comm.check_same("options", str(request.recipe))
-    with _dense_child(options) as dense:
+    with _dense_children(options) as dense:
         run = TrainRun(request, options, comm, speaker)
         if not run.train():
             _end_interrupted(run, speaker)
@@ -69,13 +69,13 @@ def _ranks(options: dict[str, Any]) -> Any:
     return comm
 
 
-def _dense_child(options: dict[str, Any]) -> Any:
-    """Return the process that will time the dense network, or nothing."""
-    from sparsecpu.bench.rivals.numpy_mlp import DenseChild
+def _dense_children(options: dict[str, Any]) -> Any:
+    """Return the processes that will time the dense network, or nothing."""
+    from sparsecpu.bench.rivals.numpy_mlp import DenseChildren
 
     if options["no_dense_timing"]:
         return contextlib.nullcontext()
-    return DenseChild(options["threads"])
+    return DenseChildren(options["threads"])
 
 
 def _requested(ctx: click.Context, data: str | None, options: dict[str, Any]) -> Request:
@@ -101,7 +101,8 @@ def _resumed(ctx: click.Context, data: str | None, options: dict[str, Any]) -> R
     for name, value in {"DATA": data, **recipe_values(options), **reading(options)}.items():
         said = ctx.get_parameter_source(name.lower()) is ParameterSource.COMMANDLINE
         if said and known[name] != value:
-            raise ResumeError(f"{name} is {value!r}; {folder.path} was begun with {known[name]!r}")
+            typed = name if name == "DATA" else f"--{name.replace('_', '-')}"
+            raise ResumeError(f"{typed} is {value!r}; {folder.path} was begun with {known[name]!r}")
     if options["out"] is not None:
         raise ConflictError("out", "--resume", "which goes on in the folder that it names")
     chosen = dict(config["recipe"])
