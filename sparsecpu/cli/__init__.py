@@ -37,6 +37,9 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except (SparseCPUError, MemoryError) as error:
             _end(f"sparsecpu: {self._line(ctx, error)}", 2)
+        except click.UsageError as error:
+            where = error.ctx.command_path if error.ctx is not None else "sparsecpu"
+            _end(f"sparsecpu: {error.format_message().rstrip('.')}; see {where} -h", 2)
         except BrokenPipeError:  # the reader of our output is gone
             sys.stdout = None  # type: ignore[assignment]
             sys.exit(1)

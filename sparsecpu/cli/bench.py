@@ -42,7 +42,9 @@ _shared_options = decorated(
 @_shared_options
 @click.pass_context
 def bench(ctx: click.Context, **options: Any) -> None:
-    """Measure what sparsity buys on this CPU, beside the fastest dense there is.
+    """Measure what sparsity buys on this CPU.
+
+    Ours is timed beside the fastest dense engine that is installed.
 
     Without a subject, the most important ones run, quickly; give one for more.
     """

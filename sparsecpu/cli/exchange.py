@@ -187,7 +187,9 @@ def _check_folder(path: str) -> None:
 @click.option("--out", help="File, or folder of SciPy matrices.  [default: beside MODEL]")
 @json_option
 def export_model(model: str, to: str, out: str | None, as_json: bool) -> None:
-    """Write MODEL (a file, or the folder of a run) for PyTorch, safetensors or SciPy.
+    """Write MODEL for PyTorch, safetensors or SciPy.
+
+    MODEL is a file, or the folder of a run.
 
     torch: a state dict by torch.save (the torch extra); safetensors: the same tensors and our
     description of the network; scipy: a folder with one sparse matrix per layer.

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from sparsecpu.cli.train_run import TrainRun
 from sparsecpu.experiments.networks import describe, describe_dense
-
-if TYPE_CHECKING:
-    from sparsecpu.cli.train_run import TrainRun
 
 #: A dense network above so many bytes is not timed beside ours.
 _DENSE_LIMIT = 1_000_000_000

@@ -152,13 +152,11 @@ class TrainRun:
             return False
         return True
 
-    def finish(self, dense: Any) -> dict[str, Any]:
-        """Score and keep the network, and return what ``--json`` prints."""
-        from sparsecpu.cli.train_report import result
-
+    def finish(self) -> tuple[dict[str, float], float]:
+        """Score and keep the network; return the scores by name, and the seconds of it all."""
         with self.trainer.machine():
             scores = self._score_and_keep()
-        return result(self, scores, time.perf_counter() - self.began, dense)
+        return scores, time.perf_counter() - self.began
 
     def _score_and_keep(self) -> dict[str, float]:
         from sparsecpu.bench import versions

@@ -37,11 +37,17 @@ def describe_dense(recipe: Recipe, input_shape: tuple[int, ...], n_outputs: int)
     described = find_model(recipe.model)
     if described is None:
         return _describe_sizes(recipe.model, input_shape, n_outputs)
-    if recipe.width == 1.0:
-        return described(input_shape, n_outputs)
-    if "width" not in inspect.signature(described).parameters:
+    options = {} if recipe.width == 1.0 else {"width": recipe.width}
+    if not options.keys() <= inspect.signature(described).parameters.keys():
         raise ConflictError("width", recipe.model, "which has no channels")
-    return described(input_shape, n_outputs, width=recipe.width)
+    try:
+        return described(input_shape, n_outputs, **options)
+    except ParameterError as error:
+        if error.name != "input_shape":
+            raise
+        fitting = f"one for samples of shape {input_shape}, such as 300,100"
+        expected = f"{fitting}; {recipe.model} is for {error.expected}"
+        raise ParameterError("model", recipe.model, expected) from None
 
 
 def _describe_sizes(text: str, input_shape: tuple[int, ...], n_outputs: int) -> Architecture:

@@ -38,7 +38,7 @@ class AugmentedSamples:
     ) -> None:
         AUGMENTATIONS.find(kind)
         if len(image_shape) != 3 or min(image_shape[1:]) <= padding:
-            expected = f"(channels, height, width) with sides above {padding}, to vary images"
+            expected = f"images, (channels, height, width), with sides above {padding}"
             raise ParameterError("input_shape", image_shape, expected)
         self.samples, self.image_shape = samples, image_shape
         self.affine, self.flip = kind.startswith("affine"), kind.endswith("flip")
