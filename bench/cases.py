@@ -123,7 +123,10 @@ class NetworkCase:
             return cls(sizes, batch or 128, sparsities, threads, name, distribution or "uniform")
         sizes, usual_batch = NETWORKS.get(name, (_sizes(name, "-"), 128))
         if len(sizes) < 2:
-            expected = f"one of {', '.join(NETWORKS)}, or sizes such as 784-300-10"
+            expected = (
+                f"one of {', '.join(NETWORKS)}, a convolutional network such as vgg-d, or sizes "
+                "such as 784-300-10"
+            )
             raise ParameterError("model", name, expected)
         return cls(sizes, batch or usual_batch, sparsities, threads, "", distribution or "erk")
 

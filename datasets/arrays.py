@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,8 @@ def read_npz(path: Path | str, *, task: str = "auto") -> Dataset:
 
 def read_archive(path: Path) -> dict[str, np.ndarray]:
     """Return the arrays of a NumPy archive by lower-case name."""
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"{path} is damaged or not an .npz file")
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name.lower(): archive[name] for name in archive.files}

@@ -16,7 +16,10 @@ from sparsecpu.cli.output import Speaker, print_json
 @data_options
 @output_options
 def evaluate(model: str, data: str, **options: Any) -> None:
-    """Score MODEL (a file, or the folder of a run) on DATA's held-out samples."""
+    """Score MODEL on DATA's held-out samples.
+
+    MODEL is a file, or the folder of a run.
+    """
     from sparsecpu.datasets import open_data
     from sparsecpu.experiments.scoring import score
     from sparsecpu.experiments.trained_models import matched_targets, model_path, read_model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,10 @@ from sparsecpu.errors import ParameterError
 def inspect(
     model: str, plot: str | None, plot_history: str | None, spectrum: bool, as_json: bool
 ) -> None:
-    """Show what is in MODEL (a file, or the folder of a run)."""
+    """Show what is in MODEL, layer by layer.
+
+    MODEL is a file, or the folder of a run.
+    """
     from sparsecpu.experiments.trained_models import model_path
     from sparsecpu.files.model import load_all
 
@@ -117,29 +121,26 @@ def all_updates(folder: Path) -> list[dict[str, Any]]:
 def table(document: dict[str, Any]) -> str:
     """Return the document as a table for people."""
     lines = [f"{document['model']}  {document['architecture']['name']}, {document['dtype']}", ""]
-    head = f"{'layer':<12}{'shape':>14}{'nnz':>12}{'density':>10}"
-    lines.append(f"{head}{'per output':>18}{'per input':>18}{'bytes':>12}")
+    head = f"{'layer':<10}{'shape':>14}{'nnz':>12}{'density':>9}"
+    lines.append(f"{head}{'per output':>12}{'per input':>11}{'bytes':>12}")
     for layer in document["layers"]:
         shape = " x ".join(map(str, layer["shape"]))
-        low = f"{layer['name']:<12}{shape:>14}{layer['nnz']:>12,}{layer['density']:>10.4f}"
-        spreads = "".join(
-            f"{'{} / {} / {}'.format(*layer[side]):>18}" for side in ("fan_in", "fan_out")
-        )
-        lines.append(f"{low}{spreads}{layer['bytes']:>12,}")
-    density = document["density"]
-    lines.append(
-        f"{'all':<12}{'':>14}{document['nnz']:>12,}{density:>10.4f}   least / median / most"
-    )
+        low = f"{layer['name']:<10}{shape:>14}{layer['nnz']:>12,}{layer['density']:>9.4f}"
+        outputs, inputs = ("/".join(map(str, layer[side])) for side in ("fan_in", "fan_out"))
+        lines.append(f"{low}{outputs:>12}{inputs:>11}{layer['bytes']:>12,}")
+    everything = f"{'all':<10}{'':>14}{document['nnz']:>12,}{document['density']:>9.4f}"
+    lines.append(f"{everything}  (least/median/most)")
     lines += [
         f"{layer['name']}, spectrum: {_gap(layer['spectrum'])}"
         for layer in document["layers"]
         if "spectrum" in layer
     ]
-    lines += [
+    updates = [
         f"{layer['name']}, last update: {_sentence(layer['last_update'])}"
         for layer in document["layers"]
         if "last_update" in layer
     ]
+    lines += [textwrap.fill(update, 80, subsequent_indent="  ") for update in updates]
     metrics = document["facts"].get("metrics", {})
     lines += [f"{key}: {value:.4f}" for key, value in metrics.items()]
     return "\n".join(lines)

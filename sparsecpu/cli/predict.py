@@ -20,8 +20,8 @@ from sparsecpu.cli.output import Speaker, print_json
 def predict(model: str, data: str, proba: bool, **options: Any) -> None:
     """Print MODEL's prediction for each sample of DATA, one per line.
 
-    MODEL is a file, or the folder of a run. Of a .csv or .npz file all samples are predicted, with
-    or without the column to predict; of any other DATA the held-out ones.
+    MODEL is a file, or the folder of a run. All samples of a .csv or .npz file are predicted, with
+    or without the column to predict; of any other DATA, the held-out ones.
     """
     from sparsecpu.experiments.trained_models import model_path, read_model
     from sparsecpu.kernels.machine.threads import use_threads

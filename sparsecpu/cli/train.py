@@ -15,6 +15,7 @@ from sparsecpu.cli.options import reading
 from sparsecpu.cli.output import Speaker, print_json
 from sparsecpu.cli.recipe_options import recipe_values
 from sparsecpu.cli.train_options import train_options
+from sparsecpu.cli.train_report import result, table
 from sparsecpu.cli.train_run import Request, TrainRun
 from sparsecpu.errors import ConflictError, DataError, ResumeError
 from sparsecpu.experiments.recipe import Recipe, options_of_neurons
@@ -42,41 +43,39 @@ def train(ctx: click.Context, data: str | None, **options: Any) -> None:
     speaker = Speaker(options["quiet"])
     speaker.announce_compilation()
     request = _requested(ctx, data, options)
-    if comm is not None:
-        comm.check_same("version", __version__)
-        comm.check_same("options", str(request.recipe))
-    with _dense_child(options) as dense:
+    comm.check_same("version", __version__)
+    comm.check_same("options", str(request.recipe))
+    with _dense_children(options) as dense:
         run = TrainRun(request, options, comm, speaker)
         if not run.train():
             _end_interrupted(run, speaker)
-        if comm is not None and comm.rank:
+        if comm.rank:
             return
-        result = run.finish(dense)
-    from sparsecpu.cli.train_report import table
-
-    print_json(result) if options["as_json"] else click.echo(table(result))
+        found = result(run, *run.finish(), dense)
+    print_json(found) if options["as_json"] else click.echo(table(found))
 
 
 def _ranks(options: dict[str, Any]) -> Any:
-    """Return the ranks that mpiexec has started, if any; all but rank 0 keep quiet."""
-    from sparsecpu.training.mpi import launched, world
+    """Return the ranks that share the run; all but rank 0 keep quiet."""
+    from sparsecpu.training.mpi import world
 
-    comm = world() if launched() else None
-    if comm is not None:
-        options["threads"] = options["threads"] or comm.threads()
+    comm = world()
+    if options["threads"] is None:
+        options["threads"] = comm.threads()
+    if comm.size > 1:
         options["no_dense_timing"] = True  # the cores are taken
-        if comm.rank:
-            options |= {"quiet": True, "out": None}
+    if comm.rank:
+        options |= {"quiet": True, "out": None}
     return comm
 
 
-def _dense_child(options: dict[str, Any]) -> Any:
-    """Return the process that will time the dense network, or nothing."""
-    from sparsecpu.bench.rivals.numpy_mlp import DenseChild
+def _dense_children(options: dict[str, Any]) -> Any:
+    """Return the processes that will time the dense network, or nothing."""
+    from sparsecpu.bench.rivals.numpy_mlp import DenseChildren
 
     if options["no_dense_timing"]:
         return contextlib.nullcontext()
-    return DenseChild(options["threads"])
+    return DenseChildren(options["threads"])
 
 
 def _requested(ctx: click.Context, data: str | None, options: dict[str, Any]) -> Request:
@@ -102,7 +101,8 @@ def _resumed(ctx: click.Context, data: str | None, options: dict[str, Any]) -> R
     for name, value in {"DATA": data, **recipe_values(options), **reading(options)}.items():
         said = ctx.get_parameter_source(name.lower()) is ParameterSource.COMMANDLINE
         if said and known[name] != value:
-            raise ResumeError(f"{name} is {value!r}; {folder.path} was begun with {known[name]!r}")
+            typed = name if name == "DATA" else f"--{name.replace('_', '-')}"
+            raise ResumeError(f"{typed} is {value!r}; {folder.path} was begun with {known[name]!r}")
     if options["out"] is not None:
         raise ConflictError("out", "--resume", "which goes on in the folder that it names")
     chosen = dict(config["recipe"])

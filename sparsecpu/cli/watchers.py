@@ -1,4 +1,4 @@
-"""What ``sparsecpu train`` hangs into training: a clock, Ctrl-C, a progress bar."""
+"""Callbacks of ``sparsecpu train``: a clock, Ctrl-C, a progress bar."""
 
 from __future__ import annotations
 
@@ -87,6 +87,7 @@ class ProgressBar(Callback):
             length=total,
             label="training",
             file=sys.stderr,
+            width=0,  # as wide as the terminal leaves room for: a line that wraps is shown twice
             show_pos=True,
             update_min_steps=max(1, total // 200),
             item_show_func=lambda text: text,

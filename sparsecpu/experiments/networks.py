@@ -22,8 +22,8 @@ from sparsecpu.sparse.first_patterns import PATTERNS
 from sparsecpu.step.standardising import standardise
 from sparsecpu.step.streams import streams
 
-#: Samples that are looked at to tell pixels from other numbers.
-_LOOKED_AT = 100
+#: Samples that are examined to tell pixels from other numbers.
+_EXAMINED = 100
 
 
 def describe_dense(recipe: Recipe, input_shape: tuple[int, ...], n_outputs: int) -> Architecture:
@@ -37,11 +37,17 @@ def describe_dense(recipe: Recipe, input_shape: tuple[int, ...], n_outputs: int)
     described = find_model(recipe.model)
     if described is None:
         return _describe_sizes(recipe.model, input_shape, n_outputs)
-    if recipe.width == 1.0:
-        return described(input_shape, n_outputs)
-    if "width" not in inspect.signature(described).parameters:
+    options = {} if recipe.width == 1.0 else {"width": recipe.width}
+    if not options.keys() <= inspect.signature(described).parameters.keys():
         raise ConflictError("width", recipe.model, "which has no channels")
-    return described(input_shape, n_outputs, width=recipe.width)
+    try:
+        return described(input_shape, n_outputs, **options)
+    except ParameterError as error:
+        if error.name != "input_shape":
+            raise
+        fitting = f"one for samples of shape {input_shape}, such as 300,100"
+        expected = f"{fitting}; {recipe.model} is for {error.expected}"
+        raise ParameterError("model", recipe.model, expected) from None
 
 
 def _describe_sizes(text: str, input_shape: tuple[int, ...], n_outputs: int) -> Architecture:
@@ -91,8 +97,8 @@ def describe_for(recipe: Recipe, dataset: Any) -> Architecture:
 def _are_pixels(x: Any) -> bool:
     """Return True if the first samples are whole numbers from 0 to 255."""
     if hasattr(x, "take_samples"):
-        x = x.take_samples(np.arange(min(_LOOKED_AT, x.shape[0])))[0]
-    x = x[:_LOOKED_AT]
+        x = x.take_samples(np.arange(min(_EXAMINED, x.shape[0])))[0]
+    x = x[:_EXAMINED]
     values = x.data if hasattr(x, "tocsr") else x
     return bool(np.all((values >= 0) & (values <= 255) & (values == np.rint(values))))
 

@@ -73,7 +73,8 @@ class Recipe:
     lean: bool = option(
         False,
         "Train without transposed copies and gradient vectors: 12 bytes per connection instead of "
-        "28, but slower. Not for convolutions, nor for a topology that needs stored gradients.",
+        "up to 28, but slower. Not for convolutions, nor for a topology that needs stored "
+        "gradients.",
     )
     init: str = option(
         "",

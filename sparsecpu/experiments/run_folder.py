@@ -42,7 +42,8 @@ class RunFolder:
         try:
             found = json.loads(self.config.read_text(encoding="utf-8"))
         except OSError as error:
-            raise ResumeError(f"{self.config} cannot be read: {error.strerror}") from None
+            problem = f"{self.config} cannot be read ({error.strerror})"
+            raise ResumeError(f"{self.path} is not the folder of a run: {problem}") from None
         except ValueError as error:
             raise ResumeError(f"{self.config} is damaged: {error}") from None
         known = {field.name for field in fields(Recipe)}

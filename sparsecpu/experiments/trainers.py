@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.callbacks import Callback
+from sparsecpu.errors import ConflictError, ParameterError
 from sparsecpu.experiments.recipe import Recipe
 from sparsecpu.files.fine_tuning import last_weighted_layer
 from sparsecpu.layers import Sequential
@@ -63,9 +64,15 @@ def make_trainer(
 
 
 def augmented(recipe: Recipe, x: Any, network: Sequential, trainer: Trainer) -> Any:
-    """Return a source of the samples as they are trained on: as they are, or varied."""
+    """Return the samples to train on: as they are, or varied."""
     varied, rng = AUGMENTATIONS.find(recipe.augment), trainer.rngs["augmentation"]
-    return varied(network.samples(x), network.input_shape, rng=rng)
+    try:
+        return varied(network.samples(x), network.input_shape, rng=rng)
+    except ParameterError as error:
+        if error.name != "input_shape":
+            raise
+        samples = f"samples of shape {error.value}"
+        raise ConflictError("augment", samples, f"which are no {error.expected}") from None
 
 
 def standardised_targets(y: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:

@@ -41,6 +41,10 @@ class Registry(dict[str, T]):
         made: Any = with_options(name, thing, {**defaults, **options})
         try:
             return made()
+        except ParameterError as error:
+            if error.name not in options:
+                raise
+            raise ParameterError(f"{error.name} of {name}", error.value, error.expected) from None
         except TypeError:
             expected = f"options of the right type for {name}, such as numbers where it has numbers"
             raise ParameterError(self.what, text, expected) from None

@@ -8,6 +8,7 @@ from typing import Any
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.experiments.comparison.methods import DENSE, recipe_of_method
+from sparsecpu.experiments.options import a_density
 from sparsecpu.experiments.recipe import Recipe
 
 
@@ -55,8 +56,20 @@ class Comparison:
             raise ParameterError("seeds", self.seeds, "an integer of at least 1")
         if self.folds == 1 or self.folds < 0:
             raise ParameterError("folds", self.folds, "0, or an integer of at least 2")
+        for density in self.densities:
+            a_density("densities", density)
         for cell in self.cells():
-            self.recipe_of(cell, self.learning_rates[0])  # refuses what is not allowed
+            self._check(cell)
+
+    def _check(self, cell: Cell) -> None:
+        """Refuse a run that cannot be; a method that does not exist is called a method."""
+        try:
+            self.recipe_of(cell, self.learning_rates[0])
+        except ParameterError as error:
+            if error.name != "topology":
+                raise
+            expected = f"dense, small-dense, ift-wide and the like, or {error.expected}"
+            raise ParameterError("methods", cell.method, expected) from None
 
     def cells(self) -> Iterator[Cell]:
         """Yield all runs, seed by seed, so that an interrupted comparison is a smaller one."""

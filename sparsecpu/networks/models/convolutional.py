@@ -29,9 +29,7 @@ def as_image(input_shape: Shape) -> tuple[int, int, int]:
     if len(input_shape) == 3:
         return input_shape
     expected = f"images: (channels, height, width), or the pixels of a square of {_LEAST_SIDE} x "
-    raise ParameterError(
-        "input_shape of a convolutional model", input_shape, f"{expected}{_LEAST_SIDE} or more"
-    )
+    raise ParameterError("input_shape", input_shape, f"{expected}{_LEAST_SIDE} or more")
 
 
 def _scaled(channels: int, width: float) -> int:
