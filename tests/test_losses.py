@@ -44,3 +44,23 @@ def test_samples_without_weight_give_no_loss_and_no_gradient():
     value, dz = loss(naive.to_tiles(z, 16), rows, targets, Context(Workspace()), np.zeros(2))
     assert value == 0
     assert not dz.any()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_parts_of_a_batch_add_up_to_its_mean(weighted, rng):
+    """Each rank has some of the samples, and divides by the weight of all."""
+    loss, z = SquaredError(), rng.standard_normal((7, 3))
+    targets, rows = loss.prepare(rng.standard_normal((20, 3)), 3), rng.permutation(20)[:7]
+    weights = rng.random(20) if weighted else None
+
+    def of(part, ctx):
+        return loss(naive.to_tiles(z[part], 16), rows[part], targets, ctx, weights)
+
+    value, dz = of(slice(7), Context(Workspace(), n_valid=7))
+    dz, total = naive.from_tiles(dz, 7).copy(), 0.0
+    for part in (slice(3), slice(3, 7)):
+        ctx = Context(Workspace(), n_valid=len(rows[part]), all_rows=rows)
+        loss_of_part, gradient = of(part, ctx)
+        total += loss_of_part
+        np.testing.assert_allclose(naive.from_tiles(gradient, len(rows[part])), dz[part])
+    assert total == pytest.approx(value)

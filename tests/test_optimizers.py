@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.optimizers import SGD, Adam
+from sparsecpu.optimizers import SGD, Adam, Optimizer
 from sparsecpu.sparse.parameter import Parameter, SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 
@@ -101,3 +101,8 @@ def test_bounds_that_are_allowed():
     assert (SGD().momentum, SGD().weight_decay, Adam().weight_decay) == (0.9, 0, 0)
     assert (Adam(0.0, 0.0).beta1, Adam().beta2, Adam().epsilon) == (0, 0.999, 1e-8)
     assert Adam().decoupled
+
+
+def test_an_optimizer_that_says_nothing_of_it_has_no_momentum():
+    plain = Optimizer()
+    assert (plain.momentum_slot, plain.history_decay, plain.gradient_weight) == (None, 0, 1)

@@ -8,6 +8,7 @@ from scipy import sparse
 from strategies import patterns
 
 from sparsecpu.errors import ParameterError, PatternError
+from sparsecpu.sparse import keys as keys_module
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern, distinct_keys
 
@@ -59,6 +60,23 @@ def test_rewire_moves_everything(pattern, seed):
             else:
                 assert value == old[name][key]
     np.testing.assert_array_equal(p.transposed_data, p.data[p.pattern.transposed.perm])
+
+
+@pytest.mark.parametrize("slab", [1, 7, 1 << 22])
+@given(pattern=patterns(), seed=st.integers(0, 1000))
+def test_contains_what_is_there(slab, pattern, seed):
+    """Also where keys are looked for slab by slab."""
+    keys = np.unique(np.random.default_rng(seed).integers(pattern.size, size=50))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(keys_module, "SLAB", slab)
+        np.testing.assert_array_equal(pattern.contains(keys), np.isin(keys, pattern.keys()))
+        parts = list(pattern.slabs())
+    for row_slice, places in parts:
+        assert pattern.indptr[row_slice.start] == places.start
+        assert pattern.indptr[row_slice.stop] == places.stop
+        assert row_slice.stop == row_slice.start + 1 or places.stop - places.start <= slab
+    assert [rows.stop for rows, _ in parts[:-1]] == [rows.start for rows, _ in parts[1:]]
+    assert (parts[0][0].start, parts[-1][0].stop) == (0, pattern.shape[0])
 
 
 @pytest.mark.parametrize("nnz", [0, 1, 5, 50, 99, 100])

@@ -355,9 +355,13 @@ def test_deep_r_shrinks_by_the_rate_of_the_step_before(rng):
     rates = {9: 2.0}  # of the last of ten steps, counted from 0
     topology.start(Run(layers, 50, 100, 16, "momentum", 0.9, 1.0, rng, rates.__getitem__))
     assert len({*topology.salts.values()}) == 2  # each layer has signs of its own
+    turned = layers["a"].pattern.transposed.perm
+    assert len(layers["a"].transposed_data) == 9  # is there, and has to follow
     topology.initialise()
+    np.testing.assert_array_equal(layers["a"].transposed_data, layers["a"].data[turned])
     before = np.abs(layers["a"].data)
     topology.prepare(10)
+    np.testing.assert_array_equal(layers["a"].transposed_data, layers["a"].data[turned])
     wanted = (before - 2.0 * 1e-3 * 10) * signs(topology.salts["a"], layers["a"].pattern.keys())
     np.testing.assert_allclose(layers["a"].data, wanted, rtol=1e-6)
 
