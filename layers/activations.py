@@ -108,7 +108,7 @@ class ReLU(Activation):
 
     def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
         if isinstance(x, Planes) and not self.done_before:
-            x = x.with_relu()  # whoever reads them applies it
+            x = x.with_relu()  # their reader applies it
         elif not self.done_before:
             return super().forward(x, ctx)
         return x, (x, x)

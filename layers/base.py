@@ -60,6 +60,11 @@ class Layer:
         """True if it needs the layer before it to sum its input and the squares of it."""
         return False
 
+    @property
+    def has_two_forms(self) -> bool:
+        """True if it has a ``form`` that may be sparse or dense; see ``Sequential.autotune``."""
+        return False
+
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if cls.kind:
@@ -151,7 +156,7 @@ class Layer:
         x : ndarray, shape (tiles, features, lanes)
             The input.
         ctx : Context
-            Memory, mode and taps.
+            Memory and mode of the step.
 
         Returns
         -------
@@ -172,7 +177,7 @@ class Layer:
         saved : object
             What ``forward`` returned.
         ctx : Context
-            Memory, mode and taps.
+            Memory and mode of the step.
 
         Returns
         -------

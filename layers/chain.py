@@ -89,12 +89,12 @@ def build_layers(
     """
     layers, spec = [], Spec(shape)
     for i, entry in enumerate(entries):
-        mine = None
+        own = None
         if given is not None:
             head = f"{name}.{i}."
-            mine = {k.removeprefix(head): p for k, p in given.items() if k.startswith(head)}
+            own = {k.removeprefix(head): p for k, p in given.items() if k.startswith(head)}
         inner = {key: value for key, value in entry.items() if key != "kind"}
-        layer = KINDS[entry["kind"]].build(spec.shape, inner, parameters=mine, **context)
+        layer = KINDS[entry["kind"]].build(spec.shape, inner, parameters=own, **context)
         spec = layer.plan(spec)
         layers.append(layer)
     return layers

@@ -163,7 +163,7 @@ class SparseConv2d(Layer):
         self.needs_dx = True
 
     def _stand_alone(self) -> None:
-        """Do nothing for the neighbours until they ask for it."""
+        """Do nothing for the neighbours until the chain says so."""
         self.applies_relu = self.gates_dx = self.sums_output = False
 
     @classmethod
@@ -218,8 +218,18 @@ class SparseConv2d(Layer):
     def geometry(self) -> Geometry:
         """Return the sizes, for the images that were planned."""
         if self._geometry is None:
-            raise ParameterError("image size", None, "planned first")
+            raise ParameterError("image size", None, "a layer whose ``plan`` was called")
         return self._geometry
+
+    @property
+    def has_two_forms(self) -> bool:
+        return self.groups == 1
+
+    @property
+    def tile_shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Shapes of a tile of inputs and of one of outputs, without the lanes."""
+        (height, width), (out_height, out_width) = self.geometry().size, self.geometry().out_size
+        return (height, self.in_channels, width), (out_height, self.out_channels, out_width)
 
     @property
     def form(self) -> str:

@@ -47,7 +47,7 @@ class Dropout(Layer):
         ctx.dropout.random(out=factor, dtype=factor.dtype)
         np.greater_equal(factor, self.rate, out=factor)
         np.multiply(factor, 1.0 / (1.0 - self.rate), out=factor)
-        with np.errstate(invalid="ignore"):  # infinity times 0: the trainer speaks of divergence
+        with np.errstate(invalid="ignore"):  # infinity times 0: the trainer reports divergence
             np.multiply(x, factor, out=y)
         return y, factor
 

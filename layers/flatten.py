@@ -13,7 +13,7 @@ from sparsecpu.step.context import Context
 
 
 class Flatten(Layer):
-    """See each sample as a vector, in the order (channel, height, width)."""
+    """View each sample as a vector, in the order (channel, height, width)."""
 
     kind = "flatten"
 

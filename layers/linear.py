@@ -196,6 +196,15 @@ class SparseLinear(Layer):
         """Number of outputs."""
         return self.weight.shape[0]
 
+    @property
+    def has_two_forms(self) -> bool:
+        return True
+
+    @property
+    def tile_shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Shapes of a tile of inputs and of one of outputs, without the lanes."""
+        return (self.in_features,), (self.out_features,)
+
     def plan(self, spec: Spec) -> Spec:
         if require_vector(spec, self) != self.in_features:
             raise ParameterError("input shape", spec.shape, f"({self.in_features},)")

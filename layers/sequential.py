@@ -211,12 +211,12 @@ class Sequential(Chain):
         """
         return tune(self, batch_size, self.lanes(batch_size), threads)
 
-    def gather(self, source: Samples, rows: np.ndarray, lanes: int, ctx: Context) -> np.ndarray:
+    def gather(self, samples: Samples, rows: np.ndarray, lanes: int, ctx: Context) -> np.ndarray:
         """Read samples into the network's input buffer.
 
         Parameters
         ----------
-        source : Samples
+        samples : Samples
             The samples.
         rows : ndarray of int64
             Which ones.
@@ -235,7 +235,7 @@ class Sequential(Chain):
             self, "input", (max(1, -(-len(rows) // lanes)), self.widths[0], lanes), self.dtype
         )
         # A rank may have no sample of the last batch; it computes with padding alone.
-        array, here = source.take_samples(rows if len(rows) else np.zeros(1, dtype=np.int64))
+        array, here = samples.take_samples(rows if len(rows) else np.zeros(1, dtype=np.int64))
         if lanes == 1:
             return read_singly(array, here, self.offset, self.scale, out)
         read_tiles(array, here, len(rows), self.offset, self.scale, out, ctx.workspace)
@@ -259,21 +259,21 @@ class Sequential(Chain):
         from sparsecpu.kernels.machine.threads import use_threads
         from sparsecpu.kernels.tiling import scatter_samples
 
-        source, workspace = self.samples(x), Workspace()
-        samples = source.shape[0]
+        x, workspace = self.samples(x), Workspace()
+        samples = x.shape[0]
         most = min(samples, batch_size)
         out = np.empty((samples, self.n_outputs), dtype=self.dtype)
         lanes, team = self.lanes_to_predict(most), self._team(most)
         rows = np.arange(samples, dtype=np.int64)
         if lanes == team == 1 and samples and DotChain.suits(self):
             chain = DotChain(self)
-            chain(*source.take_samples(rows), np.empty(chain.work_shape, self.dtype), out)
+            chain(*x.take_samples(rows), np.empty(chain.work_shape, self.dtype), out)
             return out
         with one_blas_thread(), use_threads(team):
             for start in range(0, samples, batch_size):
                 part = rows[start : start + batch_size]
                 ctx = Context(workspace, predicts=True, n_valid=len(part))
-                y, _ = self.forward(self.gather(source, part, lanes, ctx), ctx)
+                y, _ = self.forward(self.gather(x, part, lanes, ctx), ctx)
                 scatter_samples(y, out[start : start + batch_size])
         return out
 
@@ -308,11 +308,11 @@ class Sequential(Chain):
         """
         from sparsecpu.kernels.machine.threads import use_threads
 
-        source, targets = self.samples(x), loss.prepare(y, self.n_outputs)
-        rows, stream = np.arange(source.shape[0], dtype=np.int64), np.random.default_rng(0)
+        samples, targets = self.samples(x), loss.prepare(y, self.n_outputs)
+        rows, stream = np.arange(samples.shape[0], dtype=np.int64), np.random.default_rng(0)
         ctx = Context(Workspace(), train=train, n_valid=len(rows), dropout=stream)
         with one_blas_thread(), use_threads(self._team(len(rows))):
-            z, saved = self.forward(self.gather(source, rows, self.lanes(len(rows)), ctx), ctx)
+            z, saved = self.forward(self.gather(samples, rows, self.lanes(len(rows)), ctx), ctx)
             value, dz = loss(z, rows, targets, ctx)
             self.backward(dz, saved, ctx)
         return value, {name: p.grad.copy() for name, p in self.parameters().items()}

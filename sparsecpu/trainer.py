@@ -23,7 +23,7 @@ from sparsecpu.step.context import Context
 from sparsecpu.step.network import Network
 from sparsecpu.step.precision import check_precision
 from sparsecpu.step.ranks import ALONE, SeveralRanks
-from sparsecpu.step.rates import RateGroups, rate_groups
+from sparsecpu.step.rates import LayerRates
 from sparsecpu.step.samples import Samples
 from sparsecpu.step.streams import streams
 from sparsecpu.step.workspace import Workspace
@@ -121,16 +121,15 @@ class Trainer:
         self.schedule: Schedule = learning_rate
         self.batch_size, self.epochs = int(batch_size), int(epochs)
         self.threads, self.shuffle = threads, shuffle
-        self.layer_rates = dict(layer_rates or {})
-        self._groups: tuple[Any, RateGroups] = (None, [])
-        self._rate_groups()  # refuses what is not allowed
+        self.layer_rates = LayerRates(layer_rates)
+        self.layer_rates.groups(network)  # refuses what is not allowed
         self.callbacks = list(callbacks)
         self.rngs = streams(seed)
         self.steps_done = self.epochs_done = 0
         self.learning_rate_factor = 1.0
         self.stop = self.interrupted = False
         self.precision = check_precision(precision, network.dtype)
-        self.ranks = ALONE if comm is None else SeveralRanks(comm)
+        self.ranks = ALONE if comm is None or comm.size == 1 else SeveralRanks(comm)
         self.ranks.own_streams(self.rngs)
         self.lean = bool(lean)
         self._context = Context(
@@ -245,7 +244,7 @@ class Trainer:
 
     def _update(self, rate: float) -> None:
         """Let the optimizer use all gradients that were not used in the backward pass."""
-        for factor, parameters in self._rate_groups():
+        for factor, parameters in self.layer_rates.groups(self.network):
             left: Iterable[Parameter] = parameters
             if self._applied:
                 left = (p for p in parameters if id(p) not in self._applied)
@@ -263,18 +262,9 @@ class Trainer:
     def _apply(self, parameter: SparseParameter, places: slice, grad: np.ndarray) -> None:
         """Use a part of a gradient as soon as it is there; see ``Context.apply``."""
         self.ranks.sum(grad)
-        groups = self._rate_groups()
-        factor = next(f for f, some in groups if any(p is parameter for p in some))
-        rate = self.learning_rate_now() * factor
+        rate = self.learning_rate_now() * self.layer_rates.factor_of(self.network, parameter)
         self.optimizer.apply(parameter, places, grad, rate, self.steps_done)
         self._applied.add(id(parameter))
-
-    def _rate_groups(self) -> RateGroups:
-        """Return factors of the learning rate, and the parameters that have each."""
-        if self._groups[0] is not self.network:
-            groups = rate_groups(self.network.parameters(), self.layer_rates)
-            self._groups = self.network, groups
-        return self._groups[1]
 
     def start(self, samples: int) -> None:
         """Tell the topology about the run that is to come; ``fit`` does this by itself.

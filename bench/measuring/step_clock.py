@@ -13,10 +13,8 @@ import numpy as np
 from sparsecpu.layers.base import inner_layers
 from sparsecpu.layers.chain import Chain
 
-#: Methods of layers, and what reports call them; a backward pass may come in two parts.
-_PARTS = {
-    "forward": "forward", "backward": "backward", "filter_gradient": "dW", "input_gradient": "dx",
-}  # fmt: skip
+#: The methods of a layer that are timed.
+_PASSES = ("forward", "backward")
 #: Number of least times that are kept of each stretch.
 _KEPT = 3
 #: The name of everything that has no name of its own.
@@ -88,11 +86,7 @@ def watched(network: Any, optimizer: Any, clock: StepClock) -> Iterator[None]:
     calls = [(optimizer, "step", "update")]
     for _, layer in inner_layers(network):
         if not isinstance(layer, Chain):  # a chain only calls others
-            calls += [
-                (layer, method, f"{layer.kind} {part}")
-                for method, part in _PARTS.items()
-                if hasattr(layer, method)
-            ]
+            calls += [(layer, method, f"{layer.kind} {method}") for method in _PASSES]
     for owner, method, name in calls:
         setattr(owner, method, _named(getattr(owner, method), name, clock))
     try:

@@ -13,7 +13,7 @@ from sparsecpu.bench.measuring.step_clock import StepClock
 
 #: Seconds for which other libraries' threads may spin after their work, before they sleep.
 _PAUSE = 0.03
-#: Seconds of calls that are timed together. Short, so that whoever takes the CPU away for a moment
+#: Seconds of calls that are timed together. Short, so that what takes the CPU away for a moment
 #: spoils a few of many timings, and the median does not move.
 _BURST = 5e-5
 #: A median is vague when its relative uncertainty is above this.
@@ -58,7 +58,7 @@ def compare(
 ) -> dict[str, Timing]:
     """Time contestants, named ``library/part``: warmed up, in turns of about ``seconds``.
 
-    After ``budget`` seconds there are no more rounds, once everybody has had three turns.
+    After ``budget`` seconds there are no more rounds, once every contestant has had three.
     """
     counts = {name: _calls_per_turn(call, seconds) for name, call in contestants.items()}
     times: dict[str, list[float]] = {name: [] for name in contestants}

@@ -16,7 +16,7 @@ class Rival:
     #: The module that it needs beyond our own requirements, and how to get it.
     needs: ClassVar[str] = ""
     how: ClassVar[str] = "pip install 'sparsecpu[peers]'"
-    #: True if it is one of those among which the fastest dense one is looked for.
+    #: True if it is one of those among which the fastest dense one is chosen.
     dense: ClassVar[bool] = True
 
     @classmethod

@@ -1,7 +1,7 @@
 """Training steps in a process of their own: under another allocator, or to see their memory.
 
-Run as ``python -m sparsecpu.bench.rivals.step_process``, it reads a line of JSON that says whose
-steps to make, and then one command per line: ``step`` or ``peak``. It answers each with a line of
+Run as ``python -m sparsecpu.bench.rivals.step_process``, it reads a line of JSON that names the
+contestant, and then one command per line: ``step`` or ``peak``. It answers each with a line of
 JSON.
 """
 
@@ -37,7 +37,7 @@ class StepProcess:
     """The steps of a rival, by its name, or ``ours``, in a process of their own."""
 
     def __init__(
-        self, who: str, case: NetworkCase, sparsity: float = 0.0, precision: str = "fp32",
+        self, contestant: str, case: NetworkCase, sparsity: float = 0.0, precision: str = "fp32",
         environment: dict[str, str] | None = None,
     ) -> None:  # fmt: skip
         command = [sys.executable, "-m", "sparsecpu.bench.rivals.step_process"]
@@ -45,7 +45,12 @@ class StepProcess:
             command, env={**os.environ, **(environment or {})}, text=True, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )  # fmt: skip
-        spec = {"who": who, "case": asdict(case), "sparsity": sparsity, "precision": precision}
+        spec = {
+            "contestant": contestant,
+            "case": asdict(case),
+            "sparsity": sparsity,
+            "precision": precision,
+        }
         self._call(json.dumps(spec))
 
     def _call(self, line: str) -> Any:
@@ -84,7 +89,7 @@ def _serve() -> None:
     case = NetworkCase(
         **options | {"sizes": tuple(options["sizes"]), "sparsities": tuple(options["sparsities"])}
     )
-    _import_libraries(spec["who"])
+    _import_libraries(spec["contestant"])
     with limited_threads(case.threads):
         before = start_of_peak()
         made = _make(spec, case)
@@ -101,9 +106,9 @@ def _serve() -> None:
                 answers.flush()
 
 
-def _import_libraries(who: str) -> None:
+def _import_libraries(contestant: str) -> None:
     """Load PyTorch before memory is measured, so that it does not count."""
-    if who != "ours":
+    if contestant != "ours":
         import torch
 
         torch.nn.functional.conv2d(torch.ones(1, 1, 4, 4), torch.ones(1, 1, 3, 3))
@@ -113,9 +118,9 @@ def _make(spec: dict[str, Any], case: NetworkCase) -> Any:
     from sparsecpu.bench.ours.steps import OurStep
     from sparsecpu.bench.rivals.steps import RIVALS
 
-    if spec["who"] == "ours":
+    if spec["contestant"] == "ours":
         return OurStep(case, spec["sparsity"], Batches(case), spec["precision"])
-    rival = next(rival for rival in RIVALS if rival.name == spec["who"])
+    rival = next(rival for rival in RIVALS if rival.name == spec["contestant"])
     return rival(case, Batches(case), spec["sparsity"])
 
 

@@ -72,7 +72,7 @@ class Accuracy(Benchmark):
         return found
 
     def _data(self) -> str:
-        """Return the file with everybody's samples, made at the first call."""
+        """Return the file with the samples of all contestants, made at the first call."""
         if self._folder is None:
             from sparsecpu.datasets import open_data
             from sparsecpu.step.samples import as_samples

@@ -46,7 +46,7 @@ class Ranks(Benchmark):
         from sparsecpu.training.mpi import world
 
         self.comm = world()
-        if self.comm is None:
+        if self.comm.size == 1:
             self.missing["other ranks"] = "mpiexec -n 2 sparsecpu bench ranks"
 
     def cases(self) -> list[tuple[str, float, int]]:
@@ -64,10 +64,10 @@ class Ranks(Benchmark):
         found: dict[str, Any] = {
             "case": name, "sparsity": sparsity, "batch": batch, "threads": self.threads,
             "compute_ms": compute, "gradient_mb": nbytes / 1e6, "vectors": len(vectors),
-            "ranks": 1 if self.comm is None else self.comm.size,
+            "ranks": self.comm.size,
         }  # fmt: skip
-        if self.comm is not None:
-            comm = self.comm
+        comm: Any = self.comm
+        if comm.size > 1:
 
             def add_up() -> None:
                 for vector in vectors:
@@ -139,8 +139,7 @@ def _median_ms(work: Callable[[], Any], comm: Any, seconds: float = 1.0) -> floa
     work()
     once = time.perf_counter() - start
     turns = int(min(300, max(9, seconds / max(once, 1e-6))))
-    if comm is not None:
-        turns = comm.broadcast(turns)
+    turns = comm.broadcast(turns)
     times = []
     for _ in range(turns):
         start = time.perf_counter()

@@ -72,11 +72,11 @@ class Train(NetworkBenchmark):
         """Return the peak of each contestant's memory in MB, in processes of their own."""
         rivals = [r for r in self.rivals_of(case.images) if r.needs == "torch" and r.here]
         found = {}
-        for who in ["ours", *(rival.name for rival in rivals)]:
-            process = StepProcess(who, case, case.sparsities[0], self.precision)
+        for contestant in ["ours", *(rival.name for rival in rivals)]:
+            process = StepProcess(contestant, case, case.sparsities[0], self.precision)
             for _ in range(_MEASURED_STEPS):
                 process.step()
-            found[who] = process.peak() / 1e6
+            found[contestant] = process.peak() / 1e6
             process.close()
         return found
 
@@ -98,7 +98,9 @@ class Train(NetworkBenchmark):
         times = super().rivals_line(result)
         if not result["peak_mb"]:
             return times
-        memory = ", ".join(f"{who} {mb:.0f} MB" for who, mb in result["peak_mb"].items())
+        memory = ", ".join(
+            f"{contestant} {mb:.0f} MB" for contestant, mb in result["peak_mb"].items()
+        )
         return f"{times}\n{'':<24}peak memory: {memory}"
 
 
@@ -168,12 +170,12 @@ def _profile(made: OurStep, rounds: int) -> dict[str, Any]:
     return {"profile": profile, "layers_ms": clock.by_name()}
 
 
-def _layer_lines(who: str, layers: dict[str, float]) -> list[str]:
+def _layer_lines(contestant: str, layers: dict[str, float]) -> list[str]:
     """Return lines with the least times by kind of layer, four to a line, without small ones."""
     total = sum(layers.values())
     each = [f"{name} {ms:.3g}" for name, ms in layers.items() if ms > _SMALL * total]
     lines = []
     for first in range(0, len(each), 4):
-        words = f"{who}, least ms " if first == 0 else ""
+        words = f"{contestant}, least ms " if first == 0 else ""
         lines.append(f"{words:>36}{', '.join(each[first : first + 4])}")
     return lines

@@ -56,7 +56,7 @@ class Planes:
     def operand(self) -> Operand:
         """Return the planes as kernels read them: empty arrays where there is none.
 
-        An ``other`` without ``b`` is not looked at.
+        An ``other`` without ``b`` is ignored.
         """
         values, none = self.values, nothing(self.values.dtype)
         return Operand(

@@ -1,7 +1,6 @@
 """A convolution's passes over batches of one size, prepared: what stays until the pattern changes.
 
-A pass is out of date when its pattern is not the one that is asked for any more, or its layer was
-planned anew.
+A pass is out of date when its layer has another pattern by now, or was planned anew.
 """
 
 from __future__ import annotations
@@ -83,16 +82,16 @@ class ConvolutionPass(Prepared):
         return self.weights
 
     def run(
-        self, source: Planes, weights: np.ndarray, bias: np.ndarray, out: np.ndarray, relu: bool,
+        self, inputs: Planes, weights: np.ndarray, bias: np.ndarray, out: np.ndarray, relu: bool,
         gradient_of: Operand, gate: Gate,
     ) -> np.ndarray | None:  # fmt: skip
         """Write ``out``, unless it is empty, and the parts of dW; return the sums of ``out``.
 
         ``gradient_of`` is what ``out`` is the gradient of, where it is one.
         """
-        ring = source.values.reshape(1, -1) if self.ring is None else self.ring
+        ring = inputs.values.reshape(1, -1) if self.ring is None else self.ring
         self.kernel(
-            self.sizes, self.index, weights, bias, self.phases, source.operand(), gradient_of,
+            self.sizes, self.index, weights, bias, self.phases, inputs.operand(), gradient_of,
             Output(out, relu, self.sums, self.kind), gate, self.mask, self.dw, self.direct,
             Space(ring, self.bases, self.scratch),
         )  # fmt: skip
@@ -119,17 +118,17 @@ class FilterGradientPass(Prepared):
 
 
 def prepare_convolution(
-    layer: Any, plan: object, pattern: Pattern, taps: Taps, source: Planes, precision: str,
+    layer: Any, plan: object, pattern: Pattern, taps: Taps, inputs: Planes, precision: str,
     ctx: Context, *, kind: int = NO_SUMS, y: np.ndarray | None = None,
     gradient_of: Planes | None = None, dx: bool = False, dw: bool = False,
 ) -> ConvolutionPass:  # fmt: skip
-    """Prepare a convolution of ``source`` that makes the sums of ``kind`` of its output.
+    """Prepare a convolution of ``inputs`` that makes the sums of ``kind`` of its output.
 
-    It makes ``y``; or, of a source that is dy, ``dx``, ``dw`` or both, where x is ``gradient_of``.
+    It makes ``y``; or, of a inputs that is dy, ``dx``, ``dw`` or both, where x is ``gradient_of``.
     """
     from sparsecpu.kernels.conv.convolution import convolution_kernel
 
-    values, array = source.values, ctx.workspace.array
+    values, array = inputs.values, ctx.workspace.array
     lanes, dtype, jobs = values.shape[-1], values.dtype, taps.sizes.jobs(values.shape[0])
     codes, starts, ends, order = taps.codes, taps.starts, taps.ends, taps.order
     places, fillers, parts = _NO_PLACES, _NO_PLACES, 0
@@ -148,7 +147,7 @@ def prepare_convolution(
         pattern, plan, convolution_kernel(lanes, taps.strip, dw),
         TapIndex(codes, starts, ends), taps.sizes_array, lane_mask(values, ctx),
         array("conv2d", "dw", (parts, len(codes)), dtype), places,
-        *_space(taps, source, precision, ctx), taps.phases, order, fillers, weights, sums, kind,
+        *_space(taps, inputs, precision, ctx), taps.phases, order, fillers, weights, sums, kind,
         _direct(taps, writes, dw and plain_x), y,
     )  # fmt: skip
 
@@ -169,18 +168,18 @@ def prepare_filter_gradient(
     )  # fmt: skip
 
 
-def _space(taps: Taps, source: Planes, precision: str, ctx: Context) -> tuple:
+def _space(taps: Taps, inputs: Planes, precision: str, ctx: Context) -> tuple:
     """Return ring, bases and scratch of as many workers as there are threads."""
     from sparsecpu.kernels.machine.threads import current_threads
     from sparsecpu.kernels.vectors.sixteen_bits import narrow_shape
 
-    lanes, workers, array = source.shape[-1], current_threads(), ctx.workspace.array
-    scratch = array("conv2d", "scratch", (workers, 2 * taps.row_pixels * lanes), source.dtype)
+    lanes, workers, array = inputs.shape[-1], current_threads(), ctx.workspace.array
+    scratch = array("conv2d", "scratch", (workers, 2 * taps.row_pixels * lanes), inputs.dtype)
     bases = array("conv2d", "bases", (workers, taps.bases), np.int64)
     if taps.direct:
         return None, bases, scratch
     size = -(-(taps.ring_pixels + taps.strip) * lanes // 1024) * 1024 + 32
-    kind: Any = source.dtype
+    kind: Any = inputs.dtype
     if precision != "fp32":
         (size,), kind = narrow_shape((size,), precision)
     return array("conv2d", f"ring of {precision}", (workers, size), kind), bases, scratch

@@ -134,11 +134,11 @@ class SparseConvolution:
         often = layer.weight.nnz >= _NARROW_READS * max(layer.in_channels, layer.out_channels)
         return wanted if often else "fp32"
 
-    def _key(self, name: str, x: Planes, source: Planes, kind: int, ctx: Context) -> tuple:
-        """Return all that tells a pass over x, which reads ``source``, from others."""
+    def _key(self, name: str, x: Planes, inputs: Planes, kind: int, ctx: Context) -> tuple:
+        """Return all that tells a pass over x, which reads ``inputs``, from others."""
         from sparsecpu.kernels.machine.threads import current_threads
 
-        return (self, name, x.values.shape, x.b is None, source.a is None, kind, ctx.n_valid,
+        return (self, name, x.values.shape, x.b is None, inputs.a is None, kind, ctx.n_valid,
                 ctx.precision, current_threads())  # fmt: skip
 
     def _prepared(self, key: tuple, pattern: Pattern, ctx: Context) -> Any:

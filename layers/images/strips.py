@@ -21,15 +21,15 @@ _STRIP_COST = {1: 2.2, 2: 1.6, 4: 1.35, 8: 1.0, 16: 1.02}
 #: blocks pay.
 _TAPS_PER_WAIT = 16
 #: Part of the level-2 cache that the ring may take.
-_RING_SHARE = 0.5
+_RING_PART = 0.5
 #: The same while a strip is chosen, which a ring of one strip at least must fit.
-_STRIP_SHARE = 0.6
+_STRIP_PART = 0.6
 #: A ring of interleaved tiles may be so many times as large as that.
 _INTERLEAVED = 1.6
 #: Jobs that a batch should make at least, for threads to share.
 LEAST_JOBS = 8
 #: A block may be so many times as large as the level-1 cache; the next cache helps out.
-_BLOCK_SHARE = 1.3
+_BLOCK_SIZE = 1.3
 
 
 class Tiles(NamedTuple):
@@ -66,7 +66,7 @@ class Ring(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """How the work is cut; ``room`` is the pixels of each run of neighbours in the ring.
+    """How the work is cut; ``room`` is how many neighbouring pixels of a row the ring holds.
 
     If ``direct``, strips read the rows of planes where they lie instead of a ring.
     """
@@ -88,7 +88,7 @@ def cut_work(ring: Ring, outputs: tuple[int, int], tiles: Tiles, direct: bool) -
         span, bands = choose_jobs(outputs, whole[0], 1, width, tiles.count, ring.rows)
         return Cut(whole[0], 1, span, bands, width, direct=True)
     column = ring.column_bytes(tiles) * tiles_per_job
-    most = _RING_SHARE * level_two_cache() / column - ring.reach
+    most = _RING_PART * level_two_cache() / column - ring.reach
     span, bands = choose_jobs(outputs, strip, tiles_per_job, most, tiles.count, ring.rows)
     room = ring_room(span, ring.reach, tiles_per_job * tiles.lanes, tiles.ring_bytes)
     return Cut(strip, tiles_per_job, span, bands, room, direct=False)
@@ -104,7 +104,7 @@ def choose_strip(width: int, ring: Ring, tiles: Tiles) -> tuple[int, int]:
     numbers = widest_lanes()  # in the registers that hold strips
     most = (2 // ring.strips_held * numbers if numbers == 128 else numbers) * 4 // tiles.bytes
     options = [n for n in _STRIP_COST if n * lanes <= most] or [1]
-    room = _STRIP_SHARE * level_two_cache() / ring.column_bytes(tiles)
+    room = _STRIP_PART * level_two_cache() / ring.column_bytes(tiles)
     fitting = [n for n in options if n + reach <= room] or options[: max(1, len(options) - 2)]
     pairs = [
         (n, per_job) for n in fitting for per_job in (1, 2, 4, 8)
@@ -165,5 +165,5 @@ def choose_blocks(ring: Ring, channel_bytes: int, taps: float, groups: int) -> i
     """
     if groups > 1:
         return 1
-    small = ring.channels * channel_bytes / (_BLOCK_SHARE * level_one_cache())
+    small = ring.channels * channel_bytes / (_BLOCK_SIZE * level_one_cache())
     return int(max(1, min(np.ceil(small), taps // (_TAPS_PER_WAIT * ring.strips_held))))

@@ -38,6 +38,6 @@ class DenseProduct(Way):
         if layer.gated:
             gate = ctx.workspace.array(layer, "gate", x.shape, bool)
             np.greater(x, 0, out=gate)
-            with np.errstate(invalid="ignore"):  # infinity times 0: the trainer says what happened
+            with np.errstate(invalid="ignore"):  # infinity times 0: the trainer reports divergence
                 np.multiply(dx, gate, out=dx)  # many times faster than a masked copy
         return dx

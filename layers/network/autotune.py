@@ -12,12 +12,10 @@ import numpy as np
 from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.machine.blas import one_blas_thread
 from sparsecpu.layers.base import inner_layers
-from sparsecpu.layers.conv2d import SparseConv2d
-from sparsecpu.layers.linear import FORMS, SparseLinear
+from sparsecpu.layers.linear import FORMS
 from sparsecpu.step.context import Context
 from sparsecpu.step.workspace import Workspace
 
-Tunable = SparseLinear | SparseConv2d
 #: Turns of each form, of which the shortest counts: what others take of the CPU only adds to the
 #: rest. Fewer turns where they take longer than so many seconds.
 _TURNS, _LEAST, _SECONDS = 9, 3, 0.5
@@ -54,7 +52,7 @@ class Choice:
         return f"{self.name} {size} at density {self.density:.3g}: {times}: {self.form}"
 
 
-def tunable_layers(layer: Any) -> Iterator[tuple[str, Tunable]]:
+def tunable_layers(layer: Any) -> Iterator[tuple[str, Any]]:
     """Yield what has two forms inside a layer: linear layers, and convolutions without groups.
 
     Parameters
@@ -68,9 +66,7 @@ def tunable_layers(layer: Any) -> Iterator[tuple[str, Tunable]]:
         Name and layer.
     """
     for name, inner in inner_layers(layer):
-        if isinstance(inner, SparseLinear) or (
-            isinstance(inner, SparseConv2d) and inner.groups == 1
-        ):
+        if inner.has_two_forms:
             yield name, inner
 
 
@@ -117,17 +113,10 @@ def tune(network: Any, batch: int, lanes: int, threads: int | None) -> list[Choi
     return choices
 
 
-def _race(layer: Tunable, batch: int, lanes: int, dtype: Any) -> dict[str, float]:
+def _race(layer: Any, batch: int, lanes: int, dtype: Any) -> dict[str, float]:
     """Return the least milliseconds of each form, taking turns."""
     rng, tiles = np.random.default_rng(0), -(-batch // lanes)
-    shapes: list[tuple[int, ...]]
-    if isinstance(layer, SparseConv2d):
-        g = layer.geometry()
-        sizes = ((g.size[0], layer.in_channels, g.size[1]),
-                 (g.out_size[0], layer.out_channels, g.out_size[1]))  # fmt: skip
-        shapes = [(tiles, *size, lanes) for size in sizes]
-    else:
-        shapes = [(tiles, n, lanes) for n in (layer.in_features, layer.out_features)]
+    shapes = [(tiles, *shape, lanes) for shape in layer.tile_shapes]
     x, dy = (rng.standard_normal(shape, dtype=np.float32).astype(dtype) for shape in shapes)
     # Memory of its own for each form: what one has prepared is not for the other.
     contexts = {form: Context(Workspace(), train=True, n_valid=batch) for form in FORMS}

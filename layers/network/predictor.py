@@ -81,7 +81,7 @@ class Predictor:
 
         Parameters
         ----------
-        x : array_like, sparse matrix or Source
+        x : array_like, sparse matrix or Samples
             Up to ``batch_size`` samples in the users' order. Arrays of the network's type or uint8
             are read where they are.
         out : ndarray, shape (samples, n_outputs), optional
@@ -97,8 +97,8 @@ class Predictor:
         DataError
             If there are too many samples, features do not fit, or ``out`` does not.
         """
-        network, source = self.network, self.network.samples(x)
-        samples = source.shape[0]
+        network, x = self.network, self.network.samples(x)
+        samples = x.shape[0]
         if samples > self.batch_size:
             raise DataError(f"x has {samples} samples; expected at most {self.batch_size}")
         if out is None:
@@ -112,14 +112,14 @@ class Predictor:
         if dots is not None and not dots.is_current():
             dots = self._dots = self._dot_chain()
         if dots is not None and out.flags.c_contiguous:
-            array, rows = source.take_samples(self._rows[:samples])
+            array, rows = x.take_samples(self._rows[:samples])
             work = workspace.array("dots", "work", dots.work_shape, network.dtype)
             dots(array, rows, work, out)
         else:
-            self._pass(source, samples, workspace, out)
+            self._pass(x, samples, workspace, out)
         return out
 
-    def _pass(self, source: Samples, samples: int, workspace: Workspace, out: np.ndarray) -> None:
+    def _pass(self, x: Samples, samples: int, workspace: Workspace, out: np.ndarray) -> None:
         """Write what the layers, one after the other, make of the samples."""
         from sparsecpu.kernels.machine.threads import use_threads
         from sparsecpu.kernels.tiling import scatter_samples
@@ -128,8 +128,8 @@ class Predictor:
         ctx = Context(workspace, predicts=True, n_valid=samples, precision=self.precision)
         held = one_blas_thread() if self._blas else contextlib.nullcontext()
         with use_threads(self.threads), held:
-            x = network.gather(source, self._rows[:samples], self.lanes, ctx)
-            scatter_samples(network.forward(x, ctx)[0], out)
+            tiles = network.gather(x, self._rows[:samples], self.lanes, ctx)
+            scatter_samples(network.forward(tiles, ctx)[0], out)
 
     def _dot_chain(self) -> DotChain | None:
         """Return the network as one call of a kernel, where it can be that."""

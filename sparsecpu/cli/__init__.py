@@ -40,7 +40,7 @@ class _Group(click.Group):
         except click.UsageError as error:
             where = error.ctx.command_path if error.ctx is not None else "sparsecpu"
             _end(f"sparsecpu: {error.format_message().rstrip('.')}; see {where} -h", 2)
-        except BrokenPipeError:  # whoever read our output has stopped
+        except BrokenPipeError:  # the reader of our output is gone
             sys.stdout = None  # type: ignore[assignment]
             sys.exit(1)
         except KeyboardInterrupt:
@@ -63,15 +63,14 @@ def _end(message: str, code: int) -> None:
 
     Where several ranks meet the same error rank 0 alone says so: the others give it time to.
     """
-    from sparsecpu.training.mpi import launched, world
+    from sparsecpu.training.mpi import world
 
-    ours = world() if launched() else None
-    if ours is not None and ours.rank:
+    ours = world()
+    if ours.rank:
         time.sleep(2.0)
         message = f"rank {ours.rank}: {message}"
     click.echo(message, err=True)
-    if ours is not None:
-        ours.abort(code)
+    ours.abort(code)
     sys.exit(code)
 
 

@@ -132,10 +132,9 @@ def _fastest_blas(threads: int, speaker: Speaker) -> dict[str, Any]:
 
 def _silenced() -> bool:
     """Silence all ranks but rank 0, where several share a job; return True on those."""
-    from sparsecpu.training.mpi import launched, world
+    from sparsecpu.training.mpi import world
 
-    comm = world() if launched() else None
-    if comm is None or comm.rank == 0:
+    if world().rank == 0:
         return False
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     return True

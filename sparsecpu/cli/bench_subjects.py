@@ -42,7 +42,7 @@ def _batch(default: str) -> Any:
 class Subject:
     """A benchmark: its name, where its class is, what ``--help`` says, and its own options.
 
-    ``uses_blas`` is True if it times dense BLAS products, for which the fastest BLAS is looked for.
+    ``uses_blas`` is True if it times dense BLAS products, for which the fastest BLAS is chosen.
     """
 
     name: str
@@ -102,7 +102,7 @@ SUBJECTS: Registry[Subject] = Registry(
                              "than once."),
                 _DISTRIBUTION,
                 click.option("--profile", is_flag=True,
-                             help="Show what share of a step each part takes, and the times of "
+                             help="Show what fraction of a step each part takes, and the times of "
                              "layers."),
                 click.option("--memory", is_flag=True,
                              help="Measure the memory of steps too, each contestant in a process "

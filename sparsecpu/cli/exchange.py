@@ -41,7 +41,7 @@ _ENDINGS = {"torch": ".pt", "safetensors": ".safetensors", "scipy": ""}
     "--distribution",
     default="global",
     show_default=True,
-    help="How --density is shared out: by one threshold over all layers (global), or by "
+    help="How --density is divided: by one threshold over all layers (global), or by "
     f"{either(DISTRIBUTIONS)}.",
 )
 @click.option(
@@ -85,8 +85,8 @@ def import_model(file: str, **options: Any) -> None:
     from sparsecpu.files.model import save
     from sparsecpu.interop import import_network, open_tensors
 
-    tensors, about = open_tensors(file)
-    architecture = about.get("architecture")
+    tensors, known = open_tensors(file)
+    architecture = known.get("architecture")
     if options["model"] is not None:
         architecture = _described(options, tensors)
     if architecture is None:
@@ -104,9 +104,9 @@ def import_model(file: str, **options: Any) -> None:
     if options["mean"] is not None or options["std"] is not None:
         network.offset = _per_feature("mean", options["mean"], 0.0, network)
         network.scale = 1 / _per_feature("std", options["std"], 1.0, network)
-    facts, outputs = about.get("facts") or {}, network.n_outputs
-    known = (facts.get("classes"), facts.get("target_mean"))
-    if outputs not in [len(labels) for labels in known if isinstance(labels, list)]:
+    facts, outputs = known.get("facts") or {}, network.n_outputs
+    per_output = (facts.get("classes"), facts.get("target_mean"))
+    if outputs not in [len(labels) for labels in per_output if isinstance(labels, list)]:
         facts = _facts(options["task"], outputs)  # none, or of a network with another head
     _check_folder(options["out"])
     save(network, options["out"], facts=facts)

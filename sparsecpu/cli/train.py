@@ -15,6 +15,7 @@ from sparsecpu.cli.options import reading
 from sparsecpu.cli.output import Speaker, print_json
 from sparsecpu.cli.recipe_options import recipe_values
 from sparsecpu.cli.train_options import train_options
+from sparsecpu.cli.train_report import result, table
 from sparsecpu.cli.train_run import Request, TrainRun
 from sparsecpu.errors import ConflictError, DataError, ResumeError
 from sparsecpu.experiments.recipe import Recipe, options_of_neurons
@@ -42,31 +43,29 @@ def train(ctx: click.Context, data: str | None, **options: Any) -> None:
     speaker = Speaker(options["quiet"])
     speaker.announce_compilation()
     request = _requested(ctx, data, options)
-    if comm is not None:
-        comm.check_same("version", __version__)
-        comm.check_same("options", str(request.recipe))
+    comm.check_same("version", __version__)
+    comm.check_same("options", str(request.recipe))
     with _dense_children(options) as dense:
         run = TrainRun(request, options, comm, speaker)
         if not run.train():
             _end_interrupted(run, speaker)
-        if comm is not None and comm.rank:
+        if comm.rank:
             return
-        result = run.finish(dense)
-    from sparsecpu.cli.train_report import table
-
-    print_json(result) if options["as_json"] else click.echo(table(result))
+        found = result(run, *run.finish(), dense)
+    print_json(found) if options["as_json"] else click.echo(table(found))
 
 
 def _ranks(options: dict[str, Any]) -> Any:
-    """Return the ranks that mpiexec has started, if any; all but rank 0 keep quiet."""
-    from sparsecpu.training.mpi import launched, world
+    """Return the ranks that share the run; all but rank 0 keep quiet."""
+    from sparsecpu.training.mpi import world
 
-    comm = world() if launched() else None
-    if comm is not None:
-        options["threads"] = options["threads"] or comm.threads()
+    comm = world()
+    if options["threads"] is None:
+        options["threads"] = comm.threads()
+    if comm.size > 1:
         options["no_dense_timing"] = True  # the cores are taken
-        if comm.rank:
-            options |= {"quiet": True, "out": None}
+    if comm.rank:
+        options |= {"quiet": True, "out": None}
     return comm
 
 

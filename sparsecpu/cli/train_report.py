@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from sparsecpu.cli.train_run import TrainRun
 from sparsecpu.experiments.networks import describe, describe_dense
-
-if TYPE_CHECKING:
-    from sparsecpu.cli.train_run import TrainRun
 
 #: A dense network above so many bytes is not timed beside ours.
 _DENSE_LIMIT = 1_000_000_000
@@ -28,7 +26,7 @@ def result(run: TrainRun, scores: dict[str, float], seconds: float, dense: Any) 
         "seconds": seconds,
         "threads": trainer.team or run.allowed_threads,
         "dense_threads": run.allowed_threads,
-        "ranks": 1 if run.comm is None else run.comm.size,
+        "ranks": run.comm.size,
         "data": dataset.name,
         "model": recipe.init or recipe.model,
         "topology": recipe.topology,

@@ -52,7 +52,7 @@ class TrainRun:
             pass  # refuses a number of threads that cannot be
         self.began = time.perf_counter()
         self.dataset = open_data(request.data, **request.reading)
-        self.samples = self.dataset.x_train.shape[0]
+        self.samples, self.mark = self.dataset.x_train.shape[0], fingerprint_of(self.dataset)
         self.architecture = describe_for(self.recipe, self.dataset)
         check_memory(self.architecture, self.recipe, self.samples, speaker)
         self.targets, self.facts = _targets(self.dataset)
@@ -71,12 +71,12 @@ class TrainRun:
             x, y = dataset.x_train, dataset.y_train
             network = build(self.recipe, self.architecture, x, y, dataset.scaling)
         self.trainer = trainer = self._make_trainer(network)
-        self.source = augmented(self.recipe, dataset.x_train, network, trainer)
+        self.x = augmented(self.recipe, dataset.x_train, network, trainer)
         trainer.start(self.samples)
         forms = self._choose_forms(network)
         self.folder = self._open_folder(forms)
         self.keeper = None
-        if self.folder is not None and (self.comm is None or self.comm.rank == 0):
+        if self.folder is not None and self.comm.rank == 0:
             self.keeper = Checkpoints(self.folder, self.architecture, self.facts)
             trainer.callbacks.append(self.keeper)
         if held is not None:
@@ -90,9 +90,8 @@ class TrainRun:
         callbacks: list[Callback] = [self.clock, self.stopper, History()]
         if network.nnz <= _TRACKED:
             callbacks.insert(2, Tracker(self.options["spectrum"]))
-        if self.comm is not None:
-            self.comm.check_same("training data", fingerprint_of(self.dataset))
-            self.comm.check_network(network.parameters().values())
+        self.comm.check_same("training data", self.mark)
+        self.comm.check_network(network.parameters().values())
         return make_trainer(
             self.recipe, network, self.dataset.task, self.samples,
             threads=self.options["threads"], callbacks=callbacks, comm=self.comm,
@@ -108,17 +107,17 @@ class TrainRun:
             trainer = self.trainer
             for choice in network.autotune(trainer.batch_size, threads=trainer.team):
                 self.speaker.say(f"autotune: {choice}")
-            if self.comm is not None:  # every rank measures something else
-                chosen = {name: layer.form for name, layer in tunable_layers(network)}
-                set_forms(network, self.comm.broadcast(chosen))
+            # Every rank measures something else: rank 0 decides.
+            chosen = {name: layer.form for name, layer in tunable_layers(network)}
+            set_forms(network, self.comm.broadcast(chosen))
         layers = tunable_layers(network)
         return {name: layer.form for name, layer in layers if layer.form != "sparse"}
 
     def _open_folder(self, forms: dict[str, str]) -> RunFolder | None:
         """Return the run's folder (None without one): made if it is new, checked if it is not."""
-        request, mark = self.request, fingerprint_of(self.dataset)
+        request = self.request
         if request.folder is not None and request.config is not None:
-            if request.config["fingerprint"] != mark:
+            if request.config["fingerprint"] != self.mark:
                 path = request.folder.path
                 raise ResumeError(f"{request.data} is not the data that {path} was begun with")
             return request.folder
@@ -126,7 +125,7 @@ class TrainRun:
             return None
         folder = RunFolder(self.options["out"])
         begun = {"data": request.data, "reading": request.reading, "forms": forms}
-        folder.create({**begun, "recipe": self.recipe.to_dict(), "fingerprint": mark})
+        folder.create({**begun, "recipe": self.recipe.to_dict(), "fingerprint": self.mark})
         return folder
 
     def _go_on_from(self, checkpoint: Any, forms: dict[str, str]) -> None:
@@ -146,20 +145,18 @@ class TrainRun:
         """Train to the end, or until the user breaks it off; return False then."""
         trainer = self.trainer
         with self.stopper.listening():
-            trainer.fit(self.source, self.targets)
+            trainer.fit(self.x, self.targets)
         if trainer.halted and trainer.epochs_done < trainer.epochs:
             if self.keeper is not None:
                 self.keeper.write(trainer)
             return False
         return True
 
-    def finish(self, dense: Any) -> dict[str, Any]:
-        """Score and keep the network, and return what ``--json`` prints."""
-        from sparsecpu.cli.train_report import result
-
+    def finish(self) -> tuple[dict[str, float], float]:
+        """Score and keep the network; return the scores by name, and the seconds of it all."""
         with self.trainer.machine():
             scores = self._score_and_keep()
-        return result(self, scores, time.perf_counter() - self.began, dense)
+        return scores, time.perf_counter() - self.began
 
     def _score_and_keep(self) -> dict[str, float]:
         from sparsecpu.bench import versions

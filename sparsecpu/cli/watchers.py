@@ -1,4 +1,4 @@
-"""What ``sparsecpu train`` hangs into training: a clock, Ctrl-C, a progress bar."""
+"""Callbacks of ``sparsecpu train``: a clock, Ctrl-C, a progress bar."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from typing import Any
 
@@ -17,28 +16,15 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from sparsecpu.callbacks import (
-    AdaptiveLearningRate,
-    BestModel,
-    Callback,
-    EarlyStopping,
-    History,
-    Validation,
-)
-from sparsecpu.errors import ParameterError
+from sparsecpu.callbacks import BestModel, Callback, History, Validation
 from sparsecpu.estimators.parameters import check_parameters
+from sparsecpu.estimators.trainers import Narrator, make_trainer, stopper, threads_of
 from sparsecpu.kernels.machine.threads import use_threads
 from sparsecpu.networks.description import mlp
-from sparsecpu.optimizers import SGD, Adam, Optimizer
 from sparsecpu.registries import defaults
-from sparsecpu.schedules import Schedule, constant, inverse_scaling
 from sparsecpu.step.streams import streams
-from sparsecpu.topology import TOPOLOGIES, Topology, make_topology
 from sparsecpu.trainer import Trainer
 from sparsecpu.training.mpi import communicator
-
-#: Updates of the topology are at least this many steps apart, however short an epoch is.
-_LEAST_INTERVAL = 20
 
 
 class SparseMLP(BaseEstimator):
@@ -145,19 +131,13 @@ class SparseMLP(BaseEstimator):
             )
             callbacks.insert(0, Validation(lambda network: self._quality(held, held_targets)))
             callbacks.append(BestModel())
-        callbacks.append(self._stopper())
+        callbacks.append(stopper(self))
         if self.verbose:
-            callbacks.append(_Narrator())
-        trainer = self._make_trainer(X.shape[0], sample_weight, seed, callbacks)
+            callbacks.append(Narrator())
+        trainer = make_trainer(self, X.shape[0], sample_weight, seed, callbacks)
         trainer.fit(X, targets, sample_weight)
         self._remember(trainer, history.records)
         return self
-
-    def _stopper(self) -> Callback:
-        """Return what ends training, or lowers its rate, when there is no more improvement."""
-        kind = AdaptiveLearningRate if self.learning_rate == "adaptive" else EarlyStopping
-        key = "validation_score" if self.early_stopping else "loss"
-        return kind(key, patience=self.n_iter_no_change, tol=self.tol, maximise=self.early_stopping)
 
     def _remember(self, trainer: Trainer, records: list[dict[str, Any]]) -> None:
         """Keep what training has shown, and warn if it might have gone on."""
@@ -185,15 +165,15 @@ class SparseMLP(BaseEstimator):
             self._running = None
         trainer = getattr(self, "_running", None)
         if trainer is None:
-            trainer = self._make_trainer(X.shape[0], sample_weight, self._seed, [])
+            trainer = make_trainer(self, X.shape[0], sample_weight, self._seed, [])
             trainer.steps_done = self.t_
             trainer.start(X.shape[0])
             self._running = trainer
         trainer.network = self.network_
-        source, prepared = self.network_.samples(X), trainer.loss.prepare(targets, self.n_outputs_)
+        samples, prepared = self.network_.samples(X), trainer.loss.prepare(targets, self.n_outputs_)
         trainer.callbacks = [history := History()]
         with trainer.machine():
-            trainer.run_epoch(source, prepared, sample_weight)
+            trainer.run_epoch(samples, prepared, sample_weight)
         self.loss_curve_.append(history.records[-1]["loss"])
         self.loss_ = self.loss_curve_[-1]
         self.n_iter_ += 1
@@ -236,57 +216,10 @@ class SparseMLP(BaseEstimator):
         self._seed = seed
         self.network_ = self.architecture_.build(streams(seed)["init"], dtype=np.dtype(self.dtype))
 
-    def _make_trainer(self, samples: int, weights, seed: int, callbacks) -> Trainer:
-        ours = communicator(self.comm)
-        batch = min(200, samples) if self.batch_size == "auto" else min(self.batch_size, samples)
-        weight = batch if weights is None else batch * float(weights.mean())
-        schedule: Schedule = constant(self.learning_rate_init)
-        if self.learning_rate == "invscaling":
-            schedule = inverse_scaling(self.learning_rate_init, self.power_t)
-        return Trainer(
-            self.network_,
-            loss=self._loss(),
-            optimizer=self._make_optimizer(self.alpha / weight if weight > 0 else 0.0),
-            topology=self._make_topology(-(-samples // batch)),
-            learning_rate=schedule,
-            batch_size=batch,
-            epochs=self.max_iter,
-            seed=seed,
-            threads=self._threads() if ours is None else self._threads() or ours.threads(),
-            precision=self.precision,
-            shuffle=self.shuffle,
-            comm=ours,
-            callbacks=callbacks,
-        )
-
-    def _make_optimizer(self, decay: float) -> Optimizer:
-        if self.solver == "sgd":
-            return SGD(self.momentum, nesterov=self.nesterovs_momentum, weight_decay=decay)
-        return Adam(
-            self.beta_1, self.beta_2, epsilon=self.epsilon, weight_decay=decay, decoupled=False
-        )
-
     def _draw_seed(self) -> int:
         """Return the seed of a fit, the same on all ranks."""
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        ours = communicator(self.comm)
-        return seed if ours is None else ours.broadcast(seed)
-
-    def _threads(self) -> int | None:
-        if self.n_jobs is None or self.n_jobs == -1:
-            return None
-        return self.n_jobs
-
-    def _make_topology(self, steps_per_epoch: int) -> Topology:
-        if isinstance(self.topology, Topology):
-            return copy.deepcopy(self.topology)
-        if not isinstance(self.topology, str):
-            expected = f"a Topology, or the name of one: {', '.join(TOPOLOGIES)}"
-            raise ParameterError("topology", self.topology, expected)
-        if self.density >= 1.0 or self.topology == "static":
-            return make_topology("static")
-        every = max(steps_per_epoch, _LEAST_INTERVAL)
-        return make_topology(self.topology, update_every=every)
+        return communicator(self.comm).broadcast(seed)
 
     def _hold_out(self, X, targets, weights, seed: int):
         """Split off the validation samples of early stopping."""
@@ -311,7 +244,7 @@ class SparseMLP(BaseEstimator):
         X = validate_data(
             self, X, accept_sparse=["csr"], dtype=[np.float64, np.float32], reset=False
         )
-        with use_threads(self._threads()):
+        with use_threads(threads_of(self)):
             return self.network_.predict(X)
 
     @property
@@ -342,10 +275,3 @@ class SparseMLP(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-class _Narrator(Callback):
-    """Prints a line per epoch, as scikit-learn's ``verbose`` does."""
-
-    def on_epoch_end(self, trainer: Any, record: dict[str, Any]) -> None:
-        print(f"Iteration {record['epoch']}, loss = {record['loss']:.8f}")  # noqa: T201

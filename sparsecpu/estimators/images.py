@@ -106,7 +106,7 @@ object
         return found
 
     def _flat(self, X, *, reset: bool):
-        """Return samples flat, after a look at the shape of their images."""
+        """Return samples flat; note or check the shape of their images."""
         shape = np.shape(X)
         if len(shape) < 2:
             return X  # refused by validate_data, with scikit-learn's words

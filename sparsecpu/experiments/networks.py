@@ -22,8 +22,8 @@ from sparsecpu.sparse.first_patterns import PATTERNS
 from sparsecpu.step.standardising import standardise
 from sparsecpu.step.streams import streams
 
-#: Samples that are looked at to tell pixels from other numbers.
-_LOOKED_AT = 100
+#: Samples that are examined to tell pixels from other numbers.
+_EXAMINED = 100
 
 
 def describe_dense(recipe: Recipe, input_shape: tuple[int, ...], n_outputs: int) -> Architecture:
@@ -97,8 +97,8 @@ def describe_for(recipe: Recipe, dataset: Any) -> Architecture:
 def _are_pixels(x: Any) -> bool:
     """Return True if the first samples are whole numbers from 0 to 255."""
     if hasattr(x, "take_samples"):
-        x = x.take_samples(np.arange(min(_LOOKED_AT, x.shape[0])))[0]
-    x = x[:_LOOKED_AT]
+        x = x.take_samples(np.arange(min(_EXAMINED, x.shape[0])))[0]
+    x = x[:_EXAMINED]
     values = x.data if hasattr(x, "tocsr") else x
     return bool(np.all((values >= 0) & (values <= 255) & (values == np.rint(values))))
 

@@ -64,7 +64,7 @@ def make_trainer(
 
 
 def augmented(recipe: Recipe, x: Any, network: Sequential, trainer: Trainer) -> Any:
-    """Return a source of the samples as they are trained on: as they are, or varied."""
+    """Return the samples to train on: as they are, or varied."""
     varied, rng = AUGMENTATIONS.find(recipe.augment), trainer.rngs["augmentation"]
     try:
         return varied(network.samples(x), network.input_shape, rng=rng)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sparsecpu.kernels.machine.compile import kernel
 
-#: Scores that are looked at together; most blocks have none above the threshold.
+#: Scores that are compared together; most blocks have none above the threshold.
 _BLOCK = 16
 
 

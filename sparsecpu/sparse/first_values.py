@@ -25,7 +25,8 @@ def scaled_uniform(
     r"""Draw values from :math:`U(-1, 1)\,g\sqrt{3 / \text{fan-in}}`.
 
     With the row's own fan-in (``"sparse"``) the variance of the outputs does not depend on the
-    density; with ``"dense"``, as masks on dense tensors have it, deep sparse layers start mute.
+    density; with ``"dense"``, as masks on dense tensors have it, deep networks start with outputs
+    near 0.
     """
     if fan not in ("sparse", "dense"):
         raise ParameterError("fan", fan, "'sparse' or 'dense'")

@@ -38,12 +38,12 @@ def contained(indptr: np.ndarray, indices: np.ndarray, n_in: int, keys: np.ndarr
     """Return which of some sorted keys are in a pattern, bool, one per key."""
     found = np.zeros(len(keys), dtype=bool)
     for rows, _ in slabs(indptr):
-        mine = slice(*np.searchsorted(keys, [rows.start * n_in, rows.stop * n_in]))
-        if mine.stop == mine.start:
+        part = slice(*np.searchsorted(keys, [rows.start * n_in, rows.stop * n_in]))
+        if part.stop == part.start:
             continue
         active = keys_of_rows(indptr, indices, n_in, rows)
         if len(active):
-            found[mine] = among(keys[mine], active)[1]
+            found[part] = among(keys[part], active)[1]
     return found
 
 
@@ -69,17 +69,17 @@ def merge_rows(
     new_indptr, new_at = np.zeros_like(indptr), np.empty(len(arrivals), dtype=np.int64)
     start = 0
     for rows, places in slabs(indptr):
-        mine = slice(*np.searchsorted(arrivals, [rows.start * n_in, rows.stop * n_in]))
+        part = slice(*np.searchsorted(arrivals, [rows.start * n_in, rows.stop * n_in]))
         old = keys_of_rows(indptr, indices, n_in, rows)[keep[places]]
-        before, taken = among(arrivals[mine], old)
+        before, taken = among(arrivals[part], old)
         if taken.any():
             raise PatternError("new positions must not be in the pattern already")
         before += np.arange(len(before))  # now the places of what arrives, in the slab
         keys = np.empty(len(old) + len(before), dtype=np.int64)
         here = is_old[start : start + len(keys)]
         here[before] = False
-        keys[here], keys[before] = old, arrivals[mine]
-        new_at[mine] = before + start
+        keys[here], keys[before] = old, arrivals[part]
+        new_at[part] = before + start
         _index(keys, n_in, rows, start, new_indptr, new_indices)
         start += len(keys)
     return new_indptr, new_indices, is_old, new_at
@@ -104,8 +104,8 @@ def draw_rows(
     indptr, indices = np.zeros(n_out + 1, dtype=np.int64), np.empty(count, dtype=np.int32)
     used = 0
     draws = rng.multinomial(count, np.diff(edges) / n_out)
-    for low, high, mine in zip(edges[:-1].tolist(), edges[1:].tolist(), draws, strict=True):
-        keys = sorted_once(rng.integers(low * n_in, high * n_in, size=mine))
+    for low, high, drawn in zip(edges[:-1].tolist(), edges[1:].tolist(), draws, strict=True):
+        keys = sorted_once(rng.integers(low * n_in, high * n_in, size=drawn))
         _index(keys, n_in, slice(low, high), used, indptr, indices)
         used += len(keys)
     indices.resize(used, refcheck=False)

@@ -146,7 +146,7 @@ class SparseParameter(Parameter):
         self._stale = True
 
     def second_copy(self) -> tuple[np.ndarray, np.ndarray]:
-        if self._transposed_data is None:  # nobody has read it on this pattern
+        if self._transposed_data is None:  # not read yet on this pattern
             self._stale = True
             return NO_ORDER, self.data[:0]
         self._stale = False

@@ -94,7 +94,7 @@ class Pattern(RowIndex):
 
         Distinct 64-bit keys ``i * n_in + j`` are drawn (their complement, where more than half
         are kept), so time and memory are O(nnz) at any shape. Where there are very many, slab by
-        slab: draws with replacement are shared among the slabs, repeated ones are dropped, and
+        slab: draws with replacement are divided among the slabs, repeated ones are dropped, and
         what is missing then is drawn again, which is uniform, too.
         """
         shape = _check_shape(shape)

@@ -1,4 +1,4 @@
-"""How rows are shared among threads, and cut at columns so that what is in use stays in the cache.
+"""How rows are divided among threads, and cut at columns so that what is in use stays in the cache.
 
 A row's nonzeros read the tile at random. Where the whole tile is larger than the level-2 cache
 likes, a *chunk* of rows goes through one *block* of columns before it goes on to the next: the

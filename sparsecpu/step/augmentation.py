@@ -30,7 +30,7 @@ class AugmentedSamples:
 
     def __init__(
         self,
-        source: Any,
+        samples: Any,
         image_shape: tuple[int, ...],
         kind: str,
         rng: np.random.Generator,
@@ -40,13 +40,13 @@ class AugmentedSamples:
         if len(image_shape) != 3 or min(image_shape[1:]) <= padding:
             expected = f"images, (channels, height, width), with sides above {padding}"
             raise ParameterError("input_shape", image_shape, expected)
-        self.source, self.image_shape = source, image_shape
+        self.samples, self.image_shape = samples, image_shape
         self.affine, self.flip = kind.startswith("affine"), kind.endswith("flip")
-        self.rng, self.padding, self.shape = rng, padding, source.shape
+        self.rng, self.padding, self.shape = rng, padding, samples.shape
 
     def take_samples(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return varied samples, and their row numbers 0, 1, 2 and so on."""
-        array, at = self.source.take_samples(rows)
+        array, at = self.samples.take_samples(rows)
         count, (channels, height, width) = len(at), self.image_shape
         images = array[at].reshape(count, channels, height, width)
         here = np.arange(count)
@@ -84,8 +84,8 @@ class AugmentedSamples:
         for step_y, step_x in np.ndindex(2, 2):
             rows = _reflected(top + step_y, height)[:, None]
             columns = _reflected(left + step_x, width)[:, None]
-            share = (below if step_y else 1 - below) * (beside if step_x else 1 - beside)
-            out += share * images[(*index, rows, columns)]
+            weight = (below if step_y else 1 - below) * (beside if step_x else 1 - beside)
+            out += weight * images[(*index, rows, columns)]
         if images.dtype == np.uint8:
             out = np.rint(out)
         return out.astype(images.dtype)
@@ -97,12 +97,12 @@ def _reflected(places: np.ndarray, size: int) -> np.ndarray:
     return np.abs(np.minimum(places, 2 * (size - 1) - places))
 
 
-#: What may happen to an image, by the name that users give: functions of a source, the shape of its
-#: images and, as ``rng``, random numbers, that return the source that varies it.
+#: What may happen to an image, by the name that users give: functions of samples, the shape of
+#: their images and, as ``rng``, random numbers, that return the samples to train on.
 AUGMENTATIONS: Registry[Callable[..., Any]] = Registry(
     "augment",
     {
-        "none": lambda source, image_shape, rng: source,
+        "none": lambda samples, image_shape, rng: samples,
         "crop": partial(AugmentedSamples, kind="crop"),
         "crop-flip": partial(AugmentedSamples, kind="crop-flip"),
         "affine": partial(AugmentedSamples, kind="affine"),

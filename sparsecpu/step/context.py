@@ -17,14 +17,14 @@ from sparsecpu.step.workspace import Workspace
 class Context:
     """What a layer may know about the batch that passes through it.
 
-    Whoever starts a pass makes it, or uses that of the pass before if nothing differs.
+    It is made at the start of a pass, unless that of the pass before will do.
     """
 
     #: Where arrays come from.
     workspace: Workspace = field(default_factory=Workspace)
     #: True in training: dropout acts, and statistics are the batch's.
     train: bool = False
-    #: True if no backward pass follows, so that nobody needs outputs that the next layer has read.
+    #: True if no backward pass follows: outputs are not needed once the next layer has read them.
     predicts: bool = False
     #: Samples in the batch; the lanes after them are padding, which must not reach a statistic.
     n_valid: int = 0

@@ -30,14 +30,14 @@ class Network(Protocol):
         ...
 
     def samples(self, x: Any) -> Samples:
-        """Return samples as a source."""
+        """Return samples as something to fetch batches from."""
         ...
 
     def lanes(self, batch: int) -> int:
         """Return the width of the tiles."""
         ...
 
-    def gather(self, source: Samples, rows: np.ndarray, lanes: int, ctx: Context) -> np.ndarray:
+    def gather(self, samples: Samples, rows: np.ndarray, lanes: int, ctx: Context) -> np.ndarray:
         """Read samples into the input buffer."""
         ...
 

@@ -1,4 +1,4 @@
-"""The ranks that share every batch of a run: one, which has nobody to talk to, or several."""
+"""The ranks that share every batch of a run: one by itself, or several."""
 
 from __future__ import annotations
 
@@ -57,12 +57,22 @@ class OneRank:
     def check_network(self, parameters: Any) -> None:
         """Raise ``RankError`` if patterns or weights of two ranks differ in a single bit."""
 
+    def check_same(self, what: str, value: str) -> None:
+        """Raise ``RankError`` on every rank if one has another value than rank 0."""
+
     def broadcast(self, value: Any) -> Any:
         """Return what rank 0 has."""
         return value
 
+    def threads(self) -> int | None:
+        """Return how many threads a rank may use of the cores that it shares; None for any."""
+        return None
 
-#: What everybody uses who is alone.
+    def abort(self, code: int) -> None:
+        """End the other ranks at once, with an exit code."""
+
+
+#: The only rank of a run in one process.
 ALONE = OneRank()
 
 
@@ -76,8 +86,8 @@ class SeveralRanks(OneRank):
 
     def own_streams(self, rngs: dict[str, np.random.Generator]) -> None:
         for name in _OWN if self.rank else ():
-            source: Any = rngs[name].bit_generator
-            source.state = source.jumped(self.rank).state
+            stream: Any = rngs[name].bit_generator
+            stream.state = stream.jumped(self.rank).state
 
     def part(self, rows: np.ndarray) -> np.ndarray:
         return rows[self.comm.part(len(rows))]

@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.sparse.parameter import Parameter
 
 #: Factors of the learning rate, and the parameters that have each.
 RateGroups = list[tuple[float, list[Parameter]]]
+
+
+class LayerRates:
+    """Factors of the learning rate by layer, and the parameters of a network that have each."""
+
+    def __init__(self, factors: Mapping[str, float] | None) -> None:
+        self.factors = dict(factors or {})
+        self._grouped: tuple[Any, RateGroups] = (None, [])
+
+    def groups(self, network: Any) -> RateGroups:
+        """Return a network's parameters by their factors; sorted again for another network."""
+        if self._grouped[0] is not network:
+            self._grouped = network, rate_groups(network.parameters(), self.factors)
+        return self._grouped[1]
+
+    def factor_of(self, network: Any, parameter: Parameter) -> float:
+        """Return the factor of one parameter."""
+        return next(f for f, some in self.groups(network) if any(p is parameter for p in some))
 
 
 def rate_groups(parameters: dict[str, Parameter], layer_rates: Mapping[str, float]) -> RateGroups:

@@ -55,17 +55,17 @@ def as_samples(x: Any, features: int, dtype: Any) -> Samples:
     ``x`` is ``(samples, features)`` or ``(samples, channels, height, width)``: an array, a sparse
     matrix, or samples already. ``DataError`` if the number of features differs.
     """
-    source: Samples
+    samples: Samples
     if hasattr(x, "take_samples"):
-        source = x
+        samples = x
     elif hasattr(x, "tocsr"):
-        source = SparseSamples(x, dtype)
+        samples = SparseSamples(x, dtype)
     else:
         array = np.asarray(x)
         array = array.reshape(len(array), -1) if array.ndim > 1 and len(array) else array
         if array.dtype != np.uint8:
             array = array.astype(dtype, copy=False)
-        source = ArraySamples(np.ascontiguousarray(array))
-    if len(source.shape) != 2 or source.shape[1] != features:
+        samples = ArraySamples(np.ascontiguousarray(array))
+    if len(samples.shape) != 2 or samples.shape[1] != features:
         raise DataError(f"x has shape {np.shape(x)}; expected {features} features per sample")
-    return source
+    return samples

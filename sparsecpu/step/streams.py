@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-#: Independent streams, all from one seed. "init" is drawn by whoever builds the network.
+#: Independent streams, all from one seed. "init" is for building the network.
 STREAMS = ("init", "order", "augmentation", "dropout", "topology")
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from sparsecpu.kernels.machine.arrays import aligned_empty
 
 _ALONE = aligned_empty(1, np.uint8)
-#: References to what an array is a view of, where nobody holds another view.
-_NOBODY = sys.getrefcount(_ALONE.base)
+#: References to what an array is a view of, where there is no other view.
+_UNUSED = sys.getrefcount(_ALONE.base)
 #: What a layer prepared for one of its passes is kept for so many kinds of batches: the last one of
 #: an epoch may be smaller.
 _KEPT = 4
@@ -44,7 +44,7 @@ class Workspace:
         """Return an aligned array with unspecified contents: the same one for the same arguments.
 
         Two owners, or two names of one owner, never share memory. It grows to the largest shape
-        that is asked for.
+        that was needed.
         """
         key = (owner, name, dtype, shape)
         view = self._views.get(key)
@@ -69,7 +69,7 @@ class Workspace:
     def lend(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Return memory for as long as anybody holds the array, or a view of it.
 
-        A gradient of planes is read by the layers before it and then by nobody: a few such arrays
+        A gradient of planes is read by the layers before it and by no other: a few such arrays
         serve a network of any depth. The smallest free memory that suffices is taken.
         """
         size, dtype = math.prod(shape), np.dtype(dtype)
@@ -77,7 +77,7 @@ class Workspace:
         for memory in self._lent:
             fits = memory.dtype == dtype and memory.size >= size
             least = found is None or memory.size < found.size
-            if fits and least and sys.getrefcount(memory.base) == _NOBODY:
+            if fits and least and sys.getrefcount(memory.base) == _UNUSED:
                 found = memory
         if found is None:
             found = aligned_empty(size, dtype)

@@ -78,7 +78,7 @@ class GradualPruning(Topology):
         held = sum(p.nnz for p in self.run.parameters.values())
         report = super().update(steps_done)
         dropped = sum(facts["dropped"] for facts in report.layers.values())
-        report.prune_rate = dropped / max(held, 1)  # what the schedule asked for
+        report.prune_rate = dropped / max(held, 1)  # as the schedule has it
         return report
 
     def decide(self, steps_done: int, rate: float) -> Iterator[tuple[str, Change]]:

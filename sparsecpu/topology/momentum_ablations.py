@@ -6,7 +6,7 @@ The code of Dettmers and Zettlemoyer, Sparse networks from scratch (2019), has t
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,10 +14,21 @@ from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.topology.change import Growth, keys_of
 from sparsecpu.topology.free_positions import grow_random
 from sparsecpu.topology.quotas import growth_quotas
+from sparsecpu.topology.run import Run
 from sparsecpu.topology.selection import largest_of_rows, smallest_of_all
 
-if TYPE_CHECKING:
-    from sparsecpu.topology.sparse_momentum import SparseMomentum
+
+class MomentumRule(Protocol):
+    """What these ways to grow need of sparse momentum."""
+
+    run: Run
+    slot: str
+    steps_done: int
+    sources: dict[str, Any]
+
+    def grown(self, name, parameter, best, dropped, count) -> Growth:
+        """Return the growth at the largest momenta; see ``SparseMomentum.grown``."""
+        ...
 
 
 def mean_magnitude(parameter: SparseParameter, slot: str) -> float:
@@ -38,7 +49,7 @@ def drop_together(parameters: dict[str, SparseParameter], rate: float) -> dict[s
 
 
 def at_random(
-    rule: SparseMomentum, name: str, parameter: SparseParameter, dropped: np.ndarray, count: int
+    rule: MomentumRule, name: str, parameter: SparseParameter, dropped: np.ndarray, count: int
 ) -> Growth:
     """Grow by chance."""
     pattern = parameter.pattern
@@ -47,7 +58,7 @@ def at_random(
 
 
 def by_neuron(
-    rule: SparseMomentum, name: str, parameter: SparseParameter, dropped: np.ndarray, count: int
+    rule: MomentumRule, name: str, parameter: SparseParameter, dropped: np.ndarray, count: int
 ) -> Growth:
     r"""Grow by \|m\|, with a quota for each output in proportion to its mean \|m\|."""
     pattern, n_out = parameter.pattern, parameter.shape[0]

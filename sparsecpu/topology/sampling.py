@@ -10,7 +10,7 @@ from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.gradient_view import GradientView
 
 #: Positions that are drawn at a time, to keep temporary arrays small.
-BLOCK = 1 << 16
+_AT_ONCE = 1 << 16
 
 
 class AliasTable:
@@ -42,11 +42,11 @@ def draw_pairs(
     r"""Draw keys of positions with :math:`P(i, j) \propto r_i c_j`, independently."""
     by_row, by_column = AliasTable(rows), AliasTable(columns)
     keys = np.empty(count, dtype=np.int64)
-    for first in range(0, count, BLOCK):
-        block = keys[first : first + BLOCK]
-        block[:] = by_row.draw(len(block), rng)
-        block *= len(columns)
-        block += by_column.draw(len(block), rng)
+    for first in range(0, count, _AT_ONCE):
+        part = keys[first : first + _AT_ONCE]
+        part[:] = by_row.draw(len(part), rng)
+        part *= len(columns)
+        part += by_column.draw(len(part), rng)
     return keys
 
 

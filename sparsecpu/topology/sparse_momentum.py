@@ -137,7 +137,7 @@ class SparseMomentum(Topology):
     def start(self, run: Run) -> None:
         super().start(run)
         if run.momentum_slot is None or not 0 < run.momentum < 1:
-            raise ParameterError("momentum", run.momentum, "above 0, for sparse momentum")
+            raise ParameterError("momentum", run.momentum, "a number above 0 for sparse momentum")
         self.slot = run.momentum_slot
         self.sources: dict[str, Source] = choose_sources(
             run.parameters,

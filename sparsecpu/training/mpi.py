@@ -18,6 +18,7 @@ import numpy as np
 
 from sparsecpu.errors import MissingExtraError, RankError
 from sparsecpu.sparse.parameter import Parameter, SparseParameter
+from sparsecpu.step.ranks import ALONE, OneRank
 
 #: Variables in which launchers give the number of processes that they have started.
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS", "PALS_LOCAL_SIZE")
@@ -117,16 +118,16 @@ def checksum(parameters: Iterable[Parameter]) -> int:
     return found
 
 
-def communicator(comm: Any) -> Communicator | None:
-    """Return the communicator to train with, or None for a single rank.
+def communicator(comm: Any) -> Communicator | OneRank:
+    """Return the ranks to train with: ``ALONE`` for None, or for a single rank.
 
     One rank under MPI trains exactly as without MPI, bit for bit.
     """
-    if comm is None:
-        return None
+    if comm is None or comm is ALONE:
+        return ALONE
     ours = comm if isinstance(comm, Communicator) else Communicator(comm)
     if ours.size == 1:
-        return None
+        return ALONE
     if ours is not comm and not hasattr(comm, "IN_PLACE"):
         _end_together(ours)
     return ours
@@ -150,18 +151,18 @@ def launched() -> bool:
     return any(name in os.environ for name in _SIZES)
 
 
-def world() -> Communicator | None:
-    """Return all ranks that a launcher has started, or None for a process of its own.
+def world() -> Communicator | OneRank:
+    """Return all ranks that a launcher has started, or ``ALONE`` for a process of its own.
 
     Raises ``MissingExtraError`` if there are several and mpi4py is not installed.
     """
     if not launched():
-        return None
+        return ALONE
     try:
         from mpi4py import MPI
     except ImportError:
         sizes = [os.environ[name] for name in _SIZES if name in os.environ]
         if all(size == "1" for size in sizes):
-            return None
+            return ALONE
         raise MissingExtraError("mpi4py", "mpiexec with several ranks", "mpi") from None
     return communicator(MPI.COMM_WORLD)

@@ -110,7 +110,7 @@ def test_inspect(trained, tmp_path, drawn):
         assert (picture.get_xlabel(), picture.get_ylabel()) == ("input", "output")
         labels = [text.get_text() for text in chart.get_legend().get_texts()]
         assert labels == ["weights per output", "weights per input"]
-        # Of a step histogram, the highest step is the largest share of units.
+        # Of a step histogram, the highest step is the largest fraction of units.
         for outline, counts in zip(chart.patches, (weight.pattern.fan_in, weight.pattern.fan_out),
                                    strict=True):  # fmt: skip
             most_common = np.bincount(counts).max() / len(counts)

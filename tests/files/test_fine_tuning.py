@@ -114,7 +114,8 @@ def test_gradual_pruning_keeps_a_weight_per_layer(samples, rng):
         network = mlp(12, (20,), 3).build(rng)
         trainer_of(network, topology=GradualPruning(density=1e-6, scope=scope), epochs=4).fit(x, y)
         assert [layer.weight.nnz for layer in network.layers[::2]] == [1, 1]
-    for bad in (dict(density=0), dict(scope="x"), dict(begin=0.8, end=0.5), dict(end=1.5)):
+    for bad in (dict(density=0), dict(scope="x"), dict(begin=0.8, end=0.5), dict(end=1.5),
+                dict(begin=-0.1), dict(begin=0.5, end=0.5), dict(density=1.1)):  # fmt: skip
         with pytest.raises(ParameterError):
             GradualPruning(**bad)
 

@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import threading
 import tracemalloc
 
 import naive
@@ -203,6 +204,28 @@ def test_every_model_has_the_papers_number_of_weights():
     for bad in ("wrn-15-2", "vgg-e"):
         with pytest.raises(ParameterError):
             describe(Recipe(model=bad), colour, 10)
+
+
+@pytest.mark.parametrize("samples", [1, 96])
+def test_two_threads_predict_with_one_network(samples):
+    """Also the very first time, when what a network makes only once is made."""
+    x = images(2 * samples)[0].reshape(2, samples, -1)
+    alone = small_net(np.random.default_rng(0))
+    wanted, right = [alone.predict(part) for part in x], []
+    for _ in range(5):
+        net, together = small_net(np.random.default_rng(0)), threading.Barrier(2, timeout=60)
+
+        def ask(k, net=net, together=together):
+            together.wait()
+            found = [net.predict(x[k]) for _ in range(10)]
+            right.extend(np.array_equal(answer, wanted[k]) for answer in found)
+
+        threads = [threading.Thread(target=ask, args=(k,)) for k in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert right == [True] * 100
 
 
 @pytest.mark.parametrize("name", ["wrn-10-1", "resnet-56", "vgg16-small"])

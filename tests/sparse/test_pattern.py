@@ -66,6 +66,12 @@ def test_random_has_exactly_nnz(nnz, rng):
     assert Pattern.random((10, 10), nnz, rng).nnz == nnz
 
 
+@pytest.mark.parametrize("nnz", [-1, 101])
+def test_random_refuses_what_does_not_fit(nnz, rng):
+    with pytest.raises(ParameterError, match="from 0 to 100"):
+        Pattern.random((10, 10), nnz, rng)
+
+
 def test_random_is_uniform(rng):
     counts = np.zeros(20)
     for _ in range(4000):
@@ -108,6 +114,11 @@ BAD = {
 def test_bad_patterns_are_refused(name):
     with pytest.raises(PatternError):
         Pattern(*map(np.asarray, BAD[name][:1]), *map(np.asarray, BAD[name][1:]))
+
+
+def test_the_refusal_says_how_an_index_must_be():
+    with pytest.raises(PatternError, match="4 entries and run from 0 to nnz = 2"):
+        Pattern((3, 3), [0, 1, 2], [0, 1])
 
 
 def test_rows_may_start_below_where_the_one_before_ended():

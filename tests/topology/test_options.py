@@ -65,6 +65,7 @@ def test_algorithms_by_name_and_options():
     )  # fmt: skip
     assert make_topology("sparse-momentum:redistribution=none").redistribution == "none"
     assert make_topology("rigl:update_every=7", update_every=9).update_every == 7
+    assert make_topology("rigl:update_every=1").update_every == 1
     for bad in (
         "x",
         "rigl:colour=1",

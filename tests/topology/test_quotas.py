@@ -41,6 +41,8 @@ def test_quotas_agree_with_the_sweeps(rng):
 def test_quotas_when_everything_is_almost_full():
     counts = growth_quotas(np.array([0.9, 0.1]), np.array([10, 10]), 20)
     assert counts.tolist() == [10, 10]
+    # 99 % of ten are nine whole ones; where that is just enough, no layer gets more.
+    assert growth_quotas(np.array([0.9, 0.1]), np.array([10, 10]), 18).tolist() == [9, 9]
     assert growth_quotas(np.array([0.0, 0.0]), np.array([10, 10]), 4).sum() == 4
     assert growth_quotas(np.array([np.nan, 1.0]), np.array([10, 10]), 4).sum() == 4
 

@@ -8,10 +8,17 @@ from scipy.stats import chisquare
 
 from sparsecpu.layers import Sequential, SparseConv2d
 from sparsecpu.layers.linear_view import LinearView
+from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
 from sparsecpu.step.workspace import Workspace
 from sparsecpu.topology.gse import DISTRIBUTIONS
-from sparsecpu.topology.sampling import AliasTable, draw_inactive, draw_pairs
+from sparsecpu.topology.sampling import (
+    BLOCK,
+    AliasTable,
+    draw_inactive,
+    draw_pairs,
+    inactive,
+)
 from sparsecpu.topology.tile_search import largest_gradients
 
 
@@ -76,6 +83,36 @@ def test_grabo_bounds_and_graest_estimates_the_gradient(rng):
         draws.append(np.outer(a, c))
     mean, error = np.mean(draws, axis=0), np.std(draws, axis=0) / 100
     assert (np.abs(mean - gradient) < 4.5 * error).all()
+
+
+def test_many_pairs_are_drawn_block_by_block(rng):
+    rows, columns = np.array([0.0, 1, 3]), np.array([2.0, 0, 1, 1])
+    keys = draw_pairs(rows, columns, 2 * BLOCK + 500, rng)
+    for block in (keys[:BLOCK], keys[BLOCK : 2 * BLOCK], keys[2 * BLOCK :]):
+        counts = np.bincount(block, minlength=12)
+        wanted = np.outer(rows, columns).reshape(-1) * len(block) / 16
+        assert (counts[wanted == 0] == 0).all()
+        assert chisquare(counts[wanted > 0], wanted[wanted > 0]).pvalue > 1e-4
+
+
+def test_active_and_repeated_draws_are_left_out():
+    pattern = Pattern.from_keys((3, 4), np.array([2, 3, 9]))
+    assert inactive(np.array([5, 2, 8, 5, 3, 8, 8, 0]), pattern).tolist() == [0, 5, 8]
+
+
+def test_nothing_is_drawn_in_vain_where_half_is_active(rng):
+    def lengths(nnz, count):
+        pattern, found = Pattern.from_keys((4, 5), np.arange(nnz)), set()
+        for _ in range(50):
+            keys = draw_inactive(pattern, count, None, None, rng)
+            assert len({*keys}) == len(keys)
+            assert (keys >= nnz).all()
+            found.add(len(keys))
+        return found
+
+    assert lengths(10, 3) == {3}
+    assert lengths(10, 99) == {10}
+    assert min(lengths(9, 3)) < 3  # of less than half, draws may repeat and hit active ones
 
 
 @pytest.mark.parametrize("geometry", [((3, 3), 1, 1, 1), ((3, 2), 2, 1, 1), ((5, 3), 2, 0, 2)])

@@ -5,13 +5,15 @@ import pytest
 from rewiring import feed, make_network, options, parameter
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.layers import SparseConv2d
 from sparsecpu.layers.linear_view import LinearView
 from sparsecpu.losses import SoftmaxCrossEntropy
+from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.topology import SparseMomentum
 from sparsecpu.topology.selection import largest_of_rows
-from sparsecpu.topology.sources import Candidates, LowRank, Tiles, Window
-from sparsecpu.topology.tile_search import largest_inactive
+from sparsecpu.topology.sources import Candidates, LowRank, Tiles, Window, choose_sources
+from sparsecpu.topology.tile_search import _guess, largest_inactive
 from sparsecpu.trainer import Trainer
 
 
@@ -32,6 +34,19 @@ def test_streamed_search_is_exact(shape, rng):
         free[pattern.keys()] = -1
         np.testing.assert_array_equal(keys, np.sort(np.argsort(-free, kind="stable")[:count]))
         np.testing.assert_array_equal(values, scores.reshape(-1)[keys])
+
+
+def test_few_rows_suggest_a_threshold_that_somewhat_more_exceed(rng):
+    scores = rng.standard_normal((1500, 3000)).astype(np.float32)
+
+    def form(rows, columns, out):
+        out[...] = scores[rows, columns]
+
+    pattern = Pattern.random(scores.shape, 10, rng)
+    for count in (10_000, 100_000):
+        above = np.count_nonzero(np.abs(scores) > _guess(pattern, count, np.float32, form))
+        assert 1.1 * count < above < 1.5 * count + 20_000  # 100 more in each 125th part
+    assert _guess(pattern, scores.size, np.float32, form) == 0
 
 
 def watch(source, steps, rng, n_out, n_in, batch=16, kept=None):
@@ -76,6 +91,34 @@ def test_window_finds_the_largest(rng):
     np.testing.assert_allclose(values, exact.reshape(-1)[keys], atol=1e-12)
 
 
+def test_windows_hold_batches_of_several_tiles_and_smaller_ones(rng):
+    """40 samples in tiles of 16 lanes; the last batch of an epoch may have fewer."""
+    p = parameter((20, 15), 60, rng)
+    source = Window(p, **{**options(5), "batch_size": 40})
+    for batches in ((3, 3, 3, 1, 1, 3), (3, 1)):  # the window goes round; it starts anew
+        assert source.state() == {}
+        exact, left = np.zeros((20, 15)), len(batches)
+        for step, tiles in enumerate(batches):
+            x, dy = rng.standard_normal((tiles, 15, 16)), rng.standard_normal((tiles, 20, 16))
+            dy[2:, :, 8:] = 0  # padding
+            source.observe(step, left - step, LinearView(x, dy))
+            if left - step <= 5:
+                exact = 0.9 * exact + np.einsum("tob,tib->oi", dy, x)
+                assert {*source.state()} == {"x", "dy", "when", "seen"}
+        keys, values = source.top(240, left)
+        assert len(keys) == 240
+        np.testing.assert_allclose(values, exact.reshape(-1)[keys], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("n_out", "memory", "parts"),
+    [(1000, 8500, 100), (1000, 8499, 112), (1000, 1, 1000), (1000, 1e9, 32), (20, 1e9, 20)],
+)
+def test_tiles_are_as_small_as_memory_wants(n_out, memory, parts, rng):
+    """A row of 50 takes 850 bytes: two doubles and a bool each; no tile is over 1/32 of M."""
+    assert Tiles.parts_for(parameter((n_out, 50), 60, rng), memory) == parts
+
+
 def test_tiles_are_exact_at_the_end_of_their_turn(rng):
     p = parameter((22, 15), 60, rng)
     source, history = Tiles(p, parts=4, **options(6)), []
@@ -93,6 +136,25 @@ def test_tiles_are_exact_at_the_end_of_their_turn(rng):
     score[p.pattern.keys()] = -1
     np.testing.assert_array_equal(keys, np.sort(np.argsort(-score)[:40]))
     np.testing.assert_allclose(values, wanted.reshape(-1)[keys], atol=1e-12)
+
+
+class Filters(LinearView):
+    """A gradient that has no factors, as that of filters."""
+
+    def factors(self):
+        return None
+
+
+def test_tiles_of_filters_are_the_same(rng):
+    p = parameter((22, 15), 60, rng)
+    sources = [Tiles(p, parts=4, **{**options(6), "gradient_weight": 0.3}) for _ in range(2)]
+    for step in range(30):
+        x, dy = rng.standard_normal((2, 15, 16)), rng.standard_normal((2, 22, 16))
+        for source, view in zip(sources, (LinearView, Filters), strict=True):
+            source.observe(step, 30 - step, view(x, dy))
+    (keys, values), (wanted, right) = (source.top(40, 30) for source in sources)
+    np.testing.assert_array_equal(keys, wanted)
+    np.testing.assert_allclose(values, right, atol=1e-12)
 
 
 def test_candidates_have_exact_momentum_and_follow_the_norms(rng):
@@ -115,17 +177,78 @@ def test_candidates_have_exact_momentum_and_follow_the_norms(rng):
     assert (source.keys % 20 >= 10).all()
 
 
+def test_candidates_are_those_of_one_window(rng):
+    p = parameter((30, 20), 60, rng)
+    source = Candidates(p, factor=4.0, rng=rng, **{**options(4), "gradient_weight": 0.3})
+    assert [len(held) for held in (*source.state().values(), *source.top(9, 0))] == [0] * 4
+    exact, dead = np.zeros((30, 20)), int(rng.integers(30))
+    for left in range(6, 0, -1):
+        x, dy = rng.standard_normal((1, 20, 16)), rng.standard_normal((1, 30, 16))
+        dy[:, dead] *= left == 5  # drawn from, but never with any momentum
+        source.observe(6 - left, left, LinearView(x, dy))
+        exact = (left <= 4) * (0.9 * exact + 0.3 * dy[0] @ x[0].T)
+    drawn = source.keys
+    assert (drawn // 20 == dead).any()
+    score = np.abs(exact.reshape(-1)[drawn])
+    for count in (5, 1000):
+        twin = Candidates(p, factor=4.0, rng=rng, **options(4))
+        twin.load_state(source.state())
+        keys, values = twin.top(count, 6)
+        best = np.sort(drawn[np.argsort(-score)[: min(count, np.count_nonzero(score))]])
+        np.testing.assert_array_equal(keys, best)
+        np.testing.assert_allclose(values, exact.reshape(-1)[keys], atol=1e-12)
+        assert [len(held) for held in twin.state().values()] == [0, 0]  # all are forgotten
+    for loud in ((0, 1), (1, 0), (0, 0)):  # no input, or no output, is active
+        x, dy = rng.standard_normal((1, 20, 16)), rng.standard_normal((1, 30, 16))
+        source.observe(0, 5, LinearView(loud[0] * x, loud[1] * dy))
+        assert len(source.keys) == 0
+
+
+@pytest.mark.parametrize("proposal", ["norms", "lowrank"])
+@pytest.mark.parametrize("interrupted", [15, 25])
+def test_candidates_go_on_where_they_stopped(proposal, interrupted, rng):
+    """Before and after they are drawn, with 11 steps left."""
+    p = parameter((30, 20), 60, rng)
+    whole, resumed = (
+        Candidates(p, factor=4.0, rng=np.random.default_rng(7), proposal=proposal, rank=4,
+                   **options(10)) for _ in range(2)
+    )  # fmt: skip
+    for step in range(30):
+        if step == interrupted:
+            resumed.load_state({key: array.copy() for key, array in whole.state().items()})
+        view = LinearView(rng.standard_normal((1, 20, 16)), rng.standard_normal((1, 30, 16)))
+        whole.observe(step, 30 - step, view)
+        if step >= interrupted:
+            resumed.observe(step, 30 - step, view)
+    wanted, found = whole.top(40, 30), resumed.top(40, 30)
+    assert len(wanted[0]) == 40
+    for mine, theirs in zip(wanted, found, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
 def test_lowrank_is_exact_up_to_its_rank(rng):
     p = parameter((60, 50), 300, rng)
     source = LowRank(p, rank=4, rng=rng, **options(10))
-    exact = feed([source], 25, rng, 60, 50, 4, last=10)
-    tall, flat = source.factors()
-    np.testing.assert_allclose(tall @ flat, exact, atol=1e-9)
+    for _ in range(2):  # each window starts anew
+        exact = feed([source], 25, rng, 60, 50, 4, last=10)
+        tall, flat = source.factors()
+        np.testing.assert_allclose(tall @ flat, exact, atol=1e-9)
     keys, values = source.top(30, 25)
     score = np.abs(exact).reshape(-1)
     score[p.pattern.keys()] = -1
     np.testing.assert_array_equal(keys, np.sort(np.argsort(-score)[:30]))
     np.testing.assert_allclose(values, exact.reshape(-1)[keys], atol=1e-9)
+
+
+def test_lowrank_tells_its_memory_and_cost(rng):
+    p = parameter((60, 50), 300, rng)
+    source = LowRank(p, rank=4, rng=rng, **options(10))
+    held = [source.omega, source.right, source.psi, source.left]
+    assert [a.shape for a in held] == [(50, 9), (60, 9), (60, 19), (50, 19)]
+    assert LowRank.nbytes(p, 4) == sum(a.nbytes for a in held)
+    # A multiplication and an addition per number and sample; then all of the estimate is formed.
+    wanted = 10 * 16 * 2 * sum(a.size for a in held) + 2 * 4 * 60 * 50
+    assert LowRank.cost(p, 4, 10, 16) == wanted
 
 
 def test_lowrank_error_is_near_the_best(rng):
@@ -196,3 +319,74 @@ def test_sources_are_chosen_by_memory(rng):
         )
         trainer.start(32_000)
         assert {s.name for s in topology.sources.values()} == wanted
+
+
+def chosen(layers, rng, **given):
+    """Choose sources for layers; return them in the order of the layers."""
+    settings = dict(kind="auto", memory=1e9, interval=100, factor=4.0, rng=rng, steps=10,
+                    batch_size=16, momentum=0.9, gradient_weight=1.0)  # fmt: skip
+    layers = {str(k): layer for k, layer in enumerate(layers)}
+    found = choose_sources(layers, **{**settings, **given})
+    return [found[name] for name in layers]
+
+
+def test_windows_share_memory_and_the_smallest_choose_first(rng):
+    large, small, middle = (parameter((n, 20), 40, rng) for n in (60, 20, 40))
+    need = [10 * 16 * (n + 20) * 8 for n in (60, 20, 40)]
+    for memory, wanted in (
+        (sum(need), ["window"] * 3),
+        (sum(need) - 1, ["candidates", "window", "window"]),
+        (need[1] + need[2] - 1, ["candidates", "window", "candidates"]),
+        (need[1] - 1, ["candidates"] * 3),
+    ):
+        found = chosen((large, small, middle), rng, memory=memory, rank=10)
+        assert [source.name for source in found] == wanted
+
+
+def test_tiles_share_memory(rng):
+    """A row of 50 float32 takes 450 bytes; of 9000, either layer gets ten rows."""
+    layers = [SparseParameter(Pattern.random((1000, 50), 60, rng), np.zeros(60)) for _ in "ab"]
+    found = chosen(layers, rng, kind="tiles", memory=9000, interval=1000)
+    assert [(source.rows, source.steps) for source in found] == [(10, 10), (10, 10)]
+    found = chosen(layers, rng, kind="tiles", memory=9000, interval=350)
+    assert [source.steps for source in found] == [3, 3]  # 100 turns of 3
+    assert chosen(layers, rng, kind="tiles", memory=9000, interval=5)[0].steps == 1
+
+
+@pytest.mark.parametrize(
+    ("proposal", "interval", "steps"),
+    [("norms", 100, 10), ("norms", 6, 5), ("norms", 1, 1),
+     ("lowrank", 100, 10), ("lowrank", 7, 3), ("lowrank", 1, 1)],
+)  # fmt: skip
+def test_candidates_are_drawn_within_the_interval(proposal, interval, steps, rng):
+    """One step before the window; a sketch needs as many steps as the window before it."""
+    p = parameter((30, 20), 60, rng)
+    (found,) = chosen([p], rng, kind="candidates", proposal=proposal, interval=interval)
+    assert (found.steps, found.proposal) == (steps, proposal)
+
+
+def test_sketches_cost_a_tenth_of_the_products_at_most(rng):
+    """Three products at the nonzeros in each step, of a multiplication and an addition each."""
+    p = parameter((300, 200), 6000, rng)
+    names = set()
+    for interval in range(80, 95):
+        (found,) = chosen([p], rng, memory=LowRank.nbytes(p, 4), rank=4, interval=interval)
+        pays = LowRank.cost(p, 4, 10, 16) <= 0.1 * 6 * p.nnz * 16 * interval
+        assert found.name == ("lowrank" if pays else "candidates")
+        names.add(found.name)
+    assert len(names) == 2
+    for room, wanted in ((1, ["lowrank", "candidates"]), (2, ["lowrank", "lowrank"])):
+        memory = room * LowRank.nbytes(p, 4)  # for all layers
+        found = chosen([p, p], rng, memory=memory, rank=4, interval=95)
+        assert [source.name for source in found] == wanted
+
+
+@pytest.mark.parametrize(
+    ("kind", "proposal", "wanted"),
+    [("auto", "norms", "norms"), ("window", "uniform", "uniform"), ("lowrank", "lowrank", "norms")],
+)
+def test_filters_have_candidates(kind, proposal, wanted, rng):
+    filters = SparseConv2d(4, 6, 3, density=0.3, rng=rng).weight
+    (found,) = chosen([filters], rng, kind=kind, proposal=proposal)
+    assert (found.name, found.proposal) == ("candidates", wanted)
+    assert chosen([filters], rng, kind="tiles")[0].name == "tiles"

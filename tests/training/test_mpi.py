@@ -29,6 +29,7 @@ from sparsecpu.layers import (
 )
 from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.networks.description import mlp
+from sparsecpu.step.ranks import ALONE
 from sparsecpu.topology import make_topology
 from sparsecpu.trainer import Trainer
 from sparsecpu.training.mpi import checksum, communicator
@@ -150,8 +151,8 @@ def test_dropout_differs_between_ranks_and_is_resumed():
     assert a[1] == b[1]
 
 
-def test_one_rank_is_none():
-    assert together(1, communicator) == [None]
+def test_one_rank_is_alone():
+    assert together(1, communicator) == [ALONE]
 
 
 def test_ranks_that_differ_are_refused():

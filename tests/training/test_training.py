@@ -223,6 +223,32 @@ def test_callbacks():
     np.testing.assert_array_equal(t.network.predict(x), kept[1])
 
 
+@pytest.mark.parametrize("optimizer", [SGD(0.9), Adam()])
+def test_the_best_model_comes_back_after_its_topology_has_changed(optimizer):
+    x, y = blobs()
+    scores, seen = iter([0.1, 0.5, 0.2, 0.3]), []
+
+    class Keep(Callback):
+        def on_epoch_end(self, trainer, record):
+            parameters = trainer.network.sparse_parameters().values()
+            seen.append({name: array.copy() for name, array in everything(trainer).items()})
+            patterns.append([p.pattern for p in parameters])
+            turned.append([p.transposed_data.copy() for p in parameters])
+
+    patterns, turned = [], []
+    callbacks = [Validation(lambda n: next(scores), "score"), Keep(), BestModel("score")]
+    t = trainer(callbacks, optimizer=optimizer, topology=SparseMomentum(update_every=3)).fit(x, y)
+    assert patterns[1][0] != patterns[3][0]  # the topology has changed since
+    found = everything(t)
+    assert any("moment" in name for name in found)  # slots are among what is compared
+    for name in (name for name in seen[1] if not name.endswith(" grad")):
+        np.testing.assert_array_equal(found[name], seen[1][name], err_msg=name)
+    for k, p in enumerate(t.network.sparse_parameters().values()):
+        assert p.pattern == patterns[1][k]
+        np.testing.assert_array_equal(p.transposed_data, turned[1][k])
+        np.testing.assert_array_equal(p.grad, np.zeros(p.nnz))
+
+
 def test_adaptive_learning_rate():
     x, y = blobs()
     rates = []

@@ -109,20 +109,20 @@ def _hold_out(x: Any, y: np.ndarray, seed: int) -> tuple[Any, np.ndarray, Any, n
 
 
 def _take(x: Any, rows: np.ndarray) -> Any:
-    """Return some samples, of a source as a source."""
+    """Return some samples: without reading them, where they are made on demand."""
     return _Part(x, rows) if hasattr(x, "take_samples") else x[rows]
 
 
 class _Part:
-    """Some samples of a source."""
+    """Some of the samples that are made on demand."""
 
-    def __init__(self, source: Any, rows: np.ndarray) -> None:
-        self.source, self.rows = source, rows
-        self.shape = (len(rows), source.shape[1])
+    def __init__(self, samples: Any, rows: np.ndarray) -> None:
+        self.samples, self.rows = samples, rows
+        self.shape = (len(rows), samples.shape[1])
 
     def take_samples(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return an array, and where in it the samples are."""
-        return self.source.take_samples(self.rows[rows])
+        return self.samples.take_samples(self.rows[rows])
 
 
 def run_all(comparison: Comparison, jobs: Iterable[Job], processes: int, keep: Keep) -> None:

@@ -55,10 +55,12 @@ def plot_patterns(network: Any, path: Path | str) -> None:
         ):
             most = int(counts.max()) if len(counts) else 0
             bins = np.linspace(-0.5, most + 0.5, min(most + 1, 40) + 1)
-            share = np.full(len(counts), 1 / len(counts))
-            chart.hist(counts, bins=bins, weights=share, histtype="step", color=colour, label=label)
+            weights = np.full(len(counts), 1 / len(counts))
+            chart.hist(
+                counts, bins=bins, weights=weights, histtype="step", color=colour, label=label
+            )
         chart.set_xlabel("weights")
-        chart.set_ylabel("share of units")
+        chart.set_ylabel("fraction of units")
         chart.grid(color=GRID, linewidth=0.5)
         chart.legend(fontsize=7, frameon=False)
     for axis in axes.flat:

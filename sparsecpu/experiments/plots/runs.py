@@ -81,8 +81,8 @@ def plot_updates(
             over_time[1].plot(*zip(*explored, strict=True), marker=".", linewidth=1.2, label=name)
         gaps = [(t, f["spectrum"]) for t, f in zip(steps, facts, strict=True) if "spectrum" in f]
         if gaps:
-            share = [(t, g["sigma2"] / g["bound"]) for t, g in gaps if g["bound"] > 0]
-            over_time[2].plot(*zip(*share, strict=True), marker=".", linewidth=1.2, label=name)
+            ratios = [(t, g["sigma2"] / g["bound"]) for t, g in gaps if g["bound"] > 0]
+            over_time[2].plot(*zip(*ratios, strict=True), marker=".", linewidth=1.2, label=name)
     labels = ("density", "positions ever active, fraction", "sigma2 over Ramanujan's bound")
     for axis, label in zip(over_time, labels, strict=False):
         axis.set_xlabel("step")

@@ -55,8 +55,8 @@ def open_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if path.suffix == ".npz":
         if is_model(path):
             network, header, _ = load_all(path)
-            about = {"architecture": header["architecture"], "facts": header["facts"]}
-            return of_network(network), about
+            known = {"architecture": header["architecture"], "facts": header["facts"]}
+            return of_network(network), known
         return read_npz(path), {}
     return read_torch(path), {}
 
@@ -146,10 +146,10 @@ def import_network(
     if missing not in ("raise", "draw"):
         raise ParameterError("missing", missing, "'raise' or 'draw'")
     if isinstance(source, Mapping):
-        tensors, about = mapping_tensors(source), dict[str, Any]()
+        tensors, known = mapping_tensors(source), dict[str, Any]()
     else:
-        tensors, about = open_tensors(source)
-    architecture = about.get("architecture") if architecture is None else architecture
+        tensors, known = open_tensors(source)
+    architecture = known.get("architecture") if architecture is None else architecture
     if architecture is None:
         raise ParameterError("architecture", None, "a description; the file has none")
     wanted, offered = layers_to_fill(architecture), modules(tensors)

@@ -133,9 +133,9 @@ def match(
     ours = {layer.name: layer for layer in wanted}
     for own, theirs in names.items():
         if own not in ours:
-            raise ParameterError("names", own, f"layers of the network: {', '.join(ours)}")
+            raise ParameterError("names", own, f"one of the network's layers: {', '.join(ours)}")
         if theirs not in offered:
-            raise ParameterError("names", theirs, f"layers of the file: {', '.join(offered)}")
+            raise ParameterError("names", theirs, f"one of the file's layers: {', '.join(offered)}")
         if not _fits(ours[own], offered[theirs]):
             raise FileFormatError(f"{theirs} does not have the shape of {own}")
     taken = set(names.values())

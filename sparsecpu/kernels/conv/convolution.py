@@ -12,7 +12,7 @@ ring as in the sums. Bands of rows then make as many jobs as there were tiles.
 
 See ``sparsecpu.layers.images.taps`` for what a tap is, and ``kernels.conv.sizes`` for the sizes.
 
-Sums over pixels (dW, a normalisation's statistics) are made per job, or per run of jobs that the
+Sums over pixels (dW, a normalisation's statistics) are made per job, or per group of jobs that the
 sizes alone determine, and added in their order: any number of threads gives the same bits.
 """
 
@@ -52,7 +52,7 @@ class Convolution(NamedTuple):
     taps: TapIndex
     weights: np.ndarray
     bias: np.ndarray
-    source: Operand
+    inputs: Operand
     factor: Operand
     out: Output
     gate: Gate
@@ -125,7 +125,7 @@ def _convolve_row(pixel, strip, conv, dw, dw_start, job, phase, worker):
                 begin = at(taps.starts, segment * sizes.filters + i)
                 end = at(taps.ends, segment * sizes.filters + i)
                 for s in range(first_strip, first_strip + together):
-                    ahead = prefetch_some(pixel, strip, conv.source, sizes, job, ahead)
+                    ahead = prefetch_some(pixel, strip, conv.inputs, sizes, job, ahead)
                     there = (first_pixel + np.int64(i) * sizes.out_width) * lanes + s * count(strip)
                     waits = np.int64(i) * line + s * count(strip)
                     here, bases = worker.outputs + waits, worker.bases + s * sizes.depth
@@ -155,10 +155,10 @@ def _convolve_row(pixel, strip, conv, dw, dw_start, job, phase, worker):
 def convolution_kernel(lanes: int, strip_pixels: int, gradient: bool = False) -> Callable:
     """Return the kernel of ``y = W * x + bias``, or that of dx, which may give dW along with it.
 
-    ``convolve(sizes, taps, weights, bias, phases, source, factor, out, gate, mask, dw, direct,
+    ``convolve(sizes, taps, weights, bias, phases, inputs, factor, out, gate, mask, dw, direct,
     space)`` takes what ``kernels.conv.operands`` describes. With ``gradient``, dW is made from the
     taps of dx: a pixel of dy that is in registers is multiplied by its weight for dx and by x, the
-    ``factor``, for dW. ``dw`` is ``(parts, codes)``, a partial sum for each run of jobs; rows of
+    ``factor``, for dW. ``dw`` is ``(parts, codes)``, a partial sum for each group of jobs; rows of
     codes then come in multiples of four, and an empty y is not written. ``mask`` is ``(tiles,
     lanes)``, 0 for padding lanes. ``space`` has a row for each worker.
     """
@@ -166,15 +166,15 @@ def convolution_kernel(lanes: int, strip_pixels: int, gradient: bool = False) ->
 
     @kernel(part=True)
     def work(
-        number, sizes, taps, weights, bias, phases, source, factor, out, gate, mask, dw, direct,
+        number, sizes, taps, weights, bias, phases, inputs, factor, out, gate, mask, dw, direct,
         space,
     ):  # fmt: skip
-        conv = Convolution(named(sizes), taps, weights, bias, source, factor, out, gate, mask,
+        conv = Convolution(named(sizes), taps, weights, bias, inputs, factor, out, gate, mask,
                            direct, space)  # fmt: skip
         zero, worker = weights.dtype.type(0), places_of(number, space)
         pixel, four = splat(zero, lanes), splat(zero, four_lanes)
         strip = splat(zero, strip_lanes)
-        jobs, workers = count_jobs(conv.sizes, source.values.shape[0]), space.scratch.shape[0]
+        jobs, workers = count_jobs(conv.sizes, inputs.values.shape[0]), space.scratch.shape[0]
         parts = dw.shape[0] if gradient else jobs
         for part in range(number * parts // workers, (number + 1) * parts // workers):
             dw_start = np.int64(part) * dw.shape[1]
@@ -187,7 +187,7 @@ def convolution_kernel(lanes: int, strip_pixels: int, gradient: bool = False) ->
                 ready = NO_ROW
                 while job.row < last:
                     if not direct.reads:
-                        ready = fill_ring(pixel, four, source, conv.sizes, job, ready, space.ring,
+                        ready = fill_ring(pixel, four, inputs, conv.sizes, job, ready, space.ring,
                                           worker.ring)  # fmt: skip
                     for n in range(phases.shape[0]):
                         phase = Phase(phases[n, 0], phases[n, 1], phases[n, 2], phases[n, 3])

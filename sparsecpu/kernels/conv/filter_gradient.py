@@ -31,7 +31,7 @@ class FilterGradient(NamedTuple):
 
     sizes: Sizes
     taps: TapIndex
-    source: Operand
+    inputs: Operand
     dy: Operand
     mask: np.ndarray
     space: Space
@@ -39,7 +39,7 @@ class FilterGradient(NamedTuple):
 
 @kernel(inlined=True)
 def _prefetch_next_dy(pixel, strip, problem, job, i, s):
-    """Prefetch the pixels of dy below those that are looked at."""
+    """Prefetch the pixels of dy below those in use."""
     sizes = problem.sizes
     row = (job.first_tile * sizes.rows + job.row + 1) * sizes.filters + np.int64(i)
     first_pixel = row * sizes.columns + job.first_column
@@ -62,7 +62,7 @@ def _gradient_row(pixel, strip, problem, dw, dw_start, job, last, worker):
         bases = worker.bases + s * sizes.depth
         for segment in range(segments):
             for i in range(sizes.filters):
-                ahead = prefetch_some(pixel, strip, problem.source, sizes, job, ahead)
+                ahead = prefetch_some(pixel, strip, problem.inputs, sizes, job, ahead)
                 if another_row and segment == 0:
                     _prefetch_next_dy(pixel, strip, problem, job, i, s)
                 here = worker.outputs + np.int64(i) * line + s * count(strip)
@@ -75,19 +75,19 @@ def _gradient_row(pixel, strip, problem, dw, dw_start, job, last, worker):
 def filter_gradient_kernel(lanes: int, strip_pixels: int) -> Callable:
     """Return the kernel of dW at the nonzeros.
 
-    ``gradient(sizes, taps, source, dy, mask, dw, space)`` takes what ``kernels.conv.operands``
+    ``gradient(sizes, taps, inputs, dy, mask, dw, space)`` takes what ``kernels.conv.operands``
     describes; rows of taps come in multiples of four. ``dw`` is ``(parts, codes)``, a partial sum
-    for each run of jobs.
+    for each group of jobs.
     """
     four_lanes, strip_lanes = 4 * lanes, strip_pixels * lanes
 
     @kernel(part=True)
-    def work(number, sizes, taps, source, dy, mask, dw, space):
-        problem = FilterGradient(named(sizes), taps, source, dy, mask, space)
+    def work(number, sizes, taps, inputs, dy, mask, dw, space):
+        problem = FilterGradient(named(sizes), taps, inputs, dy, mask, space)
         zero, worker = dy.values.dtype.type(0), places_of(number, space)
         pixel, four = splat(zero, lanes), splat(zero, four_lanes)
         strip = splat(zero, strip_lanes)
-        jobs, workers = count_jobs(problem.sizes, source.values.shape[0]), space.scratch.shape[0]
+        jobs, workers = count_jobs(problem.sizes, inputs.values.shape[0]), space.scratch.shape[0]
         parts = dw.shape[0]
         for part in range(number * parts // workers, (number + 1) * parts // workers):
             dw_start = np.int64(part) * dw.shape[1]
@@ -96,7 +96,7 @@ def filter_gradient_kernel(lanes: int, strip_pixels: int) -> Callable:
                 job, last = begin_job(job_number, problem.sizes, strip_pixels)
                 ready = NO_ROW
                 while job.row < last:
-                    ready = fill_ring(pixel, four, source, problem.sizes, job, ready, space.ring,
+                    ready = fill_ring(pixel, four, inputs, problem.sizes, job, ready, space.ring,
                                       worker.ring)  # fmt: skip
                     _gradient_row(pixel, strip, problem, dw, dw_start, job, last, worker)
                     job = next_row(job)
@@ -104,7 +104,7 @@ def filter_gradient_kernel(lanes: int, strip_pixels: int) -> Callable:
     run = spread(work)
 
     def gradient(*arguments: Any) -> None:
-        source, space = arguments[2], arguments[-1]
-        run(len(space.scratch), (source.values.dtype, space.ring.dtype), *arguments)
+        inputs, space = arguments[2], arguments[-1]
+        run(len(space.scratch), (inputs.values.dtype, space.ring.dtype), *arguments)
 
     return gradient

@@ -77,7 +77,7 @@ def plain_average_pool(x: np.ndarray, windows: Windows, y: np.ndarray) -> None:
 
 
 def plain_average_pool_gradient(dy: np.ndarray, windows: Windows, dx: np.ndarray) -> None:
-    """Share each gradient out among the pixels of its window."""
+    """Divide each gradient among the pixels of its window."""
     for place, window in plain_windows(dx, windows):
         dx[window] += dy[place] / np.prod(windows.size)
 
@@ -92,28 +92,28 @@ def _place(planes, tile, row, channel, column):
 
 @kernel(inlined=True)
 def _clipped(begin, size, end):
-    """Return the part of a run of rows or columns that lies in the image."""
+    """Return the part of some rows or columns that lies in the image."""
     return max(0, begin), min(end, begin + size)
 
 
 @functools.cache
 def max_pool_kernel(lanes: int) -> Callable:
-    """Return the kernel of max pooling, ``max_pool(source, windows, y, winners)``.
+    """Return the kernel of max pooling, ``max_pool(inputs, windows, y, winners)``.
 
     ``winners`` says which pixel of the window each maximum is, counted from its top left; of equal
     ones the first.
     """
 
     @kernel(part=True)
-    def work(job, source, windows, y, winners):
-        source, relu = Operand(*source[:5], False), source.relu  # max(relu(x)) = relu(max(x))
-        height, channels, width = source.values.shape[1:4]
+    def work(job, inputs, windows, y, winners):
+        inputs, relu = Operand(*inputs[:5], False), inputs.relu  # max(relu(x)) = relu(max(x))
+        height, channels, width = inputs.values.shape[1:4]
         size, zero = windows.size, y.dtype.type(0)
         tile, row_out = job // y.shape[1], job % y.shape[1]
         top = row_out * windows.stride[0] - windows.padding[0]
         first_row, end_row = _clipped(top, size[0], height)
         for channel in range(channels):
-            pending = coefficients(source, channel)
+            pending = coefficients(inputs, channel)
             for column_out in range(y.shape[3]):
                 left = column_out * windows.stride[1] - windows.padding[1]
                 first_column, end_column = _clipped(left, size[1], width)
@@ -121,8 +121,8 @@ def max_pool_kernel(lanes: int) -> Callable:
                 fresh = True
                 for row in range(first_row, end_row):
                     for column in range(first_column, end_column):
-                        place = _place(source.values, tile, row, channel, column)
-                        v = read(source, pending, place, best)
+                        place = _place(inputs.values, tile, row, channel, column)
+                        v = read(inputs, pending, place, best)
                         number = (row - top) * size[1] + column - left
                         this = splat(y.dtype.type(number), lanes)
                         if fresh:
@@ -135,8 +135,8 @@ def max_pool_kernel(lanes: int) -> Callable:
 
     run = spread(work)
 
-    def max_pool(source: Operand, windows: Windows, y: np.ndarray, winners: np.ndarray) -> None:
-        run(y.shape[0] * y.shape[1], y.dtype, source, windows, y, winners)
+    def max_pool(inputs: Operand, windows: Windows, y: np.ndarray, winners: np.ndarray) -> None:
+        run(y.shape[0] * y.shape[1], y.dtype, inputs, windows, y, winners)
 
     return max_pool
 
@@ -193,43 +193,43 @@ def max_pool_gradient_kernel(lanes: int) -> Callable:
 
 @functools.cache
 def average_pool_kernel(lanes: int) -> Callable:
-    """Return the kernel of average pooling, ``average(source, windows, y)``."""
+    """Return the kernel of average pooling, ``average(inputs, windows, y)``."""
 
     @kernel(part=True)
-    def work(job, source, windows, y):
-        height, channels, width = source.values.shape[1:4]
-        size, share = windows.size, y.dtype.type(1.0 / (windows.size[0] * windows.size[1]))
+    def work(job, inputs, windows, y):
+        height, channels, width = inputs.values.shape[1:4]
+        size, part = windows.size, y.dtype.type(1.0 / (windows.size[0] * windows.size[1]))
         tile, row_out = job // y.shape[1], job % y.shape[1]
         top = row_out * windows.stride[0] - windows.padding[0]
         first_row, end_row = _clipped(top, size[0], height)
         for channel in range(channels):
-            pending = coefficients(source, channel)
+            pending = coefficients(inputs, channel)
             for column_out in range(y.shape[3]):
                 left = column_out * windows.stride[1] - windows.padding[1]
                 first_column, end_column = _clipped(left, size[1], width)
                 total = splat(y.dtype.type(0), lanes)
                 for row in range(first_row, end_row):
                     for column in range(first_column, end_column):
-                        place = _place(source.values, tile, row, channel, column)
-                        total = fma(total, share, read(source, pending, place, total))
+                        place = _place(inputs.values, tile, row, channel, column)
+                        total = fma(total, part, read(inputs, pending, place, total))
                 store(y, _place(y, tile, row_out, channel, column_out), total)
 
     run = spread(work)
 
-    def average(source: Operand, windows: Windows, y: np.ndarray) -> None:
-        run(y.shape[0] * y.shape[1], y.dtype, source, windows, y)
+    def average(inputs: Operand, windows: Windows, y: np.ndarray) -> None:
+        run(y.shape[0] * y.shape[1], y.dtype, inputs, windows, y)
 
     return average
 
 
 @kernel(inlined=True)
-def _shared(zero, dy, share, covering, tile, row, channel, column):
-    """Return a pixel's share of the gradients of the windows that it is in."""
+def _divided(zero, dy, part, covering, tile, row, channel, column):
+    """Return what a pixel gets of the gradients of the windows that it is in."""
     total = zero
     for row_out in range(covering.down[row, 0], covering.down[row, 1]):
         for column_out in range(covering.across[column, 0], covering.across[column, 1]):
             place = _place(dy, tile, row_out, channel, column_out)
-            total = fma(total, share, load_like(dy, place, zero))
+            total = fma(total, part, load_like(dy, place, zero))
     return total
 
 
@@ -245,7 +245,7 @@ def average_pool_gradient_kernel(lanes: int) -> Callable:
         _, height, channels, width, _ = dx.y.shape
         zero, large = splat(dx.y.dtype.type(0), lanes), is_large(dx.y)
         lane_mask = load(mask, np.int64(tile) * lanes, lanes)
-        share = dx.y.dtype.type(1.0 / (windows.size[0] * windows.size[1]))
+        part = dx.y.dtype.type(1.0 / (windows.size[0] * windows.size[1]))
         if dx.kind != NO_SUMS:
             dx.sums[tile] = 0
         for row in range(height):
@@ -253,7 +253,7 @@ def average_pool_gradient_kernel(lanes: int) -> Callable:
                 pending, sums = gate_coefficients(gate, channel), sums_of(tile, channel, dx, lanes)
                 first, second = load_sums(dx, sums, zero)
                 for column in range(width):
-                    v = _shared(zero, dy, share, covering, tile, row, channel, column)
+                    v = _divided(zero, dy, part, covering, tile, row, channel, column)
                     place = _place(dx.y, tile, row, channel, column)
                     v, first, second = finish_pixel(v, place, dx, gate, pending, lane_mask, first,
                                                     second)  # fmt: skip

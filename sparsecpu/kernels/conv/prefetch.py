@@ -19,8 +19,8 @@ from sparsecpu.kernels.vectors.memory import prefetch_like
 class Ahead(NamedTuple):
     """Strips of input rows to prefetch, evenly, over the strips of outputs of a row."""
 
-    #: Strips of inputs for so many strips of outputs.
-    inputs: int
+    #: Strips of input rows to read for so many strips of outputs.
+    reads: int
     outputs: int
     #: The part of a strip that is overdue, times ``outputs``.
     overdue: int
@@ -56,14 +56,14 @@ def prefetch_operand(operand, place, like):
 
 
 @kernel(inlined=True)
-def prefetch_some(pixel, strip, source, sizes, job, ahead):
+def prefetch_some(pixel, strip, inputs, sizes, job, ahead):
     """Prefetch what is overdue after one more strip of outputs; return what is left."""
-    inputs, outputs, overdue, next_strip, row = ahead
-    overdue += inputs
+    reads, outputs, overdue, next_strip, row = ahead
+    overdue += reads
     while overdue >= outputs:
         overdue -= outputs
-        prefetch_operand(source, row * count(pixel) + next_strip * count(strip), strip)
+        prefetch_operand(inputs, row * count(pixel) + next_strip * count(strip), strip)
         next_strip += 1
         if next_strip == job.strips:
             next_strip, row = np.int64(0), row + sizes.width
-    return Ahead(inputs, outputs, overdue, next_strip, row)
+    return Ahead(reads, outputs, overdue, next_strip, row)

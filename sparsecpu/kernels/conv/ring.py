@@ -32,7 +32,7 @@ NO_ROW = -(1 << 30)
 
 
 @kernel(inlined=True)
-def _pack_channel(pixel, four, source, sizes, channel, first, columns, ring, place):
+def _pack_channel(pixel, four, inputs, sizes, channel, first, columns, ring, place):
     """Write one channel's pixels of a row, zeros before ``columns`` begin and after they end.
 
     They come from ``first`` on in memory, ``across`` columns apart.
@@ -42,21 +42,21 @@ def _pack_channel(pixel, four, source, sizes, channel, first, columns, ring, pla
     fours = low  # pixels that are read four at a time end here
     if sizes.across * sizes.tiles_per_job == 1:
         fours += (high - low) // 4 * 4
-    pending = coefficients(source, channel)
+    pending = coefficients(inputs, channel)
     for j in range(low):
         store_pixels(ring, place + j * apart, pixel, pixel)
     for j in range(low, fours, 4):
-        v = read(source, pending, first + j * stride, four)
+        v = read(inputs, pending, first + j * stride, four)
         store_pixels(ring, place + j * apart, v, pixel)
     for j in range(fours, high):
-        u = read(source, pending, first + j * stride, pixel)
+        u = read(inputs, pending, first + j * stride, pixel)
         store_pixels(ring, place + j * apart, u, pixel)
     for j in range(high, sizes.room):
         store_pixels(ring, place + j * apart, pixel, pixel)
 
 
 @kernel(part=True)
-def _pack_row(pixel, four, source, sizes, row, first, ring, place):
+def _pack_row(pixel, four, inputs, sizes, row, first, ring, place):
     """Write columns of row ``row`` of the planes, from ``first`` on; a row below 0 is 0.
 
     ``row`` counts rows of all tiles. Columns ``across`` apart come to lie side by side, and
@@ -73,16 +73,16 @@ def _pack_row(pixel, four, source, sizes, row, first, ring, place):
         for channel in range(sizes.channels):
             here = place + (channel * sizes.step + q) * sizes.room * apart
             there = ((row * sizes.channels + channel) * sizes.width + column) * count(pixel)
-            _pack_channel(pixel, four, source, sizes, channel, there, (low, high), ring, here)
+            _pack_channel(pixel, four, inputs, sizes, channel, there, (low, high), ring, here)
 
 
 @kernel(part=True)
-def fill_ring(pixel, four, source, sizes, job, ready, ring, place):
+def fill_ring(pixel, four, inputs, sizes, job, ready, ring, place):
     """Pack the rows below ``ready`` that a job's row of outputs needs; return the last one's next.
 
     Rows that do not exist are padding. The worker's ring begins at ``place``.
     """
-    tiles, lanes = source.values.shape[0], count(pixel)
+    tiles, lanes = inputs.values.shape[0], count(pixel)
     row_size = sizes.channels * sizes.step * sizes.room * sizes.tiles_per_job * lanes
     column = job.first_column * sizes.across - sizes.left
     oldest = job.row * sizes.down - sizes.top
@@ -92,7 +92,7 @@ def fill_ring(pixel, four, source, sizes, job, ready, ring, place):
             exists = 0 <= row < sizes.height and tile < tiles
             within = tile * sizes.height + row if exists else -1
             there = place + (row + sizes.top) % sizes.depth * row_size + n * lanes
-            _pack_row(pixel, four, source, sizes, np.int64(within), column, ring, there)
+            _pack_row(pixel, four, inputs, sizes, np.int64(within), column, ring, there)
     return oldest + sizes.depth
 
 

@@ -62,12 +62,12 @@ def _in_whole_strips(sizes, columns, strip_pixels):
 
 
 @kernel(part=True)
-def stage_row(pixel, strip, source, mask, sizes, job, row, scratch, start):
+def stage_row(pixel, strip, inputs, mask, sizes, job, row, scratch, start):
     """Lay out a row of planes as the outputs of a job's row lie, at the pixels of these.
 
     Lanes of padding are 0, and so are the pixels that fill up the last strip.
     """
-    tiles, _, channels, _, lanes = source.values.shape
+    tiles, _, channels, _, lanes = inputs.values.shape
     strip_pixels, columns = count(strip) // lanes, max(0, row.columns)
     skip, apart = sizes.skip_columns, sizes.tiles_per_job
     existing = min(apart, tiles - job.first_tile)
@@ -78,15 +78,15 @@ def stage_row(pixel, strip, source, mask, sizes, job, row, scratch, start):
             for p in range(whole * apart, job.strips * strip_pixels, strip_pixels):
                 store(scratch, start + i * size + p * lanes, strip)
     for turn in range(existing * channels):
-        line = _line(turn, source.values, sizes, job, row, start)
+        line = _line(turn, inputs.values, sizes, job, row, start)
         pixel_mask = load_like(mask, np.int64(line.tile) * lanes, pixel)
         strip_mask = repeated(pixel_mask, strip)
-        pending = coefficients(source, line.channel)
+        pending = coefficients(inputs, line.channel)
         for p in range(0, whole, strip_pixels):
-            v = read(source, pending, line.there + p * lanes, strip)
+            v = read(inputs, pending, line.there + p * lanes, strip)
             store(scratch, line.here + p * lanes, multiply(v, strip_mask))
         for p in range(whole, columns):
-            u = read(source, pending, line.there + p * skip * lanes, pixel)
+            u = read(inputs, pending, line.there + p * skip * lanes, pixel)
             store(scratch, line.here + p * apart * lanes, multiply(u, pixel_mask))
 
 

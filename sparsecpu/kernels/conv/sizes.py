@@ -28,7 +28,7 @@ class Sizes(NamedTuple):
     #: Rows and columns of the planes that are written from one output of a phase to its next.
     skip_rows: int
     skip_columns: int
-    #: The ring: columns ``across`` apart that lie side by side, pixels of each such run, and rows.
+    #: The ring: columns ``across`` apart that lie side by side, room for pixels of each, and rows.
     step: int
     room: int
     depth: int

@@ -97,7 +97,7 @@ def chain_of_row_dots(layers, slopes, x, rows, offset, scale, work, out):
                 value = (value - offset[f]) * scale[f]
             work[0, f] = value
         for layer in range(count):
-            source, target = memory + (layer % 2) * size, memory + ((layer + 1) % 2) * size
+            inputs, target = memory + (layer % 2) * size, memory + ((layer + 1) % 2) * size
             if layer == count - 1:
                 target = out.ctypes.data + sample * out.shape[1] * out.itemsize
             indptr, indices = layers[layer, INDPTR], layers[layer, INDICES]
@@ -108,7 +108,7 @@ def chain_of_row_dots(layers, slopes, x, rows, offset, scale, work, out):
                 summed = zero
                 for k in range(start, end):
                     j = np.int64(_read_int32(indices, k))
-                    summed += _read(data, k, work) * _read(source, j, work)
+                    summed += _read(data, k, work) * _read(inputs, j, work)
                 if bias != 0:
                     summed += _read(bias, i, work)
                 if summed < 0:  # written so that NaN stays NaN, and infinity times 0 is 0

@@ -55,13 +55,13 @@ def _merge(builder, a, b, level):
     return builder.fadd(*_exchange(builder, a, b, level), flags=emit.FLAGS)
 
 
-def _to_float(builder, value, source, vector_type):
-    """Convert a vector of ``source``'s numbers (floats or unsigned integers)."""
-    if isinstance(source, types.Integer):
+def _to_float(builder, value, dtype, vector_type):
+    """Convert a vector of ``dtype``'s numbers (floats or unsigned integers)."""
+    if isinstance(dtype, types.Integer):
         return builder.uitofp(value, vector_type)
-    if source.bitwidth < 64 and isinstance(vector_type.element, ir.DoubleType):
+    if dtype.bitwidth < 64 and isinstance(vector_type.element, ir.DoubleType):
         return builder.fpext(value, vector_type)
-    if source.bitwidth == 64 and isinstance(vector_type.element, ir.FloatType):
+    if dtype.bitwidth == 64 and isinstance(vector_type.element, ir.FloatType):
         return builder.fptrunc(value, vector_type)
     return value
 
@@ -76,8 +76,8 @@ def transpose(typing_context, x, rows, sample, feature, offset, scale, out, plac
 
     def generate(context, builder, signature, args):
         x_, rows_, sample_, feature_, offset_, scale_, out_, place_ = args
-        source, wide = x.dtype, emit.llvm_vector(out.dtype, emit.FOLD)
-        raw = ir.VectorType(context.get_data_type(source), emit.FOLD)
+        kind, wide = x.dtype, emit.llvm_vector(out.dtype, emit.FOLD)
+        raw = ir.VectorType(context.get_data_type(kind), emit.FOLD)
         shape = context.make_array(x)(context, builder, x_).shape
         features = builder.extract_value(shape, 1)
         lanes = builder.extract_value(context.make_array(out)(context, builder, out_).shape, 2)
@@ -88,8 +88,8 @@ def transpose(typing_context, x, rows, sample, feature, offset, scale, out, plac
             begin = builder.add(builder.mul(row, features), feature_)
             address = emit.address(context, builder, x, x_, begin)
             value = builder.load(builder.bitcast(address, raw.as_pointer()))
-            value.align = 1 if isinstance(source, types.Integer) else 4
-            value = _to_float(builder, value, source, wide)
+            value.align = 1 if isinstance(kind, types.Integer) else 4
+            value = _to_float(builder, value, kind, wide)
             block.append(builder.fmul(builder.fsub(value, offset_), scale_))
         for level in range(4):  # after level l, runs of 2**(l+1) lanes are where they belong
             step = 1 << level
@@ -186,23 +186,23 @@ def dots(typing_context, x, indices, k, base, dy, group):
 def _tap_rows(context, builder, kinds, args, size, wide):
     """Yield the addresses of ``size`` taps from number k on."""
     ring, codes, bases = kinds
-    ring_, codes_, bases_, k_, slots_ = args
+    ring_, codes_, bases_, k_, start_ = args
     first = emit.address(context, builder, codes, codes_, k_)
     for q in range(size):
         code = builder.load(builder.gep(first, [ir.Constant(emit.I64, q)]))
         code = builder.sext(code, emit.I64)
-        slot = builder.add(slots_, builder.ashr(code, ir.Constant(emit.I64, 24)))
-        base = builder.load(emit.address(context, builder, bases, bases_, slot))
+        here = builder.add(start_, builder.ashr(code, ir.Constant(emit.I64, 24)))
+        base = builder.load(emit.address(context, builder, bases, bases_, here))
         place = builder.and_(code, ir.Constant(emit.I64, (1 << 24) - 1))
         offset = builder.add(base, builder.mul(place, ir.Constant(emit.I64, wide)))
         yield emit.address(context, builder, ring, ring_, emit.place(builder, ring.dtype, offset))
 
 
 @intrinsic(prefer_literal=True)
-def dot_taps(typing_context, ring, codes, bases, k, slots, dy, pixel, group):
+def dot_taps(typing_context, ring, codes, bases, k, start, dy, pixel, group):
     """Return ``group`` dot products of taps with ``dy``, as one vector.
 
-    Tap q stands in ``ring`` from ``bases[slots + (code >> 24)] + (code & 0xffffff) * lanes`` on,
+    Tap q stands in ``ring`` from ``bases[start + (code >> 24)] + (code & 0xffffff) * lanes`` on,
     where ``code = codes[k + q]`` and ``pixel`` is a vector of so many lanes.
     """
     size, wide = group.literal_value, pixel.lanes
@@ -217,16 +217,16 @@ def dot_taps(typing_context, ring, codes, bases, k, slots, dy, pixel, group):
 
 
 @intrinsic(prefer_literal=True)
-def dot_and_add_taps(typing_context, ring, codes, bases, weights, k, slots, x, sums, pixel, group):
+def dot_and_add_taps(typing_context, ring, codes, bases, weights, k, start, x, sums, pixel, group):
     """Return ``dot_taps(..., x, ...)`` and ``sums`` with each tap times its weight added."""
     size, wide = group.literal_value, pixel.lanes
     result = types.Tuple((emit.Vector(x.dtype, size), sums))
 
     def generate(context, builder, signature, args):
-        ring_, codes_, bases_, weights_, k_, slots_, x_, sums_ = args[:8]
+        ring_, codes_, bases_, weights_, k_, start_, x_, sums_ = args[:8]
         first = emit.address(context, builder, weights, weights_, k_)
         places = [builder.gep(first, [ir.Constant(emit.I64, q)]) for q in range(size)]
-        taps = ring_, codes_, bases_, k_, slots_
+        taps = ring_, codes_, bases_, k_, start_
         rows = _tap_rows(context, builder, (ring, codes, bases), taps, size, wide)
         added = _folds(builder, sums_)
         found = _dot_products(

@@ -37,7 +37,7 @@ from sparsecpu.kernels.vectors.memory import load
 LEAST = 2.0**-60
 _LEAST_BITS = int(np.float32(LEAST).view(np.uint32))
 #: Rows that are written in one go, and numbers at a time: half of the narrowest row.
-_RUN, _STEP = 64, 8
+_ROWS, _STEP = 64, 8
 
 
 @intrinsic
@@ -111,8 +111,8 @@ def narrow_kernel(precision: str) -> Callable:
     def narrow(x, out):
         rows, lanes = x.shape
         half = lanes // 2
-        for run in prange((rows + _RUN - 1) // _RUN):
-            for row in range(run * _RUN, min(rows, (run + 1) * _RUN)):
+        for group in prange((rows + _ROWS - 1) // _ROWS):
+            for row in range(group * _ROWS, min(rows, (group + 1) * _ROWS)):
                 here = np.int64(row) * lanes
                 if pairs:
                     for lane in range(0, half, _STEP):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sparsecpu.errors import ParameterError
+from sparsecpu.errors import ConflictError
 from sparsecpu.networks.description import Architecture
 from sparsecpu.sparse.keys import sorted_once
 from sparsecpu.sparse.pattern import Pattern
@@ -19,7 +19,7 @@ _TILE, _PARTS = 1 << 19, 32
 class GeneratedNetwork:
     """Linear layers, with ReLU, dropout and flatten between them, and weights from a seed.
 
-    A counter-based generator draws the rows of a tile, the same whenever they are asked for.
+    A counter-based generator draws the rows of a tile, the same every time.
     """
 
     def __init__(self, architecture: Architecture, seed: int) -> None:
@@ -35,8 +35,8 @@ class GeneratedNetwork:
                 size = width[i + 1] * width[i]
                 self.counts.append(layer.options.get("nnz") or size)
             elif layer.kind not in ("relu", "dropout", "flatten"):
-                expected = "random, constant-fan-in or small-world, with layers like this"
-                raise ParameterError("pattern", layer.kind, expected)
+                reason = "which snip and synflow cannot score; random patterns suit all layers"
+                raise ConflictError("pattern", f"{layer.kind} layers", reason)
         self.seed = seed
         #: Where the keys of each layer begin, if all layers are numbered as one.
         self.offsets = np.cumsum([0] + [o * i for o, i in self.shapes])

@@ -13,7 +13,7 @@ from sparsecpu.step.context import Context
 from sparsecpu.step.workspace import Workspace
 from sparsecpu.topology.running_top import RunningTop
 
-#: Samples that SNIP looks at.
+#: Samples in the batch that SNIP scores weights by.
 _BATCH = 128
 
 

@@ -1,4 +1,4 @@
-r"""SynFlow: keep the weights through which most flows, without looking at any data.
+r"""SynFlow: keep the weights through which most flows, without any data.
 
 A hundred rounds each keep the weights of largest :math:`|w_{ij}| a_j b_i`. Here a is what arrives
 at the layer from inputs of 1, and b what arrives, backwards, from outputs of 1, through \|w\| of

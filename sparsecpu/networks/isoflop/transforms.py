@@ -71,7 +71,7 @@ def sparse_wide(
 
     wide = rewrite(architecture, widen, lambda entry: _widen_shortcut(entry, factor))
     wide = replace(wide, name=f"{architecture.name}-wide-{sparsity:g}")
-    return _match(wide, flops(architecture), distribution)
+    return _match(wide, flops(architecture), sparsity, distribution)
 
 
 def sparse_parallel(architecture: Architecture, sparsity: float) -> Architecture:
@@ -264,13 +264,16 @@ def _factors(layer: PlacedLayer, rank: int) -> tuple[PlacedLayer, PlacedLayer]:
     return first, PlacedLayer({**layer.entry, **pointwise}, first.output_shape)
 
 
-def _match(architecture: Architecture, wanted: int, distribution: str) -> Architecture:
+def _match(
+    architecture: Architecture, wanted: int, sparsity: float, distribution: str
+) -> Architecture:
     """Distribute as many weights over the layers that are not fixed as ``wanted`` FLOPs allow."""
     layers = weighted_layers(architecture)
     free = [layer for layer in layers if not layer.entry.get("fixed")]
     spent = 2 * sum(layer.products for layer in layers if layer.entry.get("fixed"))
     if not free or spent >= wanted:
-        raise ParameterError("sparsity", architecture.name, "less: dense layers take all FLOPs")
+        expected = f"less: the dense layers of {architecture.name} take all FLOPs"
+        raise ParameterError("sparsity", sparsity, expected)
     shapes = [layer.weight_shape for layer in free]
     uses = np.array([layer.uses for layer in free], dtype=np.int64)
 

@@ -37,8 +37,8 @@ class Window(Source):
     def observe(self, step: int, left: int, view: GradientView) -> None:
         if left > self.steps:
             return
-        slot = int(self.seen[0]) % self.steps
-        first = slot * self.batch_size
+        turn = int(self.seen[0]) % self.steps
+        first = turn * self.batch_size
         factors = view.factors()
         assert factors is not None, "filters have no windows"
         for kept, new in zip((self.x, self.dy), factors, strict=True):
@@ -48,7 +48,7 @@ class Window(Source):
                 here = first + tile * lanes
                 end = min(here + lanes, first + self.batch_size)
                 kept[:, here:end] = new[tile, :, : end - here]
-        self.when[slot] = step
+        self.when[turn] = step
         self.seen += 1
 
     def holds_history(self) -> bool:
