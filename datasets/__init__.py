@@ -47,6 +47,9 @@ __all__ = [
     "read_svmlight",
 ]
 
+#: Suffixes of tables, whose columns have names.
+_TABLES = (".csv", ".txt", ".data")
+
 _BUNDLED: dict[str, Callable[[], Dataset]] = {
     "digits": load_digits,
     "breast-cancer": load_breast_cancer,
@@ -86,6 +89,8 @@ def open_data(
     DataError
         If there is no such data, or it cannot be used.
     """
+    if target is not None and Path(name).suffix.lower() not in _TABLES:
+        raise DataError(f"target is {target!r}; only a .csv file has columns to choose from")
     if name in _GENERATED:
         return _GENERATED[name](samples)
     if samples is not None:
@@ -103,6 +108,6 @@ def open_data(
         return read_npz(path, task=task)
     if suffix in (".svm", ".svmlight", ".libsvm"):
         return read_svmlight(path, task=task)
-    if suffix in (".csv", ".txt", ".data"):
+    if suffix in _TABLES:
         return read_csv(path, target=target, task=task)
     raise DataError(f"{path} has an unknown suffix; expected .csv, .npz or .svm")

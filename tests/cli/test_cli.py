@@ -148,6 +148,7 @@ BAD = [
     ("trian", "iris"),
     ("evaluate",),
     ("train", "iris", "--samples", 5),
+    ("train", "iris", "--target", "petal"),
     ("train", "iris", "--out", "/proc/nothing"),
     ("train", "--resume", "/nothing"),
     ("evaluate", "/nothing", "iris"),
