@@ -250,6 +250,9 @@ def test_full_outputs_grow_only_what_they_dropped(rng):
     source = Rows([6, 8], [1.0, 2.0])
     assert sorted(grown_by_neuron(p, source, [], 2, rng).keys) == [6, 8]
     assert source.counts == [0, 1, 1]
+    source = Rows([6], [0.5])
+    assert sorted(grown_by_neuron(p, source, [0, 1, 2], 3, rng).keys) == [0, 1, 6]
+    assert source.counts == [2, 1, 0]  # 99 % of three are two whole ones
 
 
 def test_a_layer_whose_momentum_is_not_finite_gets_no_share(rng):

@@ -13,7 +13,6 @@ from sparsecpu.step.context import Context
 from sparsecpu.step.workspace import Workspace
 from sparsecpu.topology.gse import DISTRIBUTIONS
 from sparsecpu.topology.sampling import (
-    BLOCK,
     AliasTable,
     draw_inactive,
     draw_pairs,
@@ -85,12 +84,12 @@ def test_grabo_bounds_and_graest_estimates_the_gradient(rng):
     assert (np.abs(mean - gradient) < 4.5 * error).all()
 
 
-def test_many_pairs_are_drawn_block_by_block(rng):
+def test_many_pairs_are_drawn_alike_from_first_to_last(rng):
+    """They are drawn in parts."""
     rows, columns = np.array([0.0, 1, 3]), np.array([2.0, 0, 1, 1])
-    keys = draw_pairs(rows, columns, 2 * BLOCK + 500, rng)
-    for block in (keys[:BLOCK], keys[BLOCK : 2 * BLOCK], keys[2 * BLOCK :]):
-        counts = np.bincount(block, minlength=12)
-        wanted = np.outer(rows, columns).reshape(-1) * len(block) / 16
+    for part in np.array_split(draw_pairs(rows, columns, 140_000, rng), 7):
+        counts = np.bincount(part, minlength=12)
+        wanted = np.outer(rows, columns).reshape(-1) * len(part) / 16
         assert (counts[wanted == 0] == 0).all()
         assert chisquare(counts[wanted > 0], wanted[wanted > 0]).pvalue > 1e-4
 
