@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -36,6 +37,17 @@ def test_wheel_holds_everything_inside_sparsecpu(built):
     for folder in INSIDE:
         for path in (ROOT / folder).glob("**/*.py"):
             assert f"sparsecpu/{path.relative_to(ROOT)}" in names
+
+
+def test_every_folder_with_code_is_a_listed_package():
+    """Unlisted ones would reach the wheel as data only, by the grace of MANIFEST.in."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = set()
+    for folder in ("sparsecpu", *INSIDE):
+        for path in (ROOT / folder).rglob("__init__.py"):
+            parts = path.parent.relative_to(ROOT).parts
+            found.add(".".join(parts if parts[0] == "sparsecpu" else ("sparsecpu", *parts)))
+    assert found == set(listed)
 
 
 def test_sdist_holds_licence_and_readme(built):
