@@ -70,7 +70,7 @@ class DotChain:
             weight = layer.weight
             if weight.pattern is not pattern or weight.data is not data or layer.form == "dense":
                 return False
-            if bias is not None and layer.bias.data is not bias:
+            if (None if layer.bias is None else layer.bias.data) is not bias:
                 return False
         return True
 

@@ -17,18 +17,6 @@ from sparsecpu.networks.models.convolutional import (
 from sparsecpu.registries import Registry, read_options
 from sparsecpu.registries.registry import with_options
 
-__all__ = [
-    "MODELS",
-    "alexnet",
-    "find_model",
-    "lenet5_caffe",
-    "lenet_300_100",
-    "mlp_1000_1000",
-    "resnet",
-    "vgg16",
-    "wide_resnet",
-]
-
 
 def lenet_300_100(
     input_shape: tuple[int, ...] = (784,), n_outputs: int = 10, *, activation: str = "relu"
