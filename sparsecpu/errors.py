@@ -61,6 +61,10 @@ class ResumeError(SparseCPUError, ValueError):
     """A checkpoint belongs to another network, data set or recipe."""
 
 
+class FolderInUseError(SparseCPUError, RuntimeError):
+    """Another process, or another thread, is writing into the same folder."""
+
+
 class DivergedError(SparseCPUError, ArithmeticError):
     """Training produced a loss that is not finite.
 
