@@ -117,12 +117,12 @@ class _Group(click.Group):
 
 def _say(message: str) -> None:
     """Print a message, where it can be."""
-    from sparsecpu.cli.failures import silence_output
+    from sparsecpu.cli.failures import flush_output, silence_output
 
     with contextlib.suppress(OSError):
         click.echo(message, err=True)
     try:
-        sys.stdout.flush()
+        flush_output()
     except (OSError, ValueError):
         silence_output()
 
