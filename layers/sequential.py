@@ -18,7 +18,8 @@ from sparsecpu.layers.network.dot_chain import DotChain
 from sparsecpu.layers.network.entry import as_images, read_singly, read_tiles
 from sparsecpu.layers.network.predictor import Predictor
 from sparsecpu.layers.network.summary import summary
-from sparsecpu.losses import Loss
+from sparsecpu.losses import Loss, checked_targets
+from sparsecpu.registries.numbers import whole
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.row_blocks import effective_width
 from sparsecpu.step.context import Context
@@ -255,10 +256,18 @@ class Sequential(Chain):
         -------
         ndarray, shape (samples, n_outputs)
             The outputs.
+
+        Raises
+        ------
+        DataError
+            If features do not fit, or samples are no numbers.
+        ParameterError
+            If ``batch_size`` is no integer of at least 1.
         """
         from sparsecpu.kernels.machine.threads import use_threads
         from sparsecpu.kernels.tiling import scatter_samples
 
+        batch_size = whole("batch_size", batch_size, 1)
         x, workspace = self.samples(x), Workspace()
         samples = x.shape[0]
         most = min(samples, batch_size)
@@ -305,10 +314,16 @@ class Sequential(Chain):
             The mean.
         gradients : dict of str to ndarray
             By parameter name; copies.
+
+        Raises
+        ------
+        DataError
+            If there are no samples, or not as many targets.
         """
         from sparsecpu.kernels.machine.threads import use_threads
 
-        samples, targets = self.samples(x), loss.prepare(y, self.n_outputs)
+        samples = self.samples(x)
+        targets = checked_targets(loss, y, self.n_outputs, samples.shape[0])
         rows, stream = np.arange(samples.shape[0], dtype=np.int64), np.random.default_rng(0)
         ctx = Context(Workspace(), train=train, n_valid=len(rows), dropout=stream)
         with one_blas_thread(), use_threads(self._team(len(rows))):
