@@ -110,6 +110,7 @@ class SparseConv2d(Layer):
     """
 
     kind = "conv2d"
+    keeps_size = ("weight", "bias")
 
     def __init__(
         self,

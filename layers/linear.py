@@ -78,6 +78,7 @@ class SparseLinear(Layer):
     """
 
     kind = "linear"
+    keeps_size = ("weight", "bias")
 
     def __init__(
         self,

@@ -35,10 +35,11 @@ class Loss:
         ParameterError
             If they do not match the outputs.
         """
-        array = _numbers(targets)
+        expected = f"{n_outputs} numbers per sample"
+        array = _numbers(targets, expected)
         array = array.reshape(len(array), math.prod(array.shape[1:]))
         if array.shape[1] != n_outputs:
-            raise ParameterError("targets", array.shape, f"{n_outputs} numbers per sample")
+            raise ParameterError("targets", array.shape, expected)
         return np.require(array, np.float64, ["C", "A"])
 
     def __call__(
@@ -106,7 +107,8 @@ class SoftmaxCrossEntropy(Loss):
         ParameterError
             If they are not integers in ``[0, n_outputs)``.
         """
-        array, expected = _numbers(targets), f"class numbers from 0 to {n_outputs - 1}"
+        expected = f"class numbers from 0 to {n_outputs - 1}"
+        array = _numbers(targets, expected)
         if array.ndim != 1 or (len(array) and array.dtype.kind not in "iu"):
             words = f"{array.dtype} of shape {array.shape}"
             raise ParameterError("targets", words, f"{expected}, one per sample")
@@ -121,17 +123,18 @@ class SoftmaxCrossEntropy(Loss):
         softmax_cross_entropy(z, rows, targets, weights, self.label_smoothing, scale, dz, tile_loss)
 
 
-def _numbers(targets: Any) -> np.ndarray:
+def _numbers(targets: Any, expected: str) -> np.ndarray:
     """Return targets as an array of real numbers with an axis of samples; refuse all others."""
     try:
         array = np.asarray(targets)
         if array.dtype.kind == "O":
             array = array.astype(np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ParameterError("targets", type(targets).__name__, f"numbers ({error})") from error
+        words = f"{expected} ({error})"
+        raise ParameterError("targets", type(targets).__name__, words) from error
     if array.ndim == 0 or array.dtype.kind not in "biuf":
         words = f"{array.dtype} of shape {array.shape}"
-        raise ParameterError("targets", words, "numbers, one entry or row per sample")
+        raise ParameterError("targets", words, expected)
     return array
 
 
