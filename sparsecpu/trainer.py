@@ -147,6 +147,7 @@ class Trainer:
         self.position = 0  # samples of the current epoch that have been used
         self.losses = 0.0  # their summed loss
         self.order_state: dict[str, Any] | None = None
+        self.topology_start: dict[str, Any] | None = None  # its stream when the run began
 
     @property
     def halted(self) -> bool:
@@ -276,6 +277,7 @@ class Trainer:
         """
         per_epoch = -(-samples // self.batch_size)
         self.steps_per_epoch = per_epoch
+        self.topology_start = dict(self.rngs["topology"].bit_generator.state)
         slot = self.optimizer.momentum_slot
         run = Run(
             {n: p for n, p in self.network.sparse_parameters().items() if not p.fixed},
@@ -287,6 +289,7 @@ class Trainer:
             self.optimizer.gradient_weight,
             self.rngs["topology"],
             self.schedule,
+            self.steps_done,
         )
         self.topology.start(run)
         self._started, self._lanes = True, (None, 0)
@@ -410,5 +413,13 @@ class Trainer:
             Arrays by name.
         samples : int
             Samples per epoch.
+
+        Raises
+        ------
+        FileFormatError
+            If anything is missing, unknown, out of range or of another size. The trainer is as it
+            was before, then.
+        ResumeError
+            If the run was begun with other choices or other callbacks.
         """
         resuming.load_state(self, values, arrays, samples)
