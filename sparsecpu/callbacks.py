@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -40,7 +40,13 @@ class Training(Protocol):
 
 
 class Callback:
-    """Base of the callbacks: every hook does nothing."""
+    """Base of the callbacks: every hook does nothing.
+
+    ``comes_last`` is True for those that keep what the others have become: before training and
+    after an epoch their hooks come behind all others.
+    """
+
+    comes_last: ClassVar[bool] = False
 
     def on_fit_start(self, trainer: Training) -> None:
         """Take note that training is about to start, or to go on.

@@ -140,6 +140,7 @@ class SGD(Optimizer):
 
     @property
     def slot_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        """``"momentum"``, or none without momentum."""
         return ("momentum",) if self.momentum > 0 else ()
 
     @property

@@ -331,7 +331,7 @@ class Trainer:
         if self.steps_done == 0:
             self.topology.initialise()
         with self.machine():
-            for callback in self.callbacks:
+            for callback in self._callbacks_in_order():
                 callback.on_fit_start(self)
             while self.epochs_done < self.epochs and not (self.stop or self.halted):
                 self.run_epoch(samples, targets, weights)
@@ -393,8 +393,12 @@ class Trainer:
             "loss": self.losses / count,
             "learning_rate": self.schedule(self.steps_done - 1) * self.learning_rate_factor,
         }
-        for callback in self.callbacks:
+        for callback in self._callbacks_in_order():
             callback.on_epoch_end(self, record)
+
+    def _callbacks_in_order(self) -> list[Callback]:
+        """Return the callbacks, those that keep what the others have become at the end."""
+        return sorted(self.callbacks, key=lambda c: getattr(c, "comes_last", False) is True)
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return all that a resumed run needs beside the model: plain values, and arrays."""

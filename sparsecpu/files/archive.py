@@ -17,7 +17,7 @@ import numpy as np
 from sparsecpu.errors import FileFormatError, SparseCPUError
 from sparsecpu.files.documents import parse_json
 from sparsecpu.files.writing import atomic_write
-from sparsecpu.step.plain_values import anything, named
+from sparsecpu.step.plain_values import anything, brief, named
 
 #: The header of an array ends within so many bytes.
 _HEADER_BYTES = 1 << 16
@@ -67,7 +67,9 @@ def read_arrays(path: Path | str) -> tuple[dict[str, Any], dict[str, np.ndarray]
     except OSError as error:
         raise FileFormatError(f"{path}: {error.strerror or error}") from error
     except Exception as error:  # zipfile, struct, json and NumPy raise many kinds on damaged bytes
-        raise FileFormatError(f"{path} is damaged or not a sparsecpu file ({error})") from error
+        raise FileFormatError(
+            f"{path} is damaged or not a sparsecpu file ({brief(error)})"
+        ) from error
     return header, arrays
 
 

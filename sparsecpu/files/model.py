@@ -16,7 +16,7 @@ from sparsecpu.networks.description import Architecture
 from sparsecpu.sparse.parameter import Parameter, SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.checked_arrays import behind, same_names, take
-from sparsecpu.step.plain_values import anything, named, one_of, table, text, whole
+from sparsecpu.step.plain_values import anything, brief, named, one_of, table, text, whole
 
 FORMAT = "sparsecpu-model"
 VERSION = 1
@@ -49,7 +49,7 @@ def save(
     architecture : Architecture, optional
         The network's description; ``network.architecture`` by default.
     facts : dict, optional
-        Plain values for the header: classes, metrics, versions.
+        Plain values for the header: classes, metrics.
     extra : dict of str to ndarray, optional
         Further arrays, such as the optimizer's slots in a checkpoint.
 
@@ -137,11 +137,11 @@ def load_all(path: Path | str) -> tuple[Sequential, dict[str, Any], dict[str, np
         architecture = Architecture.from_dict(header["architecture"])
         network = _build(architecture, arrays, np.dtype(header["dtype"]))
     except FileFormatError as error:
-        raise FileFormatError(f"{path}: {error}") from error
+        raise FileFormatError(f"{path}: {brief(error)}") from error
     except MemoryError:
         raise
     except Exception as error:  # layers of users may raise anything
-        raise FileFormatError(f"{path} is damaged: {error!r}") from error
+        raise FileFormatError(f"{path} is damaged: {brief(error)}") from error
     header["architecture"] = architecture
     return network, header, extra
 

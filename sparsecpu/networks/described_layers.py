@@ -14,6 +14,7 @@ from sparsecpu.step.plain_values import (
     maybe,
     one_of,
     real,
+    shown,
     table,
     text,
     truth,
@@ -35,7 +36,9 @@ def described_layer(entry: Any, where: str) -> dict[str, Any]:
         if name in known:
             _TYPES.get(str(known[name].annotation), anything)(value, f"{where}.{name}")
         elif name != "kind" and ours:
-            raise FileFormatError(f"{where} has an option {name!r} that {made.kind} does not take")
+            raise FileFormatError(
+                f"{where} has an option {shown(name)} that {made.kind} does not take"
+            )
     return entry
 
 

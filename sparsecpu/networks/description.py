@@ -16,7 +16,7 @@ from sparsecpu.sparse.densities import allocate
 from sparsecpu.sparse.first_values import GAINS
 from sparsecpu.sparse.parameter import Parameter
 from sparsecpu.sparse.pattern import Pattern
-from sparsecpu.step.plain_values import listed, table, text, whole
+from sparsecpu.step.plain_values import brief, listed, table, text, whole
 
 #: Numbers per sample, and pixels along a side, that a layer may put out.
 _MOST, _LONGEST_SIDE = 2**31 - 1, 2**20
@@ -120,7 +120,7 @@ class Architecture:
         try:
             made.shapes()
         except Exception as error:  # layers of users may raise anything
-            raise FileFormatError(f"not a network description: {error}") from error
+            raise FileFormatError(f"not a network description: {brief(error)}") from error
         return made
 
     def build(

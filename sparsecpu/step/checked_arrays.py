@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import FileFormatError
+from sparsecpu.step.plain_values import shown
 
 #: Arrays by name.
 Arrays = Mapping[str, np.ndarray]
@@ -22,7 +23,7 @@ def take(
     A size of None stands for any. Raises ``FileFormatError`` if there is no such array.
     """
     if name not in arrays:
-        raise FileFormatError(f"the array {name} is missing")
+        raise FileFormatError(f"the array {shown(name)} is missing")
     array, dtype = arrays[name], np.dtype(dtype)
     fits = len(array.shape) == len(shape) and all(
         wanted in (None, size) for wanted, size in zip(shape, array.shape, strict=True)
@@ -30,15 +31,15 @@ def take(
     if array.dtype != dtype or not fits:
         wanted = ", ".join("any" if size is None else str(size) for size in shape)
         raise FileFormatError(
-            f"the array {name} is {array.dtype} of shape {array.shape}; expected {dtype} of shape "
+            f"the array {shown(name)} is {array.dtype} of shape {array.shape}; expected {dtype} of shape "
             f"({wanted})"
         )
     if dtype.kind == "f" and not np.isfinite(array).all():
-        raise FileFormatError(f"the array {name} has entries that are not finite")
+        raise FileFormatError(f"the array {shown(name)} has entries that are not finite")
     low, high = (array.min(), array.max()) if array.size else (0, 0)
     if array.size and ((least is not None and low < least) or (most is not None and high > most)):
         limits = f"at least {least}" if most is None else f"from {least} to {most}"
-        raise FileFormatError(f"the array {name} has {low} to {high}; all must be {limits}")
+        raise FileFormatError(f"the array {shown(name)} has {low} to {high}; all must be {limits}")
     return array
 
 
@@ -46,7 +47,9 @@ def take_keys(arrays: Arrays, name: str, size: int, count: int | None = None) ->
     """Return keys of a matrix with so many positions: sorted, none twice."""
     keys = take(arrays, name, np.int64, (count,), least=0, most=size - 1)
     if not np.all(keys[1:] > keys[:-1]):
-        raise FileFormatError(f"the array {name} must hold sorted positions, none of them twice")
+        raise FileFormatError(
+            f"the array {shown(name)} must hold sorted positions, none of them twice"
+        )
     return keys
 
 
@@ -58,6 +61,6 @@ def behind(arrays: Arrays, start: str) -> dict[str, np.ndarray]:
 def same_names(arrays: Arrays, wanted: Any, what: str) -> None:
     """Refuse arrays if any of ``wanted`` is missing, or another one is there."""
     if missing := sorted(set(wanted) - arrays.keys()):
-        raise FileFormatError(f"the array {missing[0]} of {what} is missing")
+        raise FileFormatError(f"the array {shown(missing[0])} of {what} is missing")
     if unknown := sorted(arrays.keys() - set(wanted)):
-        raise FileFormatError(f"{what} has no array {unknown[0]!r}, which the file holds")
+        raise FileFormatError(f"{what} has no array {shown(unknown[0])}, which the file holds")

@@ -17,11 +17,25 @@ from sparsecpu.errors import FileFormatError
 Kind = Callable[[Any, str], Any]
 #: Of float64.
 _LARGEST = sys.float_info.max
+#: Characters of names and of errors that a message holds.
+_LONGEST_NAME, _LONGEST_TEXT = 80, 400
 
 
 def refuse(where: str, value: Any, expected: str) -> NoReturn:
     """Say that a file has a value that it cannot have."""
     raise FileFormatError(f"{where} is {reprlib.repr(value)}; expected {expected}")
+
+
+def shown(name: str) -> str:
+    """Return a name from a file as it can stand in a message, whatever is in it."""
+    return name if len(name) <= _LONGEST_NAME and name.isprintable() else reprlib.repr(name)
+
+
+def brief(error: BaseException) -> str:
+    """Return what an error says of a file, in a line that is not too long."""
+    text = " ".join((str(error) or type(error).__name__).split())
+    text = "".join(sign if sign.isprintable() else "?" for sign in text)
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]} …"
 
 
 def anything(value: Any, where: str) -> Any:
@@ -103,7 +117,7 @@ def named(kind: Kind, names: Collection[str] | None = None) -> Kind:
             expected = "a table" if names is None else f"a table of {', '.join(names) or 'nothing'}"
             refuse(where, value, expected)
         for name, entry in value.items():
-            kind(entry, f"{where}.{name}")
+            kind(entry, f"{where}.{shown(name)}")
         return value
 
     return check
@@ -129,7 +143,7 @@ def table(
             kind = known.get(name, others)
             if kind is None:
                 raise FileFormatError(f"{where} has an entry {reprlib.repr(name)} that is unknown")
-            kind(entry, f"{where}.{name}")
+            kind(entry, f"{where}.{shown(name)}")
         return value
 
     return check

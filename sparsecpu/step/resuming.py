@@ -14,7 +14,18 @@ import numpy as np
 from sparsecpu.errors import FileFormatError, ResumeError, SparseCPUError
 from sparsecpu.kernels.machine.arrays import aligned_copy
 from sparsecpu.step.checked_arrays import Arrays, behind, same_names, take
-from sparsecpu.step.plain_values import anything, maybe, named, real, table, text, truth, whole
+from sparsecpu.step.plain_values import (
+    anything,
+    brief,
+    maybe,
+    named,
+    real,
+    shown,
+    table,
+    text,
+    truth,
+    whole,
+)
 from sparsecpu.step.random_states import follows_order, set_state
 
 _KIND = table(
@@ -121,7 +132,9 @@ def _refuse_another_run(trainer: Any, values: dict[str, Any]) -> None:
     theirs = _MADE_WITH(values["made_with"], "made_with")
     for name, ours in _made_with(trainer).items():
         if theirs[name] != ours:
-            raise ResumeError(f"the run was begun with {name} {theirs[name]}; this one has {ours}")
+            raise ResumeError(
+                f"the run was begun with {name} {shown(str(theirs[name]))}; this one has {ours}"
+            )
 
 
 def _check_progress(trainer: Any, values: dict[str, Any], samples: int) -> None:
@@ -222,13 +235,15 @@ def _check_that_all_was_used(trainer: Any, values: dict[str, Any], arrays: Array
         if what == "callback" and owner not in again["callbacks"]:
             raise ResumeError(_other_callbacks(owner, name in arrays))
         raise FileFormatError(
-            f"the array {name} is unknown" if name in arrays else f"the array {name} is missing"
+            f"the array {shown(name)} is unknown"
+            if name in arrays
+            else f"the array {shown(name)} is missing"
         )
     for name, array in again_arrays.items():
         if (arrays[name].dtype, arrays[name].shape) != (array.dtype, array.shape):
             was = f"{arrays[name].dtype} of shape {arrays[name].shape}"
             raise FileFormatError(
-                f"the array {name} is {was}; expected {array.dtype} of shape {array.shape}"
+                f"the array {shown(name)} is {was}; expected {array.dtype} of shape {array.shape}"
             )
 
 
@@ -236,7 +251,7 @@ def _other_callbacks(name: str, in_file: bool) -> str:
     """Return why a run with other callbacks cannot go on."""
     fact = "is in the file and not among" if in_file else "is not in the file but among"
     return (
-        f"the state of {name} {fact} the trainer's callbacks; go on with those that the run had, "
+        f"the state of {shown(name)} {fact} the trainer's callbacks; go on with those that the run had, "
         "and add others to trainer.callbacks afterwards"
     )
 
@@ -260,4 +275,4 @@ def _unchanged_if_refused(trainer: Any) -> Iterator[None]:
             parameter.slots = own
         if isinstance(error, SparseCPUError) or not isinstance(error, Exception):
             raise
-        raise FileFormatError(f"the state of the run is damaged: {error!r}") from error
+        raise FileFormatError(f"the state of the run is damaged: {brief(error)}") from error
