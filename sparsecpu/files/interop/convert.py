@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import FileFormatError, ParameterError
+from sparsecpu.files.documents import parse_json
 from sparsecpu.files.interop.arrays import mapping_tensors, read_npz, read_scipy, write_scipy
 from sparsecpu.files.interop.filling import Filling
 from sparsecpu.files.interop.names import ImportReport, layers_to_fill, match, modules, torch_name
@@ -21,6 +22,7 @@ from sparsecpu.files.writing import atomic_write
 from sparsecpu.layers import Sequential
 from sparsecpu.networks.description import Architecture
 from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.step.plain_values import anything, named, table
 
 #: File in a folder of SciPy matrices, or key in a safetensors file's metadata, that holds the
 #: network's description and facts.
@@ -48,7 +50,7 @@ def open_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     path = Path(path)
     if path.is_dir():
         file = path / _DESCRIPTION
-        return read_scipy(path), _described(file.read_text() if file.is_file() else "", path)
+        return read_scipy(path), _described(file.read_bytes() if file.is_file() else b"", path)
     if path.suffix == ".safetensors":
         tensors, metadata = read_safetensors(path)
         return tensors, _described(metadata.get(_DESCRIPTION, ""), path)
@@ -61,15 +63,15 @@ def open_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return read_torch(path), {}
 
 
-def _described(text: str, path: Path) -> dict[str, Any]:
+def _described(text: str | bytes, path: Path) -> dict[str, Any]:
     if not text:
         return {}
+    where = f"{path}: its description"
+    found = parse_json(text, where, table({"architecture": anything, "facts": named(anything)}))
     try:
-        found = json.loads(text)
-        return {"architecture": Architecture.from_dict(found["architecture"]),
-                "facts": dict(found["facts"])}  # fmt: skip
-    except (ValueError, KeyError, TypeError) as error:
-        raise FileFormatError(f"{path}: its description is damaged ({error})") from error
+        return {**found, "architecture": Architecture.from_dict(found["architecture"])}
+    except FileFormatError as error:
+        raise FileFormatError(f"{where} is damaged ({error})") from error
 
 
 def of_network(network: Sequential) -> dict[str, Tensor]:
