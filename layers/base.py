@@ -25,7 +25,8 @@ class Spec:
     shape : tuple of ints
         Shape of one sample: ``(features,)`` or ``(channels, height, width)``.
     needs_gradient : bool
-        True if something before it learns; otherwise a layer skips its dx.
+        True if something before it learns; otherwise a layer skips its dx. The chain that plans the
+        layers sees to it, whatever they return.
     """
 
     shape: tuple[int, ...]
@@ -35,6 +36,12 @@ class Spec:
     def features(self) -> int:
         """Numbers per sample."""
         return int(np.prod(self.shape))
+
+
+class Plan:
+    """What a network planned for its layers, ``current`` until another one plans any of them."""
+
+    current = True
 
 
 #: Layers by the name that network descriptions use; a layer enters it by being imported.
@@ -54,6 +61,8 @@ class Layer:
     #: True in a plain chain of vectors, where two arrays take turns in holding all gradients and,
     #: in prediction, all outputs: each is read once, by the neighbour.
     alternates: bool = False
+    #: The plan of the network around it.
+    planned: Plan | None = None
 
     @property
     def reads_moments(self) -> bool:
@@ -167,7 +176,7 @@ class Layer:
         """
         raise NotImplementedError
 
-    def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
+    def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray | None:
         """Write the gradients of the parameters and return that of the input.
 
         Parameters
@@ -181,9 +190,8 @@ class Layer:
 
         Returns
         -------
-        ndarray
-            Gradient of the input, in the workspace. Unspecified where the plan said that nothing
-            needs it.
+        ndarray or None
+            Gradient of the input, in the workspace; None where the plan said that nothing needs it.
         """
         raise NotImplementedError
 

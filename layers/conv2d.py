@@ -213,7 +213,7 @@ class SparseConv2d(Layer):
         self.sparse.plan()
         height, width = self._geometry.out_size
         self.weight.uses = height * width
-        return Spec((self.out_channels, height, width), needs_gradient=True)
+        return Spec((self.out_channels, height, width))
 
     def geometry(self) -> Geometry:
         """Return the sizes, for the images that were planned."""

@@ -210,7 +210,7 @@ class SparseLinear(Layer):
             raise ParameterError("input shape", spec.shape, f"({self.in_features},)")
         self.relu = self.gated = False
         self.needs_dx = spec.needs_gradient
-        return Spec((self.out_features,), needs_gradient=True)
+        return Spec((self.out_features,))
 
     def absorb_relu(self) -> bool:
         self.relu = True
@@ -224,7 +224,7 @@ class SparseLinear(Layer):
         way = self._way(x, ctx)
         return way.output(ctx), way  # y = W x + b
 
-    def backward(self, dy: np.ndarray, saved: Way, ctx: Context) -> np.ndarray:
+    def backward(self, dy: np.ndarray, saved: Way, ctx: Context) -> np.ndarray | None:
         if ctx.observe is not None and not self.weight.fixed:
             ctx.observe(self.weight, LinearView(saved.x, dy))
         return saved.backward(dy, ctx)  # dW = (dy x') at the nonzeros, db = sum dy, dx = W' dy

@@ -10,7 +10,7 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.machine.blas import one_blas_thread
-from sparsecpu.layers.base import Layer, Spec
+from sparsecpu.layers.base import Layer, Plan, Spec, inner_layers
 from sparsecpu.layers.chain import Chain
 from sparsecpu.layers.flatten import Flatten
 from sparsecpu.layers.network.autotune import Choice, tune
@@ -43,7 +43,7 @@ class Sequential(Chain):
     Parameters
     ----------
     layers : iterable of Layer
-        The layers, in order; none may appear twice.
+        The layers, in order; none may appear twice, nor inside of another.
     input_shape : tuple of ints, optional
         Shape of one sample; taken from the first layer where that is linear.
 
@@ -94,11 +94,17 @@ class Sequential(Chain):
         alternate = not self._images and all(layer.kind in _PLAIN for layer in self.layers)
         for layer in self.layers:
             layer.alternates = alternate
+        self._plan = Plan()
+        for _, inner in inner_layers(self):
+            if inner.planned is not None:
+                inner.planned.current = False
+            inner.planned = self._plan
         return spec
 
     def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
         y, kept = super().forward(x, ctx)
-        if len(self.output_shape) == 1:
+        inside = self.planned is not self._plan  # of another network
+        if inside or len(self.output_shape) == 1:
             return y, (kept, None)
         y, shape = self._flat.forward(y, ctx)  # users see images as features
         return y, (kept, shape)
@@ -231,6 +237,8 @@ class Sequential(Chain):
             The input, ``(tiles, features, lanes)`` or, of images, ``(tiles, height, channels,
             width, lanes)``; lanes after the last sample are 0.
         """
+        if not self._plan.current:  # layers that it shares with a network that was planned since
+            self.plan(Spec(self.input_shape))
         out = ctx.workspace.array(
             self, "input", (max(1, -(-len(rows) // lanes)), self.widths[0], lanes), self.dtype
         )

@@ -98,6 +98,10 @@ class ResumeError(SparseCPUError, ValueError):
     """A checkpoint belongs to another network, data set or recipe."""
 
 
+class FolderInUseError(SparseCPUError, RuntimeError):
+    """Another process, or another thread, is writing into the same folder."""
+
+
 class DivergedError(SparseCPUError, ArithmeticError, ValueError):
     """Training produced a loss, or left weights, that are not finite.
 
