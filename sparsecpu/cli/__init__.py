@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -76,6 +77,8 @@ class _Group(click.Group):
         from sparsecpu.cli.failures import flush_output, open_standard_streams
         from sparsecpu.cli.signals import raised
 
+        # Numba's word about systems without shared memory, which need not concern anyone.
+        warnings.filterwarnings("ignore", "Could not obtain multiprocessing lock")
         closed = sys.stdout is None
         open_standard_streams()
         if closed:

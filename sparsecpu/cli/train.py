@@ -89,7 +89,7 @@ def _way_on(request: Request) -> Iterator[None]:
     except (OSError, MemoryError, KeyboardInterrupt) as error:
         folder = request.folder or request.new
         with contextlib.suppress(OSError):
-            if folder is not None and folder.checkpoint.exists():
+            if folder is not None and folder.config.exists():
                 error.add_note(f"go on with: sparsecpu train --resume {folder.path}")
         raise
 

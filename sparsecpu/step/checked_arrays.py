@@ -31,8 +31,8 @@ def take(
     if array.dtype != dtype or not fits:
         wanted = ", ".join("any" if size is None else str(size) for size in shape)
         raise FileFormatError(
-            f"the array {shown(name)} is {array.dtype} of shape {array.shape}; expected {dtype} of shape "
-            f"({wanted})"
+            f"the array {shown(name)} is {array.dtype} of shape {array.shape}; expected {dtype} "
+            f"of shape ({wanted})"
         )
     if dtype.kind == "f" and not np.isfinite(array).all():
         raise FileFormatError(f"the array {shown(name)} has entries that are not finite")
