@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 import time
@@ -32,14 +33,23 @@ class _Group(click.Group):
         module, _, function = _ELSEWHERE.get(name, f"{name}:{name}").partition(":")
         return getattr(importlib.import_module(f"sparsecpu.cli.{module}"), function)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        typed = bool(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if not typed:  # which shows the help
+                raise
+            _end(_advice(error), 2)
+            raise
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except (SparseCPUError, MemoryError) as error:
-            _end(f"sparsecpu: {self._line(ctx, error)}", 2)
+            _end(self._line(ctx, error), 2)
         except click.UsageError as error:
-            where = error.ctx.command_path if error.ctx is not None else "sparsecpu"
-            _end(f"sparsecpu: {error.format_message().rstrip('.')}; see {where} -h", 2)
+            _end(_advice(error), 2)
         except BrokenPipeError:  # the reader of our output is gone
             sys.stdout = None  # type: ignore[assignment]
             sys.exit(1)
@@ -58,19 +68,30 @@ class _Group(click.Group):
         return text
 
 
+def _advice(error: click.UsageError) -> str:
+    """Return what is wrong with a command line, and where to read about it."""
+    where = error.ctx.command_path if error.ctx is not None else "sparsecpu"
+    return f"{error.format_message().rstrip('.')}; see {where} -h"
+
+
 def _end(message: str, code: int) -> None:
     """Say why it cannot go on, and end; where ranks share the job, end all of them.
 
     Where several ranks meet the same error rank 0 alone says so: the others give it time to.
     """
-    from sparsecpu.training.mpi import world
+    from sparsecpu.training.mpi import AFTER_RANK_0, launched, launched_rank, world
 
-    ours = world()
-    if ours.rank:
-        time.sleep(2.0)
-        message = f"rank {ours.rank}: {message}"
-    click.echo(message, err=True)
-    ours.abort(code)
+    rank, ours = launched_rank(), None
+    if launched():
+        with contextlib.suppress(SparseCPUError):  # without mpi4py each rank ends by itself
+            ours = world()
+            rank = ours.rank
+    if rank:
+        time.sleep(AFTER_RANK_0)
+        message = f"rank {rank}: {message}"
+    click.echo(f"sparsecpu: {message}", err=True)
+    if ours is not None:
+        ours.abort(code)
     sys.exit(code)
 
 
