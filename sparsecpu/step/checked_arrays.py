@@ -31,8 +31,8 @@ def take(
     if array.dtype != dtype or not fits:
         wanted = ", ".join("any" if size is None else str(size) for size in shape)
         raise FileFormatError(
-            f"the array {shown(name)} is {array.dtype} of shape {array.shape}; expected {dtype} of shape "
-            f"({wanted})"
+            f"the array {shown(name)} is {array.dtype} of shape {array.shape}; expected {dtype} "
+            f"of shape ({wanted})"
         )
     if dtype.kind == "f" and not np.isfinite(array).all():
         raise FileFormatError(f"the array {shown(name)} has entries that are not finite")
@@ -47,9 +47,7 @@ def take_keys(arrays: Arrays, name: str, size: int, count: int | None = None) ->
     """Return keys of a matrix with so many positions: sorted, none twice."""
     keys = take(arrays, name, np.int64, (count,), least=0, most=size - 1)
     if not np.all(keys[1:] > keys[:-1]):
-        raise FileFormatError(
-            f"the array {shown(name)} must hold sorted positions, none of them twice"
-        )
+        raise FileFormatError(f"the array {shown(name)} must hold sorted positions, none twice")
     return keys
 
 
