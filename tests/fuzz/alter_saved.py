@@ -68,9 +68,8 @@ def _value(rng, arrays, name, other):
 
 def _all_values(rng, arrays, name, other):
     with np.errstate(all="ignore"):
-        arrays[name] = (arrays[name] * rng.choice((0.0, -1.0, 2.0, 1e30))).astype(
-            arrays[name].dtype
-        )
+        changed = arrays[name] * rng.choice((0.0, -1.0, 2.0, 1e30))
+        arrays[name] = changed.astype(arrays[name].dtype)
 
 
 def _shift(rng, arrays, name, other):

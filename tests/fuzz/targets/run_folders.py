@@ -33,7 +33,8 @@ _MOST_EPOCHS = 6
 def _data():
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((40, 4)).round(2), rng.integers(0, 2, 40)
-    return "".join(",".join([*map(str, row), "ab"[label]]) + "\n" for row, label in zip(x, y))
+    rows = zip(x, y, strict=True)
+    return "".join(",".join([*map(str, row), "ab"[label]]) + "\n" for row, label in rows)
 
 
 @cache
@@ -121,10 +122,10 @@ class RunFolders(Target):
 
     def read(self, folder):
         with _inside(folder):
-            if Path("run").is_dir() and any(Path("run").iterdir()):
-                _go_on(RunFolder("run"))
-            elif Path("all").is_dir() and any(Path("all").iterdir()):
+            if Path("all").is_dir() and any(Path("all").iterdir()):
                 _compare(ResultFolder("all"))
+            else:
+                _go_on(RunFolder("run"))
 
 
 def _go_on(folder):
