@@ -84,7 +84,7 @@ class Checkpoints(Callback):
 
     def __init__(self, folder: RunFolder, architecture: Any, facts: dict[str, Any]) -> None:
         self.folder, self.architecture, self.facts = folder, architecture, facts
-        self._lock = FolderLock(folder.path)  # a command has one of its own, which lasts longer
+        self._lock = FolderLock(folder.path)
 
     def on_fit_start(self, trainer) -> None:
         make_folder(self.folder.path)

@@ -47,9 +47,9 @@ class KeptNetwork:
             if isinstance(parameter, SparseParameter):
                 parameter.restore(self.patterns[name], vectors)
                 continue
-            parameter.slots = dict(vectors)
-            parameter.data = parameter.slots.pop("data")
-            parameter.grad = np.zeros_like(parameter.data)
+            slots = dict(vectors)
+            parameter.data = slots.pop("data")
+            parameter.slots, parameter.grad = slots, np.zeros_like(parameter.data)
         for name, buffer in network.buffers().items():
             buffer[...] = self.buffers[name]
 
