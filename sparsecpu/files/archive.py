@@ -17,7 +17,7 @@ import numpy as np
 from sparsecpu.errors import FileFormatError, SparseCPUError
 from sparsecpu.files.documents import parse_json
 from sparsecpu.files.writing import atomic_write
-from sparsecpu.step.plain_values import anything, brief, named
+from sparsecpu.step.plain_values import anything, brief, named, shown
 
 #: The header of an array ends within so many bytes.
 _HEADER_BYTES = 1 << 16
@@ -54,8 +54,10 @@ def read_arrays(path: Path | str) -> tuple[dict[str, Any], dict[str, np.ndarray]
                 raise FileFormatError(f"{path}: members claim more bytes than the file has")
             arrays = {}
             for info in infos:
-                if info.compress_type != zipfile.ZIP_STORED or not info.filename.endswith(".npy"):
-                    raise FileFormatError(f"{path}: unexpected member {info.filename!r}")
+                stored = info.compress_type == zipfile.ZIP_STORED
+                stored = stored and info.compress_size == info.file_size
+                if not stored or not info.filename.endswith(".npy"):
+                    raise FileFormatError(f"{path}: unexpected member {shown(info.filename)}")
                 arrays[info.filename[:-4]] = _read_member(archive.read(info))
             if len(arrays) < len(infos):
                 raise FileFormatError(f"{path}: two members have one name")
@@ -67,9 +69,8 @@ def read_arrays(path: Path | str) -> tuple[dict[str, Any], dict[str, np.ndarray]
     except OSError as error:
         raise FileFormatError(f"{path}: {error.strerror or error}") from error
     except Exception as error:  # zipfile, struct, json and NumPy raise many kinds on damaged bytes
-        raise FileFormatError(
-            f"{path} is damaged or not a sparsecpu file ({brief(error)})"
-        ) from error
+        problem = f"{path} is damaged or not a sparsecpu file ({brief(error)})"
+        raise FileFormatError(problem) from error
     return header, arrays
 
 
