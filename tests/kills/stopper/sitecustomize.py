@@ -78,7 +78,7 @@ def install():
     for name in ("fsync", "replace", "unlink", "ftruncate", "mkdir"):
         setattr(os, name, watched(getattr(os, name), name in ("fsync", "mkdir")))
     if _HOW == "count":
-        atexit.register(lambda: plain_open(_WHEN, "w").write(str(_done)))
+        atexit.register(lambda: _done and plain_open(_WHEN, "w").write(str(_done)))
 
 
 if _UNDER:
