@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -56,6 +57,14 @@ class _Group(click.Group):
         with _past_click():
             return super().make_context(*args, **options)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse empty words, as of ``--out "$OUT"``: each would stand for something else."""
+        for before, word in zip(["a word", *args], args, strict=False):
+            if not word or (word.startswith("--") and word.endswith("=")):
+                name = word.rstrip("=") or before
+                raise click.UsageError(f"the word behind {name} is empty; expected a value")
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         self._context = ctx
         with _past_click():
@@ -76,6 +85,8 @@ class _Group(click.Group):
         from sparsecpu.cli.failures import flush_output, open_standard_streams
         from sparsecpu.cli.signals import raised
 
+        # Numba's word about systems without shared memory, which need not concern anyone.
+        warnings.filterwarnings("ignore", "Could not obtain multiprocessing lock")
         closed = sys.stdout is None
         open_standard_streams()
         if closed:
