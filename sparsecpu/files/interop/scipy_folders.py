@@ -100,6 +100,8 @@ def read_scipy(folder: Path | str) -> dict[str, Tensor]:
             found |= read_npz(path)
         else:
             found[path.stem] = _matrix(path)
+    if ("input.offset" in found) != ("input.scale" in found):
+        raise FileFormatError(f"{folder}: {_VECTORS} has only half of the scale of the inputs")
     if not found:
         raise FileFormatError(f"{folder} holds no .npz file")
     return found
