@@ -251,8 +251,8 @@ def _other_callbacks(name: str, in_file: bool) -> str:
     """Return why a run with other callbacks cannot go on."""
     fact = "is in the file and not among" if in_file else "is not in the file but among"
     return (
-        f"the state of {shown(name)} {fact} the trainer's callbacks; go on with those that the run had, "
-        "and add others to trainer.callbacks afterwards"
+        f"the state of {shown(name)} {fact} the trainer's callbacks; go on with those that the "
+        "run had, and add others to trainer.callbacks afterwards"
     )
 
 
