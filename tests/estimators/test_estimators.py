@@ -63,7 +63,8 @@ def test_every_topology_and_solver(topology, solver, iris):
 
 @pytest.mark.parametrize("rule", ["constant", "invscaling", "adaptive"])
 def test_learning_rates(rule, iris):
-    model = classifier(solver="sgd", learning_rate=rule, learning_rate_init=0.2).fit(*iris)
+    rate = {"learning_rate": rule, "learning_rate_init": 0.2, "power_t": 0.25}
+    model = classifier(solver="sgd", **rate).fit(*iris)
     assert model.score(*iris) > 0.75
 
 
