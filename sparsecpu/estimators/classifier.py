@@ -41,14 +41,19 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         Weights, shape (n_in, n_out) each.
     intercepts_ : list of ndarray
         Biases.
-    n_iter_ : int
-        Epochs.
+    n_iter_, t_ : int
+        Epochs of the last ``fit``, or of all calls of ``partial_fit``; samples seen in all of them.
     loss_, loss_curve_ : float, list of float
-        Last and all mean losses of the epochs, without the penalty on weights.
+        Last and all mean losses of the epochs, with the penalty on weights.
+    best_loss_ : float or None
+        Smallest of them; None with ``early_stopping``.
+    validation_scores_, best_validation_score_ : list of float, float
+        Scores of the epochs, and the best one, with ``early_stopping``; else None.
 
     Notes
     -----
-    Two classes have two outputs. Multi-label targets (a binary matrix) have a sigmoid each.
+    Two classes have two outputs. Multi-label targets (a binary matrix) have a sigmoid each. What
+    else differs from ``MLPClassifier``, and why, is listed in docs/estimators.md.
     """
 
     def __init__(

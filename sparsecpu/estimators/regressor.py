@@ -19,12 +19,14 @@ class SparseMLPRegressor(RegressorMixin, SparseMLP):
 
     Attributes
     ----------
-    network_, density_, coefs_, intercepts_, n_iter_, loss_, loss_curve_ : object
+    network_, density_, coefs_, intercepts_, n_iter_, t_, loss_, loss_curve_, best_loss_ : object
         As in ``SparseMLPClassifier``.
 
     Notes
     -----
-    The loss is half the squared error, summed over the outputs. Targets are not rescaled.
+    The loss is half the squared error, summed over the outputs; ``loss_`` and ``loss_curve_`` have
+    its mean over them, as in ``MLPRegressor``. Targets are not rescaled. What differs from
+    ``MLPRegressor``, and why, is listed in docs/estimators.md.
     """
 
     def partial_fit(self, X, y, sample_weight=None):
