@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -39,6 +40,18 @@ class Loss:
         if array.shape[1] != n_outputs:
             raise ParameterError("targets", array.shape, f"{n_outputs} numbers per sample")
         return array
+
+    def of_zeros(self, targets: np.ndarray, n_outputs: int) -> float:
+        """Return the mean loss of outputs that are all 0, or 0 where nothing is known of it.
+
+        Parameters
+        ----------
+        targets : ndarray
+            As ``prepare`` returned them.
+        n_outputs : int
+            Outputs of the network.
+        """
+        return 0.0
 
     def __call__(
         self,
@@ -111,6 +124,9 @@ class SoftmaxCrossEntropy(Loss):
             raise ParameterError("targets", targets, f"class numbers from 0 to {n_outputs - 1}")
         return np.ascontiguousarray(array, dtype=np.int32)
 
+    def of_zeros(self, targets, n_outputs) -> float:
+        return math.log(n_outputs)
+
     def _run(self, z, rows, targets, weights, scale, dz, tile_loss, ctx) -> None:
         from sparsecpu.kernels.loss import softmax_cross_entropy
 
@@ -125,6 +141,9 @@ class SigmoidCrossEntropy(Loss):
 
     name = "sigmoid-cross-entropy"
 
+    def of_zeros(self, targets, n_outputs) -> float:
+        return n_outputs * math.log(2.0)
+
     def _run(self, z, rows, targets, weights, scale, dz, tile_loss, ctx) -> None:
         from sparsecpu.kernels.loss import sigmoid_cross_entropy
 
@@ -135,6 +154,9 @@ class SquaredError(Loss):
     r"""Half the squared error, summed over the outputs: :math:`\ell = \|z - t\|^2 / 2`."""
 
     name = "squared-error"
+
+    def of_zeros(self, targets, n_outputs) -> float:
+        return float(np.vdot(targets, targets)) / (2 * max(len(targets), 1))
 
     def _run(self, z, rows, targets, weights, scale, dz, tile_loss, ctx) -> None:
         from sparsecpu.kernels.loss import squared_error

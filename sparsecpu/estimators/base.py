@@ -29,6 +29,7 @@ from sparsecpu.estimators.trainers import (
     restart,
     threads_of,
 )
+from sparsecpu.experiments.scoring import outputs
 from sparsecpu.kernels.machine.threads import use_threads
 from sparsecpu.networks.description import mlp
 from sparsecpu.registries import defaults
@@ -187,6 +188,7 @@ class SparseMLP(BaseEstimator):
         prepared = trainer.loss.prepare(targets, self.n_outputs_)
         with self._no_network_unless_trained(), trainer.machine():
             trainer.run_epoch(samples, prepared, sample_weight)
+        trainer.warn_if_worse(prepared)
         remember(self, trainer, history.records, stopper, X.shape[0])
         return self
 
@@ -269,13 +271,13 @@ class SparseMLP(BaseEstimator):
         return False
 
     def _raw(self, X) -> np.ndarray:
-        """Return the network's outputs."""
+        """Return the network's outputs; raise ``NotFiniteError`` if they say nothing."""
         check_is_fitted(self, "network_")
         X = validate_data(
             self, X, accept_sparse=["csr"], dtype=[np.float64, np.float32], reset=False
         )
         with use_threads(threads_of(self)):
-            return self.network_.predict(X)
+            return outputs(self.network_, X)
 
     @property
     def coefs_(self):

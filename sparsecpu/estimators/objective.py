@@ -26,13 +26,18 @@ class Objective(Loss):
     def prepare(self, targets: Any, n_outputs: int) -> np.ndarray:
         return self.loss.prepare(targets, n_outputs)
 
+    def of_zeros(self, targets: np.ndarray, n_outputs: int) -> float:
+        return self.loss.of_zeros(targets, n_outputs) / self.outputs
+
     def __call__(self, z, rows, targets, ctx, weights=None) -> tuple[float, np.ndarray]:
         loss, dz = self.loss(z, rows, targets, ctx, weights)
         batch = rows if ctx.all_rows is None else ctx.all_rows
-        total = float(len(batch)) if weights is None else float(weights[batch].sum())
+        total = float(len(batch) if weights is None else weights[batch].sum())
         decay = self.alpha / total if total > 0 else 0.0
         self.optimizer.weight_decay = decay
         if decay > 0:
-            squares = sum(float(np.dot(w.data, w.data)) for w in self.weights)
-            loss += 0.5 * decay * squares * self.outputs / ctx.comm.size  # each rank adds its part
+            share = 0.5 * decay * self.outputs / ctx.comm.size  # each rank adds its part
+            with np.errstate(all="ignore"):  # the trainer says what is wrong with such a loss
+                for w in self.weights:
+                    loss += share * float(w.data.dot(w.data))
         return loss / self.outputs, dz
