@@ -23,7 +23,7 @@ class Chain(Layer):
 
     Attributes
     ----------
-    layers : list of Layer
+    layers : tuple of Layer
         The layers.
 
     Raises
@@ -33,7 +33,9 @@ class Chain(Layer):
     """
 
     def __init__(self, layers: Iterable[Layer]) -> None:
-        self.layers = list(layers)
+        self.layers = tuple(layers)
+        if not all(isinstance(layer, Layer) for layer in self.layers):
+            raise ParameterError("layers", self.layers, "objects of subclasses of Layer")
         parts: list[Any] = [inner for _, inner in inner_layers(self)]
         for each in (parts, list(self.parameters().values())):  # a gradient has one writer
             if len({id(part) for part in each}) != len(each):

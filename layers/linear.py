@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.layers.base import Layer, Spec, require_vector
+from sparsecpu.layers.base import Layer, Spec, require_bias, require_vector
 from sparsecpu.layers.full_form import FullForm
 from sparsecpu.layers.linear_view import LinearView
 from sparsecpu.layers.linear_ways import Way, choose_way
+from sparsecpu.registries.numbers import generator, whole
 from sparsecpu.sparse.densities import allocate
 from sparsecpu.sparse.first_patterns import first_pattern
 from sparsecpu.sparse.first_values import scaled_uniform
@@ -77,6 +78,7 @@ class SparseLinear(Layer):
     """
 
     kind = "linear"
+    keeps_size = ("weight", "bias")
 
     def __init__(
         self,
@@ -94,9 +96,8 @@ class SparseLinear(Layer):
         dtype: Any = np.float32,
     ) -> None:
         for name, value in (("in_features", in_features), ("out_features", out_features)):
-            if isinstance(value, bool) or int(value) != value or value < 1:
-                raise ParameterError(name, value, "an integer of at least 1")
-        rng = np.random.default_rng(0) if rng is None else rng
+            whole(name, value, 1)
+        rng = generator(rng)
         shape = (int(out_features), int(in_features))
         if nnz is None:
             nnz = allocate([shape], density, "uniform")[0]
@@ -168,7 +169,7 @@ class SparseLinear(Layer):
     def build(cls, shape: tuple[int, ...], options: dict[str, Any], **context: Any) -> Layer:
         given = context.get("parameters")
         if given is not None:
-            bias = given.get("bias")
+            bias = require_bias(given, options)
             layer = cls.from_parameters(given["weight"], None if bias is None else bias.data)
             layer.weight.fixed = bool(options.get("fixed", False))
             return layer

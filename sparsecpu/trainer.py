@@ -23,6 +23,7 @@ from sparsecpu.kernels.machine.blas import one_blas_thread
 from sparsecpu.losses import Loss
 from sparsecpu.optimizers import SGD, Optimizer
 from sparsecpu.registries import defaults
+from sparsecpu.registries.numbers import whole
 from sparsecpu.schedules import Schedule, constant
 from sparsecpu.sparse.parameter import Parameter, SparseParameter
 from sparsecpu.step import resuming
@@ -116,9 +117,6 @@ class Trainer:
         comm: Any = None,
         callbacks: Iterable[Callback] = (),
     ) -> None:
-        for name, value, least in (("batch_size", batch_size, 1), ("epochs", epochs, 0)):
-            if isinstance(value, bool) or int(value) != value or value < least:
-                raise ParameterError(name, value, f"an integer of at least {least}")
         if not callable(learning_rate):
             if not 0.0 < learning_rate < math.inf:
                 raise ParameterError("learning_rate", learning_rate, "a number above 0")
@@ -127,7 +125,10 @@ class Trainer:
         self.optimizer = SGD() if optimizer is None else optimizer
         self.topology = Static() if topology is None else topology
         self.schedule: Schedule = learning_rate
-        self.batch_size, self.epochs = int(batch_size), int(epochs)
+        self.batch_size, self.epochs = (
+            whole("batch_size", batch_size, 1),
+            whole("epochs", epochs, 0),
+        )
         self.threads, self.shuffle = threads, shuffle
         self.layer_rates = LayerRates(layer_rates)
         self.layer_rates.groups(network)  # refuses what is not allowed
@@ -157,6 +158,7 @@ class Trainer:
         self._first_loss: float | None = None  # of the first step; None in a resumed run
         self._warned = False
         self.order_state: dict[str, Any] | None = None
+        self.topology_start: dict[str, Any] | None = None  # its stream when the run began
 
     @property
     def halted(self) -> bool:
@@ -286,6 +288,7 @@ class Trainer:
         """
         per_epoch = -(-samples // self.batch_size)
         self.steps_per_epoch = per_epoch
+        self.topology_start = dict(self.rngs["topology"].bit_generator.state)
         slot = self.optimizer.momentum_slot
         run = Run(
             {n: p for n, p in self.network.sparse_parameters().items() if not p.fixed},
@@ -297,6 +300,7 @@ class Trainer:
             self.optimizer.gradient_weight,
             self.rngs["topology"],
             self.schedule,
+            self.steps_done,
         )
         self.topology.start(run)
         self._started, self._lanes = True, (None, 0)
@@ -338,12 +342,14 @@ class Trainer:
             raise DataError(f"x has {count} samples and y has {len(targets)}")
         if weights is not None and weights.shape != (count,):
             raise DataError(f"sample_weight has shape {weights.shape}; expected ({count},)")
+        told = f"{self.epochs} epochs in batches of {self.batch_size} at {self.learning_rate_now()}"
+        self.ranks.check_fit(told, samples, targets)
         if not self._started:
             self.start(count)
         if self.steps_done == 0:
             self.topology.initialise()
         with self.machine():
-            for callback in self.callbacks:
+            for callback in self._callbacks_in_order():
                 callback.on_fit_start(self)
             while self.epochs_done < self.epochs and not (self.stop or self.halted):
                 self.run_epoch(samples, targets, weights)
@@ -433,7 +439,7 @@ class Trainer:
             "loss": self.losses / count,
             "learning_rate": self.schedule(self.steps_done - 1) * self.learning_rate_factor,
         }
-        for callback in self.callbacks:
+        for callback in self._callbacks_in_order():
             callback.on_epoch_end(self, record)
 
     def _refuse_not_finite(self) -> None:
@@ -442,6 +448,10 @@ class Trainer:
             step, loss = self.steps_done - 1, self.losses / max(self.position, 1)
             rate = self.schedule(step) * self.learning_rate_factor
             raise DivergedError(step, loss, rate, where)
+
+    def _callbacks_in_order(self) -> list[Callback]:
+        """Return the callbacks, those that keep what the others have become at the end."""
+        return sorted(self.callbacks, key=lambda c: getattr(c, "comes_last", False) is True)
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return all that a resumed run needs beside the model: plain values, and arrays."""
@@ -460,5 +470,13 @@ class Trainer:
             Arrays by name.
         samples : int
             Samples per epoch.
+
+        Raises
+        ------
+        FileFormatError
+            If anything is missing, unknown, out of range or of another size. The trainer is as it
+            was before, then.
+        ResumeError
+            If the run was begun with other choices or other callbacks.
         """
         resuming.load_state(self, values, arrays, samples)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from sparsecpu.callbacks import AdaptiveLearningRate, Callback
@@ -43,6 +44,11 @@ class Stopper(AdaptiveLearningRate):
 
     def improves(self, value: float) -> bool:
         return value >= self.best + self.tol
+
+    def load_state(self, values) -> None:
+        # Patience may have run out before: parts and warm starts go on all the same.
+        self.best = -math.inf if values["best"] is None else values["best"]
+        self.waited = values["waited"]
 
     def exhausted(self, trainer) -> None:
         if self.adaptive:

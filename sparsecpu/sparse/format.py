@@ -82,11 +82,34 @@ def check_coordinates(rows: Any, columns: Any, data: Any, shape: Any, name: str 
         raise PatternError(f"{name}: data has shape {data.shape}; expected ({len(rows)},)")
 
 
+def in_order(indptr: np.ndarray, indices: np.ndarray) -> bool:
+    """Return True if each row of a checked index has its columns in order, and each once."""
+    rises = indices[1:] > indices[:-1]
+    starts = indptr[1:-1].astype(np.int64)
+    rises[starts[(starts > 0) & (starts < len(indices))] - 1] = True  # between rows
+    return bool(rises.all())
+
+
 def check_range(array: np.ndarray, size: int, what: str) -> None:
     """Raise ``PatternError`` if an integer is not in [0, size)."""
     if array.size and not 0 <= int(array.min()) <= int(array.max()) < size:
         wrong = int(array.max()) if int(array.min()) >= 0 else int(array.min())
         raise PatternError(f"{what} has {wrong}; expected integers from 0 to {size - 1}")
+
+
+def integers(numbers: Any, what: str) -> np.ndarray:
+    """Return a vector of integers; raise ``PatternError`` for anything else.
+
+    An empty one may be of any type, for NumPy makes floats of an empty list.
+    """
+    try:
+        array = np.asarray(numbers)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise PatternError(f"{what} must be integers ({error})") from error
+    if array.shape == (0,) and array.dtype.kind in "iuf":
+        return array.astype(np.int64)
+    _check_index(array, what)
+    return array
 
 
 def check_shape(shape: Any, name: str) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from sparsecpu.estimators import base
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::sparsecpu.errors.DivergenceWarning"),
+    pytest.mark.filterwarnings("ignore:Got `batch_size`"),
 ]
 
 FEATURES, HIDDEN = 5, (7, 4)
