@@ -5,6 +5,8 @@ import warnings
 import numpy as np
 import pytest
 from commands import run
+from sklearn.exceptions import FitFailedWarning
+from sklearn.model_selection import GridSearchCV
 
 from sparsecpu import SparseMLPClassifier, SparseMLPRegressor
 from sparsecpu.callbacks import Callback, History
@@ -49,6 +51,14 @@ class Poison(Callback):
         if trainer.steps_done == self.step:
             self.find(trainer.network)[-1] = self.value
             trainer.interrupted = self.halts
+
+
+class StopAfter(Callback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_step(self, trainer, loss):
+        trainer.interrupted = trainer.steps_done == self.step
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -119,6 +129,23 @@ def test_a_loss_that_ends_far_above_its_beginning_is_said_once():
         trainer(epochs=0).fit(X, Y)
     assert len(caught) == 1
     assert caught[0].filename == __file__
+
+
+def test_a_resumed_run_says_it_as_well():
+    broken = trainer(optimizer=Adam(), learning_rate=1e4, callbacks=[StopAfter(3)]).fit(X, Y)
+    resumed = trainer(optimizer=Adam(), learning_rate=1e4)
+    resumed.network = broken.network
+    resumed.load_state(*broken.state(), len(X))
+    with pytest.warns(DivergenceWarning, match="that of outputs of 0"):
+        resumed.fit(X, Y)
+
+
+def test_a_search_goes_on_after_rates_that_are_too_large():
+    model = SparseMLPClassifier((10,), max_iter=20, random_state=0, solver="sgd")
+    search = GridSearchCV(model, {"learning_rate_init": [1e30, 0.1]}, cv=2)
+    with pytest.warns(FitFailedWarning, match="DivergedError"):
+        search.fit(X, Y)
+    assert search.best_params_ == {"learning_rate_init": 0.1}
 
 
 @pytest.mark.parametrize("partial", [False, True])
