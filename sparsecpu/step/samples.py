@@ -120,6 +120,19 @@ def checked_rows(rows: Any, samples: int, what: str = "rows") -> np.ndarray:
     return np.require(array, np.int64, ["C", "A"])
 
 
+def checked_weights(weights: Any, samples: int) -> np.ndarray | None:
+    """Return weights of samples as kernels read them; ``DataError`` unless each has one."""
+    if weights is None:
+        return None
+    try:
+        array = np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"sample_weight must be numbers ({error})") from error
+    if array.shape != (samples,):
+        raise DataError(f"sample_weight has shape {array.shape}; expected ({samples},)")
+    return np.require(array, requirements=["C", "A"])
+
+
 #: What this project makes batches with; everything else is checked at each one.
 OURS: set[type] = {ArraySamples, SparseSamples, OthersSamples}
 
