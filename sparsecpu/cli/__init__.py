@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -76,6 +77,8 @@ class _Group(click.Group):
         from sparsecpu.cli.failures import flush_output, open_standard_streams
         from sparsecpu.cli.signals import raised
 
+        # Numba's word about systems without shared memory, which need not concern anyone.
+        warnings.filterwarnings("ignore", "Could not obtain multiprocessing lock")
         closed = sys.stdout is None
         open_standard_streams()
         if closed:
@@ -92,14 +95,14 @@ class _Group(click.Group):
             sys.exit(2)
         if isinstance(error, click.UsageError):
             where = error.ctx.command_path if error.ctx is not None else "sparsecpu"
-            _end(f"sparsecpu: {error.format_message().rstrip('.')}; see {where} -h", 2)
+            _end(f"{error.format_message().rstrip('.')}; see {where} -h", 2)
         if isinstance(error, KeyboardInterrupt):
             from sparsecpu.cli.signals import code_of
 
             _say("; ".join(["sparsecpu: interrupted", *getattr(error, "__notes__", ())]))
             sys.exit(code_of(error))
         if isinstance(error, (SparseCPUError, OSError, MemoryError, UnicodeError)):
-            _end(f"sparsecpu: {self._line(error)}", 2)
+            _end(self._line(error), 2)
         raise error
 
     def _line(self, error: BaseException) -> str:
@@ -132,18 +135,19 @@ def _end(message: str, code: int) -> NoReturn:
 
     Where several ranks meet the same error rank 0 alone says so: the others give it time to.
     """
-    from sparsecpu.step.ranks import ALONE
-    from sparsecpu.training.mpi import world
+    from sparsecpu.training.mpi import AFTER_RANK_0, launched, launched_rank, world
 
-    try:
-        ours = world()
-    except SparseCPUError:  # which is what cannot go on
-        ours = ALONE
-    if ours.rank:
-        time.sleep(2.0)
-        message = f"rank {ours.rank}: {message}"
-    _say(message)
-    ours.abort(code)
+    rank, ours = launched_rank(), None
+    if launched():
+        with contextlib.suppress(SparseCPUError):  # without mpi4py each rank ends by itself
+            ours = world()
+            rank = ours.rank
+    if rank:
+        time.sleep(AFTER_RANK_0)
+        message = f"rank {rank}: {message}"
+    _say(f"sparsecpu: {message}")
+    if ours is not None:
+        ours.abort(code)
     sys.exit(code)
 
 

@@ -15,7 +15,7 @@ from sklearn.utils.validation import (
 )
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.estimators.base import SparseMLP
+from sparsecpu.estimators.base import SparseMLP, readable
 from sparsecpu.estimators.parameters import check_parameters, documented
 from sparsecpu.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from sparsecpu.registries import defaults
@@ -124,7 +124,7 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         check_parameters(self)
         X, y = validate_data(
             self,
-            X,
+            readable(X),
             y,
             accept_sparse=["csr"],
             multi_output=True,

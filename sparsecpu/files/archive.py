@@ -15,12 +15,15 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import FileFormatError, SparseCPUError
+from sparsecpu.files.documents import parse_json
 from sparsecpu.files.writing import atomic_write
+from sparsecpu.step.plain_values import anything, brief, named
 
 #: The header of an array ends within so many bytes.
 _HEADER_BYTES = 1 << 16
 #: Array types that we write, and read.
 _ALLOWED = ("<f4", "<f8", "<i4", "<i8", "|u1", "|b1")
+_TABLE = named(anything)
 
 
 def write_arrays(path: Path | str, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
@@ -54,7 +57,9 @@ def read_arrays(path: Path | str) -> tuple[dict[str, Any], dict[str, np.ndarray]
                 if info.compress_type != zipfile.ZIP_STORED or not info.filename.endswith(".npy"):
                     raise FileFormatError(f"{path}: unexpected member {info.filename!r}")
                 arrays[info.filename[:-4]] = _read_member(archive.read(info))
-        header = json.loads(arrays.pop("header").tobytes())
+            if len(arrays) < len(infos):
+                raise FileFormatError(f"{path}: two members have one name")
+        header = parse_json(arrays.pop("header").tobytes(), f"{path}: the header", _TABLE)
     except SparseCPUError:
         raise
     except FileNotFoundError:
@@ -62,9 +67,9 @@ def read_arrays(path: Path | str) -> tuple[dict[str, Any], dict[str, np.ndarray]
     except OSError as error:
         raise FileFormatError(f"{path}: {error.strerror or error}") from error
     except Exception as error:  # zipfile, struct, json and NumPy raise many kinds on damaged bytes
-        raise FileFormatError(f"{path} is damaged or not a sparsecpu file ({error})") from error
-    if not isinstance(header, dict):
-        raise FileFormatError(f"{path}: the header is not a table")
+        raise FileFormatError(
+            f"{path} is damaged or not a sparsecpu file ({brief(error)})"
+        ) from error
     return header, arrays
 
 

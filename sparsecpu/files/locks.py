@@ -7,6 +7,7 @@ until it is removed, and counts no more once its process has ended.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -61,6 +62,13 @@ def _forget() -> None:
         if held.handle is not None:
             os.close(held.handle)
     _held.clear()
+
+
+@atexit.register
+def _drop_all() -> None:
+    """Leave no file behind where nobody has released a lock."""
+    while _held:
+        _held.popitem()[1].drop()
 
 
 if hasattr(os, "register_at_fork"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ import numpy as np
 from sparsecpu.errors import FileFormatError
 from sparsecpu.files.archive import natural_order
 from sparsecpu.files.interop.tensors import SparseTensor, Tensor, array_tensor
-from sparsecpu.files.writing import atomic_write
+from sparsecpu.files.locks import FolderLock
+from sparsecpu.files.writing import atomic_write, make_folder, write_text
 from sparsecpu.sparse.parameter import SparseParameter
 
 #: File of a folder with everything that is not a matrix.
 _VECTORS = "vectors.npz"
+#: File of a folder, or key in a safetensors file's metadata, that holds the description.
+DESCRIPTION = "sparsecpu.json"
 
 
 def read_npz(path: Path | str) -> dict[str, Tensor]:
@@ -86,33 +90,62 @@ def _member(
     return Tensor(member.removesuffix(".npy"), shape, read)
 
 
-def write_scipy(network: Any, folder: Path | str) -> None:
+def write_scipy(network: Any, folder: Path | str, description: str = "") -> None:
     """Write a network as a folder of ``scipy.sparse.load_npz`` files, one per matrix.
 
-    Biases, norms and the scale of the inputs go to ``vectors.npz``.
+    Biases, norms and the scale of the inputs go to ``vectors.npz``, the description to
+    ``DESCRIPTION``: it comes last, so that a folder that is not whole does not describe itself. An
+    earlier network in the folder, if that is described, goes; of a new folder that cannot be
+    written to its end, nothing stays.
     """
+    folder = Path(folder)
+    new = not folder.exists()
+    make_folder(folder)
+    with FolderLock(folder):
+        try:
+            left = _no_longer_described(folder)
+            left -= _write_matrices(network, folder)
+            for name in left:
+                (folder / name).unlink()
+            if description:
+                write_text(folder / DESCRIPTION, description)
+        except BaseException:
+            if new:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+def _write_matrices(network: Any, folder: Path) -> set[str]:
+    """Write all that a network holds; return the names of the matrices' files."""
     from scipy.sparse import save_npz
 
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileFormatError(f"{folder}: {error.strerror or error}") from error
     vectors: dict[str, np.ndarray] = {"input.offset": network.offset, "input.scale": network.scale}
+    written = set()
     for name, parameter in network.parameters().items():
         if isinstance(parameter, SparseParameter):
             with atomic_write(folder / f"{name}.npz") as file:
                 save_npz(file, parameter.to_scipy())
+            written.add(f"{name}.npz")
         else:
             vectors[name] = parameter.data
     vectors |= network.buffers()
     with atomic_write(folder / _VECTORS) as file:
         np.savez(file, **vectors)  # type: ignore[arg-type]
+    return written
+
+
+def _no_longer_described(folder: Path) -> set[str]:
+    """Take the description out of a folder; return the files of the layers that it described."""
+    try:
+        (folder / DESCRIPTION).unlink()
+    except FileNotFoundError:
+        return set()
+    return {path.name for path in folder.glob("[0-9]*.weight.npz")}
 
 
 def read_scipy(folder: Path | str) -> dict[str, Tensor]:
     """Open a folder of ``scipy.sparse.save_npz`` files, such as ``write_scipy`` wrote."""
-    from scipy.sparse import csr_array, load_npz
+    from scipy.sparse import load_npz
 
     folder = Path(folder)
     found: dict[str, Tensor] = {}
@@ -121,7 +154,7 @@ def read_scipy(folder: Path | str) -> dict[str, Tensor]:
             found |= read_npz(path)
             continue
         try:
-            found[path.stem] = SparseTensor(path.stem, csr_array(load_npz(path)))
+            found[path.stem] = SparseTensor(path.stem, load_npz(path))
         except Exception as error:  # SciPy raises many kinds on damaged bytes
             raise FileFormatError(f"{path} is not a SciPy matrix ({error})") from error
     if not found:
@@ -136,9 +169,7 @@ def mapping_tensors(arrays: Any) -> dict[str, Tensor]:
         if isinstance(array, Tensor):
             found[name] = array
         elif hasattr(array, "tocsr"):
-            from scipy.sparse import csr_array
-
-            found[name] = SparseTensor(name, csr_array(array))
+            found[name] = SparseTensor(name, array)
         elif hasattr(array, "detach"):
             from sparsecpu.files.interop.torch_files import torch_tensor
 

@@ -10,21 +10,24 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import FileFormatError, ParameterError
-from sparsecpu.files.interop.arrays import mapping_tensors, read_npz, read_scipy, write_scipy
+from sparsecpu.files.documents import parse_json
+from sparsecpu.files.interop.arrays import (
+    DESCRIPTION,
+    mapping_tensors,
+    read_npz,
+    read_scipy,
+    write_scipy,
+)
 from sparsecpu.files.interop.filling import Filling
 from sparsecpu.files.interop.names import ImportReport, layers_to_fill, match, modules, torch_name
 from sparsecpu.files.interop.safetensors import read_safetensors, write_safetensors
 from sparsecpu.files.interop.tensors import Tensor
 from sparsecpu.files.interop.torch_files import read_torch, write_torch
 from sparsecpu.files.model import is_model, load_all
-from sparsecpu.files.writing import atomic_write
 from sparsecpu.layers import Sequential
 from sparsecpu.networks.description import Architecture
 from sparsecpu.sparse.parameter import SparseParameter
-
-#: File in a folder of SciPy matrices, or key in a safetensors file's metadata, that holds the
-#: network's description and facts.
-_DESCRIPTION = "sparsecpu.json"
+from sparsecpu.step.plain_values import anything, named, table
 
 
 def open_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -47,11 +50,11 @@ def open_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     path = Path(path)
     if path.is_dir():
-        file = path / _DESCRIPTION
-        return read_scipy(path), _described(file.read_text() if file.is_file() else "", path)
+        file = path / DESCRIPTION
+        return read_scipy(path), _described(file.read_bytes() if file.is_file() else b"", path)
     if path.suffix == ".safetensors":
         tensors, metadata = read_safetensors(path)
-        return tensors, _described(metadata.get(_DESCRIPTION, ""), path)
+        return tensors, _described(metadata.get(DESCRIPTION, ""), path)
     if path.suffix == ".npz":
         if is_model(path):
             network, header, _ = load_all(path)
@@ -61,15 +64,15 @@ def open_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return read_torch(path), {}
 
 
-def _described(text: str, path: Path) -> dict[str, Any]:
+def _described(text: str | bytes, path: Path) -> dict[str, Any]:
     if not text:
         return {}
+    where = f"{path}: its description"
+    found = parse_json(text, where, table({"architecture": anything, "facts": named(anything)}))
     try:
-        found = json.loads(text)
-        return {"architecture": Architecture.from_dict(found["architecture"]),
-                "facts": dict(found["facts"])}  # fmt: skip
-    except (ValueError, KeyError, TypeError) as error:
-        raise FileFormatError(f"{path}: its description is damaged ({error})") from error
+        return {**found, "architecture": Architecture.from_dict(found["architecture"])}
+    except FileFormatError as error:
+        raise FileFormatError(f"{where} is damaged ({error})") from error
 
 
 def of_network(network: Sequential) -> dict[str, Tensor]:
@@ -230,10 +233,7 @@ def export_network(
         description = json.dumps(described, default=str)
     if to == "safetensors":
         return _export_safetensors(network, path, description)
-    write_scipy(network, path)
-    if description:
-        with atomic_write(Path(path) / _DESCRIPTION) as file:
-            file.write(description.encode())
+    return write_scipy(network, path, description)
 
 
 def _export_safetensors(network: Sequential, path: Path | str, description: str) -> None:
@@ -245,5 +245,5 @@ def _export_safetensors(network: Sequential, path: Path | str, description: str)
         if leaf == "running_mean":  # PyTorch wants this one, too
             counter = np.zeros(1, dtype=np.int64)
             tensors.append((f"{layer}.num_batches_tracked", (), "I64", iter([counter])))
-    metadata = {_DESCRIPTION: description} if description else {}
+    metadata = {DESCRIPTION: description} if description else {}
     write_safetensors(path, tensors, {"format": "pt", **metadata})

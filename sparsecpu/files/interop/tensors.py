@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.errors import FileFormatError
+from sparsecpu.errors import FileFormatError, PatternError
+from sparsecpu.sparse.matrices import canonical_csr
 
 #: Bytes that are read at once, unless one row is larger.
 TILE_BYTES = 1 << 22
@@ -59,12 +60,14 @@ class Tensor:
 
 
 class SparseTensor(Tensor):
-    """A CSR matrix of a file; stored zeros count as zeros, and filters keep their ``shape``."""
+    """A SciPy matrix; stored zeros count as zeros, and filters keep their ``shape``."""
 
     def __init__(self, name: str, matrix: Any, shape: tuple[int, ...] | None = None) -> None:
+        try:
+            self._matrix = canonical_csr(matrix, name)
+        except PatternError as error:
+            raise FileFormatError(str(error)) from error
         super().__init__(name, matrix.shape if shape is None else shape, self._rows)
-        matrix.sum_duplicates()
-        self._matrix = matrix
 
     def _rows(self, start: int, stop: int) -> np.ndarray:
         part = self._matrix[start:stop].tocoo()

@@ -87,4 +87,9 @@ def write_torch(module: Any, path: Path | str) -> None:
     """Write a module's ``state_dict`` atomically."""
     torch = require_torch("writing a PyTorch file")
     with atomic_write(path) as file:
-        torch.save(module.state_dict(), file)
+        try:
+            torch.save(module.state_dict(), file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):  # what PyTorch stumbled over
+                raise error.__context__ from None
+            raise
