@@ -11,7 +11,7 @@ from sparsecpu.kernels.machine.arrays import aligned_copy, aligned_zeros
 from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.batch_norm_of_features import NormOfFeatures
 from sparsecpu.layers.images.batch_norm_of_images import NormOfImages
-from sparsecpu.registries.numbers import is_number, whole
+from sparsecpu.registries.numbers import float_type, is_number, whole
 from sparsecpu.sparse.parameter import Parameter
 from sparsecpu.step.context import Context
 
@@ -62,7 +62,7 @@ class BatchNorm(Layer):
         if not (is_number(epsilon) and epsilon > 0.0):
             raise ParameterError("epsilon", epsilon, "a number above 0")
         self.momentum, self.epsilon = float(momentum), float(epsilon)
-        features = whole("features", features, 1)
+        features, dtype = whole("features", features, 1, 2**31 - 1), float_type(dtype)
         self.gamma = Parameter(np.ones(features), dtype)
         self.beta = Parameter(np.zeros(features), dtype)
         self.running_mean = aligned_zeros(features, dtype)

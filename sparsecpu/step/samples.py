@@ -108,7 +108,10 @@ def _check_array(array: Any, features: int, what: str) -> None:
 
 def checked_rows(rows: Any, samples: int, what: str = "rows") -> np.ndarray:
     """Return row numbers as kernels read them; ``DataError`` unless each is one of ``samples``."""
-    array = np.asarray(rows)
+    try:
+        array = np.asarray(rows)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"{what} must be a vector of integers ({error})") from error
     if array.ndim != 1 or array.dtype.kind not in "iu":
         words = f"{array.dtype} of shape {array.shape}"
         raise DataError(f"{what} must be a vector of integers, not {words}")
@@ -167,8 +170,8 @@ def _as_array(x: Any, dtype: Any) -> np.ndarray:
     try:
         array = np.asarray(x)
         if array.dtype.kind == "O":  # numbers of Python, perhaps of different types
-            if any(isinstance(value, (str, bytes)) for value in array.flat):
-                raise TypeError("it holds text")
+            if any(value is None or isinstance(value, (str, bytes)) for value in array.flat):
+                raise TypeError("it holds text or None")
             array = array.astype(np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"x is not an array of numbers ({error})") from error

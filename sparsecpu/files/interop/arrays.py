@@ -175,5 +175,9 @@ def mapping_tensors(arrays: Any) -> dict[str, Tensor]:
 
             found[name] = torch_tensor(name, array)
         else:
-            found[name] = array_tensor(name, np.asarray(array))
+            try:
+                dense = np.asarray(array)
+            except (TypeError, ValueError, OverflowError) as error:
+                raise FileFormatError(f"{name} is not an array of numbers ({error})") from error
+            found[name] = array_tensor(name, dense)
     return found
