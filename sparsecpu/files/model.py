@@ -14,6 +14,7 @@ from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.files.archive import natural_order, read_arrays, write_arrays
 from sparsecpu.layers import Sequential
 from sparsecpu.networks.description import Architecture
+from sparsecpu.reading.files import open_regular
 from sparsecpu.sparse.parameter import Parameter, SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.checked_arrays import behind, same_names, take
@@ -96,9 +97,9 @@ def _arrays_of(network: Sequential) -> dict[str, np.ndarray]:
 def is_model(path: Path | str) -> bool:
     """Return True if a file is an archive with a header, as model files are."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             return "header.npy" in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
+    except Exception:  # damaged archives raise many kinds, and are no models
         return False
 
 
