@@ -1,6 +1,7 @@
 """Damage to JSON: other values, types, names and depths, and text that is not quite JSON."""
 
 import json
+from copy import deepcopy
 from random import Random
 from typing import Any
 
@@ -33,7 +34,7 @@ def _altered(rng: Random, value: Any) -> Any:
     """Change one value, at a place that is drawn by walking down."""
     places = list(_places(value))
     if not places or rng.random() < 0.03:
-        return rng.choice(_VALUES)
+        return deepcopy(rng.choice(_VALUES))
     parent, key = rng.choice(places)
     change = rng.randrange(10)
     if change == 0:
@@ -52,7 +53,7 @@ def _altered(rng: Random, value: Any) -> Any:
         parent[key] = rng.choice((boundary(rng), parent[key] + 1, -parent[key], parent[key] * 2,
                                   str(parent[key]), parent[key] + 0.5))  # fmt: skip
     else:
-        parent[key] = rng.choice(_VALUES)
+        parent[key] = deepcopy(rng.choice(_VALUES))
     return value
 
 
