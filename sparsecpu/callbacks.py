@@ -210,10 +210,20 @@ class EarlyStopping(Callback):
 
     def on_epoch_end(self, trainer, record) -> None:
         value = self.sign * record[self.key]
-        self.waited = 0 if value > self.best + self.tol else self.waited + 1
+        self.waited = 0 if self.improves(value) else self.waited + 1
         self.best = max(self.best, value)
         if self.waited > self.patience:
             self.exhausted(trainer)
+
+    def improves(self, value: float) -> bool:
+        """Return True if the number has improved by enough to count.
+
+        Parameters
+        ----------
+        value : float
+            The number, with its sign changed unless larger is better.
+        """
+        return value > self.best + self.tol
 
     def exhausted(self, trainer: Training) -> None:
         """Do what is to be done when patience has run out: stop training.

@@ -155,7 +155,7 @@ class TrainRun:
     def train(self) -> bool:
         """Train to the end, or until a signal breaks it off; return False then."""
         trainer = self.trainer
-        with self.stopper.listening():
+        with self.stopper.listening(), self.speaker.saying_warnings():
             trainer.fit(self.x, self.targets)
         if trainer.halted and trainer.epochs_done < trainer.epochs:
             if self.keeper is not None:
