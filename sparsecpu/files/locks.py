@@ -86,12 +86,17 @@ class FolderLock:
         self.folder = Path(folder)
         self._key: str | None = None
 
+    @property
+    def is_taken(self) -> bool:
+        """True from ``take`` to ``release``."""
+        return self._key is not None and self._key in _held
+
     def take(self) -> None:
         """Take the lock, and remove what dead processes did not finish in the folder.
 
         Raises ``FolderInUseError`` if someone else has it. Does nothing if it is taken already.
         """
-        if self._key is not None and self._key in _held:
+        if self.is_taken:
             return
         key = os.path.realpath(self.folder)
         with _guard:
