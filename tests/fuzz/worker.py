@@ -65,7 +65,8 @@ def do_job(job: dict, clock: mmap.mmap) -> dict:
         start = measure_valid(target, folder)
         limit_memory(target.extra_bytes)
         known: set[str] = set()
-        number, done, until = job["first"], 0, time.monotonic() + job["seconds"]
+        number, done, began = job["first"], 0, time.monotonic()
+        until = began + job["seconds"]
         while done < job["most"] and (now := time.monotonic()) < until:
             CLOCK.pack_into(clock, 0, number, now)
             files = case_of(target, job["seed"], number)
@@ -77,7 +78,8 @@ def do_job(job: dict, clock: mmap.mmap) -> dict:
             number, done = number + job["stride"], done + 1
         limit_memory(None)
         CLOCK.pack_into(clock, 0, -1, time.monotonic())
-    return {"done": done, "next": number, "peak": max(0, peak_bytes() - start)}
+    seconds, peak = time.monotonic() - began, max(0, peak_bytes() - start)
+    return {"done": done, "next": number, "peak": peak, "seconds": seconds}
 
 
 def measure_valid(target: Target, folder: Folder) -> int:
