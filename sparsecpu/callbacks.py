@@ -10,7 +10,8 @@ import numpy as np
 
 from sparsecpu.errors import FileFormatError
 from sparsecpu.step.kept_network import KeptNetwork
-from sparsecpu.step.plain_values import anything, listed, maybe, named, real, table, whole
+from sparsecpu.step.plain_values import listed, maybe, real, table, whole
+from sparsecpu.step.update_records import UPDATE
 
 
 class Training(Protocol):
@@ -128,10 +129,6 @@ class Callback:
         trainer : Training
             The trainer, which has taken up its own state already.
         """
-
-
-#: What is kept of a topology update; algorithms and trackers add to what is known of layers.
-UPDATE = table({"step": whole(0), "prune_rate": real(), "layers": named(named(anything))})
 
 
 class History(Callback):

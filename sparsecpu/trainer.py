@@ -327,6 +327,8 @@ class Trainer:
             raise DataError(f"x has {count} samples and y has {len(targets)}")
         if weights is not None and weights.shape != (count,):
             raise DataError(f"sample_weight has shape {weights.shape}; expected ({count},)")
+        told = f"{self.epochs} epochs in batches of {self.batch_size} at {self.learning_rate_now()}"
+        self.ranks.check_fit(told, samples, targets)
         if not self._started:
             self.start(count)
         if self.steps_done == 0:

@@ -30,12 +30,15 @@ class DenseConvolution:
 
     def forward(self, x: Planes, ctx: Context) -> Planes:
         """Return y, with the bias and a ReLU that the layer took over; nothing is summed."""
+        from sparsecpu.kernels.linear.full import product
+
         layer, (height, width) = self.layer, self.layer.geometry().out_size
         matrix, padded = self._full.matrix(ctx), self._padded(x, ctx)
         shape = (x.shape[0], height, layer.out_channels, width, x.shape[-1])
         y = ctx.workspace.array(layer, "y", shape, x.dtype)
         for tile, row, columns in self._columns(padded, ctx):
-            np.matmul(matrix, columns, out=y[tile, row].reshape(layer.out_channels, -1))
+            out = y[tile, row].reshape(1, layer.out_channels, -1)
+            product(matrix, columns[None], matrix[0, :0], out, False)
         if layer.bias is not None:
             np.add(y, layer.bias.data[:, None, None], out=y)
         if layer.applies_relu:

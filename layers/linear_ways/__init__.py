@@ -16,7 +16,8 @@ from sparsecpu.step.context import Context
 
 def choose_way(layer: Any, x: np.ndarray, ctx: Context) -> Way:
     """Prepare the way in which a linear layer is to compute passes like this one."""
-    if layer.weight.pattern.suits_blas or layer.form == "dense":
+    pattern = layer.weight.pattern
+    if pattern.suits_blas or layer.form == "dense" or (ctx.predicts and pattern.is_full):
         return DenseProduct(layer, x, ctx)
     if x.shape[2] == 1:
         return SingleSamples(layer, x, ctx)

@@ -36,6 +36,8 @@ class DotChain:
     def __init__(self, network: Sequential) -> None:
         self.network, self._bound = network, [_arrays(layer) for layer in _linear(network)]
         self.layers = np.array([_addresses(layer) for layer in _linear(network)], dtype=np.int64)
+        #: Full layers predict the same bits here as in a tile.
+        self.full = all(layer.weight.pattern.is_full for layer in _linear(network))
         self.slopes = np.ones(len(self.layers), dtype=network.dtype)
         done = 0
         for layer in network.layers:
@@ -79,7 +81,8 @@ class DotChain:
         from sparsecpu.kernels.linear.row_dots import chain_of_row_dots
 
         offset, scale = self.network.offset, self.network.scale
-        chain_of_row_dots(self.layers, self.slopes, array, rows, offset, scale, work, out)
+        chain = chain_of_row_dots(self.full)
+        chain(self.layers, self.slopes, array, rows, offset, scale, work, out)
 
 
 def _linear(network: Sequential) -> list[SparseLinear]:

@@ -57,6 +57,14 @@ class _Group(click.Group):
         with _past_click():
             return super().make_context(*args, **options)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse empty words, as of ``--out "$OUT"``: each would stand for something else."""
+        for before, word in zip(["a word", *args], args, strict=False):
+            if not word or (word.startswith("--") and word.endswith("=")):
+                name = word.rstrip("=") or before
+                raise click.UsageError(f"the word behind {name} is empty; expected a value")
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         self._context = ctx
         with _past_click():
@@ -95,14 +103,14 @@ class _Group(click.Group):
             sys.exit(2)
         if isinstance(error, click.UsageError):
             where = error.ctx.command_path if error.ctx is not None else "sparsecpu"
-            _end(f"sparsecpu: {error.format_message().rstrip('.')}; see {where} -h", 2)
+            _end(f"{error.format_message().rstrip('.')}; see {where} -h", 2)
         if isinstance(error, KeyboardInterrupt):
             from sparsecpu.cli.signals import code_of
 
             _say("; ".join(["sparsecpu: interrupted", *getattr(error, "__notes__", ())]))
             sys.exit(code_of(error))
         if isinstance(error, (SparseCPUError, OSError, MemoryError, UnicodeError)):
-            _end(f"sparsecpu: {self._line(error)}", 2)
+            _end(self._line(error), 2)
         raise error
 
     def _line(self, error: BaseException) -> str:
@@ -135,18 +143,19 @@ def _end(message: str, code: int) -> NoReturn:
 
     Where several ranks meet the same error rank 0 alone says so: the others give it time to.
     """
-    from sparsecpu.step.ranks import ALONE
-    from sparsecpu.training.mpi import world
+    from sparsecpu.training.mpi import AFTER_RANK_0, launched, launched_rank, world
 
-    try:
-        ours = world()
-    except SparseCPUError:  # which is what cannot go on
-        ours = ALONE
-    if ours.rank:
-        time.sleep(2.0)
-        message = f"rank {ours.rank}: {message}"
-    _say(message)
-    ours.abort(code)
+    rank, ours = launched_rank(), None
+    if launched():
+        with contextlib.suppress(SparseCPUError):  # without mpi4py each rank ends by itself
+            ours = world()
+            rank = ours.rank
+    if rank:
+        time.sleep(AFTER_RANK_0)
+        message = f"rank {rank}: {message}"
+    _say(f"sparsecpu: {message}")
+    if ours is not None:
+        ours.abort(code)
     sys.exit(code)
 
 

@@ -47,14 +47,17 @@ def train(ctx: click.Context, data: str | None, **options: Any) -> None:
     speaker.announce_compilation()
     request = _requested(ctx, data, options, comm)
     comm.check_same("version", __version__)
-    comm.check_same("options", str(request.recipe))
+    for name, value in {**request.recipe.to_dict(), **_shared(options)}.items():
+        comm.check_same(f"--{name.replace('_', '-')}", str(value))
     with _dense_children(options) as dense, _way_on(request):
         run = TrainRun(request, options, comm, speaker)
         if not run.train():
             _end_interrupted(run, speaker)
-        if comm.rank:
+        finished = None if comm.rank else run.finish()
+        comm.wait("rank 0 to score and keep the network")
+        if finished is None:
             return
-        found = result(run, *run.finish(), dense)
+        found = result(run, *finished, dense)
     print_json(found) if options["as_json"] else put(table(found))
 
 
@@ -62,14 +65,20 @@ def _ranks(options: dict[str, Any]) -> Any:
     """Return the ranks that share the run; all but rank 0 keep quiet."""
     from sparsecpu.training.mpi import world
 
-    comm = world()
+    comm = world(options["rank_timeout"])
+    threads = comm.threads()  # all ranks ask, whatever they were told
     if options["threads"] is None:
-        options["threads"] = comm.threads()
+        options["threads"] = threads
     if comm.size > 1:
         options["no_dense_timing"] = True  # the cores are taken
     if comm.rank:
         options |= {"quiet": True, "out": None}
     return comm
+
+
+def _shared(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options, beside a recipe's, that ranks must have in common."""
+    return {"resume": options["resume"] is not None, "autotune": options["autotune"]}
 
 
 def _dense_children(options: dict[str, Any]) -> Any:

@@ -11,22 +11,10 @@ from typing import Any
 from sparsecpu.errors import FileFormatError
 from sparsecpu.files.documents import read_json_lines
 from sparsecpu.files.writing import write_text
-from sparsecpu.step.plain_values import anything, listed, named, real, table, whole
+from sparsecpu.step.plain_values import anything, listed, table, whole
+from sparsecpu.step.update_records import UPDATE
 
-_COUNT, _SHARE = whole(0), real(0.0, 1.0)
-#: What is known of a layer after an update; algorithms may add to it.
-_LAYER = table(
-    {"dropped": _COUNT, "grown": _COUNT, "nnz": _COUNT},
-    {
-        "shortfall": _COUNT, "explored": _SHARE, "distance": _SHARE, "survivor_age": real(0.0),
-        "fan_in": listed(_COUNT, 3), "fan_out": listed(_COUNT, 3), "dead_outputs": _COUNT,
-        "dead_inputs": _COUNT, "inputs": listed(_COUNT),
-        "spectrum": named(real(), ("sigma1", "sigma2", "gap", "bound", "margin")),
-    },
-    anything,
-)  # fmt: skip
-_UPDATE = table({"step": _COUNT, "prune_rate": real(), "layers": named(_LAYER)}, {}, anything)
-_RECORD = table({"epoch": whole(1)}, {"step": _COUNT, "updates": listed(_UPDATE)}, anything)
+_RECORD = table({"epoch": whole(1)}, {"step": whole(0), "updates": listed(UPDATE)}, anything)
 
 
 class HistoryFile:

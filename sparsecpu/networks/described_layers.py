@@ -36,9 +36,7 @@ def described_layer(entry: Any, where: str) -> dict[str, Any]:
         if name in known:
             _TYPES.get(str(known[name].annotation), anything)(value, f"{where}.{name}")
         elif name != "kind" and ours:
-            raise FileFormatError(
-                f"{where} has an option {shown(name)} that {made.kind} does not take"
-            )
+            raise FileFormatError(f"{where}: {made.kind} takes no option {shown(name)}")
     return entry
 
 

@@ -132,9 +132,8 @@ def _refuse_another_run(trainer: Any, values: dict[str, Any]) -> None:
     theirs = _MADE_WITH(values["made_with"], "made_with")
     for name, ours in _made_with(trainer).items():
         if theirs[name] != ours:
-            raise ResumeError(
-                f"the run was begun with {name} {shown(str(theirs[name]))}; this one has {ours}"
-            )
+            begun = shown(str(theirs[name]))
+            raise ResumeError(f"the run was begun with {name} {begun}; this one has {ours}")
 
 
 def _check_progress(trainer: Any, values: dict[str, Any], samples: int) -> None:
@@ -234,11 +233,8 @@ def _check_that_all_was_used(trainer: Any, values: dict[str, Any], arrays: Array
         owner = rest.partition("/")[0]
         if what == "callback" and owner not in again["callbacks"]:
             raise ResumeError(_other_callbacks(owner, name in arrays))
-        raise FileFormatError(
-            f"the array {shown(name)} is unknown"
-            if name in arrays
-            else f"the array {shown(name)} is missing"
-        )
+        fault = "unknown" if name in arrays else "missing"
+        raise FileFormatError(f"the array {shown(name)} is {fault}")
     for name, array in again_arrays.items():
         if (arrays[name].dtype, arrays[name].shape) != (array.dtype, array.shape):
             was = f"{arrays[name].dtype} of shape {arrays[name].shape}"
@@ -251,8 +247,8 @@ def _other_callbacks(name: str, in_file: bool) -> str:
     """Return why a run with other callbacks cannot go on."""
     fact = "is in the file and not among" if in_file else "is not in the file but among"
     return (
-        f"the state of {shown(name)} {fact} the trainer's callbacks; go on with those that the run had, "
-        "and add others to trainer.callbacks afterwards"
+        f"the state of {shown(name)} {fact} the trainer's callbacks; go on with those that the "
+        "run had, and add others to trainer.callbacks afterwards"
     )
 
 

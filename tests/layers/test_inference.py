@@ -255,6 +255,27 @@ def test_blas_gets_its_threads_back():
     assert numbers() == before
 
 
+@pytest.mark.parametrize(("form", "width"), [("sparse", 260), ("sparse", 50), ("dense", 260)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_full_layers_predict_the_same_bits_in_any_company(dtype, form, width, rng):
+    from sparsecpu.kernels.machine.threads import use_threads
+    from sparsecpu.layers import tunable_layers
+
+    described = mlp(300, (width, 31), 4).sparsify(1.0 if form == "sparse" else 0.4)
+    network = described.build(rng, dtype=dtype)
+    for _, layer in tunable_layers(network):
+        layer.form = form
+        layer.bias.data[:] = rng.standard_normal(layer.out_features)
+    x = rng.standard_normal((150, 300)).astype(dtype)
+    with use_threads(2):
+        alone = network.predict(x)
+    for count in (1, 2, 3, 17, 33, 65, 129):
+        np.testing.assert_array_equal(network.predict(x[:count]), alone[:count])
+        np.testing.assert_array_equal(network.predict(x[-count:]), alone[-count:])
+        np.testing.assert_array_equal(network.compile(count)(x[:count]), alone[:count])
+    np.testing.assert_array_equal(network.predict(x, batch_size=40), alone)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_dense_form_computes_the_same(dtype, rng):
     from sparsecpu.layers import tunable_layers
