@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.kernels.machine.arrays import aligned_copy, aligned_zeros
 from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.batch_norm_of_features import NormOfFeatures
 from sparsecpu.layers.images.batch_norm_of_images import NormOfImages
+from sparsecpu.registries.numbers import whole
 from sparsecpu.sparse.parameter import Parameter
 from sparsecpu.step.context import Context
 
@@ -45,6 +47,7 @@ class BatchNorm(Layer):
     """
 
     kind = "batch_norm"
+    keeps_size = ("gamma", "beta", "running_mean", "running_variance")
 
     def __init__(
         self,
@@ -59,10 +62,11 @@ class BatchNorm(Layer):
         if not epsilon > 0.0:
             raise ParameterError("epsilon", epsilon, "a number above 0")
         self.momentum, self.epsilon = float(momentum), float(epsilon)
+        features = whole("features", features, 1)
         self.gamma = Parameter(np.ones(features), dtype)
         self.beta = Parameter(np.zeros(features), dtype)
-        self.running_mean = np.zeros(features, dtype=dtype)
-        self.running_variance = np.ones(features, dtype=dtype)
+        self.running_mean = aligned_zeros(features, dtype)
+        self.running_variance = aligned_copy(np.ones(features), dtype)
         self._form: NormOfFeatures | NormOfImages = NormOfFeatures(self)
 
     @classmethod

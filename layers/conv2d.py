@@ -14,6 +14,7 @@ from sparsecpu.layers.images.geometry import Geometry, pair
 from sparsecpu.layers.images.gradient_view import FilterView
 from sparsecpu.layers.images.planes import as_planes
 from sparsecpu.layers.images.sparse_convolution import SparseConvolution
+from sparsecpu.registries.numbers import generator, whole
 from sparsecpu.sparse.densities import allocate
 from sparsecpu.sparse.first_patterns import first_pattern
 from sparsecpu.sparse.first_values import scaled_uniform
@@ -28,9 +29,8 @@ def filter_sizes(
 ) -> dict[str, Any]:  # fmt: skip
     """Return checked sizes as ``Geometry`` names them; raise ``ParameterError``."""
     for name, value in (("in_channels", in_channels), ("out_channels", out_channels)):
-        if isinstance(value, bool) or int(value) != value or value < 1:
-            raise ParameterError(name, value, "an integer of at least 1")
-    if int(groups) != groups or groups < 1 or in_channels % groups or out_channels % groups:
+        whole(name, value, 1)
+    if whole("groups", groups, 1) and (in_channels % groups or out_channels % groups):
         expected = f"a divisor of {in_channels} and of {out_channels} channels"
         raise ParameterError("groups", groups, expected)
     return {
@@ -110,6 +110,7 @@ class SparseConv2d(Layer):
     """
 
     kind = "conv2d"
+    keeps_size = ("weight", "bias")
 
     def __init__(
         self,
@@ -133,7 +134,7 @@ class SparseConv2d(Layer):
         self._set_sizes(
             filter_sizes(in_channels, out_channels, kernel_size, stride, padding, groups)
         )
-        rng = np.random.default_rng(0) if rng is None else rng
+        rng = generator(rng)
         shape = self._weight_shape
         if nnz is None:
             nnz = allocate([shape], density, "uniform")[0]
@@ -213,7 +214,7 @@ class SparseConv2d(Layer):
         self.sparse.plan()
         height, width = self._geometry.out_size
         self.weight.uses = height * width
-        return Spec((self.out_channels, height, width), needs_gradient=True)
+        return Spec((self.out_channels, height, width))
 
     def geometry(self) -> Geometry:
         """Return the sizes, for the images that were planned."""

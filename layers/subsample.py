@@ -39,7 +39,7 @@ class Subsample(Layer):
         if require_images(spec, self)[0] > self.channels:
             raise ParameterError("channels", self.channels, f"at least {spec.shape[0]}")
         options = {"channels": self.channels, "stride": self.stride}
-        return Spec(self.trace(spec.shape, options)[0], spec.needs_gradient)
+        return Spec(self.trace(spec.shape, options)[0])
 
     def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
         x = as_array(x, self, ctx)

@@ -269,9 +269,11 @@ def _copied(parameter: Parameter) -> Callable[[], None]:
         return lambda: sparse.restore(pattern, kept)
 
     def put_back() -> None:
-        parameter.slots = dict(kept)
-        parameter.data = parameter.slots.pop("data")
+        slots = dict(kept)
+        parameter.data = slots.pop("data")
         parameter.grad = np.zeros_like(parameter.data)
+        parameter.slots.clear()
+        parameter.slots.update(slots)
 
     return put_back
 

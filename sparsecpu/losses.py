@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
 
-from sparsecpu.errors import ParameterError
+from sparsecpu.errors import DataError, ParameterError
 from sparsecpu.registries import Registry
 from sparsecpu.step.context import Context
 
@@ -34,11 +35,12 @@ class Loss:
         ParameterError
             If they do not match the outputs.
         """
-        array = np.asarray(targets, dtype=np.float64)
-        array = np.ascontiguousarray(array.reshape(len(array), -1))
+        expected = f"{n_outputs} numbers per sample"
+        array = _numbers(targets, expected)
+        array = array.reshape(len(array), math.prod(array.shape[1:]))
         if array.shape[1] != n_outputs:
-            raise ParameterError("targets", array.shape, f"{n_outputs} numbers per sample")
-        return array
+            raise ParameterError("targets", array.shape, expected)
+        return np.require(array, np.float64, ["C", "A"])
 
     def __call__(
         self,
@@ -105,16 +107,35 @@ class SoftmaxCrossEntropy(Loss):
         ParameterError
             If they are not integers in ``[0, n_outputs)``.
         """
-        array = np.asarray(targets)
-        whole = array.ndim == 1 and array.dtype.kind in "iu"
-        if not whole or (len(array) and not 0 <= array.min() <= array.max() < n_outputs):
-            raise ParameterError("targets", targets, f"class numbers from 0 to {n_outputs - 1}")
-        return np.ascontiguousarray(array, dtype=np.int32)
+        expected = f"class numbers from 0 to {n_outputs - 1}"
+        array = _numbers(targets, expected)
+        if array.ndim != 1 or (len(array) and array.dtype.kind not in "iu"):
+            words = f"{array.dtype} of shape {array.shape}"
+            raise ParameterError("targets", words, f"{expected}, one per sample")
+        if len(array) and not 0 <= array.min() <= array.max() < n_outputs:
+            wrong = next(y for y in array.tolist() if not 0 <= y < n_outputs)
+            raise ParameterError("targets", wrong, expected)
+        return np.require(array, np.int32, ["C", "A"])
 
     def _run(self, z, rows, targets, weights, scale, dz, tile_loss, ctx) -> None:
         from sparsecpu.kernels.loss import softmax_cross_entropy
 
         softmax_cross_entropy(z, rows, targets, weights, self.label_smoothing, scale, dz, tile_loss)
+
+
+def _numbers(targets: Any, expected: str) -> np.ndarray:
+    """Return targets as an array of real numbers with an axis of samples; refuse all others."""
+    try:
+        array = np.asarray(targets)
+        if array.dtype.kind == "O":
+            array = array.astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        words = f"{expected} ({error})"
+        raise ParameterError("targets", type(targets).__name__, words) from error
+    if array.ndim == 0 or array.dtype.kind not in "biuf":
+        words = f"{array.dtype} of shape {array.shape}"
+        raise ParameterError("targets", words, expected)
+    return array
 
 
 class SigmoidCrossEntropy(Loss):
@@ -140,6 +161,22 @@ class SquaredError(Loss):
         from sparsecpu.kernels.loss import squared_error
 
         squared_error(z, rows, targets, weights, scale, dz, tile_loss)
+
+
+def checked_targets(loss: Loss, targets: Any, n_outputs: int, samples: int) -> np.ndarray:
+    """Return prepared targets that the loss's kernel may read, of so many samples.
+
+    Raises ``DataError`` if there are none, or another number, and ``ParameterError`` if the
+    ``targets`` do not match the ``n_outputs``.
+    """
+    prepared = loss.prepare(targets, n_outputs)
+    ours: tuple[type[Loss], ...] = (SoftmaxCrossEntropy, SigmoidCrossEntropy, SquaredError)
+    for kind in ours:  # whose kernels read them, whoever has prepared them
+        if isinstance(loss, kind) and type(loss)._run is kind._run:
+            prepared = kind.prepare(loss, prepared, n_outputs)
+    if samples == 0 or len(prepared) != samples:
+        raise DataError(f"x has {samples} samples and y has {len(prepared)}")
+    return prepared
 
 
 #: Losses by name.

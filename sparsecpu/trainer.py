@@ -16,6 +16,7 @@ from sparsecpu.kernels.machine.blas import one_blas_thread
 from sparsecpu.losses import Loss
 from sparsecpu.optimizers import SGD, Optimizer
 from sparsecpu.registries import defaults
+from sparsecpu.registries.numbers import whole
 from sparsecpu.schedules import Schedule, constant
 from sparsecpu.sparse.parameter import Parameter, SparseParameter
 from sparsecpu.step import resuming
@@ -108,9 +109,6 @@ class Trainer:
         comm: Any = None,
         callbacks: Iterable[Callback] = (),
     ) -> None:
-        for name, value, least in (("batch_size", batch_size, 1), ("epochs", epochs, 0)):
-            if isinstance(value, bool) or int(value) != value or value < least:
-                raise ParameterError(name, value, f"an integer of at least {least}")
         if not callable(learning_rate):
             if not 0.0 < learning_rate < math.inf:
                 raise ParameterError("learning_rate", learning_rate, "a number above 0")
@@ -119,7 +117,10 @@ class Trainer:
         self.optimizer = SGD() if optimizer is None else optimizer
         self.topology = Static() if topology is None else topology
         self.schedule: Schedule = learning_rate
-        self.batch_size, self.epochs = int(batch_size), int(epochs)
+        self.batch_size, self.epochs = (
+            whole("batch_size", batch_size, 1),
+            whole("epochs", epochs, 0),
+        )
         self.threads, self.shuffle = threads, shuffle
         self.layer_rates = LayerRates(layer_rates)
         self.layer_rates.groups(network)  # refuses what is not allowed

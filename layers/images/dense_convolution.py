@@ -45,10 +45,10 @@ class DenseConvolution:
             np.maximum(y, 0, out=y)
         return Planes(y)
 
-    def backward(self, x: Planes, dy: Planes, ctx: Context) -> Planes:
+    def backward(self, x: Planes, dy: Planes, ctx: Context) -> Planes | None:
         """Write dW and db and return dx, if the layer needs it."""
         self.filter_gradient(x, dy, ctx)
-        return self.input_gradient(x, dy, ctx) if self.layer.needs_dx else dy
+        return self.input_gradient(x, dy, ctx) if self.layer.needs_dx else None
 
     def filter_gradient(self, x: Planes, dy: Planes, ctx: Context) -> None:
         """Write dW at the nonzeros, and db."""

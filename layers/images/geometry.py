@@ -17,7 +17,7 @@ def pair(name: str, value: Any, least: int) -> tuple[int, int]:
         sizes = (value, value) if np.ndim(value) == 0 else tuple(value)
         height, width = (int(n) for n in sizes)
         good = (height, width) == tuple(sizes) and min(height, width) >= least
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         good = False
     if not good:
         raise ParameterError(name, value, f"an integer of at least {least}, or a pair of them")

@@ -56,11 +56,11 @@ class SparseConvolution:
                          no_gate(dtype))  # fmt: skip
         return Planes(found.y, sums=sums)
 
-    def backward(self, x: Planes, dy: Planes, ctx: Context) -> Planes:
+    def backward(self, x: Planes, dy: Planes, ctx: Context) -> Planes | None:
         """Write dW and db and return dx, if the layer needs it: in one pass where that pays."""
         if not self.layer.needs_dx:
             self.filter_gradient(x, dy, ctx)
-            return dy
+            return None
         if _in_one_pass(ctx.precision):
             self._bias_gradient(dy, ctx)
             return self._input_gradient(x, dy, ctx, with_dw=True)

@@ -33,8 +33,8 @@ class Way:
         """Return y, (tiles, out_features, lanes)."""
         raise NotImplementedError
 
-    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray:
-        """Write dW and db, and return dx, or anything where nothing needs it."""
+    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
+        """Write dW and db, and return dx if the layer needs it."""
         raise NotImplementedError
 
     def bias_gradient(self) -> np.ndarray:

@@ -17,7 +17,7 @@ class DenseProduct(Way):
         product(self.layer.full.matrix(ctx), self.x, self.bias, self.y, self.layer.relu)
         return self.y
 
-    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray:
+    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
         layer, x = self.layer, self.x
         matrix, dw = layer.full.matrix(ctx, renew=False), layer.full.gradient(ctx)
         np.matmul(dy[0], x[0].T, out=dw)
@@ -29,7 +29,7 @@ class DenseProduct(Way):
         if layer.bias is not None:
             np.sum(dy, axis=(0, 2), out=layer.bias.grad)
         if not layer.needs_dx:
-            return dy
+            return None
         dx = self.memory_of_dx(dy, ctx)
         np.matmul(matrix.T, dy, out=dx)
         if layer.gated:

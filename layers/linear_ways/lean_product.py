@@ -14,10 +14,10 @@ from sparsecpu.step.context import Context
 class LeanProduct(SparseProduct):
     """dx comes first, by scattering rows; then the gradient of each slab is handed out at once."""
 
-    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray:
+    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
         from sparsecpu.kernels.linear import gradient_kernel
 
-        dx = self._scattered(dy, ctx) if self.layer.needs_dx else dy
+        dx = self._scattered(dy, ctx) if self.layer.needs_dx else None
         if ctx.apply is None:
             return dx
         pattern, gradient = self.pattern, gradient_kernel(dy.shape[2])

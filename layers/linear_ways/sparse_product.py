@@ -47,12 +47,12 @@ class SparseProduct(Way):
         self._multiply(*self._forward)
         return self.y
 
-    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray:
+    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
         if dy is not self._dy or self.weight.grad is not self._dw:
             self._bind_backward(dy, ctx)
         self._gradient(*self._weight_gradient)
         if not self.layer.needs_dx:
-            return dy
+            return None
         if self._read_dy is not dy:
             _narrow(dy, self._read_dy, "bf16")  # small gradients would be lost in fp16
         self._multiply(*self._columns, self.weight.transposed_data, *self._input_gradient)

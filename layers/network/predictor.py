@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sparsecpu.errors import DataError, ParameterError
+from sparsecpu.errors import DataError
 from sparsecpu.kernels.machine.blas import one_blas_thread
 from sparsecpu.layers.network.autotune import tunable_layers
 from sparsecpu.layers.network.dot_chain import DotChain
+from sparsecpu.registries.numbers import whole
 from sparsecpu.step.context import Context
 from sparsecpu.step.precision import check_precision
 from sparsecpu.step.samples import Samples
@@ -61,9 +62,7 @@ class Predictor:
         threads: int | None = None,
         precision: str = "fp32",
     ) -> None:
-        if isinstance(batch_size, bool) or int(batch_size) != batch_size or batch_size < 1:
-            raise ParameterError("batch_size", batch_size, "an integer of at least 1")
-        self.network, self.batch_size = network, int(batch_size)
+        self.network, self.batch_size = network, whole("batch_size", batch_size, 1)
         self.precision = check_precision(precision, network.dtype)
         parameters = network.sparse_parameters().values()
         work = self.batch_size * sum(p.nnz * p.uses for p in parameters)

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from sparsecpu.cli.options import data_options, json_option, numbers, quiet_option, reading
-from sparsecpu.cli.output import Speaker, print_json
+from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.cli.recipe_options import recipe_options, recipe_values
 from sparsecpu.errors import ParameterError
 from sparsecpu.experiments.comparison import Cell, Comparison, split_methods
@@ -71,7 +71,8 @@ from sparsecpu.topology import TOPOLOGIES
 @data_options
 @json_option
 @quiet_option
-def compare(data: str, **options: Any) -> None:
+@click.pass_context
+def compare(ctx: click.Context, data: str, **options: Any) -> None:
     """Compare methods on DATA by paired differences over seeds.
 
     Every run is kept in the folder as it ends. The same command goes on where it was interrupted.
@@ -87,6 +88,7 @@ def compare(data: str, **options: Any) -> None:
 
         require_matplotlib()
     folder = ResultFolder(options["out"] or f"compare-{Path(data.replace(':', '-')).stem}")
+    ctx.call_on_close(folder.lock.release)
     document = _carry_out(comparison, folder, options["jobs"], Speaker(options["quiet"]))
     if options["plot"]:
         from sparsecpu.experiments.plots.runs import plot_comparison
@@ -96,7 +98,7 @@ def compare(data: str, **options: Any) -> None:
         plot_comparison(document["rows"], title, folder.path / "comparison.png")
     from sparsecpu.cli.compare_report import table
 
-    print_json(document) if options["as_json"] else click.echo(table(document))
+    print_json(document) if options["as_json"] else put(table(document))
 
 
 def _described(data: str, options: dict[str, Any]) -> Comparison:
@@ -130,9 +132,9 @@ def _carry_out(
     try:
         _tune(comparison, folder, state, jobs, speaker)
         _run_missing(comparison, folder, state, results, jobs, speaker)
-    except KeyboardInterrupt:
-        speaker.say(f"interrupted; the same command goes on with {folder.path}")
-        sys.exit(130)
+    except (OSError, MemoryError, KeyboardInterrupt) as error:
+        error.add_note(f"the same command goes on with {folder.path}")
+        raise
     order = {cell: place for place, cell in enumerate(comparison.cells())}
     results.sort(key=lambda result: order[_cell_of(result)])
     return _written(folder, state, summarise(results), results, time.perf_counter() - began)

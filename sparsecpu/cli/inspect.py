@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from sparsecpu.cli.options import json_option
-from sparsecpu.cli.output import print_json
+from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.errors import ParameterError
 
 
@@ -54,11 +54,11 @@ def inspect(
         from sparsecpu.experiments.plots.patterns import plot_patterns
 
         plot_patterns(network, plot)
-        click.echo(f"drew {plot}", err=True)
+        Speaker(False).say(f"drew {plot}")
     if plot_history is not None:
         _draw_history(network, updates, model, plot_history)
-        click.echo(f"drew {plot_history}", err=True)
-    print_json(document) if as_json else click.echo(table(document))
+        Speaker(False).say(f"drew {plot_history}")
+    print_json(document) if as_json else put(table(document))
 
 
 def _layers(network: Any, updates: list[dict[str, Any]], spectrum: bool) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from typing import Any
@@ -19,7 +20,8 @@ class Speaker:
     def say(self, message: str) -> None:
         """Print a line."""
         if not self.quiet:
-            click.echo(message, err=True)
+            with contextlib.suppress(OSError):  # a message is no reason to end a run
+                click.echo(message, err=True)
 
     def announce_compilation(self) -> None:
         """Print a line when the first kernel has to be compiled."""
@@ -28,9 +30,18 @@ class Speaker:
         compile_clock.on_first = lambda: self.say("compiling kernels (kept for the next run) …")
 
 
+def put(text: str) -> None:
+    """Print what a command was asked for; an error says that it was the standard output's."""
+    try:
+        click.echo(text)
+    except OSError as error:
+        error.filename = "standard output"
+        raise
+
+
 def print_json(document: dict[str, Any]) -> None:
     """Print one JSON document of plain values; NaN and infinity become null."""
-    click.echo(json.dumps(_finite(document), indent=2, default=str, allow_nan=False))
+    put(json.dumps(_finite(document), indent=2, default=str, allow_nan=False))
 
 
 def _finite(value: Any) -> Any:

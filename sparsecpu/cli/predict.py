@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from sparsecpu.cli.options import data_options, output_options, reading
-from sparsecpu.cli.output import Speaker, print_json
+from sparsecpu.cli.output import Speaker, print_json, put
 
 
 @click.command()
@@ -41,7 +41,7 @@ def predict(model: str, data: str, proba: bool, **options: Any) -> None:
     for number, label in enumerate(labels):
         cells = label if isinstance(label, list) else [label]
         cells = [*cells, *(f"{p:.6f}" for p in (probabilities[number] if probabilities else ()))]
-        click.echo(",".join(map(str, cells)))
+        put(",".join(map(str, cells)))
 
 
 def _samples(data: str, network: Any, options: dict[str, Any]) -> Any:

@@ -28,13 +28,17 @@ _WORTH_SAYING = 1e9
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be trained; a resumed run has a folder, and what it was begun with."""
+    """What is to be trained; a resumed run has a folder, and what it was begun with.
+
+    ``new`` is the folder that a new run is to be kept in.
+    """
 
     data: str
     reading: dict[str, Any]
     recipe: Recipe
     folder: RunFolder | None = None
     config: dict[str, Any] | None = None
+    new: RunFolder | None = None
 
 
 class TrainRun:
@@ -121,12 +125,11 @@ class TrainRun:
                 path = request.folder.path
                 raise ResumeError(f"{request.data} is not the data that {path} was begun with")
             return request.folder
-        if self.options["out"] is None:
+        if request.new is None:
             return None
-        folder = RunFolder(self.options["out"])
         begun = {"data": request.data, "reading": request.reading, "forms": forms}
-        folder.create({**begun, "recipe": self.recipe.to_dict(), "fingerprint": self.mark})
-        return folder
+        request.new.create({**begun, "recipe": self.recipe.to_dict(), "fingerprint": self.mark})
+        return request.new
 
     def _go_on_from(self, checkpoint: Any, forms: dict[str, str]) -> None:
         from sparsecpu.layers import set_forms
@@ -142,7 +145,7 @@ class TrainRun:
         return str(self.folder.path) if self.folder is not None else self.options["out"]
 
     def train(self) -> bool:
-        """Train to the end, or until the user breaks it off; return False then."""
+        """Train to the end, or until a signal breaks it off; return False then."""
         trainer = self.trainer
         with self.stopper.listening():
             trainer.fit(self.x, self.targets)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from sparsecpu.callbacks import Callback
 from sparsecpu.errors import FileFormatError, ParameterError, ResumeError
-from sparsecpu.files.archive import atomic_write
+from sparsecpu.experiments.output_folder import check_empty, opened
+from sparsecpu.files.locks import FolderLock
 from sparsecpu.files.model import load_all, save
+from sparsecpu.files.writing import make_folder, write_text
 
 
 class RunFolder:
@@ -22,18 +25,16 @@ class RunFolder:
         self.checkpoint = self.path / "checkpoint.npz"
         self.config = self.path / "config.json"
         self.history = self.path / "history.jsonl"
+        self.lock = FolderLock(self.path)
 
     def create(self, config: dict[str, Any]) -> None:
-        """Make the folder for a new run, with what a resumed one needs to know."""
-        if self.config.exists() or self.checkpoint.exists():
-            expected = f"a new folder: this one holds a run (--resume {self.path} goes on with it)"
-            raise ParameterError("out", str(self.path), expected)
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._write_text(self.config, json.dumps(config, indent=2, sort_keys=True) + "\n")
-        except OSError as error:
-            expected = f"a folder that can be written ({error.strerror})"
-            raise ParameterError("out", str(self.path), expected) from None
+        """Make the folder for a new run, with what a resumed one needs to know, and lock it."""
+        with opened(self.lock) as held:
+            if {self.config.name, self.checkpoint.name} & held:
+                expected = f"a new folder: this one holds a run (--resume {self.path} goes on)"
+                raise ParameterError("out", str(self.path), expected)
+            check_empty(self.path, held)
+            write_text(self.config, json.dumps(config, indent=2, sort_keys=True) + "\n")
 
     def read_config(self) -> dict[str, Any]:
         """Return what ``create`` was given, checked."""
@@ -73,33 +74,38 @@ class RunFolder:
 
     def write_history(self, records: list[dict[str, Any]]) -> None:
         """Replace the history by these records, one per epoch."""
-        self._write_text(self.history, "".join(json.dumps(r) + "\n" for r in records))
+        write_text(self.history, "".join(json.dumps(r) + "\n" for r in records))
 
     def append_history(self, record: dict[str, Any]) -> None:
         """Add the record of an epoch to the history."""
         with open(self.history, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
-
-    def _write_text(self, path: Path, text: str) -> None:
-        with atomic_write(path) as file:
-            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())  # before the checkpoint, which must not be ahead of it
 
 
 class Checkpoints(Callback):
     """Writes a checkpoint after every epoch, and the history along with it.
 
-    ``facts`` are what the model must remember of its data and recipe.
+    ``facts`` are what the model must remember of its data and recipe. The folder is locked while
+    training lasts.
     """
 
     def __init__(self, folder: RunFolder, architecture: Any, facts: dict[str, Any]) -> None:
         self.folder, self.architecture, self.facts = folder, architecture, facts
+        self._lock = FolderLock(folder.path)  # a command has one of its own, which lasts longer
 
     def on_fit_start(self, trainer) -> None:
+        make_folder(self.folder.path)
+        self._lock.take()
         self.write(trainer)  # so that a run can be resumed from its first second
 
     def on_epoch_end(self, trainer, record) -> None:
         self.folder.append_history(record)
         self.write(trainer)
+
+    def on_fit_end(self, trainer) -> None:
+        self._lock.release()
 
     def write(self, trainer: Any) -> None:
         """Write a checkpoint of this moment, which must lie between two steps."""

@@ -6,44 +6,21 @@ member ``header`` is JSON. Nothing in the file depends on the time or the machin
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
-import os
-import tempfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from sparsecpu.errors import FileFormatError, SparseCPUError
+from sparsecpu.files.writing import atomic_write
 
 #: The header of an array ends within so many bytes.
 _HEADER_BYTES = 1 << 16
 #: Array types that we write, and read.
 _ALLOWED = ("<f4", "<f8", "<i4", "<i8", "|u1", "|b1")
-
-
-@contextlib.contextmanager
-def atomic_write(path: Path | str) -> Iterator[IO[bytes]]:
-    """Open a temporary file that replaces ``path`` once the block has ended without an error."""
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
 
 
 def write_arrays(path: Path | str, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:

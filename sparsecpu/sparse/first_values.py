@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,8 @@ def scaled_uniform(
     """
     if fan not in ("sparse", "dense"):
         raise ParameterError("fan", fan, "'sparse' or 'dense'")
+    if not isinstance(gain, Real) or not math.isfinite(gain):
+        raise ParameterError("gain", gain, "a finite number")
     fan_in = pattern.fan_in
     per_row = np.maximum(fan_in, 1) if fan == "sparse" else np.full(len(fan_in), pattern.shape[1])
     bound = np.repeat((gain * np.sqrt(3.0 / per_row)).astype(dtype), fan_in)

@@ -302,7 +302,9 @@ def test_dense_form_computes_the_same(dtype, rng):
                 free = np.setdiff1d(
                     np.arange(layer.weight.pattern.size), layer.weight.pattern.keys()
                 )
-                layer.weight.rewire_keys(np.array([0, 3]), free[5:6], {"data": np.array([0.7])})
+                come = free[5:6]  # none, where a layer is all but full
+                first = {"data": np.full(len(come), 0.7)}
+                layer.weight.rewire_keys(np.array([0, 3]), come, first)
                 layer.form = "sparse"
             wanted, gradients = network.loss_and_gradients(x, y, loss)
             outputs = network.predict(x)

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import FileFormatError
-from sparsecpu.files.archive import atomic_write, natural_order
+from sparsecpu.files.archive import natural_order
 from sparsecpu.files.interop.tensors import SparseTensor, Tensor, array_tensor
+from sparsecpu.files.writing import atomic_write
 from sparsecpu.sparse.parameter import SparseParameter
 
 #: File of a folder with everything that is not a matrix.

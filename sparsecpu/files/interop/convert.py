@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import FileFormatError, ParameterError
-from sparsecpu.files.archive import atomic_write
 from sparsecpu.files.interop.arrays import mapping_tensors, read_npz, read_scipy, write_scipy
 from sparsecpu.files.interop.filling import Filling
 from sparsecpu.files.interop.names import ImportReport, layers_to_fill, match, modules, torch_name
@@ -18,6 +17,7 @@ from sparsecpu.files.interop.safetensors import read_safetensors, write_safetens
 from sparsecpu.files.interop.tensors import Tensor
 from sparsecpu.files.interop.torch_files import read_torch, write_torch
 from sparsecpu.files.model import is_model, load_all
+from sparsecpu.files.writing import atomic_write
 from sparsecpu.layers import Sequential
 from sparsecpu.networks.description import Architecture
 from sparsecpu.sparse.parameter import SparseParameter

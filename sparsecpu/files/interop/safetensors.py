@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparsecpu.errors import FileFormatError
-from sparsecpu.files.archive import atomic_write, natural_order
+from sparsecpu.files.archive import natural_order
 from sparsecpu.files.interop.tensors import Tensor
+from sparsecpu.files.writing import atomic_write
 
 #: Bytes of the longest table that the format allows.
 _LONGEST_TABLE = 100_000_000

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import FileFormatError, MissingExtraError
-from sparsecpu.files.archive import atomic_write
 from sparsecpu.files.interop.tensors import SparseTensor, Tensor
+from sparsecpu.files.writing import atomic_write
 
 #: Keys under which checkpoints of training scripts hold the weights.
 _WEIGHT_KEYS = ("state_dict", "model_state_dict", "model", "net", "module")
