@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -275,6 +275,14 @@ def like(x: np.ndarray, owner: Layer, name: str, ctx: Context) -> np.ndarray:
 def row_bytes(x: np.ndarray) -> int:
     """Return the bytes of a tile, (tiles, features, lanes), per feature."""
     return x.shape[2] * x.itemsize
+
+
+def require_bias(given: Mapping[str, Parameter], options: dict[str, Any]) -> Parameter | None:
+    """Return the bias that a file gives; refuse one where the description has none, or the like."""
+    described = bool(options.get("bias", True))
+    if described != ("bias" in given):
+        raise ParameterError("bias", "bias" in given, f"{described}, as described")
+    return given.get("bias")
 
 
 def require_images(spec: Spec, layer: Layer) -> tuple[int, int, int]:

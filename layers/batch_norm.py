@@ -71,11 +71,13 @@ class BatchNorm(Layer):
 
     @classmethod
     def build(cls, shape: tuple[int, ...], options: dict[str, Any], **context: Any) -> Layer:
+        given = context.get("parameters")
+        for name in () if given is None else ("gamma", "beta"):
+            if given[name].data.shape != (shape[0],):
+                raise ParameterError(name, given[name].data.shape, f"shape ({shape[0]},)")
         layer = cls(shape[0], **options, dtype=context["dtype"])
-        for name, parameter in (context.get("parameters") or {}).items():
-            if parameter.data.shape != (shape[0],):
-                raise ParameterError(name, parameter.data.shape, f"shape ({shape[0]},)")
-            setattr(layer, name, parameter)
+        if given is not None:
+            layer.gamma, layer.beta = given["gamma"], given["beta"]
         return layer
 
     def plan(self, spec: Spec) -> Spec:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.layers.base import Layer, Spec, require_images
+from sparsecpu.layers.base import Layer, Spec, require_bias, require_images
 from sparsecpu.layers.images.dense_convolution import DenseConvolution
 from sparsecpu.layers.images.geometry import Geometry, pair
 from sparsecpu.layers.images.gradient_view import FilterView
@@ -185,7 +185,7 @@ class SparseConv2d(Layer):
         """Return the layer with parameters that a file gives, if they fit."""
         layer = cls.__new__(cls)
         layer._set_sizes(described_sizes(in_channels, options))
-        weight, bias = given["weight"], given.get("bias")
+        weight, bias = given["weight"], require_bias(given, options)
         wanted = layer._weight_shape
         if weight.shape != wanted or (bias is not None and bias.data.shape != wanted[:1]):
             raise ParameterError("weight", weight.shape, f"shape {wanted}, and a bias that fits")

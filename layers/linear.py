@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.layers.base import Layer, Spec, require_vector
+from sparsecpu.layers.base import Layer, Spec, require_bias, require_vector
 from sparsecpu.layers.full_form import FullForm
 from sparsecpu.layers.linear_view import LinearView
 from sparsecpu.layers.linear_ways import Way, choose_way
@@ -169,7 +169,7 @@ class SparseLinear(Layer):
     def build(cls, shape: tuple[int, ...], options: dict[str, Any], **context: Any) -> Layer:
         given = context.get("parameters")
         if given is not None:
-            bias = given.get("bias")
+            bias = require_bias(given, options)
             layer = cls.from_parameters(given["weight"], None if bias is None else bias.data)
             layer.weight.fixed = bool(options.get("fixed", False))
             return layer

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+#: Characters of the longest message.
+_LONGEST = 800
 _PLAIN = (str, int, float, bool, bytes, type(None))
 
 
@@ -28,6 +30,15 @@ class SparseCPUError(Exception):
     They can be pickled and copied, so they come back whole from other processes. An attribute that
     is no plain value, such as an array, comes back as its text.
     """
+
+    def __str__(self) -> str:
+        # Names and values in it may come from a file: they neither break the line nor fill a page.
+        text = super().__str__()
+        if not text.isprintable():
+            text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+        return (
+            text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 4 :]}"
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Not by the arguments of the constructor, as exceptions otherwise are: their own differ.

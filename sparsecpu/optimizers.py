@@ -24,6 +24,10 @@ class Optimizer:
     slots_per_weight: ClassVar[int] = 0
     #: Slot that sparse momentum ranks weights by, or None.
     momentum_slot: ClassVar[str | None] = None
+    #: Slots that every parameter has after the first step; None where any may be.
+    slot_names: ClassVar[tuple[str, ...] | None] = None
+    #: Those of them whose entries are at least 0.
+    never_negative: ClassVar[tuple[str, ...]] = ()
 
     def step(self, parameters: Iterable[Parameter], learning_rate: float, step: int) -> None:
         """Update every parameter from its gradient.
@@ -135,6 +139,11 @@ class SGD(Optimizer):
         return "momentum" if self.momentum > 0 else None
 
     @property
+    def slot_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        """``"momentum"``, or none without momentum."""
+        return ("momentum",) if self.momentum > 0 else ()
+
+    @property
     def slots_per_weight(self) -> int:  # type: ignore[override]
         return 1 if self.momentum > 0 else 0
 
@@ -193,6 +202,8 @@ class Adam(Optimizer):
     name = "adam"
     momentum_slot = "first_moment"
     slots_per_weight = 2
+    slot_names = ("first_moment", "second_moment")
+    never_negative = ("second_moment",)
 
     def __init__(
         self,

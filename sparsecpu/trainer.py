@@ -148,6 +148,7 @@ class Trainer:
         self.position = 0  # samples of the current epoch that have been used
         self.losses = 0.0  # their summed loss
         self.order_state: dict[str, Any] | None = None
+        self.topology_start: dict[str, Any] | None = None  # its stream when the run began
 
     @property
     def halted(self) -> bool:
@@ -277,6 +278,7 @@ class Trainer:
         """
         per_epoch = -(-samples // self.batch_size)
         self.steps_per_epoch = per_epoch
+        self.topology_start = dict(self.rngs["topology"].bit_generator.state)
         slot = self.optimizer.momentum_slot
         run = Run(
             {n: p for n, p in self.network.sparse_parameters().items() if not p.fixed},
@@ -288,6 +290,7 @@ class Trainer:
             self.optimizer.gradient_weight,
             self.rngs["topology"],
             self.schedule,
+            self.steps_done,
         )
         self.topology.start(run)
         self._started, self._lanes = True, (None, 0)
@@ -331,7 +334,7 @@ class Trainer:
         if self.steps_done == 0:
             self.topology.initialise()
         with self.machine():
-            for callback in self.callbacks:
+            for callback in self._callbacks_in_order():
                 callback.on_fit_start(self)
             while self.epochs_done < self.epochs and not (self.stop or self.halted):
                 self.run_epoch(samples, targets, weights)
@@ -393,8 +396,12 @@ class Trainer:
             "loss": self.losses / count,
             "learning_rate": self.schedule(self.steps_done - 1) * self.learning_rate_factor,
         }
-        for callback in self.callbacks:
+        for callback in self._callbacks_in_order():
             callback.on_epoch_end(self, record)
+
+    def _callbacks_in_order(self) -> list[Callback]:
+        """Return the callbacks, those that keep what the others have become at the end."""
+        return sorted(self.callbacks, key=lambda c: getattr(c, "comes_last", False) is True)
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return all that a resumed run needs beside the model: plain values, and arrays."""
@@ -413,5 +420,13 @@ class Trainer:
             Arrays by name.
         samples : int
             Samples per epoch.
+
+        Raises
+        ------
+        FileFormatError
+            If anything is missing, unknown, out of range or of another size. The trainer is as it
+            was before, then.
+        ResumeError
+            If the run was begun with other choices or other callbacks.
         """
         resuming.load_state(self, values, arrays, samples)

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -56,6 +57,14 @@ class _Group(click.Group):
         with _past_click():
             return super().make_context(*args, **options)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse empty words, as of ``--out "$OUT"``: each would stand for something else."""
+        for before, word in zip(["a word", *args], args, strict=False):
+            if not word or (word.startswith("--") and word.endswith("=")):
+                name = word.rstrip("=") or before
+                raise click.UsageError(f"the word behind {name} is empty; expected a value")
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         self._context = ctx
         with _past_click():
@@ -76,6 +85,8 @@ class _Group(click.Group):
         from sparsecpu.cli.failures import flush_output, open_standard_streams
         from sparsecpu.cli.signals import raised
 
+        # Numba's word about systems without shared memory, which need not concern anyone.
+        warnings.filterwarnings("ignore", "Could not obtain multiprocessing lock")
         closed = sys.stdout is None
         open_standard_streams()
         if closed:
@@ -132,19 +143,19 @@ def _end(message: str, code: int) -> NoReturn:
 
     Where several ranks meet the same error rank 0 alone says so: the others give it time to.
     """
-    from sparsecpu.step.ranks import ALONE
-    from sparsecpu.training.mpi import AFTER_RANK_0, launched_rank, world
+    from sparsecpu.training.mpi import AFTER_RANK_0, launched, launched_rank, world
 
-    try:
-        ours = world()
-        rank = ours.rank
-    except SparseCPUError:  # which is what cannot go on, on each rank by itself
-        ours, rank = ALONE, launched_rank()
+    rank, ours = launched_rank(), None
+    if launched():
+        with contextlib.suppress(SparseCPUError):  # without mpi4py each rank ends by itself
+            ours = world()
+            rank = ours.rank
     if rank:
         time.sleep(AFTER_RANK_0)
         message = f"rank {rank}: {message}"
     _say(f"sparsecpu: {message}")
-    ours.abort(code)
+    if ours is not None:
+        ours.abort(code)
     sys.exit(code)
 
 

@@ -148,6 +148,7 @@ def _checked_plot(path: str | None) -> Path | None:
 
     require_matplotlib()
     target = Path(path)
-    if target.suffix.lower() not in _PICTURES or not target.parent.is_dir():
-        raise ParameterError("plot", path, "a .png, .svg or .pdf in a folder that exists")
+    there = target.parent.is_dir() and os.access(target.parent, os.W_OK)
+    if target.suffix.lower() not in _PICTURES or not there:
+        raise ParameterError("plot", path, "a .png, .svg or .pdf in a folder that can be written")
     return target

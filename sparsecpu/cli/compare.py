@@ -15,8 +15,8 @@ from sparsecpu.cli.options import data_options, json_option, numbers, quiet_opti
 from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.cli.recipe_options import recipe_options, recipe_values
 from sparsecpu.errors import ParameterError
-from sparsecpu.experiments.comparison import Cell, Comparison, split_methods
-from sparsecpu.experiments.comparison.result_folder import ResultFolder
+from sparsecpu.experiments.comparison import Comparison, split_methods
+from sparsecpu.experiments.comparison.result_folder import ResultFolder, cell_of
 from sparsecpu.experiments.options import either
 from sparsecpu.experiments.recipe import Recipe
 from sparsecpu.isoflop import TRANSFORMS
@@ -128,20 +128,17 @@ def _carry_out(
 
     began = time.perf_counter()
     speaker.announce_compilation()
-    state, results = folder.open(comparison.to_dict()), folder.results()
+    state = folder.open(comparison.to_dict())
+    order = {cell: place for place, cell in enumerate(comparison.cells())}
+    results = folder.results(order)
     try:
         _tune(comparison, folder, state, jobs, speaker)
         _run_missing(comparison, folder, state, results, jobs, speaker)
     except (OSError, MemoryError, KeyboardInterrupt) as error:
         error.add_note(f"the same command goes on with {folder.path}")
         raise
-    order = {cell: place for place, cell in enumerate(comparison.cells())}
-    results.sort(key=lambda result: order[_cell_of(result)])
+    results.sort(key=lambda result: order[cell_of(result)])
     return _written(folder, state, summarise(results), results, time.perf_counter() - began)
-
-
-def _cell_of(result: dict[str, Any]) -> Cell:
-    return Cell(**{name: result[name] for name in ("method", "density", "seed", "fold")})
 
 
 def _tune(comparison, folder, state, jobs, speaker) -> None:
@@ -160,7 +157,7 @@ def _run_missing(comparison, folder, state, results, jobs, speaker) -> None:
     """Do the runs that have no result yet, and keep each result as it comes."""
     from sparsecpu.experiments.comparison import run_all
 
-    done = set(map(_cell_of, results))
+    done = set(map(cell_of, results))
     missing = [cell for cell in comparison.cells() if cell not in done]
     speaker.say(f"{len(missing)} runs to do; {len(results)} are done already")
     with click.progressbar(

@@ -98,7 +98,7 @@ def _way_on(request: Request) -> Iterator[None]:
     except (OSError, MemoryError, KeyboardInterrupt) as error:
         folder = request.folder or request.new
         with contextlib.suppress(OSError):
-            if folder is not None and folder.checkpoint.exists():
+            if folder is not None and folder.config.exists():
                 error.add_note(f"go on with: sparsecpu train --resume {folder.path}")
         raise
 
@@ -142,6 +142,7 @@ def _resumed(
             raise ResumeError(f"{typed} is {value!r}; {folder.path} was begun with {known[name]!r}")
     if options["out"] is not None:
         raise ConflictError("out", "--resume", "which goes on in the folder that it names")
+    options["spectrum"] = options["spectrum"] or config.get("spectrum", False)
     chosen = dict(config["recipe"])
     if chosen["init"] and not Path(chosen["init"]).exists() and folder.checkpoint.exists():
         chosen["init"] = str(folder.checkpoint)  # which has taken everything from it

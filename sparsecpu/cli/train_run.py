@@ -60,7 +60,8 @@ class TrainRun:
         self.architecture = describe_for(self.recipe, self.dataset)
         check_memory(self.architecture, self.recipe, self.samples, speaker)
         self.targets, self.facts = _targets(self.dataset)
-        self.facts |= {"data": request.data, "recipe": self.recipe.to_dict()}
+        recipe = self.recipe.to_dict() if request.config is None else request.config["recipe"]
+        self.facts |= {"data": request.data, "recipe": recipe}
         self.clock, self.stopper = StepClock(), Interruption()
         self._open()
 
@@ -69,12 +70,13 @@ class TrainRun:
         folder, dataset = self.request.folder, self.dataset
         held = None
         if folder is not None and folder.checkpoint.exists():
-            held = read_checkpoint(folder, self.architecture)
+            held = read_checkpoint(folder, self.architecture, self.request.config)
             network = held.network
         else:
             x, y = dataset.x_train, dataset.y_train
             network = build(self.recipe, self.architecture, x, y, dataset.scaling)
-        self.trainer = trainer = self._make_trainer(network)
+        tracked = network.nnz <= _TRACKED if held is None else held.has_arrays_of("Tracker")
+        self.trainer = trainer = self._make_trainer(network, tracked)
         self.x = augmented(self.recipe, dataset.x_train, network, trainer)
         trainer.start(self.samples)
         forms = self._choose_forms(network)
@@ -88,11 +90,11 @@ class TrainRun:
         if self.speaker.bar:
             trainer.callbacks.append(ProgressBar())
 
-    def _make_trainer(self, network: Any) -> Any:
+    def _make_trainer(self, network: Any, tracked: bool) -> Any:
         from sparsecpu.training.pattern_history import Tracker
 
         callbacks: list[Callback] = [self.clock, self.stopper, History()]
-        if network.nnz <= _TRACKED:
+        if tracked:
             callbacks.insert(2, Tracker(self.options["spectrum"]))
         self.comm.check_same("training data", self.mark)
         self.comm.check_network(network.parameters().values())
@@ -119,6 +121,8 @@ class TrainRun:
 
     def _open_folder(self, forms: dict[str, str]) -> RunFolder | None:
         """Return the run's folder (None without one): made if it is new, checked if it is not."""
+        from sparsecpu.bench import versions
+
         request = self.request
         if request.folder is not None and request.config is not None:
             if request.config["fingerprint"] != self.mark:
@@ -127,8 +131,11 @@ class TrainRun:
             return request.folder
         if request.new is None:
             return None
-        begun = {"data": request.data, "reading": request.reading, "forms": forms}
-        request.new.create({**begun, "recipe": self.recipe.to_dict(), "fingerprint": self.mark})
+        request.new.create({
+            "data": request.data, "reading": request.reading, "forms": forms,
+            "recipe": self.recipe.to_dict(), "fingerprint": self.mark,
+            "spectrum": self.options["spectrum"], "versions": versions(),
+        })  # fmt: skip
         return request.new
 
     def _go_on_from(self, checkpoint: Any, forms: dict[str, str]) -> None:
@@ -136,7 +143,8 @@ class TrainRun:
 
         checkpoint.restore(self.trainer, self.samples)
         if self.keeper is not None and self.folder is not None:
-            self.folder.write_history(self.folder.read_history(self.trainer.epochs_done))
+            history = self.folder.history
+            history.write(history.first(self.trainer.epochs_done))
         set_forms(self.trainer.network, forms)
 
     @property
@@ -162,7 +170,6 @@ class TrainRun:
         return scores, time.perf_counter() - self.began
 
     def _score_and_keep(self) -> dict[str, float]:
-        from sparsecpu.bench import versions
         from sparsecpu.experiments.scoring import score
         from sparsecpu.files.model import save
 
@@ -172,7 +179,7 @@ class TrainRun:
         value = score(network, dataset.x_test, dataset.y_test, self.facts, batch_size=batch)
         scores = {"test_accuracy" if dataset.task == "classification" else "test_r2": value}
         if self.folder is not None:
-            facts = {**self.facts, "metrics": scores, "versions": versions()}
+            facts = {**self.facts, "metrics": scores}
             save(network, self.folder.model, self.architecture, facts=facts)
         return scores
 

@@ -7,6 +7,7 @@ until it is removed, and counts no more once its process has ended.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -63,6 +64,13 @@ def _forget() -> None:
     _held.clear()
 
 
+@atexit.register
+def _drop_all() -> None:
+    """Leave no file behind where nobody has released a lock."""
+    while _held:
+        _held.popitem()[1].drop()
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
@@ -78,12 +86,17 @@ class FolderLock:
         self.folder = Path(folder)
         self._key: str | None = None
 
+    @property
+    def is_taken(self) -> bool:
+        """True from ``take`` to ``release``."""
+        return self._key is not None and self._key in _held
+
     def take(self) -> None:
         """Take the lock, and remove what dead processes did not finish in the folder.
 
         Raises ``FolderInUseError`` if someone else has it. Does nothing if it is taken already.
         """
-        if self._key is not None and self._key in _held:
+        if self.is_taken:
             return
         key = os.path.realpath(self.folder)
         with _guard:

@@ -275,5 +275,6 @@ class Topology:
     def load_state(self, values: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         """Take up the ``values`` and ``arrays`` that ``state`` returned; called after ``start``.
 
-        The layers and the length of the ``run`` are known then.
+        The layers and the length of the ``run`` are known then. Raises ``FileFormatError`` if they
+        are not as ``state`` returns them.
         """

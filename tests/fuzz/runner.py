@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,18 +51,16 @@ class Campaign:
         self.finds: dict[tuple[str, str], Find] = {}
 
     def run(self) -> None:
-        """Run to the end; Ctrl-C ends it early."""
+        """Run to the end; raise what broke the harness itself, rather than a reader."""
         self.until = time.monotonic() + self.seconds
-        threads = [threading.Thread(target=self._work, args=(i,)) for i in range(self.workers)]
-        for thread in threads:
-            thread.start()
-        try:
-            for thread in threads:
-                thread.join()
-        except KeyboardInterrupt:
-            self.until = 0.0
-            for thread in threads:
-                thread.join()
+        with ThreadPoolExecutor(self.workers) as pool:
+            ends = [pool.submit(self._work, i) for i in range(self.workers)]
+            try:
+                for end in ends:
+                    end.result()
+            except BaseException:
+                self.until = 0.0
+                raise
 
     def _work(self, index: int) -> None:
         """Attack one target after the other, in turn, with the cases of one worker."""
@@ -176,7 +175,7 @@ class WorkerProcess:
         self._stop()
         text = self._errors.read_text(errors="replace")
         if number < 0:
-            raise SystemExit(f"a worker ended ({code}) before its first case: {text}")
+            raise RuntimeError(f"a worker ended ({code}) before its first case: {text}")
         where = f"{kind} {_signal_name(code) if kind == 'crash' else ''} {_place(text)}"
         if "MB above" in text:
             kind, where = "memory", "peak"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.errors import DataError, DivergedError
+from sparsecpu.errors import DataError, DivergedError, SparseCPUError
 from sparsecpu.experiments.comparison.comparison import Cell, Comparison
 from sparsecpu.experiments.comparison.methods import DENSE, SMALL_DENSE, narrowed, weights_of
 from sparsecpu.experiments.networks import build, describe_for
@@ -135,6 +135,7 @@ def run_all(comparison: Comparison, jobs: Iterable[Job], processes: int, keep: K
         return
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor, as_completed
+    from concurrent.futures.process import BrokenProcessPool
 
     pool = ProcessPoolExecutor(
         min(processes, len(jobs)),
@@ -145,6 +146,11 @@ def run_all(comparison: Comparison, jobs: Iterable[Job], processes: int, keep: K
     try:
         for done in as_completed([pool.submit(_work, job) for job in jobs]):
             keep(done.result())
+    except BrokenProcessPool:
+        raise SparseCPUError(
+            "a process of the comparison was ended by the system, perhaps for lack of memory; the "
+            "same command goes on, with fewer --jobs if need be"
+        ) from None
     except BaseException:
         for process in list((pool._processes or {}).values()):  # do not wait for runs at work
             with contextlib.suppress(OSError):
@@ -160,10 +166,23 @@ _runner: Runner | None = None
 def _prepare(comparison: Comparison) -> None:
     """Read the data once per process."""
     import signal
+    import threading
 
     global _runner
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent breaks off
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _runner = Runner(comparison)
+
+
+def _end_with_parent() -> None:
+    """End once the parent has; after a kill it cannot say so, and nobody wants the results."""
+    import multiprocessing
+    import os
+
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(job: Job) -> dict[str, Any]:

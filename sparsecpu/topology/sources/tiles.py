@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.kernels.machine.arrays import aligned_zeros
+from sparsecpu.kernels.machine.arrays import aligned_copy, aligned_zeros
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
+from sparsecpu.step.checked_arrays import Arrays, take
 from sparsecpu.step.gradient_view import GradientView, whole_rows
 from sparsecpu.topology.running_top import RunningTop
 from sparsecpu.topology.sources.base import Source
@@ -94,6 +95,8 @@ class Tiles(Source):
         keys, values = (self._found or self._nothing()).result()
         return {"tile": self.tile, "keys": keys, "values": values}
 
-    def load_state(self, arrays: dict[str, np.ndarray]) -> None:
-        self.tile, self._found = np.array(arrays["tile"]), self._nothing()
-        self._found.add(np.array(arrays["keys"]), np.array(arrays["values"]))
+    def load_state(self, arrays: Arrays, steps_done: int) -> None:
+        found = self._nothing()
+        tile = take(arrays, "tile", self.dtype, self.tile.shape)
+        found.add(*self._take_inactive(arrays, found.count))
+        self.tile, self._found = aligned_copy(tile), found
