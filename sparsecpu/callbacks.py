@@ -11,7 +11,7 @@ import numpy as np
 from sparsecpu.errors import FileFormatError
 from sparsecpu.step.kept_network import KeptNetwork
 from sparsecpu.step.plain_values import listed, maybe, real, table, whole
-from sparsecpu.step.update_records import UPDATE
+from sparsecpu.step.update_records import RECORD, UPDATE
 
 
 class Training(Protocol):
@@ -134,13 +134,19 @@ class Callback:
 class History(Callback):
     """Keeps every epoch's record, with the topology updates in it.
 
+    Parameters
+    ----------
+    in_checkpoints : bool
+        Whether checkpoints hold the records; a resumed run begins without them where a file does.
+
     Attributes
     ----------
     records : list of dict
         One per epoch.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_checkpoints: bool = True) -> None:
+        self.in_checkpoints = in_checkpoints
         self.records: list[dict[str, Any]] = []
         self._updates: list[dict[str, Any]] = []
 
@@ -154,10 +160,12 @@ class History(Callback):
         self.records.append(record)
 
     def state(self) -> dict[str, Any]:
-        return {"updates": self._updates}  # of an epoch that was broken off
+        found = {"updates": self._updates}  # of an epoch that was broken off
+        return {**found, "records": self.records} if self.in_checkpoints else found
 
     def load_state(self, values) -> None:
-        self._updates = list(table({"updates": listed(UPDATE)})(values, "History")["updates"])
+        table({"updates": listed(UPDATE)}, {"records": listed(RECORD)})(values, "History")
+        self._updates, self.records = list(values["updates"]), list(values.get("records", []))
 
 
 class Validation(Callback):

@@ -9,6 +9,7 @@ import numpy as np
 
 from sparsecpu.errors import DataError, ParameterError
 from sparsecpu.registries import Registry
+from sparsecpu.registries.numbers import is_number
 from sparsecpu.step.context import Context
 
 _NO_WEIGHTS = np.empty(0, dtype=np.float64)
@@ -100,7 +101,7 @@ class SoftmaxCrossEntropy(Loss):
     name = "softmax-cross-entropy"
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
-        if not 0.0 <= label_smoothing < 1.0:
+        if not (is_number(label_smoothing) and 0.0 <= label_smoothing < 1.0):
             raise ParameterError("label_smoothing", label_smoothing, "a number in [0, 1)")
         self.label_smoothing = float(label_smoothing)
 
@@ -190,7 +191,14 @@ def checked_targets(loss: Loss, targets: Any, n_outputs: int, samples: int) -> n
     Raises ``DataError`` if there are none, or another number, and ``ParameterError`` if the
     ``targets`` do not match the ``n_outputs``.
     """
-    prepared = loss.prepare(targets, n_outputs)
+    return readable_targets(loss, loss.prepare(targets, n_outputs), n_outputs, samples)
+
+
+def readable_targets(loss: Loss, prepared: Any, n_outputs: int, samples: int) -> np.ndarray:
+    """Return ``prepared`` targets if the loss's kernel may read them; see ``checked_targets``.
+
+    There must be one for each of the ``samples``, for ``n_outputs``.
+    """
     ours: tuple[type[Loss], ...] = (SoftmaxCrossEntropy, SigmoidCrossEntropy, SquaredError)
     for kind in ours:  # whose kernels read them, whoever has prepared them
         if isinstance(loss, kind) and type(loss)._run is kind._run:

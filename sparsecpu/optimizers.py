@@ -10,6 +10,7 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.registries import Registry
+from sparsecpu.registries.numbers import is_number
 from sparsecpu.sparse.parameter import NO_ORDER, Parameter, SparseParameter
 
 
@@ -127,9 +128,9 @@ class SGD(Optimizer):
     def __init__(
         self, momentum: float = 0.9, *, nesterov: bool = True, weight_decay: float = 0.0
     ) -> None:
-        if not 0.0 <= momentum < 1.0:
+        if not (is_number(momentum) and 0.0 <= momentum < 1.0):
             raise ParameterError("momentum", momentum, "a number in [0, 1)")
-        if not weight_decay >= 0.0:
+        if not (is_number(weight_decay) and weight_decay >= 0.0):
             raise ParameterError("weight_decay", weight_decay, "a number of at least 0")
         self.momentum, self.nesterov = float(momentum), bool(nesterov)
         self.weight_decay = float(weight_decay)
@@ -221,11 +222,11 @@ class Adam(Optimizer):
         epsilon_hat: bool = False,
     ) -> None:
         for name, value in (("beta1", beta1), ("beta2", beta2)):
-            if not 0.0 <= value < 1.0:
+            if not (is_number(value) and 0.0 <= value < 1.0):
                 raise ParameterError(name, value, "a number in [0, 1)")
-        if not weight_decay >= 0.0:
+        if not (is_number(weight_decay) and weight_decay >= 0.0):
             raise ParameterError("weight_decay", weight_decay, "a number of at least 0")
-        if not epsilon > 0.0:
+        if not (is_number(epsilon) and epsilon > 0.0):
             raise ParameterError("epsilon", epsilon, "a number above 0")
         self.beta1, self.beta2, self.epsilon = float(beta1), float(beta2), float(epsilon)
         self.weight_decay, self.decoupled = float(weight_decay), bool(decoupled)

@@ -93,7 +93,7 @@ class TrainRun:
     def _make_trainer(self, network: Any, tracked: bool) -> Any:
         from sparsecpu.training.pattern_history import Tracker
 
-        callbacks: list[Callback] = [self.clock, self.stopper, History()]
+        callbacks: list[Callback] = [self.clock, self.stopper, History(in_checkpoints=False)]
         if tracked:
             callbacks.insert(2, Tracker(self.options["spectrum"]))
         self.comm.check_same("training data", self.mark)

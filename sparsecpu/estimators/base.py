@@ -34,9 +34,15 @@ from sparsecpu.kernels.machine.threads import use_threads
 from sparsecpu.networks.description import mlp
 from sparsecpu.registries import defaults
 from sparsecpu.schedules import constant
+from sparsecpu.sparse.matrices import canonical_csr
 from sparsecpu.step.streams import streams
 from sparsecpu.trainer import Trainer
 from sparsecpu.training.mpi import communicator
+
+
+def readable(X):
+    """Return samples; sparse ones checked before SciPy reads them, and apart from the user's."""
+    return canonical_csr(X, "X") if hasattr(X, "tocsr") else X
 
 
 class SparseMLP(BaseEstimator):
@@ -210,7 +216,7 @@ class SparseMLP(BaseEstimator):
         check_parameters(self)
         X, y = validate_data(
             self,
-            X,
+            readable(X),
             y,
             accept_sparse=["csr"],
             multi_output=True,
@@ -274,7 +280,7 @@ class SparseMLP(BaseEstimator):
         """Return the network's outputs; raise ``NotFiniteError`` if they say nothing."""
         check_is_fitted(self, "network_")
         X = validate_data(
-            self, X, accept_sparse=["csr"], dtype=[np.float64, np.float32], reset=False
+            self, readable(X), accept_sparse=["csr"], dtype=[np.float64, np.float32], reset=False
         )
         with use_threads(threads_of(self)):
             return outputs(self.network_, X)

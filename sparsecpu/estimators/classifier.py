@@ -15,7 +15,7 @@ from sklearn.utils.validation import (
 )
 
 from sparsecpu.errors import DataError, ParameterError
-from sparsecpu.estimators.base import SparseMLP
+from sparsecpu.estimators.base import SparseMLP, readable
 from sparsecpu.estimators.parameters import check_parameters, documented, refuse_early_stopping
 from sparsecpu.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from sparsecpu.registries import defaults
@@ -136,7 +136,7 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         check_parameters(self)
         X, y = validate_data(
             self,
-            X,
+            readable(X),
             y,
             accept_sparse=["csr"],
             multi_output=True,
