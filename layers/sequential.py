@@ -39,7 +39,8 @@ _FEW = 2  # samples that are faster one by one than in a tile of 16
 class Sequential(FixedSizes):
     """Layers one behind the other; also the network that users hold.
 
-    Inside, samples are the last axis, in tiles; the users' order appears only here.
+    Inside, samples are the last axis, in tiles; the users' order appears only here. Networks may
+    share layers, or stand inside of others, if one thread at a time uses them.
 
     Parameters
     ----------
@@ -80,7 +81,8 @@ class Sequential(FixedSizes):
         self._flat = Flatten()
         self._plan = Plan()
         self._set_scaling(None)
-        self.plan(Spec(sample_shape(input_shape)))
+        self._made_for = sample_shape(input_shape)
+        self.plan(Spec(self._made_for))
 
     @cached_property
     def dtype(self) -> np.dtype:
@@ -146,7 +148,13 @@ class Sequential(FixedSizes):
         x : array_like, sparse matrix or Samples
             The samples.
         """
+        self._keep_plan()
         return as_samples(x, self.widths[0], self.dtype)
+
+    def _keep_plan(self) -> None:
+        """Plan anew if another network has planned any of the layers since."""
+        if not self._plan.current:
+            self.plan(Spec(self._made_for))
 
     def lanes(self, batch: int) -> int:
         """Return the width of the tiles for this batch size.
@@ -218,6 +226,7 @@ class Sequential(FixedSizes):
         -----
         Nikdan et al., SparseProp (2023), section 4: "time both".
         """
+        self._keep_plan()
         return tune(self, batch_size, self.lanes(batch_size), threads)
 
     def gather(self, samples: Samples, rows: np.ndarray, lanes: int, ctx: Context) -> np.ndarray:
@@ -240,8 +249,8 @@ class Sequential(FixedSizes):
             The input, ``(tiles, features, lanes)`` or, of images, ``(tiles, height, channels,
             width, lanes)``; lanes after the last sample are 0.
         """
-        if not self._plan.current:  # layers that it shares with a network that was planned since
-            self.plan(Spec(self.input_shape))
+        if not self._plan.current:
+            self._keep_plan()
         out = ctx.workspace.array(
             self, "input", (max(1, -(-len(rows) // lanes)), self.widths[0], lanes), self.dtype
         )
@@ -347,4 +356,5 @@ class Sequential(FixedSizes):
 
         FLOPs are of a forward pass, two per weight and use; those of the dense network beside them.
         """
+        self._keep_plan()
         return summary(self)

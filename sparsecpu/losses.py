@@ -43,6 +43,18 @@ class Loss:
             raise ParameterError("targets", array.shape, expected)
         return np.require(array, np.float64, ["C", "A"])
 
+    def of_zeros(self, targets: np.ndarray, n_outputs: int) -> float:
+        """Return the mean loss of outputs that are all 0, or 0 where nothing is known of it.
+
+        Parameters
+        ----------
+        targets : ndarray
+            As ``prepare`` returned them.
+        n_outputs : int
+            Outputs of the network.
+        """
+        return 0.0
+
     def __call__(
         self,
         z: np.ndarray,
@@ -118,6 +130,9 @@ class SoftmaxCrossEntropy(Loss):
             raise ParameterError("targets", wrong, expected)
         return np.require(array, np.int32, ["C", "A"])
 
+    def of_zeros(self, targets, n_outputs) -> float:
+        return math.log(n_outputs)
+
     def _run(self, z, rows, targets, weights, scale, dz, tile_loss, ctx) -> None:
         from sparsecpu.kernels.loss import softmax_cross_entropy
 
@@ -147,6 +162,9 @@ class SigmoidCrossEntropy(Loss):
 
     name = "sigmoid-cross-entropy"
 
+    def of_zeros(self, targets, n_outputs) -> float:
+        return n_outputs * math.log(2.0)
+
     def _run(self, z, rows, targets, weights, scale, dz, tile_loss, ctx) -> None:
         from sparsecpu.kernels.loss import sigmoid_cross_entropy
 
@@ -157,6 +175,9 @@ class SquaredError(Loss):
     r"""Half the squared error, summed over the outputs: :math:`\ell = \|z - t\|^2 / 2`."""
 
     name = "squared-error"
+
+    def of_zeros(self, targets, n_outputs) -> float:
+        return float(np.vdot(targets, targets)) / (2 * max(len(targets), 1))
 
     def _run(self, z, rows, targets, weights, scale, dz, tile_loss, ctx) -> None:
         from sparsecpu.kernels.loss import squared_error

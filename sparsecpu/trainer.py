@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import operator
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,13 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.callbacks import Callback
-from sparsecpu.errors import ConflictError, DataError, DivergedError, ParameterError
+from sparsecpu.errors import (
+    ConflictError,
+    DataError,
+    DivergedError,
+    DivergenceWarning,
+    ParameterError,
+)
 from sparsecpu.kernels.machine.blas import one_blas_thread
 from sparsecpu.losses import Loss, readable_targets
 from sparsecpu.optimizers import SGD, Optimizer
@@ -23,6 +30,7 @@ from sparsecpu.sparse.parameter import Parameter, SparseParameter
 from sparsecpu.step import resuming
 from sparsecpu.step.context import Context
 from sparsecpu.step.network import Network
+from sparsecpu.step.outcome import far_above, first_not_finite
 from sparsecpu.step.precision import check_precision
 from sparsecpu.step.ranks import ALONE, SeveralRanks
 from sparsecpu.step.rates import LayerRates
@@ -159,6 +167,8 @@ class Trainer:
         self._started = False  # True once the topology knows about the run
         self.position = 0  # samples of the current epoch that have been used
         self.losses = 0.0  # their summed loss
+        self._first_loss: float | None = None  # of the first step; None in a resumed run
+        self._warned = False
         self.order_state: dict[str, Any] | None = None
         self.topology_start: dict[str, Any] | None = None  # its stream when the run began
 
@@ -352,7 +362,12 @@ class Trainer:
         DataError
             If numbers of samples differ, or there are none.
         DivergedError
-            If the loss is not finite.
+            If the loss of a step is not finite, or the network at the end of an epoch is not.
+
+        Warns
+        -----
+        DivergenceWarning
+            If the loss ends far above where it began; see ``warn_if_worse``.
         """
         samples = self.network.samples(x)
         targets = self.loss.prepare(y, self.network.n_outputs)
@@ -371,7 +386,25 @@ class Trainer:
                 self.run_epoch(samples, targets, weights)
             for callback in self.callbacks:
                 callback.on_fit_end(self)
+        if self.epochs_done and self.position == 0:
+            self.warn_if_worse(targets)
         return self
+
+    def warn_if_worse(self, targets: np.ndarray) -> None:
+        """Warn once if the mean loss of the last epoch is far above where training began.
+
+        That is more than twice the loss of the first step, and of outputs that are all 0.
+
+        Parameters
+        ----------
+        targets : ndarray
+            As ``loss.prepare`` returned them.
+        """
+        of_zeros = self.loss.of_zeros(targets, self.network.n_outputs)
+        words = far_above(self.losses / len(targets), self._first_loss, of_zeros)
+        if words and not self._warned and self.ranks.rank == 0:
+            self._warned = True
+            warnings.warn(words, DivergenceWarning, stacklevel=3)
 
     @contextlib.contextmanager
     def machine(self) -> Iterator[None]:
@@ -402,6 +435,11 @@ class Trainer:
             As ``loss.prepare`` returned them.
         weights : ndarray of float64, optional
             A weight per sample.
+
+        Raises
+        ------
+        DivergedError
+            If the loss of a step is not finite, or the network at the end is not.
         """
         samples, targets, weights = self._checked(samples, targets, weights)
         count = samples.shape[0]
@@ -416,12 +454,17 @@ class Trainer:
         while self.position < count:
             rows = order[self.position : self.position + self.batch_size]
             loss = self._step(samples, targets, weights, rows)
+            if self.steps_done == 1:
+                self._first_loss = loss
             self.position += len(rows)
             self.losses += loss * len(rows)
             for callback in self.callbacks:
                 callback.on_step(self, loss)
             if self.halted and self.position < count:
-                return
+                break
+        self._refuse_not_finite()
+        if self.position < count:
+            return
         self.position = 0
         self.epochs_done += 1
         record = {
@@ -432,6 +475,13 @@ class Trainer:
         }
         for callback in self._callbacks_in_order():
             callback.on_epoch_end(self, record)
+
+    def _refuse_not_finite(self) -> None:
+        """Look at what the last step left, before anyone keeps it."""
+        if where := first_not_finite(self.network):
+            step, loss = self.steps_done - 1, self.losses / max(self.position, 1)
+            rate = self.schedule(step) * self.learning_rate_factor
+            raise DivergedError(step, loss, rate, where)
 
     def _callbacks_in_order(self) -> list[Callback]:
         """Return the callbacks, those that keep what the others have become at the end."""

@@ -57,6 +57,14 @@ class _Group(click.Group):
         with _past_click():
             return super().make_context(*args, **options)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse empty words, as of ``--out "$OUT"``: each would stand for something else."""
+        for before, word in zip(["a word", *args], args, strict=False):
+            if not word or (word.startswith("--") and word.endswith("=")):
+                name = word.rstrip("=") or before
+                raise click.UsageError(f"the word behind {name} is empty; expected a value")
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         self._context = ctx
         with _past_click():

@@ -58,6 +58,8 @@ def open_standard_streams() -> None:
             os.fstat(handle)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number, which is this one
+    if sys.stderr is None:  # messages go nowhere
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def flush_output() -> None:

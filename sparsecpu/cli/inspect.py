@@ -36,6 +36,20 @@ def inspect(
 
     MODEL is a file, or the folder of a run.
     """
+    network, updates, document = examine(model, spectrum)
+    if plot is not None:
+        from sparsecpu.experiments.plots.patterns import plot_patterns
+
+        plot_patterns(network, plot)
+        Speaker(False).say(f"drew {plot}")
+    if plot_history is not None:
+        _draw_history(network, updates, model, plot_history)
+        Speaker(False).say(f"drew {plot_history}")
+    print_json(document) if as_json else put(table(document))
+
+
+def examine(model: str, spectrum: bool = False) -> tuple[Any, list[dict[str, Any]], dict[str, Any]]:
+    """Return the network of a file or folder, its topology updates, and what there is to show."""
     from sparsecpu.experiments.history_file import HistoryFile
     from sparsecpu.experiments.trained_models import model_path
     from sparsecpu.files.model import load_all
@@ -53,15 +67,7 @@ def inspect(
         "layers": _layers(network, updates, spectrum),
         "facts": {k: v for k, v in header["facts"].items() if k != "trainer"},
     }
-    if plot is not None:
-        from sparsecpu.experiments.plots.patterns import plot_patterns
-
-        plot_patterns(network, plot)
-        Speaker(False).say(f"drew {plot}")
-    if plot_history is not None:
-        _draw_history(network, updates, model, plot_history)
-        Speaker(False).say(f"drew {plot_history}")
-    print_json(document) if as_json else put(table(document))
+    return network, updates, document
 
 
 def _layers(network: Any, updates: list[dict[str, Any]], spectrum: bool) -> list[dict[str, Any]]:

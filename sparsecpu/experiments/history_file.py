@@ -11,22 +11,7 @@ from typing import Any
 from sparsecpu.errors import FileFormatError
 from sparsecpu.files.documents import read_json_lines
 from sparsecpu.files.writing import write_text
-from sparsecpu.step.plain_values import anything, listed, named, real, table, whole
-
-_COUNT, _SHARE = whole(0), real(0.0, 1.0)
-#: What is known of a layer after an update; algorithms may add to it.
-_LAYER = table(
-    {"dropped": _COUNT, "grown": _COUNT, "nnz": _COUNT},
-    {
-        "shortfall": _COUNT, "explored": _SHARE, "distance": _SHARE, "survivor_age": real(0.0),
-        "fan_in": listed(_COUNT, 3), "fan_out": listed(_COUNT, 3), "dead_outputs": _COUNT,
-        "dead_inputs": _COUNT, "inputs": listed(_COUNT),
-        "spectrum": named(real(), ("sigma1", "sigma2", "gap", "bound", "margin")),
-    },
-    anything,
-)  # fmt: skip
-_UPDATE = table({"step": _COUNT, "prune_rate": real(), "layers": named(_LAYER)}, {}, anything)
-_RECORD = table({"epoch": whole(1)}, {"step": _COUNT, "updates": listed(_UPDATE)}, anything)
+from sparsecpu.step.update_records import RECORD
 
 
 class HistoryFile:
@@ -37,7 +22,7 @@ class HistoryFile:
 
     def read(self) -> list[dict[str, Any]]:
         """Return the records, one per epoch in order; none if there is no file."""
-        records = read_json_lines(self.path, _RECORD)
+        records = read_json_lines(self.path, RECORD)
         for before, after in pairwise(records):
             if after["epoch"] != before["epoch"] + 1:
                 raise FileFormatError(

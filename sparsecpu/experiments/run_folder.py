@@ -84,11 +84,12 @@ class Checkpoints(Callback):
 
     def __init__(self, folder: RunFolder, architecture: Any, facts: dict[str, Any]) -> None:
         self.folder, self.architecture, self.facts = folder, architecture, facts
-        self._lock = FolderLock(folder.path)
+        self._locked = False
 
     def on_fit_start(self, trainer) -> None:
         make_folder(self.folder.path)
-        self._lock.take()
+        self._locked = not self.folder.lock.is_taken  # a command has it, and for longer
+        self.folder.lock.take()
         self.write(trainer)  # so that a run can be resumed from its first second
 
     def on_epoch_end(self, trainer, record) -> None:
@@ -96,7 +97,8 @@ class Checkpoints(Callback):
         self.write(trainer)
 
     def on_fit_end(self, trainer) -> None:
-        self._lock.release()
+        if self._locked:
+            self.folder.lock.release()
 
     def write(self, trainer: Any) -> None:
         """Write a checkpoint of this moment, which must lie between two steps."""

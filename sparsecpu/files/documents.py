@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsecpu.errors import FileFormatError
+from sparsecpu.reading.files import read_content
 from sparsecpu.step.plain_values import Kind
 
 #: Lists and tables in one another; far more than networks in networks need.
@@ -37,7 +38,7 @@ def parse_json(content: bytes | str, where: str, kind: Kind) -> Any:
 def read_json(path: Path, kind: Kind) -> Any:
     """Return what a JSON file says, if that is of this kind; see ``parse_json``."""
     try:
-        content = path.read_bytes()
+        content = read_content(path)
     except OSError as error:
         raise FileFormatError(f"{path} cannot be read ({error.strerror})") from None
     return parse_json(content, str(path), kind)
@@ -49,7 +50,7 @@ def read_json_lines(path: Path, kind: Kind) -> list[Any]:
     An empty list if there is no such file.
     """
     try:
-        content = path.read_bytes()
+        content = read_content(path)
     except FileNotFoundError:
         return []
     except OSError as error:

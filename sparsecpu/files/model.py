@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.files.archive import natural_order, read_arrays, write_arrays
 from sparsecpu.layers import Sequential
 from sparsecpu.networks.description import Architecture
+from sparsecpu.reading.files import open_regular
 from sparsecpu.sparse.parameter import Parameter, SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.checked_arrays import behind, same_names, take
@@ -95,9 +97,9 @@ def _arrays_of(network: Sequential) -> dict[str, np.ndarray]:
 def is_model(path: Path | str) -> bool:
     """Return True if a file is an archive with a header, as model files are."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             return "header.npy" in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
+    except Exception:  # damaged archives raise many kinds, and are no models
         return False
 
 
@@ -128,7 +130,8 @@ def load_all(path: Path | str) -> tuple[Sequential, dict[str, Any], dict[str, np
     if header.get("format") != FORMAT:
         raise FileFormatError(f"{path} is not a sparsecpu model")
     if header.get("version") != VERSION:
-        raise FileFormatError(f"{path} has version {header.get('version')!r}; expected {VERSION}")
+        version = reprlib.repr(header.get("version"))
+        raise FileFormatError(f"{path} has version {version}; expected {VERSION}")
     extra = behind(arrays, _EXTRA)
     for name in extra:
         del arrays[_EXTRA + name]
@@ -153,6 +156,11 @@ def _build(
     parameters = _dense_parameters(arrays, dtype) | _sparse_parameters(architecture, arrays, dtype)
     network = architecture.build(dtype=dtype, parameters=parameters)
     same_names(arrays, _arrays_of(network), "the network")
+    weights = network.sparse_parameters()
+    for i, layer in enumerate(architecture.layers):
+        weight, nnz = weights.get(f"{i}.weight"), layer.options.get("nnz")
+        if weight is not None and nnz not in (None, weight.nnz):
+            raise FileFormatError(f"{i}.weight has {weight.nnz} weights; {nnz} are described")
     for name, buffer in network.buffers().items():
         least = 0.0 if name.endswith("variance") else None
         buffer[...] = take(arrays, f"{name}.buffer", buffer.dtype, buffer.shape, least=least)

@@ -46,6 +46,12 @@ def _check_kind(path: Path | str, mode: int) -> None:
     raise OSError(errno.EINVAL, f"it is {kind}; expected a file", str(path))
 
 
+def read_content(path: Path | str) -> bytes:
+    """Return the bytes of a regular file; ``OSError`` if it is anything else."""
+    with open_regular(path) as file:
+        return file.read()
+
+
 def file_size(file: BinaryIO) -> int:
     """Return the bytes of an open file."""
     return os.fstat(file.fileno()).st_size

@@ -47,9 +47,7 @@ def take_keys(arrays: Arrays, name: str, size: int, count: int | None = None) ->
     """Return keys of a matrix with so many positions: sorted, none twice."""
     keys = take(arrays, name, np.int64, (count,), least=0, most=size - 1)
     if not np.all(keys[1:] > keys[:-1]):
-        raise FileFormatError(
-            f"the array {shown(name)} must hold sorted positions, none of them twice"
-        )
+        raise FileFormatError(f"the array {shown(name)} must hold sorted positions, none twice")
     return keys
 
 

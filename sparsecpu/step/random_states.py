@@ -43,9 +43,14 @@ def _same_form(state: Any, other: Any) -> bool:
 
 
 def _moves(state: dict[str, Any]) -> bool:
-    """Return False for an even increment of PCG64, with which it may draw one number for ever."""
-    inner = state["state"]
-    return not isinstance(inner, dict) or inner.get("inc", 1) % 2 == 1
+    """Return False for what NumPy takes of PCG64 but never says itself.
+
+    With an even increment it may draw one number for ever.
+    """
+    if state["bit_generator"] != "PCG64":
+        return True
+    rest = 0 <= state["uinteger"] < 2**32
+    return state["state"]["inc"] % 2 == 1 and state["has_uint32"] in (0, 1) and rest
 
 
 def follows_order(

@@ -132,9 +132,8 @@ def _refuse_another_run(trainer: Any, values: dict[str, Any]) -> None:
     theirs = _MADE_WITH(values["made_with"], "made_with")
     for name, ours in _made_with(trainer).items():
         if theirs[name] != ours:
-            raise ResumeError(
-                f"the run was begun with {name} {shown(str(theirs[name]))}; this one has {ours}"
-            )
+            begun = shown(str(theirs[name]))
+            raise ResumeError(f"the run was begun with {name} {begun}; this one has {ours}")
 
 
 def _check_progress(trainer: Any, values: dict[str, Any], samples: int) -> None:
@@ -234,11 +233,8 @@ def _check_that_all_was_used(trainer: Any, values: dict[str, Any], arrays: Array
         owner = rest.partition("/")[0]
         if what == "callback" and owner not in again["callbacks"]:
             raise ResumeError(_other_callbacks(owner, name in arrays))
-        raise FileFormatError(
-            f"the array {shown(name)} is unknown"
-            if name in arrays
-            else f"the array {shown(name)} is missing"
-        )
+        fault = "unknown" if name in arrays else "missing"
+        raise FileFormatError(f"the array {shown(name)} is {fault}")
     for name, array in again_arrays.items():
         if (arrays[name].dtype, arrays[name].shape) != (array.dtype, array.shape):
             was = f"{arrays[name].dtype} of shape {arrays[name].shape}"
@@ -273,6 +269,6 @@ def _unchanged_if_refused(trainer: Any) -> Iterator[None]:
             trainer.rngs[name].bit_generator.state = state
         for parameter, own in slots:
             parameter.slots = own
-        if isinstance(error, SparseCPUError) or not isinstance(error, Exception):
+        if isinstance(error, SparseCPUError | MemoryError) or not isinstance(error, Exception):
             raise
         raise FileFormatError(f"the state of the run is damaged: {brief(error)}") from error

@@ -1,5 +1,6 @@
 """``python -m tests.fuzz``: attack the readers."""
 
+import contextlib
 import json
 import os
 import tempfile
@@ -37,7 +38,8 @@ def main(minutes, executions, names, seed, workers, out, number, replay, kept, a
         names, seed=seed, seconds=60 * minutes, most=executions, out=Path(out),
         workers=workers or len(os.sched_getaffinity(0)), say=partial(click.echo, err=True),
     )  # fmt: skip
-    campaign.run()
+    with contextlib.suppress(KeyboardInterrupt):
+        campaign.run()
     rows = {name: row(count) for name, count in campaign.counts.items()}
     click.echo(json.dumps({"seed": seed, "targets": rows}, indent=2) if as_json else table(rows))
     raise SystemExit(1 if campaign.finds else 0)

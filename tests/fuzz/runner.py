@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,18 +51,16 @@ class Campaign:
         self.finds: dict[tuple[str, str], Find] = {}
 
     def run(self) -> None:
-        """Run to the end; Ctrl-C ends it early."""
+        """Run to the end; raise what broke the harness itself, rather than a reader."""
         self.until = time.monotonic() + self.seconds
-        threads = [threading.Thread(target=self._work, args=(i,)) for i in range(self.workers)]
-        for thread in threads:
-            thread.start()
-        try:
-            for thread in threads:
-                thread.join()
-        except KeyboardInterrupt:
-            self.until = 0.0
-            for thread in threads:
-                thread.join()
+        with ThreadPoolExecutor(self.workers) as pool:
+            ends = [pool.submit(self._work, i) for i in range(self.workers)]
+            try:
+                for end in ends:
+                    end.result()
+            except BaseException:
+                self.until = 0.0
+                raise
 
     def _work(self, index: int) -> None:
         """Attack one target after the other, in turn, with the cases of one worker."""
@@ -81,12 +80,11 @@ class Campaign:
 
     def _do(self, process: "WorkerProcess", job: dict) -> tuple[int, int]:
         """Run one job; return how many cases were tried and the number of the next one."""
-        began = time.monotonic()
         end = process.do(job, self._found)
         with self._lock:
             count = self.counts[job["target"]]
             count.executions += end["done"]
-            count.seconds += time.monotonic() - began
+            count.seconds += end["seconds"]
             count.peak = max(count.peak, end["peak"])
         return end["done"], end["next"]
 
@@ -126,7 +124,7 @@ class WorkerProcess:
         """
         if self._process is None:
             self._start()
-        seconds = find_target(job["target"]).seconds
+        limit = find_target(job["target"]).seconds
         CLOCK.pack_into(self._clock, 0, -1, time.monotonic())
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
@@ -135,7 +133,7 @@ class WorkerProcess:
                 line = self._lines.get(timeout=0.2)
             except queue.Empty:
                 number, since = CLOCK.unpack_from(self._clock)
-                if time.monotonic() - since > (_START_SECONDS if number < 0 else seconds):
+                if time.monotonic() - since > (_START_SECONDS if number < 0 else limit):
                     return self._ended(job, "hang", found)
                 continue
             if line is None:
@@ -176,14 +174,14 @@ class WorkerProcess:
         self._stop()
         text = self._errors.read_text(errors="replace")
         if number < 0:
-            raise SystemExit(f"a worker ended ({code}) before its first case: {text}")
+            raise RuntimeError(f"a worker ended ({code}) before its first case: {text}")
         where = f"{kind} {_signal_name(code) if kind == 'crash' else ''} {_place(text)}"
         if "MB above" in text:
             kind, where = "memory", "peak"
         files = case_of(find_target(job["target"]), job["seed"], number)
         found(Find(job["target"], job["seed"], number, kind, where, text[-4000:], files))
         done = (number - job["first"]) // job["stride"] + 1
-        return {"done": done, "next": number + job["stride"], "peak": 0}
+        return {"done": done, "next": number + job["stride"], "peak": 0, "seconds": 0.0}
 
 
 def _read_lines(stream, lines: queue.Queue) -> None:

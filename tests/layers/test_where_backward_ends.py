@@ -203,8 +203,11 @@ def test_a_network_inside_of_another_hands_images_on(rng):
     assert found[0] == wanted
     for a, b in zip(found[1].values(), gradients.values(), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert inner.predict(x).shape == (5, 144)  # and still is a network by itself
     np.testing.assert_array_equal(outer.predict(x), flat.predict(x))
+    large = Sequential([inner, GlobalAvgPool2d()], (3, 8, 9))
+    assert large.predict(np.zeros((2, 216))).shape == (2, 4)
+    assert inner.predict(x).shape == (5, 144)  # and still is a network by itself
+    assert large.predict(np.zeros((2, 216))).shape == (2, 4)
 
 
 def test_a_layer_stands_in_one_place():
