@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.registries.numbers import is_number
 from sparsecpu.sparse.pattern import Pattern
 
 #: Standard deviation gained back per nonlinearity (ReLU halves the second moment).
@@ -34,7 +34,7 @@ def scaled_uniform(
     """
     if fan not in ("sparse", "dense"):
         raise ParameterError("fan", fan, "'sparse' or 'dense'")
-    if not isinstance(gain, Real) or not abs(gain) <= _LARGEST_GAIN:
+    if not is_number(gain) or not abs(gain) <= _LARGEST_GAIN:
         raise ParameterError("gain", gain, f"a number of at most {_LARGEST_GAIN:g}")
     fan_in = pattern.fan_in
     per_row = np.maximum(fan_in, 1) if fan == "sparse" else np.full(len(fan_in), pattern.shape[1])
