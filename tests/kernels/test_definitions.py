@@ -14,6 +14,7 @@ from sparsecpu.kernels.conv.operands import Output
 from sparsecpu.kernels.conv.sums import NO_SUMS
 from sparsecpu.kernels.linear import PLAIN, gradient_kernel, matmul_kernel
 from sparsecpu.kernels.linear.full import plain_product, product
+from sparsecpu.kernels.linear.outer import outer
 from sparsecpu.kernels.linear.scatter import plain_scatter, scatter_kernel
 from sparsecpu.kernels.linear.wide import plain_gradient, plain_matmul
 from sparsecpu.kernels.machine.arrays import aligned_copy
@@ -65,6 +66,15 @@ def test_full_products(lanes, shape, dtype, rng):
             close(y[tile], np.where(wanted < 0, 0, wanted) if relu else wanted, 1e-5)
     product(matrix, x, bias[:0], y, False)
     close(y[0], plain_product(matrix, x[0], 0 * bias), 1e-5)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 90), (5, 3), (40, 130)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_outer_products(rows, columns, dtype, rng):
+    a, b = (rng.standard_normal((n, 70)).astype(dtype)[:, 3:50] for n in (rows, columns))
+    out = np.empty((rows, columns + 2), dtype)[:, 1:-1]
+    outer(a, b, out)
+    close(out, a @ b.T, 1e-5)
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 4, 16])

@@ -78,8 +78,10 @@ class Window(Source):
         weight = np.repeat(self.gradient_weight * self.momentum**age, self.batch_size)
         weight = weight.astype(self.dtype)
 
+        from sparsecpu.kernels.linear.outer import outer
+
         def form(rows: slice, places: slice, out: np.ndarray) -> None:
-            np.matmul(self.dy[rows, :columns] * weight, self.x[places, :columns].T, out=out)
+            outer(self.dy[rows, :columns] * weight, self.x[places, :columns], out)
 
         return form
 
