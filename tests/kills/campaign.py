@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[2]
 #: How runs are ended: at a random moment, or at one of their writes; and what they may return.
 TIMED = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "int": signal.SIGINT}
 WAYS = ("kill", "term", "int", "kill-at", "term-at", "int-at", "full-at", "full-disk")
-RETURNS = {"kill": {-9}, "term": {143}, "int": {130}, "full": {2}}
+#: Those below 0 are of a process that had not got so far as to hear signals.
+RETURNS = {"kill": {-9}, "term": {143, -15}, "int": {130, -2}, "full": {2}}
 #: A program in Python has only what Python makes of these.
 PLAIN = {"kill": {-9}, "term": {-15}, "int": {-2}, "full": {1}}
 #: No command of ours takes so long.
