@@ -151,6 +151,8 @@ def read_svmlight(path: Path | str, *, task: str = "auto") -> Dataset:
         raise DataError(f"{path}: a value is not finite, or beyond float32")
     check_finite(y[None], f"{path}: y")
     kind = guess_task(y, task)
-    if kind == "classification" and is_exact(y):
+    if kind == "classification" and np.all(y == np.rint(y)):
+        if not is_exact(y):
+            raise DataError(f"{path}: classes beyond 2**53 cannot be told apart in this format")
         y = y.astype(np.int64)
     return split(path.stem, x, y, kind, scaling="none")

@@ -11,7 +11,7 @@ from sparsecpu.errors import DataError
 
 #: Integers with at most this many different values are taken for classes.
 _MOST_CLASSES = 100
-#: Every integer up to this size is a float of its own.
+#: Every integer below this size is a float of its own.
 _EXACT = 2.0**53
 
 
@@ -33,7 +33,7 @@ def guess_task(y: np.ndarray, task: str = "auto") -> str:
 
 def is_exact(y: np.ndarray) -> bool:
     """Return True if all targets are integers that no float stands for together with another."""
-    return bool(np.all((y == np.rint(y)) & (np.abs(y) <= _EXACT)))
+    return bool(np.all((y == np.rint(y)) & (np.abs(y) < _EXACT)))
 
 
 def given_split(

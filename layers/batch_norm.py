@@ -11,7 +11,7 @@ from sparsecpu.kernels.machine.arrays import aligned_copy, aligned_zeros
 from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.batch_norm_of_features import NormOfFeatures
 from sparsecpu.layers.images.batch_norm_of_images import NormOfImages
-from sparsecpu.registries.numbers import whole
+from sparsecpu.registries.numbers import float_type, is_number, whole
 from sparsecpu.sparse.parameter import Parameter
 from sparsecpu.step.context import Context
 
@@ -57,12 +57,12 @@ class BatchNorm(Layer):
         epsilon: float = 1e-5,
         dtype: Any = np.float32,
     ) -> None:
-        if not 0.0 < momentum <= 1.0:
+        if not (is_number(momentum) and 0.0 < momentum <= 1.0):
             raise ParameterError("momentum", momentum, "a number in (0, 1]")
-        if not epsilon > 0.0:
+        if not (is_number(epsilon) and epsilon > 0.0):
             raise ParameterError("epsilon", epsilon, "a number above 0")
         self.momentum, self.epsilon = float(momentum), float(epsilon)
-        features = whole("features", features, 1)
+        features, dtype = whole("features", features, 1, 2**31 - 1), float_type(dtype)
         self.gamma = Parameter(np.ones(features), dtype)
         self.beta = Parameter(np.zeros(features), dtype)
         self.running_mean = aligned_zeros(features, dtype)
@@ -104,10 +104,12 @@ class BatchNorm(Layer):
     def remember(self, mean: np.ndarray, variance: np.ndarray, count: int) -> None:
         """Move the running averages by mean and variance of a batch, each of count numbers."""
         unbiased = count / max(count - 1, 1)
-        self.running_mean *= 1.0 - self.momentum
-        self.running_mean += self.momentum * mean
-        self.running_variance *= 1.0 - self.momentum
-        self.running_variance += (self.momentum * unbiased) * variance
+        for running, new in (
+            (self.running_mean, self.momentum * mean),
+            (self.running_variance, (self.momentum * unbiased) * variance),
+        ):
+            running *= 1.0 - self.momentum
+            running += new
 
     def parameters(self) -> dict[str, Parameter]:
         return {"gamma": self.gamma, "beta": self.beta}

@@ -20,6 +20,8 @@ def fitting(layer: Any, name: str, value: Any) -> Any:
     that know its address see it.
     """
     held = layer.__dict__.get(name)
+    if value is held:
+        return value
     if isinstance(held, np.ndarray):
         held[...] = vector(name, value, held.shape)
         return held

@@ -14,7 +14,7 @@ from sparsecpu.layers.images.geometry import Geometry, pair
 from sparsecpu.layers.images.gradient_view import FilterView
 from sparsecpu.layers.images.planes import as_planes
 from sparsecpu.layers.images.sparse_convolution import SparseConvolution
-from sparsecpu.registries.numbers import generator, whole
+from sparsecpu.registries.numbers import float_type, generator, whole
 from sparsecpu.sparse.densities import allocate
 from sparsecpu.sparse.first_patterns import first_pattern
 from sparsecpu.sparse.first_values import scaled_uniform
@@ -29,7 +29,7 @@ def filter_sizes(
 ) -> dict[str, Any]:  # fmt: skip
     """Return checked sizes as ``Geometry`` names them; raise ``ParameterError``."""
     for name, value in (("in_channels", in_channels), ("out_channels", out_channels)):
-        whole(name, value, 1)
+        whole(name, value, 1, 2**31 - 1)
     if whole("groups", groups, 1) and (in_channels % groups or out_channels % groups):
         expected = f"a divisor of {in_channels} and of {out_channels} channels"
         raise ParameterError("groups", groups, expected)
@@ -134,7 +134,7 @@ class SparseConv2d(Layer):
         self._set_sizes(
             filter_sizes(in_channels, out_channels, kernel_size, stride, padding, groups)
         )
-        rng = generator(rng)
+        rng, dtype = generator(rng), float_type(dtype)
         shape = self._weight_shape
         if nnz is None:
             nnz = allocate([shape], density, "uniform")[0]

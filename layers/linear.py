@@ -9,10 +9,11 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import Layer, Spec, require_bias, require_vector
+from sparsecpu.layers.checked import vector
 from sparsecpu.layers.full_form import FullForm
 from sparsecpu.layers.linear_view import LinearView
 from sparsecpu.layers.linear_ways import Way, choose_way
-from sparsecpu.registries.numbers import generator, whole
+from sparsecpu.registries.numbers import float_type, generator, whole
 from sparsecpu.sparse.densities import allocate
 from sparsecpu.sparse.first_patterns import first_pattern
 from sparsecpu.sparse.first_values import scaled_uniform
@@ -96,8 +97,8 @@ class SparseLinear(Layer):
         dtype: Any = np.float32,
     ) -> None:
         for name, value in (("in_features", in_features), ("out_features", out_features)):
-            whole(name, value, 1)
-        rng = generator(rng)
+            whole(name, value, 1, 2**31 - 1)
+        rng, dtype = generator(rng), float_type(dtype)
         shape = (int(out_features), int(in_features))
         if nnz is None:
             nnz = allocate([shape], density, "uniform")[0]
@@ -159,8 +160,10 @@ class SparseLinear(Layer):
         ParameterError
             If the bias does not fit.
         """
-        if bias is not None and np.shape(bias) != (weight.shape[0],):
-            raise ParameterError("bias", np.shape(bias), f"shape ({weight.shape[0]},)")
+        if not isinstance(weight, SparseParameter):
+            raise ParameterError("weight", weight, "a SparseParameter")
+        if bias is not None:
+            bias = vector("bias", bias, weight.shape[:1])
         layer = cls.__new__(cls)
         layer._set(weight, bias)
         return layer

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.sparse.pattern import Pattern
-from sparsecpu.step.gradient_view import GradientView
+from sparsecpu.step.gradient_view import GradientView, check_places
 
 
 class LinearView(GradientView):
@@ -21,6 +21,7 @@ class LinearView(GradientView):
 
         x, size = self.x, self.x.shape[2] * self.x.itemsize
         out = np.empty(pattern.nnz, dtype=x.dtype) if out is None else out
+        check_places(pattern, (self.dy.shape[1], x.shape[1]), out, x.dtype)
         if pattern.nnz:
             gradient_kernel(x.shape[2])(
                 *pattern.blocks(size), pattern.indices, x, self.dy, out, out[:0],

@@ -81,7 +81,8 @@ class Sequential(FixedSizes):
         self._flat = Flatten()
         self._plan = Plan()
         self._set_scaling(None)
-        self.plan(Spec(sample_shape(input_shape)))
+        self._made_for = sample_shape(input_shape)
+        self.plan(Spec(self._made_for))
 
     @cached_property
     def dtype(self) -> np.dtype:
@@ -151,9 +152,9 @@ class Sequential(FixedSizes):
         return as_samples(x, self.widths[0], self.dtype)
 
     def _keep_plan(self) -> None:
-        """Plan anew if another network has planned any of the layers for itself since."""
+        """Plan anew if another network has planned any of the layers since."""
         if not self._plan.current:
-            self.plan(Spec(self.input_shape))
+            self.plan(Spec(self._made_for))
 
     def lanes(self, batch: int) -> int:
         """Return the width of the tiles for this batch size.

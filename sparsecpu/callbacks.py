@@ -11,7 +11,7 @@ import numpy as np
 from sparsecpu.errors import FileFormatError
 from sparsecpu.step.kept_network import KeptNetwork
 from sparsecpu.step.plain_values import listed, maybe, real, table, whole
-from sparsecpu.step.update_records import UPDATE
+from sparsecpu.step.update_records import RECORD, UPDATE
 
 
 class Training(Protocol):
@@ -134,13 +134,19 @@ class Callback:
 class History(Callback):
     """Keeps every epoch's record, with the topology updates in it.
 
+    Parameters
+    ----------
+    in_checkpoints : bool
+        Whether checkpoints hold the records; a resumed run begins without them where a file does.
+
     Attributes
     ----------
     records : list of dict
         One per epoch.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_checkpoints: bool = True) -> None:
+        self.in_checkpoints = in_checkpoints
         self.records: list[dict[str, Any]] = []
         self._updates: list[dict[str, Any]] = []
 
@@ -154,10 +160,12 @@ class History(Callback):
         self.records.append(record)
 
     def state(self) -> dict[str, Any]:
-        return {"updates": self._updates}  # of an epoch that was broken off
+        found = {"updates": self._updates}  # of an epoch that was broken off
+        return {**found, "records": self.records} if self.in_checkpoints else found
 
     def load_state(self, values) -> None:
-        self._updates = list(table({"updates": listed(UPDATE)})(values, "History")["updates"])
+        table({"updates": listed(UPDATE)}, {"records": listed(RECORD)})(values, "History")
+        self._updates, self.records = list(values["updates"]), list(values.get("records", []))
 
 
 class Validation(Callback):
@@ -202,10 +210,20 @@ class EarlyStopping(Callback):
 
     def on_epoch_end(self, trainer, record) -> None:
         value = self.sign * record[self.key]
-        self.waited = 0 if value > self.best + self.tol else self.waited + 1
+        self.waited = 0 if self.improves(value) else self.waited + 1
         self.best = max(self.best, value)
         if self.waited > self.patience:
             self.exhausted(trainer)
+
+    def improves(self, value: float) -> bool:
+        """Return True if the number has improved by enough to count.
+
+        Parameters
+        ----------
+        value : float
+            The number, with its sign changed unless larger is better.
+        """
+        return value > self.best + self.tol
 
     def exhausted(self, trainer: Training) -> None:
         """Do what is to be done when patience has run out: stop training.

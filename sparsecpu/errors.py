@@ -123,10 +123,20 @@ class DivergedError(SparseCPUError, ArithmeticError, ValueError):
         self.step, self.loss, self.learning_rate, self.where = step, loss, learning_rate, where
         found = f"the loss became {loss} at step {step}"
         if where:
-            found = f"{where} was no longer finite after step {step}"
+            found = f"training diverged: {where} is not finite after step {step}"
         super().__init__(
             f"{found} (learning rate {learning_rate:g}); "
             "a smaller learning rate or a warm-up usually cures this, or scaling the data"
+        )
+
+
+class NotFiniteError(SparseCPUError, ValueError):
+    """A network's outputs are not finite, so they say nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the outputs of the network are not finite: training diverged (a smaller learning rate "
+            "or a warm-up usually cures this), or samples have far too large numbers"
         )
 
 

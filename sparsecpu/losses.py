@@ -9,6 +9,7 @@ import numpy as np
 
 from sparsecpu.errors import DataError, ParameterError
 from sparsecpu.registries import Registry
+from sparsecpu.registries.numbers import is_number
 from sparsecpu.step.context import Context
 
 _NO_WEIGHTS = np.empty(0, dtype=np.float64)
@@ -41,6 +42,18 @@ class Loss:
         if array.shape[1] != n_outputs:
             raise ParameterError("targets", array.shape, expected)
         return np.require(array, np.float64, ["C", "A"])
+
+    def of_zeros(self, targets: np.ndarray, n_outputs: int) -> float:
+        """Return the mean loss of outputs that are all 0, or 0 where nothing is known of it.
+
+        Parameters
+        ----------
+        targets : ndarray
+            As ``prepare`` returned them.
+        n_outputs : int
+            Outputs of the network.
+        """
+        return 0.0
 
     def __call__(
         self,
@@ -88,7 +101,7 @@ class SoftmaxCrossEntropy(Loss):
     name = "softmax-cross-entropy"
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
-        if not 0.0 <= label_smoothing < 1.0:
+        if not (is_number(label_smoothing) and 0.0 <= label_smoothing < 1.0):
             raise ParameterError("label_smoothing", label_smoothing, "a number in [0, 1)")
         self.label_smoothing = float(label_smoothing)
 
@@ -116,6 +129,9 @@ class SoftmaxCrossEntropy(Loss):
             wrong = next(y for y in array.tolist() if not 0 <= y < n_outputs)
             raise ParameterError("targets", wrong, expected)
         return np.require(array, np.int32, ["C", "A"])
+
+    def of_zeros(self, targets, n_outputs) -> float:
+        return math.log(n_outputs)
 
     def _run(self, z, rows, targets, weights, scale, dz, tile_loss, ctx) -> None:
         from sparsecpu.kernels.loss import softmax_cross_entropy
@@ -146,6 +162,9 @@ class SigmoidCrossEntropy(Loss):
 
     name = "sigmoid-cross-entropy"
 
+    def of_zeros(self, targets, n_outputs) -> float:
+        return n_outputs * math.log(2.0)
+
     def _run(self, z, rows, targets, weights, scale, dz, tile_loss, ctx) -> None:
         from sparsecpu.kernels.loss import sigmoid_cross_entropy
 
@@ -156,6 +175,9 @@ class SquaredError(Loss):
     r"""Half the squared error, summed over the outputs: :math:`\ell = \|z - t\|^2 / 2`."""
 
     name = "squared-error"
+
+    def of_zeros(self, targets, n_outputs) -> float:
+        return float(np.vdot(targets, targets)) / (2 * max(len(targets), 1))
 
     def _run(self, z, rows, targets, weights, scale, dz, tile_loss, ctx) -> None:
         from sparsecpu.kernels.loss import squared_error
@@ -169,7 +191,14 @@ def checked_targets(loss: Loss, targets: Any, n_outputs: int, samples: int) -> n
     Raises ``DataError`` if there are none, or another number, and ``ParameterError`` if the
     ``targets`` do not match the ``n_outputs``.
     """
-    prepared = loss.prepare(targets, n_outputs)
+    return readable_targets(loss, loss.prepare(targets, n_outputs), n_outputs, samples)
+
+
+def readable_targets(loss: Loss, prepared: Any, n_outputs: int, samples: int) -> np.ndarray:
+    """Return ``prepared`` targets if the loss's kernel may read them; see ``checked_targets``.
+
+    There must be one for each of the ``samples``, for ``n_outputs``.
+    """
     ours: tuple[type[Loss], ...] = (SoftmaxCrossEntropy, SigmoidCrossEntropy, SquaredError)
     for kind in ours:  # whose kernels read them, whoever has prepared them
         if isinstance(loss, kind) and type(loss)._run is kind._run:

@@ -8,8 +8,8 @@ from sparsecpu.optimizers import SGD
 from sparsecpu.topology import make_topology
 from sparsecpu.trainer import Trainer
 
-#: Learning rates of one step, and of several: nothing may diverge.
-_RATE, _SMALL = 0.01, 1e-6
+#: Learning rates of one step, and of several over the length of the first gradient.
+_RATE, _LENGTH = 0.01, 1e-3
 _TOPOLOGIES = (
     "deep-r:update_every=2", "dsr:update_every=2", "gradual:update_every=2", "set:update_every=2",
     "rigl:update_every=2", "gse:update_every=2", "gse:update_every=2,distribution=grabo,subset=2",
@@ -25,10 +25,10 @@ def try_all_ways(case: Case, seed: int) -> None:
     rng, dtype = np.random.default_rng(seed), case.network.dtype
     assert case.network.summary()
     _predict(case)
-    _step(case)
-    _train([random_case(seed, dtype) for _ in range(2)], rng)
+    rate = _LENGTH / _step(case)
+    _train([random_case(seed, dtype) for _ in range(2)], rate, rng)
     if not case.has("conv2d"):
-        _lean([random_case(seed, dtype) for _ in range(2)])
+        _lean([random_case(seed, dtype) for _ in range(2)], rate)
     whole = case.network.predict(case.x)
     for _, layer in tunable_layers(case.network):
         layer.form = "dense" if layer.form == "sparse" else "sparse"
@@ -54,8 +54,8 @@ def _predict(case: Case) -> None:
     _close(network.compile()(x[:1]), whole[:1], "one sample")
 
 
-def _step(case: Case) -> None:
-    """One step of a trainer is one along the gradient."""
+def _step(case: Case) -> float:
+    """One step of a trainer is one along the gradient, whose length is returned, at least 1."""
     network = case.network
     _, gradients = network.loss_and_gradients(case.x, case.y, case.loss)
     before = {name: p.data.copy() for name, p in network.parameters().items()}
@@ -67,9 +67,10 @@ def _step(case: Case) -> None:
             assert np.isfinite(parameter.data).all()
         else:
             _close(parameter.data, before[name] - _RATE * gradients[name], name)
+    return 1 + sum(np.abs(gradient).sum(dtype=float) for gradient in gradients.values())
 
 
-def _train(cases: list[Case], rng: np.random.Generator) -> None:
+def _train(cases: list[Case], rate: float, rng: np.random.Generator) -> None:
     """Train while the pattern changes, on one thread and on two: the same bits."""
     name, single = str(rng.choice(_TOPOLOGIES)), cases[0].network.dtype == np.float32
     precision = "bf16" if single and rng.random() < 0.5 else "fp32"
@@ -77,7 +78,7 @@ def _train(cases: list[Case], rng: np.random.Generator) -> None:
         network = case.network
         count = network.nnz
         trainer = Trainer(network, loss=case.loss, topology=make_topology(name), epochs=3,
-                          learning_rate=_SMALL, batch_size=max(1, len(case.x) // 2),
+                          learning_rate=rate, batch_size=max(1, len(case.x) // 2),
                           precision=precision, threads=threads)  # fmt: skip
         trainer.fit(case.x, case.y)
         assert np.isfinite(network.predict(case.x)).all(), name
@@ -87,9 +88,9 @@ def _train(cases: list[Case], rng: np.random.Generator) -> None:
         np.testing.assert_array_equal(parameter.data, second[key].data, err_msg=f"{name}, {key}")
 
 
-def _lean(cases: list[Case]) -> None:
+def _lean(cases: list[Case], rate: float) -> None:
     for case, lean in zip(cases, (False, True), strict=True):
-        Trainer(case.network, loss=case.loss, epochs=2, learning_rate=_SMALL, lean=lean,
+        Trainer(case.network, loss=case.loss, epochs=2, learning_rate=rate, lean=lean,
                 batch_size=max(1, len(case.x) // 2)).fit(case.x, case.y)  # fmt: skip
     plain, lean = (case.network.parameters() for case in cases)
     for name, parameter in plain.items():

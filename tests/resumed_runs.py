@@ -77,7 +77,7 @@ def network_of(trainer):
 
 
 def summary(trainer):
-    """Return the network's mark, and what callbacks say at the end and of the last epoch."""
+    """Return the network's mark, and all that callbacks say at the end."""
     values, arrays = trainer.state()
     marks = {
         name: hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
@@ -85,8 +85,8 @@ def summary(trainer):
         if name.startswith("callback/")
     }
     history = next(c for c in trainer.callbacks if isinstance(c, History))
-    last = [history.records[-1], values["callbacks"], values["learning_rate_factor"]]
-    return [network_of(trainer), marks, last, trainer.epochs_done]
+    said = [history.records, values["callbacks"], values["learning_rate_factor"]]
+    return [network_of(trainer), marks, said, trainer.epochs_done]
 
 
 def resumed(kind, path):

@@ -20,6 +20,7 @@ ARGUMENTS = {
     "DivergedError": (7, float("inf"), 0.5, "layer 0.weight"),
     "MissingExtraError": ("torch", "reading .pt files", "torch"),
     "ForkError": (),
+    "NotFiniteError": (),
 }
 EXCEPTIONS = {
     name: ARGUMENTS.get(name, ("a message",))

@@ -9,7 +9,13 @@ import numpy as np
 from sparsecpu.kernels.conv.sums import MOMENTS, NO_SUMS, PRODUCTS
 from sparsecpu.kernels.machine.cpu import widest_lanes
 from sparsecpu.layers.images.passes import sum_moments
-from sparsecpu.layers.images.planes import Planes, no_gate, no_operand, nothing
+from sparsecpu.layers.images.planes import (
+    Planes,
+    check_planes,
+    no_gate,
+    no_operand,
+    nothing,
+)
 from sparsecpu.layers.images.prepared_pass import (
     ConvolutionPass,
     Prepared,
@@ -153,6 +159,7 @@ class SparseConvolution:
 
     def _prepare_forward(self, x: Planes, kind: int, ctx: Context) -> ConvolutionPass:
         layer, precision = self.layer, self.precision(ctx.precision)
+        check_planes(x, layer.tile_shapes[0], layer.weight.data.dtype)
         taps = self.taps(x, precision, direct=not x.pending)
         height, width = layer.geometry().out_size
         shape = (x.shape[0], height, layer.out_channels, width, x.shape[-1])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from sparsecpu.errors import ParameterError
 from sparsecpu.layers.linear_ways.sparse_product import SparseProduct
 from sparsecpu.sparse.row_blocks import chunks_of_equal_work
 from sparsecpu.step.context import Context
@@ -17,6 +18,8 @@ class LeanProduct(SparseProduct):
     def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
         from sparsecpu.kernels.linear import gradient_kernel
 
+        if dy.shape != self.y.shape or dy.dtype != self.y.dtype or not dy.flags.c_contiguous:
+            raise ParameterError("shape of dy", dy.shape, f"C-contiguous {self.y.shape}")
         dx = self._scattered(dy, ctx) if self.layer.needs_dx else None
         if ctx.apply is None:
             return dx

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import row_bytes
-from sparsecpu.layers.linear_ways.base import Way
+from sparsecpu.layers.linear_ways.base import Way, check_tiles
 from sparsecpu.step.context import Context
 from sparsecpu.step.precision import sixteen_bit_memory
 
@@ -62,6 +63,9 @@ class SparseProduct(Way):
         """Prepare the arguments of the kernels that write dW and dx."""
         from sparsecpu.kernels.linear import BACK, GATED
 
+        if dy.shape != self.y.shape:
+            raise ParameterError("shape of dy", dy.shape, str(self.y.shape))
+        check_tiles(dy, self.layer.out_features, self.y.dtype, "dy")
         self._dy, self._dw = dy, self.weight.grad
         pattern, size = self.pattern, row_bytes(self.read)
         self._weight_gradient = (

@@ -59,7 +59,7 @@ class Predictor:
         threads: int | None = None,
         precision: str = "fp32",
     ) -> None:
-        self.network, self.batch_size = network, whole("batch_size", batch_size, 1)
+        self.network, self.batch_size = network, whole("batch_size", batch_size, 1, 2**31 - 1)
         self.precision = check_precision(precision, network.dtype)
         parameters = network.sparse_parameters().values()
         work = self.batch_size * sum(p.nnz * p.uses for p in parameters)
@@ -97,9 +97,13 @@ class Predictor:
             raise DataError(f"x has {samples} samples; expected at most {self.batch_size}")
         if out is None:
             out = np.empty((samples, network.n_outputs), dtype=network.dtype)
-        elif out.shape != (samples, network.n_outputs) or out.dtype != network.dtype:
-            expected = f"shape {(samples, network.n_outputs)} and {network.dtype}"
-            raise DataError(f"out has shape {out.shape} and {out.dtype}; expected {expected}")
+        elif (
+            not isinstance(out, np.ndarray) or not out.flags.behaved
+            or out.shape != (samples, network.n_outputs) or out.dtype != network.dtype
+        ):  # fmt: skip
+            given = getattr(out, "shape", None), getattr(out, "dtype", type(out).__name__)
+            expected = f"shape {(samples, network.n_outputs)} and {network.dtype}, writeable"
+            raise DataError(f"out has shape {given[0]} and {given[1]}; expected {expected}")
         if not samples:
             return out
         dots, workspace = self._dots, self._workspace()

@@ -160,9 +160,12 @@ def _run_missing(comparison, folder, state, results, jobs, speaker) -> None:
     done = set(map(cell_of, results))
     missing = [cell for cell in comparison.cells() if cell not in done]
     speaker.say(f"{len(missing)} runs to do; {len(results)} are done already")
-    with click.progressbar(
-        length=len(missing), file=sys.stderr, hidden=not speaker.bar, label="runs"
-    ) as bar:
+    with (
+        click.progressbar(
+            length=len(missing), file=sys.stderr, hidden=not speaker.bar, label="runs"
+        ) as bar,
+        speaker.saying_warnings(),
+    ):
 
         def keep(result: dict[str, Any]) -> None:
             folder.append(result)

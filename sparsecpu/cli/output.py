@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import click
+
+from sparsecpu.errors import DivergenceWarning
 
 
 class Speaker:
@@ -22,6 +26,22 @@ class Speaker:
         if not self.quiet:
             with contextlib.suppress(OSError):  # a message is no reason to end a run
                 click.echo(message, err=True)
+
+    @contextlib.contextmanager
+    def saying_warnings(self) -> Iterator[None]:
+        """Say our own warnings inside the ``with`` block in a line each."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", DivergenceWarning)
+            usual = warnings.showwarning
+
+            def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+                if issubclass(category, DivergenceWarning):
+                    self.say(f"warning: {message}")
+                else:
+                    usual(message, category, *where, **more)
+
+            warnings.showwarning = show
+            yield
 
     def announce_compilation(self) -> None:
         """Print a line when the first kernel has to be compiled."""

@@ -23,6 +23,7 @@ def predict(model: str, data: str, proba: bool, **options: Any) -> None:
     MODEL is a file, or the folder of a run. All samples of a .csv or .npz file are predicted, with
     or without the column to predict; of any other DATA, the held-out ones.
     """
+    from sparsecpu.experiments.scoring import outputs
     from sparsecpu.experiments.trained_models import model_path, read_model
     from sparsecpu.kernels.machine.threads import use_threads
 
@@ -30,7 +31,7 @@ def predict(model: str, data: str, proba: bool, **options: Any) -> None:
     network, facts = read_model(model_path(model))
     x = _samples(data, network, options)
     with use_threads(options["threads"]):
-        z = network.predict(x)
+        z = outputs(network, x)
     labels, probabilities = _predictions(z, facts, proba)
     if options["as_json"]:
         document: dict[str, Any] = {"predictions": labels}

@@ -93,7 +93,7 @@ class TrainRun:
     def _make_trainer(self, network: Any, tracked: bool) -> Any:
         from sparsecpu.training.pattern_history import Tracker
 
-        callbacks: list[Callback] = [self.clock, self.stopper, History()]
+        callbacks: list[Callback] = [self.clock, self.stopper, History(in_checkpoints=False)]
         if tracked:
             callbacks.insert(2, Tracker(self.options["spectrum"]))
         self.comm.check_same("training data", self.mark)
@@ -155,7 +155,7 @@ class TrainRun:
     def train(self) -> bool:
         """Train to the end, or until a signal breaks it off; return False then."""
         trainer = self.trainer
-        with self.stopper.listening():
+        with self.stopper.listening(), self.speaker.saying_warnings():
             trainer.fit(self.x, self.targets)
         if trainer.halted and trainer.epochs_done < trainer.epochs:
             if self.keeper is not None:

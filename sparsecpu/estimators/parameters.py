@@ -30,6 +30,11 @@ def _at_least_zero(name: str, value: Any) -> None:
         raise ParameterError(name, value, "a number of at least 0")
 
 
+def _above_zero(name: str, value: Any) -> None:
+    if not 0 < value < np.inf:
+        raise ParameterError(name, value, "a number above 0")
+
+
 def _between_zero_and_one(name: str, value: Any) -> None:
     if not 0 < value < 1:
         raise ParameterError(name, value, "a number between 0 and 1")
@@ -91,7 +96,7 @@ PARAMETERS: dict[str, tuple[str, Option]] = {
         '{"constant", "invscaling", "adaptive"}',
         Option(_AS_THERE.help, one_of(("constant", "invscaling", "adaptive"))),
     ),
-    "learning_rate_init": ("float", Option("The first learning rate.")),
+    "learning_rate_init": ("float", Option("The first learning rate.", _above_zero)),
     "power_t": ("float", _AS_THERE),
     "max_iter": ("int", Option("Most epochs.", _iterations)),
     "shuffle": ("bool", Option("True if each epoch has an order of its own.")),
@@ -139,6 +144,13 @@ def check_parameters(estimator: Any) -> None:
     """Refuse parameters of an estimator that cannot work."""
     for name in PARAMETERS.keys() & inspect.signature(type(estimator)).parameters.keys():
         PARAMETERS[name][1].rule(name, getattr(estimator, name))
+
+
+def refuse_early_stopping(estimator: Any) -> None:
+    """Refuse what ``partial_fit`` cannot do: hold out samples."""
+    if estimator.early_stopping:
+        expected = "False: partial_fit does not support early_stopping=True"
+        raise ParameterError("early_stopping", True, expected)
 
 
 def documented(cls: E) -> E:

@@ -11,10 +11,7 @@ from typing import Any
 from sparsecpu.errors import FileFormatError
 from sparsecpu.files.documents import read_json_lines
 from sparsecpu.files.writing import write_text
-from sparsecpu.step.plain_values import anything, listed, table, whole
-from sparsecpu.step.update_records import UPDATE
-
-_RECORD = table({"epoch": whole(1)}, {"step": whole(0), "updates": listed(UPDATE)}, anything)
+from sparsecpu.step.update_records import RECORD
 
 
 class HistoryFile:
@@ -25,7 +22,7 @@ class HistoryFile:
 
     def read(self) -> list[dict[str, Any]]:
         """Return the records, one per epoch in order; none if there is no file."""
-        records = read_json_lines(self.path, _RECORD)
+        records = read_json_lines(self.path, RECORD)
         for before, after in pairwise(records):
             if after["epoch"] != before["epoch"] + 1:
                 raise FileFormatError(

@@ -78,8 +78,8 @@ if hasattr(os, "register_at_fork"):
 class FolderLock:
     """The right to write into a folder, which one process has at a time.
 
-    One thread may take it several times; others, and other processes, are refused until it has
-    been released as often.
+    One thread may have several of them for a folder; other threads, and other processes, are
+    refused until all of them are released.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -96,19 +96,17 @@ class FolderLock:
 
         Raises ``FolderInUseError`` if someone else has it. Does nothing if it is taken already.
         """
-        if self.is_taken:
-            return
         key = os.path.realpath(self.folder)
         with _guard:
             held = _held.get(key)
             if held is None:
                 _held[key] = _take(Path(key))
                 clean(Path(key))
-            elif held.thread is threading.current_thread() or not held.thread.is_alive():
-                held.thread = threading.current_thread()
-                held.times += 1
-            else:
+            elif held.thread is not threading.current_thread() and held.thread.is_alive():
                 raise _refusal(self.folder, held.info)
+            else:
+                held.thread = threading.current_thread()
+                held.times += self._key != key
             self._key = key
 
     def release(self) -> None:

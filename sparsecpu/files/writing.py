@@ -127,6 +127,9 @@ def _target(path: Path) -> Path:
         mode = target.lstat().st_mode
     except FileNotFoundError:
         return target
+    except OSError as error:
+        error.filename = str(path)
+        raise
     if stat.S_ISLNK(mode):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     if not stat.S_ISREG(mode):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from sparsecpu.errors import FileFormatError
@@ -30,7 +32,7 @@ def described_layer(entry: Any, where: str) -> dict[str, Any]:
     """
     table({"kind": one_of(KINDS)}, others=anything)(entry, where)
     made = KINDS[entry["kind"]]
-    known = inspect.signature(made).parameters
+    known = _arguments(made)
     ours = made.__module__.startswith("sparsecpu.")
     for name, value in entry.items():
         if name in known:
@@ -38,6 +40,11 @@ def described_layer(entry: Any, where: str) -> dict[str, Any]:
         elif name != "kind" and ours:
             raise FileFormatError(f"{where}: {made.kind} takes no option {shown(name)}")
     return entry
+
+
+@cache
+def _arguments(made: type) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(made).parameters
 
 
 #: What stands behind the arguments of layers, as text, and what a file may say there.

@@ -6,13 +6,14 @@ import math
 import re
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import IO
 
 import numpy as np
 
 _MAGIC = b"\x93NUMPY"
 #: The header of an array ends within so many bytes.
-_LONGEST = 1 << 16
+LONGEST_HEADER = 1 << 16
 _ENTRY = re.compile(
     r"""\s*['"](descr|fortran_order|shape)['"]\s*:\s*"""
     r"""(?:['"]([^'"\\]*)['"]|(True|False)|\(([\d\s,L]*)\))\s*(?:,|(?=\}))"""
@@ -48,13 +49,17 @@ def read_header(stream: IO[bytes]) -> ArrayHeader:
     width = 2 if version == (1, 0) else 4
     size = stream.read(width)
     length = struct.unpack("<H" if width == 2 else "<I", size)[0] if len(size) == width else -1
-    if not 0 <= length <= _LONGEST:
+    if not 0 <= length <= LONGEST_HEADER - 12:
         raise ValueError("an array's header has no length, or is too long")
     text = stream.read(length)
     if len(text) < length:
         raise ValueError("an array's header is cut off")
-    found = _entries(text.decode("utf-8" if version == (3, 0) else "latin-1"))
-    return _checked(found, 8 + width + length)
+    return _parsed(text.decode("utf-8" if version == (3, 0) else "latin-1"), 8 + width + length)
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str, start: int) -> ArrayHeader:
+    return _checked(_entries(text), start)
 
 
 def _entries(text: str) -> dict[str, str]:

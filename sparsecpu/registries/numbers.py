@@ -10,13 +10,18 @@ import numpy as np
 from sparsecpu.errors import ParameterError
 
 
+def is_number(value: Any) -> bool:
+    """Return True for a finite real number, which True itself is not."""
+    good = isinstance(value, Real) and not isinstance(value, bool)
+    return good and bool(abs(value) < float("inf"))
+
+
 def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
     """Return an argument as an int; refuse what is no integer from ``least`` to ``most``.
 
     ``name`` is the argument that an error names. 2.0 is one, True and "2" are none.
     """
-    good = isinstance(value, Real) and not isinstance(value, bool)
-    if good and value == value and abs(value) != float("inf") and int(value) == value:
+    if is_number(value) and int(value) == value:
         found = int(value)
         if least <= found and (most is None or found <= most):
             return found

@@ -280,10 +280,10 @@ class SparseParameter(Parameter):
         Arrays are taken over where they are of the parameter's type, else copied; a gradient that
         is not among them starts at 0. Beside ``rewire``, the one place where a pattern changes.
         """
-        lengths = {name: np.shape(array) for name, array in vectors.items()}
-        fits = isinstance(pattern, Pattern) and pattern.shape == self.shape
-        if not fits or "data" not in lengths or set(lengths.values()) != {(pattern.nnz,)}:
-            raise PatternError(f"vectors of {lengths} do not fit {pattern!r} in {self.shape}")
+        if not isinstance(pattern, Pattern) or pattern.shape != self.shape:
+            raise PatternError(f"pattern is {pattern!r}; expected a Pattern of shape {self.shape}")
+        if "data" not in vectors:
+            raise PatternError(f"vectors are {', '.join(vectors) or 'none'}; expected data, too")
         kind, shape = self.data.dtype, (pattern.nnz,)
         own = {name: owned_vector(v, name, shape, kind) for name, v in vectors.items()}
         new = {name: own.pop(name) for name in ("data", "grad") if name in own}

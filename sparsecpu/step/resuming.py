@@ -269,6 +269,6 @@ def _unchanged_if_refused(trainer: Any) -> Iterator[None]:
             trainer.rngs[name].bit_generator.state = state
         for parameter, own in slots:
             parameter.slots = own
-        if isinstance(error, SparseCPUError) or not isinstance(error, Exception):
+        if isinstance(error, SparseCPUError | MemoryError) or not isinstance(error, Exception):
             raise
         raise FileFormatError(f"the state of the run is damaged: {brief(error)}") from error

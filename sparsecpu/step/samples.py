@@ -108,7 +108,10 @@ def _check_array(array: Any, features: int, what: str) -> None:
 
 def checked_rows(rows: Any, samples: int, what: str = "rows") -> np.ndarray:
     """Return row numbers as kernels read them; ``DataError`` unless each is one of ``samples``."""
-    array = np.asarray(rows)
+    try:
+        array = np.asarray(rows)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"{what} must be a vector of integers ({error})") from error
     if array.ndim != 1 or array.dtype.kind not in "iu":
         words = f"{array.dtype} of shape {array.shape}"
         raise DataError(f"{what} must be a vector of integers, not {words}")
@@ -118,6 +121,19 @@ def checked_rows(rows: Any, samples: int, what: str = "rows") -> np.ndarray:
     if array.dtype == np.int64 and array.flags.c_contiguous and array.flags.aligned:
         return array
     return np.require(array, np.int64, ["C", "A"])
+
+
+def checked_weights(weights: Any, samples: int) -> np.ndarray | None:
+    """Return weights of samples as kernels read them; ``DataError`` unless each has one."""
+    if weights is None:
+        return None
+    try:
+        array = np.asarray(weights, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"sample_weight must be numbers ({error})") from error
+    if array.shape != (samples,):
+        raise DataError(f"sample_weight has shape {array.shape}; expected ({samples},)")
+    return np.require(array, requirements=["C", "A"])
 
 
 #: What this project makes batches with; everything else is checked at each one.
@@ -154,8 +170,8 @@ def _as_array(x: Any, dtype: Any) -> np.ndarray:
     try:
         array = np.asarray(x)
         if array.dtype.kind == "O":  # numbers of Python, perhaps of different types
-            if any(isinstance(value, (str, bytes)) for value in array.flat):
-                raise TypeError("it holds text")
+            if any(value is None or isinstance(value, (str, bytes)) for value in array.flat):
+                raise TypeError("it holds text or None")
             array = array.astype(np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"x is not an array of numbers ({error})") from error

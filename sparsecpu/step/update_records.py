@@ -1,4 +1,4 @@
-"""What is kept of a topology update in histories and checkpoints."""
+"""What is kept of epochs and of topology updates, in histories and checkpoints."""
 
 from __future__ import annotations
 
@@ -18,3 +18,5 @@ _LAYER = table(
 )  # fmt: skip
 #: An update: after how many steps, with which rate, and what became of each layer.
 UPDATE = table({"step": _COUNT, "prune_rate": real(), "layers": named(_LAYER)})
+#: An epoch: its number, the updates in it, and what callbacks add.
+RECORD = table({"epoch": whole(1)}, {"step": _COUNT, "updates": listed(UPDATE)}, anything)

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -93,6 +94,22 @@ def test_a_run_on_a_full_disk_goes_on_once_there_is_space(write, kept, tmp_path,
     assert done.exit_code == 0, done.output
     assert (tmp_path / "r/model.npz").read_bytes() == (kept / "model.npz").read_bytes()
     assert sorted(os.listdir(tmp_path / "r")) == sorted(os.listdir(kept))
+
+
+@posix
+@pytest.mark.parametrize("command", [TRAIN, COMPARE], ids=["train", "compare"])
+def test_a_folder_that_vanishes_is_one_line(command, tmp_path, monkeypatch):
+    flush, flushed = os.fsync, []
+
+    def fsync(handle):
+        flushed.append(handle)
+        if len(flushed) == 8:
+            shutil.rmtree(tmp_path / "r")
+        flush(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    one_line(run(*command, "--out", tmp_path / "r"), tmp_path / "r")
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")

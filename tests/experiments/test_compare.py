@@ -22,6 +22,7 @@ from sparsecpu.experiments.comparison import (
     summarise,
 )
 from sparsecpu.experiments.comparison.methods import narrowed, weights_of
+from sparsecpu.experiments.comparison.result_folder import ResultFolder
 from sparsecpu.experiments.networks import describe
 from sparsecpu.experiments.recipe import Recipe
 
@@ -227,6 +228,17 @@ def test_a_signal_keeps_what_is_done(jobs, number, tmp_path):
     assert 2 <= file.read_text().count("\n") < 400
     for line in file.read_text().splitlines():
         assert json.loads(line)["method"] in ("dense", "set")
+
+
+def test_a_first_line_that_was_cut_off_goes(tmp_path):
+    folder = ResultFolder(tmp_path / "c")
+    folder.open({"data": "iris"})
+    try:
+        (tmp_path / "c/results.jsonl").write_text('{"method": "sta')
+        assert folder.results([]) == []
+        assert (tmp_path / "c/results.jsonl").read_text() == ""
+    finally:
+        folder.lock.release()
 
 
 PARENT = """

@@ -67,18 +67,21 @@ def test_threads_are_refused_and_one_thread_may_take_it_twice(tmp_path, by_name)
     found = []
 
     def other():
-        try:
-            FolderLock(tmp_path).take()
-        except FolderInUseError as error:
-            found.append(str(error))
+        for lock in (FolderLock(tmp_path), held):
+            try:
+                lock.take()
+            except FolderInUseError as error:
+                found.append(str(error))
 
-    with FolderLock(tmp_path):
+    with FolderLock(tmp_path) as held:
+        held.take()
         with FolderLock(tmp_path / ".." / tmp_path.name):
             pass
         thread = threading.Thread(target=other)
         thread.start()
         thread.join()
-        assert f"process {os.getpid()} " in found[0]
+        assert all(f"process {os.getpid()} " in message for message in found)
+        assert len(found) == 2
     thread = threading.Thread(target=FolderLock(tmp_path).take)
     thread.start()
     thread.join()

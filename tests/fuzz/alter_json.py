@@ -1,5 +1,6 @@
 """Damage to JSON: other values, types, names and depths, and text that is not quite JSON."""
 
+import copy
 import json
 from random import Random
 from typing import Any
@@ -33,7 +34,7 @@ def _altered(rng: Random, value: Any) -> Any:
     """Change one value, at a place that is drawn by walking down."""
     places = list(_places(value))
     if not places or rng.random() < 0.03:
-        return rng.choice(_VALUES)
+        return copy.deepcopy(rng.choice(_VALUES))
     parent, key = rng.choice(places)
     change = rng.randrange(10)
     if change == 0:
@@ -45,14 +46,12 @@ def _altered(rng: Random, value: Any) -> Any:
     elif change == 3:
         parent[key] = [parent[key]] if rng.random() < 0.5 else {"x": parent[key]}
     elif change == 4:
-        parent[key] = rng.choice(places)[0]
-        if _too_deep(value):
-            parent[key] = None
+        parent[key] = copy.deepcopy(rng.choice(places)[0])
     elif change <= 6 and isinstance(parent[key], int | float):
         parent[key] = rng.choice((boundary(rng), parent[key] + 1, -parent[key], parent[key] * 2,
                                   str(parent[key]), parent[key] + 0.5))  # fmt: skip
     else:
-        parent[key] = rng.choice(_VALUES)
+        parent[key] = copy.deepcopy(rng.choice(_VALUES))
     return value
 
 
@@ -65,14 +64,6 @@ def _places(value: Any):
             for key in held if isinstance(held, dict) else range(len(held)):
                 yield held, key
                 stack.append(held[key])
-
-
-def _too_deep(value: Any) -> bool:
-    """Return True where a value holds itself, or is too large to be worth a try."""
-    try:
-        return len(json.dumps(value)) > 100_000
-    except (ValueError, RecursionError):
-        return True
 
 
 def _nested(rng, text):

@@ -111,7 +111,9 @@ def _rename(rng, arrays, name, other):
 
 
 def _add(rng, arrays, name, other):
-    arrays[rng.choice((f"{name}2", "extra/x", "extra/slot/x", f"{name}/x"))] = arrays[other]
+    arrays[rng.choice((f"{name}2", "extra/x", "extra/slot/x", f"{name}/x"))] = arrays.get(
+        other, arrays[name]
+    )
 
 
 _CHANGES = (_value, _value, _value, _value, _all_values, _shift, _size, _shape, _type, _swap,

@@ -7,11 +7,18 @@ from sparsecpu.errors import DataError
 from tests.fuzz.target import Target
 
 
+class _Rude(DataError):
+    """Says more than a line."""
+
+    def __str__(self):
+        return "two\nlines"
+
+
 class Planted(Target):
     """Does what the first byte says."""
 
     name = "tests.fuzz.planted"
-    seconds = 1.0
+    seconds = 0.5
 
     def valid(self):
         return [{"it": b"0"}]
@@ -24,7 +31,7 @@ class Planted(Target):
         if what == b"1":
             raise KeyError("a foreign exception")
         if what == b"2":
-            raise DataError("two\nlines")
+            raise _Rude
         if what == b"3":
             bytearray(1 << 30)
         if what == b"4":

@@ -80,12 +80,11 @@ class Campaign:
 
     def _do(self, process: "WorkerProcess", job: dict) -> tuple[int, int]:
         """Run one job; return how many cases were tried and the number of the next one."""
-        began = time.monotonic()
         end = process.do(job, self._found)
         with self._lock:
             count = self.counts[job["target"]]
             count.executions += end["done"]
-            count.seconds += time.monotonic() - began
+            count.seconds += end["seconds"]
             count.peak = max(count.peak, end["peak"])
         return end["done"], end["next"]
 
@@ -125,7 +124,7 @@ class WorkerProcess:
         """
         if self._process is None:
             self._start()
-        seconds = find_target(job["target"]).seconds
+        limit = find_target(job["target"]).seconds
         CLOCK.pack_into(self._clock, 0, -1, time.monotonic())
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
@@ -134,7 +133,7 @@ class WorkerProcess:
                 line = self._lines.get(timeout=0.2)
             except queue.Empty:
                 number, since = CLOCK.unpack_from(self._clock)
-                if time.monotonic() - since > (_START_SECONDS if number < 0 else seconds):
+                if time.monotonic() - since > (_START_SECONDS if number < 0 else limit):
                     return self._ended(job, "hang", found)
                 continue
             if line is None:
@@ -182,7 +181,7 @@ class WorkerProcess:
         files = case_of(find_target(job["target"]), job["seed"], number)
         found(Find(job["target"], job["seed"], number, kind, where, text[-4000:], files))
         done = (number - job["first"]) // job["stride"] + 1
-        return {"done": done, "next": number + job["stride"], "peak": 0}
+        return {"done": done, "next": number + job["stride"], "peak": 0, "seconds": 0.0}
 
 
 def _read_lines(stream, lines: queue.Queue) -> None:

@@ -76,9 +76,9 @@ def attempt(target: Target, folder: Folder, files: Files) -> Failure | None:
     except SparseCPUError as error:
         return _judged(error)
     except MemoryError as error:
-        return _failure("memory", error)
+        return failed("memory", error)
     except Exception as error:
-        return _failure("promise" if isinstance(error, AssertionError) else "exception", error)
+        return failed("promise" if isinstance(error, AssertionError) else "exception", error)
     return None
 
 
@@ -86,16 +86,17 @@ def _judged(error: SparseCPUError) -> Failure | None:
     """Return what is wrong with a refusal: more than one line, or memory asked for in vain."""
     message = str(error)
     if not message.isprintable() or len(message) > LONGEST_MESSAGE:
-        return _failure("message", error)
+        return failed("message", error)
     inner: BaseException | None = error
     while inner is not None:
         if isinstance(inner, MemoryError) and not isinstance(inner, SparseCPUError):
-            return _failure("memory", error)  # a size was believed before it was checked
+            return failed("memory", error)  # a size was believed before it was checked
         inner = inner.__cause__ or inner.__context__
     return None
 
 
-def _failure(kind: str, error: BaseException) -> Failure:
+def failed(kind: str, error: BaseException) -> Failure:
+    """Return a failure of some kind that is an exception."""
     frames = [
         f"{Path(f.filename).name}:{f.name}" for f in traceback.extract_tb(error.__traceback__)
     ]

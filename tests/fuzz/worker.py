@@ -22,7 +22,7 @@ from random import Random
 
 from tests.fuzz.finds import Find
 from tests.fuzz.minimise import minimise
-from tests.fuzz.target import Folder, Target, attempt, find_target
+from tests.fuzz.target import Folder, Target, attempt, failed, find_target
 
 #: The number of the case at hand and the time at which it began.
 CLOCK = struct.Struct("<qd")
@@ -65,11 +65,16 @@ def do_job(job: dict, clock: mmap.mmap) -> dict:
         start = measure_valid(target, folder)
         limit_memory(target.extra_bytes)
         known: set[str] = set()
-        number, done, until = job["first"], 0, time.monotonic() + job["seconds"]
+        number, done, began = job["first"], 0, time.monotonic()
+        until = began + job["seconds"]
         while done < job["most"] and (now := time.monotonic()) < until:
             CLOCK.pack_into(clock, 0, number, now)
-            files = case_of(target, job["seed"], number)
-            failure = attempt(target, folder, files)
+            files, failure = {}, None
+            try:
+                files = case_of(target, job["seed"], number)
+            except Exception as error:
+                failure = failed("harness", error)
+            failure = failure or attempt(target, folder, files)
             if failure is None and peak_bytes() - start > target.extra_bytes:
                 raise SystemExit(f"{(peak_bytes() - start) >> 20} MB above what valid input needs")
             if failure is not None:
@@ -77,7 +82,8 @@ def do_job(job: dict, clock: mmap.mmap) -> dict:
             number, done = number + job["stride"], done + 1
         limit_memory(None)
         CLOCK.pack_into(clock, 0, -1, time.monotonic())
-    return {"done": done, "next": number, "peak": max(0, peak_bytes() - start)}
+    seconds, peak = time.monotonic() - began, max(0, peak_bytes() - start)
+    return {"done": done, "next": number, "peak": peak, "seconds": seconds}
 
 
 def measure_valid(target: Target, folder: Folder) -> int:
@@ -96,7 +102,7 @@ def report(target, folder, job, number, files, failure, known) -> None:
     """Tell the parent of a find; the first of its kind is made small."""
     new = failure.where not in known
     known.add(failure.where)
-    if new:
+    if new and files:
         files = minimise(target, folder, files, failure)
     find = Find(
         target.name, job["seed"], number, failure.kind, failure.where, failure.details, files

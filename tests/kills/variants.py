@@ -102,6 +102,13 @@ def outcome(out):
 
 
 def _content(path):
+    try:
+        return _parsed(path)
+    except ValueError:  # a find
+        return path.read_bytes()
+
+
+def _parsed(path):
     if path.name in ("history.jsonl", "results.jsonl"):
         records = [json.loads(line) for line in path.read_text().splitlines()]
         for record in records:

@@ -111,6 +111,7 @@ LIES = {
     "a best score of text": put("callbacks", "EarlyStopping", "best", value="0.5"),
     "waited for ever": put("callbacks", "EarlyStopping", "waited", value=10**9),
     "updates of nothing": put("callbacks", "History", "updates", value=[{}]),
+    "records without an epoch": put("callbacks", "History", "records", value=[{"loss": 1.0}]),
     "updates without layers": put("callbacks", "History", "updates", value=3),
     "a best model without a score": put("callbacks", "BestModel", "best", value=None),
     "another source": put("topology", "sources", "0.weight", value="tiles"),

@@ -86,7 +86,7 @@ class ResultFolder:
                 fault = "stands there twice" if cell in seen else "is not of this comparison"
                 raise FileFormatError(f"{file}, line {number}: the run {shown(str(cell))} {fault}")
             seen.add(cell)
-        if found:
+        if file.exists():  # what was cut off, too, if that was the first line
             self.write(file.name, "".join(json.dumps(r) + "\n" for r in found))
         return found
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsecpu.errors import FileFormatError
 from sparsecpu.files.interop.tensors import Tensor, array_tensor, sparse_tensor
 from sparsecpu.sparse.matrices import canonical_csr
 
@@ -23,5 +24,9 @@ def mapping_tensors(arrays: Any) -> dict[str, Tensor]:
 
             found[name] = torch_tensor(name, array)
         else:
-            found[name] = array_tensor(name, np.asarray(array))
+            try:
+                dense = np.asarray(array)
+            except (TypeError, ValueError, OverflowError) as error:
+                raise FileFormatError(f"{name} is not an array of numbers ({error})") from error
+            found[name] = array_tensor(name, dense)
     return found

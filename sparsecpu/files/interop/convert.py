@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,13 @@ from sparsecpu.files.model import is_model, load_all
 from sparsecpu.layers import Sequential
 from sparsecpu.networks.description import Architecture
 from sparsecpu.reading.files import read_content, refusing
+from sparsecpu.reading.memory import check_memory
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.plain_values import anything, named, table
+
+Offered = Mapping[str, Mapping[str, Tensor]]
+#: What a layer takes for each of its outputs and inputs, whether or not there is a weight.
+_BYTES_PER_ROW = 32
 
 
 def open_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -158,19 +164,16 @@ def import_network(
     architecture = known.get("architecture") if architecture is None else architecture
     if architecture is None:
         raise ParameterError("architecture", None, "a description; the file has none")
-    wanted, offered = layers_to_fill(architecture), modules(tensors)
+    offered = modules(tensors)
+    _check_sizes(architecture, tensors, offered, missing)
+    wanted = layers_to_fill(architecture)
     chosen = match(wanted, offered, names)
     report = ImportReport(missing=[layer.name for layer in wanted if layer.name not in chosen])
     if not wanted:
         raise FileFormatError(f"{architecture.name} has no layers to fill from a file")
     if len(report.missing) == len(wanted) or (report.missing and missing == "raise"):
         layer = next(layer for layer in wanted if layer.name in report.missing)
-        there = [f"{name} {leaves['weight'].shape}" for name, leaves in offered.items()
-                 if "weight" in leaves]  # fmt: skip
-        raise FileFormatError(
-            f"nothing fits layer {layer.name} of shape {layer.shapes['weight']}; "
-            f"the file has {', '.join(there) or 'no weights'}"
-        )
+        raise _nothing_fits(f"layer {layer.name}", layer.shapes["weight"], offered)
     filled = Filling(wanted, offered, chosen, report, rng, dtype)
     filled.weights(density, distribution)
     filled.vectors()
@@ -182,6 +185,26 @@ def import_network(
     _set_scale(network, tensors)
     report.unused = _unused(tensors, filled.used)
     return network, report
+
+
+def _check_sizes(
+    architecture: Architecture, tensors: Mapping[str, Tensor], offered: Offered, missing: str
+) -> None:
+    """Refuse a description that the file cannot fill, or this machine hold, before it is built."""
+    shapes = architecture.weight_shapes()
+    there = {tensor.size for tensor in tensors.values()}
+    for shape in shapes:
+        if missing == "raise" and math.prod(shape) not in there:
+            raise _nothing_fits("a layer", shape, offered)
+    needed = sum(_BYTES_PER_ROW * (shape[0] + math.prod(shape[1:])) for shape in shapes)
+    check_memory(needed, f"a network such as {architecture.name}", FileFormatError)
+
+
+def _nothing_fits(layer: str, shape: tuple[int, ...], offered: Offered) -> FileFormatError:
+    there = [f"{name} {leaves['weight'].shape}" for name, leaves in offered.items()
+             if "weight" in leaves]  # fmt: skip
+    found = ", ".join(there) or "no weights"
+    return FileFormatError(f"nothing fits {layer} of shape {shape}; the file has {found}")
 
 
 def _unused(tensors: Mapping[str, Tensor], used: list[Tensor]) -> list[str]:
