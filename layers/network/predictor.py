@@ -68,7 +68,10 @@ class Predictor:
         self._dots = self._dot_chain()
         self._rows = np.arange(self.batch_size, dtype=np.int64)
         self._held = threading.local()
-        self(np.zeros((self.batch_size, network.widths[0]), dtype=network.dtype))  # compiles
+        from sparsecpu.kernels.machine.threads import use_threads
+
+        with use_threads(self.threads):  # refuses a number that cannot be
+            self(np.zeros((self.batch_size, network.widths[0]), dtype=network.dtype))  # compiles
 
     def __call__(self, x: Any, out: np.ndarray | None = None) -> np.ndarray:
         """Return the raw outputs of the last layer.
@@ -130,7 +133,7 @@ class Predictor:
 
     def _dot_chain(self) -> DotChain | None:
         """Return the network as one call of a kernel, where it can be that."""
-        suits = self.lanes == 1 and self.threads == 1 and DotChain.suits(self.network)
+        suits = self.lanes == 1 and DotChain.suits(self.network)
         return DotChain(self.network) if suits else None
 
     def _workspace(self) -> Workspace:
