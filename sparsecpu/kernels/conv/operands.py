@@ -11,9 +11,10 @@ import numpy as np
 
 
 class Operand(NamedTuple):
-    """Lazy planes: ``relu(a * values + b * other + c)``, channel by channel.
+    """Lazy planes: ``relu(a * (values - centre) + c)``, channel by channel.
 
-    ``a`` and ``c`` are empty where nothing is pending, ``b`` where there is no other.
+    A gradient may be ``a * values + b * (other - centre) + c``. ``a``, ``c`` and ``centre`` are
+    empty where nothing is pending, ``b`` where there is no other.
     """
 
     values: np.ndarray
@@ -21,11 +22,12 @@ class Operand(NamedTuple):
     a: np.ndarray
     b: np.ndarray
     c: np.ndarray
+    centre: np.ndarray
     relu: bool
 
 
 class Gate(NamedTuple):
-    """Where a gradient passes: where ``a * x + c > 0``, or ``x > 0`` with an empty ``a``.
+    """Where a gradient passes: where ``a * (x - centre) + c > 0``, or ``x > 0`` without an ``a``.
 
     An empty ``x`` lets everything pass.
     """
@@ -33,13 +35,14 @@ class Gate(NamedTuple):
     x: np.ndarray
     a: np.ndarray
     c: np.ndarray
+    centre: np.ndarray
 
 
 class Output(NamedTuple):
     """What is written: ``y``, its positive part with ``relu``, and sums over its pixels.
 
-    ``sums`` is ``(jobs, channels, 2, lanes)``, one job for each tile in passes over planes;
-    ``kind`` is one of ``kernels.conv.sums``.
+    ``sums`` is float64, ``(jobs, channels, 2, bytes of the lanes / 8)``, one job for each tile in
+    passes over planes; ``kind`` is one of ``kernels.conv.sums``.
     """
 
     y: np.ndarray

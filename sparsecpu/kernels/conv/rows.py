@@ -13,6 +13,7 @@ import numpy as np
 
 from sparsecpu.kernels.conv.lazy import (
     add_sums,
+    centre_of,
     coefficients,
     finish_strip,
     gate_coefficients,
@@ -21,7 +22,14 @@ from sparsecpu.kernels.conv.lazy import (
     sums_of,
 )
 from sparsecpu.kernels.machine.compile import kernel
-from sparsecpu.kernels.vectors.arithmetic import add, count, multiply, repeated
+from sparsecpu.kernels.vectors.arithmetic import (
+    add,
+    count,
+    folded,
+    multiply,
+    repeated,
+    splat_like,
+)
 from sparsecpu.kernels.vectors.memory import load_like, store, store_output
 
 
@@ -103,24 +111,27 @@ def write_row(pixel, strip, out, gate, mask, sizes, job, row, scratch, start):
         strip_mask = repeated(pixel_mask, strip)
         pending = gate_coefficients(gate, line.channel)
         first, second = pixel, pixel
+        centre = centre_of(load_like(scratch, line.here, pixel), out)
         for p in range(0, whole, strip_pixels):
             v, there = load_like(scratch, line.here + p * lanes, strip), line.there + p * lanes
-            v, one, two = finish_strip(v, there, out, gate, pending, strip_mask, pixel)
+            v, one, two = finish_strip(v, there, out, gate, pending, strip_mask, centre, pixel)
             first, second = add(first, one), add(second, two)
             store_output(out.y, there, v, large)
         for p in range(whole, row.columns):
             there = line.there + p * skip * lanes
             u = load_like(scratch, line.here + p * apart * lanes, pixel)
-            u, one, two = finish_strip(u, there, out, gate, pending, pixel_mask, pixel)
+            u, one, two = finish_strip(u, there, out, gate, pending, pixel_mask, centre, pixel)
             first, second = add(first, one), add(second, two)
             store_output(out.y, there, u, large)
-        add_sums(out, sums_of(job.number, line.channel, out, lanes), first, second)
+        numbers = multiply(splat_like(scratch.dtype.type(row.columns), pixel), pixel_mask)
+        add_sums(out, sums_of(job.number, line.channel, out), first, second, centre, numbers)
 
 
 @kernel(inlined=True)
 def write_strip(v, pixel, strip_mask, out, gate, job, channel, place):
     """Write a strip of outputs from registers, and add to the job's sums."""
-    pending = gate_coefficients(gate, channel)
-    v, first, second = finish_strip(v, place, out, gate, pending, strip_mask, pixel)
+    pending, centre = gate_coefficients(gate, channel), centre_of(v, out)
+    v, first, second = finish_strip(v, place, out, gate, pending, strip_mask, centre, pixel)
     store_output(out.y, place, v, is_large(out.y))
-    add_sums(out, sums_of(job.number, channel, out, count(pixel)), first, second)
+    numbers = folded(strip_mask, pixel)
+    add_sums(out, sums_of(job.number, channel, out), first, second, centre, numbers)
