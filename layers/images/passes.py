@@ -79,8 +79,7 @@ def with_products(g: Planes, x: Planes, owner: Any, ctx: Context) -> Planes:
     if g.a is not None:
         values = out = ctx.workspace.array(owner, name, values.shape, values.dtype)
     none = zeros(values.shape[2], values.dtype)
-    # 0 x + 1 is positive: the gate cuts nothing off
-    everywhere = Gate(x.values, none, none + 1, none if x.centre is None else x.centre)
+    everywhere = Planes(x.values, none, none + 1, centre=x.centre).gate()  # 1 is positive
     sums = _run(g, None, out, owner, name, ctx, gate=everywhere, kind=PRODUCTS)
     return Planes(values, sums=sums, summed_with=x)
 

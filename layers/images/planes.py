@@ -58,33 +58,25 @@ class Planes:
         return self.a is not None
 
     def operand(self) -> Operand:
-        """Return the planes as kernels read them: empty arrays where there is none.
-
-        An ``other`` without ``b`` is ignored.
-        """
-        values, none = self.values, nothing(self.values.dtype)
-        return Operand(
-            values,
-            values if self.other is None else self.other,
-            none if self.a is None else self.a,
-            none if self.b is None else self.b,
-            none if self.c is None else self.c,
-            self._centre(),
-            self.relu,
-        )
+        """Return the planes as kernels read them: empty arrays where there is none."""
+        other = no_planes(self.values.dtype) if self.b is None else self.other
+        assert other is not None
+        return Operand(self.values, other, self._coefficients, self.relu)
 
     def gate(self) -> Gate:
         """Return the gate that is open where these planes are positive."""
-        none = nothing(self.values.dtype)
-        if self.a is None or self.c is None:
-            return Gate(self.values, none, none, none)
-        return Gate(self.values, self.a, self.c, self._centre())
+        return Gate(self.values, self._coefficients)
 
-    def _centre(self) -> np.ndarray:
-        """Return the centre as kernels read it, along with ``a``."""
+    @functools.cached_property
+    def _coefficients(self) -> np.ndarray:
+        """What is pending, (channels, 4), as kernels read it."""
         if self.a is None:
-            return nothing(self.values.dtype)
-        return zeros(len(self.a), self.values.dtype) if self.centre is None else self.centre
+            return nothing_pending(self.values.dtype)
+        found = np.zeros((len(self.a), 4), self.values.dtype)
+        for column, part in enumerate((self.a, self.b, self.c, self.centre)):
+            if part is not None:
+                found[:, column] = part
+        return found
 
     def with_relu(self) -> Planes:
         """Return the same images with a ReLU pending."""
@@ -103,6 +95,12 @@ def as_planes(x: Any) -> Planes:
 def nothing(dtype: Any) -> np.ndarray:
     """Return an empty vector, which tells kernels that there is none."""
     return np.empty(0, dtype=dtype)
+
+
+@functools.cache
+def nothing_pending(dtype: Any) -> np.ndarray:
+    """Return the coefficients of no channel, which tell kernels that nothing is pending."""
+    return np.empty((0, 4), dtype=dtype)
 
 
 @functools.cache
@@ -126,7 +124,7 @@ def no_operand(dtype: Any) -> Operand:
 @functools.cache
 def no_gate(dtype: Any) -> Gate:
     """Return a gate that lets everything pass; see ``Planes.gate``."""
-    return Gate(no_planes(dtype), nothing(dtype), nothing(dtype), nothing(dtype))
+    return Gate(no_planes(dtype), nothing_pending(dtype))
 
 
 def lane_mask(values: np.ndarray, ctx: Context) -> np.ndarray:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.kernels.conv.lazy import (
+    activated,
     add_sums,
-    centre_of,
+    below,
     coefficients,
     finish_pixel,
-    gate_coefficients,
     is_large,
     read,
     sums_of,
@@ -22,29 +22,26 @@ from sparsecpu.kernels.conv.operands import Gate, Operand
 from sparsecpu.kernels.conv.sums import NO_SUMS
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.machine.spread import spread
-from sparsecpu.kernels.vectors.arithmetic import add, multiply, splat
+from sparsecpu.kernels.vectors.arithmetic import add, first_of, multiply, splat
 from sparsecpu.kernels.vectors.memory import fence, load, store_output
 
 
 def plain_value(operand: Operand) -> np.ndarray:
     """Return what lazy planes stand for, channel by channel; see ``Operand``."""
-    values, other, *pending, relu = operand
-    a, b, c, centre = (v[:, None, None] for v in pending)
+    values, other, pending, relu = operand
     v = values
-    if len(b):
-        v = a * v + b * (other - centre) + c
-    elif len(a):
-        v = a * (v - centre) + c
+    if len(pending):
+        a, b, c, centre = pending.T[..., None, None]
+        v = a * v + b * (other - centre) + c if len(other) else a * (v - centre) + c
     return np.maximum(v, 0) if relu else v
 
 
 def plain_gated(v: np.ndarray, gate: Gate) -> np.ndarray:
     """Return ``v`` where the gate is open and 0 elsewhere."""
-    if not gate.x.size:
+    values, pending = gate
+    if not values.size:
         return v
-    a, c, centre = (v[:, None, None] for v in (gate.a, gate.c, gate.centre))
-    x = a * (gate.x - centre) + c if len(a) else gate.x
-    return np.where(x > 0, v, 0)
+    return np.where(plain_value(Operand(values, values[:0], pending, False)) > 0, v, 0)
 
 
 def plain_blend(first: Operand, second: Operand, relu: bool, gate: Gate) -> np.ndarray:
@@ -75,16 +72,18 @@ def blend_kernel(lanes: int) -> Callable:
         for row in range(height):
             for channel in range(channels):
                 one, two = coefficients(first, channel), coefficients(second, channel)
-                three = gate_coefficients(gate, channel)
-                total, other, centre = zero, zero, first.values.dtype.type(0)
+                three = coefficients(gate, channel)
+                total, other, shift, centre = zero, zero, zero, first.values.dtype.type(0)
                 begin = ((np.int64(tile) * height + row) * channels + channel) * width * lanes
                 for place in range(begin, begin + width * lanes, lanes):
                     v = read(first, one, place, zero)
                     if second.values.shape[0] > 0:
                         v = add(v, read(second, two, place, zero))
+                    v = activated(v, out)
                     if place == begin:
-                        centre = centre_of(v, out)
-                    v, total, other = finish_pixel(v, place, out, gate, three, lane_mask, centre,
+                        centre = first_of(v)
+                        shift = below(centre, lane_mask)
+                    v, total, other = finish_pixel(v, place, out, gate, three, lane_mask, shift,
                                                    total, other)  # fmt: skip
                     if out.y.shape[0] > 0:
                         store_output(out.y, place, v, large)

@@ -20,12 +20,12 @@ from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.vectors.arithmetic import (
     add,
     count,
-    first_of,
     fma,
     folded,
     minus,
     multiply,
     positive_part,
+    repeated,
     splat_like,
     where_positive,
     widened,
@@ -52,15 +52,14 @@ def is_large(y):
 
 
 @kernel(inlined=True)
-def coefficients(operand, channel):
-    """Return what is pending for a channel of an operand."""
-    one, zero = operand.values.dtype.type(1), operand.values.dtype.type(0)
+def coefficients(planes, channel):
+    """Return what is pending for a channel of an operand, or of a gate."""
+    one, zero = planes.values.dtype.type(1), planes.values.dtype.type(0)
     a, b, c, centre = one, zero, zero, zero
-    if operand.a.shape[0] > 0:
-        a, c = at(operand.a, channel), at(operand.c, channel)
-        centre = at(operand.centre, channel)
-    if operand.b.shape[0] > 0:
-        b = at(operand.b, channel)
+    if planes.pending.shape[0] > 0:
+        here = 4 * np.int64(channel)
+        a, b = at(planes.pending, here), at(planes.pending, here + 1)
+        c, centre = at(planes.pending, here + 2), at(planes.pending, here + 3)
     return Coefficients(a, b, c, centre)
 
 
@@ -68,10 +67,10 @@ def coefficients(operand, channel):
 def read(operand, pending, place, like):
     """Return what an ``Operand`` stands for from ``place`` on, as wide as ``like``."""
     v = load_like(operand.values, place, like)
-    if operand.b.shape[0] > 0:
+    if operand.other.shape[0] > 0:
         v = fma(splat_like(pending.c, like), pending.a, v)
         v = fma(v, pending.b, minus(load_like(operand.other, place, like), pending.centre))
-    elif operand.a.shape[0] > 0:
+    elif operand.pending.shape[0] > 0:
         v = fma(splat_like(pending.c, like), pending.a, minus(v, pending.centre))
     if operand.relu:
         v = positive_part(v)
@@ -79,66 +78,56 @@ def read(operand, pending, place, like):
 
 
 @kernel(inlined=True)
-def gate_coefficients(gate, channel):
-    """Return what is pending for a channel of the x of a gate."""
-    one, zero = gate.x.dtype.type(1), gate.x.dtype.type(0)
-    a, c, centre = one, zero, zero
-    if gate.a.shape[0] > 0:
-        a, c, centre = at(gate.a, channel), at(gate.c, channel), at(gate.centre, channel)
-    return Coefficients(a, zero, c, centre)
-
-
-@kernel(inlined=True)
 def _gated(v, place, gate, pending):
     """Return outputs where the gate is open, 0 elsewhere, and ``x - centre`` (or anything)."""
     x = v
-    if gate.x.shape[0] > 0:
-        x = minus(load_like(gate.x, place, v), pending.centre)
+    if gate.values.shape[0] > 0:
+        x = minus(load_like(gate.values, place, v), pending.centre)
         v = where_positive(v, fma(splat_like(pending.c, v), pending.a, x))
     return v, x
 
 
 @kernel(inlined=True)
-def centre_of(v, out):
-    """Return the number from which the outputs of a strip, or a row, are summed: its first."""
-    first = first_of(v)
-    if out.relu and first < 0:
-        first = out.y.dtype.type(0)
-    return first
-
-
-@kernel(inlined=True)
-def _summands(v, x, mask, out, centre):
-    """Return what finished outputs add to the two sums, lane by lane."""
-    first = multiply(v, mask)
-    if out.kind == PRODUCTS:
-        return first, multiply(first, x)
-    first = add(first, multiply(splat_like(-centre, v), mask))
-    return first, multiply(first, first)
-
-
-@kernel(inlined=True)
-def finish_pixel(v, place, out, gate, pending, mask, centre, first, second):
-    """Return a pixel of outputs as it is written, and the two sums with it added."""
+def activated(v, out):
+    """Return outputs, or their positive part where that is wanted."""
     if out.relu:
         v = positive_part(v)
+    return v
+
+
+@kernel(inlined=True)
+def below(centre, mask):
+    """Return what leads from a pixel's outputs to their distances from a centre."""
+    return multiply(splat_like(-centre, mask), mask)
+
+
+@kernel(inlined=True)
+def finish_pixel(v, place, out, gate, pending, mask, shift, first, second):
+    """Return a pixel of outputs as it is written, and the two sums with it added."""
     v, x = _gated(v, place, gate, pending)
-    if out.kind != NO_SUMS:
-        one, two = _summands(v, x, mask, out, centre)
-        first, second = add(first, one), add(second, two)
+    if out.kind == PRODUCTS:
+        masked = multiply(v, mask)
+        first, second = add(first, masked), add(second, multiply(masked, x))
+    if out.kind == MOMENTS:
+        d = add(multiply(v, mask), shift)
+        first, second = add(first, d), add(second, multiply(d, d))
     return v, first, second
 
 
 @kernel(inlined=True)
-def finish_strip(v, place, out, gate, pending, mask, centre, pixel):
-    """Return a strip of outputs as it is written, and what it adds to the two sums."""
-    first, second = pixel, pixel
-    if out.relu:
-        v = positive_part(v)
+def finish_strip(v, place, out, gate, pending, mask, shift):
+    """Return a strip of outputs as it is written, and what it adds to the two sums.
+
+    ``shift`` is what ``below`` returns, a pixel's lanes wide.
+    """
+    first, second = shift, shift
     v, x = _gated(v, place, gate, pending)
-    if out.kind != NO_SUMS:
-        one, two = _summands(v, x, mask, out, centre)
-        first, second = folded(one, pixel), folded(two, pixel)
+    if out.kind == PRODUCTS:
+        masked = multiply(v, mask)
+        first, second = folded(masked, shift), folded(multiply(masked, x), shift)
+    if out.kind == MOMENTS:
+        d = add(multiply(v, mask), repeated(shift, v))
+        first, second = folded(d, shift), folded(multiply(d, d), shift)
     return v, first, second
 
 
@@ -152,8 +141,8 @@ def sums_of(number, channel, out):
 def add_sums(out, place, first, second, centre, numbers):
     """Add what a strip or a row sums to the job's sums from ``place`` on, where there are any.
 
-    Of an output it sums distances d from ``centre``, and d**2, in each lane of as many numbers as
-    ``numbers`` says. x is ``d + centre``, x**2 is ``d**2 + centre * (d + x)``.
+    Of an output, what it sums are distances d from ``centre`` and d**2, in each lane those of as
+    many numbers as ``numbers`` says. x is ``d + centre``, and x**2 is ``d**2 + centre * (d + x)``.
     """
     if out.kind != NO_SUMS:
         one, two = widened(first), widened(second)

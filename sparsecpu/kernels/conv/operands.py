@@ -13,29 +13,24 @@ import numpy as np
 class Operand(NamedTuple):
     """Lazy planes: ``relu(a * (values - centre) + c)``, channel by channel.
 
-    A gradient may be ``a * values + b * (other - centre) + c``. ``a``, ``c`` and ``centre`` are
-    empty where nothing is pending, ``b`` where there is no other.
+    With an other, of a gradient, ``a * values + b * (other - centre) + c``. ``pending`` has a, b, c
+    and the centre of each channel, and is empty where nothing is pending.
     """
 
     values: np.ndarray
     other: np.ndarray
-    a: np.ndarray
-    b: np.ndarray
-    c: np.ndarray
-    centre: np.ndarray
+    pending: np.ndarray
     relu: bool
 
 
 class Gate(NamedTuple):
-    """Where a gradient passes: where ``a * (x - centre) + c > 0``, or ``x > 0`` without an ``a``.
+    """Where a gradient passes: where ``a * (values - centre) + c > 0``, for an ``Operand``'s names.
 
-    An empty ``x`` lets everything pass.
+    Empty values let everything pass.
     """
 
-    x: np.ndarray
-    a: np.ndarray
-    c: np.ndarray
-    centre: np.ndarray
+    values: np.ndarray
+    pending: np.ndarray
 
 
 class Output(NamedTuple):

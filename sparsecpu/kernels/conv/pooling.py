@@ -16,7 +16,6 @@ from sparsecpu.kernels.conv.lazy import (
     add_sums,
     coefficients,
     finish_pixel,
-    gate_coefficients,
     is_large,
     read,
     sums_of,
@@ -105,7 +104,7 @@ def max_pool_kernel(lanes: int) -> Callable:
 
     @kernel(part=True)
     def work(job, inputs, windows, y, winners):
-        inputs, relu = Operand(*inputs[:6], False), inputs.relu  # max(relu(x)) = relu(max(x))
+        inputs, relu = Operand(*inputs[:3], False), inputs.relu  # max(relu(x)) = relu(max(x))
         height, channels, width = inputs.values.shape[1:4]
         size, zero = windows.size, y.dtype.type(0)
         tile, row_out = job // y.shape[1], job % y.shape[1]
@@ -172,11 +171,11 @@ def max_pool_gradient_kernel(lanes: int) -> Callable:
             dx.sums[tile] = 0
         for row in range(height):
             for channel in range(channels):
-                pending, first, second = gate_coefficients(gate, channel), zero, zero
+                pending, first, second = coefficients(gate, channel), zero, zero
                 for column in range(width):
                     v = _won(zero, dy, winners, windows, covering, tile, row, channel, column)
                     place = _place(dx.y, tile, row, channel, column)
-                    v, first, second = finish_pixel(v, place, dx, gate, pending, lane_mask, none,
+                    v, first, second = finish_pixel(v, place, dx, gate, pending, lane_mask, zero,
                                                     first, second)  # fmt: skip
                     store_output(dx.y, place, v, large)
                 add_sums(dx, sums_of(tile, channel, dx), first, second, none, zero)
@@ -250,11 +249,11 @@ def average_pool_gradient_kernel(lanes: int) -> Callable:
             dx.sums[tile] = 0
         for row in range(height):
             for channel in range(channels):
-                pending, first, second = gate_coefficients(gate, channel), zero, zero
+                pending, first, second = coefficients(gate, channel), zero, zero
                 for column in range(width):
                     v = _divided(zero, dy, part, covering, tile, row, channel, column)
                     place = _place(dx.y, tile, row, channel, column)
-                    v, first, second = finish_pixel(v, place, dx, gate, pending, lane_mask, none,
+                    v, first, second = finish_pixel(v, place, dx, gate, pending, lane_mask, zero,
                                                     first, second)  # fmt: skip
                     store_output(dx.y, place, v, large)
                 add_sums(dx, sums_of(tile, channel, dx), first, second, none, zero)
