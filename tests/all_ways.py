@@ -9,7 +9,7 @@ from sparsecpu.topology import make_topology
 from sparsecpu.trainer import Trainer
 
 #: Learning rates of one step, and of several over the length of the first gradient.
-_RATE, _LENGTH = 0.01, 1e-3
+_RATE, _LENGTH = 0.01, 1e-4
 _TOPOLOGIES = (
     "deep-r:update_every=2", "dsr:update_every=2", "gradual:update_every=2", "set:update_every=2",
     "rigl:update_every=2", "gse:update_every=2", "gse:update_every=2,distribution=grabo,subset=2",
