@@ -106,8 +106,7 @@ def test_idx_files_that_unpack_to_more_than_they_say_or_than_fits(dims, tmp_path
 
 
 @pytest.mark.parametrize("name", ["data", "indices", "indptr"])
-def test_matrices_of_scipy_that_claim_too_much(name, tmp_path, monkeypatch):
-    monkeypatch.setattr("sparsecpu.reading.memory.free_memory", lambda: 100 << 20)
+def test_matrices_of_scipy_that_claim_too_much(name, tmp_path):
     made = csr_array(np.eye(2, 3))
     parts = {"data": made.data.astype("f4"), "indices": made.indices, "indptr": made.indptr}
     members = [
@@ -117,6 +116,33 @@ def test_matrices_of_scipy_that_claim_too_much(name, tmp_path, monkeypatch):
     ]
     path = tmp_path / "0.weight.npz"
     path.write_bytes(write_zip([*members, bombed(name, (MANY,), "<i4")]))
+    with few_bytes(), pytest.raises(FileFormatError):
+        import_network(tmp_path, mlp(3, (), 2))
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts"),
+    [
+        ("csr", {"data": (MANY,), "indices": (MANY,), "indptr": (3,)}),
+        ("csr", {"data": (2,), "indices": (2,), "indptr": (MANY,)}),
+        ("csc", {"data": (2,), "indices": (2,), "indptr": (3,)}),
+        ("bsr", {"data": (MANY // 6, 2, 3), "indices": (MANY // 6,), "indptr": (2,)}),
+        ("coo", {"data": (MANY,), "row": (MANY,), "col": (MANY,)}),
+        ("dia", {"data": (2, MANY), "offsets": (2,)}),
+        ("dia", {"data": (MANY, 1), "offsets": (MANY,)}),
+    ],
+)
+def test_matrices_of_scipy_with_more_entries_than_places(kind, parts, tmp_path):
+    head = {"format": kind.encode(), "shape": [2, 3]}
+    members = [Member(f"{part}.npy", Array.of(value).content()) for part, value in head.items()]
+    for part, shape in parts.items():
+        count = int(np.prod(shape))
+        small = Array("<i4", shape, bytes(4 * count)).content() if count < 100 else b""
+        megabytes = 4 * count >> 20
+        members.append(
+            Member(f"{part}.npy", small) if small else bombed(part, shape, "<i4", megabytes)
+        )
+    (tmp_path / "0.weight.npz").write_bytes(write_zip(members))
     with few_bytes(), pytest.raises(FileFormatError):
         import_network(tmp_path, mlp(3, (), 2))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ from sparsecpu.sparse.parameter import SparseParameter
 _VECTORS = "vectors.npz"
 #: File of a folder, or key in a safetensors file's metadata, that holds the description.
 DESCRIPTION = "sparsecpu.json"
+Shape = tuple[int, ...]
 #: The arrays of a matrix, by its format, in the order in which SciPy takes them.
 _PARTS = {
     "csr": ("data", "indices", "indptr"),
@@ -114,11 +116,14 @@ def _matrix(path: Path) -> Tensor:
         missing = [part for part in _PARTS[kind] if part not in archive.members]
         if missing:
             raise FileFormatError(f"{path} is not a SciPy matrix: it has no {missing[0]}")
-        sizes = [archive.header(part).nbytes for part in _PARTS[kind]]
+        headers = [archive.header(part) for part in _PARTS[kind]]
+    if not _fit(kind, shape, *(header.shape for header in headers)):
+        sizes = " and ".join(str(header.shape) for header in headers)
+        raise FileFormatError(f"{path}: arrays of shape {sizes} are no matrix of shape {shape}")
 
     def load() -> Any:
         # The arrays, as many bytes again while they are put in order, and where rows begin.
-        check_memory(2 * sum(sizes) + 16 * shape[0], f"{path}", FileFormatError)
+        check_memory(2 * sum(h.nbytes for h in headers) + 16 * shape[0], f"{path}", FileFormatError)
         with Archive(path, FileFormatError) as archive:
             arrays = [archive.read(part) for part in _PARTS[kind]]
         try:
@@ -127,6 +132,25 @@ def _matrix(path: Path) -> Tensor:
             raise FileFormatError(f"{path}: {error}") from error
 
     return SparseTensor(path.stem, shape, load)
+
+
+def _fit(kind: str, shape: Shape, data: Shape, *index: Shape) -> bool:
+    """Return True if the shapes of a matrix's arrays fit together, and say no more than it holds.
+
+    So no more is read than a matrix of this shape can need, whatever a file claims.
+    """
+    rows, columns = shape
+    if any(len(size) != 1 for size in index) or len(data) != {"dia": 2, "bsr": 3}.get(kind, 1):
+        return False
+    if kind == "dia":
+        return index[0][0] == data[0] <= rows + columns and data[1] <= columns
+    if data[0] != index[0][0] or math.prod(data) > rows * columns:
+        return False
+    if kind == "coo":
+        return index[1] == index[0]
+    if kind == "bsr":
+        rows = rows // max(1, data[1])
+    return index[1][0] == (columns if kind == "csc" else rows) + 1
 
 
 def _format(archive: Archive) -> str:
