@@ -293,7 +293,7 @@ class Sequential(FixedSizes):
         out = np.empty((samples, self.n_outputs), dtype=self.dtype)
         lanes, team = self.lanes_to_predict(most), self._team(most)
         rows = np.arange(samples, dtype=np.int64)
-        if lanes == team == 1 and samples and DotChain.suits(self):
+        if lanes == 1 and samples and DotChain.suits(self):
             chain = DotChain(self)
             chain(*x.take_samples(rows), np.empty(chain.work_shape, self.dtype), out)
             return out

@@ -138,8 +138,11 @@ def main() -> None:
             cells = []
             for name in names:
                 environment, options = known[name]
-                train(run, Path(folder, name), base, environment, options)
-                cells.append(compared(base, Path(folder, name)))
+                try:
+                    train(run, Path(folder, name), base, environment, options)
+                    cells.append(compared(base, Path(folder, name)))
+                except RuntimeError as error:
+                    cells.append(str(error).rpartition("sparsecpu: ")[2])
             return f"| `{run}` | {' | '.join(cells)} |"
 
     sys.stdout.write(f"| run | {' | '.join(names)} |\n|---|{'---|' * len(names)}\n")

@@ -25,6 +25,9 @@ _SLOPES: dict[type, Callable[[Any], float]] = {
     AllReLU: lambda layer: layer.alpha,
 }
 
+#: Weights from which on several threads may share a sample, layer by layer.
+_MOST = 4_000_000
+
 
 class DotChain:
     """A chain of linear layers with ReLUs and the like between them, bound to its weights.
@@ -49,7 +52,13 @@ class DotChain:
 
     @staticmethod
     def suits(network: Sequential) -> bool:
-        """Return True if the kernel knows every layer, and BLAS would not be faster in one."""
+        """Return True if the kernel knows every layer, and none is better left to another.
+
+        Its one thread is enough. The threads that there are have no say in it: their number would
+        change the order of sums.
+        """
+        if sum(layer.weight.nnz for layer in _linear(network)) >= _MOST:
+            return False
         may_bend = False  # one activation behind each linear layer
         for layer in network.layers:
             if type(layer) is SparseLinear:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sparsecpu.errors import DataError
-from sparsecpu.kernels.machine.blas import one_blas_thread
-from sparsecpu.layers.network.autotune import tunable_layers
 from sparsecpu.layers.network.dot_chain import DotChain
 from sparsecpu.registries.numbers import whole
 from sparsecpu.step.context import Context
@@ -68,12 +65,13 @@ class Predictor:
         work = self.batch_size * sum(p.nnz * p.uses for p in parameters)
         self.threads = 1 if threads is None and work < _WORTH_SHARING else threads
         self.lanes = network.lanes_to_predict(self.batch_size)
-        dense = any(layer.form == "dense" for _, layer in tunable_layers(network))
-        self._blas = dense or any(p.pattern.suits_blas for p in parameters)
         self._dots = self._dot_chain()
         self._rows = np.arange(self.batch_size, dtype=np.int64)
         self._held = threading.local()
-        self(np.zeros((self.batch_size, network.widths[0]), dtype=network.dtype))  # compiles
+        from sparsecpu.kernels.machine.threads import use_threads
+
+        with use_threads(self.threads):  # refuses a number that cannot be
+            self(np.zeros((self.batch_size, network.widths[0]), dtype=network.dtype))  # compiles
 
     def __call__(self, x: Any, out: np.ndarray | None = None) -> np.ndarray:
         """Return the raw outputs of the last layer.
@@ -129,14 +127,13 @@ class Predictor:
 
         network = self.network
         ctx = Context(workspace, predicts=True, n_valid=samples, precision=self.precision)
-        held = one_blas_thread() if self._blas else contextlib.nullcontext()
-        with use_threads(self.threads), held:
+        with use_threads(self.threads):
             tiles = network.gather(x, self._rows[:samples], self.lanes, ctx)
             scatter_samples(network.forward(tiles, ctx)[0], out)
 
     def _dot_chain(self) -> DotChain | None:
         """Return the network as one call of a kernel, where it can be that."""
-        suits = self.lanes == 1 and self.threads == 1 and DotChain.suits(self.network)
+        suits = self.lanes == 1 and DotChain.suits(self.network)
         return DotChain(self.network) if suits else None
 
     def _workspace(self) -> Workspace:

@@ -276,6 +276,22 @@ def test_full_layers_predict_the_same_bits_in_any_company(dtype, form, width, rn
     np.testing.assert_array_equal(network.predict(x, batch_size=40), alone)
 
 
+@pytest.mark.parametrize("samples", [1, 2, 40])
+def test_threads_change_no_bit_of_a_prediction(samples, rng):
+    from sparsecpu.kernels.machine.threads import use_threads
+
+    network = mlp(300, (200, 31), 4).sparsify(0.3).build(rng)
+    x = rng.standard_normal((samples, 300)).astype(np.float32)
+    found = [network.compile(samples, threads=threads)(x) for threads in (1, 2, None)]
+    for threads in (1, 2, None):
+        with use_threads(threads):
+            found.append(network.predict(x))
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
+    with pytest.raises(ParameterError, match="threads"):
+        network.compile(samples, threads=0)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_dense_form_computes_the_same(dtype, rng):
     from sparsecpu.layers import tunable_layers
