@@ -1,5 +1,6 @@
 """Files are replaced whole, go where they were meant to, and leave nothing beside them."""
 
+import contextlib
 import errno
 import os
 import subprocess
@@ -169,3 +170,27 @@ def test_folders_that_cannot_be_flushed_are_no_error(tmp_path, monkeypatch):
     if os.name == "posix":
         with pytest.raises(OSError):
             writing.flush_folder(tmp_path)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt()])
+@pytest.mark.parametrize("place", [0, 300, 1500])
+def test_pytorch_hands_on_what_ends_its_writing(error, place, tmp_path, monkeypatch):
+    """It makes errors of its own of them, about positions in the file."""
+    torch = pytest.importorskip("torch")
+    from sparsecpu.files.interop import torch_files
+
+    class Full:
+        written = 0
+
+        def write(self, data):
+            self.written += len(data)
+            if self.written > place:
+                raise error
+            return len(data)
+
+        def flush(self):
+            pass
+
+    monkeypatch.setattr(torch_files, "atomic_write", lambda path: contextlib.nullcontext(Full()))
+    with pytest.raises(type(error)):
+        torch_files.write_torch(torch.nn.Linear(30, 20), tmp_path / "m.pt")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.errors import FileFormatError, PatternError
+from sparsecpu.errors import FileFormatError, FolderInUseError, PatternError
 from sparsecpu.files.archive import natural_order
 from sparsecpu.files.interop.npz_files import read_npz
 from sparsecpu.files.interop.tensors import SparseTensor, Tensor
@@ -47,19 +47,21 @@ def write_scipy(network: Any, folder: Path | str, description: str = "") -> None
     """
     folder = Path(folder)
     new = not folder.exists()
-    make_folder(folder)
-    with FolderLock(folder):
-        try:
+    try:
+        make_folder(folder)
+        with FolderLock(folder):
             left = _no_longer_described(folder)
             left -= _write_matrices(network, folder)
             for name in left:
                 (folder / name).unlink()
             if description:
                 write_text(folder / DESCRIPTION, description)
-        except BaseException:
-            if new:
-                shutil.rmtree(folder, ignore_errors=True)
-            raise
+    except FolderInUseError:
+        raise
+    except BaseException:
+        if new:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _write_matrices(network: Any, folder: Path) -> set[str]:

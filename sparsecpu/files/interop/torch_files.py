@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -140,9 +140,28 @@ def write_torch(module: Any, path: Path | str) -> None:
     """Write a module's ``state_dict`` atomically."""
     torch = require_torch("writing a PyTorch file")
     with atomic_write(path) as file:
+        target = _Target(file)
         try:
-            torch.save(module.state_dict(), file)
-        except RuntimeError as error:
-            if isinstance(error.__context__, OSError):  # what PyTorch stumbled over
-                raise error.__context__ from None
+            torch.save(module.state_dict(), target)
+        except RuntimeError:
+            if target.error is not None:
+                raise target.error from None
             raise
+
+
+class _Target:
+    """A file to write to; it keeps a full disk or Ctrl-C, of which PyTorch makes other errors."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: BaseException | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except BaseException as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
