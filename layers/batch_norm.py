@@ -21,8 +21,8 @@ class BatchNorm(Layer):
 
     :math:`y = \gamma (x-\mu)/\sqrt{\sigma^2+\epsilon} + \beta`. In training :math:`\mu` and
     :math:`\sigma^2` are those of the batch, and running averages are kept for prediction (of the
-    unbiased variance, as PyTorch does). Of images nothing is written: y is left pending, a factor
-    and a shift per channel that the next layer applies while it reads; see
+    unbiased variance, as PyTorch does). Of images nothing is written: y is left pending, a factor,
+    a shift and a centre per channel that the next layer applies while it reads; see
     ``sparsecpu.layers.images.planes``.
 
     Parameters
@@ -104,12 +104,9 @@ class BatchNorm(Layer):
     def remember(self, mean: np.ndarray, variance: np.ndarray, count: int) -> None:
         """Move the running averages by mean and variance of a batch, each of count numbers."""
         unbiased = count / max(count - 1, 1)
-        for running, new in (
-            (self.running_mean, self.momentum * mean),
-            (self.running_variance, (self.momentum * unbiased) * variance),
-        ):
-            running *= 1.0 - self.momentum
-            running += new
+        means, variances = self.running_mean, self.running_variance
+        for running, new in ((means, mean), (variances, unbiased * variance)):
+            running[...] = (1.0 - self.momentum) * running.astype(float) + self.momentum * new
 
     def parameters(self) -> dict[str, Parameter]:
         return {"gamma": self.gamma, "beta": self.beta}

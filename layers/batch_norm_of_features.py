@@ -30,13 +30,14 @@ class NormOfFeatures:
         """Return y, and what ``backward`` needs."""
         from sparsecpu.kernels.norm import batch_statistics, normalise
 
-        layer = self.layer
-        mean, variance = layer.running_mean, layer.running_variance
+        layer, shape = self.layer, self.layer.running_mean.shape
+        mean = ctx.workspace.array(layer, "mean", shape, np.float64)
+        variance = ctx.workspace.array(layer, "variance", shape, np.float64)
         if ctx.train:
-            mean = ctx.workspace.array(layer, "mean", mean.shape, mean.dtype)
-            variance = ctx.workspace.array(layer, "variance", mean.shape, mean.dtype)
             batch_statistics(x, ctx.n_valid, mean, variance)
             layer.remember(mean, variance, _over_ranks(mean, variance, ctx))
+        else:
+            mean[...], variance[...] = layer.running_mean, layer.running_variance
         y = like(x, layer, "y", ctx)
         normalise(x, mean, variance, layer.epsilon, layer.gamma.data, layer.beta.data, y)
         return y, (x, mean, variance, ctx.train)
@@ -61,9 +62,11 @@ class NormOfFeatures:
         """Write the same where the batch's statistics are those of several ranks."""
         (x, mean, variance, _), layer = saved, self.layer
         real = np.arange(x.shape[0] * x.shape[2]).reshape(x.shape[0], 1, -1) < ctx.n_valid
-        inverse = 1 / np.sqrt(variance.astype(np.float64) + layer.epsilon)
+        inverse = 1 / np.sqrt(variance + layer.epsilon)
         h = (x - mean[:, None]) * inverse[:, None]
-        sums = np.stack([np.sum(dy * real, axis=(0, 2)), np.sum(dy * h * real, axis=(0, 2))])
+        sums = np.stack([
+            np.sum(part * real, axis=(0, 2), dtype=np.float64) for part in (dy, dy * h)
+        ])  # fmt: skip
         layer.beta.grad[...], layer.gamma.grad[...] = sums  # of this rank's samples
         sums, count = sum_over_ranks(sums, ctx.n_valid, ctx)
         mean_dy, mean_dy_h = (part[:, None] / count for part in sums)
@@ -85,9 +88,10 @@ def _over_ranks(mean: np.ndarray, variance: np.ndarray, ctx: Context) -> int:
     if ctx.comm.size == 1:
         return ctx.n_valid
     n = ctx.n_valid
-    own, spread = (np.nan_to_num(v.astype(np.float64)) for v in (mean, variance))
-    first, count = sum_over_ranks(n * own, n, ctx)
+    if n == 0:
+        mean[...], variance[...] = 0, 0  # a rank without a sample: 0 / 0 is not for the others
+    first, count = sum_over_ranks(n * mean, n, ctx)
     centre = first / count
-    squares, _ = sum_over_ranks(n * (spread + (own - centre) ** 2), n, ctx)
+    squares, _ = sum_over_ranks(n * (variance + (mean - centre) ** 2), n, ctx)
     mean[...], variance[...] = centre, squares / count
     return count

@@ -136,6 +136,7 @@ class SparseConv2d(Layer):
         )
         rng, dtype = generator(rng), float_type(dtype)
         shape = self._weight_shape
+        whole("weights per filter", shape[1], 1, 2**31 - 1)
         if nnz is None:
             nnz = allocate([shape], density, "uniform")[0]
         pattern = first_pattern(shape, nnz, rng, pattern)

@@ -70,13 +70,14 @@ class _Pool(Layer):
         key = (self, "dx", values.shape, kind, ctx.n_valid)
         found = ctx.workspace.prepared.get(key)
         if found is None:
-            sums = sum_memory(values, 0 if kind == NO_SUMS else len(values), self, "dx", ctx)
+            jobs = 0 if kind == NO_SUMS else len(values)
+            sums = sum_memory(jobs, values.shape[2], values, self, "dx", ctx)
             found = ctx.workspace.keep(key, (sums, lane_mask(values, ctx)))
         sums, mask = found
         gate = x.gate() if self._gated else no_gate(values.dtype)
         dx = ctx.workspace.lend(values.shape, values.dtype)
         kernel(*arguments, self._covering, Output(dx, False, sums, kind), gate, mask)
-        return Planes(dx, sums=None if kind == NO_SUMS else total(sums), summed_with=values)
+        return Planes(dx, sums=None if kind == NO_SUMS else total(sums), summed_with=x)
 
     def describe(self) -> str:
         return f"{self.kind} {'x'.join(map(str, self.kernel))}"

@@ -16,7 +16,8 @@ def pair(name: str, value: Any, least: int) -> tuple[int, int]:
     try:
         sizes = (value, value) if np.ndim(value) == 0 else tuple(value)
         height, width = (int(n) for n in sizes)
-        good = (height, width) == tuple(sizes) and min(height, width) >= least
+        good = (height, width) == tuple(sizes) and least <= min(height, width)
+        good = good and max(height, width) < 1 << 31
     except (TypeError, ValueError, OverflowError):
         good = False
     if not good:

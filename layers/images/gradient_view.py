@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sparsecpu.layers.images.passes import as_array, sum_moments
+from sparsecpu.layers.images.passes import as_array, sum_channels
 from sparsecpu.layers.images.planes import Planes, lane_mask
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
@@ -45,7 +45,7 @@ class FilterView(GradientView):
         taps = g.kernel[0] * g.kernel[1]
         if kind == "norm":
             rows, channels = (
-                sum_moments(planes, layer, "squares", self.ctx)[1] for planes in (self.dy, self.x)
+                sum_channels(planes, layer, "squares", self.ctx)[1] for planes in (self.dy, self.x)
             )
             by_group = channels.reshape(g.groups, -1).sum(axis=0)
             return np.sqrt(rows), np.sqrt(np.repeat(by_group, taps))

@@ -18,6 +18,7 @@ from sparsecpu.layers.images.planes import (
     no_planes,
     sum_memory,
     total,
+    zeros,
 )
 from sparsecpu.step.context import Context
 
@@ -60,14 +61,25 @@ def sum_moments(x: Any, owner: Any, name: str, ctx: Context) -> np.ndarray:
     return sums
 
 
-def with_products(g: Planes, x: np.ndarray, owner: Any, ctx: Context) -> Planes:
-    """Return a gradient, nothing pending, with the sums of g and g x."""
+def sum_channels(x: Any, owner: Any, name: str, ctx: Context) -> np.ndarray:
+    """Return the same sums, added up in the planes' own type: what needs no difference of them."""
+    x = as_planes(x)
+    key = (owner, name, x.values.shape, ctx.n_valid)
+    found = ctx.workspace.prepared.get(key)
+    if found is None:
+        found = ctx.workspace.keep(key, _prepare_channel_sums(x.values, owner, name, ctx))
+    found.kernel(x.operand(), found.parts, found.mask)
+    return total(found.parts)
+
+
+def with_products(g: Planes, x: Planes, owner: Any, ctx: Context) -> Planes:
+    """Return a gradient, nothing pending, with the sums of g and g (x - centre)."""
     values, name = g.values, "g"
     out = no_planes(values.dtype)
     if g.a is not None:
         values = out = ctx.workspace.array(owner, name, values.shape, values.dtype)
-    channels = np.zeros(values.shape[2], values.dtype)
-    everywhere = Gate(x, channels, channels + 1)  # 0 x + 1 is positive: the gate cuts nothing off
+    none = zeros(values.shape[2], values.dtype)
+    everywhere = Planes(x.values, none, none + 1, centre=x.centre).gate()  # 1 is positive
     sums = _run(g, None, out, owner, name, ctx, gate=everywhere, kind=PRODUCTS)
     return Planes(values, sums=sums, summed_with=x)
 
@@ -97,14 +109,14 @@ def add_gradients(first: Any, second: Any, owner: Any, name: str, ctx: Context) 
 def gate_gradient(first: Any, x: Planes, owner: Any, ctx: Context, *, second: Any = None) -> Planes:
     """Write a gradient, or the sum of two, as 0 where x is not positive, in memory that is lent.
 
-    If x has a normalisation pending, sum the result and its product with ``x.values`` in passing,
-    for the normalisation's backward pass.
+    If x has a normalisation pending, sum the result and its product with ``x.values - centre`` in
+    passing, for the normalisation's backward pass.
     """
     first, second = as_planes(first), None if second is None else as_planes(second)
     out = ctx.workspace.lend(first.values.shape, first.values.dtype)
     kind = NO_SUMS if x.a is None else PRODUCTS
     sums = _run(first, second, out, owner, "gated", ctx, gate=x.gate(), kind=kind)
-    return Planes(out, sums=sums, summed_with=x.values)
+    return Planes(out, sums=sums, summed_with=x)
 
 
 def _run(
@@ -130,5 +142,13 @@ def _prepare(values: np.ndarray, owner: Any, name: str, kind: int, ctx: Context)
     from sparsecpu.kernels.conv.blend import blend_kernel
 
     jobs = 0 if kind == NO_SUMS else values.shape[0]
-    parts = sum_memory(values, jobs, owner, name, ctx)
+    parts = sum_memory(jobs, values.shape[2], values, owner, name, ctx)
     return _Pass(blend_kernel(values.shape[-1]), parts, lane_mask(values, ctx))
+
+
+def _prepare_channel_sums(values: np.ndarray, owner: Any, name: str, ctx: Context) -> _Pass:
+    from sparsecpu.kernels.conv.channel_sums import channel_sums_kernel
+
+    tiles, _, channels, _, lanes = values.shape
+    parts = ctx.workspace.array(owner, f"{name}/sums", (tiles, channels, 2, lanes), values.dtype)
+    return _Pass(channel_sums_kernel(lanes), parts, lane_mask(values, ctx))

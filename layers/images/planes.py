@@ -21,13 +21,16 @@ from sparsecpu.step.context import Context
 
 @dataclass(frozen=True)
 class Planes:
-    r"""Images as :math:`a\,v + b\,u + c`, channel by channel, and the ReLU of that if ``relu``.
+    r"""Images as :math:`a (v - m) + c`, channel by channel, and the ReLU of that if ``relu``.
 
-    v is ``values``, u is ``other``, both (tiles, height, channels, width, lanes); a, b and c have
-    a number for each channel. Without ``a`` nothing is pending and the images are v; without ``b``
-    there is no u. ``sums``, float64 of shape (2, channels), is what the layer that wrote v summed
-    in passing over all pixels and samples: of an output y, the sums of y and y squared; of a
-    gradient g, those of g and g x, where x is ``summed_with``.
+    v is ``values``, (tiles, height, channels, width, lanes); a, m and c have a number for each
+    channel: m is ``centre``, a number near the mean of v, or 0 where there is none. Without ``a``
+    nothing is pending and the images are v. A gradient may be :math:`a\,v + b (u - m) + c`, where
+    u is ``other``, of the shape of v.
+
+    ``sums``, float64 of shape (2, channels), is what the layer that wrote v summed in passing over
+    all pixels and samples: of an output y, the sums of y and y squared; of a gradient g, those of
+    g and g (x - m), where x and m are the values and the centre of ``summed_with``.
     """
 
     values: np.ndarray
@@ -35,9 +38,10 @@ class Planes:
     c: np.ndarray | None = None
     other: np.ndarray | None = None
     b: np.ndarray | None = None
+    centre: np.ndarray | None = None
     relu: bool = False
     sums: np.ndarray | None = None
-    summed_with: np.ndarray | None = None
+    summed_with: Planes | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -55,34 +59,32 @@ class Planes:
         return self.a is not None
 
     def operand(self) -> Operand:
-        """Return the planes as kernels read them: empty arrays where there is none.
-
-        An ``other`` without ``b`` is ignored.
-        """
-        values, none = self.values, nothing(self.values.dtype)
-        return Operand(
-            values,
-            values if self.other is None else self.other,
-            none if self.a is None else self.a,
-            none if self.b is None else self.b,
-            none if self.c is None else self.c,
-            self.relu,
-        )
+        """Return the planes as kernels read them: empty arrays where there is none."""
+        other = no_planes(self.values.dtype) if self.b is None else self.other
+        assert other is not None
+        return Operand(self.values, other, self._coefficients, self.relu)
 
     def gate(self) -> Gate:
         """Return the gate that is open where these planes are positive."""
-        none = nothing(self.values.dtype)
-        if self.a is None or self.c is None:
-            return Gate(self.values, none, none)
-        return Gate(self.values, self.a, self.c)
+        return Gate(self.values, self._coefficients)
+
+    @functools.cached_property
+    def _coefficients(self) -> np.ndarray:
+        """What is pending, (channels, 4), as kernels read it."""
+        if self.a is None:
+            return nothing_pending(self.values.dtype)
+        found = np.zeros((len(self.a), 4), self.values.dtype)
+        for column, part in enumerate((self.a, self.b, self.c, self.centre)):
+            if part is not None:
+                found[:, column] = part
+        return found
 
     def with_relu(self) -> Planes:
         """Return the same images with a ReLU pending."""
         channels, dtype = self.values.shape[2], self.values.dtype
         if self.a is None:
-            return Planes(self.values, np.ones(channels, dtype), np.zeros(channels, dtype),
-                          relu=True)  # fmt: skip
-        return Planes(self.values, self.a, self.c, self.other, self.b, relu=True)
+            return Planes(self.values, np.ones(channels, dtype), zeros(channels, dtype), relu=True)
+        return Planes(self.values, self.a, self.c, self.other, self.b, self.centre, relu=True)
 
 
 def as_planes(x: Any) -> Planes:
@@ -105,6 +107,18 @@ def nothing(dtype: Any) -> np.ndarray:
 
 
 @functools.cache
+def nothing_pending(dtype: Any) -> np.ndarray:
+    """Return the coefficients of no channel, which tell kernels that nothing is pending."""
+    return np.empty((0, 4), dtype=dtype)
+
+
+@functools.cache
+def zeros(channels: int, dtype: Any) -> np.ndarray:
+    """Return a vector of zeros, not to be written to."""
+    return np.zeros(channels, dtype)
+
+
+@functools.cache
 def no_planes(dtype: Any) -> np.ndarray:
     """Return planes without a tile, which tell kernels that there are none."""
     return np.empty((0, 0, 0, 0, 0), dtype=dtype)
@@ -119,7 +133,7 @@ def no_operand(dtype: Any) -> Operand:
 @functools.cache
 def no_gate(dtype: Any) -> Gate:
     """Return a gate that lets everything pass; see ``Planes.gate``."""
-    return Gate(no_planes(dtype), nothing(dtype), nothing(dtype))
+    return Gate(no_planes(dtype), nothing_pending(dtype))
 
 
 def lane_mask(values: np.ndarray, ctx: Context) -> np.ndarray:
@@ -133,10 +147,12 @@ def lane_mask(values: np.ndarray, ctx: Context) -> np.ndarray:
     return mask
 
 
-def sum_memory(written: np.ndarray, jobs: int, owner: Any, name: str, ctx: Context) -> np.ndarray:
-    """Return memory, (jobs, channels, 2, lanes), for what is summed while planes are written."""
-    shape = (jobs, written.shape[2], 2, written.shape[4])
-    return ctx.workspace.array(owner, f"{name}/sums", shape, written.dtype)
+def sum_memory(
+    jobs: int, channels: int, planes: np.ndarray, owner: Any, name: str, ctx: Context
+) -> np.ndarray:
+    """Return memory for what is summed while planes are written; see ``operands.Output``."""
+    shape = (jobs, channels, 2, max(1, planes.shape[-1] * planes.itemsize // 8))
+    return ctx.workspace.array(owner, f"{name}/sums", shape, np.float64)
 
 
 def total(parts: np.ndarray) -> np.ndarray:

@@ -13,7 +13,15 @@ import numpy as np
 
 from sparsecpu.kernels.conv.operands import Direct, Gate, Operand, Output, Space, TapIndex
 from sparsecpu.kernels.conv.sums import NO_SUMS
-from sparsecpu.layers.images.planes import Planes, lane_mask, no_gate, no_planes, nothing, total
+from sparsecpu.layers.images.planes import (
+    Planes,
+    lane_mask,
+    no_gate,
+    no_planes,
+    nothing,
+    sum_memory,
+    total,
+)
 from sparsecpu.layers.images.taps import Taps
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
@@ -140,8 +148,8 @@ def prepare_convolution(
     weights = array("conv2d", name, codes.shape, dtype)
     if not writes:
         weights[:] = 0
-    sums = array(layer, "sums of dx" if y is None else "sums of y",
-                 (0 if kind == NO_SUMS else jobs, taps.sizes.filters, 2, lanes), dtype)  # fmt: skip
+    sums = sum_memory(0 if kind == NO_SUMS else jobs, taps.sizes.filters, values, layer,
+                      "dx" if y is None else "y", ctx)  # fmt: skip
     plain_x = gradient_of is not None and gradient_of.b is None
     return ConvolutionPass(
         pattern, plan, convolution_kernel(lanes, taps.strip, dw),

@@ -8,14 +8,8 @@ import numpy as np
 
 from sparsecpu.kernels.conv.sums import MOMENTS, NO_SUMS, PRODUCTS
 from sparsecpu.kernels.machine.cpu import widest_lanes
-from sparsecpu.layers.images.passes import sum_moments
-from sparsecpu.layers.images.planes import (
-    Planes,
-    check_planes,
-    no_gate,
-    no_operand,
-    nothing,
-)
+from sparsecpu.layers.images.passes import sum_channels
+from sparsecpu.layers.images.planes import Planes, check_planes, no_gate, no_operand, nothing
 from sparsecpu.layers.images.prepared_pass import (
     ConvolutionPass,
     Prepared,
@@ -106,11 +100,11 @@ class SparseConvolution:
         sums = found.run(dy, weights, nothing(values.dtype), dx, False, x.operand(), gate)
         if with_dw:
             found.add_parts(layer.weight.grad)
-        return Planes(dx, sums=sums, summed_with=values)
+        return Planes(dx, sums=sums, summed_with=x)
 
     def _bias_gradient(self, dy: Planes, ctx: Context) -> None:
         if self.layer.bias is not None:
-            self.layer.bias.grad[:] = sum_moments(dy, self.layer, "db", ctx)[0]
+            self.layer.bias.grad[:] = sum_channels(dy, self.layer, "db", ctx)[0]
 
     def taps(
         self, x: Planes, precision: str, *, backward: bool = False, direct: bool = False

@@ -9,7 +9,7 @@ from typing import Any
 from sparsecpu.callbacks import Callback, History
 from sparsecpu.cli.output import Speaker
 from sparsecpu.cli.watchers import Interruption, ProgressBar, StepClock
-from sparsecpu.errors import MemoryBudgetError, ResumeError
+from sparsecpu.errors import DivergedError, MemoryBudgetError, ResumeError
 from sparsecpu.experiments.networks import build, describe_for
 from sparsecpu.experiments.recipe import Recipe
 from sparsecpu.experiments.run_folder import Checkpoints, RunFolder, read_checkpoint
@@ -155,8 +155,13 @@ class TrainRun:
     def train(self) -> bool:
         """Train to the end, or until a signal breaks it off; return False then."""
         trainer = self.trainer
-        with self.stopper.listening(), self.speaker.saying_warnings():
-            trainer.fit(self.x, self.targets)
+        try:
+            with self.stopper.listening(), self.speaker.saying_warnings():
+                trainer.fit(self.x, self.targets)
+        except DivergedError as error:
+            if self.folder is not None and trainer.epochs_done:
+                error.add_note(f"{self.folder.checkpoint} is of epoch {trainer.epochs_done}")
+            raise
         if trainer.halted and trainer.epochs_done < trainer.epochs:
             if self.keeper is not None:
                 self.keeper.write(trainer)

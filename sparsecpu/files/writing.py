@@ -55,11 +55,11 @@ def atomic_write(path: Path | str) -> Iterator[IO[bytes]]:
         os.replace(temporary, target)
         flush_folder(target.parent)
     except BaseException as error:
-        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
-            error.filename, error.filename2 = str(path), None
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)) and error.errno:
+            raise OSError(error.errno, error.strerror, str(path)) from error  # as the user calls it
         raise
 
 

@@ -37,15 +37,19 @@ def batch_statistics(x, n_valid, mean, variance):
 
 @kernel(parallel=True)
 def normalise(x, mean, variance, epsilon, gamma, beta, y):
-    """Write ``y = gamma (x - mean) / sqrt(variance + epsilon) + beta``."""
+    """Write ``y = gamma (x - mean) / sqrt(variance + epsilon) + beta``; mean is float64.
+
+    It is computed as ``(x - centre) scale + shift``, where the centre is the mean in the type of x:
+    of ``x scale`` by itself, rounding errors would be left when the shift has taken the rest away.
+    """
     tiles, features, lanes = x.shape
     for f in prange(features):
         factor = gamma[f] / math.sqrt(variance[f] + epsilon)
-        scale = x.dtype.type(factor)
-        shift = x.dtype.type(beta[f] - mean[f] * factor)
+        scale, centre = x.dtype.type(factor), x.dtype.type(mean[f])
+        shift = x.dtype.type(beta[f] - (mean[f] - centre) * factor)
         for tile in range(tiles):
             for lane in range(lanes):
-                y[tile, f, lane] = x[tile, f, lane] * scale + shift
+                y[tile, f, lane] = (x[tile, f, lane] - centre) * scale + shift
 
 
 def plain_batch_norm_backward(x, dy, gamma, epsilon):
@@ -60,7 +64,8 @@ def plain_batch_norm_backward(x, dy, gamma, epsilon):
 def normalise_backward(x, dy, n_valid, mean, variance, epsilon, gamma, batch, dgamma, dbeta, dx):
     """Write the gradients of ``normalise``, through the statistics only where ``batch``.
 
-    dx is linear in dy and x, ``a dy + b x + c`` for each feature: one pass once the sums are known.
+    dx is linear in dy and x, ``a dy + b (x - centre) + c`` for each feature, the centre as in
+    ``normalise``: one pass once the sums are known.
     """
     tiles, features, lanes = x.shape
     for f in prange(features):
@@ -76,11 +81,11 @@ def normalise_backward(x, dy, n_valid, mean, variance, epsilon, gamma, batch, dg
         dbeta[f] = sum_dy
         factor = gamma[f] * inverse
         tilt = -factor * inverse * sum_dy_h / n_valid if batch else 0.0
-        a, b = x.dtype.type(factor), x.dtype.type(tilt)
-        c = x.dtype.type(-factor * sum_dy / n_valid - tilt * mean[f] if batch else 0.0)
+        a, b, centre = x.dtype.type(factor), x.dtype.type(tilt), x.dtype.type(mean[f])
+        c = x.dtype.type(-factor * sum_dy / n_valid - tilt * (mean[f] - centre) if batch else 0.0)
         for tile in range(tiles):
             real = min(lanes, n_valid - tile * lanes)
             for lane in range(real):
-                dx[tile, f, lane] = a * dy[tile, f, lane] + b * x[tile, f, lane] + c
+                dx[tile, f, lane] = a * dy[tile, f, lane] + b * (x[tile, f, lane] - centre) + c
             for lane in range(max(real, 0), lanes):
                 dx[tile, f, lane] = 0

@@ -22,8 +22,8 @@ MOST_DEFLATED = 1032
 _PIECE = 1 << 22
 #: Members of at most so many bytes are read at once.
 _SMALL = 1 << 16
-#: Bit of a member's flags.
-_ENCRYPTED = 1
+#: Bits of a member's flags: encrypted in one of two ways, or a patch; and a name in UTF-8.
+_OTHER_FLAGS, _UTF8 = 0x61, 0x800
 #: What stands before a member: a signature, what the directory says too, and two lengths.
 _LOCAL = struct.Struct("<4s22x2H")
 
@@ -62,8 +62,8 @@ class Archive:
             name, packed = info.filename.removesuffix(".npy"), info.compress_size
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise ValueError(f"{name[:100]!r} is compressed in an unknown way")
-            if info.flag_bits & _ENCRYPTED:
-                raise ValueError(f"{name[:100]!r} is encrypted")
+            if info.flag_bits & _OTHER_FLAGS:
+                raise ValueError(f"{name[:100]!r} is encrypted, or no plain member")
             most = packed if info.compress_type == zipfile.ZIP_STORED else MOST_DEFLATED * packed
             total += packed
             if info.file_size > most or total > size:
@@ -97,9 +97,12 @@ class Archive:
         self._file.seek(info.header_offset)
         local = self._file.read(_LOCAL.size)
         signature, name_size, extra_size = _LOCAL.unpack(local)
-        self._file.seek(name_size + extra_size, os.SEEK_CUR)
+        name = self._file.read(name_size).decode("utf-8" if info.flag_bits & _UTF8 else "cp437")
+        if signature != b"PK\3\4" or name != info.orig_filename:
+            raise ValueError(f"{info.filename[:100]!r} is not where the directory says")
+        self._file.seek(extra_size, os.SEEK_CUR)
         content = self._file.read(info.file_size)
-        if signature != b"PK\3\4" or zlib.crc32(content) != info.CRC:
+        if zlib.crc32(content) != info.CRC:
             raise ValueError(f"the checksum of {info.filename[:100]!r} is another")
         return content
 

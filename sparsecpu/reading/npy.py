@@ -16,8 +16,10 @@ _MAGIC = b"\x93NUMPY"
 LONGEST_HEADER = 1 << 16
 _ENTRY = re.compile(
     r"""\s*['"](descr|fortran_order|shape)['"]\s*:\s*"""
-    r"""(?:['"]([^'"\\]*)['"]|(True|False)|\(([\d\s,L]*)\))\s*(?:,|(?=\}))"""
+    r"""(?:['"]([^'"\\]*)['"]|(True|False)|\(([\d\s,L]*)\))\s*(?:,|(?=\}))""",
+    re.ASCII,
 )
+_SPACES = " \t\r\n"
 #: Kinds of elements that are read: numbers, truth values and text.
 _KINDS = "fiubUS"
 
@@ -64,7 +66,7 @@ def _parsed(text: str, start: int) -> ArrayHeader:
 
 def _entries(text: str) -> dict[str, str]:
     """Return the entries of a header, which is a Python dictionary of three."""
-    text = text.strip()
+    text = text.strip(_SPACES)
     found: dict[str, str] = {}
     at, end = 1, len(text) - 1
     while text[:1] == "{" and text[-1:] == "}" and (entry := _ENTRY.match(text, at)):
@@ -74,13 +76,13 @@ def _entries(text: str) -> dict[str, str]:
         found[name] = entry[entry.lastindex or 1]
         if entry.lastindex != {"descr": 2, "fortran_order": 3, "shape": 4}[name]:
             break
-    if len(found) != 3 or text[at:end].strip():
+    if len(found) != 3 or text[at:end].strip(_SPACES):
         raise ValueError("an array's header does not say its type, order and shape in plain words")
     return found
 
 
 def _checked(found: dict[str, str], start: int) -> ArrayHeader:
-    sizes = [part.strip().removesuffix("L") for part in found["shape"].split(",")]
+    sizes = [part.strip(_SPACES).removesuffix("L") for part in found["shape"].split(",")]
     if sizes[-1] == "":
         sizes.pop()
     if len(sizes) > 32 or not all(size.isdecimal() and len(size) < 20 for size in sizes):

@@ -94,7 +94,7 @@ def check_range(array: np.ndarray, size: int, what: str) -> None:
     """Raise ``PatternError`` if an integer is not in [0, size)."""
     if array.size and not 0 <= int(array.min()) <= int(array.max()) < size:
         wrong = int(array.max()) if int(array.min()) >= 0 else int(array.min())
-        raise PatternError(f"{what} has {wrong}; expected integers from 0 to {size - 1}")
+        raise PatternError(f"{what} must be integers from 0 to {size - 1}, not {wrong}")
 
 
 def integers(numbers: Any, what: str) -> np.ndarray:

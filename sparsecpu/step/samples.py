@@ -117,7 +117,7 @@ def checked_rows(rows: Any, samples: int, what: str = "rows") -> np.ndarray:
         raise DataError(f"{what} must be a vector of integers, not {words}")
     if len(array) and not (np.minimum.reduce(array) >= 0 and np.maximum.reduce(array) < samples):
         wrong = next(row for row in array.tolist() if not 0 <= row < samples)
-        raise DataError(f"{what} have {wrong}; expected integers from 0 to {samples - 1}")
+        raise DataError(f"{what} must be integers from 0 to {samples - 1}, not {wrong}")
     if array.dtype == np.int64 and array.flags.c_contiguous and array.flags.aligned:
         return array
     return np.require(array, np.int64, ["C", "A"])

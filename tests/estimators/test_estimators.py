@@ -236,7 +236,10 @@ def test_threads_do_not_change_predictions(iris):
         dict(max_iter=0), dict(alpha=-1), dict(learning_rate_init=0.0),
         dict(learning_rate_init=float("nan")), dict(hidden_layer_sizes=(0,)), dict(activation="x"),
         dict(dtype="int32"), dict(n_jobs=0), dict(validation_fraction=0), dict(momentum=1.0),
-        dict(solver="sgd", momentum=0.0),
+        dict(solver="sgd", momentum=0.0), dict(alpha=float("inf")), dict(alpha="1"),
+        dict(learning_rate_init=True), dict(epsilon=0.0), dict(beta_1=1.0), dict(beta_2=-0.1),
+        dict(power_t=float("nan")), dict(tol=float("nan")), dict(n_iter_no_change=0),
+        dict(n_iter_no_change=1.5),
     ],
     ids=str,
 )  # fmt: skip

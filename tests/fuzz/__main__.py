@@ -49,7 +49,7 @@ def row(count):
     """Return what became of one target, as plain values."""
     return {
         "executions": count.executions,
-        "per_second": round(count.executions / max(count.seconds, 1e-9)),
+        "per_second": round(count.executions / count.seconds) if count.seconds else 0,
         "megabytes_above_valid": count.peak >> 20,
         "finds": sum(count.finds.values()),
         "different_finds": len(count.finds),

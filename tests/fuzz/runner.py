@@ -128,13 +128,16 @@ class WorkerProcess:
         CLOCK.pack_into(self._clock, 0, -1, time.monotonic())
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
+        before = None
         while True:
             try:
                 line = self._lines.get(timeout=0.2)
             except queue.Empty:
-                number, since = CLOCK.unpack_from(self._clock)
-                if time.monotonic() - since > (_START_SECONDS if number < 0 else limit):
+                now = number, since = CLOCK.unpack_from(self._clock)
+                late = time.monotonic() - since > (_START_SECONDS if number < 0 else limit)
+                if late and now == before:  # not read while it was being written
                     return self._ended(job, "hang", found)
+                before = now
                 continue
             if line is None:
                 return self._ended(job, "crash", found)

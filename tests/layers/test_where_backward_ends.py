@@ -24,7 +24,7 @@ from sparsecpu.layers import (
 )
 from sparsecpu.losses import SquaredError
 from sparsecpu.sparse.parameter import Parameter
-from sparsecpu.topology import RigL, SparseMomentum
+from sparsecpu.topology import GuidedStochasticExploration, RigL, SparseMomentum
 from sparsecpu.trainer import Trainer
 
 IMAGE = (3, 6, 6)
@@ -114,7 +114,7 @@ def behind(shape, kind):
 
 
 @pytest.mark.parametrize("name", FRONTS)
-@pytest.mark.parametrize("topology", [RigL, SparseMomentum])
+@pytest.mark.parametrize("topology", [RigL, GuidedStochasticExploration, SparseMomentum])
 @pytest.mark.parametrize("kind", ["conv", "linear"])
 def test_what_learns_sees_what_the_layers_before_make(name, kind, topology, rng):
     """Training behind a front is training on what it makes: weights, pattern, statistics."""

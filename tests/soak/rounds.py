@@ -101,7 +101,9 @@ class Rounds:
             warnings.simplefilter("ignore", ConvergenceWarning)
             classifier.fit(self.x, self.y).predict_proba(self.x)
             SparseMLPRegressor((16,), **options).fit(self.x, self.x[:, 0]).predict(self.x)
-        classifier.partial_fit(self.x, self.y)
+        further = SparseMLPClassifier((16,), **options)
+        for _ in range(2):
+            further.partial_fit(self.x, self.y, classes=range(5))
 
     def mistakes(self):
         """Meet errors, which hold on to nothing either."""

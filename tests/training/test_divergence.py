@@ -209,6 +209,7 @@ def test_the_command_keeps_what_was_good(tmp_path):
     assert len(ended.stderr.splitlines()) == 1
     assert "learning rate" in ended.stderr
     folder = RunFolder(tmp_path / "run")
+    assert f"{folder.checkpoint} is of epoch 2" in ended.stderr
     assert not folder.model.exists()
     assert first_not_finite(load(folder.checkpoint)[0]) == ""
 

@@ -9,40 +9,39 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.kernels.conv.lazy import (
+    activated,
+    add_sums,
+    below,
     coefficients,
     finish_pixel,
-    gate_coefficients,
     is_large,
-    load_sums,
     read,
-    store_sums,
     sums_of,
 )
 from sparsecpu.kernels.conv.operands import Gate, Operand
 from sparsecpu.kernels.conv.sums import NO_SUMS
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.machine.spread import spread
-from sparsecpu.kernels.vectors.arithmetic import add, splat
+from sparsecpu.kernels.vectors.arithmetic import add, first_of, multiply, splat
 from sparsecpu.kernels.vectors.memory import fence, load, store_output
 
 
 def plain_value(operand: Operand) -> np.ndarray:
-    """Return what lazy planes stand for: ``relu(a * values + b * other + c)``."""
-    values, other, a, b, c, relu = operand
+    """Return what lazy planes stand for, channel by channel; see ``Operand``."""
+    values, other, pending, relu = operand
     v = values
-    if len(a):
-        v = a[:, None, None] * v + c[:, None, None]
-    if len(b):
-        v = v + b[:, None, None] * other
+    if len(pending):
+        a, b, c, centre = pending.T[..., None, None]
+        v = a * v + b * (other - centre) + c if len(other) else a * (v - centre) + c
     return np.maximum(v, 0) if relu else v
 
 
 def plain_gated(v: np.ndarray, gate: Gate) -> np.ndarray:
     """Return ``v`` where the gate is open and 0 elsewhere."""
-    if not gate.x.size:
+    values, pending = gate
+    if not values.size:
         return v
-    x = gate.a[:, None, None] * gate.x + gate.c[:, None, None] if len(gate.a) else gate.x
-    return np.where(x > 0, v, 0)
+    return np.where(plain_value(Operand(values, values[:0], pending, False)) > 0, v, 0)
 
 
 def plain_blend(first: Operand, second: Operand, relu: bool, gate: Gate) -> np.ndarray:
@@ -67,24 +66,28 @@ def blend_kernel(lanes: int) -> Callable:
         zero, planes = splat(first.values.dtype.type(0), lanes), first.values
         _, height, channels, width, _ = planes.shape
         lane_mask, large = load(mask, np.int64(tile) * lanes, lanes), is_large(out.y)
+        numbers = multiply(lane_mask, splat(first.values.dtype.type(width), lanes))
         if out.kind != NO_SUMS:
             out.sums[tile] = 0
         for row in range(height):
             for channel in range(channels):
                 one, two = coefficients(first, channel), coefficients(second, channel)
-                three = gate_coefficients(gate, channel)
-                sums = sums_of(tile, channel, out, lanes)
-                total, other = load_sums(out, sums, zero)
+                three = coefficients(gate, channel)
+                total, other, shift, centre = zero, zero, zero, first.values.dtype.type(0)
                 begin = ((np.int64(tile) * height + row) * channels + channel) * width * lanes
                 for place in range(begin, begin + width * lanes, lanes):
                     v = read(first, one, place, zero)
                     if second.values.shape[0] > 0:
                         v = add(v, read(second, two, place, zero))
-                    v, total, other = finish_pixel(v, place, out, gate, three, lane_mask, total,
-                                                   other)  # fmt: skip
+                    v = activated(v, out)
+                    if place == begin:
+                        centre = first_of(v)
+                        shift = below(centre, lane_mask)
+                    v, total, other = finish_pixel(v, place, out, gate, three, lane_mask, shift,
+                                                   total, other)  # fmt: skip
                     if out.y.shape[0] > 0:
                         store_output(out.y, place, v, large)
-                store_sums(out, sums, total, other)
+                add_sums(out, sums_of(tile, channel, out), total, other, centre, numbers)
         fence()
 
     run = spread(work)

@@ -90,14 +90,14 @@ def _begin_sum(strip, bias, scratch, waiting, i, first):
 
 
 @kernel(inlined=True)
-def _factor(pixel, strip, strip_mask, conv, i, there, staged):
+def _factor(pixel, strip, mask, conv, i, there, staged):
     """Return a strip of the x that dW needs, from planes or from scratch memory."""
     if not conv.direct.factors:
         return load_like(conv.space.scratch, staged, strip)
     x = read(conv.factor, coefficients(conv.factor, i), there, strip)
     after = there + conv.sizes.filters * conv.sizes.out_width * count(pixel)
     prefetch_like(conv.factor.values, after, strip)
-    return multiply(x, strip_mask)
+    return multiply(x, repeated(mask, strip))
 
 
 @kernel(part=True)
@@ -109,7 +109,7 @@ def _convolve_row(pixel, strip, conv, dw, dw_start, job, phase, worker):
     if dw is not None and not conv.direct.factors:
         stage_row(pixel, strip, conv.factor, conv.mask, sizes, job, row, space.scratch,
                   worker.factors)  # fmt: skip
-    strip_mask = repeated(load_like(conv.mask, np.int64(job.first_tile) * lanes, pixel), strip)
+    mask = load_like(conv.mask, np.int64(job.first_tile) * lanes, pixel)
     first_pixel = (job.first_tile * sizes.out_height + row.row) * sizes.filters * sizes.out_width
     first_pixel += row.column
     line = sizes.span * sizes.tiles_per_job * lanes
@@ -133,7 +133,7 @@ def _convolve_row(pixel, strip, conv, dw, dw_start, job, phase, worker):
                     if dw is None:
                         y = add_taps(space, taps.codes, conv.weights, bases, begin, end, y, pixel)
                     else:
-                        x = _factor(pixel, strip, strip_mask, conv, i, there,
+                        x = _factor(pixel, strip, mask, conv, i, there,
                                     worker.factors + waits)  # fmt: skip
                         x = to_ring_order(space.ring, x, pixel)
                         y = dot_and_add(space, taps.codes, conv.weights, bases, begin, end, x, y,
@@ -143,7 +143,7 @@ def _convolve_row(pixel, strip, conv, dw, dw_start, job, phase, worker):
                         continue
                     y = to_memory_order(space.ring, y, pixel)
                     if conv.direct.writes:
-                        write_strip(y, pixel, strip_mask, conv.out, conv.gate, job, i, there)
+                        write_strip(y, mask, conv.out, conv.gate, job, i, there)
                     else:
                         store(space.scratch, here, y)
     if conv.out.y.shape[0] > 0 and not conv.direct.writes:

@@ -11,35 +11,33 @@ import numpy as np
 
 
 class Operand(NamedTuple):
-    """Lazy planes: ``relu(a * values + b * other + c)``, channel by channel.
+    """Lazy planes: ``relu(a * (values - centre) + c)``, channel by channel.
 
-    ``a`` and ``c`` are empty where nothing is pending, ``b`` where there is no other.
+    With an other, of a gradient, ``a * values + b * (other - centre) + c``. ``pending`` has a, b, c
+    and the centre of each channel, and is empty where nothing is pending.
     """
 
     values: np.ndarray
     other: np.ndarray
-    a: np.ndarray
-    b: np.ndarray
-    c: np.ndarray
+    pending: np.ndarray
     relu: bool
 
 
 class Gate(NamedTuple):
-    """Where a gradient passes: where ``a * x + c > 0``, or ``x > 0`` with an empty ``a``.
+    """Where a gradient passes: where ``a * (values - centre) + c > 0``, for an ``Operand``'s names.
 
-    An empty ``x`` lets everything pass.
+    Empty values let everything pass.
     """
 
-    x: np.ndarray
-    a: np.ndarray
-    c: np.ndarray
+    values: np.ndarray
+    pending: np.ndarray
 
 
 class Output(NamedTuple):
     """What is written: ``y``, its positive part with ``relu``, and sums over its pixels.
 
-    ``sums`` is ``(jobs, channels, 2, lanes)``, one job for each tile in passes over planes;
-    ``kind`` is one of ``kernels.conv.sums``.
+    ``sums`` is float64, ``(jobs, channels, 2, bytes of the lanes / 8)``, one job for each tile in
+    passes over planes; ``kind`` is one of ``kernels.conv.sums``.
     """
 
     y: np.ndarray

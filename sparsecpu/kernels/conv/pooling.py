@@ -13,13 +13,11 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.kernels.conv.lazy import (
+    add_sums,
     coefficients,
     finish_pixel,
-    gate_coefficients,
     is_large,
-    load_sums,
     read,
-    store_sums,
     sums_of,
 )
 from sparsecpu.kernels.conv.operands import Operand, Windows
@@ -106,7 +104,7 @@ def max_pool_kernel(lanes: int) -> Callable:
 
     @kernel(part=True)
     def work(job, inputs, windows, y, winners):
-        inputs, relu = Operand(*inputs[:5], False), inputs.relu  # max(relu(x)) = relu(max(x))
+        inputs, relu = Operand(*inputs[:3], False), inputs.relu  # max(relu(x)) = relu(max(x))
         height, channels, width = inputs.values.shape[1:4]
         size, zero = windows.size, y.dtype.type(0)
         tile, row_out = job // y.shape[1], job % y.shape[1]
@@ -166,21 +164,21 @@ def max_pool_gradient_kernel(lanes: int) -> Callable:
     @kernel(part=True)
     def work(tile, dy, winners, windows, covering, dx, gate, mask):
         _, height, channels, width, _ = dx.y.shape
-        zero, large = splat(dx.y.dtype.type(0), lanes), is_large(dx.y)
+        none, large = dx.y.dtype.type(0), is_large(dx.y)  # no centre: dx is summed as it is
+        zero = splat(none, lanes)
         lane_mask = load(mask, np.int64(tile) * lanes, lanes)
         if dx.kind != NO_SUMS:
             dx.sums[tile] = 0
         for row in range(height):
             for channel in range(channels):
-                pending, sums = gate_coefficients(gate, channel), sums_of(tile, channel, dx, lanes)
-                first, second = load_sums(dx, sums, zero)
+                pending, first, second = coefficients(gate, channel), zero, zero
                 for column in range(width):
                     v = _won(zero, dy, winners, windows, covering, tile, row, channel, column)
                     place = _place(dx.y, tile, row, channel, column)
-                    v, first, second = finish_pixel(v, place, dx, gate, pending, lane_mask, first,
-                                                    second)  # fmt: skip
+                    v, first, second = finish_pixel(v, place, dx, gate, pending, lane_mask, zero,
+                                                    first, second)  # fmt: skip
                     store_output(dx.y, place, v, large)
-                store_sums(dx, sums, first, second)
+                add_sums(dx, sums_of(tile, channel, dx), first, second, none, zero)
         fence()
 
     run = spread(work)
@@ -243,22 +241,22 @@ def average_pool_gradient_kernel(lanes: int) -> Callable:
     @kernel(part=True)
     def work(tile, dy, windows, covering, dx, gate, mask):
         _, height, channels, width, _ = dx.y.shape
-        zero, large = splat(dx.y.dtype.type(0), lanes), is_large(dx.y)
+        none, large = dx.y.dtype.type(0), is_large(dx.y)  # no centre: dx is summed as it is
+        zero = splat(none, lanes)
         lane_mask = load(mask, np.int64(tile) * lanes, lanes)
         part = dx.y.dtype.type(1.0 / (windows.size[0] * windows.size[1]))
         if dx.kind != NO_SUMS:
             dx.sums[tile] = 0
         for row in range(height):
             for channel in range(channels):
-                pending, sums = gate_coefficients(gate, channel), sums_of(tile, channel, dx, lanes)
-                first, second = load_sums(dx, sums, zero)
+                pending, first, second = coefficients(gate, channel), zero, zero
                 for column in range(width):
                     v = _divided(zero, dy, part, covering, tile, row, channel, column)
                     place = _place(dx.y, tile, row, channel, column)
-                    v, first, second = finish_pixel(v, place, dx, gate, pending, lane_mask, first,
-                                                    second)  # fmt: skip
+                    v, first, second = finish_pixel(v, place, dx, gate, pending, lane_mask, zero,
+                                                    first, second)  # fmt: skip
                     store_output(dx.y, place, v, large)
-                store_sums(dx, sums, first, second)
+                add_sums(dx, sums_of(tile, channel, dx), first, second, none, zero)
         fence()
 
     run = spread(work)

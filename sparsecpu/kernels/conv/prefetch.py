@@ -51,7 +51,7 @@ def nothing_ahead(ahead):
 def prefetch_operand(operand, place, like):
     """Prefetch as many pixels of lazy planes as ``like`` is wide, from ``place`` on."""
     prefetch_like(operand.values, place, like)
-    if operand.b.shape[0] > 0:
+    if operand.other.shape[0] > 0:
         prefetch_like(operand.other, place, like)
 
 

@@ -12,16 +12,25 @@ from typing import NamedTuple
 import numpy as np
 
 from sparsecpu.kernels.conv.lazy import (
+    activated,
     add_sums,
+    below,
     coefficients,
     finish_strip,
-    gate_coefficients,
     is_large,
     read,
     sums_of,
 )
 from sparsecpu.kernels.machine.compile import kernel
-from sparsecpu.kernels.vectors.arithmetic import add, count, multiply, repeated
+from sparsecpu.kernels.vectors.arithmetic import (
+    add,
+    count,
+    first_of,
+    folded,
+    multiply,
+    repeated,
+    splat_like,
+)
 from sparsecpu.kernels.vectors.memory import load_like, store, store_output
 
 
@@ -101,26 +110,35 @@ def write_row(pixel, strip, out, gate, mask, sizes, job, row, scratch, start):
         line = _line(turn, out.y, sizes, job, row, start)
         pixel_mask = load_like(mask, np.int64(line.tile) * lanes, pixel)
         strip_mask = repeated(pixel_mask, strip)
-        pending = gate_coefficients(gate, line.channel)
+        pending = coefficients(gate, line.channel)
         first, second = pixel, pixel
+        centre = first_of(activated(load_like(scratch, line.here, pixel), out))
+        shift = below(centre, pixel_mask)
         for p in range(0, whole, strip_pixels):
             v, there = load_like(scratch, line.here + p * lanes, strip), line.there + p * lanes
-            v, one, two = finish_strip(v, there, out, gate, pending, strip_mask, pixel)
+            v = activated(v, out)
+            v, one, two = finish_strip(v, there, out, gate, pending, strip_mask, shift)
             first, second = add(first, one), add(second, two)
             store_output(out.y, there, v, large)
         for p in range(whole, row.columns):
             there = line.there + p * skip * lanes
             u = load_like(scratch, line.here + p * apart * lanes, pixel)
-            u, one, two = finish_strip(u, there, out, gate, pending, pixel_mask, pixel)
+            u = activated(u, out)
+            u, one, two = finish_strip(u, there, out, gate, pending, pixel_mask, shift)
             first, second = add(first, one), add(second, two)
             store_output(out.y, there, u, large)
-        add_sums(out, sums_of(job.number, line.channel, out, lanes), first, second)
+        numbers = multiply(splat_like(scratch.dtype.type(row.columns), pixel), pixel_mask)
+        add_sums(out, sums_of(job.number, line.channel, out), first, second, centre, numbers)
 
 
 @kernel(inlined=True)
-def write_strip(v, pixel, strip_mask, out, gate, job, channel, place):
+def write_strip(v, mask, out, gate, job, channel, place):
     """Write a strip of outputs from registers, and add to the job's sums."""
-    pending = gate_coefficients(gate, channel)
-    v, first, second = finish_strip(v, place, out, gate, pending, strip_mask, pixel)
+    v = activated(v, out)
+    pending, centre = coefficients(gate, channel), first_of(v)
+    strip_mask = repeated(mask, v)
+    v, first, second = finish_strip(v, place, out, gate, pending, strip_mask, below(centre, mask))
     store_output(out.y, place, v, is_large(out.y))
-    add_sums(out, sums_of(job.number, channel, out, count(pixel)), first, second)
+    add_sums(
+        out, sums_of(job.number, channel, out), first, second, centre, folded(strip_mask, mask)
+    )

@@ -57,6 +57,16 @@ def add(typing_context, u, v):
 
 
 @intrinsic
+def minus(typing_context, v, scalar):
+    """Return ``v - scalar``."""
+
+    def generate(context, builder, signature, args):
+        return builder.fsub(args[0], emit.splat(builder, args[1], args[0].type), flags=emit.FLAGS)
+
+    return v(v, v.dtype), generate
+
+
+@intrinsic
 def multiply(typing_context, u, v):
     """Return ``u * v``."""
 
@@ -161,6 +171,32 @@ def folded(typing_context, v, narrow):
         return value
 
     return narrow(v, narrow), generate
+
+
+@intrinsic
+def widened(typing_context, v):
+    """Return a vector of float64 in as many bytes: of float32, the sum of its two halves."""
+    narrow = v.dtype != types.float64
+    wide = emit.Vector(types.float64, max(1, v.lanes // 2) if narrow else v.lanes)
+
+    def generate(context, builder, signature, args):
+        value = args[0]
+        if value.type.count > wide.lanes:
+            value = emit.halve(builder, value)
+        kind = emit.llvm_vector(wide.dtype, wide.lanes)
+        return builder.fpext(value, kind) if narrow else value
+
+    return wide(v), generate
+
+
+@intrinsic
+def first_of(typing_context, v):
+    """Return the number in the first lane."""
+
+    def generate(context, builder, signature, args):
+        return builder.extract_element(args[0], ir.Constant(emit.I32, 0))
+
+    return v.dtype(v), generate
 
 
 @intrinsic

@@ -51,6 +51,7 @@ class Models(Target):
     """``load_all``, and what is done with a model afterwards."""
 
     name = "models"
+    seconds = 15.0  # beside other work on a busy machine
 
     def valid(self):
         return [{"m.npz": saved.content} for saved in _saved()]

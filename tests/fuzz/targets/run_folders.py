@@ -102,6 +102,7 @@ class RunFolders(Target):
     """``train --resume``, ``inspect`` and ``compare`` on folders that were begun."""
 
     name = "run_folders"
+    seconds = 15.0  # beside other work on a busy machine
 
     def valid(self):
         return [{"d.csv": _data().encode(), **_run()}, _comparison()]

@@ -1,4 +1,4 @@
-"""PyTorch's files of weights, in both of its formats; without PyTorch, there is nothing to try."""
+"""PyTorch's files of weights, in both of its formats."""
 
 import importlib.util
 import io
@@ -40,12 +40,13 @@ class TorchFiles(Target):
     name = "torch"
     seconds = 10.0
 
+    def available(self):
+        return importlib.util.find_spec("torch") is not None
+
     def valid(self):
-        return [{"it.pt": content} for content in _files()] if _there() else []
+        return [{"it.pt": content} for content in _files()]
 
     def case(self, rng):
-        if not _there():
-            return {"it.pt": b""}
         content = rng.choice(_files())
         if content[:2] == b"PK" and rng.random() < 0.7:
             content = _rewritten(rng, content)
@@ -58,18 +59,12 @@ class TorchFiles(Target):
 
     def read(self, folder):
         path = folder / "it.pt"
-        if not _there():
-            return
         tensors, known = open_tensors(path)
         assert not known
         check_tensors(tensors, 1 << 20)
         if "0.weight" in tensors:
             network, _ = import_network(path, _ARCHITECTURE)
             assert np.isfinite(network.predict(np.zeros((1, 3)))).all()
-
-
-def _there():
-    return importlib.util.find_spec("torch") is not None
 
 
 def _rewritten(rng, content):

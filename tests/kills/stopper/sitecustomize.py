@@ -56,7 +56,8 @@ class File(io.FileIO):
 
     def write(self, data):
         if reached(self.name if isinstance(self.name, int) else os.path.abspath(self.name)):
-            super().write(memoryview(data).cast("B")[: len(data) // 2])
+            if _HOW in ("kill", "full"):  # signals do not come between the bytes of a write
+                super().write(memoryview(data).cast("B")[: len(data) // 2])
             stop()
         return super().write(data)
 
