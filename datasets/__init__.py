@@ -98,9 +98,9 @@ def open_data(
     if name in _BUNDLED:
         return _BUNDLED[name]()
     path = Path(name)
-    if path.is_dir():
+    if name and path.is_dir():
         return read_cifar(path) if is_cifar(path) else read_idx(path)
-    if not path.is_file():
+    if not name or not path.exists():
         known = ", ".join([*_BUNDLED, *_GENERATED])
         raise DataError(f"DATA is {name!r}; expected a file, a folder, or one of {known}")
     suffix = path.suffix.lower()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import zipfile
+import math
+import sys
 from pathlib import Path
 
 import numpy as np
 
 from sparsecpu.datasets.base import Dataset, check_finite, split, usual_scaling
-from sparsecpu.datasets.labels import given_split, guess_task
+from sparsecpu.datasets.labels import given_split, guess_task, is_exact
 from sparsecpu.errors import DataError
+from sparsecpu.reading.archive import Archive
+from sparsecpu.reading.files import open_regular, refusing
 
 
 def read_npz(path: Path | str, *, task: str = "auto") -> Dataset:
@@ -30,47 +33,94 @@ def read_npz(path: Path | str, *, task: str = "auto") -> Dataset:
         If the file cannot be used.
     """
     path = Path(path)
-    found = read_archive(path)
-    if {"x", "y"} <= found.keys():
-        x, y = checked_samples(path, found["x"], found["y"])
-        shape, scaling = found["x"].shape[1:], usual_scaling(x)
-        return split(path.stem, x, y, guess_task(y, task), input_shape=shape, scaling=scaling)
-    wanted = ("x_train", "y_train", "x_test", "y_test")
-    if not set(wanted) <= found.keys():
-        raise DataError(f"{path} has {sorted(found)}; expected x and y, or {', '.join(wanted)}")
-    x, y = checked_samples(path, found["x_train"], found["y_train"])
-    x_test, y_test = checked_samples(path, found["x_test"], found["y_test"])
-    return given_split(path.stem, x, y, x_test, y_test, task, found["x_train"].shape[1:])
+    with open_archive(path) as archive:
+        names = {name.lower() for name in archive.members}
+        if {"x", "y"} <= names:
+            x, y = read_pair(archive, "x", "y")
+            shape, kind = archive.header(own_name(archive, "x")).shape[1:], guess_task(y, task)
+            return split(path.stem, x, y, kind, input_shape=shape, scaling=usual_scaling(x))
+        wanted = ("x_train", "y_train", "x_test", "y_test")
+        if not names.issuperset(wanted):
+            raise DataError(f"{path} has {sorted(names)}; expected x and y, or {', '.join(wanted)}")
+        x, y = read_pair(archive, "x_train", "y_train")
+        x_test, y_test = read_pair(archive, "x_test", "y_test")
+        shape = archive.header(own_name(archive, "x_train")).shape[1:]
+        return given_split(path.stem, x, y, x_test, y_test, task, shape)
 
 
-def read_archive(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a NumPy archive by lower-case name."""
-    if not zipfile.is_zipfile(path):
-        raise DataError(f"{path} is damaged or not an .npz file")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name.lower(): archive[name] for name in archive.files}
-    except Exception as error:  # zipfile, zlib and NumPy raise many kinds on damaged bytes
-        raise DataError(f"{path} cannot be read: {error}") from error
+def open_archive(path: Path) -> Archive:
+    """Open an archive in which no two arrays differ in capital letters alone."""
+    archive = Archive(path, DataError)
+    names = [name.lower() for name in archive.members]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"{path} has two arrays named {twice!r}")
+    return archive
 
 
-def checked_samples(path: Path, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return samples (float32 or uint8, flattened) and targets of an archive, checked.
+def own_name(archive: Archive, name: str) -> str:
+    """Return an array's name as the archive spells it."""
+    return next(own for own in archive.members if own.lower() == name)
 
-    Raises ``DataError`` if they are not finite numbers, or do not fit.
-    """
-    if x.ndim < 2 or x.dtype.kind not in "fiub":
-        raise DataError(f"{path}: x has shape {x.shape} and type {x.dtype}; expected numbers")
-    if len(x) != len(y) or y.ndim not in (1, 2) or len(x) == 0:
-        raise DataError(f"{path}: x has {len(x)} samples and y has shape {y.shape}")
-    x = np.ascontiguousarray(x.reshape(len(x), -1))
-    if x.dtype != np.uint8:
-        x = x.astype(np.float32)
-        check_finite(x, f"{path}: x")
-    if y.dtype.kind == "f":
-        check_finite(y.reshape(len(y), -1), f"{path}: y")
+
+def read_pair(archive: Archive, x_name: str, y_name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return samples (see ``read_x``) and their targets, one or a row for each sample."""
+    path, own = archive.path, own_name(archive, y_name)
+    samples, header = archive.header(own_name(archive, x_name)).shape[:1], archive.header(own)
+    if len(header.shape) not in (1, 2) or header.shape[:1] != samples or 0 in header.shape:
+        raise DataError(
+            f"{path}: {x_name} has {samples} samples and {y_name} has shape {header.shape}"
+        )
+    x, y = read_x(archive, x_name), archive.read(own)
     y = y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
+    if y.dtype.kind in "US":
+        y = _text(y, f"{path}: {y_name}")
+    if y.ndim == 2 and y.dtype.kind not in "fiu":
+        raise DataError(f"{path}: {y_name} has {y.shape[1]} columns of {y.dtype}; expected numbers")
+    if y.dtype.kind == "f":
+        with np.errstate(over="ignore", invalid="ignore"):
+            y = np.asarray(y, np.float64)
+        check_finite(y.reshape(len(y), -1), f"{path}: {y_name}")
     return x, y
+
+
+def read_x(archive: Archive, name: str, features: int | None = None) -> np.ndarray:
+    """Return samples (float32 or uint8, flattened) of an archive, checked.
+
+    Raises ``DataError`` if they are not finite numbers, ``features`` of them per sample.
+    """
+    path, own = archive.path, own_name(archive, name)
+    header = archive.header(own)
+    if len(header.shape) < 2 or header.dtype.kind not in "fiub" or 0 in header.shape:
+        raise DataError(
+            f"{path}: {name} has shape {header.shape} and type {header.dtype}; expected numbers"
+        )
+    samples, each = header.shape[0], math.prod(header.shape[1:])
+    if features is not None and each != features:
+        raise DataError(f"{path} has {each} features; the model expects {features}")
+    # Once more as float32, and once more where samples are held out.
+    x = archive.read(own, extra=2 * samples * each * (1 if header.dtype == np.uint8 else 4))
+    x = np.ascontiguousarray(x.reshape(samples, -1))
+    if x.dtype != np.uint8:
+        with np.errstate(over="ignore", invalid="ignore"):  # not finite then, and refused
+            x = x.astype(np.float32)
+        check_finite(x, f"{path}: {name}")
+    return x
+
+
+def _text(labels: np.ndarray, where: str) -> np.ndarray:
+    """Return labels as text that can be written; bytes are read as UTF-8."""
+    if labels.dtype.kind == "U":
+        characters = labels.ravel().view(labels.dtype.str[0] + "u4")
+        if characters.size and characters.max() > sys.maxunicode:
+            raise DataError(f"{where} has labels that are not text")
+    try:
+        found = [label.decode() if isinstance(label, bytes) else label
+                 for label in labels.ravel().tolist()]  # fmt: skip
+        "".join(found).encode()
+    except UnicodeError as error:  # half of a character, say
+        raise DataError(f"{where} has labels that are not text ({error})") from None
+    return np.array(found).reshape(labels.shape)
 
 
 def read_svmlight(path: Path | str, *, task: str = "auto") -> Dataset:
@@ -93,14 +143,16 @@ def read_svmlight(path: Path | str, *, task: str = "auto") -> Dataset:
     from sklearn.datasets import load_svmlight_file
 
     path = Path(path)
-    try:
-        x, y = load_svmlight_file(str(path))
-    except Exception as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+    with refusing(path, DataError, "a file in svmlight format"), open_regular(path) as file:
+        x, y = load_svmlight_file(file)
     if x.shape[0] == 0 or x.shape[1] == 0:
         raise DataError(f"{path} is empty; expected samples in svmlight format")
-    check_finite(x.data[None], f"{path}: x")
+    if not (np.abs(x.data) <= np.finfo(np.float32).max).all():
+        raise DataError(f"{path}: a value is not finite, or beyond float32")
     check_finite(y[None], f"{path}: y")
     kind = guess_task(y, task)
-    y = y.astype(np.int64) if kind == "classification" and np.all(y == np.rint(y)) else y
+    if kind == "classification" and np.all(y == np.rint(y)):
+        if not is_exact(y):
+            raise DataError(f"{path}: classes beyond 2**53 cannot be told apart in this format")
+        y = y.astype(np.int64)
     return split(path.stem, x, y, kind, scaling="none")

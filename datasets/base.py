@@ -64,7 +64,9 @@ def encode(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     classes, numbers = np.unique(y, return_inverse=True)
     if len(classes) < 2:
-        raise DataError(f"the targets have one class only ({classes[0]!r}); expected two or more")
+        raise DataError(
+            f"the targets have one class only ({classes.tolist()[0]!r}); expected two or more"
+        )
     return classes, numbers.astype(np.int64)
 
 

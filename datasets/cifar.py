@@ -10,11 +10,15 @@ import numpy as np
 from sparsecpu.datasets.base import Dataset
 from sparsecpu.datasets.labels import given_split
 from sparsecpu.errors import DataError
+from sparsecpu.reading.files import open_regular, refusing
+from sparsecpu.reading.memory import check_memory
 
 _SHAPE = (3, 32, 32)
 _PIXELS = 3072
 #: Images that a file may have; CIFAR's own have 10,000 or 50,000.
 _MOST = 1_000_000
+#: Images that are read at once.
+_AT_ONCE = 1000
 #: Training files, test file, label bytes per image (the last one is read), classes.
 _CIFAR10 = ([f"data_batch_{n}.bin" for n in range(1, 6)], "test_batch.bin", 1, 10)
 _CIFAR100 = (["train.bin"], "test.bin", 2, 100)
@@ -41,27 +45,44 @@ def read_cifar(folder: Path | str) -> Dataset:
     """
     folder = Path(folder)
     train, test, bytes_, classes = _CIFAR10 if (folder / _CIFAR10[0][0]).is_file() else _CIFAR100
-    parts = [_records(folder / name, bytes_, classes) for name in train]
-    x = np.concatenate([pixels for pixels, _ in parts])
-    y = np.concatenate([labels for _, labels in parts])
-    x_test, y_test = _records(folder / test, bytes_, classes)
+    record = bytes_ + _PIXELS
+    counts = [_count(folder / name, record) for name in (*train, test)]
+    check_memory(sum(counts) * record, f"{folder}", DataError)
+    x, y = _records([folder / name for name in train], counts[:-1], bytes_, classes)
+    x_test, y_test = _records([folder / test], counts[-1:], bytes_, classes)
     dataset = given_split(folder.name, x, y, x_test, y_test, "classification", _SHAPE)
     return replace(dataset, scaling="channel")
 
 
-def _records(path: Path, label_bytes: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pixels and labels of a file, after checking its size."""
+def _count(path: Path, record: int) -> int:
+    """Return how many images a file has, by its size."""
     if not path.is_file():
         raise DataError(f"{path.parent} has no {path.name}")
-    record, size = label_bytes + _PIXELS, path.stat().st_size
+    size = path.stat().st_size
     if size == 0 or size % record:
         raise DataError(f"{path} has {size} bytes; expected a multiple of {record}")
     if size // record > _MOST:
         raise DataError(f"{path} has {size // record:,} images; expected at most {_MOST:,}")
-    raw = np.fromfile(path, dtype=np.uint8).reshape(-1, record)
-    labels = raw[:, label_bytes - 1].astype(np.int64)
-    if labels.max() >= classes:
-        wrong = int(np.argmax(labels >= classes))
-        raise DataError(f"{path}: image {wrong + 1} has label {labels[wrong]}; expected below "
-                        f"{classes}")  # fmt: skip
-    return np.ascontiguousarray(raw[:, label_bytes:]), labels
+    return size // record
+
+
+def _records(
+    paths: list[Path], counts: list[int], label_bytes: int, classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pixels and labels of files, each of which has so many images."""
+    x, y = np.empty((sum(counts), _PIXELS), dtype=np.uint8), np.empty(sum(counts), dtype=np.int64)
+    at, record = 0, label_bytes + _PIXELS
+    for path, count in zip(paths, counts, strict=True):
+        with refusing(path, DataError, "a file of CIFAR's"), open_regular(path) as file:
+            for start in range(0, count, _AT_ONCE):
+                some = min(_AT_ONCE, count - start)
+                raw = np.frombuffer(file.read(some * record), np.uint8).reshape(some, record)
+                x[at : at + some], y[at : at + some] = raw[:, label_bytes:], raw[:, label_bytes - 1]
+                at += some
+        labels = y[at - count : at]
+        if labels.max() >= classes:
+            wrong = int(np.argmax(labels >= classes))
+            raise DataError(
+                f"{path}: image {wrong + 1} has label {labels[wrong]}; expected below {classes}"
+            )
+    return x, y

@@ -11,6 +11,8 @@ from sparsecpu.errors import DataError
 
 #: Integers with at most this many different values are taken for classes.
 _MOST_CLASSES = 100
+#: Every integer below this size is a float of its own.
+_EXACT = 2.0**53
 
 
 def guess_task(y: np.ndarray, task: str = "auto") -> str:
@@ -29,6 +31,11 @@ def guess_task(y: np.ndarray, task: str = "auto") -> str:
     return "classification" if whole and len(np.unique(y)) <= _MOST_CLASSES else "regression"
 
 
+def is_exact(y: np.ndarray) -> bool:
+    """Return True if all targets are integers that no float stands for together with another."""
+    return bool(np.all((y == np.rint(y)) & (np.abs(y) < _EXACT)))
+
+
 def given_split(
     name: str, x: Any, y: Any, x_test: Any, y_test: Any, task: str, shape: tuple[int, ...]
 ) -> Dataset:
@@ -43,10 +50,19 @@ def given_split(
         classes, y = encode(y)
         y_test = class_numbers(classes, y_test)
     else:
-        y = np.asarray(y, np.float64).reshape(len(y), -1)
-        y_test = np.asarray(y_test, np.float64).reshape(len(y_test), -1)
+        y = _numbers(y)
+        y_test = _numbers(y_test)
+        if y_test.shape[1] != y.shape[1]:
+            raise DataError(f"test targets have {y_test.shape[1]} columns; expected {y.shape[1]}")
     shape = tuple(shape)
     return Dataset(name, kind, x, y, x_test, y_test, classes, shape, usual_scaling(x))
+
+
+def _numbers(y: np.ndarray) -> np.ndarray:
+    """Return quantities as float64, shape (samples, outputs)."""
+    if y.dtype.kind not in "fiub":
+        raise DataError(f"the targets are text ({y.flat[0]!r}); expected numbers for regression")
+    return np.asarray(y, np.float64).reshape(len(y), -1)
 
 
 def class_numbers(classes: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sparsecpu.datasets.arrays import checked_samples, read_archive
-from sparsecpu.datasets.tables import read_numbers, read_table, target_column
+from sparsecpu.datasets.arrays import open_archive, read_x
+from sparsecpu.datasets.tables import read_table, target_column
 from sparsecpu.errors import DataError
 
 
@@ -31,16 +31,16 @@ def read_samples(path: Path | str, features: int, *, target: str | None = None) 
     """
     path = Path(path)
     if path.suffix.lower() == ".npz":
-        found = read_archive(path)
-        x = found.get("x", found.get("x_test"))
-        if x is None:
-            raise DataError(f"{path} has {sorted(found)}; expected x")
-        x, _ = checked_samples(path, x, np.zeros(len(x)))
-    else:
-        names, rows, width = read_table(path)
-        with_target = width == features + 1
-        without = target_column(path, names, width, target) if with_target else None
-        x = read_numbers(path, rows, width, without)
+        with open_archive(path) as archive:
+            names = sorted(name.lower() for name in archive.members)
+            if "x" not in names and "x_test" not in names:
+                raise DataError(f"{path} has {names}; expected x")
+            return read_x(archive, "x" if "x" in names else "x_test", features)
+
+    def target_of(names: list[str] | None, width: int) -> int | None:
+        return target_column(path, names, width, target) if width == features + 1 else None
+
+    x = read_table(path, target_of).x
     if x.shape[1] != features:
         raise DataError(f"{path} has {x.shape[1]} features; the model expects {features}")
     return x

@@ -12,6 +12,7 @@ from sparsecpu.layers.base import Layer, Spec, like
 from sparsecpu.layers.images.passes import as_array, gate_gradient, gradient_as_array
 from sparsecpu.layers.images.planes import Planes
 from sparsecpu.registries import Registry
+from sparsecpu.registries.numbers import is_number
 from sparsecpu.step.context import Context
 
 #: Activations by the name that users give; one enters it by being imported.
@@ -145,7 +146,7 @@ class LeakyReLU(Activation):
     kind = "leaky_relu"
 
     def __init__(self, alpha: float = 0.01) -> None:
-        if not math.isfinite(alpha):
+        if not is_number(alpha):
             raise ParameterError("alpha", alpha, "a finite number")
         self.alpha = float(alpha)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.layers.checked import check_methods, fitting
 from sparsecpu.registries import Registry
 from sparsecpu.sparse.parameter import Parameter
 from sparsecpu.step.context import Context
@@ -25,7 +26,8 @@ class Spec:
     shape : tuple of ints
         Shape of one sample: ``(features,)`` or ``(channels, height, width)``.
     needs_gradient : bool
-        True if something before it learns; otherwise a layer skips its dx.
+        True if something before it learns; otherwise a layer skips its dx. The chain that plans the
+        layers sees to it, whatever they return.
     """
 
     shape: tuple[int, ...]
@@ -35,6 +37,12 @@ class Spec:
     def features(self) -> int:
         """Numbers per sample."""
         return int(np.prod(self.shape))
+
+
+class Plan:
+    """What a network planned for its layers, ``current`` until another one plans any of them."""
+
+    current = True
 
 
 #: Layers by the name that network descriptions use; a layer enters it by being imported.
@@ -54,6 +62,15 @@ class Layer:
     #: True in a plain chain of vectors, where two arrays take turns in holding all gradients and,
     #: in prediction, all outputs: each is read once, by the neighbour.
     alternates: bool = False
+    #: The plan of the network around it.
+    planned: Plan | None = None
+    #: Attributes that kernels know the size of: what replaces one has to fit.
+    keeps_size: ClassVar[tuple[str, ...]] = ()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.keeps_size:
+            value = fitting(self, name, value)
+        super().__setattr__(name, value)
 
     @property
     def reads_moments(self) -> bool:
@@ -69,6 +86,8 @@ class Layer:
         super().__init_subclass__()
         if cls.kind:
             KINDS[cls.kind] = cls
+        if not cls.__module__.startswith("sparsecpu."):
+            check_methods(cls)
 
     @classmethod
     def build(cls, shape: tuple[int, ...], options: dict[str, Any], **context: Any) -> Layer:
@@ -167,7 +186,7 @@ class Layer:
         """
         raise NotImplementedError
 
-    def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
+    def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray | None:
         """Write the gradients of the parameters and return that of the input.
 
         Parameters
@@ -181,9 +200,8 @@ class Layer:
 
         Returns
         -------
-        ndarray
-            Gradient of the input, in the workspace. Unspecified where the plan said that nothing
-            needs it.
+        ndarray or None
+            Gradient of the input, in the workspace; None where the plan said that nothing needs it.
         """
         raise NotImplementedError
 
@@ -257,6 +275,14 @@ def like(x: np.ndarray, owner: Layer, name: str, ctx: Context) -> np.ndarray:
 def row_bytes(x: np.ndarray) -> int:
     """Return the bytes of a tile, (tiles, features, lanes), per feature."""
     return x.shape[2] * x.itemsize
+
+
+def require_bias(given: Mapping[str, Parameter], options: dict[str, Any]) -> Parameter | None:
+    """Return the bias that a file gives; refuse one where the description has none, or the like."""
+    described = bool(options.get("bias", True))
+    if described != ("bias" in given):
+        raise ParameterError("bias", "bias" in given, f"{described}, as described")
+    return given.get("bias")
 
 
 def require_images(spec: Spec, layer: Layer) -> tuple[int, int, int]:

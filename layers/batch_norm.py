@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.kernels.machine.arrays import aligned_copy, aligned_zeros
 from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.batch_norm_of_features import NormOfFeatures
 from sparsecpu.layers.images.batch_norm_of_images import NormOfImages
+from sparsecpu.registries.numbers import float_type, is_number, whole
 from sparsecpu.sparse.parameter import Parameter
 from sparsecpu.step.context import Context
 
@@ -45,6 +47,7 @@ class BatchNorm(Layer):
     """
 
     kind = "batch_norm"
+    keeps_size = ("gamma", "beta", "running_mean", "running_variance")
 
     def __init__(
         self,
@@ -54,24 +57,27 @@ class BatchNorm(Layer):
         epsilon: float = 1e-5,
         dtype: Any = np.float32,
     ) -> None:
-        if not 0.0 < momentum <= 1.0:
+        if not (is_number(momentum) and 0.0 < momentum <= 1.0):
             raise ParameterError("momentum", momentum, "a number in (0, 1]")
-        if not epsilon > 0.0:
+        if not (is_number(epsilon) and epsilon > 0.0):
             raise ParameterError("epsilon", epsilon, "a number above 0")
         self.momentum, self.epsilon = float(momentum), float(epsilon)
+        features, dtype = whole("features", features, 1, 2**31 - 1), float_type(dtype)
         self.gamma = Parameter(np.ones(features), dtype)
         self.beta = Parameter(np.zeros(features), dtype)
-        self.running_mean = np.zeros(features, dtype=dtype)
-        self.running_variance = np.ones(features, dtype=dtype)
+        self.running_mean = aligned_zeros(features, dtype)
+        self.running_variance = aligned_copy(np.ones(features), dtype)
         self._form: NormOfFeatures | NormOfImages = NormOfFeatures(self)
 
     @classmethod
     def build(cls, shape: tuple[int, ...], options: dict[str, Any], **context: Any) -> Layer:
+        given = context.get("parameters")
+        for name in () if given is None else ("gamma", "beta"):
+            if given[name].data.shape != (shape[0],):
+                raise ParameterError(name, given[name].data.shape, f"shape ({shape[0]},)")
         layer = cls(shape[0], **options, dtype=context["dtype"])
-        for name, parameter in (context.get("parameters") or {}).items():
-            if parameter.data.shape != (shape[0],):
-                raise ParameterError(name, parameter.data.shape, f"shape ({shape[0]},)")
-            setattr(layer, name, parameter)
+        if given is not None:
+            layer.gamma, layer.beta = given["gamma"], given["beta"]
         return layer
 
     def plan(self, spec: Spec) -> Spec:

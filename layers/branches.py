@@ -76,8 +76,7 @@ class Branches(Layer):
         self._takes_images, self._gives_images = len(spec.shape) == 3, len(ends[0].shape) == 3
         self._needs_dx = spec.needs_gradient
         self._applies_relu = self._gates_dx = self._sums_output = False
-        learns = spec.needs_gradient or any(end.needs_gradient for end in ends)
-        return Spec(ends[0].shape, learns)
+        return Spec(ends[0].shape)
 
     @property
     def reads_moments(self) -> bool:
@@ -112,7 +111,7 @@ class Branches(Layer):
         branches = zip(self.by_name.values(), kept, strict=True)
         gradients = [branch.backward(dy, of_branch, ctx) for branch, of_branch in branches]
         if not self._needs_dx:
-            return dy
+            return None
         if self._takes_images:
             return self._add_gradients_of_images(gradients, x, ctx)
         return self._add_features(gradients, "dx", ctx)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from sparsecpu.errors import ParameterError
@@ -18,23 +19,27 @@ class Chain(Layer):
     Parameters
     ----------
     layers : iterable of Layer
-        The layers, in order; none may appear twice.
+        The layers, in order; none may appear twice, nor inside of another.
 
     Attributes
     ----------
-    layers : list of Layer
+    layers : tuple of Layer
         The layers.
 
     Raises
     ------
     ParameterError
-        If a layer appears twice.
+        If a layer, or its weights, appear twice.
     """
 
     def __init__(self, layers: Iterable[Layer]) -> None:
-        self.layers = list(layers)
-        if len({id(layer) for layer in self.layers}) != len(self.layers):
-            raise ParameterError("layers", self.layers, "each layer once")
+        self.layers = tuple(layers)
+        if not all(isinstance(layer, Layer) for layer in self.layers):
+            raise ParameterError("layers", self.layers, "objects of subclasses of Layer")
+        parts: list[Any] = [inner for _, inner in inner_layers(self)]
+        for each in (parts, list(self.parameters().values())):  # a gradient has one writer
+            if len({id(part) for part in each}) != len(each):
+                raise ParameterError("layers", self.layers, "each layer once, and its weights")
 
     @property
     def reads_moments(self) -> bool:
@@ -42,8 +47,12 @@ class Chain(Layer):
 
     def plan(self, spec: Spec) -> Spec:
         self.widths = [spec.features]
-        for layer in self.layers:
-            spec = layer.plan(spec)
+        self._needs_dx, self._first = spec.needs_gradient, 0
+        for i, layer in enumerate(self.layers):
+            learns = spec.needs_gradient or bool(layer.parameters())
+            spec = replace(layer.plan(spec), needs_gradient=learns)
+            if not learns:
+                self._first = i + 1  # where a backward pass ends: nothing learns up to here
             for _, inner in inner_layers(layer):
                 inner.alternates = False  # until a plain network says otherwise
             self.widths.append(spec.features)
@@ -64,12 +73,13 @@ class Chain(Layer):
         return x, kept
 
     def backward(self, dy: Any, saved: Any, ctx: Context) -> Any:
-        ready = ctx.grad_ready
-        for layer, kept in zip(reversed(self.layers), reversed(saved), strict=True):
+        ready, first = ctx.grad_ready, self._first
+        learning = zip(reversed(self.layers[first:]), reversed(saved[first:]), strict=True)
+        for layer, kept in learning:
             dy = layer.backward(dy, kept, ctx)
             if ready is not None:
                 ready(layer)
-        return dy
+        return dy if self._needs_dx else None
 
     def children(self) -> dict[str, Layer]:
         return {str(i): layer for i, layer in enumerate(self.layers)}

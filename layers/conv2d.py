@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.layers.base import Layer, Spec, require_images
+from sparsecpu.layers.base import Layer, Spec, require_bias, require_images
 from sparsecpu.layers.images.dense_convolution import DenseConvolution
 from sparsecpu.layers.images.geometry import Geometry, pair
 from sparsecpu.layers.images.gradient_view import FilterView
 from sparsecpu.layers.images.planes import as_planes
 from sparsecpu.layers.images.sparse_convolution import SparseConvolution
+from sparsecpu.registries.numbers import float_type, generator, whole
 from sparsecpu.sparse.densities import allocate
 from sparsecpu.sparse.first_patterns import first_pattern
 from sparsecpu.sparse.first_values import scaled_uniform
@@ -28,9 +29,8 @@ def filter_sizes(
 ) -> dict[str, Any]:  # fmt: skip
     """Return checked sizes as ``Geometry`` names them; raise ``ParameterError``."""
     for name, value in (("in_channels", in_channels), ("out_channels", out_channels)):
-        if isinstance(value, bool) or int(value) != value or value < 1:
-            raise ParameterError(name, value, "an integer of at least 1")
-    if int(groups) != groups or groups < 1 or in_channels % groups or out_channels % groups:
+        whole(name, value, 1, 2**31 - 1)
+    if whole("groups", groups, 1) and (in_channels % groups or out_channels % groups):
         expected = f"a divisor of {in_channels} and of {out_channels} channels"
         raise ParameterError("groups", groups, expected)
     return {
@@ -110,6 +110,7 @@ class SparseConv2d(Layer):
     """
 
     kind = "conv2d"
+    keeps_size = ("weight", "bias")
 
     def __init__(
         self,
@@ -133,8 +134,9 @@ class SparseConv2d(Layer):
         self._set_sizes(
             filter_sizes(in_channels, out_channels, kernel_size, stride, padding, groups)
         )
-        rng = np.random.default_rng(0) if rng is None else rng
+        rng, dtype = generator(rng), float_type(dtype)
         shape = self._weight_shape
+        whole("weights per filter", shape[1], 1, 2**31 - 1)
         if nnz is None:
             nnz = allocate([shape], density, "uniform")[0]
         pattern = first_pattern(shape, nnz, rng, pattern)
@@ -184,7 +186,7 @@ class SparseConv2d(Layer):
         """Return the layer with parameters that a file gives, if they fit."""
         layer = cls.__new__(cls)
         layer._set_sizes(described_sizes(in_channels, options))
-        weight, bias = given["weight"], given.get("bias")
+        weight, bias = given["weight"], require_bias(given, options)
         wanted = layer._weight_shape
         if weight.shape != wanted or (bias is not None and bias.data.shape != wanted[:1]):
             raise ParameterError("weight", weight.shape, f"shape {wanted}, and a bias that fits")
@@ -213,7 +215,7 @@ class SparseConv2d(Layer):
         self.sparse.plan()
         height, width = self._geometry.out_size
         self.weight.uses = height * width
-        return Spec((self.out_channels, height, width), needs_gradient=True)
+        return Spec((self.out_channels, height, width))
 
     def geometry(self) -> Geometry:
         """Return the sizes, for the images that were planned."""

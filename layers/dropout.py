@@ -9,6 +9,7 @@ import numpy as np
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import Layer, like
 from sparsecpu.layers.images.passes import as_array, gradient_as_array
+from sparsecpu.registries.numbers import is_number
 from sparsecpu.step.context import Context
 
 
@@ -33,7 +34,7 @@ class Dropout(Layer):
     kind = "dropout"
 
     def __init__(self, rate: float = 0.5) -> None:
-        if not 0.0 <= rate < 1.0:
+        if not (is_number(rate) and 0.0 <= rate < 1.0):
             raise ParameterError("rate", rate, "a number in [0, 1)")
         self.rate = float(rate)
 

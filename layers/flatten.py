@@ -18,7 +18,7 @@ class Flatten(Layer):
     kind = "flatten"
 
     def plan(self, spec: Spec) -> Spec:
-        return Spec((spec.features,), spec.needs_gradient)
+        return Spec((spec.features,))
 
     @classmethod
     def trace(cls, shape, options) -> tuple:

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.layers.base import Layer, Spec, require_vector
+from sparsecpu.layers.base import Layer, Spec, require_bias, require_vector
+from sparsecpu.layers.checked import vector
 from sparsecpu.layers.full_form import FullForm
 from sparsecpu.layers.linear_view import LinearView
 from sparsecpu.layers.linear_ways import Way, choose_way
+from sparsecpu.registries.numbers import float_type, generator, whole
 from sparsecpu.sparse.densities import allocate
 from sparsecpu.sparse.first_patterns import first_pattern
 from sparsecpu.sparse.first_values import scaled_uniform
@@ -77,6 +79,7 @@ class SparseLinear(Layer):
     """
 
     kind = "linear"
+    keeps_size = ("weight", "bias")
 
     def __init__(
         self,
@@ -94,9 +97,8 @@ class SparseLinear(Layer):
         dtype: Any = np.float32,
     ) -> None:
         for name, value in (("in_features", in_features), ("out_features", out_features)):
-            if isinstance(value, bool) or int(value) != value or value < 1:
-                raise ParameterError(name, value, "an integer of at least 1")
-        rng = np.random.default_rng(0) if rng is None else rng
+            whole(name, value, 1, 2**31 - 1)
+        rng, dtype = generator(rng), float_type(dtype)
         shape = (int(out_features), int(in_features))
         if nnz is None:
             nnz = allocate([shape], density, "uniform")[0]
@@ -158,8 +160,10 @@ class SparseLinear(Layer):
         ParameterError
             If the bias does not fit.
         """
-        if bias is not None and np.shape(bias) != (weight.shape[0],):
-            raise ParameterError("bias", np.shape(bias), f"shape ({weight.shape[0]},)")
+        if not isinstance(weight, SparseParameter):
+            raise ParameterError("weight", weight, "a SparseParameter")
+        if bias is not None:
+            bias = vector("bias", bias, weight.shape[:1])
         layer = cls.__new__(cls)
         layer._set(weight, bias)
         return layer
@@ -168,7 +172,7 @@ class SparseLinear(Layer):
     def build(cls, shape: tuple[int, ...], options: dict[str, Any], **context: Any) -> Layer:
         given = context.get("parameters")
         if given is not None:
-            bias = given.get("bias")
+            bias = require_bias(given, options)
             layer = cls.from_parameters(given["weight"], None if bias is None else bias.data)
             layer.weight.fixed = bool(options.get("fixed", False))
             return layer
@@ -210,7 +214,7 @@ class SparseLinear(Layer):
             raise ParameterError("input shape", spec.shape, f"({self.in_features},)")
         self.relu = self.gated = False
         self.needs_dx = spec.needs_gradient
-        return Spec((self.out_features,), needs_gradient=True)
+        return Spec((self.out_features,))
 
     def absorb_relu(self) -> bool:
         self.relu = True
@@ -224,7 +228,7 @@ class SparseLinear(Layer):
         way = self._way(x, ctx)
         return way.output(ctx), way  # y = W x + b
 
-    def backward(self, dy: np.ndarray, saved: Way, ctx: Context) -> np.ndarray:
+    def backward(self, dy: np.ndarray, saved: Way, ctx: Context) -> np.ndarray | None:
         if ctx.observe is not None and not self.weight.fixed:
             ctx.observe(self.weight, LinearView(saved.x, dy))
         return saved.backward(dy, ctx)  # dW = (dy x') at the nonzeros, db = sum dy, dx = W' dy

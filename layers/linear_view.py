@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.sparse.pattern import Pattern
-from sparsecpu.step.gradient_view import GradientView
+from sparsecpu.step.gradient_view import GradientView, check_places
 
 
 class LinearView(GradientView):
@@ -21,6 +21,7 @@ class LinearView(GradientView):
 
         x, size = self.x, self.x.shape[2] * self.x.itemsize
         out = np.empty(pattern.nnz, dtype=x.dtype) if out is None else out
+        check_places(pattern, (self.dy.shape[1], x.shape[1]), out, x.dtype)
         if pattern.nnz:
             gradient_kernel(x.shape[2])(
                 *pattern.blocks(size), pattern.indices, x, self.dy, out, out[:0],
@@ -29,10 +30,14 @@ class LinearView(GradientView):
         return out
 
     def tile(self, rows: slice, columns: slice, out: np.ndarray) -> None:
+        from sparsecpu.kernels.linear.outer import outer
+
         x, dy = self.x, self.dy
-        np.matmul(dy[0, rows], x[0, columns].T, out=out)
+        outer(dy[0, rows], x[0, columns], out)
+        part = np.empty_like(out) if len(x) > 1 else out
         for t in range(1, len(x)):
-            out += np.matmul(dy[t, rows], x[t, columns].T)
+            outer(dy[t, rows], x[t, columns], part)
+            out += part
 
     def activity(self, kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         weights = self.dy.any(axis=1).astype(self.dy.dtype)  # 0 in padding lanes: no gradient there

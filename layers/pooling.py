@@ -53,7 +53,7 @@ class _Pool(Layer):
             _windows_over(*axis)
             for axis in zip(spec.shape[1:], self._out_size, *sizes, strict=True)
         ))  # fmt: skip
-        return Spec(out, spec.needs_gradient)
+        return Spec(out)
 
     def gate_by_input(self) -> bool:
         self._gated = True
@@ -182,7 +182,7 @@ class GlobalAvgPool2d(AvgPool2d):
         channels, height, width = require_images(spec, self)
         self.kernel = self.stride = (height, width)
         super().plan(spec)
-        return Spec((channels,), spec.needs_gradient)
+        return Spec((channels,))
 
     def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
         y, saved = super().forward(x, ctx)

@@ -10,15 +10,16 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.machine.blas import one_blas_thread
-from sparsecpu.layers.base import Layer, Spec
-from sparsecpu.layers.chain import Chain
+from sparsecpu.layers.base import Layer, Plan, Spec, inner_layers
 from sparsecpu.layers.flatten import Flatten
 from sparsecpu.layers.network.autotune import Choice, tune
 from sparsecpu.layers.network.dot_chain import DotChain
 from sparsecpu.layers.network.entry import as_images, read_singly, read_tiles
 from sparsecpu.layers.network.predictor import Predictor
+from sparsecpu.layers.network.sizes import FixedSizes, sample_shape
 from sparsecpu.layers.network.summary import summary
-from sparsecpu.losses import Loss
+from sparsecpu.losses import Loss, checked_targets
+from sparsecpu.registries.numbers import whole
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.row_blocks import effective_width
 from sparsecpu.step.context import Context
@@ -35,24 +36,27 @@ _PLAIN = {"linear", "relu", "leaky_relu", "all_relu", "tanh", "sigmoid", "gelu",
 _FEW = 2  # samples that are faster one by one than in a tile of 16
 
 
-class Sequential(Chain):
+class Sequential(FixedSizes):
     """Layers one behind the other; also the network that users hold.
 
-    Inside, samples are the last axis, in tiles; the users' order appears only here.
+    Inside, samples are the last axis, in tiles; the users' order appears only here. Networks may
+    share layers, or stand inside of others, if one thread at a time uses them.
 
     Parameters
     ----------
     layers : iterable of Layer
-        The layers, in order; none may appear twice.
+        The layers, in order; none may appear twice, nor inside of another.
     input_shape : tuple of ints, optional
         Shape of one sample; taken from the first layer where that is linear.
 
     Attributes
     ----------
-    layers : list of Layer
-        The layers.
+    layers : tuple of Layer
+        The layers; with them and the shape of a sample all sizes are planned, so that neither can
+        be replaced.
     offset, scale : ndarray
-        Inputs are read as ``(x - offset) * scale``, per feature; empty for as they are.
+        Inputs are read as ``(x - offset) * scale``, per feature; empty for as they are. Where one
+        is assigned, the other is 0 or 1 until it is, too; an empty array empties both.
     n_outputs : int
         Numbers per sample that come out.
     architecture : Architecture or None
@@ -73,11 +77,12 @@ class Sequential(Chain):
             if first is None:
                 raise ParameterError("input_shape", None, "the shape of one sample")
             input_shape = (first,)
-        self.input_shape = tuple(input_shape)
         self.architecture: Any = None
         self._flat = Flatten()
-        self.offset = self.scale = np.empty(0, dtype=self.dtype)
-        self.plan(Spec(self.input_shape))
+        self._plan = Plan()
+        self._set_scaling(None)
+        self._made_for = sample_shape(input_shape)
+        self.plan(Spec(self._made_for))
 
     @cached_property
     def dtype(self) -> np.dtype:
@@ -86,19 +91,25 @@ class Sequential(Chain):
             return parameter.data.dtype
         return np.dtype(np.float32)
 
-    def plan(self, spec: Spec) -> Spec:
-        spec = super().plan(spec)
+    def _plan_layers(self, spec: Spec) -> Spec:
+        spec = super()._plan_layers(spec)
         self.output_shape, self.n_outputs = spec.shape, spec.features
         first = self.layers[0] if self.layers else None
         self._images = len(self.input_shape) == 3 and not isinstance(first, Flatten)
         alternate = not self._images and all(layer.kind in _PLAIN for layer in self.layers)
         for layer in self.layers:
             layer.alternates = alternate
+        self._plan = Plan()
+        for _, inner in inner_layers(self):
+            if inner.planned is not None:
+                inner.planned.current = False
+            inner.planned = self._plan
         return spec
 
     def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
         y, kept = super().forward(x, ctx)
-        if len(self.output_shape) == 1:
+        inside = self.planned is not self._plan  # of another network
+        if inside or len(self.output_shape) == 1:
             return y, (kept, None)
         y, shape = self._flat.forward(y, ctx)  # users see images as features
         return y, (kept, shape)
@@ -137,7 +148,13 @@ class Sequential(Chain):
         x : array_like, sparse matrix or Samples
             The samples.
         """
+        self._keep_plan()
         return as_samples(x, self.widths[0], self.dtype)
+
+    def _keep_plan(self) -> None:
+        """Plan anew if another network has planned any of the layers since."""
+        if not self._plan.current:
+            self.plan(Spec(self._made_for))
 
     def lanes(self, batch: int) -> int:
         """Return the width of the tiles for this batch size.
@@ -209,6 +226,7 @@ class Sequential(Chain):
         -----
         Nikdan et al., SparseProp (2023), section 4: "time both".
         """
+        self._keep_plan()
         return tune(self, batch_size, self.lanes(batch_size), threads)
 
     def gather(self, samples: Samples, rows: np.ndarray, lanes: int, ctx: Context) -> np.ndarray:
@@ -231,6 +249,8 @@ class Sequential(Chain):
             The input, ``(tiles, features, lanes)`` or, of images, ``(tiles, height, channels,
             width, lanes)``; lanes after the last sample are 0.
         """
+        if not self._plan.current:
+            self._keep_plan()
         out = ctx.workspace.array(
             self, "input", (max(1, -(-len(rows) // lanes)), self.widths[0], lanes), self.dtype
         )
@@ -255,17 +275,25 @@ class Sequential(Chain):
         -------
         ndarray, shape (samples, n_outputs)
             The outputs.
+
+        Raises
+        ------
+        DataError
+            If features do not fit, or samples are no numbers.
+        ParameterError
+            If ``batch_size`` is no integer of at least 1.
         """
         from sparsecpu.kernels.machine.threads import use_threads
         from sparsecpu.kernels.tiling import scatter_samples
 
+        batch_size = whole("batch_size", batch_size, 1)
         x, workspace = self.samples(x), Workspace()
         samples = x.shape[0]
         most = min(samples, batch_size)
         out = np.empty((samples, self.n_outputs), dtype=self.dtype)
         lanes, team = self.lanes_to_predict(most), self._team(most)
         rows = np.arange(samples, dtype=np.int64)
-        if lanes == team == 1 and samples and DotChain.suits(self):
+        if lanes == 1 and samples and DotChain.suits(self):
             chain = DotChain(self)
             chain(*x.take_samples(rows), np.empty(chain.work_shape, self.dtype), out)
             return out
@@ -305,10 +333,16 @@ class Sequential(Chain):
             The mean.
         gradients : dict of str to ndarray
             By parameter name; copies.
+
+        Raises
+        ------
+        DataError
+            If there are no samples, or not as many targets.
         """
         from sparsecpu.kernels.machine.threads import use_threads
 
-        samples, targets = self.samples(x), loss.prepare(y, self.n_outputs)
+        samples = self.samples(x)
+        targets = checked_targets(loss, y, self.n_outputs, samples.shape[0])
         rows, stream = np.arange(samples.shape[0], dtype=np.int64), np.random.default_rng(0)
         ctx = Context(Workspace(), train=train, n_valid=len(rows), dropout=stream)
         with one_blas_thread(), use_threads(self._team(len(rows))):
@@ -322,4 +356,5 @@ class Sequential(Chain):
 
         FLOPs are of a forward pass, two per weight and use; those of the dense network beside them.
         """
+        self._keep_plan()
         return summary(self)

@@ -20,6 +20,11 @@ class Subsample(Layer):
     stride : int
         Step between the pixels that are kept, by rows and columns.
 
+    Raises
+    ------
+    ParameterError
+        If an argument is out of range.
+
     Notes
     -----
     Option A of He et al. (2016), section 3.3.
@@ -28,18 +33,21 @@ class Subsample(Layer):
     kind = "subsample"
 
     def __init__(self, channels: int, stride: int = 2) -> None:
+        for name, value in (("channels", channels), ("stride", stride)):
+            if isinstance(value, bool) or int(value) != value or value < 1:
+                raise ParameterError(name, value, "an integer of at least 1")
         self.channels, self.stride = int(channels), int(stride)
 
     @classmethod
     def trace(cls, shape, options) -> tuple:
-        stride = int(options.get("stride", 2))
-        return (int(options["channels"]), *(-(-n // stride) for n in shape[1:])), []
+        made = cls(**options)
+        return (made.channels, *(-(-n // made.stride) for n in shape[1:])), []
 
     def plan(self, spec: Spec) -> Spec:
         if require_images(spec, self)[0] > self.channels:
             raise ParameterError("channels", self.channels, f"at least {spec.shape[0]}")
         options = {"channels": self.channels, "stride": self.stride}
-        return Spec(self.trace(spec.shape, options)[0], spec.needs_gradient)
+        return Spec(self.trace(spec.shape, options)[0])
 
     def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
         x = as_array(x, self, ctx)

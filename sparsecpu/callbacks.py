@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from sparsecpu.sparse.parameter import Parameter, SparseParameter
+from sparsecpu.errors import FileFormatError
+from sparsecpu.step.kept_network import KeptNetwork
+from sparsecpu.step.plain_values import listed, maybe, real, table, whole
+from sparsecpu.step.update_records import RECORD, UPDATE
 
 
 class Training(Protocol):
@@ -23,6 +26,11 @@ class Training(Protocol):
     learning_rate_factor: float
     steps_per_epoch: int
 
+    @property
+    def halted(self) -> bool:
+        """True if training is broken off after this step, to be resumed."""
+        ...
+
     def learning_rate_now(self) -> float:
         """Return the learning rate of the next step."""
         ...
@@ -33,7 +41,13 @@ class Training(Protocol):
 
 
 class Callback:
-    """Base of the callbacks: every hook does nothing."""
+    """Base of the callbacks: every hook does nothing.
+
+    ``comes_last`` is True for those that keep what the others have become: before training and
+    after an epoch their hooks come behind all others.
+    """
+
+    comes_last: ClassVar[bool] = False
 
     def on_fit_start(self, trainer: Training) -> None:
         """Take note that training is about to start, or to go on.
@@ -91,7 +105,7 @@ class Callback:
         return {}
 
     def load_state(self, values: dict[str, Any]) -> None:
-        """Take up what ``state`` returned.
+        """Take up what ``state`` returned, or raise ``FileFormatError`` if it did not return this.
 
         Parameters
         ----------
@@ -104,7 +118,9 @@ class Callback:
         return {}
 
     def load_arrays(self, arrays: dict[str, np.ndarray], trainer: Training) -> None:
-        """Take up what ``arrays`` returned; not called if it returned nothing.
+        """Take up what ``arrays`` returned, after ``load_state``; not called if it was nothing.
+
+        Raises ``FileFormatError`` if it did not return these.
 
         Parameters
         ----------
@@ -118,13 +134,19 @@ class Callback:
 class History(Callback):
     """Keeps every epoch's record, with the topology updates in it.
 
+    Parameters
+    ----------
+    in_checkpoints : bool
+        Whether checkpoints hold the records; a resumed run begins without them where a file does.
+
     Attributes
     ----------
     records : list of dict
         One per epoch.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_checkpoints: bool = True) -> None:
+        self.in_checkpoints = in_checkpoints
         self.records: list[dict[str, Any]] = []
         self._updates: list[dict[str, Any]] = []
 
@@ -138,10 +160,12 @@ class History(Callback):
         self.records.append(record)
 
     def state(self) -> dict[str, Any]:
-        return {"updates": self._updates}  # of an epoch that was broken off
+        found = {"updates": self._updates}  # of an epoch that was broken off
+        return {**found, "records": self.records} if self.in_checkpoints else found
 
     def load_state(self, values) -> None:
-        self._updates = list(values["updates"])
+        table({"updates": listed(UPDATE)}, {"records": listed(RECORD)})(values, "History")
+        self._updates, self.records = list(values["updates"]), list(values.get("records", []))
 
 
 class Validation(Callback):
@@ -186,10 +210,20 @@ class EarlyStopping(Callback):
 
     def on_epoch_end(self, trainer, record) -> None:
         value = self.sign * record[self.key]
-        self.waited = 0 if value > self.best + self.tol else self.waited + 1
+        self.waited = 0 if self.improves(value) else self.waited + 1
         self.best = max(self.best, value)
         if self.waited > self.patience:
             self.exhausted(trainer)
+
+    def improves(self, value: float) -> bool:
+        """Return True if the number has improved by enough to count.
+
+        Parameters
+        ----------
+        value : float
+            The number, with its sign changed unless larger is better.
+        """
+        return value > self.best + self.tol
 
     def exhausted(self, trainer: Training) -> None:
         """Do what is to be done when patience has run out: stop training.
@@ -205,7 +239,9 @@ class EarlyStopping(Callback):
         return {"best": self.best if math.isfinite(self.best) else None, "waited": self.waited}
 
     def load_state(self, values) -> None:
-        self.best = -math.inf if values["best"] is None else values["best"]
+        kind = table({"best": maybe(real()), "waited": whole(0, self.patience + 1)})
+        kind(values, type(self).__name__)
+        self.best = -math.inf if values["best"] is None else float(values["best"])
         self.waited = values["waited"]
 
 
@@ -239,6 +275,9 @@ class AdaptiveLearningRate(EarlyStopping):
 class BestModel(Callback):
     """Keeps a copy of the network at its best epoch, and puts it back at the end.
 
+    Where training is broken off before its last epoch, to be resumed, the network stays as it is:
+    the copy goes into the checkpoint with everything else.
+
     Parameters
     ----------
     key : str
@@ -247,39 +286,30 @@ class BestModel(Callback):
 
     def __init__(self, key: str = "validation_score") -> None:
         self.key, self.best = key, -math.inf
-        self._kept: list[Callable[[], None]] = []
+        self._kept: KeptNetwork | None = None
 
     def on_epoch_end(self, trainer, record) -> None:
         if record[self.key] > self.best:
             self.best = record[self.key]
-            network = trainer.network
-            self._kept = [_copied(p) for p in network.parameters().values()]
-            self._kept += [_copied_buffer(b) for b in network.buffers().values()]
+            self._kept = KeptNetwork.of(trainer.network)
 
     def on_fit_end(self, trainer) -> None:
-        for put_back in self._kept:
-            put_back()
+        broken_off = trainer.halted and trainer.epochs_done < trainer.epochs and not trainer.stop
+        if self._kept is not None and not broken_off:
+            self._kept.put_back(trainer.network)
 
+    def state(self) -> dict[str, Any]:
+        return {"best": self.best if self.best > -math.inf else None}
 
-def _copied(parameter: Parameter) -> Callable[[], None]:
-    """Copy a parameter's values and slots, and return what puts them back with a zero gradient."""
-    kept = {name: v.copy() for name, v in {"data": parameter.data, **parameter.slots}.items()}
-    if isinstance(parameter, SparseParameter):
-        pattern, sparse = parameter.pattern, parameter
-        return lambda: sparse.restore(pattern, kept)
+    def load_state(self, values) -> None:
+        best = table({"best": maybe(real(finite=False))})(values, "BestModel")["best"]
+        self.best = -math.inf if best is None else float(best)
+        self._kept = None
 
-    def put_back() -> None:
-        parameter.slots = dict(kept)
-        parameter.data = parameter.slots.pop("data")
-        parameter.grad = np.zeros_like(parameter.data)
+    def arrays(self) -> dict[str, np.ndarray]:
+        if (self._kept is None) != (self.best == -math.inf):  # as a damaged file may have it
+            raise FileFormatError("BestModel must have a best score and its network, or neither")
+        return {} if self._kept is None else self._kept.arrays()
 
-    return put_back
-
-
-def _copied_buffer(buffer: np.ndarray) -> Callable[[], None]:
-    values = buffer.copy()
-
-    def put_back() -> None:
-        buffer[...] = values
-
-    return put_back
+    def load_arrays(self, arrays, trainer) -> None:
+        self._kept = KeptNetwork.from_arrays(arrays, trainer.network)

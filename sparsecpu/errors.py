@@ -4,9 +4,46 @@ from __future__ import annotations
 
 from typing import Any
 
+#: Characters of the longest message.
+_LONGEST = 800
+_PLAIN = (str, int, float, bool, bytes, type(None))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that any process can read: itself, or its text."""
+    if type(value) in (tuple, list):
+        return type(value)(map(_plain, value))
+    return value if type(value) in _PLAIN else repr(value)
+
+
+def _remade(kind: type[SparseCPUError], args: tuple[Any, ...], kept: dict[str, Any]) -> Any:
+    """Return an exception as it was when it was pickled."""
+    error = Exception.__new__(kind)
+    super(SparseCPUError, error).__init__(*args)  # what Python's own class does with the message
+    error.__dict__.update(kept)
+    return error
+
 
 class SparseCPUError(Exception):
-    """Base of all exceptions that sparsecpu raises."""
+    """Base of all exceptions that sparsecpu raises.
+
+    They can be pickled and copied, so they come back whole from other processes. An attribute that
+    is no plain value, such as an array, comes back as its text.
+    """
+
+    def __str__(self) -> str:
+        # Names and values in it may come from a file: they neither break the line nor fill a page.
+        text = super().__str__()
+        if not text.isprintable():
+            text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+        return (
+            text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 4 :]}"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not by the arguments of the constructor, as exceptions otherwise are: their own differ.
+        kept = {name: _plain(value) for name, value in vars(self).items()}
+        return _remade, (type(self), tuple(map(_plain, self.args)), kept)
 
 
 class ParameterError(SparseCPUError, ValueError):
@@ -61,25 +98,50 @@ class ResumeError(SparseCPUError, ValueError):
     """A checkpoint belongs to another network, data set or recipe."""
 
 
-class DivergedError(SparseCPUError, ArithmeticError):
-    """Training produced a loss that is not finite.
+class FolderInUseError(SparseCPUError, RuntimeError):
+    """Another process, or another thread, is writing into the same folder."""
+
+
+class DivergedError(SparseCPUError, ArithmeticError, ValueError):
+    """Training produced a loss, or left weights, that are not finite.
+
+    It is a ``ValueError`` because what scikit-learn raises then is one, and callers expect it.
 
     Parameters
     ----------
     step : int
         The optimizer step at which it was noticed, counted from 0.
     loss : float
-        The loss of that step.
+        The loss of that step; where an array was noticed, the mean loss of the steps before.
     learning_rate : float
         The learning rate of that step.
+    where : str, optional
+        Name of the array that is not finite, where the loss still was.
     """
 
-    def __init__(self, step: int, loss: float, learning_rate: float) -> None:
-        self.step, self.loss, self.learning_rate = step, loss, learning_rate
+    def __init__(self, step: int, loss: float, learning_rate: float, where: str = "") -> None:
+        self.step, self.loss, self.learning_rate, self.where = step, loss, learning_rate, where
+        found = f"the loss became {loss} at step {step}"
+        if where:
+            found = f"training diverged: {where} is not finite after step {step}"
         super().__init__(
-            f"the loss became {loss} at step {step} (learning rate {learning_rate:g}); "
-            "a smaller learning rate or a warm-up usually cures this"
+            f"{found} (learning rate {learning_rate:g}); "
+            "a smaller learning rate or a warm-up usually cures this, or scaling the data"
         )
+
+
+class NotFiniteError(SparseCPUError, ValueError):
+    """A network's outputs are not finite, so they say nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the outputs of the network are not finite: training diverged (a smaller learning rate "
+            "or a warm-up usually cures this), or samples have far too large numbers"
+        )
+
+
+class DivergenceWarning(UserWarning):
+    """Training ended with a loss far above the one that it began with."""
 
 
 class MissingExtraError(SparseCPUError, ImportError):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
 
-from sparsecpu.errors import ParameterError
+from sparsecpu.errors import DataError, ParameterError
 from sparsecpu.registries import Registry
+from sparsecpu.registries.numbers import is_number
 from sparsecpu.step.context import Context
 
 _NO_WEIGHTS = np.empty(0, dtype=np.float64)
@@ -34,11 +36,24 @@ class Loss:
         ParameterError
             If they do not match the outputs.
         """
-        array = np.asarray(targets, dtype=np.float64)
-        array = np.ascontiguousarray(array.reshape(len(array), -1))
+        expected = f"{n_outputs} numbers per sample"
+        array = _numbers(targets, expected)
+        array = array.reshape(len(array), math.prod(array.shape[1:]))
         if array.shape[1] != n_outputs:
-            raise ParameterError("targets", array.shape, f"{n_outputs} numbers per sample")
-        return array
+            raise ParameterError("targets", array.shape, expected)
+        return np.require(array, np.float64, ["C", "A"])
+
+    def of_zeros(self, targets: np.ndarray, n_outputs: int) -> float:
+        """Return the mean loss of outputs that are all 0, or 0 where nothing is known of it.
+
+        Parameters
+        ----------
+        targets : ndarray
+            As ``prepare`` returned them.
+        n_outputs : int
+            Outputs of the network.
+        """
+        return 0.0
 
     def __call__(
         self,
@@ -86,7 +101,7 @@ class SoftmaxCrossEntropy(Loss):
     name = "softmax-cross-entropy"
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
-        if not 0.0 <= label_smoothing < 1.0:
+        if not (is_number(label_smoothing) and 0.0 <= label_smoothing < 1.0):
             raise ParameterError("label_smoothing", label_smoothing, "a number in [0, 1)")
         self.label_smoothing = float(label_smoothing)
 
@@ -105,16 +120,38 @@ class SoftmaxCrossEntropy(Loss):
         ParameterError
             If they are not integers in ``[0, n_outputs)``.
         """
-        array = np.asarray(targets)
-        whole = array.ndim == 1 and array.dtype.kind in "iu"
-        if not whole or (len(array) and not 0 <= array.min() <= array.max() < n_outputs):
-            raise ParameterError("targets", targets, f"class numbers from 0 to {n_outputs - 1}")
-        return np.ascontiguousarray(array, dtype=np.int32)
+        expected = f"class numbers from 0 to {n_outputs - 1}"
+        array = _numbers(targets, expected)
+        if array.ndim != 1 or (len(array) and array.dtype.kind not in "iu"):
+            words = f"{array.dtype} of shape {array.shape}"
+            raise ParameterError("targets", words, f"{expected}, one per sample")
+        if len(array) and not 0 <= array.min() <= array.max() < n_outputs:
+            wrong = next(y for y in array.tolist() if not 0 <= y < n_outputs)
+            raise ParameterError("targets", wrong, expected)
+        return np.require(array, np.int32, ["C", "A"])
+
+    def of_zeros(self, targets, n_outputs) -> float:
+        return math.log(n_outputs)
 
     def _run(self, z, rows, targets, weights, scale, dz, tile_loss, ctx) -> None:
         from sparsecpu.kernels.loss import softmax_cross_entropy
 
         softmax_cross_entropy(z, rows, targets, weights, self.label_smoothing, scale, dz, tile_loss)
+
+
+def _numbers(targets: Any, expected: str) -> np.ndarray:
+    """Return targets as an array of real numbers with an axis of samples; refuse all others."""
+    try:
+        array = np.asarray(targets)
+        if array.dtype.kind == "O":
+            array = array.astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        words = f"{expected} ({error})"
+        raise ParameterError("targets", type(targets).__name__, words) from error
+    if array.ndim == 0 or array.dtype.kind not in "biuf":
+        words = f"{array.dtype} of shape {array.shape}"
+        raise ParameterError("targets", words, expected)
+    return array
 
 
 class SigmoidCrossEntropy(Loss):
@@ -124,6 +161,9 @@ class SigmoidCrossEntropy(Loss):
     """
 
     name = "sigmoid-cross-entropy"
+
+    def of_zeros(self, targets, n_outputs) -> float:
+        return n_outputs * math.log(2.0)
 
     def _run(self, z, rows, targets, weights, scale, dz, tile_loss, ctx) -> None:
         from sparsecpu.kernels.loss import sigmoid_cross_entropy
@@ -136,10 +176,36 @@ class SquaredError(Loss):
 
     name = "squared-error"
 
+    def of_zeros(self, targets, n_outputs) -> float:
+        return float(np.vdot(targets, targets)) / (2 * max(len(targets), 1))
+
     def _run(self, z, rows, targets, weights, scale, dz, tile_loss, ctx) -> None:
         from sparsecpu.kernels.loss import squared_error
 
         squared_error(z, rows, targets, weights, scale, dz, tile_loss)
+
+
+def checked_targets(loss: Loss, targets: Any, n_outputs: int, samples: int) -> np.ndarray:
+    """Return prepared targets that the loss's kernel may read, of so many samples.
+
+    Raises ``DataError`` if there are none, or another number, and ``ParameterError`` if the
+    ``targets`` do not match the ``n_outputs``.
+    """
+    return readable_targets(loss, loss.prepare(targets, n_outputs), n_outputs, samples)
+
+
+def readable_targets(loss: Loss, prepared: Any, n_outputs: int, samples: int) -> np.ndarray:
+    """Return ``prepared`` targets if the loss's kernel may read them; see ``checked_targets``.
+
+    There must be one for each of the ``samples``, for ``n_outputs``.
+    """
+    ours: tuple[type[Loss], ...] = (SoftmaxCrossEntropy, SigmoidCrossEntropy, SquaredError)
+    for kind in ours:  # whose kernels read them, whoever has prepared them
+        if isinstance(loss, kind) and type(loss)._run is kind._run:
+            prepared = kind.prepare(loss, prepared, n_outputs)
+    if samples == 0 or len(prepared) != samples:
+        raise DataError(f"x has {samples} samples and y has {len(prepared)}")
+    return prepared
 
 
 #: Losses by name.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import ClassVar
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.registries import Registry
+from sparsecpu.registries.numbers import is_number
 from sparsecpu.sparse.parameter import NO_ORDER, Parameter, SparseParameter
 
 
@@ -24,6 +26,10 @@ class Optimizer:
     slots_per_weight: ClassVar[int] = 0
     #: Slot that sparse momentum ranks weights by, or None.
     momentum_slot: ClassVar[str | None] = None
+    #: Slots that every parameter has after the first step; None where any may be.
+    slot_names: ClassVar[tuple[str, ...] | None] = None
+    #: Those of them whose entries are at least 0.
+    never_negative: ClassVar[tuple[str, ...]] = ()
 
     def step(self, parameters: Iterable[Parameter], learning_rate: float, step: int) -> None:
         """Update every parameter from its gradient.
@@ -122,9 +128,9 @@ class SGD(Optimizer):
     def __init__(
         self, momentum: float = 0.9, *, nesterov: bool = True, weight_decay: float = 0.0
     ) -> None:
-        if not 0.0 <= momentum < 1.0:
+        if not (is_number(momentum) and 0.0 <= momentum < 1.0):
             raise ParameterError("momentum", momentum, "a number in [0, 1)")
-        if not weight_decay >= 0.0:
+        if not (is_number(weight_decay) and weight_decay >= 0.0):
             raise ParameterError("weight_decay", weight_decay, "a number of at least 0")
         self.momentum, self.nesterov = float(momentum), bool(nesterov)
         self.weight_decay = float(weight_decay)
@@ -133,6 +139,11 @@ class SGD(Optimizer):
     def momentum_slot(self) -> str | None:  # type: ignore[override]
         """``"momentum"``, or None without momentum."""
         return "momentum" if self.momentum > 0 else None
+
+    @property
+    def slot_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        """``"momentum"``, or none without momentum."""
+        return ("momentum",) if self.momentum > 0 else ()
 
     @property
     def slots_per_weight(self) -> int:  # type: ignore[override]
@@ -178,6 +189,9 @@ class Adam(Optimizer):
         At least 0.
     decoupled : bool
         Let decay act on the weight directly (AdamW) instead of through the gradient.
+    epsilon_hat : bool
+        Add ``epsilon`` to :math:`\sqrt{v}` before its bias is corrected, as scikit-learn and Keras
+        do. PyTorch adds it behind, as written above.
 
     Raises
     ------
@@ -186,13 +200,16 @@ class Adam(Optimizer):
 
     Notes
     -----
-    Kingma and Ba (2015); Loshchilov and Hutter (2019). A weight that grows starts with moments of
-    0 while the bias correction counts all steps, so its first steps are small.
+    Kingma and Ba (2015), who write epsilon hat for the one that is added before; Loshchilov and
+    Hutter (2019). A weight that grows starts with moments of 0 while the bias correction counts
+    all steps, so its first steps are small.
     """
 
     name = "adam"
     momentum_slot = "first_moment"
     slots_per_weight = 2
+    slot_names = ("first_moment", "second_moment")
+    never_negative = ("second_moment",)
 
     def __init__(
         self,
@@ -202,16 +219,18 @@ class Adam(Optimizer):
         epsilon: float = 1e-8,
         weight_decay: float = 0.0,
         decoupled: bool = True,
+        epsilon_hat: bool = False,
     ) -> None:
         for name, value in (("beta1", beta1), ("beta2", beta2)):
-            if not 0.0 <= value < 1.0:
+            if not (is_number(value) and 0.0 <= value < 1.0):
                 raise ParameterError(name, value, "a number in [0, 1)")
-        if not weight_decay >= 0.0:
+        if not (is_number(weight_decay) and weight_decay >= 0.0):
             raise ParameterError("weight_decay", weight_decay, "a number of at least 0")
-        if not epsilon > 0.0:
+        if not (is_number(epsilon) and epsilon > 0.0):
             raise ParameterError("epsilon", epsilon, "a number above 0")
         self.beta1, self.beta2, self.epsilon = float(beta1), float(beta2), float(epsilon)
         self.weight_decay, self.decoupled = float(weight_decay), bool(decoupled)
+        self.epsilon_hat = bool(epsilon_hat)
 
     @property
     def history_decay(self) -> float:
@@ -224,7 +243,9 @@ class Adam(Optimizer):
     def _update(self, parameter: Parameter | _Part, learning_rate: float, step: int) -> None:
         from sparsecpu.kernels.update import adam_update
 
-        number = parameter.data.dtype.type
+        number, epsilon = parameter.data.dtype.type, self.epsilon
+        if self.epsilon_hat:  # sqrt(v) + e is sqrt(c) times sqrt(v / c) + e / sqrt(c)
+            epsilon /= math.sqrt(1.0 - self.beta2 ** (step + 1))
         adam_update(
             parameter.data,
             parameter.grad,
@@ -233,7 +254,7 @@ class Adam(Optimizer):
             number(learning_rate),
             number(self.beta1),
             number(self.beta2),
-            number(self.epsilon),
+            number(epsilon),
             number(self.weight_decay if parameter.decays else 0.0),
             self.decoupled,
             step + 1,

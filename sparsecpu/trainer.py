@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
+import operator
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,23 +13,34 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.callbacks import Callback
-from sparsecpu.errors import ConflictError, DataError, DivergedError, ParameterError
+from sparsecpu.errors import (
+    ConflictError,
+    DataError,
+    DivergedError,
+    DivergenceWarning,
+    ParameterError,
+)
 from sparsecpu.kernels.machine.blas import one_blas_thread
-from sparsecpu.losses import Loss
+from sparsecpu.losses import Loss, readable_targets
 from sparsecpu.optimizers import SGD, Optimizer
 from sparsecpu.registries import defaults
+from sparsecpu.registries.numbers import is_number, whole
 from sparsecpu.schedules import Schedule, constant
 from sparsecpu.sparse.parameter import Parameter, SparseParameter
 from sparsecpu.step import resuming
 from sparsecpu.step.context import Context
 from sparsecpu.step.network import Network
+from sparsecpu.step.outcome import far_above, first_not_finite
 from sparsecpu.step.precision import check_precision
 from sparsecpu.step.ranks import ALONE, SeveralRanks
 from sparsecpu.step.rates import LayerRates
-from sparsecpu.step.samples import Samples
+from sparsecpu.step.samples import Samples, checked_rows, checked_weights
 from sparsecpu.step.streams import streams
 from sparsecpu.step.workspace import Workspace
 from sparsecpu.topology import Run, Static, Topology
+
+#: Samples, targets and weights, or None.
+Data = tuple[Samples, np.ndarray, np.ndarray | None]
 
 
 class Trainer:
@@ -108,23 +121,29 @@ class Trainer:
         comm: Any = None,
         callbacks: Iterable[Callback] = (),
     ) -> None:
-        for name, value, least in (("batch_size", batch_size, 1), ("epochs", epochs, 0)):
-            if isinstance(value, bool) or int(value) != value or value < least:
-                raise ParameterError(name, value, f"an integer of at least {least}")
         if not callable(learning_rate):
-            if not 0.0 < learning_rate < math.inf:
+            if not (is_number(learning_rate) and learning_rate > 0.0):
                 raise ParameterError("learning_rate", learning_rate, "a number above 0")
             learning_rate = constant(float(learning_rate))
         self.network, self.loss = network, loss
         self.optimizer = SGD() if optimizer is None else optimizer
         self.topology = Static() if topology is None else topology
+        for name, kind in (("loss", Loss), ("optimizer", Optimizer), ("topology", Topology)):
+            if not isinstance(given := getattr(self, name), kind):
+                raise ParameterError(name, given, f"an object of a subclass of {kind.__name__}")
         self.schedule: Schedule = learning_rate
-        self.batch_size, self.epochs = int(batch_size), int(epochs)
+        self.batch_size, self.epochs = (
+            whole("batch_size", batch_size, 1),
+            whole("epochs", epochs, 0),
+        )
         self.threads, self.shuffle = threads, shuffle
         self.layer_rates = LayerRates(layer_rates)
         self.layer_rates.groups(network)  # refuses what is not allowed
         self.callbacks = list(callbacks)
-        self.rngs = streams(seed)
+        try:
+            self.rngs = streams(seed)
+        except (TypeError, ValueError) as error:
+            raise ParameterError("seed", seed, "an integer of at least 0") from error
         self.steps_done = self.epochs_done = 0
         self.learning_rate_factor = 1.0
         self.stop = self.interrupted = False
@@ -137,6 +156,8 @@ class Trainer:
             lean=self.lean, comm=self.ranks,
         )  # fmt: skip
         self._made_for: tuple = ()
+        self._given: tuple = ()  # what was checked last, and what it was checked for
+        self._data: Data
         self._lanes: tuple[Any, int] = (None, 0)  # of the tiles, and of which network
         if lean and any(p.spatial for p in network.parameters().values() if hasattr(p, "spatial")):
             raise ConflictError("lean", "convolutions", "which need stored gradients")
@@ -146,7 +167,10 @@ class Trainer:
         self._started = False  # True once the topology knows about the run
         self.position = 0  # samples of the current epoch that have been used
         self.losses = 0.0  # their summed loss
+        self._first_loss: float | None = None  # of the first step; None in a resumed run
+        self._warned = False
         self.order_state: dict[str, Any] | None = None
+        self.topology_start: dict[str, Any] | None = None  # its stream when the run began
 
     @property
     def halted(self) -> bool:
@@ -184,9 +208,31 @@ class Trainer:
 
         Raises
         ------
+        DataError
+            If they do not fit together, or a row is out of range.
         DivergedError
             If the loss is not finite.
         """
+        data = self._checked(samples, targets, weights)
+        rows = checked_rows(rows, data[0].shape[0])
+        if not len(rows):
+            raise DataError("rows are empty; expected at least one")
+        return self._step(*data, rows)
+
+    def _checked(self, samples: Any, targets: Any, weights: Any) -> Data:
+        """Return what steps are to read, checked; at once, if it is what was checked last."""
+        given = samples, targets, weights, self.network, self.loss
+        if len(self._given) != len(given) or any(map(operator.is_not, given, self._given)):
+            samples = self.network.samples(samples)
+            count = samples.shape[0]
+            targets = readable_targets(self.loss, targets, self.network.n_outputs, count)
+            self._data, self._given = (samples, targets, checked_weights(weights, count)), given
+        return self._data
+
+    def _step(
+        self, samples: Samples, targets: np.ndarray, weights: np.ndarray | None, rows: np.ndarray
+    ) -> float:
+        """Do one step on what was checked."""
         all_rows, rows = rows, self.ranks.part(rows)
         ctx = self._context_of(rows, all_rows)
         loss = self._pass(samples, targets, rows, weights, ctx)
@@ -274,8 +320,10 @@ class Trainer:
         samples : int
             Samples per epoch.
         """
+        samples = whole("samples", samples, 1)
         per_epoch = -(-samples // self.batch_size)
         self.steps_per_epoch = per_epoch
+        self.topology_start = dict(self.rngs["topology"].bit_generator.state)
         slot = self.optimizer.momentum_slot
         run = Run(
             {n: p for n, p in self.network.sparse_parameters().items() if not p.fixed},
@@ -287,6 +335,7 @@ class Trainer:
             self.optimizer.gradient_weight,
             self.rngs["topology"],
             self.schedule,
+            self.steps_done,
         )
         self.topology.start(run)
         self._started, self._lanes = True, (None, 0)
@@ -313,28 +362,49 @@ class Trainer:
         DataError
             If numbers of samples differ, or there are none.
         DivergedError
-            If the loss is not finite.
+            If the loss of a step is not finite, or the network at the end of an epoch is not.
+
+        Warns
+        -----
+        DivergenceWarning
+            If the loss ends far above where it began; see ``warn_if_worse``.
         """
         samples = self.network.samples(x)
         targets = self.loss.prepare(y, self.network.n_outputs)
-        weights = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        samples, targets, weights = self._checked(samples, targets, sample_weight)
         count = samples.shape[0]
-        if count == 0 or len(targets) != count:
-            raise DataError(f"x has {count} samples and y has {len(targets)}")
-        if weights is not None and weights.shape != (count,):
-            raise DataError(f"sample_weight has shape {weights.shape}; expected ({count},)")
+        told = f"{self.epochs} epochs in batches of {self.batch_size} at {self.learning_rate_now()}"
+        self.ranks.check_fit(told, samples, targets)
         if not self._started:
             self.start(count)
         if self.steps_done == 0:
             self.topology.initialise()
         with self.machine():
-            for callback in self.callbacks:
+            for callback in self._callbacks_in_order():
                 callback.on_fit_start(self)
             while self.epochs_done < self.epochs and not (self.stop or self.halted):
                 self.run_epoch(samples, targets, weights)
             for callback in self.callbacks:
                 callback.on_fit_end(self)
+        if self.epochs_done and self.position == 0:
+            self.warn_if_worse(targets)
         return self
+
+    def warn_if_worse(self, targets: np.ndarray) -> None:
+        """Warn once if the mean loss of the last epoch is far above where training began.
+
+        That is more than twice the loss of the first step, and of outputs that are all 0.
+
+        Parameters
+        ----------
+        targets : ndarray
+            As ``loss.prepare`` returned them.
+        """
+        of_zeros = self.loss.of_zeros(targets, self.network.n_outputs)
+        words = far_above(self.losses / len(targets), self._first_loss, of_zeros)
+        if words and not self._warned and self.ranks.rank == 0:
+            self._warned = True
+            warnings.warn(words, DivergenceWarning, stacklevel=3)
 
     @contextlib.contextmanager
     def machine(self) -> Iterator[None]:
@@ -365,8 +435,16 @@ class Trainer:
             As ``loss.prepare`` returned them.
         weights : ndarray of float64, optional
             A weight per sample.
+
+        Raises
+        ------
+        DivergedError
+            If the loss of a step is not finite, or the network at the end is not.
         """
+        samples, targets, weights = self._checked(samples, targets, weights)
         count = samples.shape[0]
+        self.batch_size = whole("batch_size", self.batch_size, 1)
+        self.position = whole("position", self.position, 0, count)
         rng = self.rngs["order"]
         if self.position == 0:
             self.order_state, self.losses = dict(rng.bit_generator.state), 0.0
@@ -375,13 +453,18 @@ class Trainer:
         order = rng.permutation(count) if self.shuffle else np.arange(count)
         while self.position < count:
             rows = order[self.position : self.position + self.batch_size]
-            loss = self.step(samples, targets, rows, weights)
+            loss = self._step(samples, targets, weights, rows)
+            if self.steps_done == 1:
+                self._first_loss = loss
             self.position += len(rows)
             self.losses += loss * len(rows)
             for callback in self.callbacks:
                 callback.on_step(self, loss)
             if self.halted and self.position < count:
-                return
+                break
+        self._refuse_not_finite()
+        if self.position < count:
+            return
         self.position = 0
         self.epochs_done += 1
         record = {
@@ -390,8 +473,19 @@ class Trainer:
             "loss": self.losses / count,
             "learning_rate": self.schedule(self.steps_done - 1) * self.learning_rate_factor,
         }
-        for callback in self.callbacks:
+        for callback in self._callbacks_in_order():
             callback.on_epoch_end(self, record)
+
+    def _refuse_not_finite(self) -> None:
+        """Look at what the last step left, before anyone keeps it."""
+        if where := first_not_finite(self.network):
+            step, loss = self.steps_done - 1, self.losses / max(self.position, 1)
+            rate = self.schedule(step) * self.learning_rate_factor
+            raise DivergedError(step, loss, rate, where)
+
+    def _callbacks_in_order(self) -> list[Callback]:
+        """Return the callbacks, those that keep what the others have become at the end."""
+        return sorted(self.callbacks, key=lambda c: getattr(c, "comes_last", False) is True)
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return all that a resumed run needs beside the model: plain values, and arrays."""
@@ -410,5 +504,13 @@ class Trainer:
             Arrays by name.
         samples : int
             Samples per epoch.
+
+        Raises
+        ------
+        FileFormatError
+            If anything is missing, unknown, out of range or of another size. The trainer is as it
+            was before, then.
+        ResumeError
+            If the run was begun with other choices or other callbacks.
         """
         resuming.load_state(self, values, arrays, samples)

@@ -13,6 +13,7 @@ from sparsecpu.layers import (
     SparseLinear,
     Spec,
 )
+from sparsecpu.networks.description import mlp
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
@@ -70,3 +71,14 @@ def made(shape, kernel, size, *, density=0.4, dtype=np.float64, empty=(), **opti
         layer.bias.data[:] = rng.standard_normal(filters)
     layer.plan(Spec((channels, *size), needs_gradient=True))
     return layer
+
+
+def described_mlp(rng, dtype=np.float32, **options):
+    """Return a description of 6 inputs and 3 outputs, and its network; no array is of one value."""
+    options = {"batch_norm": True, "dropout": 0.1, **options}
+    architecture = mlp(6, (9, 7), 3, **options).sparsify(0.4)
+    network = architecture.build(rng, dtype=dtype)
+    for buffer in network.buffers().values():
+        buffer[...] = rng.random(buffer.shape)
+    network.offset, network.scale = rng.random((2, 6)).astype(dtype)
+    return architecture, network

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
+from sparsecpu.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from sparsecpu.step.context import Context
 from sparsecpu.step.workspace import Workspace
 
@@ -64,3 +64,22 @@ def test_parts_of_a_batch_add_up_to_its_mean(weighted, rng):
         total += loss_of_part
         np.testing.assert_allclose(naive.from_tiles(gradient, len(rows[part])), dz[part])
     assert total == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("loss", "targets"),
+    [
+        (SoftmaxCrossEntropy(), [0, 2, 1, 1]),
+        (SoftmaxCrossEntropy(0.2), [0, 2, 1, 1]),
+        (SigmoidCrossEntropy(), [[0, 1, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0]]),
+        (SquaredError(), [[0, 1, -1], [0.5, 30, 0], [1, 1, 1], [0, 7, 0]]),
+    ],
+)
+def test_what_outputs_of_zero_cost(loss, targets):
+    targets, z = loss.prepare(targets, 3), naive.to_tiles(np.zeros((4, 3)), 16)
+    value, _ = loss(z, np.arange(4), targets, Context(Workspace(), n_valid=4))
+    assert loss.of_zeros(targets, 3) == pytest.approx(value)
+
+
+def test_of_another_loss_nothing_is_known():
+    assert Loss().of_zeros(np.ones((2, 3)), 3) == 0

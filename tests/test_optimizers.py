@@ -50,6 +50,19 @@ def test_adam_is_the_plain_one(decoupled, rng):
     assert optimizer.gradient_weight == pytest.approx(0.2)
 
 
+def test_epsilon_hat_is_added_before_the_correction(rng):
+    """As Kingma and Ba write the efficient form, and scikit-learn has it."""
+    parameter, m, v = sparse(rng), np.zeros(40), np.zeros(40)
+    w, g = parameter.data.copy(), parameter.grad.copy()
+    optimizer = Adam(0.8, 0.95, epsilon=1e-2, epsilon_hat=True)
+    for step in range(3):
+        m, v = 0.8 * m + 0.2 * g, 0.95 * v + 0.05 * g * g
+        rate = 0.2 * np.sqrt(1 - 0.95 ** (step + 1)) / (1 - 0.8 ** (step + 1))
+        w = w - rate * m / (np.sqrt(v) + 1e-2)
+        optimizer.step([parameter], 0.2, step)
+    np.testing.assert_allclose(parameter.data, w, rtol=1e-12)
+
+
 @pytest.mark.parametrize("optimizer", [SGD(0.9, weight_decay=0.5), Adam(weight_decay=0.5)])
 def test_biases_do_not_decay_and_transposed_weights_follow(optimizer, rng):
     weight, bias = sparse(rng), Parameter([1.0, 2.0], float)
@@ -101,6 +114,7 @@ def test_bounds_that_are_allowed():
     assert (SGD().momentum, SGD().weight_decay, Adam().weight_decay) == (0.9, 0, 0)
     assert (Adam(0.0, 0.0).beta1, Adam().beta2, Adam().epsilon) == (0, 0.999, 1e-8)
     assert Adam().decoupled
+    assert not Adam().epsilon_hat
 
 
 def test_an_optimizer_that_says_nothing_of_it_has_no_momentum():

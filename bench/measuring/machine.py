@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from sparsecpu.reading.memory import free_memory
+
 _PACKAGES = ("sparsecpu", "numpy", "numba", "scipy", "scikit-learn", "click")
 #: Packages of rivals, named in reports where they are installed.
 _PEERS = ("torch", "mkl", "sparseprop", "sparselab")
@@ -53,13 +55,7 @@ def instruction_set() -> str:
 
 def memory_free() -> int | None:
     """Return the bytes of memory that are free, or None if the system does not tell."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return None
+    return free_memory()
 
 
 def start_of_peak() -> int:

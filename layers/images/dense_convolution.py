@@ -30,22 +30,25 @@ class DenseConvolution:
 
     def forward(self, x: Planes, ctx: Context) -> Planes:
         """Return y, with the bias and a ReLU that the layer took over; nothing is summed."""
+        from sparsecpu.kernels.linear.full import product
+
         layer, (height, width) = self.layer, self.layer.geometry().out_size
         matrix, padded = self._full.matrix(ctx), self._padded(x, ctx)
         shape = (x.shape[0], height, layer.out_channels, width, x.shape[-1])
         y = ctx.workspace.array(layer, "y", shape, x.dtype)
         for tile, row, columns in self._columns(padded, ctx):
-            np.matmul(matrix, columns, out=y[tile, row].reshape(layer.out_channels, -1))
+            out = y[tile, row].reshape(1, layer.out_channels, -1)
+            product(matrix, columns[None], matrix[0, :0], out, False)
         if layer.bias is not None:
             np.add(y, layer.bias.data[:, None, None], out=y)
         if layer.applies_relu:
             np.maximum(y, 0, out=y)
         return Planes(y)
 
-    def backward(self, x: Planes, dy: Planes, ctx: Context) -> Planes:
+    def backward(self, x: Planes, dy: Planes, ctx: Context) -> Planes | None:
         """Write dW and db and return dx, if the layer needs it."""
         self.filter_gradient(x, dy, ctx)
-        return self.input_gradient(x, dy, ctx) if self.layer.needs_dx else dy
+        return self.input_gradient(x, dy, ctx) if self.layer.needs_dx else None
 
     def filter_gradient(self, x: Planes, dy: Planes, ctx: Context) -> None:
         """Write dW at the nonzeros, and db."""

@@ -16,8 +16,9 @@ def pair(name: str, value: Any, least: int) -> tuple[int, int]:
     try:
         sizes = (value, value) if np.ndim(value) == 0 else tuple(value)
         height, width = (int(n) for n in sizes)
-        good = (height, width) == tuple(sizes) and min(height, width) >= least
-    except (TypeError, ValueError):
+        good = (height, width) == tuple(sizes) and least <= min(height, width)
+        good = good and max(height, width) < 1 << 31
+    except (TypeError, ValueError, OverflowError):
         good = False
     if not good:
         raise ParameterError(name, value, f"an integer of at least {least}, or a pair of them")

@@ -10,7 +10,7 @@ from sparsecpu.layers.images.passes import as_array, sum_channels
 from sparsecpu.layers.images.planes import Planes, lane_mask
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
-from sparsecpu.step.gradient_view import GradientView, whole_rows
+from sparsecpu.step.gradient_view import GradientView, check_places, whole_rows
 
 if TYPE_CHECKING:
     from sparsecpu.layers.conv2d import SparseConv2d
@@ -25,6 +25,7 @@ class FilterView(GradientView):
         self.layer, self.x, self.dy, self.ctx = layer, x, dy, ctx
 
     def at(self, pattern: Pattern, out: np.ndarray | None = None) -> np.ndarray:
+        check_places(pattern, self.layer.weight.shape, out, self.x.dtype)
         found = self.layer.sparse.gradient_at(pattern, self.x, self.dy, self.ctx)
         if out is None:
             return found

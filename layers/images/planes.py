@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.conv.operands import Gate, Operand
 from sparsecpu.kernels.machine.arrays import aligned_zeros
 from sparsecpu.step.context import Context
@@ -89,6 +90,14 @@ class Planes:
 def as_planes(x: Any) -> Planes:
     """Return images as planes, whether or not anything is pending."""
     return x if isinstance(x, Planes) else Planes(x)
+
+
+def check_planes(x: Planes, inner: tuple[int, ...], dtype: np.dtype) -> None:
+    """Refuse what kernels would read beyond its end: planes of other sizes, or of another type."""
+    values = x.values
+    if values.ndim != 5 or values.shape[1:4] != inner or values.dtype != dtype:
+        expected = f"{dtype} of shape (tiles, {', '.join(map(str, inner))}, lanes)"
+        raise ParameterError("shape of x", values.shape, expected)
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import numpy as np
 from sparsecpu.kernels.conv.sums import MOMENTS, NO_SUMS, PRODUCTS
 from sparsecpu.kernels.machine.cpu import widest_lanes
 from sparsecpu.layers.images.passes import sum_channels
-from sparsecpu.layers.images.planes import Planes, no_gate, no_operand, nothing
+from sparsecpu.layers.images.planes import Planes, check_planes, no_gate, no_operand, nothing
 from sparsecpu.layers.images.prepared_pass import (
     ConvolutionPass,
     Prepared,
@@ -56,11 +56,11 @@ class SparseConvolution:
                          no_gate(dtype))  # fmt: skip
         return Planes(found.y, sums=sums)
 
-    def backward(self, x: Planes, dy: Planes, ctx: Context) -> Planes:
+    def backward(self, x: Planes, dy: Planes, ctx: Context) -> Planes | None:
         """Write dW and db and return dx, if the layer needs it: in one pass where that pays."""
         if not self.layer.needs_dx:
             self.filter_gradient(x, dy, ctx)
-            return dy
+            return None
         if _in_one_pass(ctx.precision):
             self._bias_gradient(dy, ctx)
             return self._input_gradient(x, dy, ctx, with_dw=True)
@@ -153,6 +153,7 @@ class SparseConvolution:
 
     def _prepare_forward(self, x: Planes, kind: int, ctx: Context) -> ConvolutionPass:
         layer, precision = self.layer, self.precision(ctx.precision)
+        check_planes(x, layer.tile_shapes[0], layer.weight.data.dtype)
         taps = self.taps(x, precision, direct=not x.pending)
         height, width = layer.geometry().out_size
         shape = (x.shape[0], height, layer.out_channels, width, x.shape[-1])

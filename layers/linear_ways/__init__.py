@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.layers.linear_ways.base import Way
+from sparsecpu.layers.linear_ways.base import Way, check_tiles
 from sparsecpu.layers.linear_ways.dense_product import DenseProduct
 from sparsecpu.layers.linear_ways.lean_product import LeanProduct
 from sparsecpu.layers.linear_ways.single_samples import SingleSamples
@@ -16,7 +16,9 @@ from sparsecpu.step.context import Context
 
 def choose_way(layer: Any, x: np.ndarray, ctx: Context) -> Way:
     """Prepare the way in which a linear layer is to compute passes like this one."""
-    if layer.weight.pattern.suits_blas or layer.form == "dense":
+    check_tiles(x, layer.in_features, layer.weight.data.dtype, "x")
+    pattern = layer.weight.pattern
+    if pattern.suits_blas or layer.form == "dense" or (ctx.predicts and pattern.is_full):
         return DenseProduct(layer, x, ctx)
     if x.shape[2] == 1:
         return SingleSamples(layer, x, ctx)

@@ -6,7 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from sparsecpu.errors import ParameterError
 from sparsecpu.step.context import Context
+
+
+def check_tiles(array: Any, features: int, dtype: np.dtype, what: str) -> None:
+    """Refuse what kernels would read beyond its end: other features, or another type."""
+    good = isinstance(array, np.ndarray) and array.ndim == 3 and array.shape[1] == features
+    if not good or array.dtype != dtype or not array.flags.c_contiguous:
+        shape = getattr(array, "shape", None)
+        expected = f"C-contiguous {dtype} of shape (tiles, {features}, lanes)"
+        raise ParameterError(f"shape of {what}", shape, expected)
 
 
 class Way:
@@ -33,8 +43,8 @@ class Way:
         """Return y, (tiles, out_features, lanes)."""
         raise NotImplementedError
 
-    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray:
-        """Write dW and db, and return dx, or anything where nothing needs it."""
+    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
+        """Write dW and db, and return dx if the layer needs it."""
         raise NotImplementedError
 
     def bias_gradient(self) -> np.ndarray:

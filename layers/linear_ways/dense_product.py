@@ -1,4 +1,4 @@
-"""A linear layer as a full matrix: BLAS does the products."""
+"""A linear layer as a full matrix: y by a kernel of ours, the gradients by BLAS."""
 
 from __future__ import annotations
 
@@ -12,15 +12,12 @@ class DenseProduct(Way):
     """For large full patterns, and for layers in dense form."""
 
     def output(self, ctx: Context) -> np.ndarray:
-        layer, y = self.layer, self.y
-        np.matmul(layer.full.matrix(ctx), self.x, out=y)
-        if layer.bias is not None:
-            np.add(y, self.bias[:, None], out=y)
-        if layer.relu:
-            np.maximum(y, 0, out=y)
-        return y
+        from sparsecpu.kernels.linear.full import product
 
-    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray:
+        product(self.layer.full.matrix(ctx), self.x, self.bias, self.y, self.layer.relu)
+        return self.y
+
+    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
         layer, x = self.layer, self.x
         matrix, dw = layer.full.matrix(ctx, renew=False), layer.full.gradient(ctx)
         np.matmul(dy[0], x[0].T, out=dw)
@@ -32,7 +29,7 @@ class DenseProduct(Way):
         if layer.bias is not None:
             np.sum(dy, axis=(0, 2), out=layer.bias.grad)
         if not layer.needs_dx:
-            return dy
+            return None
         dx = self.memory_of_dx(dy, ctx)
         np.matmul(matrix.T, dy, out=dx)
         if layer.gated:

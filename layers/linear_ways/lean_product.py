@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from sparsecpu.errors import ParameterError
 from sparsecpu.layers.linear_ways.sparse_product import SparseProduct
 from sparsecpu.sparse.row_blocks import chunks_of_equal_work
 from sparsecpu.step.context import Context
@@ -14,10 +15,12 @@ from sparsecpu.step.context import Context
 class LeanProduct(SparseProduct):
     """dx comes first, by scattering rows; then the gradient of each slab is handed out at once."""
 
-    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray:
+    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
         from sparsecpu.kernels.linear import gradient_kernel
 
-        dx = self._scattered(dy, ctx) if self.layer.needs_dx else dy
+        if dy.shape != self.y.shape or dy.dtype != self.y.dtype or not dy.flags.c_contiguous:
+            raise ParameterError("shape of dy", dy.shape, f"C-contiguous {self.y.shape}")
+        dx = self._scattered(dy, ctx) if self.layer.needs_dx else None
         if ctx.apply is None:
             return dx
         pattern, gradient = self.pattern, gradient_kernel(dy.shape[2])

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import row_bytes
-from sparsecpu.layers.linear_ways.base import Way
+from sparsecpu.layers.linear_ways.base import Way, check_tiles
 from sparsecpu.step.context import Context
 from sparsecpu.step.precision import sixteen_bit_memory
 
@@ -47,12 +48,12 @@ class SparseProduct(Way):
         self._multiply(*self._forward)
         return self.y
 
-    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray:
+    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
         if dy is not self._dy or self.weight.grad is not self._dw:
             self._bind_backward(dy, ctx)
         self._gradient(*self._weight_gradient)
         if not self.layer.needs_dx:
-            return dy
+            return None
         if self._read_dy is not dy:
             _narrow(dy, self._read_dy, "bf16")  # small gradients would be lost in fp16
         self._multiply(*self._columns, self.weight.transposed_data, *self._input_gradient)
@@ -62,6 +63,9 @@ class SparseProduct(Way):
         """Prepare the arguments of the kernels that write dW and dx."""
         from sparsecpu.kernels.linear import BACK, GATED
 
+        if dy.shape != self.y.shape:
+            raise ParameterError("shape of dy", dy.shape, str(self.y.shape))
+        check_tiles(dy, self.layer.out_features, self.y.dtype, "dy")
         self._dy, self._dw = dy, self.weight.grad
         pattern, size = self.pattern, row_bytes(self.read)
         self._weight_gradient = (

@@ -25,6 +25,9 @@ _SLOPES: dict[type, Callable[[Any], float]] = {
     AllReLU: lambda layer: layer.alpha,
 }
 
+#: Weights from which on several threads may share a sample, layer by layer.
+_MOST = 4_000_000
+
 
 class DotChain:
     """A chain of linear layers with ReLUs and the like between them, bound to its weights.
@@ -36,6 +39,8 @@ class DotChain:
     def __init__(self, network: Sequential) -> None:
         self.network, self._bound = network, [_arrays(layer) for layer in _linear(network)]
         self.layers = np.array([_addresses(layer) for layer in _linear(network)], dtype=np.int64)
+        #: Full layers predict the same bits here as in a tile.
+        self.full = all(layer.weight.pattern.is_full for layer in _linear(network))
         self.slopes = np.ones(len(self.layers), dtype=network.dtype)
         done = 0
         for layer in network.layers:
@@ -47,7 +52,13 @@ class DotChain:
 
     @staticmethod
     def suits(network: Sequential) -> bool:
-        """Return True if the kernel knows every layer, and BLAS would not be faster in one."""
+        """Return True if the kernel knows every layer, and none is better left to another.
+
+        Its one thread is enough. The threads that there are have no say in it: their number would
+        change the order of sums.
+        """
+        if sum(layer.weight.nnz for layer in _linear(network)) >= _MOST:
+            return False
         may_bend = False  # one activation behind each linear layer
         for layer in network.layers:
             if type(layer) is SparseLinear:
@@ -79,7 +90,8 @@ class DotChain:
         from sparsecpu.kernels.linear.row_dots import chain_of_row_dots
 
         offset, scale = self.network.offset, self.network.scale
-        chain_of_row_dots(self.layers, self.slopes, array, rows, offset, scale, work, out)
+        chain = chain_of_row_dots(self.full)
+        chain(self.layers, self.slopes, array, rows, offset, scale, work, out)
 
 
 def _linear(network: Sequential) -> list[SparseLinear]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sparsecpu.errors import DataError, ParameterError
-from sparsecpu.kernels.machine.blas import one_blas_thread
-from sparsecpu.layers.network.autotune import tunable_layers
+from sparsecpu.errors import DataError
 from sparsecpu.layers.network.dot_chain import DotChain
+from sparsecpu.registries.numbers import whole
 from sparsecpu.step.context import Context
 from sparsecpu.step.precision import check_precision
 from sparsecpu.step.samples import Samples
@@ -61,20 +59,19 @@ class Predictor:
         threads: int | None = None,
         precision: str = "fp32",
     ) -> None:
-        if isinstance(batch_size, bool) or int(batch_size) != batch_size or batch_size < 1:
-            raise ParameterError("batch_size", batch_size, "an integer of at least 1")
-        self.network, self.batch_size = network, int(batch_size)
+        self.network, self.batch_size = network, whole("batch_size", batch_size, 1, 2**31 - 1)
         self.precision = check_precision(precision, network.dtype)
         parameters = network.sparse_parameters().values()
         work = self.batch_size * sum(p.nnz * p.uses for p in parameters)
         self.threads = 1 if threads is None and work < _WORTH_SHARING else threads
         self.lanes = network.lanes_to_predict(self.batch_size)
-        dense = any(layer.form == "dense" for _, layer in tunable_layers(network))
-        self._blas = dense or any(p.pattern.suits_blas for p in parameters)
         self._dots = self._dot_chain()
         self._rows = np.arange(self.batch_size, dtype=np.int64)
         self._held = threading.local()
-        self(np.zeros((self.batch_size, network.widths[0]), dtype=network.dtype))  # compiles
+        from sparsecpu.kernels.machine.threads import use_threads
+
+        with use_threads(self.threads):  # refuses a number that cannot be
+            self(np.zeros((self.batch_size, network.widths[0]), dtype=network.dtype))  # compiles
 
     def __call__(self, x: Any, out: np.ndarray | None = None) -> np.ndarray:
         """Return the raw outputs of the last layer.
@@ -103,9 +100,13 @@ class Predictor:
             raise DataError(f"x has {samples} samples; expected at most {self.batch_size}")
         if out is None:
             out = np.empty((samples, network.n_outputs), dtype=network.dtype)
-        elif out.shape != (samples, network.n_outputs) or out.dtype != network.dtype:
-            expected = f"shape {(samples, network.n_outputs)} and {network.dtype}"
-            raise DataError(f"out has shape {out.shape} and {out.dtype}; expected {expected}")
+        elif (
+            not isinstance(out, np.ndarray) or not out.flags.behaved
+            or out.shape != (samples, network.n_outputs) or out.dtype != network.dtype
+        ):  # fmt: skip
+            given = getattr(out, "shape", None), getattr(out, "dtype", type(out).__name__)
+            expected = f"shape {(samples, network.n_outputs)} and {network.dtype}, writeable"
+            raise DataError(f"out has shape {given[0]} and {given[1]}; expected {expected}")
         if not samples:
             return out
         dots, workspace = self._dots, self._workspace()
@@ -126,14 +127,13 @@ class Predictor:
 
         network = self.network
         ctx = Context(workspace, predicts=True, n_valid=samples, precision=self.precision)
-        held = one_blas_thread() if self._blas else contextlib.nullcontext()
-        with use_threads(self.threads), held:
+        with use_threads(self.threads):
             tiles = network.gather(x, self._rows[:samples], self.lanes, ctx)
             scatter_samples(network.forward(tiles, ctx)[0], out)
 
     def _dot_chain(self) -> DotChain | None:
         """Return the network as one call of a kernel, where it can be that."""
-        suits = self.lanes == 1 and self.threads == 1 and DotChain.suits(self.network)
+        suits = self.lanes == 1 and DotChain.suits(self.network)
         return DotChain(self.network) if suits else None
 
     def _workspace(self) -> Workspace:

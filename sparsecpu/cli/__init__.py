@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 import time
-from typing import Any
+import warnings
+from collections.abc import Iterator
+from typing import Any, NoReturn
 
 import click
 
@@ -20,8 +23,26 @@ COMMANDS = (
 _ELSEWHERE = {"import": "exchange:import_model", "export": "exchange:export_model"}
 
 
+class _Passing(Exception):
+    """An error on its way through click, which would end the process by itself."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+@contextlib.contextmanager
+def _past_click() -> Iterator[None]:
+    """Bring what the system or the user breaks off to ``_Group.main``."""
+    try:
+        yield
+    except (OSError, KeyboardInterrupt) as error:
+        raise _Passing(error) from error
+
+
 class _Group(click.Group):
     """Finds commands by name, and turns our errors into one line and exit code 2."""
+
+    _context: click.Context | None = None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -32,45 +53,109 @@ class _Group(click.Group):
         module, _, function = _ELSEWHERE.get(name, f"{name}:{name}").partition(":")
         return getattr(importlib.import_module(f"sparsecpu.cli.{module}"), function)
 
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except (SparseCPUError, MemoryError) as error:
-            _end(f"sparsecpu: {self._line(ctx, error)}", 2)
-        except click.UsageError as error:
-            where = error.ctx.command_path if error.ctx is not None else "sparsecpu"
-            _end(f"sparsecpu: {error.format_message().rstrip('.')}; see {where} -h", 2)
-        except BrokenPipeError:  # the reader of our output is gone
-            sys.stdout = None  # type: ignore[assignment]
-            sys.exit(1)
-        except KeyboardInterrupt:
-            click.echo("sparsecpu: interrupted", err=True)
-            sys.exit(130)
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        with _past_click():
+            return super().make_context(*args, **options)
 
-    def _line(self, ctx: click.Context, error: BaseException) -> str:
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Refuse empty words, as of ``--out "$OUT"``: each would stand for something else."""
+        for before, word in zip(["a word", *args], args, strict=False):
+            if not word or (word.startswith("--") and word.endswith("=")):
+                name = word.rstrip("=") or before
+                raise click.UsageError(f"the word behind {name} is empty; expected a value")
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        self._context = ctx
+        with _past_click():
+            return super().invoke(ctx)
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run a command to its exit code; here, and nowhere else, errors become lines."""
+        self._context = None
+        try:
+            code = self._run(*args, **options)
+        except _Passing as passing:
+            self._fail(passing.error)
+        except (Exception, KeyboardInterrupt) as error:
+            self._fail(error)
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def _run(self, *args: Any, **options: Any) -> Any:
+        from sparsecpu.cli.failures import flush_output, open_standard_streams
+        from sparsecpu.cli.signals import raised
+
+        # Numba's word about systems without shared memory, which need not concern anyone.
+        warnings.filterwarnings("ignore", "Could not obtain multiprocessing lock")
+        closed = sys.stdout is None
+        open_standard_streams()
+        if closed:
+            raise SparseCPUError("the standard output is closed; to see nothing, use > /dev/null")
+        with raised(), _past_click():
+            code = super().main(*args, **{**options, "standalone_mode": False})
+            flush_output()
+        return code
+
+    def _fail(self, error: BaseException) -> NoReturn:
+        """Say in a line why the command has ended, and end; a mistake of ours stays as it is."""
+        if isinstance(error, click.exceptions.NoArgsIsHelpError):
+            error.show()
+            sys.exit(2)
+        if isinstance(error, click.UsageError):
+            where = error.ctx.command_path if error.ctx is not None else "sparsecpu"
+            _end(f"{error.format_message().rstrip('.')}; see {where} -h", 2)
+        if isinstance(error, KeyboardInterrupt):
+            from sparsecpu.cli.signals import code_of
+
+            _say("; ".join(["sparsecpu: interrupted", *getattr(error, "__notes__", ())]))
+            sys.exit(code_of(error))
+        if isinstance(error, (SparseCPUError, OSError, MemoryError, UnicodeError)):
+            _end(self._line(error), 2)
+        raise error
+
+    def _line(self, error: BaseException) -> str:
         """Return an error as one line, in which an argument is called as users type it."""
-        text = " ".join(str(error).split()) or type(error).__name__
-        command = self.get_command(ctx, ctx.invoked_subcommand or "")
+        from sparsecpu.cli.failures import line_of
+
+        text, name = line_of(error), getattr(error, "name", None)
+        asked = self._context.invoked_subcommand if self._context is not None else None
+        command = self.get_command(self._context, asked) if self._context and asked else None
         for parameter in command.params if command is not None else ():
-            name = getattr(error, "name", None)
             if isinstance(parameter, click.Option) and parameter.name == name:
-                return text.replace(name, parameter.opts[0], 1)
+                return text.replace(str(name), parameter.opts[0], 1)
         return text
 
 
-def _end(message: str, code: int) -> None:
+def _say(message: str) -> None:
+    """Print a message, where it can be."""
+    from sparsecpu.cli.failures import flush_output, silence_output
+
+    with contextlib.suppress(OSError):
+        click.echo(message, err=True)
+    try:
+        flush_output()
+    except (OSError, ValueError):
+        silence_output()
+
+
+def _end(message: str, code: int) -> NoReturn:
     """Say why it cannot go on, and end; where ranks share the job, end all of them.
 
     Where several ranks meet the same error rank 0 alone says so: the others give it time to.
     """
-    from sparsecpu.training.mpi import world
+    from sparsecpu.training.mpi import AFTER_RANK_0, launched, launched_rank, world
 
-    ours = world()
-    if ours.rank:
-        time.sleep(2.0)
-        message = f"rank {ours.rank}: {message}"
-    click.echo(message, err=True)
-    ours.abort(code)
+    rank, ours = launched_rank(), None
+    if launched():
+        with contextlib.suppress(SparseCPUError):  # without mpi4py each rank ends by itself
+            ours = world()
+            rank = ours.rank
+    if rank:
+        time.sleep(AFTER_RANK_0)
+        message = f"rank {rank}: {message}"
+    _say(f"sparsecpu: {message}")
+    if ours is not None:
+        ours.abort(code)
     sys.exit(code)
 
 

@@ -12,7 +12,7 @@ import click
 
 from sparsecpu.cli.bench_subjects import ALL, SUBJECTS, Subject
 from sparsecpu.cli.options import decorated, output_options
-from sparsecpu.cli.output import Speaker, print_json
+from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.errors import ParameterError
 
 _PICTURES = (".png", ".svg", ".pdf")
@@ -116,7 +116,7 @@ def _measure(
     if as_json:
         print_json(document)
     else:
-        click.echo(f"compiling took {compile_clock.seconds:.1f} s and is in none of these figures")
+        put(f"compiling took {compile_clock.seconds:.1f} s and is in none of these figures")
 
 
 def _fastest_blas(threads: int, speaker: Speaker) -> dict[str, Any]:
@@ -148,6 +148,7 @@ def _checked_plot(path: str | None) -> Path | None:
 
     require_matplotlib()
     target = Path(path)
-    if target.suffix.lower() not in _PICTURES or not target.parent.is_dir():
-        raise ParameterError("plot", path, "a .png, .svg or .pdf in a folder that exists")
+    there = target.parent.is_dir() and os.access(target.parent, os.W_OK)
+    if target.suffix.lower() not in _PICTURES or not there:
+        raise ParameterError("plot", path, "a .png, .svg or .pdf in a folder that can be written")
     return target

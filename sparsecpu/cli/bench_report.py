@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
-from sparsecpu.cli.output import Speaker
+from sparsecpu.cli.output import Speaker, put
 
 
 def introduce(document: dict[str, Any]) -> None:
     """Print what is measured on: CPU, versions, BLAS."""
     machine, blas = document["machine"], document["openblas"]
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
-    click.echo(
+    put(
         f"{machine['cpu']}, {machine['instruction_set']}, {machine['threads']} thread(s) "
         f"({machine['threading_layer']}); {machine['system']}"
     )
-    click.echo(f"{versions}; commit {machine['commit'] or 'unknown'}; {machine['date']}")
+    put(f"{versions}; commit {machine['commit'] or 'unknown'}; {machine['date']}")
     if blas["gflops"]:
         seen = ", ".join(f"{name} {rate:.0f}" for name, rate in blas["gflops"].items())
-        click.echo(f"OpenBLAS, GFLOP/s by core type: {seen}; used: {blas['core_type']}")
-    click.echo("")
+        put(f"OpenBLAS, GFLOP/s by core type: {seen}; used: {blas['core_type']}")
+    put("")
 
 
 def run_subject(subject: Any, cases: list[Any], speaker: Speaker, silent: bool) -> dict[str, Any]:
@@ -30,7 +28,7 @@ def run_subject(subject: Any, cases: list[Any], speaker: Speaker, silent: bool) 
     values, lines = subject.verdict(results)
     if not silent:
         lines += [f"not here: {name} ({how})" for name, how in subject.missing.items()]
-        click.echo("\n".join([*lines, ""]))
+        put("\n".join([*lines, ""]))
     return {"results": results, **values, "missing": subject.missing}
 
 
@@ -46,13 +44,13 @@ def _run_aloud(subject: Any, cases: list[Any]) -> list[dict[str, Any]]:
     from sparsecpu.bench.measuring.speedups import LEGEND
 
     results, noisy = [], False
-    click.echo(subject.title)
-    click.echo(subject.heading())
+    put(subject.title)
+    put(subject.heading())
     for case in cases:
         results.append(subject.run(case))
         row = subject.row(results[-1])
-        click.echo(row)
+        put(row)
         noisy = noisy or "~" in row
     if noisy:
-        click.echo(LEGEND)
+        put(LEGEND)
     return results

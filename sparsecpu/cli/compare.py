@@ -12,11 +12,11 @@ from typing import Any
 import click
 
 from sparsecpu.cli.options import data_options, json_option, numbers, quiet_option, reading
-from sparsecpu.cli.output import Speaker, print_json
+from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.cli.recipe_options import recipe_options, recipe_values
 from sparsecpu.errors import ParameterError
-from sparsecpu.experiments.comparison import Cell, Comparison, split_methods
-from sparsecpu.experiments.comparison.result_folder import ResultFolder
+from sparsecpu.experiments.comparison import Comparison, split_methods
+from sparsecpu.experiments.comparison.result_folder import ResultFolder, cell_of
 from sparsecpu.experiments.options import either
 from sparsecpu.experiments.recipe import Recipe
 from sparsecpu.isoflop import TRANSFORMS
@@ -71,7 +71,8 @@ from sparsecpu.topology import TOPOLOGIES
 @data_options
 @json_option
 @quiet_option
-def compare(data: str, **options: Any) -> None:
+@click.pass_context
+def compare(ctx: click.Context, data: str, **options: Any) -> None:
     """Compare methods on DATA by paired differences over seeds.
 
     Every run is kept in the folder as it ends. The same command goes on where it was interrupted.
@@ -87,6 +88,7 @@ def compare(data: str, **options: Any) -> None:
 
         require_matplotlib()
     folder = ResultFolder(options["out"] or f"compare-{Path(data.replace(':', '-')).stem}")
+    ctx.call_on_close(folder.lock.release)
     document = _carry_out(comparison, folder, options["jobs"], Speaker(options["quiet"]))
     if options["plot"]:
         from sparsecpu.experiments.plots.runs import plot_comparison
@@ -96,7 +98,7 @@ def compare(data: str, **options: Any) -> None:
         plot_comparison(document["rows"], title, folder.path / "comparison.png")
     from sparsecpu.cli.compare_report import table
 
-    print_json(document) if options["as_json"] else click.echo(table(document))
+    print_json(document) if options["as_json"] else put(table(document))
 
 
 def _described(data: str, options: dict[str, Any]) -> Comparison:
@@ -126,20 +128,17 @@ def _carry_out(
 
     began = time.perf_counter()
     speaker.announce_compilation()
-    state, results = folder.open(comparison.to_dict()), folder.results()
+    state = folder.open(comparison.to_dict())
+    order = {cell: place for place, cell in enumerate(comparison.cells())}
+    results = folder.results(order)
     try:
         _tune(comparison, folder, state, jobs, speaker)
         _run_missing(comparison, folder, state, results, jobs, speaker)
-    except KeyboardInterrupt:
-        speaker.say(f"interrupted; the same command goes on with {folder.path}")
-        sys.exit(130)
-    order = {cell: place for place, cell in enumerate(comparison.cells())}
-    results.sort(key=lambda result: order[_cell_of(result)])
+    except (OSError, MemoryError, KeyboardInterrupt) as error:
+        error.add_note(f"the same command goes on with {folder.path}")
+        raise
+    results.sort(key=lambda result: order[cell_of(result)])
     return _written(folder, state, summarise(results), results, time.perf_counter() - began)
-
-
-def _cell_of(result: dict[str, Any]) -> Cell:
-    return Cell(**{name: result[name] for name in ("method", "density", "seed", "fold")})
 
 
 def _tune(comparison, folder, state, jobs, speaker) -> None:
@@ -158,12 +157,15 @@ def _run_missing(comparison, folder, state, results, jobs, speaker) -> None:
     """Do the runs that have no result yet, and keep each result as it comes."""
     from sparsecpu.experiments.comparison import run_all
 
-    done = set(map(_cell_of, results))
+    done = set(map(cell_of, results))
     missing = [cell for cell in comparison.cells() if cell not in done]
     speaker.say(f"{len(missing)} runs to do; {len(results)} are done already")
-    with click.progressbar(
-        length=len(missing), file=sys.stderr, hidden=not speaker.bar, label="runs"
-    ) as bar:
+    with (
+        click.progressbar(
+            length=len(missing), file=sys.stderr, hidden=not speaker.bar, label="runs"
+        ) as bar,
+        speaker.saying_warnings(),
+    ):
 
         def keep(result: dict[str, Any]) -> None:
             folder.append(result)

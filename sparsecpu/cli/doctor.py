@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from sparsecpu.cli.options import json_option
-from sparsecpu.cli.output import print_json
+from sparsecpu.cli.output import print_json, put
 
 
 @click.command()
@@ -22,7 +22,7 @@ def doctor(as_json: bool) -> None:
         return
     for key, value in found.items():
         text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
-        click.echo(f"{key.replace('_', ' '):<18}{text}")
+        put(f"{key.replace('_', ' '):<18}{text}")
 
 
 def examine() -> dict[str, Any]:

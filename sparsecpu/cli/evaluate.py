@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from sparsecpu.cli.options import data_options, output_options, reading
-from sparsecpu.cli.output import Speaker, print_json
+from sparsecpu.cli.output import Speaker, print_json, put
 
 
 @click.command()
@@ -37,6 +37,6 @@ def evaluate(model: str, data: str, **options: Any) -> None:
         found = {f"test_{name}": value, "test_samples": len(targets), "model": str(path)}
         print_json({**found, "data": data, "density": network.density, "nnz": network.nnz})
     elif name == "accuracy":
-        click.echo(f"test accuracy {100 * value:.2f} % of {len(targets)} samples")
+        put(f"test accuracy {100 * value:.2f} % of {len(targets)} samples")
     else:
-        click.echo(f"test R2 {value:.4f} on {len(targets)} samples")
+        put(f"test R2 {value:.4f} on {len(targets)} samples")

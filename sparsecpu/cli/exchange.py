@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from sparsecpu.cli.options import json_option, numbers
-from sparsecpu.cli.output import print_json
+from sparsecpu.cli.output import print_json, put
 from sparsecpu.cli.recipe_options import recipe_options
 from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.experiments.options import either
@@ -116,8 +116,8 @@ def import_model(file: str, **options: Any) -> None:
         document = {"matched": matched, "missing": report.missing, "folded": report.folded}
         document |= {"unused": report.unused, "nnz": network.nnz, "density": network.density}
         return print_json({**document, "out": options["out"]})
-    click.echo(str(report))
-    click.echo(f"{network.nnz:,} weights, density {network.density:.4f}: {options['out']}")
+    put(str(report))
+    put(f"{network.nnz:,} weights, density {network.density:.4f}: {options['out']}")
     return None
 
 
@@ -206,4 +206,4 @@ def export_model(model: str, to: str, out: str | None, as_json: bool) -> None:
     _check_folder(out)
     export_network(network, out, to, facts=facts)
     document = {"model": str(path), "to": to, "out": out, "nnz": network.nnz}
-    print_json(document) if as_json else click.echo(f"{path} -> {out}")
+    print_json(document) if as_json else put(f"{path} -> {out}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,11 @@ from typing import Any
 import click
 
 from sparsecpu.cli.options import json_option
-from sparsecpu.cli.output import print_json
-from sparsecpu.errors import ParameterError
+from sparsecpu.cli.output import Speaker, print_json, put
+from sparsecpu.errors import FileFormatError, ParameterError
+
+#: What a tracker adds to an update.
+_TRACKED = {"explored", "distance", "survivor_age", "dead_outputs", "dead_inputs"}
 
 
 @click.command()
@@ -34,12 +36,27 @@ def inspect(
 
     MODEL is a file, or the folder of a run.
     """
+    network, updates, document = examine(model, spectrum)
+    if plot is not None:
+        from sparsecpu.experiments.plots.patterns import plot_patterns
+
+        plot_patterns(network, plot)
+        Speaker(False).say(f"drew {plot}")
+    if plot_history is not None:
+        _draw_history(network, updates, model, plot_history)
+        Speaker(False).say(f"drew {plot_history}")
+    print_json(document) if as_json else put(table(document))
+
+
+def examine(model: str, spectrum: bool = False) -> tuple[Any, list[dict[str, Any]], dict[str, Any]]:
+    """Return the network of a file or folder, its topology updates, and what there is to show."""
+    from sparsecpu.experiments.history_file import HistoryFile
     from sparsecpu.experiments.trained_models import model_path
     from sparsecpu.files.model import load_all
 
     path = model_path(model)
     network, header, _ = load_all(path)
-    updates = all_updates(Path(model))
+    updates = HistoryFile(Path(model) / "history.jsonl").updates() if Path(model).is_dir() else []
     document = {
         "model": str(path),
         "architecture": header["architecture"].to_dict(),
@@ -50,15 +67,7 @@ def inspect(
         "layers": _layers(network, updates, spectrum),
         "facts": {k: v for k, v in header["facts"].items() if k != "trainer"},
     }
-    if plot is not None:
-        from sparsecpu.experiments.plots.patterns import plot_patterns
-
-        plot_patterns(network, plot)
-        click.echo(f"drew {plot}", err=True)
-    if plot_history is not None:
-        _draw_history(network, updates, model, plot_history)
-        click.echo(f"drew {plot_history}", err=True)
-    print_json(document) if as_json else click.echo(table(document))
+    return network, updates, document
 
 
 def _layers(network: Any, updates: list[dict[str, Any]], spectrum: bool) -> list[dict[str, Any]]:
@@ -86,6 +95,10 @@ def _draw_history(network: Any, updates: list[dict[str, Any]], model: str, path:
         expected = "the folder of a run with topology updates, for --plot-history"
         raise ParameterError("MODEL", model, expected)
     shapes = {name: p.shape for name, p in network.sparse_parameters().items()}
+    for update in updates:
+        for name, shape in shapes.items():
+            if len(update["layers"].get(name, {}).get("inputs", [0] * shape[1])) != shape[1]:
+                raise FileFormatError(f"the history of {model} is that of another network")
     plot_updates(updates, shapes, network.input_shape, path)
 
 
@@ -103,19 +116,6 @@ def layer_facts(name: str, parameter: Any) -> dict[str, Any]:
         "fan_out": spread(pattern.fan_out),
         "bytes": parameter.data.nbytes + pattern.indices.nbytes + pattern.indptr.nbytes,
     }
-
-
-def all_updates(folder: Path) -> list[dict[str, Any]]:
-    """Return the topology updates of a run's folder; none for anything else."""
-    found: list[dict[str, Any]] = []
-    history = folder / "history.jsonl"
-    if history.is_file():
-        for line in history.read_text(encoding="utf-8").splitlines():
-            try:
-                found += json.loads(line).get("updates", [])
-            except ValueError:
-                break
-    return found
 
 
 def table(document: dict[str, Any]) -> str:
@@ -141,8 +141,9 @@ def table(document: dict[str, Any]) -> str:
         if "last_update" in layer
     ]
     lines += [textwrap.fill(update, 80, subsequent_indent="  ") for update in updates]
-    metrics = document["facts"].get("metrics", {})
-    lines += [f"{key}: {value:.4f}" for key, value in metrics.items()]
+    metrics = document["facts"].get("metrics")
+    for key, value in metrics.items() if isinstance(metrics, dict) else ():
+        lines.append(f"{key}: {value:.4f}" if isinstance(value, float) else f"{key}: {value}")
     return "\n".join(lines)
 
 
@@ -158,7 +159,7 @@ def _sentence(update: dict[str, Any]) -> str:
     text = f"step {update['step']}, dropped {update['dropped']}, grew {update['grown']}"
     if "source" in update and "shortfall" in update:
         text += f" (momentum by {update['source']}, {update['shortfall']} at random)"
-    if "explored" in update:
+    if update.keys() >= _TRACKED:
         text += f"; {update['explored']:.1%} of all positions were active once"
         text += f", {update['distance']:.0%} of the first pattern is gone"
         text += f", survivors are {update['survivor_age']:.0f} steps old"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import click
+
+from sparsecpu.errors import DivergenceWarning
 
 
 class Speaker:
@@ -19,7 +24,24 @@ class Speaker:
     def say(self, message: str) -> None:
         """Print a line."""
         if not self.quiet:
-            click.echo(message, err=True)
+            with contextlib.suppress(OSError):  # a message is no reason to end a run
+                click.echo(message, err=True)
+
+    @contextlib.contextmanager
+    def saying_warnings(self) -> Iterator[None]:
+        """Say our own warnings inside the ``with`` block in a line each."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", DivergenceWarning)
+            usual = warnings.showwarning
+
+            def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+                if issubclass(category, DivergenceWarning):
+                    self.say(f"warning: {message}")
+                else:
+                    usual(message, category, *where, **more)
+
+            warnings.showwarning = show
+            yield
 
     def announce_compilation(self) -> None:
         """Print a line when the first kernel has to be compiled."""
@@ -28,9 +50,18 @@ class Speaker:
         compile_clock.on_first = lambda: self.say("compiling kernels (kept for the next run) …")
 
 
+def put(text: str) -> None:
+    """Print what a command was asked for; an error says that it was the standard output's."""
+    try:
+        click.echo(text)
+    except OSError as error:
+        error.filename = "standard output"
+        raise
+
+
 def print_json(document: dict[str, Any]) -> None:
     """Print one JSON document of plain values; NaN and infinity become null."""
-    click.echo(json.dumps(_finite(document), indent=2, default=str, allow_nan=False))
+    put(json.dumps(_finite(document), indent=2, default=str, allow_nan=False))
 
 
 def _finite(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from sparsecpu.cli.options import data_options, output_options, reading
-from sparsecpu.cli.output import Speaker, print_json
+from sparsecpu.cli.output import Speaker, print_json, put
 
 
 @click.command()
@@ -23,6 +23,7 @@ def predict(model: str, data: str, proba: bool, **options: Any) -> None:
     MODEL is a file, or the folder of a run. All samples of a .csv or .npz file are predicted, with
     or without the column to predict; of any other DATA, the held-out ones.
     """
+    from sparsecpu.experiments.scoring import outputs
     from sparsecpu.experiments.trained_models import model_path, read_model
     from sparsecpu.kernels.machine.threads import use_threads
 
@@ -30,7 +31,7 @@ def predict(model: str, data: str, proba: bool, **options: Any) -> None:
     network, facts = read_model(model_path(model))
     x = _samples(data, network, options)
     with use_threads(options["threads"]):
-        z = network.predict(x)
+        z = outputs(network, x)
     labels, probabilities = _predictions(z, facts, proba)
     if options["as_json"]:
         document: dict[str, Any] = {"predictions": labels}
@@ -41,7 +42,7 @@ def predict(model: str, data: str, proba: bool, **options: Any) -> None:
     for number, label in enumerate(labels):
         cells = label if isinstance(label, list) else [label]
         cells = [*cells, *(f"{p:.6f}" for p in (probabilities[number] if probabilities else ()))]
-        click.echo(",".join(map(str, cells)))
+        put(",".join(map(str, cells)))
 
 
 def _samples(data: str, network: Any, options: dict[str, Any]) -> Any:

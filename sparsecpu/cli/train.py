@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ from click.core import ParameterSource
 
 from sparsecpu import __version__
 from sparsecpu.cli.options import reading
-from sparsecpu.cli.output import Speaker, print_json
+from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.cli.recipe_options import recipe_values
+from sparsecpu.cli.signals import exit_code
 from sparsecpu.cli.train_options import train_options
 from sparsecpu.cli.train_report import result, table
 from sparsecpu.cli.train_run import Request, TrainRun
@@ -42,31 +45,40 @@ def train(ctx: click.Context, data: str | None, **options: Any) -> None:
     comm = _ranks(options)
     speaker = Speaker(options["quiet"])
     speaker.announce_compilation()
-    request = _requested(ctx, data, options)
+    request = _requested(ctx, data, options, comm)
     comm.check_same("version", __version__)
-    comm.check_same("options", str(request.recipe))
-    with _dense_children(options) as dense:
+    for name, value in {**request.recipe.to_dict(), **_shared(options)}.items():
+        comm.check_same(f"--{name.replace('_', '-')}", str(value))
+    with _dense_children(options) as dense, _way_on(request):
         run = TrainRun(request, options, comm, speaker)
         if not run.train():
             _end_interrupted(run, speaker)
-        if comm.rank:
+        finished = None if comm.rank else run.finish()
+        comm.wait("rank 0 to score and keep the network")
+        if finished is None:
             return
-        found = result(run, *run.finish(), dense)
-    print_json(found) if options["as_json"] else click.echo(table(found))
+        found = result(run, *finished, dense)
+    print_json(found) if options["as_json"] else put(table(found))
 
 
 def _ranks(options: dict[str, Any]) -> Any:
     """Return the ranks that share the run; all but rank 0 keep quiet."""
     from sparsecpu.training.mpi import world
 
-    comm = world()
+    comm = world(options["rank_timeout"])
+    threads = comm.threads()  # all ranks ask, whatever they were told
     if options["threads"] is None:
-        options["threads"] = comm.threads()
+        options["threads"] = threads
     if comm.size > 1:
         options["no_dense_timing"] = True  # the cores are taken
     if comm.rank:
         options |= {"quiet": True, "out": None}
     return comm
+
+
+def _shared(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options, beside a recipe's, that ranks must have in common."""
+    return {"resume": options["resume"] is not None, "autotune": options["autotune"]}
 
 
 def _dense_children(options: dict[str, Any]) -> Any:
@@ -78,10 +90,30 @@ def _dense_children(options: dict[str, Any]) -> Any:
     return DenseChildren(options["threads"])
 
 
-def _requested(ctx: click.Context, data: str | None, options: dict[str, Any]) -> Request:
-    """Return what is to be trained: what a run's folder says, or what the options do."""
+@contextlib.contextmanager
+def _way_on(request: Request) -> Iterator[None]:
+    """Say how to go on with a run that the system or the user breaks off inside the block."""
+    try:
+        yield
+    except (OSError, MemoryError, KeyboardInterrupt) as error:
+        folder = request.folder or request.new
+        with contextlib.suppress(OSError):
+            if folder is not None and folder.config.exists():
+                error.add_note(f"go on with: sparsecpu train --resume {folder.path}")
+        raise
+
+
+def _requested(ctx: click.Context, data: str | None, options: dict[str, Any], comm: Any) -> Request:
+    """Return what is to be trained: what a run's folder says, or what the options do.
+
+    The folder's lock is released when the command ends, however it does.
+    """
     if options["resume"] is not None:
-        return _resumed(ctx, data, options)
+        folder = RunFolder(options["resume"])
+        ctx.call_on_close(folder.lock.release)
+        if comm.rank == 0 and folder.config.exists():
+            folder.lock.take()
+        return _resumed(ctx, data, options, folder)
     if data is None:
         raise DataError("DATA is missing: give a name, a file or a folder; see sparsecpu train -h")
     chosen = recipe_values(options)
@@ -90,12 +122,17 @@ def _requested(ctx: click.Context, data: str | None, options: dict[str, Any]) ->
             name: value for name, value in options_of_neurons(options["neurons"]).items()
             if ctx.get_parameter_source(name) is ParameterSource.DEFAULT
         }  # fmt: skip
-    return Request(data, reading(options), _recipe(chosen))
+    new = None
+    if options["out"] is not None:
+        new = RunFolder(options["out"])
+        ctx.call_on_close(new.lock.release)
+    return Request(data, reading(options), _recipe(chosen), new=new)
 
 
-def _resumed(ctx: click.Context, data: str | None, options: dict[str, Any]) -> Request:
+def _resumed(
+    ctx: click.Context, data: str | None, options: dict[str, Any], folder: RunFolder
+) -> Request:
     """Return what a run's folder says; options given now must not contradict it."""
-    folder = RunFolder(options["resume"])
     config = folder.read_config()
     known = {"DATA": config["data"], **config["recipe"], **config["reading"]}
     for name, value in {"DATA": data, **recipe_values(options), **reading(options)}.items():
@@ -105,6 +142,7 @@ def _resumed(ctx: click.Context, data: str | None, options: dict[str, Any]) -> R
             raise ResumeError(f"{typed} is {value!r}; {folder.path} was begun with {known[name]!r}")
     if options["out"] is not None:
         raise ConflictError("out", "--resume", "which goes on in the folder that it names")
+    options["spectrum"] = options["spectrum"] or config.get("spectrum", False)
     chosen = dict(config["recipe"])
     if chosen["init"] and not Path(chosen["init"]).exists() and folder.checkpoint.exists():
         chosen["init"] = str(folder.checkpoint)  # which has taken everything from it
@@ -124,4 +162,4 @@ def _end_interrupted(run: TrainRun, speaker: Speaker) -> None:
     if run.place:
         way = f"go on with: sparsecpu train --resume {run.place}"
     speaker.say(f"interrupted; {way}")
-    sys.exit(130)
+    sys.exit(exit_code(run.stopper.number or signal.SIGINT))

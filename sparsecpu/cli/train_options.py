@@ -26,6 +26,9 @@ train_options = decorated(
                      help="Keep the spectral gap of each pattern in the history."),
         click.option("--no-dense-timing", is_flag=True,
                      help="Do not time the dense network beside the sparse one."),
+        click.option("--rank-timeout", type=float, metavar="SECONDS",
+                     help="Under mpiexec, end the job when a rank waits so long for the others; 0 "
+                     "waits for ever.  [default: 600]"),
         data_options,
         output_options,
     )

@@ -9,7 +9,7 @@ from typing import Any
 from sparsecpu.callbacks import Callback, History
 from sparsecpu.cli.output import Speaker
 from sparsecpu.cli.watchers import Interruption, ProgressBar, StepClock
-from sparsecpu.errors import MemoryBudgetError, ResumeError
+from sparsecpu.errors import DivergedError, MemoryBudgetError, ResumeError
 from sparsecpu.experiments.networks import build, describe_for
 from sparsecpu.experiments.recipe import Recipe
 from sparsecpu.experiments.run_folder import Checkpoints, RunFolder, read_checkpoint
@@ -28,13 +28,17 @@ _WORTH_SAYING = 1e9
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be trained; a resumed run has a folder, and what it was begun with."""
+    """What is to be trained; a resumed run has a folder, and what it was begun with.
+
+    ``new`` is the folder that a new run is to be kept in.
+    """
 
     data: str
     reading: dict[str, Any]
     recipe: Recipe
     folder: RunFolder | None = None
     config: dict[str, Any] | None = None
+    new: RunFolder | None = None
 
 
 class TrainRun:
@@ -56,7 +60,8 @@ class TrainRun:
         self.architecture = describe_for(self.recipe, self.dataset)
         check_memory(self.architecture, self.recipe, self.samples, speaker)
         self.targets, self.facts = _targets(self.dataset)
-        self.facts |= {"data": request.data, "recipe": self.recipe.to_dict()}
+        recipe = self.recipe.to_dict() if request.config is None else request.config["recipe"]
+        self.facts |= {"data": request.data, "recipe": recipe}
         self.clock, self.stopper = StepClock(), Interruption()
         self._open()
 
@@ -65,12 +70,13 @@ class TrainRun:
         folder, dataset = self.request.folder, self.dataset
         held = None
         if folder is not None and folder.checkpoint.exists():
-            held = read_checkpoint(folder, self.architecture)
+            held = read_checkpoint(folder, self.architecture, self.request.config)
             network = held.network
         else:
             x, y = dataset.x_train, dataset.y_train
             network = build(self.recipe, self.architecture, x, y, dataset.scaling)
-        self.trainer = trainer = self._make_trainer(network)
+        tracked = network.nnz <= _TRACKED if held is None else held.has_arrays_of("Tracker")
+        self.trainer = trainer = self._make_trainer(network, tracked)
         self.x = augmented(self.recipe, dataset.x_train, network, trainer)
         trainer.start(self.samples)
         forms = self._choose_forms(network)
@@ -84,11 +90,11 @@ class TrainRun:
         if self.speaker.bar:
             trainer.callbacks.append(ProgressBar())
 
-    def _make_trainer(self, network: Any) -> Any:
+    def _make_trainer(self, network: Any, tracked: bool) -> Any:
         from sparsecpu.training.pattern_history import Tracker
 
-        callbacks: list[Callback] = [self.clock, self.stopper, History()]
-        if network.nnz <= _TRACKED:
+        callbacks: list[Callback] = [self.clock, self.stopper, History(in_checkpoints=False)]
+        if tracked:
             callbacks.insert(2, Tracker(self.options["spectrum"]))
         self.comm.check_same("training data", self.mark)
         self.comm.check_network(network.parameters().values())
@@ -115,25 +121,30 @@ class TrainRun:
 
     def _open_folder(self, forms: dict[str, str]) -> RunFolder | None:
         """Return the run's folder (None without one): made if it is new, checked if it is not."""
+        from sparsecpu.bench import versions
+
         request = self.request
         if request.folder is not None and request.config is not None:
             if request.config["fingerprint"] != self.mark:
                 path = request.folder.path
                 raise ResumeError(f"{request.data} is not the data that {path} was begun with")
             return request.folder
-        if self.options["out"] is None:
+        if request.new is None:
             return None
-        folder = RunFolder(self.options["out"])
-        begun = {"data": request.data, "reading": request.reading, "forms": forms}
-        folder.create({**begun, "recipe": self.recipe.to_dict(), "fingerprint": self.mark})
-        return folder
+        request.new.create({
+            "data": request.data, "reading": request.reading, "forms": forms,
+            "recipe": self.recipe.to_dict(), "fingerprint": self.mark,
+            "spectrum": self.options["spectrum"], "versions": versions(),
+        })  # fmt: skip
+        return request.new
 
     def _go_on_from(self, checkpoint: Any, forms: dict[str, str]) -> None:
         from sparsecpu.layers import set_forms
 
         checkpoint.restore(self.trainer, self.samples)
         if self.keeper is not None and self.folder is not None:
-            self.folder.write_history(self.folder.read_history(self.trainer.epochs_done))
+            history = self.folder.history
+            history.write(history.first(self.trainer.epochs_done))
         set_forms(self.trainer.network, forms)
 
     @property
@@ -142,10 +153,15 @@ class TrainRun:
         return str(self.folder.path) if self.folder is not None else self.options["out"]
 
     def train(self) -> bool:
-        """Train to the end, or until the user breaks it off; return False then."""
+        """Train to the end, or until a signal breaks it off; return False then."""
         trainer = self.trainer
-        with self.stopper.listening():
-            trainer.fit(self.x, self.targets)
+        try:
+            with self.stopper.listening(), self.speaker.saying_warnings():
+                trainer.fit(self.x, self.targets)
+        except DivergedError as error:
+            if self.folder is not None and trainer.epochs_done:
+                error.add_note(f"{self.folder.checkpoint} is of epoch {trainer.epochs_done}")
+            raise
         if trainer.halted and trainer.epochs_done < trainer.epochs:
             if self.keeper is not None:
                 self.keeper.write(trainer)
@@ -159,7 +175,6 @@ class TrainRun:
         return scores, time.perf_counter() - self.began
 
     def _score_and_keep(self) -> dict[str, float]:
-        from sparsecpu.bench import versions
         from sparsecpu.experiments.scoring import score
         from sparsecpu.files.model import save
 
@@ -169,7 +184,7 @@ class TrainRun:
         value = score(network, dataset.x_test, dataset.y_test, self.facts, batch_size=batch)
         scores = {"test_accuracy" if dataset.task == "classification" else "test_r2": value}
         if self.folder is not None:
-            facts = {**self.facts, "metrics": scores, "versions": versions()}
+            facts = {**self.facts, "metrics": scores}
             save(network, self.folder.model, self.architecture, facts=facts)
         return scores
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import click
 
 from sparsecpu.callbacks import Callback, Training
+from sparsecpu.cli.signals import Ended, handled
 
 
 class StepClock(Callback):
@@ -46,31 +45,25 @@ class StepClock(Callback):
 
 
 class Interruption(Callback):
-    """Turns Ctrl-C into an end between two steps; a second one ends at once."""
+    """Turns Ctrl-C, and other signals to end, into an end between two steps; a second ends at once.
+
+    ``number`` is the signal, None before one has come.
+    """
 
     def __init__(self) -> None:
-        self._pressed = False
+        self.number: int | None = None
 
-    @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        """Catch Ctrl-C inside the ``with`` block."""
-        try:
-            before = signal.signal(signal.SIGINT, self._press)
-        except ValueError:  # not in the main thread: Python raises KeyboardInterrupt there
-            yield
-            return
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
+    def listening(self) -> contextlib.AbstractContextManager[None]:
+        """Catch signals inside the ``with`` block."""
+        return handled(self._press, ctrl_c=True)
 
     def _press(self, number: int, frame: Any) -> None:
-        if self._pressed:
-            raise KeyboardInterrupt
-        self._pressed = True
+        if self.number is not None:
+            raise Ended(number)
+        self.number = number
 
     def on_step(self, trainer, loss) -> None:
-        if self._pressed:
+        if self.number is not None:
             trainer.interrupted = True
 
 

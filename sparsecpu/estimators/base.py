@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -17,20 +18,40 @@ from sklearn.utils.validation import (
 )
 
 from sparsecpu.callbacks import BestModel, Callback, History, Validation
+from sparsecpu.errors import DataError
 from sparsecpu.estimators.parameters import check_parameters
-from sparsecpu.estimators.trainers import Narrator, make_trainer, stopper, threads_of
+from sparsecpu.estimators.progress import Progress, begin, followers, gone_on, remember
+from sparsecpu.estimators.rates import Stopper
+from sparsecpu.estimators.trainers import (
+    batch_of,
+    make_rate,
+    make_trainer,
+    restart,
+    threads_of,
+)
+from sparsecpu.experiments.scoring import outputs
 from sparsecpu.kernels.machine.threads import use_threads
 from sparsecpu.networks.description import mlp
 from sparsecpu.registries import defaults
+from sparsecpu.schedules import constant
+from sparsecpu.sparse.matrices import canonical_csr
 from sparsecpu.step.streams import streams
 from sparsecpu.trainer import Trainer
 from sparsecpu.training.mpi import communicator
+
+
+def readable(X):
+    """Return samples; sparse ones checked before SciPy reads them, and apart from the user's."""
+    return canonical_csr(X, "X") if hasattr(X, "tocsr") else X
 
 
 class SparseMLP(BaseEstimator):
     """What classifier and regressor share; ``parameters.py`` says what each parameter is."""
 
     _running: Trainer | None
+    _progress: Progress
+    t_: int
+    best_validation_score_: float | None
 
     def __init__(
         self,
@@ -124,68 +145,78 @@ class SparseMLP(BaseEstimator):
         seed = self._draw_seed()
         if fresh:
             self._build(targets, seed)
+            begin(self)
         callbacks: list[Callback] = [history := History()]
         if self.early_stopping:
-            X, held, targets, held_targets, sample_weight = self._hold_out(
-                X, targets, sample_weight, seed
-            )
-            callbacks.insert(0, Validation(lambda network: self._quality(held, held_targets)))
-            callbacks.append(BestModel())
-        callbacks.append(stopper(self))
-        if self.verbose:
-            callbacks.append(Narrator())
-        trainer = make_trainer(self, X.shape[0], sample_weight, seed, callbacks)
-        trainer.fit(X, targets, sample_weight)
-        self._remember(trainer, history.records)
-        return self
-
-    def _remember(self, trainer: Trainer, records: list[dict[str, Any]]) -> None:
-        """Keep what training has shown, and warn if it might have gone on."""
-        self.loss_curve_ = [record["loss"] for record in records]
-        self.loss_ = self.loss_curve_[-1]
-        self.n_iter_, self.t_ = trainer.epochs_done, trainer.steps_done
-        if self.early_stopping:
-            self.validation_scores_ = [record["validation_score"] for record in records]
-            self.best_validation_score_ = max(self.validation_scores_)
+            X, targets, sample_weight, *held = self._hold_out(X, targets, sample_weight, seed)
+            callbacks.append(Validation(lambda network: self._quality(*held)))
+            callbacks.append(best := BestModel())
+        rate, stopper = make_rate(self, self.t_), Stopper(self)
+        callbacks += followers(self, rate, stopper, X.shape[0])
+        trainer = make_trainer(self, X.shape[0], seed, rate, callbacks)
+        if not fresh:
+            restart(self.network_)
+            stopper.load_state(self._progress.stopper)
+            if self.early_stopping and self.best_validation_score_ is not None:
+                best.on_epoch_end(trainer, {best.key: self.best_validation_score_})
+        with self._no_network_unless_trained():
+            trainer.fit(X, targets, sample_weight)
+        remember(self, trainer, history.records, stopper, X.shape[0])
         if not trainer.stop and self.n_iter_ == self.max_iter:
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
                 "optimization hasn't converged yet.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=2,
             )
         self._running = None
+        return self
+
+    @contextlib.contextmanager
+    def _no_network_unless_trained(self) -> Iterator[None]:
+        """Take the network away if training fails: nobody should predict with it."""
+        try:
+            yield
+        except Exception:
+            del self.network_
+            raise
 
     def _partial_fit(self, X, targets, sample_weight, fresh: bool):
         """Train for one epoch on these samples."""
         if fresh:
-            seed = self._draw_seed()
-            self._build(targets, seed)
-            self.loss_curve_, self.t_, self.n_iter_ = [], 0, 0
-            self._running = None
+            self._build(targets, self._draw_seed())
+            begin(self)
+        trainer, samples = self._trainer_of_parts(X.shape[0]), self.network_.samples(X)
+        rate, stopper = gone_on(self)
+        history = History()
+        trainer.callbacks = [history, *followers(self, rate, stopper, X.shape[0])]
+        trainer.schedule, trainer.batch_size = rate, batch_of(self, X.shape[0])
+        prepared = trainer.loss.prepare(targets, self.n_outputs_)
+        with self._no_network_unless_trained(), trainer.machine():
+            trainer.run_epoch(samples, prepared, sample_weight)
+        trainer.warn_if_worse(prepared)
+        remember(self, trainer, history.records, stopper, X.shape[0])
+        return self
+
+    def _trainer_of_parts(self, samples: int) -> Trainer:
+        """Return the trainer of ``partial_fit``: that of the call before, or one that goes on."""
         trainer = getattr(self, "_running", None)
         if trainer is None:
-            trainer = make_trainer(self, X.shape[0], sample_weight, self._seed, [])
-            trainer.steps_done = self.t_
-            trainer.start(X.shape[0])
+            rate = constant(self.learning_rate_init)
+            trainer = make_trainer(self, samples, self._seed, rate, [])
+            trainer.steps_done = self._progress.steps
+            trainer.learning_rate_factor = self._progress.factor
+            trainer.start(samples)
             self._running = trainer
         trainer.network = self.network_
-        samples, prepared = self.network_.samples(X), trainer.loss.prepare(targets, self.n_outputs_)
-        trainer.callbacks = [history := History()]
-        with trainer.machine():
-            trainer.run_epoch(samples, prepared, sample_weight)
-        self.loss_curve_.append(history.records[-1]["loss"])
-        self.loss_ = self.loss_curve_[-1]
-        self.n_iter_ += 1
-        self.t_ = trainer.steps_done
-        return self
+        return trainer
 
     def _prepare(self, X, y, sample_weight, *, reset: bool):
         """Return checked samples, targets as the loss takes them, and weights or None."""
         check_parameters(self)
         X, y = validate_data(
             self,
-            X,
+            readable(X),
             y,
             accept_sparse=["csr"],
             multi_output=True,
@@ -225,7 +256,7 @@ class SparseMLP(BaseEstimator):
         """Split off the validation samples of early stopping."""
         stratify = targets if self._stratified(targets) else None
         given = np.ones(X.shape[0]) if weights is None else weights
-        X, held, targets, held_targets, given, _ = train_test_split(
+        X, held, targets, held_targets, given, held_weights = train_test_split(
             X,
             targets,
             given,
@@ -233,19 +264,26 @@ class SparseMLP(BaseEstimator):
             random_state=seed,
             stratify=stratify,
         )
-        return X, held, targets, held_targets, None if weights is None else given
+        if held.shape[0] < 2:
+            raise DataError(
+                f"The validation set is too small ({held.shape[0]} of the samples): give more "
+                "samples, or a larger validation_fraction"
+            )
+        if weights is None:
+            given = held_weights = None
+        return X, targets, given, held, held_targets, held_weights
 
     def _stratified(self, targets) -> bool:
         return False
 
     def _raw(self, X) -> np.ndarray:
-        """Return the network's outputs."""
+        """Return the network's outputs; raise ``NotFiniteError`` if they say nothing."""
         check_is_fitted(self, "network_")
         X = validate_data(
-            self, X, accept_sparse=["csr"], dtype=[np.float64, np.float32], reset=False
+            self, readable(X), accept_sparse=["csr"], dtype=[np.float64, np.float32], reset=False
         )
         with use_threads(threads_of(self)):
-            return self.network_.predict(X)
+            return outputs(self.network_, X)
 
     @property
     def coefs_(self):
@@ -270,6 +308,9 @@ class SparseMLP(BaseEstimator):
         state = super().__getstate__()
         state.pop("_running", None)  # a trainer; the network holds all that matters
         return state
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "network_")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -14,9 +14,9 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from sparsecpu.errors import ParameterError
-from sparsecpu.estimators.base import SparseMLP
-from sparsecpu.estimators.parameters import check_parameters, documented
+from sparsecpu.errors import DataError, ParameterError
+from sparsecpu.estimators.base import SparseMLP, readable
+from sparsecpu.estimators.parameters import check_parameters, documented, refuse_early_stopping
 from sparsecpu.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from sparsecpu.registries import defaults
 
@@ -41,14 +41,19 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         Weights, shape (n_in, n_out) each.
     intercepts_ : list of ndarray
         Biases.
-    n_iter_ : int
-        Epochs.
+    n_iter_, t_ : int
+        Epochs of the last ``fit``, or of all calls of ``partial_fit``; samples seen in all of them.
     loss_, loss_curve_ : float, list of float
-        Last and all mean losses of the epochs, without the penalty on weights.
+        Last and all mean losses of the epochs, with the penalty on weights.
+    best_loss_ : float or None
+        Smallest of them; None with ``early_stopping``.
+    validation_scores_, best_validation_score_ : list of float, float
+        Scores of the epochs, and the best one, with ``early_stopping``; else None.
 
     Notes
     -----
-    Two classes have two outputs. Multi-label targets (a binary matrix) have a sigmoid each.
+    Two classes have two outputs. Multi-label targets (a binary matrix) have a sigmoid each. What
+    else differs from ``MLPClassifier``, and why, is listed in docs/estimators.md.
     """
 
     def __init__(
@@ -113,6 +118,13 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
             Itself.
         """
         fresh = not hasattr(self, "network_")
+        refuse_early_stopping(self)
+        if (
+            not fresh
+            and classes is not None
+            and not np.array_equal(unique_labels(classes), self.classes_)
+        ):
+            raise ParameterError("classes", classes, f"{self.classes_}, as in the call before")
         if fresh:
             if classes is None:
                 raise ParameterError(
@@ -124,20 +136,20 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         check_parameters(self)
         X, y = validate_data(
             self,
-            X,
+            readable(X),
             y,
             accept_sparse=["csr"],
             multi_output=True,
             dtype=[np.float64, np.float32],
             reset=fresh,
         )
-        targets = self._encode(y, reset=False)
+        targets = self._encode(y, reset=False, part=True)
         weights = None
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
         return self._partial_fit(X, targets, self._weigh(y, weights), fresh)
 
-    def _encode(self, y, *, reset: bool):
+    def _encode(self, y, *, reset: bool, part: bool = False):
         if reset:
             check_classification_targets(y)
             self._multilabel = type_of_target(y) == "multilabel-indicator"
@@ -151,9 +163,15 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         if self._multilabel:
             return np.asarray(y, dtype=np.float64)
         y = column_or_1d(y, warn=not reset)
-        unknown = np.setdiff1d(unique_labels(y), self.classes_)
-        if len(unknown):
-            raise ValueError(f"y has new labels: {unknown}; the classes are {self.classes_}")
+        given = unique_labels(y)
+        if part and not np.isin(given, self.classes_).all():
+            unknown = np.setdiff1d(given, self.classes_)
+            raise DataError(f"y has new labels: {unknown}; the classes are {self.classes_}")
+        if not part and not np.array_equal(given, self.classes_):
+            raise DataError(
+                "warm_start can only be used where `y` has the same classes as in the previous "
+                f"call to fit. Previously got {self.classes_}, `y` has {given}"
+            )
         return self._label_encoder.transform(y)
 
     def _weigh(self, y, weights):
@@ -171,11 +189,13 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
     def _stratified(self, targets) -> bool:
         return not self._multilabel
 
-    def _quality(self, X, targets) -> float:
+    def _quality(self, X, targets, weights=None) -> float:
         z = self.network_.predict(X)
         if self._multilabel:
-            return float(np.mean(np.all((z > 0) == (targets > 0), axis=1)))
-        return float(np.mean(z.argmax(axis=1) == targets))
+            right = np.all((z > 0) == (targets > 0), axis=1)
+        else:
+            right = z.argmax(axis=1) == targets
+        return float(np.average(right, weights=weights))
 
     def predict_proba(self, X) -> np.ndarray:
         """Return the probability of each class.

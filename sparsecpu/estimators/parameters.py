@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import inspect
 import textwrap
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.experiments.options import Option, integer, one_of
+from sparsecpu.experiments.options import Option, Rule, integer, one_of
 from sparsecpu.experiments.recipe import options
 from sparsecpu.layers import ACTIVATIONS
 from sparsecpu.networks.models import model_names
@@ -25,14 +26,26 @@ def _batch_size(name: str, value: Any) -> None:
         raise ParameterError(name, value, "'auto' or an integer of at least 1")
 
 
-def _at_least_zero(name: str, value: Any) -> None:
-    if not value >= 0:
-        raise ParameterError(name, value, "a number of at least 0")
+def _number(good: Callable[[Any], bool], expected: str) -> Rule:
+    """Return the rule that a value is a number, and a good one; NaN never is."""
+
+    def rule(name: str, value: Any) -> None:
+        known = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        if not (known and good(value)):
+            raise ParameterError(name, value, expected)
+
+    return rule
 
 
-def _between_zero_and_one(name: str, value: Any) -> None:
-    if not 0 < value < 1:
-        raise ParameterError(name, value, "a number between 0 and 1")
+_at_least_zero = _number(lambda value: 0 <= value < np.inf, "a number of at least 0")
+_above_zero = _number(lambda value: 0 < value < np.inf, "a number above 0")
+_fraction = _number(lambda value: 0 <= value < 1, "a number in [0, 1)")
+_between_zero_and_one = _number(lambda value: 0 < value < 1, "a number between 0 and 1")
+_no_nan = _number(lambda value: value == value, "a number")
+_patience = _number(
+    lambda value: value >= 1 and (value == np.inf or value == int(value)),
+    "an integer of at least 1, or infinity",
+)
 
 
 def _dtype(name: str, value: Any) -> None:
@@ -91,12 +104,12 @@ PARAMETERS: dict[str, tuple[str, Option]] = {
         '{"constant", "invscaling", "adaptive"}',
         Option(_AS_THERE.help, one_of(("constant", "invscaling", "adaptive"))),
     ),
-    "learning_rate_init": ("float", Option("The first learning rate.")),
-    "power_t": ("float", _AS_THERE),
+    "learning_rate_init": ("float", Option("The first learning rate.", _above_zero)),
+    "power_t": ("float", Option(_AS_THERE.help, _at_least_zero)),
     "max_iter": ("int", Option("Most epochs.", _iterations)),
     "shuffle": ("bool", Option("True if each epoch has an order of its own.")),
     "random_state": ("int, RandomState or None", Option("Seed of everything random.")),
-    "tol": ("float", Option("Least improvement that counts; see ``n_iter_no_change``.")),
+    "tol": ("float", Option("Least improvement that counts; see ``n_iter_no_change``.", _no_nan)),
     "verbose": ("bool", Option("True to print the loss of each epoch.")),
     "warm_start": ("bool", Option("True if ``fit`` goes on from the last network.")),
     "momentum": ("float", Option("Momentum of SGD, in [0, 1).")),
@@ -109,12 +122,12 @@ PARAMETERS: dict[str, tuple[str, Option]] = {
         "float",
         Option("Fraction of the samples that is held out then.", _between_zero_and_one),
     ),
-    "beta_1": ("float", Option("Decay of Adam's first moment, in [0, 1).")),
-    "beta_2": ("float", Option("Decay of Adam's second moment, in [0, 1).")),
-    "epsilon": ("float", Option("Added to Adam's root.")),
+    "beta_1": ("float", Option("Decay of Adam's first moment, in [0, 1).", _fraction)),
+    "beta_2": ("float", Option("Decay of Adam's second moment, in [0, 1).", _fraction)),
+    "epsilon": ("float", Option("Added to Adam's root.", _above_zero)),
     "n_iter_no_change": (
         "int",
-        Option("Epochs without an improvement after which training stops."),
+        Option("Epochs without an improvement after which training stops.", _patience),
     ),
     "dropout": ("float", Option("Rate of dropout behind every hidden layer, in [0, 1).")),
     "batch_norm": ("bool", Option("True to normalise before every activation.")),
@@ -139,6 +152,13 @@ def check_parameters(estimator: Any) -> None:
     """Refuse parameters of an estimator that cannot work."""
     for name in PARAMETERS.keys() & inspect.signature(type(estimator)).parameters.keys():
         PARAMETERS[name][1].rule(name, getattr(estimator, name))
+
+
+def refuse_early_stopping(estimator: Any) -> None:
+    """Refuse what ``partial_fit`` cannot do: hold out samples."""
+    if estimator.early_stopping:
+        expected = "False: partial_fit does not support early_stopping=True"
+        raise ParameterError("early_stopping", True, expected)
 
 
 def documented(cls: E) -> E:

@@ -7,7 +7,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import column_or_1d
 
 from sparsecpu.estimators.base import SparseMLP
-from sparsecpu.estimators.parameters import documented
+from sparsecpu.estimators.parameters import documented, refuse_early_stopping
 from sparsecpu.losses import Loss, SquaredError
 
 
@@ -19,12 +19,14 @@ class SparseMLPRegressor(RegressorMixin, SparseMLP):
 
     Attributes
     ----------
-    network_, density_, coefs_, intercepts_, n_iter_, loss_, loss_curve_ : object
+    network_, density_, coefs_, intercepts_, n_iter_, t_, loss_, loss_curve_, best_loss_ : object
         As in ``SparseMLPClassifier``.
 
     Notes
     -----
-    The loss is half the squared error, summed over the outputs. Targets are not rescaled.
+    The loss is half the squared error, summed over the outputs; ``loss_`` and ``loss_curve_`` have
+    its mean over them, as in ``MLPRegressor``. Targets are not rescaled. What differs from
+    ``MLPRegressor``, and why, is listed in docs/estimators.md.
     """
 
     def partial_fit(self, X, y, sample_weight=None):
@@ -44,6 +46,7 @@ class SparseMLPRegressor(RegressorMixin, SparseMLP):
         SparseMLPRegressor
             Itself.
         """
+        refuse_early_stopping(self)
         fresh = not hasattr(self, "network_")
         X, targets, weights = self._prepare(X, y, sample_weight, reset=fresh)
         return self._partial_fit(X, targets, weights, fresh)
@@ -62,10 +65,13 @@ class SparseMLPRegressor(RegressorMixin, SparseMLP):
     def _loss(self) -> Loss:
         return SquaredError()
 
-    def _quality(self, X, targets) -> float:
+    def _quality(self, X, targets, weights=None) -> float:
         from sklearn.metrics import r2_score
 
-        return float(r2_score(targets, self.network_.predict(X)))
+        z = self.network_.predict(X)
+        if not np.isfinite(z).all():
+            return -np.inf
+        return float(r2_score(targets, z, sample_weight=weights))
 
     def predict(self, X) -> np.ndarray:
         """Return the predicted numbers.

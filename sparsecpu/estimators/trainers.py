@@ -6,10 +6,12 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
-from sparsecpu.callbacks import AdaptiveLearningRate, Callback, EarlyStopping
+from sparsecpu.callbacks import Callback
 from sparsecpu.errors import ParameterError
+from sparsecpu.estimators.objective import Objective
+from sparsecpu.estimators.rates import InverseScaling, follows_a_rule
 from sparsecpu.optimizers import SGD, Adam, Optimizer
-from sparsecpu.schedules import Schedule, constant, inverse_scaling
+from sparsecpu.schedules import Schedule, constant
 from sparsecpu.topology import TOPOLOGIES, Topology, make_topology
 from sparsecpu.trainer import Trainer
 from sparsecpu.training.mpi import communicator
@@ -19,19 +21,17 @@ _LEAST_INTERVAL = 20
 
 
 def make_trainer(
-    estimator: Any, samples: int, weights: Any, seed: int, callbacks: Iterable[Callback]
+    estimator: Any, samples: int, seed: int, rate: Schedule, callbacks: Iterable[Callback]
 ) -> Trainer:
-    """Return the trainer of an estimator's network, for so many samples and perhaps weights."""
+    """Return the trainer of an estimator's network, for so many samples."""
     ours, threads = communicator(estimator.comm), threads_of(estimator)
-    size = 200 if estimator.batch_size == "auto" else estimator.batch_size
-    batch = min(size, samples)
-    weight = batch if weights is None else batch * float(weights.mean())
+    batch, optimizer = batch_of(estimator, samples), _optimizer(estimator)
     return Trainer(
         estimator.network_,
-        loss=estimator._loss(),
-        optimizer=_optimizer(estimator, estimator.alpha / weight if weight > 0 else 0.0),
+        loss=Objective(estimator._loss(), estimator.alpha, estimator.network_, optimizer),
+        optimizer=optimizer,
         topology=_topology(estimator, -(-samples // batch)),
-        learning_rate=_schedule(estimator),
+        learning_rate=rate,
         batch_size=batch,
         epochs=estimator.max_iter,
         seed=seed,
@@ -43,23 +43,30 @@ def make_trainer(
     )
 
 
+def batch_of(estimator: Any, samples: int) -> int:
+    """Return the samples per step, of so many."""
+    return min(200 if estimator.batch_size == "auto" else estimator.batch_size, samples)
+
+
 def threads_of(estimator: Any) -> int | None:
     """Return how many threads ``n_jobs`` stands for; None for as many as speed it up."""
     return None if estimator.n_jobs in (None, -1) else estimator.n_jobs
 
 
-def _optimizer(estimator: Any, decay: float) -> Optimizer:
+def _optimizer(estimator: Any) -> Optimizer:
+    """Return the optimizer; how much weights decay is set by the objective."""
     if estimator.solver == "sgd":
-        return SGD(estimator.momentum, nesterov=estimator.nesterovs_momentum, weight_decay=decay)
+        return SGD(estimator.momentum, nesterov=estimator.nesterovs_momentum)
     return Adam(
-        estimator.beta_1, estimator.beta_2, epsilon=estimator.epsilon, weight_decay=decay,
-        decoupled=False,
+        estimator.beta_1, estimator.beta_2, epsilon=estimator.epsilon, decoupled=False,
+        epsilon_hat=True,
     )  # fmt: skip
 
 
-def _schedule(estimator: Any) -> Schedule:
-    if estimator.learning_rate == "invscaling":
-        return inverse_scaling(estimator.learning_rate_init, estimator.power_t)
+def make_rate(estimator: Any, seen: int) -> Schedule:
+    """Return the learning rate of an estimator that was trained on so many samples before."""
+    if follows_a_rule(estimator, "invscaling"):
+        return InverseScaling(estimator.learning_rate_init, estimator.power_t, seen)
     return constant(estimator.learning_rate_init)
 
 
@@ -75,14 +82,11 @@ def _topology(estimator: Any, steps_per_epoch: int) -> Topology:
     return make_topology(estimator.topology, update_every=every)
 
 
-def stopper(estimator: Any) -> Callback:
-    """Return what ends training, or lowers its rate, when there is no more improvement."""
-    held_out = estimator.early_stopping
-    kind = AdaptiveLearningRate if estimator.learning_rate == "adaptive" else EarlyStopping
-    return kind(
-        "validation_score" if held_out else "loss",
-        patience=estimator.n_iter_no_change, tol=estimator.tol, maximise=held_out,
-    )  # fmt: skip
+def restart(network: Any) -> None:
+    """Let the optimizer of a network begin anew: velocities and moments of 0."""
+    for parameter in network.parameters().values():
+        for slot in parameter.slots.values():
+            slot[...] = 0
 
 
 class Narrator(Callback):

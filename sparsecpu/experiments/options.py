@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.registries.numbers import whole
 from sparsecpu.sparse.densities import check_density
 
 #: Raises ``ParameterError`` if a value cannot be that of the named option.
@@ -61,8 +62,7 @@ def integer(least: int) -> Rule:
     """Return the rule that a value is an integer of at least ``least``."""
 
     def rule(name: str, value: Any) -> None:
-        if isinstance(value, bool) or int(value) != value or value < least:
-            raise ParameterError(name, value, f"an integer of at least {least}")
+        whole(name, value, least)
 
     return rule
 

@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 from sparsecpu.callbacks import Callback
 from sparsecpu.errors import FileFormatError, ParameterError, ResumeError
-from sparsecpu.files.archive import atomic_write
+from sparsecpu.experiments.history_file import HistoryFile
+from sparsecpu.experiments.output_folder import check_empty, opened
+from sparsecpu.files.documents import read_json
+from sparsecpu.files.locks import FolderLock
 from sparsecpu.files.model import load_all, save
+from sparsecpu.files.writing import make_folder, write_text
+from sparsecpu.step.plain_values import Kind, maybe, named, one_of, real, table, text, truth, whole
+
+#: What the configuration of a run says, beside its recipe; the second came later.
+_CONFIG: dict[str, Kind] = {
+    "data": text,
+    "reading": table(
+        {
+            "samples": maybe(whole(1)), "target": maybe(text),
+            "task": one_of(("auto", "classification", "regression")),
+        }
+    ),
+    "fingerprint": text,
+}  # fmt: skip
+_NEWER: dict[str, Kind] = {
+    "forms": named(one_of(("sparse", "dense"))),
+    "spectrum": truth,
+    "versions": named(text),
+}
 
 
 class RunFolder:
@@ -21,85 +43,62 @@ class RunFolder:
         self.model = self.path / "model.npz"
         self.checkpoint = self.path / "checkpoint.npz"
         self.config = self.path / "config.json"
-        self.history = self.path / "history.jsonl"
+        self.history = HistoryFile(self.path / "history.jsonl")
+        self.lock = FolderLock(self.path)
 
     def create(self, config: dict[str, Any]) -> None:
-        """Make the folder for a new run, with what a resumed one needs to know."""
-        if self.config.exists() or self.checkpoint.exists():
-            expected = f"a new folder: this one holds a run (--resume {self.path} goes on with it)"
-            raise ParameterError("out", str(self.path), expected)
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._write_text(self.config, json.dumps(config, indent=2, sort_keys=True) + "\n")
-        except OSError as error:
-            expected = f"a folder that can be written ({error.strerror})"
-            raise ParameterError("out", str(self.path), expected) from None
+        """Make the folder for a new run, with what a resumed one needs to know, and lock it."""
+        with opened(self.lock) as held:
+            if {self.config.name, self.checkpoint.name} & held:
+                expected = f"a new folder: this one holds a run (--resume {self.path} goes on)"
+                raise ParameterError("out", str(self.path), expected)
+            check_empty(self.path, held)
+            write_text(self.config, json.dumps(config, indent=2, sort_keys=True) + "\n")
 
     def read_config(self) -> dict[str, Any]:
         """Return what ``create`` was given, checked."""
         from sparsecpu.experiments.recipe import Recipe
 
-        try:
-            found = json.loads(self.config.read_text(encoding="utf-8"))
-        except OSError as error:
-            problem = f"{self.config} cannot be read ({error.strerror})"
-            raise ResumeError(f"{self.path} is not the folder of a run: {problem}") from None
-        except ValueError as error:
-            raise ResumeError(f"{self.config} is damaged: {error}") from None
-        known = {field.name for field in fields(Recipe)}
-        try:
-            good = known == found["recipe"].keys() and "fingerprint" in found
-            good = good and {"samples", "target", "task"} == found["reading"].keys()
-            good = good and isinstance(found["data"], str)
-        except (KeyError, TypeError, AttributeError):
-            good = False
-        if not good:
-            raise ResumeError(f"{self.config} is not the configuration of a run")
-        return found
+        if not self.config.is_file():
+            raise ResumeError(f"{self.path} is not the folder of a run: it has no config.json")
+        recipe = {name: _kind_of(hint) for name, hint in get_type_hints(Recipe).items()}
+        return read_json(self.config, table({**_CONFIG, "recipe": table(recipe)}, _NEWER))
 
-    def read_history(self, epochs: int) -> list[dict[str, Any]]:
-        """Return the records of the first so many epochs; the last line may be cut off."""
-        records: list[dict[str, Any]] = []
-        if self.history.is_file():
-            for line in self.history.read_text(encoding="utf-8").splitlines():
-                try:
-                    record = json.loads(line)
-                except ValueError:
-                    break
-                if record.get("epoch", 0) > epochs:
-                    break
-                records.append(record)
-        return records
 
-    def write_history(self, records: list[dict[str, Any]]) -> None:
-        """Replace the history by these records, one per epoch."""
-        self._write_text(self.history, "".join(json.dumps(r) + "\n" for r in records))
-
-    def append_history(self, record: dict[str, Any]) -> None:
-        """Add the record of an epoch to the history."""
-        with open(self.history, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-
-    def _write_text(self, path: Path, text: str) -> None:
-        with atomic_write(path) as file:
-            file.write(text.encode())
+def _kind_of(hint: Any) -> Kind:
+    """Return what a field of this type may be in a file."""
+    kinds = {int: whole(), float: real(), str: text, bool: truth}
+    allowed = get_args(hint) or (hint,)
+    kind = next(kinds[one] for one in allowed if one in kinds)
+    return maybe(kind) if NoneType in allowed else kind
 
 
 class Checkpoints(Callback):
     """Writes a checkpoint after every epoch, and the history along with it.
 
-    ``facts`` are what the model must remember of its data and recipe.
+    ``facts`` are what the model must remember of its data and recipe. The folder is locked while
+    training lasts.
     """
+
+    comes_last = True
 
     def __init__(self, folder: RunFolder, architecture: Any, facts: dict[str, Any]) -> None:
         self.folder, self.architecture, self.facts = folder, architecture, facts
+        self._locked = False
 
     def on_fit_start(self, trainer) -> None:
+        make_folder(self.folder.path)
+        self._locked = not self.folder.lock.is_taken  # a command has it, and for longer
+        self.folder.lock.take()
         self.write(trainer)  # so that a run can be resumed from its first second
 
     def on_epoch_end(self, trainer, record) -> None:
-        self.folder.append_history(record)
+        self.folder.history.append(record)
         self.write(trainer)
+
+    def on_fit_end(self, trainer) -> None:
+        if self._locked:
+            self.folder.lock.release()
 
     def write(self, trainer: Any) -> None:
         """Write a checkpoint of this moment, which must lie between two steps."""
@@ -118,12 +117,21 @@ class Checkpoint:
         """Put the state into the network's trainer, made as the one that wrote the checkpoint."""
         try:
             trainer.load_state(self.values, self.arrays, samples)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise FileFormatError(f"{self.path} is incomplete: {error!r}") from error
+        except (FileFormatError, ResumeError) as error:
+            raise type(error)(f"{self.path}: {error}") from error
+
+    def has_arrays_of(self, callback: str) -> bool:
+        """Return True if a callback of this class had arrays to keep."""
+        return any(name.startswith(f"callback/{callback}/") for name in self.arrays)
 
 
-def read_checkpoint(folder: RunFolder, architecture: Any) -> Checkpoint:
-    """Read the checkpoint of a run, whose network must have this architecture."""
+def read_checkpoint(
+    folder: RunFolder, architecture: Any, config: dict[str, Any] | None = None
+) -> Checkpoint:
+    """Read the checkpoint of a run, whose network must have this architecture.
+
+    Where the run's configuration is given, its recipe must be the one that wrote the checkpoint.
+    """
     network, header, extra = load_all(folder.checkpoint)
     found, wanted = header["architecture"].to_dict(), architecture.to_dict()
     for described in (found, wanted):
@@ -133,6 +141,15 @@ def read_checkpoint(folder: RunFolder, architecture: Any) -> Checkpoint:
         raise ResumeError(
             f"{folder.checkpoint} holds another network than {folder.config} describes"
         )
-    if "trainer" not in header["facts"]:
+    facts = header["facts"]
+    if "trainer" not in facts:
         raise FileFormatError(f"{folder.checkpoint} is no checkpoint")
-    return Checkpoint(folder.checkpoint, network, header["facts"]["trainer"], extra)
+    if config is not None and _begun_with(facts) != _begun_with(config):
+        raise ResumeError(f"{folder.checkpoint} was not written by the run of {folder.config}")
+    return Checkpoint(folder.checkpoint, network, facts["trainer"], extra)
+
+
+def _begun_with(known: dict[str, Any]) -> Any:
+    """Return data and recipe of a run; its first model may have moved since."""
+    recipe = known.get("recipe")
+    return known.get("data"), {**recipe, "init": ""} if isinstance(recipe, dict) else recipe

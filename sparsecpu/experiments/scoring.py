@@ -6,6 +6,22 @@ from typing import Any
 
 import numpy as np
 
+from sparsecpu.errors import NotFiniteError
+
+
+def outputs(network: Any, x: Any, **options: Any) -> np.ndarray:
+    """Return a network's raw outputs; ``options`` go to ``predict``.
+
+    Raises
+    ------
+    NotFiniteError
+        If they are not finite: the largest of them would be no prediction.
+    """
+    z = network.predict(x, **options)
+    if not np.isfinite(z).all():
+        raise NotFiniteError
+    return z
+
 
 def score(network: Any, x: Any, y: np.ndarray, facts: dict[str, Any], **options: Any) -> float:
     """Return the accuracy of a classifier, or R² of a regressor; ``options`` go to ``predict``.
@@ -14,10 +30,10 @@ def score(network: Any, x: Any, y: np.ndarray, facts: dict[str, Any], **options:
     regression, ``target_mean`` and ``target_scale``.
     """
     if facts["task"] == "classification":
-        return float(np.mean(network.predict(x, **options).argmax(axis=1) == y))
+        return float(np.mean(outputs(network, x, **options).argmax(axis=1) == y))
     from sklearn.metrics import r2_score
 
-    return float(r2_score(y, quantities(network.predict(x, **options), facts)))
+    return float(r2_score(y, quantities(outputs(network, x, **options), facts)))
 
 
 def quantities(z: np.ndarray, facts: dict[str, Any]) -> np.ndarray:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sparsecpu.errors import DataError, FileFormatError
+from sparsecpu.step.plain_values import Kind, anything, listed, one_of, real, refuse, table
 
 #: What a model must know, by its task; each has an entry per output.
-_NEEDED = {"classification": ["classes"], "regression": ["target_mean", "target_scale"]}
+_NEEDED: dict[str, dict[str, Kind]] = {
+    "classification": {"classes": anything},
+    "regression": {"target_mean": real(), "target_scale": real(sys.float_info.min)},
+}
 
 
 def model_path(path: str) -> Path:
@@ -32,14 +38,24 @@ def read_model(path: Path) -> tuple[Any, dict[str, Any]]:
     from sparsecpu.files.model import load
 
     network, facts = load(path)
-    task = facts.get("task") if isinstance(facts, dict) else None
-    if not isinstance(task, str) or task not in _NEEDED:
+    if "task" not in facts:
         raise FileFormatError(f"{path} does not say its task, as models of sparsecpu train do")
-    for name in _NEEDED[task]:
-        found = facts.get(name)
-        if not isinstance(found, list) or len(found) != network.n_outputs:
-            raise FileFormatError(f"{path}: {name} must have {network.n_outputs} entries")
+    task = one_of(_NEEDED)(facts["task"], f"{path}: the task")
+    needed = {name: listed(kind, network.n_outputs) for name, kind in _NEEDED[task].items()}
+    table(needed, {}, anything)(facts, f"{path}: the header")
+    if "classes" in needed:
+        _check_classes(facts["classes"], path)
     return network, facts
+
+
+def _check_classes(classes: list[Any], path: Path) -> None:
+    """Refuse labels that are not distinct, or not all text or all numbers of one kind."""
+    kinds = {str if isinstance(label, str) else type(label) for label in classes}
+    good = kinds in ({str}, {bool}) or kinds <= {int, float}
+    good = good and all(isinstance(label, str) or math.isfinite(label) for label in classes)
+    if not good or len(set(classes)) < len(classes):
+        expected = "different labels, all texts or all numbers"
+        refuse(f"{path}: classes", classes, expected)
 
 
 def matched_targets(dataset: Any, network: Any, facts: dict[str, Any]) -> np.ndarray:

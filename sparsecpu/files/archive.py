@@ -6,44 +6,24 @@ member ``header`` is JSON. Nothing in the file depends on the time or the machin
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import os
-import tempfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
-from sparsecpu.errors import FileFormatError, SparseCPUError
+from sparsecpu.errors import FileFormatError
+from sparsecpu.files.documents import parse_json
+from sparsecpu.files.writing import atomic_write
+from sparsecpu.reading.archive import Archive
+from sparsecpu.reading.memory import check_memory
+from sparsecpu.reading.npy import ArrayHeader
+from sparsecpu.step.plain_values import anything, named
 
-#: The header of an array ends within so many bytes.
-_HEADER_BYTES = 1 << 16
 #: Array types that we write, and read.
 _ALLOWED = ("<f4", "<f8", "<i4", "<i8", "|u1", "|b1")
-
-
-@contextlib.contextmanager
-def atomic_write(path: Path | str) -> Iterator[IO[bytes]]:
-    """Open a temporary file that replaces ``path`` once the block has ended without an error."""
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+_TABLE = named(anything)
 
 
 def write_arrays(path: Path | str, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
@@ -66,49 +46,24 @@ def read_arrays(path: Path | str) -> tuple[dict[str, Any], dict[str, np.ndarray]
     Raises ``FileFormatError`` if the file is damaged or of another kind.
     """
     path = Path(path)
-    try:
-        size = path.stat().st_size
-        with zipfile.ZipFile(path) as archive:
-            infos = archive.infolist()
-            if sum(info.file_size for info in infos) > size:
-                raise FileFormatError(f"{path}: members claim more bytes than the file has")
-            arrays = {}
-            for info in infos:
-                if info.compress_type != zipfile.ZIP_STORED or not info.filename.endswith(".npy"):
-                    raise FileFormatError(f"{path}: unexpected member {info.filename!r}")
-                arrays[info.filename[:-4]] = _read_member(archive.read(info))
-        header = json.loads(arrays.pop("header").tobytes())
-    except SparseCPUError:
-        raise
-    except FileNotFoundError:
-        raise FileFormatError(f"{path}: no such file") from None
-    except OSError as error:
-        raise FileFormatError(f"{path}: {error.strerror or error}") from error
-    except Exception as error:  # zipfile, struct, json and NumPy raise many kinds on damaged bytes
-        raise FileFormatError(f"{path} is damaged or not a sparsecpu file ({error})") from error
-    if not isinstance(header, dict):
-        raise FileFormatError(f"{path}: the header is not a table")
+    with Archive(path, FileFormatError) as archive:
+        sizes = {name: _checked(archive, name).nbytes for name in archive.members}
+        check_memory(sum(sizes.values()), f"{path}", FileFormatError)
+        arrays = {name: archive.read(name) for name in archive.members}
+    if "header" not in arrays:
+        raise FileFormatError(f"{path} is not a sparsecpu file: it has no header")
+    header = parse_json(arrays.pop("header").tobytes(), f"{path}: the header", _TABLE)
     return header, arrays
 
 
-def _read_member(content: bytes) -> np.ndarray:
-    """Return the array of a member, after checking its header against its bytes."""
-    stream = io.BytesIO(content[:_HEADER_BYTES])
-    version = np.lib.format.read_magic(stream)
-    read = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }[version]
-    shape, fortran, dtype = read(stream)
-    if fortran or dtype.str not in _ALLOWED:
-        raise FileFormatError(f"unexpected array type {dtype.str}")
-    data = memoryview(content)[stream.tell() :]  # a slice of the bytes themselves would be a copy
-    count = 1
-    for n in shape:
-        count *= n
-    if min((0, *shape)) < 0 or count * dtype.itemsize != len(data):
-        raise FileFormatError(f"an array of shape {shape} does not have {len(data)} bytes")
-    return np.frombuffer(data, dtype=dtype).reshape(shape)
+def _checked(archive: Archive, name: str) -> ArrayHeader:
+    """Return the header of an array that ``write_arrays`` could have written."""
+    info, header = archive.members[name], archive.header(name)
+    if info.compress_type != zipfile.ZIP_STORED or not info.filename.endswith(".npy"):
+        raise FileFormatError(f"{archive.path}: unexpected member {info.filename!r}")
+    if header.fortran or header.dtype.str not in _ALLOWED:
+        raise FileFormatError(f"{archive.path}: {name} has the unexpected type {header.dtype.str}")
+    return header
 
 
 def fingerprint(*arrays: Any) -> str:
@@ -125,4 +80,7 @@ def fingerprint(*arrays: Any) -> str:
 
 def natural_order(name: str) -> list[tuple[int, str]]:
     """Return a sort key under which ``2.weight`` comes before ``10.weight``."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in name.split(".")]
+    return [
+        (int(part), "") if part.isdecimal() and len(part) < 20 else (-1, part)
+        for part in name.split(".")
+    ]

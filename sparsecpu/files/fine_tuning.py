@@ -41,7 +41,7 @@ def start_from(
         )
     if network.n_outputs == n_outputs and not new_head:
         return network
-    if architecture.layers[-1].kind != "linear":
+    if not architecture.layers or architecture.layers[-1].kind != "linear":
         raise FileFormatError(f"{path} does not end with a linear layer, which could be replaced")
     return _with_new_head(network, architecture, n_outputs, seed)
 

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import math
+import reprlib
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sparsecpu.errors import FileFormatError, ParameterError, SparseCPUError
+from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.files.archive import natural_order, read_arrays, write_arrays
 from sparsecpu.layers import Sequential
 from sparsecpu.networks.description import Architecture
+from sparsecpu.reading.files import open_regular
 from sparsecpu.sparse.parameter import Parameter, SparseParameter
 from sparsecpu.sparse.pattern import Pattern
+from sparsecpu.step.checked_arrays import behind, same_names, take
+from sparsecpu.step.plain_values import anything, brief, named, one_of, table, text, whole
 
 FORMAT = "sparsecpu-model"
 VERSION = 1
 #: Names of extra arrays begin so.
 _EXTRA = "extra/"
+_HEADER = table(
+    {
+        "format": text, "version": whole(), "architecture": anything,
+        "dtype": one_of(("float32", "float64")), "facts": named(anything),
+    }
+)  # fmt: skip
 
 
 def save(
@@ -41,7 +51,7 @@ def save(
     architecture : Architecture, optional
         The network's description; ``network.architecture`` by default.
     facts : dict, optional
-        Plain values for the header: classes, metrics, versions.
+        Plain values for the header: classes, metrics.
     extra : dict of str to ndarray, optional
         Further arrays, such as the optimizer's slots in a checkpoint.
 
@@ -87,9 +97,9 @@ def _arrays_of(network: Sequential) -> dict[str, np.ndarray]:
 def is_model(path: Path | str) -> bool:
     """Return True if a file is an archive with a header, as model files are."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             return "header.npy" in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
+    except Exception:  # damaged archives raise many kinds, and are no models
         return False
 
 
@@ -120,19 +130,22 @@ def load_all(path: Path | str) -> tuple[Sequential, dict[str, Any], dict[str, np
     if header.get("format") != FORMAT:
         raise FileFormatError(f"{path} is not a sparsecpu model")
     if header.get("version") != VERSION:
-        raise FileFormatError(f"{path} has version {header.get('version')}; expected {VERSION}")
-    if header.get("dtype") not in ("float32", "float64") or "facts" not in header:
-        raise FileFormatError(f"{path}: the header is incomplete")
-    dtype = np.dtype(header["dtype"])
+        version = reprlib.repr(header.get("version"))
+        raise FileFormatError(f"{path} has version {version}; expected {VERSION}")
+    extra = behind(arrays, _EXTRA)
+    for name in extra:
+        del arrays[_EXTRA + name]
     try:
+        _HEADER(header, "the header")
         architecture = Architecture.from_dict(header["architecture"])
-        network = _build(architecture, arrays, dtype)
+        network = _build(architecture, arrays, np.dtype(header["dtype"]))
     except FileFormatError as error:
-        raise FileFormatError(f"{path}: {error}") from error
-    except (SparseCPUError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise FileFormatError(f"{path} is damaged: {error}") from error
+        raise FileFormatError(f"{path}: {brief(error)}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # layers of users may raise anything
+        raise FileFormatError(f"{path} is damaged: {brief(error)}") from error
     header["architecture"] = architecture
-    extra = {k.removeprefix(_EXTRA): v for k, v in arrays.items() if k.startswith(_EXTRA)}
     return network, header, extra
 
 
@@ -142,23 +155,29 @@ def _build(
     """Build the network from a description and arrays, each checked against the other."""
     parameters = _dense_parameters(arrays, dtype) | _sparse_parameters(architecture, arrays, dtype)
     network = architecture.build(dtype=dtype, parameters=parameters)
+    same_names(arrays, _arrays_of(network), "the network")
+    weights = network.sparse_parameters()
+    for i, layer in enumerate(architecture.layers):
+        weight, nnz = weights.get(f"{i}.weight"), layer.options.get("nnz")
+        if weight is not None and nnz not in (None, weight.nnz):
+            raise FileFormatError(f"{i}.weight has {weight.nnz} weights; {nnz} are described")
     for name, buffer in network.buffers().items():
-        values = arrays[f"{name}.buffer"]
-        if buffer.shape != values.shape:
-            raise FileFormatError(f"{name} has shape {values.shape}; expected {buffer.shape}")
-        buffer[...] = values
-    offset, scale = arrays["input.offset"], arrays["input.scale"]
-    features = int(np.prod(architecture.input_shape))
-    if offset.shape != scale.shape or offset.shape not in ((0,), (features,)):
-        raise FileFormatError(f"input.offset and input.scale must have {features} entries")
-    network.offset, network.scale = offset.astype(dtype), scale.astype(dtype)
+        least = 0.0 if name.endswith("variance") else None
+        buffer[...] = take(arrays, f"{name}.buffer", buffer.dtype, buffer.shape, least=least)
+    for name in ("offset", "scale"):
+        found = arrays[f"input.{name}"]
+        size = math.prod(architecture.input_shape) if len(arrays["input.offset"]) else 0
+        kind = found.dtype if found.dtype.kind == "f" else dtype
+        with np.errstate(over="ignore"):
+            found = take(arrays, f"input.{name}", kind, (size,)).astype(dtype)
+        setattr(network, name, take({name: found}, name, dtype, (size,)))
     return network
 
 
 def _dense_parameters(arrays: dict[str, np.ndarray], dtype: np.dtype) -> dict[str, Parameter]:
     names = [name.removesuffix(".data") for name in sorted(arrays) if name.endswith(".data")]
     return {
-        name: Parameter(_values(arrays, name, dtype), dtype)
+        name: Parameter(take(arrays, f"{name}.data", dtype, (None,)), dtype)
         for name in names
         if f"{name}.indptr" not in arrays
     }
@@ -175,14 +194,8 @@ def _sparse_parameters(
     found: dict[str, Parameter] = {}
     for name, shape in zip(sorted(names, key=natural_order), shapes, strict=True):
         matrix = (shape[0], math.prod(shape[1:]))
-        pattern = Pattern(matrix, arrays[f"{name}.indptr"], arrays[f"{name}.indices"])
-        found[name] = SparseParameter(pattern, _values(arrays, name, dtype), dtype)
+        indptr = take(arrays, f"{name}.indptr", np.int64, (matrix[0] + 1,))
+        pattern = Pattern(matrix, indptr, take(arrays, f"{name}.indices", np.int32, (None,)))
+        data = take(arrays, f"{name}.data", dtype, (pattern.nnz,))
+        found[name] = SparseParameter(pattern, data, dtype)
     return found
-
-
-def _values(arrays: dict[str, np.ndarray], name: str, dtype: np.dtype) -> np.ndarray:
-    """Return the values of a parameter if they are a vector of finite numbers."""
-    data = arrays[f"{name}.data"]
-    if data.dtype != dtype or data.ndim != 1 or not np.isfinite(data).all():
-        raise FileFormatError(f"{name}.data must be a vector of finite {dtype.name}")
-    return data

@@ -11,10 +11,27 @@ import numpy as np
 
 from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.layers import ACTIVATIONS, KINDS, Sequential, Spec
+from sparsecpu.networks.described_layers import described_layer
 from sparsecpu.sparse.densities import allocate
 from sparsecpu.sparse.first_values import GAINS
 from sparsecpu.sparse.parameter import Parameter
 from sparsecpu.sparse.pattern import Pattern
+from sparsecpu.step.plain_values import brief, listed, table, text, whole
+
+#: Numbers per sample, and pixels along a side, that a layer may put out.
+_MOST, _LONGEST_SIDE = 2**31 - 1, 2**20
+
+_DESCRIPTION = table(
+    {"name": text, "input_shape": listed(whole(1, _MOST)), "layers": listed(described_layer)}
+)
+
+
+def _check_size(name: str, shape: tuple[int, ...]) -> None:
+    """Refuse shapes of samples that are empty, or larger than any index could count."""
+    good = len(shape) in (1, 3) and min(shape) >= 1
+    if not good or math.prod(shape) > _MOST or max(shape[1:], default=0) > _LONGEST_SIDE:
+        expected = f"(features,) or (channels, height, width) of at most {_MOST} numbers"
+        raise ParameterError(name, shape, f"{expected}, no side above {_LONGEST_SIDE}")
 
 
 @dataclass(frozen=True)
@@ -61,12 +78,14 @@ class Architecture:
     def _traced(self) -> Iterator[tuple[tuple[int, ...], list[tuple[int, ...]]]]:
         """Yield what each layer puts out and its weights; refuse a layer that does not fit."""
         here = self.input_shape
+        _check_size("input_shape", here)
         for number, layer in enumerate(self.layers):
             try:
                 here, weights = KINDS[layer.kind].trace(here, dict(layer.options))
             except ParameterError as error:
                 where = f"layer {number} ({layer.kind}) of {self.name}: {error.name}"
                 raise ParameterError(where, error.value, error.expected) from None
+            _check_size(f"layer {number} ({layer.kind}) of {self.name}: its output", here)
             yield here, weights
 
     def sparsify(self, density: float, distribution: str = "erk") -> Architecture:
@@ -92,17 +111,17 @@ class Architecture:
     @classmethod
     def from_dict(cls, values: Any) -> Architecture:
         """Return the description that ``to_dict`` wrote, from a file that may be damaged."""
+        _DESCRIPTION(values, "the network's description")
+        layers = []
+        for entry in values["layers"]:
+            options = {key: value for key, value in entry.items() if key != "kind"}
+            layers.append(LayerSpec(entry["kind"], options))
+        made = cls(tuple(values["input_shape"]), tuple(layers), values["name"])
         try:
-            layers = []
-            for entry in values["layers"]:
-                options = {key: value for key, value in entry.items() if key != "kind"}
-                layers.append(LayerSpec(entry["kind"], options))
-            shape = tuple(int(n) for n in values["input_shape"])
-            if not shape or min(shape) < 1:
-                raise ValueError(f"input_shape {shape}")
-            return cls(shape, tuple(layers), str(values["name"]))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise FileFormatError(f"not a network description: {error}") from error
+            made.shapes()
+        except Exception as error:  # layers of users may raise anything
+            raise FileFormatError(f"not a network description: {brief(error)}") from error
+        return made
 
     def build(
         self,

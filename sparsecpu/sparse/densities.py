@@ -8,6 +8,7 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.registries import Registry
+from sparsecpu.registries.numbers import is_number
 from sparsecpu.sparse.apportioning import round_to_total
 
 Shape = tuple[int, ...]
@@ -76,10 +77,6 @@ def allocate(shapes: Sequence[Shape], density: float, distribution: str = "erk")
 
 def check_density(density: float, name: str = "density") -> float:
     """Return a density; refuse what is not a number in (0, 1]."""
-    try:
-        good = 0.0 < float(density) <= 1.0
-    except (TypeError, ValueError):
-        good = False
-    if not good:
+    if not (is_number(density) and 0.0 < density <= 1.0):
         raise ParameterError(name, density, "a number in (0, 1]")
     return float(density)

@@ -8,12 +8,14 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.registries import Registry
+from sparsecpu.registries.numbers import whole
 from sparsecpu.sparse.apportioning import round_to_total
 from sparsecpu.sparse.keys import sorted_once
 from sparsecpu.sparse.pattern import Pattern
 
 #: Fraction of a small world's weights that are moved to a random input.
 _REWIRED = 0.1
+_INT32_MAX = 2**31 - 1
 
 
 def constant_fan_in(shape: tuple[int, int], nnz: int, rng: np.random.Generator) -> Pattern:
@@ -68,6 +70,7 @@ def first_pattern(
         if kind.shape != shape:
             raise ParameterError("pattern", kind.shape, f"a pattern of shape {shape}")
         return kind
-    if kind not in PATTERNS:
+    nnz = whole("nnz", nnz, 0, min(shape[0] * shape[1], _INT32_MAX))
+    if not isinstance(kind, str) or kind not in PATTERNS:
         raise ParameterError("pattern", kind, f"a Pattern, or one of {', '.join(PATTERNS)}")
     return Pattern.full(shape) if nnz == shape[0] * shape[1] else PATTERNS[kind](shape, nnz, rng)

@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.registries.numbers import is_number
 from sparsecpu.sparse.pattern import Pattern
 
 #: Standard deviation gained back per nonlinearity (ReLU halves the second moment).
 GAINS = {"relu": math.sqrt(2.0), "all_relu": math.sqrt(2.0), "leaky_relu": math.sqrt(2.0)}
+
+#: Times the square root of 3, this still is a float32.
+_LARGEST_GAIN = 1e38
 
 
 def scaled_uniform(
@@ -30,6 +34,8 @@ def scaled_uniform(
     """
     if fan not in ("sparse", "dense"):
         raise ParameterError("fan", fan, "'sparse' or 'dense'")
+    if not is_number(gain) or not abs(gain) <= _LARGEST_GAIN:
+        raise ParameterError("gain", gain, f"a number of at most {_LARGEST_GAIN:g}")
     fan_in = pattern.fan_in
     per_row = np.maximum(fan_in, 1) if fan == "sparse" else np.full(len(fan_in), pattern.shape[1])
     bound = np.repeat((gain * np.sqrt(3.0 / per_row)).astype(dtype), fan_in)

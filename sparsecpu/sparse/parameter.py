@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from sparsecpu.errors import PatternError
+from sparsecpu.errors import ParameterError, PatternError
 from sparsecpu.kernels.machine.arrays import aligned_copy, aligned_empty, aligned_zeros
+from sparsecpu.kernels.machine.interrupts import uninterrupted
+from sparsecpu.registries.numbers import float_type
+from sparsecpu.sparse.format import check_range, integers
+from sparsecpu.sparse.matrices import canonical_csr
 from sparsecpu.sparse.pattern import Pattern
+from sparsecpu.sparse.vectors import Slots, move, numbers, owned_vector
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -25,15 +30,32 @@ class Parameter:
     """A vector of trainable values (bias, norm scale and shift): dense, never pruned.
 
     ``data`` are the values, shape (n,); ``slots`` hold what the optimizer remembers for each of
-    them, by name.
+    them, by name. To assign to ``data``, ``grad`` or a slot writes into the memory that is there,
+    and refuses what has another length: kernels rely on it.
     """
 
     #: True if weight decay acts on the values.
     decays: ClassVar[bool] = False
 
+    data: np.ndarray
+    slots: Slots
+
     def __init__(self, data: Any, dtype: Any = np.float32) -> None:
-        self.data = aligned_copy(data, dtype)
-        self.slots: dict[str, np.ndarray] = {}
+        values = aligned_copy(numbers(data, "data"), float_type(dtype))
+        self._set(data=values, slots=Slots(values.shape, values.dtype))
+
+    def _set(self, **attributes: Any) -> None:
+        """Replace attributes by what fits together; see ``__setattr__``."""
+        self.__dict__.update(attributes)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("data", "grad"):
+            getattr(self, name)[...] = numbers(value, name, self.data.shape)
+            self.touch()
+        elif name == "slots":
+            self._set(slots=Slots(self.data.shape, self.data.dtype, value))
+        else:
+            super().__setattr__(name, value)
 
     @cached_property
     def grad(self) -> np.ndarray:
@@ -49,13 +71,19 @@ class Parameter:
         """Return a slot, such as ``"momentum"``, shape (n,); zeros at the first use."""
         found = self.slots.get(name)
         if found is None:
-            found = self.slots[name] = aligned_zeros(self.data.shape, self.data.dtype)
+            found = self.slots.hold(name, aligned_zeros(self.data.shape, self.data.dtype))
         return found
 
     def vectors(self) -> dict[str, np.ndarray]:
         """Return everything of length n that there is, by name: data, grad and every slot."""
-        held = {"grad": self.grad} if "grad" in self.__dict__ else {}
-        return {"data": self.data, **held, **self.slots}
+        found: dict[str, np.ndarray] = {"data": self.data}
+        if "grad" in self.__dict__:
+            found["grad"] = self.grad
+        found.update(self.slots)
+        return found
+
+    def touch(self) -> None:
+        """Say that ``data`` changed, where something else is made from it."""
 
     def second_copy(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the order and the memory of a second copy that an update of ``data`` writes too.
@@ -63,6 +91,16 @@ class Parameter:
         The copy is ``data[order]``; both are empty where there is none, as here.
         """
         return NO_ORDER, self.data[:0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "slots": dict(self.slots)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up pickled or copied attributes, with arrays that start on a cache line again."""
+        held = {n: aligned_copy(state[n]) for n in ("data", "grad") if n in state}
+        slots = {name: aligned_copy(slot) for name, slot in state["slots"].items()}
+        self._set(**state)
+        self._set(**held, slots=Slots(held["data"].shape, held["data"].dtype, slots))
 
 
 class SparseParameter(Parameter):
@@ -94,14 +132,30 @@ class SparseParameter(Parameter):
 
     decays = True
 
+    pattern: Pattern
+    _transposed_data: np.ndarray | None
+    _stale: bool
+
     def __init__(self, pattern: Pattern, data: Any, dtype: Any = np.float32) -> None:
         super().__init__(data, dtype)
+        if not isinstance(pattern, Pattern):
+            raise ParameterError("pattern", pattern, "a Pattern")
         if self.data.shape != (pattern.nnz,):
             raise PatternError(f"{pattern.nnz} values were expected, got shape {self.data.shape}")
-        self.pattern = pattern
         self.spatial, self.fixed, self.uses = False, False, 1
-        self._transposed_data: np.ndarray | None = None
-        self._stale = True
+        self._set(pattern=pattern, _transposed_data=None, _stale=True)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != "pattern":
+            return super().__setattr__(name, value)
+        same = isinstance(value, Pattern) and (value.shape, value.nnz) == (self.shape, self.nnz)
+        if not same:
+            expected = f"a Pattern of shape {self.shape} with {self.nnz} nonzeros; or use rewire"
+            raise ParameterError("pattern", value, expected)
+        self._set(pattern=value, _transposed_data=None, _stale=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_transposed_data": None, "_stale": True}
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -127,14 +181,14 @@ class SparseParameter(Parameter):
         if self._stale or self._transposed_data is None:
             perm = self.pattern.transposed.perm
             np.take(self.data, perm, out=self.transposed_memory(), mode="clip")
-            self._stale = False
+            self._set(_stale=False)
         return self._transposed_data  # type: ignore[return-value]
 
     def transposed_memory(self) -> np.ndarray:
         """Return where ``transposed_data`` is written."""
         if self._transposed_data is None or self._transposed_data.shape != self.data.shape:
-            self._transposed_data = aligned_empty(self.data.shape, self.data.dtype)
-        return self._transposed_data
+            self._set(_transposed_data=aligned_empty(self.data.shape, self.data.dtype))
+        return self._transposed_data  # type: ignore[return-value]
 
     @property
     def holds_transposed(self) -> bool:
@@ -143,13 +197,14 @@ class SparseParameter(Parameter):
 
     def touch(self) -> None:
         """Say that ``data`` changed, so that ``transposed_data`` is out of date."""
-        self._stale = True
+        self.__dict__["_stale"] = True
 
     def second_copy(self) -> tuple[np.ndarray, np.ndarray]:
+        state = self.__dict__  # assigning would cost a call at every step
         if self._transposed_data is None:  # not read yet on this pattern
-            self._stale = True
+            state["_stale"] = True
             return NO_ORDER, self.data[:0]
-        self._stale = False
+        state["_stale"] = False
         return self.pattern.transposed.perm, self.transposed_memory()
 
     def full_view(self) -> np.ndarray:
@@ -167,6 +222,8 @@ class SparseParameter(Parameter):
     ) -> None:
         """Change the pattern; values, gradient and every slot of the nonzeros that stay move along.
 
+        Nothing has changed where an error is raised.
+
         Parameters
         ----------
         drop : ndarray of int
@@ -181,59 +238,59 @@ class SparseParameter(Parameter):
         Raises
         ------
         PatternError
-            If a position is out of range, there already, or comes twice.
+            If a position is out of range, there already, or comes twice; or if there is not one
+            value for each.
         """
         n_out, n_in = self.shape
-        rows, cols = np.asarray(rows, dtype=np.int64), np.asarray(cols, dtype=np.int64)
-        if rows.size and not (rows.min() >= 0 and rows.max() < n_out):
-            raise PatternError(f"rows of new positions must lie in [0, {n_out})")
-        if cols.size and not (cols.min() >= 0 and cols.max() < n_in):
-            raise PatternError(f"columns of new positions must lie in [0, {n_in})")
-        self.rewire_keys(drop, rows * n_in + cols, values)
+        rows, cols = integers(rows, "rows"), integers(cols, "columns")
+        if len(rows) != len(cols):
+            raise PatternError(f"{len(rows)} rows and {len(cols)} columns of new positions")
+        check_range(rows, n_out, "rows of new positions")
+        check_range(cols, n_in, "columns of new positions")
+        self.rewire_keys(drop, rows.astype(np.int64) * n_in + cols, values)
 
     def rewire_keys(
         self, drop: np.ndarray, keys: np.ndarray, values: dict[str, np.ndarray] | None = None
     ) -> None:
         """Do what ``rewire`` does, with new positions as keys ``i * n_in + j``."""
-        self._transposed_data = None  # what follows needs the memory
+        self._set(_transposed_data=None, _stale=True)  # what follows needs the memory
         self.pattern.forget_transposed()
-        self.touch()
         merge = self.pattern.merge(drop, keys)
-        values = values or {}
-
-        def move(name: str, old: np.ndarray) -> np.ndarray:
-            new = aligned_zeros(merge.pattern.nnz, old.dtype)
-            new[merge.kept_at] = old[merge.kept]
-            if name in values:
-                new[merge.new_at] = values[name]
-            return new
-
-        for name in values:
-            if name not in ("data", "grad"):
-                self.slot(name)
-        self.data = move("data", self.data)
-        if "grad" in self.__dict__ or "grad" in values:
-            self.grad = move("grad", self.grad)
-        for name, old in self.slots.items():  # one after the other: an old one goes before the next
-            self.slots[name] = move(name, old)
-        self.pattern = merge.pattern
+        kind, old, values = self.data.dtype, self.vectors(), values or {}
+        if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+            raise PatternError("values of new positions must be vectors by name")
+        first = {name: numbers(values[name], name, merge.new_at.shape) for name in values}
+        # All memory first, then all assignments: what fails in between would leave a pattern that
+        # does not fit its values. Memory is not in use before it is written.
+        names = dict.fromkeys([*old, *first])
+        new = {name: aligned_empty(merge.pattern.nnz, kind) for name in names}
+        with uninterrupted():
+            self.slots.shape = (merge.pattern.nnz,)
+            for name, array in new.items():  # each old vector goes before the next one moves
+                move(old.pop(name, None), array, first.get(name, 0), self.pattern, merge)
+                if name in ("data", "grad"):
+                    self._set(**{name: array})
+                else:
+                    self.slots.hold(name, array)
+            self._set(pattern=merge.pattern)
 
     def restore(self, pattern: Pattern, vectors: dict[str, np.ndarray]) -> None:
         """Put back a pattern with all its vectors, as ``vectors`` named them: data, grad, slots.
 
-        The arrays are taken over, not copied; a gradient that is not among them starts at 0.
-        Beside ``rewire``, the one place where a pattern changes.
+        Arrays are taken over where they are of the parameter's type, else copied; a gradient that
+        is not among them starts at 0. Beside ``rewire``, the one place where a pattern changes.
         """
-        lengths = {name: array.shape for name, array in vectors.items()}
-        if pattern.shape != self.shape or set(lengths.values()) != {(pattern.nnz,)}:
-            raise PatternError(f"vectors of {lengths} do not fit {pattern!r} in {self.shape}")
-        slots = dict(vectors)
-        self.data, self.pattern, self.slots = slots.pop("data"), pattern, slots
-        self.__dict__.pop("grad", None)
-        if "grad" in slots:
-            self.grad = slots.pop("grad")
-        self._transposed_data = None
-        self.touch()
+        if not isinstance(pattern, Pattern) or pattern.shape != self.shape:
+            raise PatternError(f"pattern is {pattern!r}; expected a Pattern of shape {self.shape}")
+        if "data" not in vectors:
+            raise PatternError(f"vectors are {', '.join(vectors) or 'none'}; expected data, too")
+        kind, shape = self.data.dtype, (pattern.nnz,)
+        own = {name: owned_vector(v, name, shape, kind) for name, v in vectors.items()}
+        new = {name: own.pop(name) for name in ("data", "grad") if name in own}
+        slots = Slots(shape, kind, own)
+        with uninterrupted():
+            self.__dict__.pop("grad", None)
+            self._set(**new, slots=slots, pattern=pattern, _transposed_data=None, _stale=True)
 
     def to_scipy(self) -> csr_array:
         """Return a copy as a SciPy CSR array of shape (n_out, n_in)."""
@@ -241,7 +298,9 @@ class SparseParameter(Parameter):
 
     @classmethod
     def from_scipy(cls, matrix: Any, dtype: Any = np.float32) -> SparseParameter:
-        """Return the parameter of a SciPy sparse matrix; stored zeros stay in the pattern."""
-        csr = matrix.tocsr(copy=True)
-        csr.sum_duplicates()
+        """Return the parameter of a SciPy sparse matrix; stored zeros stay in the pattern.
+
+        Raises ``PatternError`` if the matrix is broken or holds no real numbers.
+        """
+        csr = canonical_csr(matrix)
         return cls(Pattern(csr.shape, csr.indptr, csr.indices), csr.data, dtype)

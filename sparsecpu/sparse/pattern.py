@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError, PatternError
+from sparsecpu.registries.numbers import whole
+from sparsecpu.sparse.format import check_range, in_order, integers
 from sparsecpu.sparse.keys import (
     SLAB,
     contained,
@@ -19,7 +21,7 @@ from sparsecpu.sparse.keys import (
     merge_rows,
     slabs,
 )
-from sparsecpu.sparse.row_blocks import RowIndex, freeze
+from sparsecpu.sparse.row_blocks import RowIndex, sealed
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -36,6 +38,8 @@ class TransposedPattern(RowIndex):
     ``transposed_data = data[perm]``; ``perm`` is int32, shape (nnz,).
     """
 
+    perm: np.ndarray
+
     def __init__(self, pattern: Pattern) -> None:
         from scipy.sparse import csr_array
 
@@ -43,9 +47,9 @@ class TransposedPattern(RowIndex):
         rows = csr_array((order, pattern.indices, pattern.indptr), shape=pattern.shape)
         columns = rows.tocsc()
         indices = columns.indices.astype(np.int32, copy=False)
-        super().__init__(columns.indptr.astype(np.int64), indices, pattern.shape[0])
-        self.perm = columns.data
-        freeze(self.perm)
+        super().__init__(
+            columns.indptr.astype(np.int64), indices, pattern.shape[0], perm=sealed(columns.data)
+        )
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,8 @@ class Pattern(RowIndex):
     indices : array_like of int, shape (nnz,)
         Columns, sorted and unique within each row.
     validate : bool
-        Check all of that; False only for arrays that were made here.
+        Check all of that, and copy; False only for arrays that were made here, and that nobody
+        else holds.
 
     Raises
     ------
@@ -78,15 +83,29 @@ class Pattern(RowIndex):
         If the arrays do not describe such a pattern.
     """
 
+    shape: tuple[int, int]
+
     def __init__(self, shape: Any, indptr: Any, indices: Any, *, validate: bool = True) -> None:
-        self.shape = _check_shape(shape)
+        shape = _check_shape(shape)
         if validate:
-            _validate(self.shape, indptr, indices)
+            _validate(shape, indptr, indices)
+        own = np.array if validate else np.ascontiguousarray
         super().__init__(
-            np.ascontiguousarray(indptr, dtype=np.int64),
-            np.ascontiguousarray(indices, dtype=np.int32),
-            columns=self.shape[1],
+            own(indptr, dtype=np.int64), own(indices, dtype=np.int32), columns=shape[1], shape=shape
         )
+
+    def __copy__(self) -> Pattern:
+        return self  # it never changes
+
+    def __deepcopy__(self, memo: Any) -> Pattern:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Pattern, (self.shape, self.indptr, self.indices)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take up what was pickled before ``__reduce__`` was there."""
+        Pattern.__init__(self, *(state[name] for name in ("shape", "indptr", "indices")))
 
     @classmethod
     def random(cls, shape: Any, nnz: int, rng: np.random.Generator) -> Pattern:
@@ -99,8 +118,7 @@ class Pattern(RowIndex):
         """
         shape = _check_shape(shape)
         size = shape[0] * shape[1]
-        if not 0 <= nnz <= min(size, _INT32_MAX):
-            raise ParameterError("nnz", nnz, f"an integer from 0 to {min(size, _INT32_MAX)}")
+        nnz = whole("nnz", nnz, 0, min(size, _INT32_MAX))
         if nnz > SLAB and 2 * nnz <= size:
             return _random_in_slabs(shape, nnz, rng)
         if 2 * nnz <= size:
@@ -118,8 +136,12 @@ class Pattern(RowIndex):
 
     @classmethod
     def from_keys(cls, shape: Any, keys: np.ndarray) -> Pattern:
-        """Return the pattern of sorted, distinct keys ``i * n_in + j``."""
+        """Return the pattern of sorted, distinct keys ``i * n_in + j``; refuse others."""
         n_out, n_in = _check_shape(shape)
+        keys = integers(keys, "keys")
+        check_range(keys, n_out * n_in, "keys")
+        if (keys[1:] <= keys[:-1]).any():
+            raise PatternError("keys must be sorted and distinct")
         edges = np.arange(n_out + 1, dtype=np.int64) * n_in
         indptr = np.searchsorted(keys, edges)
         indices = np.empty(len(keys), dtype=np.int32)
@@ -189,13 +211,15 @@ class Pattern(RowIndex):
         ``new_keys`` are distinct, in any order; one that is dropped may come back. ``PatternError``
         if a new position is already there, is out of range, or comes twice.
         """
-        arrivals = np.asarray(new_keys, dtype=np.int64)
+        arrivals = integers(new_keys, "new positions")
         order = np.argsort(arrivals, kind="stable")
         arrivals = arrivals[order]
         if len(arrivals) and (arrivals[0] < 0 or arrivals[-1] >= self.size):
             raise PatternError(f"new positions must lie in a {self.shape} matrix")
         if np.any(arrivals[1:] == arrivals[:-1]):
             raise PatternError("new positions must be distinct")
+        drop = integers(drop, "places to drop")
+        check_range(drop, self.nnz, "places to drop")
         keep = np.ones(self.nnz, dtype=bool)
         keep[drop] = False
         *index, kept_at, places = merge_rows(
@@ -246,32 +270,23 @@ def _random_in_slabs(shape: tuple[int, int], nnz: int, rng: np.random.Generator)
 
 def _check_shape(shape: Any) -> tuple[int, int]:
     try:
-        n_out, n_in = (int(n) for n in shape)
+        n_out, n_in = shape
     except (TypeError, ValueError):
         raise ParameterError("shape", shape, "two positive integers") from None
-    if not (1 <= n_out <= _INT32_MAX and 1 <= n_in <= _INT32_MAX):
-        raise ParameterError("shape", shape, f"two integers from 1 to {_INT32_MAX}")
-    return n_out, n_in
+    return whole("shape", n_out, 1, _INT32_MAX), whole("shape", n_in, 1, _INT32_MAX)
 
 
 def _validate(shape: tuple[int, int], indptr: Any, indices: Any) -> None:
     n_out, n_in = shape
-    indptr, indices = np.asarray(indptr), np.asarray(indices)
-    for name, array in (("indptr", indptr), ("indices", indices)):
-        if array.ndim != 1 or array.dtype.kind not in "iu":
-            raise PatternError(f"{name} must be a one-dimensional array of integers")
+    indptr, indices = integers(indptr, "indptr"), integers(indices, "indices")
     if len(indptr) != n_out + 1 or indptr[0] != 0 or indptr[-1] != len(indices):
         raise PatternError(
             f"indptr must have {n_out + 1} entries and run from 0 to nnz = {len(indices)}"
         )
-    if np.any(np.diff(indptr.astype(np.int64)) < 0):
+    if (indptr[1:] < indptr[:-1]).any():
         raise PatternError("indptr must not decrease")
     if len(indices) > _INT32_MAX:
         raise PatternError(f"at most {_INT32_MAX} nonzeros fit, got {len(indices)}")
-    if len(indices) and (indices.min() < 0 or indices.max() >= n_in):
-        raise PatternError(f"indices must lie in [0, {n_in})")
-    rises = indices[1:] > indices[:-1]
-    starts = indptr[1:-1].astype(np.int64)
-    rises[starts[(starts > 0) & (starts < len(indices))] - 1] = True  # between rows
-    if not rises.all():
+    check_range(indices, n_in, "indices")
+    if not in_order(indptr, indices):
         raise PatternError("indices must be sorted and unique within each row")

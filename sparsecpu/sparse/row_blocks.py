@@ -10,9 +10,11 @@ the kernels prefetch them.
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from sparsecpu.errors import PatternError
 from sparsecpu.kernels.machine.cpu import level_two_cache
 
 #: Rows are cut into at most this many chunks, of at least this many nonzeros.
@@ -50,11 +52,21 @@ class RowIndex:
     ``columns`` is the number of columns, whichever way it is turned.
     """
 
-    def __init__(self, indptr: np.ndarray, indices: np.ndarray, columns: int) -> None:
-        self.indptr, self.indices, self.columns = indptr, indices, columns
-        self._blocks: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        self._chunks: dict[int, np.ndarray] = {}
-        freeze(indptr, indices)
+    indptr: np.ndarray
+    indices: np.ndarray
+    columns: int
+    _blocks: dict[int, tuple[np.ndarray, np.ndarray]]
+    _chunks: dict[int, np.ndarray]
+
+    def __init__(self, indptr: np.ndarray, indices: np.ndarray, columns: int, **more: Any) -> None:
+        self.__dict__.update(
+            indptr=sealed(indptr), indices=sealed(indices), columns=columns, _blocks={},
+            _chunks={}, **more,
+        )  # fmt: skip
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse: kernels read wherever an index says, so that it stays what was checked."""
+        raise PatternError(f"an index never changes, so its {name} cannot be set; make a new one")
 
     @cached_property
     def chunks(self) -> np.ndarray:
@@ -106,6 +118,11 @@ class RowIndex:
             cuts[block] = np.searchsorted(keys, first + block * width)
         freeze(cuts)
         return cuts[:-1], cuts[1:]
+
+
+def sealed(array: np.ndarray) -> np.ndarray:
+    """Return an array that can never be written; not even the flag that forbids it can be set."""
+    return np.asarray(memoryview(array).toreadonly())  # type: ignore[arg-type]
 
 
 def freeze(*arrays: np.ndarray) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsecpu.errors import ParameterError
 from sparsecpu.sparse.pattern import Pattern
 
 
@@ -77,6 +78,19 @@ class SummedView(GradientView):
         parts = [part.astype(np.float64) ** power for part in self.own.activity(kind, own)]
         rows, columns = (self.comm.sum(part) ** (1 / power) for part in parts)
         return rows, columns
+
+
+def check_places(
+    pattern: Pattern, shape: tuple[int, int], out: np.ndarray | None, dtype: np.dtype
+) -> None:
+    """Refuse positions outside of a layer's weights, and memory for them that does not fit."""
+    if not isinstance(pattern, Pattern) or pattern.shape != shape:
+        raise ParameterError("pattern", pattern, f"a Pattern of shape {shape}")
+    if out is None:
+        return
+    if out.shape != (pattern.nnz,) or out.dtype != dtype or not out.flags.carray:
+        expected = f"a C-contiguous {dtype} vector of {pattern.nnz}"
+        raise ParameterError("out", f"{out.dtype} of shape {out.shape}", expected)
 
 
 def whole_rows(shape: tuple[int, int], rows: slice) -> Pattern:

@@ -45,6 +45,6 @@ class Network(Protocol):
         """Compute the outputs."""
         ...
 
-    def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
+    def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> Any:
         """Compute the gradients."""
         ...

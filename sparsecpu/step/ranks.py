@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import numpy as np
 
 from sparsecpu.sparse.parameter import Parameter, SparseParameter
 from sparsecpu.step.gradient_view import GradientView
+from sparsecpu.step.samples import ArraySamples, Samples, SparseSamples
 
 #: Streams of which every rank has its own: what they are for differs from sample to sample.
 _OWN = ("dropout", "augmentation")
+#: Samples of which ranks compare the numbers, beside all targets, before they train.
+_COMPARED = 64
 
 
 class OneRank:
@@ -60,6 +64,12 @@ class OneRank:
     def check_same(self, what: str, value: str) -> None:
         """Raise ``RankError`` on every rank if one has another value than rank 0."""
 
+    def check_fit(self, told: str, samples: Samples, targets: np.ndarray) -> None:
+        """Raise ``RankError`` on every rank if one trains on other samples, or in another way.
+
+        ``told`` says how, and is the same on all ranks.
+        """
+
     def broadcast(self, value: Any) -> Any:
         """Return what rank 0 has."""
         return value
@@ -67,6 +77,9 @@ class OneRank:
     def threads(self) -> int | None:
         """Return how many threads a rank may use of the cores that it shares; None for any."""
         return None
+
+    def wait(self, what: str) -> None:
+        """Wait until all ranks are here; ``what`` says for what."""
 
     def abort(self, code: int) -> None:
         """End the other ranks at once, with an exit code."""
@@ -132,6 +145,17 @@ class SeveralRanks(OneRank):
 
     def check_network(self, parameters: Any) -> None:
         self.comm.check_network(parameters)
+
+    def check_fit(self, told: str, samples: Samples, targets: np.ndarray) -> None:
+        self.comm.check_same("how to train", told)
+        self.comm.check_same("shape of the training data", str(samples.shape))
+        compared = [np.ascontiguousarray(targets)]
+        if isinstance(samples, ArraySamples | SparseSamples):  # others may draw what they return
+            first = np.arange(min(_COMPARED, samples.shape[0]), dtype=np.int64)
+            array, rows = samples.take_samples(first)
+            compared.append(np.ascontiguousarray(array[rows]))
+        marks = " ".join(f"{zlib.crc32(array.view(np.uint8).data):08x}" for array in compared)
+        self.comm.check_same("checksum of the training data", marks)
 
     def broadcast(self, value: Any) -> Any:
         return self.comm.broadcast(value)

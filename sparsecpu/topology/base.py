@@ -10,10 +10,18 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError, PatternError
 from sparsecpu.registries import Registry
+from sparsecpu.registries.numbers import is_number, whole
 from sparsecpu.schedules import Schedule, cosine, linear
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.gradient_view import GradientView
-from sparsecpu.topology.change import Change, Growth, apply_change, fill_up, sorted_places
+from sparsecpu.topology.change import (
+    Change,
+    Growth,
+    apply_change,
+    checked_growth,
+    fill_up,
+    sorted_places,
+)
 from sparsecpu.topology.options import one_of
 from sparsecpu.topology.revival import revive_outputs
 from sparsecpu.topology.run import Report, Run
@@ -78,12 +86,12 @@ class Topology:
         regrow_keeps_value: bool = True,
         revive: bool = False,
     ) -> None:
-        if not 0.0 < prune_rate < 1.0:
+        if not (is_number(prune_rate) and 0.0 < prune_rate < 1.0):
             raise ParameterError("prune_rate", prune_rate, "a number in (0, 1)")
-        if not 0.0 < stop_after <= 1.0:
+        if not (is_number(stop_after) and 0.0 < stop_after <= 1.0):
             raise ParameterError("stop_after", stop_after, "a number in (0, 1]")
-        if update_every is not None and (int(update_every) != update_every or update_every < 1):
-            raise ParameterError("update_every", update_every, "an integer of at least 1")
+        if update_every is not None:
+            update_every = whole("update_every", update_every, 1)
         self.prune_rate = float(prune_rate)
         self.decay = one_of("decay", decay, ("cosine", "linear"))
         self.update_every, self.stop_after = update_every, float(stop_after)
@@ -160,6 +168,8 @@ class Topology:
         before = sum(p.nnz for p in parameters.values())
         self.prepare(steps_done)
         for name, change in self.decide(steps_done, report.prune_rate):
+            if name not in parameters:
+                raise PatternError(f"{self.name}: there is no layer {name!r}")
             with self._named(name):
                 facts = apply_change(
                     parameters[name], change, regrow_keeps_value=self.regrow_keeps_value
@@ -197,19 +207,24 @@ class Topology:
         for name, parameter in parameters.items():
             with self._named(name):
                 dropped[name] = sorted_places(parameter, self.drop(name, parameter, rate))
-        quotas, total = self.quotas(dropped), sum(map(len, dropped.values()))
+        quotas, total = self._checked_quotas(dropped), sum(map(len, dropped.values()))
         if sum(quotas.values()) != total:
             raise PatternError(f"{self.name}: {total} weights go, {sum(quotas.values())} come")
         for name, parameter in parameters.items():
             with self._named(name):
                 yield name, self._change(name, parameter, dropped.pop(name), quotas[name])
 
+    def _checked_quotas(self, dropped: dict[str, np.ndarray]) -> dict[str, int]:
+        quotas = self.quotas(dropped)
+        if not isinstance(quotas, dict) or quotas.keys() != dropped.keys():
+            raise PatternError(f"{self.name}: quotas are {quotas!r}; expected one for each layer")
+        return {name: whole(f"quota of {name}", count, 0) for name, count in quotas.items()}
+
     def _change(
         self, name: str, parameter: SparseParameter, dropped: np.ndarray, count: int
     ) -> Change:
-        return fill_up(
-            parameter, Change(dropped, self.grow(name, parameter, dropped, count)), count
-        )
+        growth = checked_growth(parameter, self.grow(name, parameter, dropped, count))
+        return fill_up(parameter, Change(dropped, growth), count)
 
     @contextmanager
     def _named(self, layer: str) -> Iterator[None]:
@@ -275,5 +290,6 @@ class Topology:
     def load_state(self, values: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         """Take up the ``values`` and ``arrays`` that ``state`` returned; called after ``start``.
 
-        The layers and the length of the ``run`` are known then.
+        The layers and the length of the ``run`` are known then. Raises ``FileFormatError`` if they
+        are not as ``state`` returns them.
         """

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import PatternError
+from sparsecpu.sparse.format import check_range, integers
 from sparsecpu.sparse.keys import among
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
+from sparsecpu.sparse.vectors import numbers
 from sparsecpu.topology.selection import largest
 
 
@@ -57,14 +59,25 @@ def keys_of(pattern: Pattern, places: np.ndarray) -> np.ndarray:
 
 def sorted_places(parameter: SparseParameter, places: np.ndarray) -> np.ndarray:
     """Return places in order; refuse what is no place, or there twice."""
-    places = np.asarray(places)
+    places = integers(places, "places of weights to drop")
     if (places[1:] <= places[:-1]).any():
         places = np.sort(places)
     if (places[1:] == places[:-1]).any():
         raise PatternError("places of weights to drop must be distinct")
-    if len(places) and not 0 <= places[0] <= places[-1] < parameter.nnz:
-        raise PatternError(f"places of weights to drop must lie in [0, {parameter.nnz})")
+    check_range(places, parameter.nnz, "places of weights to drop")
     return places.astype(np.int32, copy=False)
+
+
+def checked_growth(parameter: SparseParameter, growth: Any) -> Growth:
+    """Return what a rule grows, if it is a growth: keys in range and distinct, a value for each."""
+    if not isinstance(growth, Growth):
+        raise PatternError(f"a rule must grow a Growth, not a {type(growth).__name__}")
+    keys = integers(growth.keys, "positions that grow")
+    check_range(keys, parameter.pattern.size, "positions that grow")
+    if not isinstance(growth.values, dict):
+        raise PatternError("first values of what grows must be vectors by name")
+    values = {n: numbers(v, f"first values of {n}", keys.shape) for n, v in growth.values.items()}
+    return replace(growth, keys=keys.astype(np.int64, copy=False), values=values)
 
 
 def fill_up(parameter: SparseParameter, change: Change, count: int) -> Change:
@@ -91,8 +104,10 @@ def apply_change(
     parameter: SparseParameter, change: Change, *, regrow_keeps_value: bool
 ) -> dict[str, Any]:
     """Rewire a layer and return the facts; a weight that goes and comes may keep its value."""
-    drop, keys, values = change.drop, change.growth.keys, change.growth.values
-    drop = sorted_places(parameter, drop)
+    if not isinstance(change, Change):
+        raise PatternError(f"a rule must decide a Change, not a {type(change).__name__}")
+    growth = checked_growth(parameter, change.growth)
+    drop, keys, values = sorted_places(parameter, change.drop), growth.keys, growth.values
     ordered = np.sort(keys)
     if (ordered[1:] == ordered[:-1]).any():
         raise PatternError("positions that grow must be distinct")
@@ -106,4 +121,4 @@ def apply_change(
         values = {name: value[~back] for name, value in values.items()}
     del dropped_keys, returning, ordered  # in large layers every array counts
     parameter.rewire_keys(drop, keys, values)
-    return {**facts, **change.growth.facts, "nnz": parameter.nnz}
+    return {**facts, **growth.facts, "nnz": parameter.nnz}

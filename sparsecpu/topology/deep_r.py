@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.step.plain_values import named, table, whole
 from sparsecpu.topology.base import Topology
 from sparsecpu.topology.change import Growth, keys_of
 from sparsecpu.topology.free_positions import grow_random
@@ -14,6 +15,8 @@ from sparsecpu.topology.run import Run
 
 #: What an awakened connection starts with.
 _AWAKE = 1e-12
+#: Salts are below it.
+_SALTS = 2**62
 
 
 def signs(salt: int, keys: np.ndarray) -> np.ndarray:
@@ -75,7 +78,7 @@ class DeepR(Topology):
 
     def start(self, run: Run) -> None:
         super().start(run)
-        self.salts = {name: int(run.rng.integers(2**62)) for name in run.parameters}
+        self.salts = {name: int(run.rng.integers(_SALTS)) for name in run.parameters}
 
     def initialise(self) -> None:
         """Give every first weight its position's sign."""
@@ -109,4 +112,5 @@ class DeepR(Topology):
         return {"salts": self.salts}, {}
 
     def load_state(self, values: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        self.salts = dict(values["salts"])
+        salts = named(whole(0, _SALTS - 1), self.run.parameters)
+        self.salts = table({"salts": salts})(values, "topology")["salts"]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsecpu.step.plain_values import real, table
 from sparsecpu.topology.base import Topology
 from sparsecpu.topology.change import Growth, keys_of
 from sparsecpu.topology.free_positions import grow_random
@@ -98,4 +99,5 @@ class DSR(Topology):
         return {"height": self.height}, {}
 
     def load_state(self, values: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        self.height = float(values["height"])
+        kind = table({"height": real(0.0, finite=False)})
+        self.height = float(kind(values, "topology")["height"])

@@ -9,6 +9,7 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.schedules import Schedule, cubic
+from sparsecpu.step.plain_values import named, table, whole
 from sparsecpu.topology.base import Topology
 from sparsecpu.topology.change import Change, Growth
 from sparsecpu.topology.options import one_of
@@ -100,4 +101,7 @@ class GradualPruning(Topology):
         return {"start": self._start}, {}
 
     def load_state(self, values: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        self._start = {name: int(count) for name, count in values["start"].items()}
+        start = table({"start": named(whole(0), self.run.parameters)})(values, "topology")["start"]
+        for name, parameter in self.run.parameters.items():
+            whole(parameter.nnz, parameter.pattern.size)(start[name], f"topology.start.{name}")
+        self._start = dict(start)

@@ -33,6 +33,8 @@ class Run:
         Stream for topology.
     learning_rate : callable
         The schedule: a function of the step.
+    steps_done : int
+        Optimizer steps that lie behind, above 0 where the run is resumed.
     """
 
     parameters: dict[str, SparseParameter]
@@ -44,6 +46,7 @@ class Run:
     gradient_weight: float
     rng: np.random.Generator
     learning_rate: Schedule
+    steps_done: int = 0
 
 
 @dataclass

@@ -9,7 +9,10 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.step.checked_arrays import behind
 from sparsecpu.step.gradient_view import GradientView
+from sparsecpu.step.plain_values import one_of as one_of_kind
+from sparsecpu.step.plain_values import table
 from sparsecpu.topology.base import Observer, Topology
 from sparsecpu.topology.change import Growth, keys_of
 from sparsecpu.topology.free_positions import grow_largest
@@ -230,7 +233,7 @@ class SparseMomentum(Topology):
         return {"sources": {name: source.name for name, source in self.sources.items()}}, arrays
 
     def load_state(self, values: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        kinds = {name: one_of_kind([source.name]) for name, source in self.sources.items()}
+        table({"sources": table(kinds)})(values, "topology")
         for name, source in self.sources.items():
-            start = f"{name}/"
-            held = {key[len(start) :]: a for key, a in arrays.items() if key.startswith(start)}
-            source.load_state(held)
+            source.load_state(behind(arrays, f"{name}/"), self.run.steps_done)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import time
 import zlib
 from collections.abc import Iterable
 from typing import Any
@@ -19,18 +20,32 @@ import numpy as np
 from sparsecpu.errors import MissingExtraError, RankError
 from sparsecpu.sparse.parameter import Parameter, SparseParameter
 from sparsecpu.step.ranks import ALONE, OneRank
+from sparsecpu.training.rank_watch import TIMEOUT, check_timeout, end_job, starting, watch_over
 
 #: Variables in which launchers give the number of processes that they have started.
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS", "PALS_LOCAL_SIZE")
+#: Variables in which they give the number of this process.
+_RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "MPI_LOCALRANKID", "PALS_LOCAL_RANKID")
+#: Seconds that other ranks leave rank 0 to report what all have met.
+AFTER_RANK_0 = 2.0
 
 
 class Communicator:
-    """A group of ranks over an mpi4py communicator; this process is ``rank`` of ``size``."""
+    """A group of ranks over an mpi4py communicator; this process is ``rank`` of ``size``.
 
-    def __init__(self, comm: Any) -> None:
+    A rank that waits for others in vain for ``timeout`` seconds ends the job; 0 lets it wait for
+    ever, and None leaves what was said before, or ``rank_watch.TIMEOUT``.
+    """
+
+    def __init__(self, comm: Any, timeout: float | None = None) -> None:
+        timeout = None if timeout is None else check_timeout(timeout)
         self.comm = comm
         self.rank, self.size = int(comm.Get_rank()), int(comm.Get_size())
         self._requests: list[Any] = []
+        self._watch = watch_over(comm, timeout)
+
+    def __deepcopy__(self, memo: Any) -> Communicator:
+        return self  # scikit-learn copies the arguments of an estimator; the ranks stay the same
 
     def part(self, count: int) -> slice:
         """Return this rank's part of ``count`` things in order; parts differ by one at most."""
@@ -38,7 +53,8 @@ class Communicator:
 
     def sum(self, array: np.ndarray) -> np.ndarray:
         """Add up a contiguous array over all ranks, in place, and return it."""
-        self.comm.Allreduce(_in_place(self.comm), array)
+        with self._watch("sums over all ranks"):
+            self.comm.Allreduce(_in_place(self.comm), array)
         return array
 
     def start_sum(self, array: np.ndarray) -> None:
@@ -48,8 +64,9 @@ class Communicator:
 
     def finish(self) -> None:
         """Wait for all sums that were begun."""
-        for request in self._requests:
-            request.Wait()
+        with self._watch("the gradients of a step"):
+            for request in self._requests:
+                request.Wait()
         self._requests.clear()
 
     def gather_samples(self, x: np.ndarray, n_valid: int) -> np.ndarray:
@@ -60,9 +77,10 @@ class Communicator:
         """
         features, lanes = x.shape[1:]
         own = np.ascontiguousarray(x.transpose(0, 2, 1).reshape(-1, features)[:n_valid])
-        counts = np.array(self.comm.allgather(n_valid))
+        counts = np.array(self._gather(n_valid, "the samples of a step"))
         samples = np.empty((int(counts.sum()), features), dtype=x.dtype)
-        self.comm.Allgatherv(own, [samples, (counts * features).tolist()])
+        with self._watch("the samples of a step"):
+            self.comm.Allgatherv(own, [samples, (counts * features).tolist()])
         tiles = max(1, -(-len(samples) // lanes))
         padded = np.zeros((tiles * lanes, features), dtype=x.dtype)
         padded[: len(samples)] = samples
@@ -70,11 +88,21 @@ class Communicator:
 
     def broadcast(self, value: Any) -> Any:
         """Return the plain values that rank 0 passes; those of other ranks are ignored."""
-        return self.comm.bcast(value, root=0)
+        with self._watch("what rank 0 decides"):
+            return self.comm.bcast(value, root=0)
+
+    def _gather(self, value: Any, what: str) -> list[Any]:
+        """Return the plain values of all ranks."""
+        with self._watch(what):
+            return list(self.comm.allgather(value))
+
+    def wait(self, what: str) -> None:
+        """Wait until all ranks are here; ``what`` says for what."""
+        self._gather(None, what)
 
     def check_same(self, what: str, value: str) -> None:
         """Raise ``RankError`` on every rank if one has another value than rank 0."""
-        values = self.comm.allgather(value)
+        values = self._gather(value, f"the {what} of all ranks")
         for rank, other in enumerate(values):
             if other != values[0]:
                 raise RankError(f"{what}: rank 0 has {values[0]}, rank {rank} has {other}")
@@ -86,15 +114,14 @@ class Communicator:
     def threads(self) -> int:
         """Return how many threads this rank may use of the cores that its node's ranks share."""
         cores = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
-        ranks = self.comm.allgather((platform.node(), sorted(cores)))
+        ranks = self._gather((platform.node(), sorted(cores)), "all ranks to begin")
         node, own = ranks[self.rank]
         sharing = sum(name == node and bool(set(cores) & set(own)) for name, cores in ranks)
         return max(1, len(own) // sharing)
 
     def abort(self, code: int) -> None:
         """End all ranks at once, with an exit code."""
-        sys.stderr.flush()
-        self.comm.Abort(code)
+        end_job(self.comm, code)
 
 
 def _in_place(comm: Any) -> Any:
@@ -118,27 +145,37 @@ def checksum(parameters: Iterable[Parameter]) -> int:
     return found
 
 
-def communicator(comm: Any) -> Communicator | OneRank:
+def communicator(comm: Any, timeout: float | None = None) -> Communicator | OneRank:
     """Return the ranks to train with: ``ALONE`` for None, or for a single rank.
 
-    One rank under MPI trains exactly as without MPI, bit for bit.
+    One rank under MPI trains exactly as without MPI, bit for bit. ``timeout`` is that of
+    ``Communicator``.
     """
     if comm is None or comm is ALONE:
         return ALONE
-    ours = comm if isinstance(comm, Communicator) else Communicator(comm)
+    if not isinstance(comm, Communicator) and int(comm.Get_size()) == 1:
+        return ALONE
+    ours = comm if isinstance(comm, Communicator) else Communicator(comm, timeout)
     if ours.size == 1:
         return ALONE
-    if ours is not comm and not hasattr(comm, "IN_PLACE"):
+    if not hasattr(ours.comm, "IN_PLACE"):
         _end_together(ours)
     return ours
 
 
 def _end_together(ours: Communicator) -> None:
-    """Let an uncaught exception end all ranks; the others would wait for ever."""
+    """Let an uncaught exception end all ranks; the others would wait for it in vain.
+
+    Where several ranks meet the same one rank 0 alone says so: the others give it time to.
+    """
     before = sys.excepthook
 
     def hook(kind: Any, error: Any, trace: Any) -> None:
+        if ours.rank:
+            time.sleep(AFTER_RANK_0)
         before(kind, error, trace)
+        line = " ".join(f"{kind.__name__}: {error}".split())
+        sys.stderr.write(f"sparsecpu: rank {ours.rank} ends the job: {line}\n")
         ours.abort(1)
 
     if not getattr(before, "ends_all_ranks", False):
@@ -151,18 +188,27 @@ def launched() -> bool:
     return any(name in os.environ for name in _SIZES)
 
 
-def world() -> Communicator | OneRank:
+def world(timeout: float | None = None) -> Communicator | OneRank:
     """Return all ranks that a launcher has started, or ``ALONE`` for a process of its own.
 
-    Raises ``MissingExtraError`` if there are several and mpi4py is not installed.
+    ``timeout`` is that of ``Communicator``, and how long to wait for all to start. Raises
+    ``MissingExtraError`` if there are several and mpi4py is not installed.
     """
+    timeout = None if timeout is None else check_timeout(timeout)
     if not launched():
         return ALONE
     try:
-        from mpi4py import MPI
+        with starting(TIMEOUT if timeout is None else timeout):
+            from mpi4py import MPI
     except ImportError:
         sizes = [os.environ[name] for name in _SIZES if name in os.environ]
         if all(size == "1" for size in sizes):
             return ALONE
         raise MissingExtraError("mpi4py", "mpiexec with several ranks", "mpi") from None
-    return communicator(MPI.COMM_WORLD)
+    return communicator(MPI.COMM_WORLD, timeout)
+
+
+def launched_rank() -> int:
+    """Return the number that the launcher gave this process, without asking MPI; 0 if none."""
+    given = [os.environ[name] for name in _RANKS if os.environ.get(name, "").isdigit()]
+    return int(given[0]) if given else 0

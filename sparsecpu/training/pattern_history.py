@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.callbacks import Callback
+from sparsecpu.errors import FileFormatError
 from sparsecpu.sparse.keys import sorted_once
 from sparsecpu.sparse.pattern import Pattern
+from sparsecpu.step.checked_arrays import Arrays, take, take_keys
 from sparsecpu.training.spectral_gap import spectral_gap
 
 #: The weights per input of the first layer are recorded up to this number of inputs.
@@ -40,17 +42,25 @@ class Explored:
         return count / self.size
 
     def array(self) -> np.ndarray:
-        """Return what ``from_array`` takes: the keys (int64), or the bits (uint8)."""
+        """Return what ``from_arrays`` takes: the keys (int64), or the bits (uint8)."""
         return self.bits if self.keys is None else self.keys
 
+    def holds(self, keys: np.ndarray) -> bool:
+        """Return True if all of some sorted keys are among the positions."""
+        if self.keys is not None:
+            return bool(np.isin(keys, self.keys, assume_unique=True).all())
+        return bool((self.bits[keys >> 3] >> (keys & 7).astype(np.uint8) & 1).all())
+
     @classmethod
-    def from_array(cls, size: int, array: np.ndarray) -> Explored:
-        """Return the positions that ``array`` gave."""
-        found = cls(size)
-        if array.dtype == np.uint8:
-            found.keys, found.bits = None, array
-        else:
-            found.keys = array
+    def from_arrays(cls, arrays: Arrays, name: str, size: int) -> Explored:
+        """Return the positions that ``array`` gave, checked."""
+        found, held = cls(size), arrays.get(name)
+        if held is None or held.dtype != np.uint8:
+            found.keys = take_keys(arrays, name, size).copy()
+            return found
+        found.keys, found.bits = None, take(arrays, name, np.uint8, (-(-size // 8),)).copy()
+        if size % 8 and found.bits[-1] >> (size % 8):
+            raise FileFormatError(f"the array {name} has positions beyond {size}")
         return found
 
 
@@ -62,6 +72,18 @@ class _Layer:
         self.born = np.zeros(pattern.nnz, dtype=np.int64)
         self.explored = Explored(pattern.size)
         self.explored.add(self.start)
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays, name: str, pattern: Pattern, steps: int) -> _Layer:
+        """Return what was known when so many ``steps`` were done, checked."""
+        found = cls(pattern)
+        found.start = take_keys(arrays, f"{name}/start", pattern.size).copy()
+        born = take(arrays, f"{name}/born", np.int64, (pattern.nnz,), least=0, most=steps)
+        found.born = born.copy()
+        found.explored = Explored.from_arrays(arrays, f"{name}/ever", pattern.size)
+        if not (found.explored.holds(found.start) and found.explored.holds(pattern.keys())):
+            raise FileFormatError(f"the array {name}/ever lacks positions that were active")
+        return found
 
     def update(self, pattern: Pattern, step: int) -> dict[str, Any]:
         """Take note of a new pattern and return its statistics."""
@@ -133,8 +155,7 @@ class Tracker(Callback):
         return found
 
     def load_arrays(self, arrays: dict[str, np.ndarray], trainer: Any) -> None:
-        for name, parameter in trainer.topology.run.parameters.items():
-            layer = _Layer(parameter.pattern)
-            layer.start, layer.born = arrays[f"{name}/start"], arrays[f"{name}/born"]
-            layer.explored = Explored.from_array(parameter.pattern.size, arrays[f"{name}/ever"])
-            self._layers[name] = layer
+        self._layers = {
+            name: _Layer.from_arrays(arrays, name, parameter.pattern, trainer.steps_done)
+            for name, parameter in trainer.topology.run.parameters.items()
+        }

@@ -324,13 +324,15 @@ def test_resume_after_kill_is_byte_for_byte(lines, undisturbed, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT to another process")
-def test_ctrl_c_leaves_a_resumable_checkpoint(undisturbed, tmp_path):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_leaves_a_resumable_checkpoint(name, undisturbed, tmp_path):
+    number = getattr(signal, name)
     folder = tmp_path / "stopped"
     running = start(folder)
     wait_for_lines(running, folder, 4)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
     _, messages = running.communicate(timeout=60)
-    assert running.returncode == 130, messages
+    assert running.returncode == 128 + number, messages
     assert "--resume" in messages
     assert not (folder / "model.npz").exists()
     assert run("evaluate", folder, "digits").exit_code == 0  # the checkpoint is a model, too

@@ -6,12 +6,14 @@ import pytest
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_digits, load_iris, make_friedman1, make_multilabel_classification
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_is_fitted
 
 from sparsecpu import SparseMLPClassifier, SparseMLPRegressor
-from sparsecpu.errors import ParameterError
+from sparsecpu.errors import DivergedError, ParameterError
 from sparsecpu.topology import SET
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -63,7 +65,8 @@ def test_every_topology_and_solver(topology, solver, iris):
 
 @pytest.mark.parametrize("rule", ["constant", "invscaling", "adaptive"])
 def test_learning_rates(rule, iris):
-    model = classifier(solver="sgd", learning_rate=rule, learning_rate_init=0.2).fit(*iris)
+    rate = {"learning_rate": rule, "learning_rate_init": 0.2, "power_t": 0.25}
+    model = classifier(solver="sgd", **rate).fit(*iris)
     assert model.score(*iris) > 0.75
 
 
@@ -110,6 +113,54 @@ def test_partial_fit(iris):
     copy.partial_fit(x, y)
     with pytest.raises(ValueError, match="labels"):
         model.partial_fit(x, y + 5)
+
+
+def test_partial_fit_refuses_what_it_cannot_do(iris):
+    x, y = iris
+    with pytest.raises(ParameterError, match="early_stopping"):
+        classifier(early_stopping=True).partial_fit(x, y, classes=[0, 1, 2])
+    model = classifier().partial_fit(x, y, classes=[0, 1, 2])
+    model.partial_fit(x[:5], y[:5], classes=[2, 1, 0])
+    with pytest.raises(ParameterError, match="classes"):
+        model.partial_fit(x, y, classes=[0, 1, 2, 3])
+
+
+@pytest.mark.parametrize("rule", ["constant", "invscaling", "adaptive"])
+def test_partial_fit_goes_on_after_pickling(rule, iris):
+    """With the same rate, patience and moments; the order of the samples is drawn anew."""
+    x, y = iris
+    options = dict(solver="sgd", learning_rate=rule, n_iter_no_change=1, tol=0.05, shuffle=False,
+                   topology="static")  # fmt: skip
+    model = classifier(**options)
+    for call in range(12):
+        model.partial_fit(x, y, classes=[0, 1, 2])
+        if call == 5:
+            again = pickle.loads(pickle.dumps(model))
+        elif call > 5:
+            again.partial_fit(x, y)
+    np.testing.assert_array_equal(again.predict_proba(x), model.predict_proba(x))
+    assert again.loss_curve_ == model.loss_curve_
+    assert again.t_ == model.t_ == 12 * 150
+
+
+def test_a_failed_fit_is_no_fit(iris):
+    model = classifier(solver="sgd")
+    with pytest.raises(NotFittedError):
+        check_is_fitted(model)
+    with pytest.raises(DivergedError):
+        model.set_params(learning_rate_init=1e25).fit(*iris)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(model)
+    check_is_fitted(model.set_params(learning_rate_init=0.1).fit(*iris))
+
+
+def test_a_warm_start_never_ends_below_the_best_score_so_far(iris):
+    model = classifier(early_stopping=True, warm_start=True, max_iter=30).fit(*iris)
+    best, before = model.best_validation_score_, model.predict_proba(iris[0])
+    model.set_params(learning_rate_init=1e-12, max_iter=3).fit(*iris)
+    assert model.best_validation_score_ == best
+    assert len(model.validation_scores_) == len(model.loss_curve_)
+    np.testing.assert_array_equal(model.predict_proba(iris[0]), before)
 
 
 def test_warm_start_goes_on(iris):
@@ -182,9 +233,13 @@ def test_threads_do_not_change_predictions(iris):
     [
         dict(density=0), dict(density=2), dict(density=float("nan")), dict(solver="lbfgs"),
         dict(topology="x"), dict(distribution="x"), dict(learning_rate="x"), dict(batch_size=0),
-        dict(max_iter=0), dict(alpha=-1), dict(hidden_layer_sizes=(0,)), dict(activation="x"),
+        dict(max_iter=0), dict(alpha=-1), dict(learning_rate_init=0.0),
+        dict(learning_rate_init=float("nan")), dict(hidden_layer_sizes=(0,)), dict(activation="x"),
         dict(dtype="int32"), dict(n_jobs=0), dict(validation_fraction=0), dict(momentum=1.0),
-        dict(solver="sgd", momentum=0.0),
+        dict(solver="sgd", momentum=0.0), dict(alpha=float("inf")), dict(alpha="1"),
+        dict(learning_rate_init=True), dict(epsilon=0.0), dict(beta_1=1.0), dict(beta_2=-0.1),
+        dict(power_t=float("nan")), dict(tol=float("nan")), dict(n_iter_no_change=0),
+        dict(n_iter_no_change=1.5),
     ],
     ids=str,
 )  # fmt: skip

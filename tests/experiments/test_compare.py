@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from sparsecpu.experiments.comparison import (
     summarise,
 )
 from sparsecpu.experiments.comparison.methods import narrowed, weights_of
+from sparsecpu.experiments.comparison.result_folder import ResultFolder
 from sparsecpu.experiments.networks import describe
 from sparsecpu.experiments.recipe import Recipe
 
@@ -205,8 +207,8 @@ def test_command_in_processes_tunes_and_draws(tmp_path, drawn):
     assert "too few" in run(*arguments).stdout
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_ctrl_c_keeps_what_is_done(jobs, tmp_path):
+@pytest.mark.parametrize(("jobs", "number"), [(1, signal.SIGTERM), (2, signal.SIGINT)])
+def test_a_signal_keeps_what_is_done(jobs, number, tmp_path):
     command = [sys.executable, "-m", "sparsecpu", "compare", "digits", "--methods", "dense,set",
                "--densities", "0.1", "--seeds", "40", "--model", "30", "--epochs", "10",
                "--learning-rates", "0.05", "--jobs", str(jobs),
@@ -217,13 +219,75 @@ def test_ctrl_c_keeps_what_is_done(jobs, tmp_path):
         if file.exists() and file.read_text().count("\n") >= 2:
             break
         time.sleep(0.02)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
     _, messages = running.communicate(timeout=60)
-    assert running.returncode == 130, messages
+    assert running.returncode == 128 + number, messages
     assert "same command" in messages
+    assert messages.count("\n") <= 3  # what it does, what is to do, and this
+    assert not (tmp_path / ".lock").exists()
     assert 2 <= file.read_text().count("\n") < 400
     for line in file.read_text().splitlines():
         assert json.loads(line)["method"] in ("dense", "set")
+
+
+def test_a_first_line_that_was_cut_off_goes(tmp_path):
+    folder = ResultFolder(tmp_path / "c")
+    folder.open({"data": "iris"})
+    try:
+        (tmp_path / "c/results.jsonl").write_text('{"method": "sta')
+        assert folder.results([]) == []
+        assert (tmp_path / "c/results.jsonl").read_text() == ""
+    finally:
+        folder.lock.release()
+
+
+PARENT = """
+import multiprocessing, os, signal, time
+from sparsecpu.experiments.comparison import runs
+def work():
+    import threading
+    threading.Thread(target=runs._end_with_parent, daemon=True).start()
+    time.sleep(60)
+if __name__ == "__main__":
+    child = multiprocessing.get_context("spawn").Process(target=work)
+    child.start()
+    print(child.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no SIGKILL")
+def test_processes_of_a_killed_comparison_end(tmp_path):
+    (tmp_path / "parent.py").write_text(PARENT)
+    parent = subprocess.Popen([sys.executable, tmp_path / "parent.py"], stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, text=True)  # fmt: skip
+    child = int(parent.stdout.readline())
+    time.sleep(0.2)
+    parent.kill()
+    parent.wait()
+    deadline = time.time() + 30
+    while time.time() < deadline:
+        try:
+            os.kill(child, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    os.kill(child, signal.SIGKILL)
+    pytest.fail("it goes on for nobody")
+
+
+def test_a_process_that_the_system_ends_is_one_line(tmp_path, monkeypatch):
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+
+    def submit(*args):
+        raise BrokenProcessPool
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", submit)
+    result = run("compare", "iris", "--methods", "static,set", "--seeds", 1, "--folds", 2,
+                 "--densities", "0.3", "--jobs", 2, "--out", tmp_path / "c", *QUICK)  # fmt: skip
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

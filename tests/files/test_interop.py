@@ -10,7 +10,7 @@ from commands import run
 
 from sparsecpu import load, save
 from sparsecpu.errors import FileFormatError, MissingExtraError, ParameterError
-from sparsecpu.files.interop.arrays import read_npz
+from sparsecpu.files.interop.npz_files import read_npz
 from sparsecpu.files.interop.safetensors import read_safetensors
 from sparsecpu.interop import export_network, import_network, of_network
 from sparsecpu.networks.description import Architecture, LayerSpec, mlp

@@ -19,7 +19,7 @@ FILES = sorted(
 #: Rooms stand on floors: a room imports from its own files and from floors below.
 FLOORS = [
     "errors",
-    "registries",
+    "registries reading",
     "kernels",
     "sparse",
     "step schedules",

@@ -14,6 +14,8 @@ from sparsecpu.kernels.conv.channel_sums import channel_sums_kernel, plain_chann
 from sparsecpu.kernels.conv.operands import Output
 from sparsecpu.kernels.conv.sums import NO_SUMS
 from sparsecpu.kernels.linear import PLAIN, gradient_kernel, matmul_kernel
+from sparsecpu.kernels.linear.full import plain_product, product
+from sparsecpu.kernels.linear.outer import outer
 from sparsecpu.kernels.linear.scatter import plain_scatter, scatter_kernel
 from sparsecpu.kernels.linear.wide import plain_gradient, plain_matmul
 from sparsecpu.kernels.machine.arrays import aligned_copy
@@ -48,6 +50,32 @@ def test_linear(pattern, seed):
     close(dw, plain_gradient(p.indptr, p.indices, x[0], dy[0]))
     scatter_kernel(16)(p.indptr, p.indices, data, dy, x, dx, False, 1)
     close(dx[0], plain_scatter(p.indptr, p.indices, data, dy[0], p.shape[1]))
+
+
+@pytest.mark.parametrize("lanes", [1, 3, 16, 80, 128])
+@pytest.mark.parametrize("shape", [(1, 1), (6, 5), (23, 40)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_full_products(lanes, shape, dtype, rng):
+    matrix, bias = (rng.standard_normal(n).astype(dtype) for n in (shape, shape[0]))
+    x = aligned_copy(rng.standard_normal((2, shape[1], lanes)).astype(dtype))
+    x[1, 0, 0] = np.nan
+    y = np.empty((2, shape[0], lanes), dtype)
+    for relu in (False, True):
+        product(matrix, x, bias, y, relu)
+        for tile in range(2):
+            wanted = plain_product(matrix, x[tile], bias)
+            close(y[tile], np.where(wanted < 0, 0, wanted) if relu else wanted, 1e-5)
+    product(matrix, x, bias[:0], y, False)
+    close(y[0], plain_product(matrix, x[0], 0 * bias), 1e-5)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 90), (5, 3), (40, 130)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_outer_products(rows, columns, dtype, rng):
+    a, b = (rng.standard_normal((n, 70)).astype(dtype)[:, 3:50] for n in (rows, columns))
+    out = np.empty((rows, columns + 2), dtype)[:, 1:-1]
+    outer(a, b, out)
+    close(out, a @ b.T, 1e-5)
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 4, 16])

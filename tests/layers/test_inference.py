@@ -255,6 +255,43 @@ def test_blas_gets_its_threads_back():
     assert numbers() == before
 
 
+@pytest.mark.parametrize(("form", "width"), [("sparse", 260), ("sparse", 50), ("dense", 260)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_full_layers_predict_the_same_bits_in_any_company(dtype, form, width, rng):
+    from sparsecpu.kernels.machine.threads import use_threads
+    from sparsecpu.layers import tunable_layers
+
+    described = mlp(300, (width, 31), 4).sparsify(1.0 if form == "sparse" else 0.4)
+    network = described.build(rng, dtype=dtype)
+    for _, layer in tunable_layers(network):
+        layer.form = form
+        layer.bias.data[:] = rng.standard_normal(layer.out_features)
+    x = rng.standard_normal((150, 300)).astype(dtype)
+    with use_threads(2):
+        alone = network.predict(x)
+    for count in (1, 2, 3, 17, 33, 65, 129):
+        np.testing.assert_array_equal(network.predict(x[:count]), alone[:count])
+        np.testing.assert_array_equal(network.predict(x[-count:]), alone[-count:])
+        np.testing.assert_array_equal(network.compile(count)(x[:count]), alone[:count])
+    np.testing.assert_array_equal(network.predict(x, batch_size=40), alone)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 40])
+def test_threads_change_no_bit_of_a_prediction(samples, rng):
+    from sparsecpu.kernels.machine.threads import use_threads
+
+    network = mlp(300, (200, 31), 4).sparsify(0.3).build(rng)
+    x = rng.standard_normal((samples, 300)).astype(np.float32)
+    found = [network.compile(samples, threads=threads)(x) for threads in (1, 2, None)]
+    for threads in (1, 2, None):
+        with use_threads(threads):
+            found.append(network.predict(x))
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
+    with pytest.raises(ParameterError, match="threads"):
+        network.compile(samples, threads=0)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_dense_form_computes_the_same(dtype, rng):
     from sparsecpu.layers import tunable_layers
@@ -281,7 +318,9 @@ def test_dense_form_computes_the_same(dtype, rng):
                 free = np.setdiff1d(
                     np.arange(layer.weight.pattern.size), layer.weight.pattern.keys()
                 )
-                layer.weight.rewire_keys(np.array([0, 3]), free[5:6], {"data": np.array([0.7])})
+                come = free[5:6]  # none, where a layer is all but full
+                first = {"data": np.full(len(come), 0.7)}
+                layer.weight.rewire_keys(np.array([0, 3]), come, first)
                 layer.form = "sparse"
             wanted, gradients = network.loss_and_gradients(x, y, loss)
             outputs = network.predict(x)

@@ -11,7 +11,7 @@ from sparsecpu.experiments.recipe import Recipe
 from sparsecpu.experiments.trainers import make_trainer
 from sparsecpu.layers import SparseLinear
 from sparsecpu.networks.at_start import GeneratedNetwork, generated, snip, synflow
-from sparsecpu.networks.description import mlp
+from sparsecpu.networks.description import Architecture, LayerSpec, mlp
 from sparsecpu.networks.models import find_model
 from sparsecpu.sparse.first_patterns import PATTERNS
 from sparsecpu.sparse.pattern import Pattern
@@ -62,6 +62,28 @@ def test_snip_is_the_published_choice(network, rng):
     scores = [np.abs(w1 * (d1 @ x.T)), np.abs(w2 * (d2 @ h1.T)), np.abs(w3 * (d3 @ h2.T))]
     patterns = snip(network, x, y)
     for pattern, keys in zip(patterns.values(), top(scores, sum(network.counts)), strict=True):
+        np.testing.assert_array_equal(pattern.keys(), keys)
+
+
+def test_snip_bends_where_a_relu_stands(rng):
+    """Before the first layer and behind the last one too, and not where there is none."""
+    sizes = [LayerSpec("linear", {"out_features": n, "nnz": None}) for n in (9, 8, 4)]
+    relu = LayerSpec("relu")
+    layers = (relu, sizes[0], LayerSpec("dropout", {"rate": 0.5}), sizes[1], relu, sizes[2], relu)
+    network = GeneratedNetwork(Architecture((20,), layers).sparsify(0.2), 3)
+    x, y = rng.standard_normal((20, 16)), rng.integers(0, 4, 16)
+    w1, w2, w3 = dense_weights(network)
+    seen = np.maximum(x, 0)
+    h1 = w1 @ seen
+    h2 = np.maximum(w2 @ h1, 0)
+    z = np.maximum(w3 @ h2, 0)
+    d3 = (np.exp(z) / np.exp(z).sum(axis=0) - np.eye(4)[y].T) / 16 * (z > 0)
+    d2 = (w3.T @ d3) * (h2 > 0)
+    d1 = w2.T @ d2
+    scores = [np.abs(w1 * (d1 @ seen.T)), np.abs(w2 * (d2 @ h1.T)), np.abs(w3 * (d3 @ h2.T))]
+    for pattern, keys in zip(
+        snip(network, x, y).values(), top(scores, sum(network.counts)), strict=True
+    ):
         np.testing.assert_array_equal(pattern.keys(), keys)
 
 

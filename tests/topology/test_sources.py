@@ -192,7 +192,7 @@ def test_candidates_are_those_of_one_window(rng):
     score = np.abs(exact.reshape(-1)[drawn])
     for count in (5, 1000):
         twin = Candidates(p, factor=4.0, rng=rng, **options(4))
-        twin.load_state(source.state())
+        twin.load_state(source.state(), 6)
         keys, values = twin.top(count, 6)
         best = np.sort(drawn[np.argsort(-score)[: min(count, np.count_nonzero(score))]])
         np.testing.assert_array_equal(keys, best)
@@ -215,7 +215,7 @@ def test_candidates_go_on_where_they_stopped(proposal, interrupted, rng):
     )  # fmt: skip
     for step in range(30):
         if step == interrupted:
-            resumed.load_state({key: array.copy() for key, array in whole.state().items()})
+            resumed.load_state({key: array.copy() for key, array in whole.state().items()}, step)
         view = LinearView(rng.standard_normal((1, 20, 16)), rng.standard_normal((1, 30, 16)))
         whole.observe(step, 30 - step, view)
         if step >= interrupted:

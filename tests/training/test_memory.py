@@ -39,6 +39,7 @@ def neurons(slots):
     return (2 * WIDTH + 5 + 2 * WIDTH + INPUTS) * (16 + 4 * (2 + slots)) + 200_000
 
 
+@pytest.mark.filterwarnings("ignore::sparsecpu.errors.DivergenceWarning")  # nothing can be learnt
 @pytest.mark.parametrize("lean", [False, True])
 @pytest.mark.parametrize("optimizer", [SGD(0.9), Adam()], ids=["momentum", "adam"])
 @pytest.mark.parametrize("topology", ["gse", "set", "sparse-momentum:source=candidates,window=1"])

@@ -4,10 +4,35 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from sparsecpu.errors import FileFormatError, ParameterError, ResumeError
+from sparsecpu.errors import FileFormatError, ResumeError
+from sparsecpu.experiments.comparison.comparison import Cell
+from sparsecpu.experiments.output_folder import check_empty, opened
+from sparsecpu.files.documents import read_json, read_json_lines
+from sparsecpu.files.locks import FolderLock
+from sparsecpu.files.writing import write_text
+from sparsecpu.step.plain_values import anything, maybe, named, real, shown, table, text, whole
+
+#: What ``plan.json`` says: the mean scores of learning rates are minus infinity where one diverged.
+_STATE = table(
+    {"plan": named(anything)},
+    {"learning_rate": real(0.0), "tuning": named(real(finite=False))},
+)
+_RESULT = table(
+    {
+        "method": text, "density": real(0.0, 1.0), "seed": whole(0), "fold": whole(0),
+        "learning_rate": real(0.0), "score": maybe(real()), "nnz": whole(0), "weights": whole(1),
+        "seconds": real(0.0),
+    }
+)  # fmt: skip
+
+
+def cell_of(result: dict[str, Any]) -> Cell:
+    """Return which run of the comparison a result is of."""
+    return Cell(**{name: result[name] for name in ("method", "density", "seed", "fold")})
 
 
 class ResultFolder:
@@ -15,41 +40,54 @@ class ResultFolder:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
+        self.lock = FolderLock(self.path)
 
     def open(self, plan: dict[str, Any]) -> dict[str, Any]:
-        """Begin a comparison, or go on with the same one; return ``plan.json`` as it is now."""
-        file = self.path / "plan.json"
-        if file.exists():
-            try:
-                state = json.loads(file.read_text(encoding="utf-8"))
-                known = state["plan"]
-            except (OSError, ValueError, KeyError, TypeError):
-                raise FileFormatError(f"{file} does not describe a comparison") from None
-            changed = [k for k in plan if known.get(k) != json.loads(json.dumps(plan[k]))]
-            if changed:
-                raise ResumeError(
-                    f"{self.path} holds a comparison with other {', '.join(changed)}; "
-                    "choose another folder with --out"
-                )
-            return state
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
+        """Begin a comparison, or go on with the same one; return ``plan.json`` as it is now.
+
+        The folder stays locked until ``lock`` is released.
+        """
+        with opened(self.lock) as held:
+            if "plan.json" in held:
+                return self._known(plan)
+            check_empty(self.path, held)
             self.write("plan.json", json.dumps({"plan": plan}, indent=2) + "\n")
-        except OSError as error:
-            expected = f"a folder that can be written ({error.strerror})"
-            raise ParameterError("out", str(self.path), expected) from None
         return {"plan": plan}
 
-    def results(self) -> list[dict[str, Any]]:
-        """Return the runs that are done; drop a line that was cut off and what follows it."""
-        found, file = [], self.path / "results.jsonl"
-        if file.is_file():
-            for line in file.read_text(encoding="utf-8").splitlines():
-                try:
-                    found.append(json.loads(line))
-                except ValueError:
-                    break
-            self.write("results.jsonl", "".join(json.dumps(r) + "\n" for r in found))
+    def _known(self, plan: dict[str, Any]) -> dict[str, Any]:
+        """Return the plan that was begun with; refuse to go on with another one."""
+        file = self.path / "plan.json"
+        state = read_json(file, _STATE)
+        known, now = state["plan"], json.loads(json.dumps(plan))
+        changed = [name for name in {**now, **known} if known.get(name) != now.get(name)]
+        if changed:
+            raise ResumeError(
+                f"{self.path} holds a comparison with other {shown(', '.join(changed))}; "
+                "choose another folder with --out"
+            )
+        if "learning_rate" in state and state["learning_rate"] not in plan["learning_rates"]:
+            rates = ", ".join(map(str, plan["learning_rates"]))
+            raise FileFormatError(
+                f"{file}: learning_rate is {state['learning_rate']}; expected one of {rates}"
+            )
+        return state
+
+    def results(self, cells: Collection[Cell]) -> list[dict[str, Any]]:
+        """Return the runs that are done; a last line that was cut off goes.
+
+        Raises ``FileFormatError`` if one is none of ``cells``, or stands there twice.
+        """
+        file = self.path / "results.jsonl"
+        found = read_json_lines(file, _RESULT)
+        seen = set()
+        for number, result in enumerate(found, start=1):
+            cell = cell_of(result)
+            if cell not in cells or cell in seen:
+                fault = "stands there twice" if cell in seen else "is not of this comparison"
+                raise FileFormatError(f"{file}, line {number}: the run {shown(str(cell))} {fault}")
+            seen.add(cell)
+        if file.exists():  # what was cut off, too, if that was the first line
+            self.write(file.name, "".join(json.dumps(r) + "\n" for r in found))
         return found
 
     def append(self, result: dict[str, Any]) -> None:
@@ -61,7 +99,4 @@ class ResultFolder:
 
     def write(self, name: str, text: str) -> None:
         """Replace a file by this text."""
-        from sparsecpu.files.archive import atomic_write
-
-        with atomic_write(self.path / name) as file:
-            file.write(text.encode())
+        write_text(self.path / name, text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import partial
@@ -11,7 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.errors import DataError, DivergedError
+from sparsecpu.errors import (
+    DataError,
+    DivergedError,
+    DivergenceWarning,
+    NotFiniteError,
+    SparseCPUError,
+)
 from sparsecpu.experiments.comparison.comparison import Cell, Comparison
 from sparsecpu.experiments.comparison.methods import DENSE, SMALL_DENSE, narrowed, weights_of
 from sparsecpu.experiments.networks import build, describe_for
@@ -85,7 +92,7 @@ class Runner:
             trainer.fit(augmented(recipe, x, network, trainer), targets)
             seconds = time.perf_counter() - began
             value = score(network, x_test, y_test, facts, batch_size=recipe.batch(len(y)))
-        except DivergedError:
+        except (DivergedError, NotFiniteError):
             seconds, value = time.perf_counter() - began, None
         return {
             **asdict(cell), "learning_rate": learning_rate, "score": value,
@@ -130,11 +137,12 @@ def run_all(comparison: Comparison, jobs: Iterable[Job], processes: int, keep: K
     jobs = list(jobs)
     if processes == 1 or len(jobs) <= 1:
         runner = Runner(comparison)
-        for cell, rate, held_out in jobs:
-            keep(runner.run(cell, rate, held_out=held_out))
+        for job in jobs:
+            _hand_on(*_with_warnings(runner, job), keep)
         return
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor, as_completed
+    from concurrent.futures.process import BrokenProcessPool
 
     pool = ProcessPoolExecutor(
         min(processes, len(jobs)),
@@ -144,7 +152,12 @@ def run_all(comparison: Comparison, jobs: Iterable[Job], processes: int, keep: K
     )
     try:
         for done in as_completed([pool.submit(_work, job) for job in jobs]):
-            keep(done.result())
+            _hand_on(*done.result(), keep)
+    except BrokenProcessPool:
+        raise SparseCPUError(
+            "a process of the comparison was ended by the system, perhaps for lack of memory; the "
+            "same command goes on, with fewer --jobs if need be"
+        ) from None
     except BaseException:
         for process in list((pool._processes or {}).values()):  # do not wait for runs at work
             with contextlib.suppress(OSError):
@@ -160,16 +173,49 @@ _runner: Runner | None = None
 def _prepare(comparison: Comparison) -> None:
     """Read the data once per process."""
     import signal
+    import threading
 
     global _runner
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent breaks off
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _runner = Runner(comparison)
 
 
-def _work(job: Job) -> dict[str, Any]:
+def _end_with_parent() -> None:
+    """End once the parent has; after a kill it cannot say so, and nobody wants the results."""
+    import multiprocessing
+    import os
+
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _work(job: Job) -> tuple[dict[str, Any], list[str]]:
     assert _runner is not None
+    return _with_warnings(_runner, job)
+
+
+def _with_warnings(runner: Runner, job: Job) -> tuple[dict[str, Any], list[str]]:
+    """Return the result of a run, and the words of those of our warnings that it gave."""
     cell, learning_rate, held_out = job
-    return _runner.run(cell, learning_rate, held_out=held_out)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DivergenceWarning)
+        result = runner.run(cell, learning_rate, held_out=held_out)
+    ours = [w for w in caught if issubclass(w.category, DivergenceWarning)]
+    for other in caught:
+        if other not in ours:
+            warnings.showwarning(other.message, other.category, other.filename, other.lineno)
+    name = f"{cell.method} at density {cell.density}, seed {cell.seed}"
+    return result, [f"{name}: {warning.message}" for warning in ours]
+
+
+def _hand_on(result: dict[str, Any], said: list[str], keep: Keep) -> None:
+    """Keep a result, and give the warnings of its run in this process."""
+    for words in said:
+        warnings.warn(words, DivergenceWarning, stacklevel=3)
+    keep(result)
 
 
 def tune(comparison: Comparison, processes: int, keep: Keep) -> tuple[float, dict[float, float]]:
@@ -189,6 +235,8 @@ def tune(comparison: Comparison, processes: int, keep: Keep) -> tuple[float, dic
         keep(result)
 
     cells = [Cell(DENSE, 1.0, seed, 0) for seed in range(min(_TUNING_SEEDS, comparison.seeds))]
-    run_all(comparison, [(c, rate, True) for rate in found for c in cells], processes, note)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DivergenceWarning)  # rates that are too large lose
+        run_all(comparison, [(c, rate, True) for rate in found for c in cells], processes, note)
     means = {rate: float(np.mean(scores)) for rate, scores in found.items()}
     return max(sorted(means), key=lambda rate: means[rate]), means

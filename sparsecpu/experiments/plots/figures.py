@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsecpu.errors import MissingExtraError, ParameterError
+from sparsecpu.files.writing import atomic_write
 
 INK, BLUE, GRID = "#333333", "#2b6ca3", "#dddddd"
 
@@ -38,9 +39,11 @@ def keep(drawing: Any, path: Path | str) -> None:
     """Write a figure to a file and forget it."""
     from matplotlib import pyplot
 
+    kind = Path(path).suffix.lower().lstrip(".")
     try:
-        drawing.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
+        with atomic_write(path) as file:
+            drawing.savefig(file, format=kind or "png", dpi=150)
+    except ValueError as error:
         raise ParameterError("plot", str(path), f"a .png, .svg or .pdf ({error})") from error
     finally:
         pyplot.close(drawing)

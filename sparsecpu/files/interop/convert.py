@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,21 +11,26 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import FileFormatError, ParameterError
-from sparsecpu.files.archive import atomic_write
-from sparsecpu.files.interop.arrays import mapping_tensors, read_npz, read_scipy, write_scipy
-from sparsecpu.files.interop.filling import Filling
+from sparsecpu.files.documents import parse_json
+from sparsecpu.files.interop.arrays import mapping_tensors
+from sparsecpu.files.interop.filling import Filling, checked
 from sparsecpu.files.interop.names import ImportReport, layers_to_fill, match, modules, torch_name
+from sparsecpu.files.interop.npz_files import read_npz
 from sparsecpu.files.interop.safetensors import read_safetensors, write_safetensors
+from sparsecpu.files.interop.scipy_folders import DESCRIPTION, read_scipy, write_scipy
 from sparsecpu.files.interop.tensors import Tensor
 from sparsecpu.files.interop.torch_files import read_torch, write_torch
 from sparsecpu.files.model import is_model, load_all
 from sparsecpu.layers import Sequential
 from sparsecpu.networks.description import Architecture
+from sparsecpu.reading.files import read_content, refusing
+from sparsecpu.reading.memory import check_memory
 from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.step.plain_values import anything, named, table
 
-#: File in a folder of SciPy matrices, or key in a safetensors file's metadata, that holds the
-#: network's description and facts.
-_DESCRIPTION = "sparsecpu.json"
+Offered = Mapping[str, Mapping[str, Tensor]]
+#: What a layer takes for each of its outputs and inputs, whether or not there is a weight.
+_BYTES_PER_ROW = 32
 
 
 def open_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -47,11 +53,11 @@ def open_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     path = Path(path)
     if path.is_dir():
-        file = path / _DESCRIPTION
-        return read_scipy(path), _described(file.read_text() if file.is_file() else "", path)
+        file = path / DESCRIPTION
+        return read_scipy(path), _described(_content(file), path)
     if path.suffix == ".safetensors":
         tensors, metadata = read_safetensors(path)
-        return tensors, _described(metadata.get(_DESCRIPTION, ""), path)
+        return tensors, _described(metadata.get(DESCRIPTION, ""), path)
     if path.suffix == ".npz":
         if is_model(path):
             network, header, _ = load_all(path)
@@ -61,15 +67,21 @@ def open_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return read_torch(path), {}
 
 
-def _described(text: str, path: Path) -> dict[str, Any]:
+def _content(path: Path) -> bytes:
+    """Return the bytes of a file, none if it is not there."""
+    with refusing(path, FileFormatError, "a description of a network"):
+        return read_content(path) if path.exists() else b""
+
+
+def _described(text: str | bytes, path: Path) -> dict[str, Any]:
     if not text:
         return {}
+    where = f"{path}: its description"
+    found = parse_json(text, where, table({"architecture": anything, "facts": named(anything)}))
     try:
-        found = json.loads(text)
-        return {"architecture": Architecture.from_dict(found["architecture"]),
-                "facts": dict(found["facts"])}  # fmt: skip
-    except (ValueError, KeyError, TypeError) as error:
-        raise FileFormatError(f"{path}: its description is damaged ({error})") from error
+        return {**found, "architecture": Architecture.from_dict(found["architecture"])}
+    except FileFormatError as error:
+        raise FileFormatError(f"{where} is damaged ({error})") from error
 
 
 def of_network(network: Sequential) -> dict[str, Tensor]:
@@ -152,17 +164,16 @@ def import_network(
     architecture = known.get("architecture") if architecture is None else architecture
     if architecture is None:
         raise ParameterError("architecture", None, "a description; the file has none")
-    wanted, offered = layers_to_fill(architecture), modules(tensors)
+    offered = modules(tensors)
+    _check_sizes(architecture, tensors, offered, missing)
+    wanted = layers_to_fill(architecture)
     chosen = match(wanted, offered, names)
     report = ImportReport(missing=[layer.name for layer in wanted if layer.name not in chosen])
+    if not wanted:
+        raise FileFormatError(f"{architecture.name} has no layers to fill from a file")
     if len(report.missing) == len(wanted) or (report.missing and missing == "raise"):
         layer = next(layer for layer in wanted if layer.name in report.missing)
-        there = [f"{name} {leaves['weight'].shape}" for name, leaves in offered.items()
-                 if "weight" in leaves]  # fmt: skip
-        raise FileFormatError(
-            f"nothing fits layer {layer.name} of shape {layer.shapes['weight']}; "
-            f"the file has {', '.join(there) or 'no weights'}"
-        )
+        raise _nothing_fits(f"layer {layer.name}", layer.shapes["weight"], offered)
     filled = Filling(wanted, offered, chosen, report, rng, dtype)
     filled.weights(density, distribution)
     filled.vectors()
@@ -176,6 +187,26 @@ def import_network(
     return network, report
 
 
+def _check_sizes(
+    architecture: Architecture, tensors: Mapping[str, Tensor], offered: Offered, missing: str
+) -> None:
+    """Refuse a description that the file cannot fill, or this machine hold, before it is built."""
+    shapes = architecture.weight_shapes()
+    there = {tensor.size for tensor in tensors.values()}
+    for shape in shapes:
+        if missing == "raise" and math.prod(shape) not in there:
+            raise _nothing_fits("a layer", shape, offered)
+    needed = sum(_BYTES_PER_ROW * (shape[0] + math.prod(shape[1:])) for shape in shapes)
+    check_memory(needed, f"a network such as {architecture.name}", FileFormatError)
+
+
+def _nothing_fits(layer: str, shape: tuple[int, ...], offered: Offered) -> FileFormatError:
+    there = [f"{name} {leaves['weight'].shape}" for name, leaves in offered.items()
+             if "weight" in leaves]  # fmt: skip
+    found = ", ".join(there) or "no weights"
+    return FileFormatError(f"nothing fits {layer} of shape {shape}; the file has {found}")
+
+
 def _unused(tensors: Mapping[str, Tensor], used: list[Tensor]) -> list[str]:
     """Return the names of tensors that nothing took, but for counters, masks and the scale."""
     taken = {id(tensor) for tensor in used}
@@ -187,11 +218,23 @@ def _unused(tensors: Mapping[str, Tensor], used: list[Tensor]) -> list[str]:
 
 
 def _set_scale(network: Sequential, tensors: Mapping[str, Tensor]) -> None:
-    """Set the scale of the inputs, where the file has one."""
-    pair = [tensors.get(f"input_{n}") or tensors.get(f"input.{n}") for n in ("offset", "scale")]
-    if all(tensor is not None and tensor.size == network.widths[0] for tensor in pair):
-        offset, scale = (tensor.values().astype(network.dtype) for tensor in pair)  # type: ignore[union-attr]
-        network.offset, network.scale = offset, scale
+    """Set the scale of the inputs, where the file has one: half of one would predict wrongly."""
+    offset, scale = (
+        tensors.get(f"input_{name}") or tensors.get(f"input.{name}") for name in ("offset", "scale")
+    )
+    if offset is None or scale is None:
+        if "input_offset" in tensors or "input_scale" in tensors:
+            raise FileFormatError("the file has one of input_offset and input_scale; expected both")
+        return
+    features = network.widths[0]
+    if offset.size != scale.size or offset.size not in (0, features):
+        sizes = f"{offset.size} and {scale.size}"
+        raise FileFormatError(
+            f"the offset and scale of the inputs have {sizes} entries, not {features}"
+        )
+    if offset.size:
+        network.offset = checked(offset, offset.values(), network.dtype)
+        network.scale = checked(scale, scale.values(), network.dtype)
 
 
 def export_network(
@@ -230,10 +273,7 @@ def export_network(
         description = json.dumps(described, default=str)
     if to == "safetensors":
         return _export_safetensors(network, path, description)
-    write_scipy(network, path)
-    if description:
-        with atomic_write(Path(path) / _DESCRIPTION) as file:
-            file.write(description.encode())
+    return write_scipy(network, path, description)
 
 
 def _export_safetensors(network: Sequential, path: Path | str, description: str) -> None:
@@ -245,5 +285,5 @@ def _export_safetensors(network: Sequential, path: Path | str, description: str)
         if leaf == "running_mean":  # PyTorch wants this one, too
             counter = np.zeros(1, dtype=np.int64)
             tensors.append((f"{layer}.num_batches_tracked", (), "I64", iter([counter])))
-    metadata = {_DESCRIPTION: description} if description else {}
+    metadata = {DESCRIPTION: description} if description else {}
     write_safetensors(path, tensors, {"format": "pt", **metadata})

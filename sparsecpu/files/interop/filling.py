@@ -57,7 +57,7 @@ class Filling:
         row = (layer.name, self.theirs[layer.name], layer.shapes["weight"], len(keys))
         self.report.matched.append(row)
         pattern = Pattern.from_keys(layer.matrix_shape, keys)
-        return SparseParameter(pattern, self._checked(tensor, values), self.dtype)
+        return SparseParameter(pattern, checked(tensor, values, self.dtype), self.dtype)
 
     def _drawn_weight(self, layer: LayerToFill, density: float) -> SparseParameter:
         nnz = max(1, round(density * math.prod(layer.matrix_shape)))
@@ -112,21 +112,22 @@ class Filling:
         if leaf not in leaves:
             return np.full(layer.shapes[leaf], start, dtype=self.dtype)
         self._mark_used(leaves[leaf])
-        values = self._checked(leaves[leaf], leaves[leaf].values())
+        values = checked(leaves[leaf], leaves[leaf].values(), self.dtype)
         if leaf == "running_var" and values.min(initial=0) < 0:
             raise FileFormatError(f"{leaves[leaf].name} has a variance below 0")
         return values
 
-    def _checked(self, tensor: Tensor, values: np.ndarray) -> np.ndarray:
-        """Return values in the network's type, if they are finite in it."""
-        with np.errstate(over="ignore"):
-            values = values.astype(self.dtype, copy=False)
-        if not np.isfinite(values).all():
-            raise FileFormatError(f"{tensor.name} has values beyond {self.dtype}")
-        return values
-
     def _mark_used(self, tensor: Tensor) -> None:
         self.used += [tensor, *tensor.parts]
+
+
+def checked(tensor: Tensor, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return a tensor's values in a network's type, if they are finite in it."""
+    with np.errstate(over="ignore"):
+        values = values.astype(dtype, copy=False)
+    if not np.isfinite(values).all():
+        raise FileFormatError(f"{tensor.name} has values beyond {dtype}")
+    return values
 
 
 def _follows(name: str, other: str) -> bool:

@@ -110,7 +110,12 @@ def modules(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         for old, new in _PRUNED:
             plain = plain.removesuffix(old) + new if plain.endswith(old) else plain
         layer, _, leaf = plain.rpartition(".")
-        found.setdefault(layer, {})[leaf] = tensor
+        leaves = found.setdefault(layer, {})
+        if leaf in leaves:  # which of them is meant?
+            raise FileFormatError(
+                f"{leaves[leaf].name} and {name} are both the {leaf} of {layer!r}"
+            )
+        leaves[leaf] = tensor
     for leaves in found.values():
         mask = leaves.pop("weight_mask", None) or leaves.pop("mask", None)
         if mask is not None and "weight" in leaves:

@@ -16,11 +16,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparsecpu.errors import FileFormatError
-from sparsecpu.files.archive import atomic_write, natural_order
+from sparsecpu.files.archive import natural_order
+from sparsecpu.files.documents import parse_json
 from sparsecpu.files.interop.tensors import Tensor
+from sparsecpu.files.writing import atomic_write
+from sparsecpu.reading.files import file_size, open_regular, refusing
+from sparsecpu.step.plain_values import anything, named
 
 #: Bytes of the longest table that the format allows.
 _LONGEST_TABLE = 100_000_000
+#: A shape has at most so many axes.
+_MOST_AXES = 32
 _TYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4",
     "I16": "<i2", "I8": "|i1", "U8": "|u1", "U16": "<u2", "U32": "<u4", "U64": "<u8", "BOOL": "|b1",
@@ -58,21 +64,12 @@ def read_safetensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str
 
 def _read_table(path: Path) -> tuple[dict[str, Any], int]:
     """Return the table of contents, and where the tensors begin."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if size < 8 or length > min(size - 8, _LONGEST_TABLE):
-                raise FileFormatError(f"{path} is cut off, or not a safetensors file")
-            table = json.loads(file.read(length))
-    except FileFormatError:
-        raise
-    except OSError as error:
-        raise FileFormatError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise FileFormatError(f"{path}: the table of contents is not JSON") from error
-    if not isinstance(table, dict):
-        raise FileFormatError(f"{path}: the table of contents is not a table")
+    with refusing(path, FileFormatError, "a safetensors file"), open_regular(path) as file:
+        size, length = file_size(file), int.from_bytes(file.read(8), "little")
+        if size < 8 or length > min(size - 8, _LONGEST_TABLE):
+            raise FileFormatError(f"{path} is cut off, or not a safetensors file")
+        text = file.read(length)
+    table = parse_json(text, f"{path}: the table of contents", named(anything))
     return table, 8 + length
 
 
@@ -80,10 +77,11 @@ def _location(path: Path, name: str, entry: Any) -> _Location:
     """Return what the table says of a tensor, if it is consistent."""
     try:
         kind, shape, (start, stop) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
-        whole = all(type(n) is int and n >= 0 for n in (*shape, start, stop))
+        known = type(kind) is str and kind in _TYPES and len(shape) <= _MOST_AXES
+        known = known and all(type(n) is int and 0 <= n < 2**63 for n in (*shape, start, stop))
     except (KeyError, TypeError, ValueError):
-        whole, kind = False, None
-    if not whole or kind not in _TYPES:
+        known = False
+    if not known:
         raise FileFormatError(f"{path}: {name} is not described as a tensor of known type")
     if stop - start != math.prod(shape) * np.dtype(_TYPES[kind]).itemsize:
         raise FileFormatError(f"{path}: {name} of shape {shape} does not have {stop - start} bytes")
@@ -109,7 +107,7 @@ def _tensor(path: Path, name: str, tensors_start: int, location: _Location) -> T
 
     def read(first: int, stop: int) -> np.ndarray:
         count = (stop - first) * columns
-        with path.open("rb") as file:
+        with refusing(path, FileFormatError, "a safetensors file"), open_regular(path) as file:
             file.seek(tensors_start + location.start + first * columns * dtype.itemsize)
             raw = np.frombuffer(file.read(count * dtype.itemsize), dtype)
         if len(raw) != count:

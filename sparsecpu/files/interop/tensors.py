@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,10 @@ class Tensor:
 
     def tiles(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield the number of a first row and the rows from there on, checked to be finite."""
+        if not self.size:  # and perhaps endless rows of nothing
+            return
         rows = self.shape[0] if self.shape else 1
-        columns = self.size // max(rows, 1)
+        columns = self.size // rows
         step = max(1, TILE_BYTES // (4 * max(columns, 1)))
         for start in range(0, rows, step):
             tile = self._read(start, min(rows, start + step))
@@ -46,7 +49,7 @@ class Tensor:
 
     def entries(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield keys ``i * columns + j`` (int64, rising) and values of the nonzeros."""
-        columns = self.size // max(self.shape[0], 1)
+        columns = math.prod(self.shape[1:])
         for start, tile in self.tiles():
             flat = tile.reshape(-1)
             keys = np.flatnonzero(flat)
@@ -59,16 +62,23 @@ class Tensor:
 
 
 class SparseTensor(Tensor):
-    """A CSR matrix of a file; stored zeros count as zeros, and filters keep their ``shape``."""
+    """A matrix of a file; stored zeros count as zeros, and filters keep their ``shape``.
 
-    def __init__(self, name: str, matrix: Any, shape: tuple[int, ...] | None = None) -> None:
-        super().__init__(name, matrix.shape if shape is None else shape, self._rows)
-        matrix.sum_duplicates()
-        self._matrix = matrix
+    ``load()`` returns it as CSR, with sorted columns, each once; it is called when first needed.
+    """
+
+    def __init__(self, name: str, shape: tuple[int, ...], load: Callable[[], Any]) -> None:
+        super().__init__(name, shape, self._rows)
+        self._load = load
+
+    @cached_property
+    def _matrix(self) -> Any:
+        return self._load()
 
     def _rows(self, start: int, stop: int) -> np.ndarray:
         part = self._matrix[start:stop].tocoo()
-        tile = np.zeros(part.shape, dtype=np.float32)
+        wide = part.data.dtype.kind == "f" and part.data.itemsize >= 4
+        tile = np.zeros(part.shape, dtype=part.data.dtype if wide else np.float32)
         tile[part.row, part.col] = part.data
         return tile
 
@@ -79,6 +89,11 @@ class SparseTensor(Tensor):
         keys = matrix.row.astype(np.int64) * matrix.shape[1] + matrix.col
         nonzero = matrix.data != 0
         yield keys[nonzero], matrix.data[nonzero]
+
+
+def sparse_tensor(name: str, matrix: Any) -> SparseTensor:
+    """Return a CSR matrix in memory, with sorted columns, each once, as a tensor."""
+    return SparseTensor(name, matrix.shape, lambda: matrix)
 
 
 class MaskedTensor(Tensor):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import numpy as np
 from llvmlite import ir
 from numba import prange, types
@@ -78,39 +81,48 @@ def _reader(kind, bits):
 _read_int32, _read_int64 = _reader(types.int32, 32), _reader(types.int64, 64)
 
 
-@kernel()
-def chain_of_row_dots(layers, slopes, x, rows, offset, scale, work, out):
-    """Write ``out[s]``: sample ``x[rows[s]]`` after a chain of linear layers, in one call.
+@functools.cache
+def chain_of_row_dots(in_order: bool) -> Callable:
+    """Return the kernel that writes ``out[s]``: sample ``x[rows[s]]`` after a chain of layers.
 
-    ``layers`` has a row of addresses for each, so that one compiled kernel serves every network.
-    Behind layer l, negative numbers are multiplied by ``slopes[l]``: 1 where nothing follows it, 0
-    for a ReLU. Inputs are read as ``(x - offset) * scale``, or as they are where ``offset`` is
-    empty. ``work`` is ``(2, widest)``: inputs and outputs of a layer, in turn.
+    It is ``chain(layers, slopes, x, rows, offset, scale, work, out)``. ``layers`` has a row of
+    addresses for each linear layer, so that one compiled kernel serves every network. Behind layer
+    l, negative numbers are multiplied by ``slopes[l]``: 1 where nothing follows it, 0 for a ReLU.
+    Inputs are read as ``(x - offset) * scale``, or as they are where ``offset`` is empty. ``work``
+    is ``(2, widest)``: inputs and outputs of a layer, in turn.
+
+    Sums ``in_order`` begin with the bias and go through the columns, as those of tiles do; in the
+    order that LLVM chooses they take half the time or less.
     """
-    zero, n_in, count = work.dtype.type(0), x.shape[1], layers.shape[0]
-    memory, size = work.ctypes.data, work.shape[1] * work.itemsize
-    for sample in range(out.shape[0]):
-        row = rows[sample]
-        for f in range(n_in):
-            value = work.dtype.type(x[row, f])
-            if offset.shape[0] > 0:
-                value = (value - offset[f]) * scale[f]
-            work[0, f] = value
-        for layer in range(count):
-            inputs, target = memory + (layer % 2) * size, memory + ((layer + 1) % 2) * size
-            if layer == count - 1:
-                target = out.ctypes.data + sample * out.shape[1] * out.itemsize
-            indptr, indices = layers[layer, INDPTR], layers[layer, INDICES]
-            data, bias = layers[layer, DATA], layers[layer, BIAS]
-            slope, end = slopes[layer], _read_int64(indptr, 0)
-            for i in range(layers[layer, OUTPUTS]):
-                start, end = end, _read_int64(indptr, i + 1)
-                summed = zero
-                for k in range(start, end):
-                    j = np.int64(_read_int32(indices, k))
-                    summed += _read(data, k, work) * _read(inputs, j, work)
-                if bias != 0:
-                    summed += _read(bias, i, work)
-                if summed < 0:  # written so that NaN stays NaN, and infinity times 0 is 0
-                    summed = slope * summed if slope != 0 else zero
-                _write(target, i, summed)
+
+    @kernel(part=in_order)
+    def chain(layers, slopes, x, rows, offset, scale, work, out):
+        zero, n_in, count = work.dtype.type(0), x.shape[1], layers.shape[0]
+        memory, size = work.ctypes.data, work.shape[1] * work.itemsize
+        for sample in range(out.shape[0]):
+            row = rows[sample]
+            for f in range(n_in):
+                value = work.dtype.type(x[row, f])
+                if offset.shape[0] > 0:
+                    value = (value - offset[f]) * scale[f]
+                work[0, f] = value
+            for layer in range(count):
+                inputs, target = memory + (layer % 2) * size, memory + ((layer + 1) % 2) * size
+                if layer == count - 1:
+                    target = out.ctypes.data + sample * out.shape[1] * out.itemsize
+                indptr, indices = layers[layer, INDPTR], layers[layer, INDICES]
+                data, bias = layers[layer, DATA], layers[layer, BIAS]
+                slope, end = slopes[layer], _read_int64(indptr, 0)
+                for i in range(layers[layer, OUTPUTS]):
+                    start, end = end, _read_int64(indptr, i + 1)
+                    summed = _read(bias, i, work) if in_order and bias != 0 else zero
+                    for k in range(start, end):
+                        j = np.int64(_read_int32(indices, k))
+                        summed += _read(data, k, work) * _read(inputs, j, work)
+                    if bias != 0 and not in_order:
+                        summed += _read(bias, i, work)
+                    if summed < 0:  # written so that NaN stays NaN, and infinity times 0 is 0
+                        summed = slope * summed if slope != 0 else zero
+                    _write(target, i, summed)
+
+    return chain

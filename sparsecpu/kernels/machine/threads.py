@@ -14,7 +14,8 @@ from typing import Any
 
 import numba
 
-from sparsecpu.errors import ForkError, ParameterError
+from sparsecpu.errors import ForkError
+from sparsecpu.registries.numbers import whole
 
 
 def preload_tbb() -> bool:
@@ -153,8 +154,7 @@ def use_threads(threads: int | None) -> Iterator[int]:
     """
     limit = available_threads()
     choice, threads = threads, limit if threads is None else threads
-    if isinstance(threads, bool) or int(threads) != threads or not 1 <= threads <= limit:
-        raise ParameterError("threads", threads, f"an integer from 1 to {limit}")
+    threads = whole("threads", threads, 1, limit)
     before = chosen_threads()
     chosen.threads = None if choice is None else int(threads)
     try:

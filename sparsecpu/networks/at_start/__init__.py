@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsecpu.kernels.machine.blas import one_blas_thread
 from sparsecpu.networks.at_start.generated import GeneratedNetwork
 from sparsecpu.networks.at_start.snip import draw_batch, snip
 from sparsecpu.networks.at_start.synflow import synflow
@@ -30,4 +31,5 @@ def choose(
     ``architecture`` says how many weights to keep, ``seed`` draws those of the dense network;
     ``x`` has shape (features, batch), ``targets`` are the class numbers.
     """
-    return CHOOSERS[name](GeneratedNetwork(architecture, seed), x, np.asarray(targets))
+    with one_blas_thread():
+        return CHOOSERS[name](GeneratedNetwork(architecture, seed), x, np.asarray(targets))

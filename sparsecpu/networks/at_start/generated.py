@@ -17,7 +17,7 @@ _TILE, _PARTS = 1 << 19, 32
 
 
 class GeneratedNetwork:
-    """Linear layers, with ReLU, dropout and flatten between them, and weights from a seed.
+    """Linear layers, with ReLU, dropout and flatten around them, and weights from a seed.
 
     A counter-based generator draws the rows of a tile, the same every time.
     """
@@ -27,6 +27,8 @@ class GeneratedNetwork:
         self.names: list[str] = []
         #: How many weights the description keeps in each layer.
         self.counts: list[int] = []
+        #: Whether a ReLU stands before the first layer, before the second … and behind the last.
+        self.bends = [False]
         width = architecture.widths()
         for i, layer in enumerate(architecture.layers):
             if layer.kind == "linear":
@@ -34,7 +36,10 @@ class GeneratedNetwork:
                 self.shapes.append((width[i + 1], width[i]))
                 size = width[i + 1] * width[i]
                 self.counts.append(layer.options.get("nnz") or size)
-            elif layer.kind not in ("relu", "dropout", "flatten"):
+                self.bends.append(False)
+            elif layer.kind == "relu":
+                self.bends[-1] = True
+            elif layer.kind not in ("dropout", "flatten"):
                 reason = "which snip and synflow cannot score; random patterns suit all layers"
                 raise ConflictError("pattern", f"{layer.kind} layers", reason)
         self.seed = seed

@@ -26,17 +26,19 @@ def snip(network: GeneratedNetwork, x: np.ndarray, targets: np.ndarray) -> dict[
     Lee, Ajanthan and Torr, SNIP: single-shot network pruning based on connection sensitivity
     (2019), equation 6 and algorithm 1.
     """
-    inputs = [np.asarray(x, dtype=np.float64)]
+    x, bends = np.asarray(x, dtype=np.float64), network.bends
+    inputs = [np.maximum(x, 0.0) if bends[0] else x]
     last = len(network.shapes) - 1
     for layer, (n_out, _) in enumerate(network.shapes):
         z = np.empty((n_out, x.shape[1]))
         for rows, w in network.tiles(layer):
             z[rows] = w @ inputs[-1]
-        inputs.append(z if layer == last else np.maximum(z, 0.0))
+        inputs.append(np.maximum(z, 0.0) if bends[layer + 1] else z)
     p = np.exp(inputs[-1] - inputs[-1].max(axis=0))
     delta = p / p.sum(axis=0)
     delta[targets, np.arange(len(targets))] -= 1.0
     delta /= len(targets)
+    delta *= inputs[-1] > 0 if bends[-1] else 1
     top = RunningTop(sum(network.counts), np.float64)
     for layer in range(last, -1, -1):
         before = np.zeros_like(inputs[layer])
@@ -44,7 +46,7 @@ def snip(network: GeneratedNetwork, x: np.ndarray, targets: np.ndarray) -> dict[
             before += w.T @ delta[rows]
             w *= delta[rows] @ inputs[layer].T
             offer_scores(top, np.abs(w, out=w), network.key_of_row(layer, rows.start))
-        delta = before * (inputs[layer] > 0)
+        delta = before * (inputs[layer] > 0) if bends[layer] else before
     return network.patterns(top.result()[0])
 
 

@@ -6,8 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from sparsecpu.errors import ParameterError
+from sparsecpu.errors import FileFormatError, ParameterError
+from sparsecpu.kernels.machine.arrays import aligned_copy
 from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.step.checked_arrays import Arrays, take, take_keys
 from sparsecpu.step.gradient_view import GradientView
 
 
@@ -32,8 +34,6 @@ class Source:
 
     #: Name in history and in options.
     name: ClassVar[str] = ""
-    #: Attributes that a checkpoint keeps.
-    arrays: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -67,13 +67,20 @@ class Source:
 
     def state(self) -> dict[str, np.ndarray]:
         """Return the arrays that a resumed run needs, by name; none between two windows."""
-        return {name: getattr(self, name) for name in self.arrays if self.holds_history()}
+        raise NotImplementedError
 
-    def holds_history(self) -> bool:
-        """Return True if anything was observed that the next update will use."""
-        return True
+    def load_state(self, arrays: Arrays, steps_done: int) -> None:
+        """Take up what ``state`` returned, when so many optimizer steps lay behind.
 
-    def load_state(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take up what ``state`` returned."""
-        for name, array in arrays.items():
-            setattr(self, name, np.array(array))
+        Raises ``FileFormatError`` if an array is missing, of another size, or not finite.
+        """
+        raise NotImplementedError
+
+    def _take_inactive(self, arrays: Arrays, most: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return copies of ``keys``, at most so many inactive positions, and of ``values``."""
+        pattern = self.parameter.pattern
+        keys = take_keys(arrays, "keys", pattern.size)
+        values = take(arrays, "values", self.dtype, keys.shape)
+        if len(keys) > most or pattern.contains(keys).any():
+            raise FileFormatError(f"the array keys must hold at most {most} inactive positions")
+        return aligned_copy(keys), aligned_copy(values)

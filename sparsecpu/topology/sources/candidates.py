@@ -9,6 +9,7 @@ import numpy as np
 from sparsecpu.kernels.machine.arrays import aligned_empty, aligned_zeros
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
+from sparsecpu.step.checked_arrays import Arrays, behind
 from sparsecpu.step.gradient_view import GradientView
 from sparsecpu.topology.sampling import draw_pairs, inactive
 from sparsecpu.topology.selection import largest, largest_of_rows
@@ -25,7 +26,6 @@ class Candidates(Source):
     """
 
     name = "candidates"
-    arrays = ("keys", "values")
 
     def __init__(
         self,
@@ -97,10 +97,13 @@ class Candidates(Source):
 
     def state(self) -> dict[str, np.ndarray]:
         scouted = self._scout.state() if self._scout is not None else {}
-        return {**super().state(), **{f"scout {key}": array for key, array in scouted.items()}}
+        own = {"keys": self.keys, "values": self.values}
+        return {**own, **{f"scout {key}": array for key, array in scouted.items()}}
 
-    def load_state(self, arrays: dict[str, np.ndarray]) -> None:
-        super().load_state({key: arrays[key] for key in self.arrays if key in arrays})
+    def load_state(self, arrays: Arrays, steps_done: int) -> None:
+        pattern = self.parameter.pattern
+        keys, values = self._take_inactive(arrays, pattern.size - pattern.nnz)
         if self._scout is not None:
-            held = {key[6:]: array for key, array in arrays.items() if key.startswith("scout ")}
-            self._scout.load_state(held)
+            self._scout.load_state(behind(arrays, "scout "), steps_done)
+        self.keys, self.values, self._pattern = keys, values, None
+        self._scratch = self.values[:0]

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.kernels.machine.arrays import aligned_zeros
+from sparsecpu.kernels.machine.arrays import aligned_copy, aligned_zeros
 from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.step.checked_arrays import Arrays, take
 from sparsecpu.step.gradient_view import GradientView
 from sparsecpu.topology.sources.base import Source
 from sparsecpu.topology.tile_search import largest_inactive
@@ -26,7 +27,6 @@ class LowRank(Source):
     """
 
     name = "lowrank"
-    arrays = ("right", "left")
 
     def __init__(
         self, parameter: SparseParameter, *, rank: int, rng: np.random.Generator, **options: Any
@@ -72,6 +72,14 @@ class LowRank(Source):
         u, s, v = np.linalg.svd(inner, full_matrices=False)
         r = self.rank
         return np.ascontiguousarray(basis @ u[:, :r]), s[:r, None] * v[:r]
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {"right": self.right, "left": self.left}
+
+    def load_state(self, arrays: Arrays, steps_done: int) -> None:
+        right = take(arrays, "right", self.dtype, self.right.shape)
+        left = take(arrays, "left", self.dtype, self.left.shape)
+        self.right, self.left = aligned_copy(right), aligned_copy(left)
 
     def top(self, count: int, steps_done: int) -> tuple[np.ndarray, np.ndarray]:
         tall, flat = self.factors()

@@ -7,13 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.kernels.machine.arrays import aligned_zeros
+from sparsecpu.kernels.machine.arrays import aligned_copy, aligned_zeros
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
+from sparsecpu.step.checked_arrays import Arrays, take
 from sparsecpu.step.gradient_view import GradientView, whole_rows
 from sparsecpu.topology.running_top import RunningTop
 from sparsecpu.topology.sources.base import Source
 from sparsecpu.topology.tile_search import TILE_FRACTION
+
+#: Columns of a tile that are added to at a time, so that no second tile exists.
+_COLUMNS = 256
 
 
 class Tiles(Source):
@@ -23,9 +27,6 @@ class Tiles(Source):
 
     def __init__(self, parameter: SparseParameter, *, parts: int, **options: Any) -> None:
         super().__init__(parameter, **options)
-        from scipy.linalg.blas import dgemm, sgemm  # before training starts: it brings a BLAS
-
-        self.gemm = sgemm if self.dtype == np.float32 else dgemm
         n_out, n_in = parameter.shape
         self.rows = -(-n_out // parts)
         self.parts = -(-n_out // self.rows)
@@ -58,19 +59,23 @@ class Tiles(Source):
 
     def _accumulate(self, tile: np.ndarray, first: int, beta: float, view: GradientView) -> None:
         """Let the tile be beta times itself, plus this step's gradient, of rows from first on."""
+        from sparsecpu.kernels.linear.outer import outer
+
         factors = view.factors()
         if factors is None:
             fresh = view.at(self._rows(first, len(tile))).reshape(tile.shape)
             np.multiply(tile, self.dtype.type(beta), out=tile)
             tile += self.dtype.type(self.gradient_weight) * fresh
             return
+        np.multiply(tile, self.dtype.type(beta), out=tile)
+        part = np.empty((len(tile), min(_COLUMNS, tile.shape[1])), self.dtype)
         for x, dy in zip(*factors, strict=True):
-            # tile <- beta tile + dY X', as BLAS sees it: transposed, Fortran order, in place.
-            self.gemm(
-                self.gradient_weight, x.T, dy[first : first + len(tile)].T, beta=beta, c=tile.T,
-                trans_a=True, overwrite_c=True,
-            )  # fmt: skip
-            beta = 1.0
+            for column in range(0, tile.shape[1], _COLUMNS):
+                here = tile[:, column : column + _COLUMNS]
+                fresh = part[:, : here.shape[1]]
+                outer(dy[first : first + len(tile)], x[column : column + _COLUMNS], fresh)
+                np.multiply(fresh, self.dtype.type(self.gradient_weight), out=fresh)
+                np.add(here, fresh, out=here)
 
     def _rows(self, first: int, count: int) -> Pattern:
         if self._whole is None or self._whole[0] != first:
@@ -90,6 +95,8 @@ class Tiles(Source):
         keys, values = (self._found or self._nothing()).result()
         return {"tile": self.tile, "keys": keys, "values": values}
 
-    def load_state(self, arrays: dict[str, np.ndarray]) -> None:
-        self.tile, self._found = np.array(arrays["tile"]), self._nothing()
-        self._found.add(np.array(arrays["keys"]), np.array(arrays["values"]))
+    def load_state(self, arrays: Arrays, steps_done: int) -> None:
+        found = self._nothing()
+        tile = take(arrays, "tile", self.dtype, self.tile.shape)
+        found.add(*self._take_inactive(arrays, found.count))
+        self.tile, self._found = aligned_copy(tile), found

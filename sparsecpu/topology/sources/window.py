@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.kernels.machine.arrays import aligned_zeros
+from sparsecpu.kernels.machine.arrays import aligned_copy, aligned_zeros
 from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.step.checked_arrays import Arrays, take
 from sparsecpu.step.gradient_view import GradientView
 from sparsecpu.topology.selection import largest
 from sparsecpu.topology.sources.base import Source
@@ -18,7 +19,6 @@ class Window(Source):
     """The factors of the last K steps: x of shape (n_in, K batch) and dy of (n_out, K batch)."""
 
     name = "window"
-    arrays = ("x", "dy", "when", "seen")
 
     def __init__(self, parameter: SparseParameter, **options: Any) -> None:
         super().__init__(parameter, **options)
@@ -51,9 +51,6 @@ class Window(Source):
         self.when[turn] = step
         self.seen += 1
 
-    def holds_history(self) -> bool:
-        return int(self.seen[0]) > 0
-
     def top(self, count: int, steps_done: int) -> tuple[np.ndarray, np.ndarray]:
         pattern, form = self.parameter.pattern, self._form(steps_done)
         found = largest_inactive(pattern, count, self.dtype, form)
@@ -81,10 +78,27 @@ class Window(Source):
         weight = np.repeat(self.gradient_weight * self.momentum**age, self.batch_size)
         weight = weight.astype(self.dtype)
 
+        from sparsecpu.kernels.linear.outer import outer
+
         def form(rows: slice, places: slice, out: np.ndarray) -> None:
-            np.matmul(self.dy[rows, :columns] * weight, self.x[places, :columns].T, out=out)
+            outer(self.dy[rows, :columns] * weight, self.x[places, :columns], out)
 
         return form
+
+    def state(self) -> dict[str, np.ndarray]:
+        if not self.seen[0]:  # nothing that the next update will use
+            return {}
+        return {"x": self.x, "dy": self.dy, "when": self.when, "seen": self.seen}
+
+    def load_state(self, arrays: Arrays, steps_done: int) -> None:
+        if not arrays:
+            return
+        x = take(arrays, "x", self.dtype, self.x.shape)
+        dy = take(arrays, "dy", self.dtype, self.dy.shape)
+        when = take(arrays, "when", np.int64, self.when.shape, least=0, most=steps_done - 1)
+        seen = take(arrays, "seen", np.int64, (1,), least=1, most=steps_done)
+        self.x, self.dy = aligned_copy(x), aligned_copy(dy)
+        self.when, self.seen = when.copy(), seen.copy()
 
     def _forget(self) -> None:
         if self.steps <= self.interval:  # all of it will be seen anew before the next update

@@ -1,0 +1,71 @@
+"""Sizes that a network plans once, and that nobody may change behind its back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.kernels.machine.arrays import aligned_copy
+from sparsecpu.layers.base import Plan, Spec
+from sparsecpu.layers.chain import Chain
+from sparsecpu.layers.checked import vector
+from sparsecpu.registries.numbers import whole
+
+#: What a plan decides, and nothing else.
+_PLANNED = ("input_shape", "widths", "n_outputs")
+
+
+class FixedSizes(Chain):
+    """A chain whose sizes are those of its plan, and the scaling of its inputs, which fits them.
+
+    Kernels read and write by these sizes, so assignments are checked, and reads cost nothing.
+    """
+
+    offset: np.ndarray
+    scale: np.ndarray
+    dtype: np.dtype
+    _plan: Plan
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("layers", "dtype", *_PLANNED) and name in self.__dict__:
+            raise ParameterError(name, value, f"{self.__dict__[name]!r}, or make a new network")
+        if name in ("offset", "scale"):
+            values = vector(name, value, (0,), (self.widths[0],))
+            self._set_scaling(name if values.size else None, values)
+        else:
+            super().__setattr__(name, value)
+
+    def _set_scaling(self, name: str | None, values: Any = None) -> None:
+        """Let offset or scale have values, and the other one as many; None for no name empties."""
+        size = self.widths[0] if name else 0
+        for each, neutral in (("offset", 0.0), ("scale", 1.0)):
+            old = self.__dict__.get(each, ())
+            new = values if name == each else old if len(old) == size else np.full(size, neutral)
+            self.__dict__[each] = aligned_copy(new, self.dtype)
+
+    def plan(self, spec: Spec) -> Spec:
+        before = {name: self.__dict__.pop(name) for name in _PLANNED if name in self.__dict__}
+        try:
+            self.input_shape = spec.shape
+            return self._plan_layers(spec)
+        except BaseException:
+            self.__dict__.update(before)
+            self._plan.current = False  # the next pass plans for these sizes again
+            raise
+
+    def _plan_layers(self, spec: Spec) -> Spec:
+        """Do what ``plan`` does, where no size is set."""
+        return super().plan(spec)
+
+
+def sample_shape(shape: Any) -> tuple[int, ...]:
+    """Return the shape of one sample: features, or channels, height and width."""
+    try:
+        sizes = tuple(shape)
+    except TypeError:
+        sizes = ()
+    if len(sizes) not in (1, 3):
+        raise ParameterError("input_shape", shape, "(features,) or (channels, height, width)")
+    return tuple(whole("input_shape", size, 1) for size in sizes)

@@ -1,0 +1,71 @@
+"""What an estimator shows of its training, and what going on with it needs beside the network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sparsecpu.callbacks import Callback
+from sparsecpu.estimators.rates import InverseScaling, Stopper, VelocityKeepsRates
+from sparsecpu.estimators.trainers import Narrator, make_rate
+from sparsecpu.schedules import Schedule
+from sparsecpu.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training has come to; an estimator is pickled with it."""
+
+    steps: int = 0
+    #: What the learning rate is multiplied by, and where it was by its schedule.
+    factor: float = 1.0
+    rate: float | None = None
+    #: State of the callback that ends training.
+    stopper: dict[str, Any] | None = None
+
+
+def begin(estimator: Any) -> None:
+    """Forget what training showed of an earlier network."""
+    estimator.loss_curve_, estimator.n_iter_, estimator.t_ = [], 0, 0
+    estimator.best_loss_ = None
+    estimator.validation_scores_ = estimator.best_validation_score_ = None
+    estimator._progress, estimator._running = Progress(), None
+
+
+def remember(
+    estimator: Any, trainer: Trainer, records: list[dict[str, Any]], stopper: Stopper, samples: int
+) -> None:
+    """Keep what epochs of so many samples have shown."""
+    estimator.loss_curve_ += [record["loss"] for record in records]
+    estimator.loss_ = estimator.loss_curve_[-1]
+    estimator.n_iter_ = trainer.epochs_done
+    estimator.t_ += len(records) * samples
+    if estimator.early_stopping:
+        scores = [record["validation_score"] for record in records]
+        estimator.validation_scores_ = [*(estimator.validation_scores_ or []), *scores]
+        estimator.best_validation_score_ = max(estimator.validation_scores_)
+        estimator.best_loss_ = None
+    else:
+        estimator.best_loss_ = min(estimator.loss_curve_)
+    steps, rate = trainer.steps_done, trainer.schedule(trainer.steps_done)
+    estimator._progress = Progress(steps, trainer.learning_rate_factor, rate, stopper.state())
+
+
+def followers(estimator: Any, rate: Schedule, stopper: Stopper, samples: int) -> list[Callback]:
+    """Return the callbacks that change the learning rate, end training, and speak."""
+    found: list[Callback] = [stopper, VelocityKeepsRates()]
+    if isinstance(rate, InverseScaling):
+        rate.samples = samples
+        found.insert(0, rate)
+    return [*found, Narrator()] if estimator.verbose else found
+
+
+def gone_on(estimator: Any) -> tuple[Schedule, Stopper]:
+    """Return learning rate and stopper as they were at the end of the last epoch."""
+    progress: Progress = estimator._progress
+    rate, stopper = make_rate(estimator, estimator.t_), Stopper(estimator)
+    if isinstance(rate, InverseScaling) and progress.rate is not None:
+        rate.rate = progress.rate
+    if progress.stopper is not None:
+        stopper.load_state(progress.stopper)
+    return rate, stopper

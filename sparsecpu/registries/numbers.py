@@ -1,0 +1,49 @@
+"""Numbers that users give, and what makes random ones."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.errors import ParameterError
+
+
+def is_number(value: Any) -> bool:
+    """Return True for a finite real number, which True itself is not."""
+    good = isinstance(value, Real) and not isinstance(value, bool)
+    return good and bool(abs(value) < float("inf"))
+
+
+def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """Return an argument as an int; refuse what is no integer from ``least`` to ``most``.
+
+    ``name`` is the argument that an error names. 2.0 is one, True and "2" are none.
+    """
+    if is_number(value) and int(value) == value:
+        found = int(value)
+        if least <= found and (most is None or found <= most):
+            return found
+    limits = f"of at least {least}" if most is None else f"from {least} to {most}"
+    raise ParameterError(name, value, f"an integer {limits}")
+
+
+def float_type(dtype: Any) -> np.dtype:
+    """Return float32 or float64, which values may have, as a dtype; refuse everything else."""
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = np.dtype(bool)
+    if dtype is None or found not in (np.float32, np.float64):
+        raise ParameterError("dtype", dtype, "float32 or float64")
+    return found.newbyteorder("=")
+
+
+def generator(rng: Any) -> np.random.Generator:
+    """Return a generator of random numbers, for None the one of seed 0; refuse what is none."""
+    if rng is None:
+        return np.random.default_rng(0)
+    if not isinstance(rng, np.random.Generator):
+        raise ParameterError("rng", rng, "a numpy.random.Generator")
+    return rng

@@ -1,0 +1,90 @@
+"""A parameter's vectors: checked as they come from outside, moved when its pattern changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.errors import PatternError
+from sparsecpu.kernels.machine.arrays import aligned_copy
+from sparsecpu.sparse.keys import slabs
+from sparsecpu.sparse.pattern import Merge, Pattern
+
+
+def numbers(values: Any, what: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Return a vector of real numbers, of a shape where one is given; refuse everything else."""
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise PatternError(f"{what} must be a vector of numbers ({error})") from error
+    if array.ndim != 1 or array.dtype.kind not in "biuf":
+        words = f"{array.dtype} of shape {array.shape}"
+        raise PatternError(f"{what} must be a vector of numbers, not {words}")
+    if shape is not None and array.shape != shape:
+        raise PatternError(f"{what} has {len(array)} values; expected {shape[0]}")
+    return array
+
+
+def owned_vector(values: Any, what: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Return a vector as kernels read and write it: the array that is given, or else a copy."""
+    array = numbers(values, what, shape)
+    flags = array.flags
+    if array.dtype == dtype and flags.c_contiguous and flags.aligned and flags.writeable:
+        return array
+    return aligned_copy(array, dtype)
+
+
+class Slots(dict[str, np.ndarray]):
+    """Slots by name. What is assigned to one has its length, and is written into its memory."""
+
+    def __init__(
+        self, shape: tuple[int, ...], dtype: np.dtype, held: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__()
+        self.shape, self.dtype = shape, dtype
+        self.update(held or {})
+
+    def hold(self, name: str, array: np.ndarray) -> np.ndarray:
+        """Take over an array that fits."""
+        super().__setitem__(name, array)
+        return array
+
+    def __setitem__(self, name: str, values: Any) -> None:
+        if name in self:
+            self[name][...] = numbers(values, f"slot {name}", self.shape)
+        else:
+            self.hold(name, owned_vector(values, f"slot {name}", self.shape, self.dtype))
+
+    def setdefault(self, name: str, default: Any = None) -> np.ndarray:
+        if name not in self:
+            self[name] = default
+        return self[name]
+
+    def update(self, *more: Any, **named: Any) -> None:
+        for name, values in dict(*more, **named).items():
+            self[name] = values
+
+    def __ior__(self, other: Any) -> Slots:  # type: ignore[override,misc]
+        self.update(other)
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+
+def move(
+    old: np.ndarray | None, new: np.ndarray, first: Any, before: Pattern, merge: Merge
+) -> None:
+    """Write a vector on a pattern anew, from the one before: slab by slab, in little memory.
+
+    ``first`` is what new positions start with; all others, where there is no old vector, with 0.
+    """
+    new[merge.new_at] = first
+    if old is None:
+        new[merge.kept_at] = 0
+        return
+    for rows, places in slabs(before.indptr):
+        here = slice(*merge.pattern.indptr[[rows.start, rows.stop]].tolist())
+        new[here][merge.kept_at[here]] = old[places][merge.kept[places]]
