@@ -10,6 +10,7 @@ from strategies import patterns
 from sparsecpu.kernels import loss, norm, update
 from sparsecpu.kernels.conv import plain, pooling
 from sparsecpu.kernels.conv.blend import blend_kernel, plain_blend, plain_value
+from sparsecpu.kernels.conv.channel_sums import channel_sums_kernel, plain_channel_sums
 from sparsecpu.kernels.conv.operands import Output
 from sparsecpu.kernels.conv.sums import NO_SUMS
 from sparsecpu.kernels.linear import PLAIN, gradient_kernel, matmul_kernel
@@ -127,13 +128,25 @@ def test_convolution(kernel, padding, size, rng):
 def test_blend(relu, two, gated, rng):
     first, other, second = rng.standard_normal((3, 2, 3, 4, 5, 16))
     a, b, c = rng.standard_normal((3, 4))
-    lazy = Planes(first, a=a, c=c, other=other, b=b, relu=True)
-    plain_second = Planes(second) if two else Planes(no_gate(np.float64).x)
+    centre = rng.standard_normal(4)
+    lazy = Planes(first, a=a, c=c, other=other, b=b, centre=centre, relu=True)
+    plain_second = Planes(second) if two else Planes(no_gate(np.float64).values)
     gate = lazy.gate() if gated else no_gate(np.float64)
     y, mask = np.empty_like(first), np.ones((2, 16))
     out = Output(y, relu, np.empty((0, 4, 2, 16)), NO_SUMS)
     blend_kernel(16)(lazy.operand(), plain_second.operand(), out, gate, mask)
     close(y, plain_blend(lazy.operand(), plain_second.operand(), relu, gate))
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_channel_sums(other, rng):
+    values, more = rng.standard_normal((2, 2, 3, 4, 5, 16))
+    a, b, c, centre = rng.standard_normal((4, 4))
+    terms = {"other": more, "b": b} if other else {}
+    operand = Planes(values, a=a, c=c, centre=centre, **terms).operand()
+    sums, mask = np.empty((2, 4, 2, 16)), np.ones((2, 16))
+    channel_sums_kernel(16)(operand, sums, mask)
+    close(sums.sum(axis=(0, 3)).T, plain_channel_sums(operand))
 
 
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(2, 2, 0), (3, 2, 1), (3, 1, 1)])
