@@ -105,8 +105,9 @@ class BatchNorm(Layer):
         """Move the running averages by mean and variance of a batch, each of count numbers."""
         unbiased = count / max(count - 1, 1)
         means, variances = self.running_mean, self.running_variance
-        for running, new in ((means, mean), (variances, unbiased * variance)):
-            running[...] = (1.0 - self.momentum) * running.astype(float) + self.momentum * new
+        with np.errstate(over="ignore"):  # infinity is what the trainer notices
+            for running, new in ((means, mean), (variances, unbiased * variance)):
+                running[...] = (1.0 - self.momentum) * running.astype(float) + self.momentum * new
 
     def parameters(self) -> dict[str, Parameter]:
         return {"gamma": self.gamma, "beta": self.beta}

@@ -15,8 +15,9 @@ _MAGIC = b"\x93NUMPY"
 #: The header of an array ends within so many bytes.
 LONGEST_HEADER = 1 << 16
 _ENTRY = re.compile(
-    r"""\s*['"](descr|fortran_order|shape)['"]\s*:\s*"""
-    r"""(?:['"]([^'"\\]*)['"]|(True|False)|\(([\d\s,L]*)\))\s*(?:,|(?=\}))""",
+    r"""\s*(?P<quote>['"])(?P<name>descr|fortran_order|shape)(?P=quote)\s*:\s*"""
+    r"""(?:(?P<other>['"])(?P<descr>[^'"\\]*)(?P=other)"""
+    r"""|(?P<fortran_order>True|False)|\((?P<shape>[\d\s,L]*)\))\s*(?:,|(?=\}))""",
     re.ASCII,
 )
 _SPACES = " \t\r\n"
@@ -70,12 +71,10 @@ def _entries(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     at, end = 1, len(text) - 1
     while text[:1] == "{" and text[-1:] == "}" and (entry := _ENTRY.match(text, at)):
-        name, at = entry[1], entry.end()
-        if name in found:
+        name, at = entry["name"], entry.end()
+        if name in found or entry[name] is None:
             break
-        found[name] = entry[entry.lastindex or 1]
-        if entry.lastindex != {"descr": 2, "fortran_order": 3, "shape": 4}[name]:
-            break
+        found[name] = entry[name]
     if len(found) != 3 or text[at:end].strip(_SPACES):
         raise ValueError("an array's header does not say its type, order and shape in plain words")
     return found

@@ -22,6 +22,8 @@ from tests.fuzz.worker import CLOCK, case_of
 ROOT = Path(__file__).parents[2]
 #: A process may need so long to begin, and to compile kernels for the valid examples.
 _START_SECONDS = 300.0
+#: A case that only waits may do so for as many times its seconds: others may have the CPUs.
+_PATIENCE = 12.0
 #: One thread each: what readers do is not parallel, and threads reserve memory.
 _ONE_THREAD = {
     name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS",
@@ -128,16 +130,17 @@ class WorkerProcess:
         CLOCK.pack_into(self._clock, 0, -1, time.monotonic())
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
-        before = None
+        before, busy = None, 0.0
         while True:
             try:
                 line = self._lines.get(timeout=0.2)
             except queue.Empty:
                 now = number, since = CLOCK.unpack_from(self._clock)
                 late = time.monotonic() - since > (_START_SECONDS if number < 0 else limit)
-                if late and now == before:  # not read while it was being written
+                if now != before:  # another case, or read while it was being written
+                    before, busy = now, self._busy_seconds()
+                elif late and self._hangs(limit, time.monotonic() - since, busy):
                     return self._ended(job, "hang", found)
-                before = now
                 continue
             if line is None:
                 return self._ended(job, "crash", found)
@@ -145,6 +148,16 @@ class WorkerProcess:
             if "find" not in document:
                 return document
             found(Find.from_json(document["find"]))
+
+    def _hangs(self, limit: float, waited: float, busy: float) -> bool:
+        """Return True if a case is late by its own fault, not because others have the CPUs."""
+        return waited > _PATIENCE * limit or self._busy_seconds() - busy > limit
+
+    def _busy_seconds(self) -> float:
+        """Return how long the worker has had a CPU."""
+        text = Path(f"/proc/{self._process.pid}/stat").read_text()
+        user, system = text.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def _start(self) -> None:
         environment = os.environ | _ONE_THREAD

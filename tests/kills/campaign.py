@@ -66,7 +66,8 @@ class Campaign:
 
     def _make_model(self):
         variant = available()["static"]
-        self._finish(variant, self.folder / "first", again=False)
+        if faults := self._finish(variant, self.folder / "first", again=False):
+            raise RuntimeError(f"a run that nobody ends fails: {faults}")
         (self.folder / "first/model.npz").rename(self.model)
 
     def run(self, count, workers=1):

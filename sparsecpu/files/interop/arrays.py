@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.errors import FileFormatError
+from sparsecpu.errors import FileFormatError, PatternError
 from sparsecpu.files.interop.tensors import Tensor, array_tensor, sparse_tensor
 from sparsecpu.sparse.matrices import canonical_csr
 
@@ -18,7 +18,10 @@ def mapping_tensors(arrays: Any) -> dict[str, Tensor]:
         if isinstance(array, Tensor):
             found[name] = array
         elif hasattr(array, "tocsr"):
-            found[name] = sparse_tensor(name, canonical_csr(array, name))
+            try:
+                found[name] = sparse_tensor(name, canonical_csr(array, name))
+            except PatternError as error:
+                raise FileFormatError(str(error)) from error
         elif hasattr(array, "detach"):
             from sparsecpu.files.interop.torch_files import torch_tensor
 
