@@ -17,6 +17,7 @@ from sparsecpu.experiments.options import Option, Rule, integer, one_of
 from sparsecpu.experiments.recipe import options
 from sparsecpu.layers import ACTIVATIONS
 from sparsecpu.networks.models import model_names
+from sparsecpu.registries.numbers import above_zero, at_least_zero, below_one, float_type
 
 E = TypeVar("E", bound=type)
 
@@ -37,9 +38,6 @@ def _number(good: Callable[[Any], bool], expected: str) -> Rule:
     return rule
 
 
-_at_least_zero = _number(lambda value: 0 <= value < np.inf, "a number of at least 0")
-_above_zero = _number(lambda value: 0 < value < np.inf, "a number above 0")
-_fraction = _number(lambda value: 0 <= value < 1, "a number in [0, 1)")
 _between_zero_and_one = _number(lambda value: 0 < value < 1, "a number between 0 and 1")
 _no_nan = _number(lambda value: value == value, "a number")
 _patience = _number(
@@ -49,8 +47,7 @@ _patience = _number(
 
 
 def _dtype(name: str, value: Any) -> None:
-    if str(np.dtype(value)) not in ("float32", "float64"):
-        raise ParameterError(name, value, "'float32' or 'float64'")
+    float_type(value)
 
 
 def _iterations(name: str, value: Any) -> None:
@@ -94,7 +91,7 @@ PARAMETERS: dict[str, tuple[str, Option]] = {
     ),
     "alpha": (
         "float",
-        Option("Strength of the L2 penalty on sparse weights.", _at_least_zero),
+        Option("Strength of the L2 penalty on sparse weights.", at_least_zero),
     ),
     "batch_size": (
         'int or "auto"',
@@ -104,8 +101,8 @@ PARAMETERS: dict[str, tuple[str, Option]] = {
         '{"constant", "invscaling", "adaptive"}',
         Option(_AS_THERE.help, one_of(("constant", "invscaling", "adaptive"))),
     ),
-    "learning_rate_init": ("float", Option("The first learning rate.", _above_zero)),
-    "power_t": ("float", Option(_AS_THERE.help, _at_least_zero)),
+    "learning_rate_init": ("float", Option("The first learning rate.", above_zero)),
+    "power_t": ("float", Option(_AS_THERE.help, at_least_zero)),
     "max_iter": ("int", Option("Most epochs.", _iterations)),
     "shuffle": ("bool", Option("True if each epoch has an order of its own.")),
     "random_state": ("int, RandomState or None", Option("Seed of everything random.")),
@@ -122,9 +119,9 @@ PARAMETERS: dict[str, tuple[str, Option]] = {
         "float",
         Option("Fraction of the samples that is held out then.", _between_zero_and_one),
     ),
-    "beta_1": ("float", Option("Decay of Adam's first moment, in [0, 1).", _fraction)),
-    "beta_2": ("float", Option("Decay of Adam's second moment, in [0, 1).", _fraction)),
-    "epsilon": ("float", Option("Added to Adam's root.", _above_zero)),
+    "beta_1": ("float", Option("Decay of Adam's first moment, in [0, 1).", below_one)),
+    "beta_2": ("float", Option("Decay of Adam's second moment, in [0, 1).", below_one)),
+    "epsilon": ("float", Option("Added to Adam's root.", above_zero)),
     "n_iter_no_change": (
         "int",
         Option("Epochs without an improvement after which training stops.", _patience),

@@ -6,7 +6,6 @@ them back.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,7 +51,7 @@ def one_of(names: Collection[str]) -> Rule:
     """Return the rule that a value is one of the names, which may still grow."""
 
     def rule(name: str, value: Any) -> None:
-        if value not in names:
+        if not isinstance(value, str) or value not in names:
             raise ParameterError(name, value, f"one of {', '.join(names)}")
 
     return rule
@@ -70,15 +69,3 @@ def integer(least: int) -> Rule:
 def a_density(name: str, value: Any) -> None:
     """Refuse everything but numbers in (0, 1]."""
     check_density(value, name)
-
-
-def above_zero(name: str, value: Any) -> None:
-    """Refuse everything but finite numbers above 0."""
-    if not 0 < value < math.inf:
-        raise ParameterError(name, value, "a number above 0")
-
-
-def below_one(name: str, value: Any) -> None:
-    """Refuse everything but numbers in [0, 1)."""
-    if not 0 <= value < 1:
-        raise ParameterError(name, value, "a number in [0, 1)")

@@ -10,8 +10,6 @@ from sparsecpu.errors import ParameterError
 from sparsecpu.experiments.options import (
     Option,
     a_density,
-    above_zero,
-    below_one,
     either,
     integer,
     one_of,
@@ -23,6 +21,7 @@ from sparsecpu.networks.at_start import CHOOSERS
 from sparsecpu.networks.models import model_names
 from sparsecpu.optimizers import OPTIMIZERS
 from sparsecpu.registries import defaults
+from sparsecpu.registries.numbers import above_zero, below_one
 from sparsecpu.schedules import SCHEDULES
 from sparsecpu.sparse.densities import DISTRIBUTIONS
 from sparsecpu.sparse.first_patterns import PATTERNS

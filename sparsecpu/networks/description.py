@@ -12,6 +12,7 @@ import numpy as np
 from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.layers import ACTIVATIONS, KINDS, Sequential, Spec
 from sparsecpu.networks.described_layers import described_layer
+from sparsecpu.registries.numbers import is_number
 from sparsecpu.sparse.densities import allocate
 from sparsecpu.sparse.first_values import GAINS
 from sparsecpu.sparse.parameter import Parameter
@@ -176,9 +177,8 @@ def mlp(
     """
     shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
     chosen = ACTIVATIONS.find(activation)
-    for size in hidden:
-        if isinstance(size, bool) or int(size) != size or size < 1:
-            raise ParameterError("hidden_layer_sizes", hidden, "integers of at least 1")
+    if not all(is_number(size) and int(size) == size and size >= 1 for size in hidden):
+        raise ParameterError("hidden_layer_sizes", hidden, "integers of at least 1")
     layers = [LayerSpec("flatten")] if len(shape) > 1 else []
     for number, size in enumerate(hidden, start=1):
         gain = GAINS.get(chosen.kind, 1.0)

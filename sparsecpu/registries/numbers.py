@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Real
 from typing import Any
 
@@ -11,9 +12,13 @@ from sparsecpu.errors import ParameterError
 
 
 def is_number(value: Any) -> bool:
-    """Return True for a finite real number, which True itself is not."""
-    good = isinstance(value, Real) and not isinstance(value, bool)
-    return good and bool(abs(value) < float("inf"))
+    """Return True for a real number that a float can hold; True itself is none."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # of an integer
+        return False
 
 
 def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
@@ -27,6 +32,27 @@ def whole(name: str, value: Any, least: int, most: int | None = None) -> int:
             return found
     limits = f"of at least {least}" if most is None else f"from {least} to {most}"
     raise ParameterError(name, value, f"an integer {limits}")
+
+
+def above_zero(name: str, value: Any) -> Any:
+    """Return an argument; refuse what is no finite number above 0."""
+    if not (is_number(value) and value > 0):
+        raise ParameterError(name, value, "a number above 0")
+    return value
+
+
+def at_least_zero(name: str, value: Any) -> Any:
+    """Return an argument; refuse what is no finite number of at least 0."""
+    if not (is_number(value) and value >= 0):
+        raise ParameterError(name, value, "a number of at least 0")
+    return value
+
+
+def below_one(name: str, value: Any) -> Any:
+    """Return an argument; refuse what is no number in [0, 1)."""
+    if not (is_number(value) and 0 <= value < 1):
+        raise ParameterError(name, value, "a number in [0, 1)")
+    return value
 
 
 def float_type(dtype: Any) -> np.dtype:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.errors import ParameterError
+from sparsecpu.registries.numbers import at_least_zero
 from sparsecpu.step.plain_values import named, table, whole
 from sparsecpu.topology.base import Topology
 from sparsecpu.topology.change import Growth, keys_of
@@ -71,10 +71,8 @@ class DeepR(Topology):
         revive: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(update_every=update_every, revive=revive, regrow_keeps_value=False)
-        for option, value in (("shrinkage", shrinkage), ("noise", noise)):
-            if not value >= 0:
-                raise ParameterError(option, value, "a number of at least 0")
-        self.shrinkage, self.noise = float(shrinkage), float(noise)
+        self.shrinkage = float(at_least_zero("shrinkage", shrinkage))
+        self.noise = float(at_least_zero("noise", noise))
 
     def start(self, run: Run) -> None:
         super().start(run)

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from sparsecpu.registries.numbers import above_zero
 from sparsecpu.step.plain_values import real, table
 from sparsecpu.topology.base import Topology
 from sparsecpu.topology.change import Growth, keys_of
 from sparsecpu.topology.free_positions import grow_random
-from sparsecpu.topology.options import positive
 from sparsecpu.topology.quotas import quotas_in_rounds
 from sparsecpu.topology.run import Run
 from sparsecpu.topology.selection import smallest
@@ -62,7 +62,7 @@ class DSR(Topology):
             prune_rate=prune_rate, update_every=update_every, revive=revive,
             regrow_keeps_value=False,
         )  # fmt: skip
-        self.threshold = float(positive("threshold", threshold))
+        self.threshold = float(above_zero("threshold", threshold))
 
     def start(self, run: Run) -> None:
         super().start(run)

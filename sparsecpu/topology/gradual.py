@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.registries.numbers import is_number
 from sparsecpu.schedules import Schedule, cubic
+from sparsecpu.sparse.densities import check_density
 from sparsecpu.step.plain_values import named, table, whole
 from sparsecpu.topology.base import Topology
 from sparsecpu.topology.change import Change, Growth
@@ -55,11 +57,10 @@ class GradualPruning(Topology):
         update_every: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__(update_every=update_every)
-        if not 0.0 <= begin < end <= 1.0:
+        if not (is_number(begin) and is_number(end) and 0.0 <= begin < end <= 1.0):
             raise ParameterError("begin", begin, "a number of at least 0 and below end, at most 1")
-        if not 0.0 < density <= 1.0:
-            raise ParameterError("density", density, "a number in (0, 1]")
-        self.density, self.scope = float(density), one_of("scope", scope, ("global", "layer"))
+        self.density = check_density(density)
+        self.scope = one_of("scope", scope, ("global", "layer"))
         self.begin, self.end = float(begin), float(end)
         self._start: dict[str, int] = {}
 

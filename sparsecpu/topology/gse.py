@@ -5,10 +5,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from sparsecpu.registries.numbers import above_zero
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.topology.batch import BatchTopology
 from sparsecpu.topology.change import Change, Growth
-from sparsecpu.topology.options import one_of, positive
+from sparsecpu.topology.options import one_of
 from sparsecpu.topology.sampling import draw_inactive
 from sparsecpu.topology.selection import choose_together, largest, smallest_of_all
 
@@ -66,7 +67,7 @@ class GuidedStochasticExploration(BatchTopology):
                          skip_step=skip_step, regrow_keeps_value=False, revive=revive)  # fmt: skip
         self.distribution = one_of("distribution", distribution, DISTRIBUTIONS)
         self.scope = one_of("scope", scope, ("layer", "global"))
-        self.subset = float(positive("subset", subset))
+        self.subset = float(above_zero("subset", subset))
 
     def see(self, parameter, view, rate) -> tuple[np.ndarray, np.ndarray, int]:
         pattern = parameter.pattern

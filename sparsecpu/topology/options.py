@@ -6,18 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.registries.numbers import is_number
 
 
 def one_of(option: str, value: Any, allowed: Iterable[str]) -> Any:
     """Return an option's value; raise ParameterError if it is not one of those allowed."""
     if not isinstance(value, str) or value not in (allowed := tuple(allowed)):
         raise ParameterError(option, value, f"one of {', '.join(allowed)}")
-    return value
-
-
-def positive(option: str, value: Any) -> Any:
-    """Return an option's value; raise ParameterError if it is not a finite number above 0."""
-    if not (is_number(value) and value > 0):
-        raise ParameterError(option, value, "a number above 0")
     return value

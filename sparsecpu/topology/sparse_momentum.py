@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.registries.numbers import above_zero
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.checked_arrays import behind
 from sparsecpu.step.gradient_view import GradientView
@@ -17,7 +18,7 @@ from sparsecpu.topology.base import Observer, Topology
 from sparsecpu.topology.change import Growth, keys_of
 from sparsecpu.topology.free_positions import grow_largest
 from sparsecpu.topology.momentum_ablations import GROWTHS, REDISTRIBUTIONS, drop_together
-from sparsecpu.topology.options import one_of, positive
+from sparsecpu.topology.options import one_of
 from sparsecpu.topology.quotas import growth_quotas
 from sparsecpu.topology.run import Run
 from sparsecpu.topology.selection import smallest
@@ -130,12 +131,10 @@ class SparseMomentum(Topology):
         self.source = one_of("source", source, ("auto", *SOURCES))
         self.proposal = one_of("proposal", proposal, PROPOSALS)
         self.grown_momentum = one_of("grown_momentum", grown_momentum, ("carry", "zero"))
-        self.window = None if window is None else positive("window", window)
-        if not growth_memory > 0:
-            raise ParameterError("growth_memory", growth_memory, "a number above 0")
-        self.growth_memory = growth_memory
-        self.candidate_factor = positive("candidate_factor", candidate_factor)
-        self.rank = int(positive("rank", rank))
+        self.window = None if window is None else above_zero("window", window)
+        self.growth_memory = above_zero("growth_memory", growth_memory)
+        self.candidate_factor = above_zero("candidate_factor", candidate_factor)
+        self.rank = int(above_zero("rank", rank))
 
     def start(self, run: Run) -> None:
         super().start(run)
