@@ -26,7 +26,8 @@ from sparsecpu.optimizers import SGD, Optimizer
 from sparsecpu.registries import defaults
 from sparsecpu.registries.numbers import is_number, whole
 from sparsecpu.schedules import Schedule, constant
-from sparsecpu.sparse.parameter import Parameter, SparseParameter
+from sparsecpu.sparse.dense_parameter import Parameter
+from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step import resuming
 from sparsecpu.step.context import Context
 from sparsecpu.step.network import Network

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.sparse.parameter import Parameter
+from sparsecpu.sparse.dense_parameter import Parameter
 
 #: Factors of the learning rate, and the parameters that have each.
 RateGroups = list[tuple[float, list[Parameter]]]
