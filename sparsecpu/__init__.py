@@ -17,6 +17,7 @@ if not (Path(__file__).parent / "layers").is_dir():
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Checkpoint": "sparsecpu.files.checkpoint",
     "SparseCNNClassifier": "sparsecpu.estimators",
     "SparseMLPClassifier": "sparsecpu.estimators",
     "SparseMLPRegressor": "sparsecpu.estimators",
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from sparsecpu.estimators import SparseCNNClassifier as SparseCNNClassifier
     from sparsecpu.estimators import SparseMLPClassifier as SparseMLPClassifier
     from sparsecpu.estimators import SparseMLPRegressor as SparseMLPRegressor
+    from sparsecpu.files.checkpoint import Checkpoint as Checkpoint
     from sparsecpu.files.model import load as load
     from sparsecpu.files.model import save as save
     from sparsecpu.trainer import Trainer as Trainer

@@ -43,9 +43,19 @@ def line_of(error: BaseException) -> str:
 
 def _of_system(error: OSError) -> str:
     names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    if not names and error.errno == errno.ENOENT and not _is_somewhere():
+        names = ["the current folder"]
     said = error.strerror or str(error) or type(error).__name__
     advice = _ADVICE.get(error.errno or 0)
     return ": ".join([*names, said]) + ("" if advice is None else f" ({advice})")
+
+
+def _is_somewhere() -> bool:
+    """Return True unless the folder that this process is in has been removed."""
+    try:
+        return bool(os.getcwd())
+    except OSError:
+        return False
 
 
 def open_standard_streams() -> None:

@@ -54,9 +54,11 @@ def _describe_sizes(text: str, input_shape: tuple[int, ...], n_outputs: int) -> 
     """Describe an MLP by sizes of its hidden layers, such as ``"300,100:activation=gelu"``."""
     sizes, options = read_options("model", text)
     try:
-        hidden = tuple(int(size) for size in sizes.split(",") if size)
+        hidden = tuple(int(size) for size in sizes.split(","))
+        if min(hidden) < 1:
+            raise ValueError
     except ValueError:
-        expected = f"one of {model_names()}, or sizes such as 300,100"
+        expected = f"one of {model_names()}, or sizes of at least 1, such as 300,100"
         raise ParameterError("model", text, expected) from None
     given = ("input_shape", "hidden", "n_outputs")
     return with_options(sizes, mlp, options, given)(input_shape, hidden, n_outputs)

@@ -8,12 +8,12 @@ from types import NoneType
 from typing import Any, get_args, get_type_hints
 
 from sparsecpu.callbacks import Callback
-from sparsecpu.errors import FileFormatError, ParameterError, ResumeError
+from sparsecpu.errors import ParameterError, ResumeError
 from sparsecpu.experiments.history_file import HistoryFile
 from sparsecpu.experiments.output_folder import check_empty, opened
+from sparsecpu.files.checkpoint import SavedRun, alike, read_run, write_run
 from sparsecpu.files.documents import read_json
 from sparsecpu.files.locks import FolderLock
-from sparsecpu.files.model import load_all, save
 from sparsecpu.files.writing import make_folder, write_text
 from sparsecpu.step.plain_values import Kind, maybe, named, one_of, real, table, text, truth, whole
 
@@ -102,51 +102,24 @@ class Checkpoints(Callback):
 
     def write(self, trainer: Any) -> None:
         """Write a checkpoint of this moment, which must lie between two steps."""
-        values, arrays = trainer.state()
-        facts = {**self.facts, "trainer": values}
-        save(trainer.network, self.folder.checkpoint, self.architecture, facts=facts, extra=arrays)
-
-
-class Checkpoint:
-    """What a checkpoint file holds: the network, and the trainer's plain values and arrays."""
-
-    def __init__(self, path: Path, network: Any, values: Any, arrays: dict) -> None:
-        self.path, self.network, self.values, self.arrays = path, network, values, arrays
-
-    def restore(self, trainer: Any, samples: int) -> None:
-        """Put the state into the network's trainer, made as the one that wrote the checkpoint."""
-        try:
-            trainer.load_state(self.values, self.arrays, samples)
-        except (FileFormatError, ResumeError) as error:
-            raise type(error)(f"{self.path}: {error}") from error
-
-    def has_arrays_of(self, callback: str) -> bool:
-        """Return True if a callback of this class had arrays to keep."""
-        return any(name.startswith(f"callback/{callback}/") for name in self.arrays)
+        write_run(trainer, self.folder.checkpoint, self.architecture, self.facts)
 
 
 def read_checkpoint(
     folder: RunFolder, architecture: Any, config: dict[str, Any] | None = None
-) -> Checkpoint:
+) -> SavedRun:
     """Read the checkpoint of a run, whose network must have this architecture.
 
     Where the run's configuration is given, its recipe must be the one that wrote the checkpoint.
     """
-    network, header, extra = load_all(folder.checkpoint)
-    found, wanted = header["architecture"].to_dict(), architecture.to_dict()
-    for described in (found, wanted):
-        for layer in described["layers"]:
-            layer.pop("nnz", None)
-    if found != wanted:
+    run = read_run(folder.checkpoint)
+    if not alike(run.network.architecture, architecture):
         raise ResumeError(
             f"{folder.checkpoint} holds another network than {folder.config} describes"
         )
-    facts = header["facts"]
-    if "trainer" not in facts:
-        raise FileFormatError(f"{folder.checkpoint} is no checkpoint")
-    if config is not None and _begun_with(facts) != _begun_with(config):
+    if config is not None and _begun_with(run.facts) != _begun_with(config):
         raise ResumeError(f"{folder.checkpoint} was not written by the run of {folder.config}")
-    return Checkpoint(folder.checkpoint, network, facts["trainer"], extra)
+    return run
 
 
 def _begun_with(known: dict[str, Any]) -> Any:

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import json
 import os
 import platform
 import shlex
+import stat
 import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-from sparsecpu.errors import FolderInUseError
+from sparsecpu.errors import FileFormatError, FolderInUseError
 from sparsecpu.files.processes import Process, has_ended, this_process
 from sparsecpu.files.writing import clean
 
@@ -31,6 +33,8 @@ except ImportError:  # Windows
 #: The file that is locked, and the one that stands for the lock where there are none.
 LOCK, PROCESS = ".lock", ".lock-process"
 _MOST_BYTES = 1 << 16
+#: What the file of a lock begins with, once it says who holds it; see ``_who``.
+_START = b'{"pid": '
 
 
 class _Held:
@@ -138,7 +142,7 @@ def _take(folder: Path) -> _Held:
     if fcntl is None:
         return _take_by_name(folder, info, [])
     while True:
-        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        handle = _opened(folder / LOCK)
         try:
             fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
@@ -150,10 +154,36 @@ def _take(folder: Path) -> _Held:
         if _is_at(handle, folder / LOCK):
             break
         os.close(handle)  # its holder has removed the file meanwhile
+    if not _is_ours(handle):
+        os.close(handle)
+        raise _foreign(folder / LOCK)
     with contextlib.suppress(OSError):  # on a full disk the lock is as good without a name
         os.ftruncate(handle, 0)
         os.write(handle, json.dumps(info).encode())
     return _Held(handle, [folder / LOCK], info)
+
+
+def _opened(path: Path) -> int:
+    """Open the file of a lock, made if it is not there; a link may lead to anything."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR):
+            raise _foreign(path) from None
+        raise
+
+
+def _is_ours(handle: int) -> bool:
+    """Return True if an open file is new, or one that ``_take`` has written."""
+    is_file = stat.S_ISREG(os.fstat(handle).st_mode)
+    return is_file and _START.startswith(os.read(handle, len(_START)))
+
+
+def _foreign(path: Path) -> FileFormatError:
+    """Return the refusal of what only has a lock's name: it would be emptied and removed."""
+    return FileFormatError(
+        f"{path} is no lock of sparsecpu; give it another name, or choose another folder"
+    )
 
 
 def _take_by_name(folder: Path, info: dict[str, Any], files: list[Path]) -> _Held:

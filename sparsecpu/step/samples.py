@@ -32,10 +32,15 @@ class ArraySamples(Samples):
 
     def __init__(self, array: np.ndarray) -> None:
         _check_array(array, np.shape(array)[-1] if np.ndim(array) else 0, "the array")
-        self.array, self.shape = array, array.shape
+        self._array = array
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        """``(samples, features)``; not to be set, for rows are checked against it."""
+        return self._array.shape
 
     def take_samples(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self.array, rows
+        return self._array, rows
 
 
 class SparseSamples(Samples):

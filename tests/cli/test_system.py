@@ -112,6 +112,20 @@ def test_a_folder_that_vanishes_is_one_line(command, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
+@posix
+def test_a_current_folder_that_is_gone_is_named(kept, tmp_path):
+    command = f"{sys.executable} -m sparsecpu predict {kept} digits"  # which NumPy reads
+    script = f"mkdir here; cd here; rmdir ../here; {command}"
+    paths = os.pathsep.join(filter(None, (os.getcwd(), os.environ.get("PYTHONPATH"))))
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": paths},
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("sparsecpu: the current folder: No such file or directory (")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
 @pytest.mark.parametrize("words", ["--help", "train --help", "inspect {} --json", "import --bogus"])
 @pytest.mark.parametrize("where", [">/dev/full", ">&-", "| (exec <&-; sleep 0.2)"])

@@ -160,6 +160,14 @@ def test_tables_are_no_images(data, model):
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize("model", [",", "300,", "30,,20", "0", "30,0", "-5", "1.5", "30,20x"])
+def test_sizes_of_layers_are_integers_above_0(model):
+    result = run("train", "iris", "--model", model, "--no-dense-timing", "--quiet")
+    assert result.exit_code == 2, result.output
+    assert result.stderr.startswith(f"sparsecpu: --model is {model!r}; expected one of ")
+    assert result.stderr.endswith(", or sizes of at least 1, such as 300,100\n")
+
+
 def dataset(x, shape=None, scaling="feature"):
     from sparsecpu.datasets import Dataset
 

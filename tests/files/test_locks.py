@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from sparsecpu.errors import FolderInUseError
+from sparsecpu.errors import FileFormatError, FolderInUseError
 from sparsecpu.files import locks
 from sparsecpu.files.locks import FolderLock
 
@@ -146,3 +146,33 @@ def test_a_damaged_lock_file_says_less_and_holds_as_well(holder, tmp_path, by_na
         file.write_text('{"pid": [')
     with pytest.raises(FolderInUseError, match="another process"):
         FolderLock(tmp_path).take()
+
+
+@pytest.mark.skipif(locks.fcntl is None, reason="no locks here")
+@pytest.mark.parametrize("kind", ["link", "file", "folder", "pipe"])
+def test_what_only_has_a_lock_s_name_is_left_alone(tmp_path, kind):
+    folder, theirs = tmp_path / "run", tmp_path / "theirs"
+    folder.mkdir()
+    place = folder / locks.LOCK
+    theirs.write_text("precious")
+    if kind == "link":
+        place.symlink_to(theirs)
+    elif kind == "file":
+        place.write_text("precious")
+    else:
+        {"folder": os.mkdir, "pipe": os.mkfifo}[kind](place)
+    with pytest.raises(FileFormatError, match="is no lock of sparsecpu"):
+        FolderLock(folder).take()
+    assert os.path.lexists(place)
+    assert theirs.read_text() == "precious"
+    if kind == "file":
+        assert place.read_text() == "precious"
+
+
+@pytest.mark.skipif(locks.fcntl is None, reason="no locks here")
+@pytest.mark.parametrize("left", ["", '{"p', '{"pid": 1, "host": "gone"}'])
+def test_the_file_of_a_dead_holder_is_taken_over(tmp_path, left):
+    (tmp_path / locks.LOCK).write_text(left)
+    with FolderLock(tmp_path):
+        assert f'"pid": {os.getpid()}' in (tmp_path / locks.LOCK).read_text()
+    assert os.listdir(tmp_path) == []

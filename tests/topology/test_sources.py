@@ -240,6 +240,20 @@ def test_lowrank_is_exact_up_to_its_rank(rng):
     np.testing.assert_allclose(values, exact.reshape(-1)[keys], atol=1e-9)
 
 
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_sketches_that_overflow_tell_nothing_and_start_anew(bad, rng):
+    p = parameter((60, 50), 300, rng)
+    source = LowRank(p, rank=4, rng=rng, **options(10))
+    feed([source], 10, rng, 60, 50, 4)
+    source.left[3, 2] = bad
+    keys, values = source.top(30, 10)
+    assert (keys.dtype, values.dtype) == (np.int64, source.dtype)
+    assert len(keys) == len(values) == 0
+    exact = feed([source], 10, rng, 60, 50, 4)
+    tall, flat = source.factors()
+    np.testing.assert_allclose(tall @ flat, exact, atol=1e-9)
+
+
 def test_lowrank_tells_its_memory_and_cost(rng):
     p = parameter((60, 50), 300, rng)
     source = LowRank(p, rank=4, rng=rng, **options(10))

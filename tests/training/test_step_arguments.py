@@ -96,6 +96,18 @@ def test_samples_of_others_are_checked_at_every_batch(samples):
             call()
 
 
+@pytest.mark.parametrize("name", ["shape", "array", "_matrix"])
+def test_checked_samples_stay_what_they_are(name):
+    trainer = made()
+    samples = trainer.network.samples(X)
+    wanted = trainer.network.predict(samples)
+    try:
+        setattr(samples, name, X[:1] if name != "shape" else (1, 6))
+    except AttributeError:
+        assert name == "shape"
+    np.testing.assert_array_equal(trainer.network.predict(samples), wanted)
+
+
 def test_samples_of_others_have_a_shape():
     for shape in (None, 3, (20,), (20, 6, 1), (-20, 6), "ab"):
         samples = Samples()

@@ -82,6 +82,12 @@ class LowRank(Source):
         self.right, self.left = aligned_copy(right), aligned_copy(left)
 
     def top(self, count: int, steps_done: int) -> tuple[np.ndarray, np.ndarray]:
+        if not all(np.isfinite(sketch).all() for sketch in (self.right, self.left)):
+            # They overflow before anything else does, and have no factors then. The next window
+            # begins with 0 times what is here, which NaN would outlive.
+            self.right.fill(0)
+            self.left.fill(0)
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=self.dtype)
         tall, flat = self.factors()
 
         def form(rows: slice, columns: slice, out: np.ndarray) -> None:
