@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from sparsecpu.errors import ParameterError
 from sparsecpu.layers.checked import check_methods, fitting
 from sparsecpu.registries import Registry
-from sparsecpu.sparse.parameter import Parameter
+from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.step.context import Context
 
 Shape = tuple[int, ...]
@@ -43,6 +42,13 @@ class Plan:
     """What a network planned for its layers, ``current`` until another one plans any of them."""
 
     current = True
+
+    def claim(self, network: Layer) -> None:
+        """Take over a network and all layers inside of it from whoever planned them before."""
+        for _, inner in inner_layers(network):
+            if inner.planned is not None:
+                inner.planned.current = False
+            inner.planned = self
 
 
 #: Layers by the name that network descriptions use; a layer enters it by being imported.
@@ -275,28 +281,3 @@ def like(x: np.ndarray, owner: Layer, name: str, ctx: Context) -> np.ndarray:
 def row_bytes(x: np.ndarray) -> int:
     """Return the bytes of a tile, (tiles, features, lanes), per feature."""
     return x.shape[2] * x.itemsize
-
-
-def require_bias(given: Mapping[str, Parameter], options: dict[str, Any]) -> Parameter | None:
-    """Return the bias that a file gives; refuse one where the description has none, or the like."""
-    described = bool(options.get("bias", True))
-    if described != ("bias" in given):
-        raise ParameterError("bias", "bias" in given, f"{described}, as described")
-    return given.get("bias")
-
-
-def require_images(spec: Spec, layer: Layer) -> tuple[int, int, int]:
-    """Return channels, height and width of an input; refuse what is not images."""
-    if len(spec.shape) != 3:
-        raise ParameterError(
-            "input shape", spec.shape, f"(channels, height, width) for {layer.kind}"
-        )
-    channels, height, width = spec.shape
-    return channels, height, width
-
-
-def require_vector(spec: Spec, layer: Layer) -> int:
-    """Return the number of features of a flat input; refuse images."""
-    if len(spec.shape) != 1:
-        raise ParameterError("input shape", spec.shape, f"(features,) for {layer.kind}; flatten it")
-    return spec.shape[0]

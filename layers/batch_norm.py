@@ -12,7 +12,7 @@ from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.batch_norm_of_features import NormOfFeatures
 from sparsecpu.layers.images.batch_norm_of_images import NormOfImages
 from sparsecpu.registries.numbers import float_type, is_number, whole
-from sparsecpu.sparse.parameter import Parameter
+from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.step.context import Context
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers.activations import ReLU
 from sparsecpu.layers.base import KINDS, Layer, Shape, Spec, inner_layers
-from sparsecpu.sparse.parameter import Parameter
+from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.step.context import Context
 
 

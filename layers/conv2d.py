@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.layers.base import Layer, Spec, require_bias, require_images
+from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.images.dense_convolution import DenseConvolution
 from sparsecpu.layers.images.geometry import Geometry, pair
 from sparsecpu.layers.images.gradient_view import FilterView
 from sparsecpu.layers.images.planes import as_planes
 from sparsecpu.layers.images.sparse_convolution import SparseConvolution
+from sparsecpu.layers.required import require_bias, require_images
 from sparsecpu.registries.numbers import float_type, generator, whole
+from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.sparse.densities import allocate
 from sparsecpu.sparse.first_patterns import first_pattern
 from sparsecpu.sparse.first_values import scaled_uniform
-from sparsecpu.sparse.parameter import Parameter, SparseParameter
+from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
 

@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.layers.base import Layer, Spec, require_bias, require_vector
+from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.checked import vector
 from sparsecpu.layers.full_form import FullForm
 from sparsecpu.layers.linear_view import LinearView
 from sparsecpu.layers.linear_ways import Way, choose_way
+from sparsecpu.layers.required import require_bias, require_vector
 from sparsecpu.registries.numbers import float_type, generator, whole
+from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.sparse.densities import allocate
 from sparsecpu.sparse.first_patterns import first_pattern
 from sparsecpu.sparse.first_values import scaled_uniform
-from sparsecpu.sparse.parameter import Parameter, SparseParameter
+from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
 

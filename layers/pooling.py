@@ -10,7 +10,7 @@ import numpy as np
 from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.conv.operands import Covering, Output, Windows
 from sparsecpu.kernels.conv.sums import NO_SUMS, PRODUCTS
-from sparsecpu.layers.base import Layer, Spec, require_images
+from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.images.geometry import Geometry, pair
 from sparsecpu.layers.images.passes import gradient_as_array
 from sparsecpu.layers.images.planes import (
@@ -21,6 +21,7 @@ from sparsecpu.layers.images.planes import (
     sum_memory,
     total,
 )
+from sparsecpu.layers.required import require_images
 from sparsecpu.step.context import Context
 
 

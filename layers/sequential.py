@@ -8,27 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.errors import ParameterError
-from sparsecpu.kernels.machine.blas import one_blas_thread
-from sparsecpu.layers.base import Layer, Plan, Spec, inner_layers
+from sparsecpu.layers.base import Layer, Plan, Spec
 from sparsecpu.layers.flatten import Flatten
 from sparsecpu.layers.network.autotune import Choice, tune
-from sparsecpu.layers.network.dot_chain import DotChain
 from sparsecpu.layers.network.entry import as_images, read_singly, read_tiles
+from sparsecpu.layers.network.passes import loss_and_gradients, predictions
 from sparsecpu.layers.network.predictor import Predictor
-from sparsecpu.layers.network.sizes import FixedSizes, sample_shape
+from sparsecpu.layers.network.sizes import FixedSizes, sample_shape, widest_tile
 from sparsecpu.layers.network.summary import summary
-from sparsecpu.losses import Loss, checked_targets
-from sparsecpu.registries.numbers import whole
+from sparsecpu.losses import Loss
 from sparsecpu.sparse.parameter import SparseParameter
-from sparsecpu.sparse.row_blocks import effective_width
 from sparsecpu.step.context import Context
 from sparsecpu.step.lanes import choose_lanes
 from sparsecpu.step.samples import Samples, as_samples
-from sparsecpu.step.workspace import Workspace
 
 _PREDICT_BATCH = 1024
-_NARROW = 1024  # features that need no blocks of columns
 _IMAGE_LANES = 16  # neighbouring pixels fill the registers
 #: Layers that read each gradient once; in chains of these alone, two arrays take turns.
 _PLAIN = {"linear", "relu", "leaky_relu", "all_relu", "tanh", "sigmoid", "gelu", "identity",
@@ -72,16 +66,11 @@ class Sequential(FixedSizes):
 
     def __init__(self, layers: Iterable[Layer], input_shape: tuple[int, ...] | None = None) -> None:
         super().__init__(layers)
-        if input_shape is None:
-            first = next((x.in_features for x in self.layers if hasattr(x, "in_features")), None)
-            if first is None:
-                raise ParameterError("input_shape", None, "the shape of one sample")
-            input_shape = (first,)
         self.architecture: Any = None
         self._flat = Flatten()
         self._plan = Plan()
         self._set_scaling(None)
-        self._made_for = sample_shape(input_shape)
+        self._made_for = sample_shape(input_shape, self.layers)
         self.plan(Spec(self._made_for))
 
     @cached_property
@@ -100,10 +89,7 @@ class Sequential(FixedSizes):
         for layer in self.layers:
             layer.alternates = alternate
         self._plan = Plan()
-        for _, inner in inner_layers(self):
-            if inner.planned is not None:
-                inner.planned.current = False
-            inner.planned = self._plan
+        self._plan.claim(self)
         return spec
 
     def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
@@ -164,13 +150,7 @@ class Sequential(FixedSizes):
         batch : int
             Samples per step.
         """
-        if self._images:
-            return _IMAGE_LANES
-        widest = max(self.widths)
-        if widest > _NARROW:
-            density = self.density
-            widest = max(effective_width(n, n * density) for n in self.widths)
-        return choose_lanes(batch, widest, self.dtype)
+        return _IMAGE_LANES if self._images else choose_lanes(batch, widest_tile(self), self.dtype)
 
     def lanes_to_predict(self, batch: int) -> int:
         """Return the width of the tiles in prediction; 1 where samples go one by one.
@@ -283,33 +263,7 @@ class Sequential(FixedSizes):
         ParameterError
             If ``batch_size`` is no integer of at least 1.
         """
-        from sparsecpu.kernels.machine.threads import use_threads
-        from sparsecpu.kernels.tiling import scatter_samples
-
-        batch_size = whole("batch_size", batch_size, 1)
-        x, workspace = self.samples(x), Workspace()
-        samples = x.shape[0]
-        most = min(samples, batch_size)
-        out = np.empty((samples, self.n_outputs), dtype=self.dtype)
-        lanes, team = self.lanes_to_predict(most), self._team(most)
-        rows = np.arange(samples, dtype=np.int64)
-        if lanes == 1 and samples and DotChain.suits(self):
-            chain = DotChain(self)
-            chain(*x.take_samples(rows), np.empty(chain.work_shape, self.dtype), out)
-            return out
-        with one_blas_thread(), use_threads(team):
-            for start in range(0, samples, batch_size):
-                part = rows[start : start + batch_size]
-                ctx = Context(workspace, predicts=True, n_valid=len(part))
-                y, _ = self.forward(self.gather(x, part, lanes, ctx), ctx)
-                scatter_samples(y, out[start : start + batch_size])
-        return out
-
-    def _team(self, samples: int) -> int | None:
-        """Return how many threads are to share a pass; None stands for all."""
-        from sparsecpu.kernels.machine.threads import chosen_threads, team
-
-        return team(self.sparse_parameters().values(), samples, chosen_threads())
+        return predictions(self, x, batch_size)
 
     def loss_and_gradients(
         self, x: Any, y: Any, loss: Loss, *, train: bool = True
@@ -339,17 +293,7 @@ class Sequential(FixedSizes):
         DataError
             If there are no samples, or not as many targets.
         """
-        from sparsecpu.kernels.machine.threads import use_threads
-
-        samples = self.samples(x)
-        targets = checked_targets(loss, y, self.n_outputs, samples.shape[0])
-        rows, stream = np.arange(samples.shape[0], dtype=np.int64), np.random.default_rng(0)
-        ctx = Context(Workspace(), train=train, n_valid=len(rows), dropout=stream)
-        with one_blas_thread(), use_threads(self._team(len(rows))):
-            z, saved = self.forward(self.gather(samples, rows, self.lanes(len(rows)), ctx), ctx)
-            value, dz = loss(z, rows, targets, ctx)
-            self.backward(dz, saved, ctx)
-        return value, {name: p.grad.copy() for name, p in self.parameters().items()}
+        return loss_and_gradients(self, x, y, loss, train=train)
 
     def summary(self) -> str:
         """Return a table of layers, shapes, nonzeros, densities, bytes, and FLOPs per sample.

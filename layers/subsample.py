@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.layers.base import Layer, Spec, require_images
+from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.images.passes import as_array, gradient_as_array
+from sparsecpu.layers.required import require_images
 from sparsecpu.step.context import Context
 
 

@@ -11,7 +11,8 @@ import numpy as np
 from sparsecpu.errors import ParameterError
 from sparsecpu.registries import Registry
 from sparsecpu.registries.numbers import is_number
-from sparsecpu.sparse.parameter import NO_ORDER, Parameter, SparseParameter
+from sparsecpu.sparse.dense_parameter import NO_ORDER, Parameter
+from sparsecpu.sparse.parameter import SparseParameter
 
 
 class Optimizer:

@@ -4,43 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import math
-import operator
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from sparsecpu.callbacks import Callback
-from sparsecpu.errors import (
-    ConflictError,
-    DataError,
-    DivergedError,
-    DivergenceWarning,
-    ParameterError,
-)
+from sparsecpu.callbacks.base import in_order
+from sparsecpu.errors import DataError, DivergedError, ParameterError
 from sparsecpu.kernels.machine.blas import one_blas_thread
 from sparsecpu.losses import Loss, readable_targets
 from sparsecpu.optimizers import SGD, Optimizer
 from sparsecpu.registries import defaults
 from sparsecpu.registries.numbers import is_number, whole
 from sparsecpu.schedules import Schedule, constant
-from sparsecpu.sparse.parameter import Parameter, SparseParameter
+from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step import resuming
-from sparsecpu.step.context import Context
+from sparsecpu.step.checked_data import CheckedData
+from sparsecpu.step.context import Context, StepContexts
+from sparsecpu.step.lanes import TileWidth
+from sparsecpu.step.lean import check_lean
 from sparsecpu.step.network import Network
-from sparsecpu.step.outcome import far_above, first_not_finite
+from sparsecpu.step.outcome import LossWatch, refuse_not_finite
 from sparsecpu.step.precision import check_precision
 from sparsecpu.step.ranks import ALONE, SeveralRanks
 from sparsecpu.step.rates import LayerRates
-from sparsecpu.step.samples import Samples, checked_rows, checked_weights
-from sparsecpu.step.streams import streams
-from sparsecpu.step.workspace import Workspace
+from sparsecpu.step.samples import Samples, checked_rows
+from sparsecpu.step.streams import checked_streams
 from sparsecpu.topology import Run, Static, Topology
-
-#: Samples, targets and weights, or None.
-Data = tuple[Samples, np.ndarray, np.ndarray | None]
 
 
 class Trainer:
@@ -121,55 +112,39 @@ class Trainer:
         comm: Any = None,
         callbacks: Iterable[Callback] = (),
     ) -> None:
-        if not callable(learning_rate):
-            if not (is_number(learning_rate) and learning_rate > 0.0):
-                raise ParameterError("learning_rate", learning_rate, "a number above 0")
-            learning_rate = constant(float(learning_rate))
+        self.schedule = _schedule(learning_rate)
         self.network, self.loss = network, loss
         self.optimizer = SGD() if optimizer is None else optimizer
         self.topology = Static() if topology is None else topology
         for name, kind in (("loss", Loss), ("optimizer", Optimizer), ("topology", Topology)):
             if not isinstance(given := getattr(self, name), kind):
                 raise ParameterError(name, given, f"an object of a subclass of {kind.__name__}")
-        self.schedule: Schedule = learning_rate
-        self.batch_size, self.epochs = (
-            whole("batch_size", batch_size, 1),
-            whole("epochs", epochs, 0),
-        )
+        self.batch_size = whole("batch_size", batch_size, 1)
+        self.epochs = whole("epochs", epochs, 0)
         self.threads, self.shuffle = threads, shuffle
         self.layer_rates = LayerRates(layer_rates)
         self.layer_rates.groups(network)  # refuses what is not allowed
         self.callbacks = list(callbacks)
-        try:
-            self.rngs = streams(seed)
-        except (TypeError, ValueError) as error:
-            raise ParameterError("seed", seed, "an integer of at least 0") from error
-        self.steps_done = self.epochs_done = 0
-        self.learning_rate_factor = 1.0
-        self.stop = self.interrupted = False
+        self.rngs = checked_streams(seed)
         self.precision = check_precision(precision, network.dtype)
         self.ranks = ALONE if comm is None or comm.size == 1 else SeveralRanks(comm)
         self.ranks.own_streams(self.rngs)
         self.lean = bool(lean)
-        self._context = Context(
-            Workspace(), train=True, precision=self.precision, dropout=self.rngs["dropout"],
-            lean=self.lean, comm=self.ranks,
-        )  # fmt: skip
-        self._made_for: tuple = ()
-        self._given: tuple = ()  # what was checked last, and what it was checked for
-        self._data: Data
-        self._lanes: tuple[Any, int] = (None, 0)  # of the tiles, and of which network
-        if lean and any(p.spatial for p in network.parameters().values() if hasattr(p, "spatial")):
-            raise ConflictError("lean", "convolutions", "which need stored gradients")
-        if lean and self.topology.needs_gradients:
-            raise ConflictError("lean", self.topology.name, "which needs stored gradients")
+        if lean:
+            check_lean(network, self.topology)
+        self._data, self._tile_width = CheckedData(readable_targets), TileWidth()
+        self._contexts = StepContexts(
+            self.ranks, precision=self.precision, dropout=self.rngs["dropout"], lean=self.lean
+        )
         self._applied: set[int] = set()  # parameters whose gradients are applied already
         self._started = False  # True once the topology knows about the run
+        self._loss_watch = LossWatch()
+        self.steps_done = self.epochs_done = 0
         self.position = 0  # samples of the current epoch that have been used
         self.losses = 0.0  # their summed loss
-        self._first_loss: float | None = None  # of the first step; None in a resumed run
-        self._warned = False
-        self.order_state: dict[str, Any] | None = None
+        self.learning_rate_factor = 1.0
+        self.stop = self.interrupted = False
+        self.order_state: dict[str, Any] | None = None  # of its stream when the epoch began
         self.topology_start: dict[str, Any] | None = None  # its stream when the run began
 
     @property
@@ -213,28 +188,20 @@ class Trainer:
         DivergedError
             If the loss is not finite.
         """
-        data = self._checked(samples, targets, weights)
+        data = self._data.of(self, samples, targets, weights)
         rows = checked_rows(rows, data[0].shape[0])
         if not len(rows):
             raise DataError("rows are empty; expected at least one")
         return self._step(*data, rows)
-
-    def _checked(self, samples: Any, targets: Any, weights: Any) -> Data:
-        """Return what steps are to read, checked; at once, if it is what was checked last."""
-        given = samples, targets, weights, self.network, self.loss
-        if len(self._given) != len(given) or any(map(operator.is_not, given, self._given)):
-            samples = self.network.samples(samples)
-            count = samples.shape[0]
-            targets = readable_targets(self.loss, targets, self.network.n_outputs, count)
-            self._data, self._given = (samples, targets, checked_weights(weights, count)), given
-        return self._data
 
     def _step(
         self, samples: Samples, targets: np.ndarray, weights: np.ndarray | None, rows: np.ndarray
     ) -> float:
         """Do one step on what was checked."""
         all_rows, rows = rows, self.ranks.part(rows)
-        ctx = self._context_of(rows, all_rows)
+        observe = self.topology.observer(self.steps_done) if self._started else None
+        apply = self._apply if self.lean and self._learns() else None
+        ctx = self._contexts.of_step(rows, all_rows, observe, apply)
         loss = self._pass(samples, targets, rows, weights, ctx)
         self.steps_done += 1
         if self._started and self.topology.due(self.steps_done):
@@ -249,7 +216,8 @@ class Trainer:
         A topology update needs that memory.
         """
         network, ranks = self.network, self.ranks
-        z, saved = network.forward(network.gather(samples, rows, self._width(), ctx), ctx)
+        lanes = self._tile_width.of(network, ranks, self.batch_size)
+        z, saved = network.forward(network.gather(samples, rows, lanes, ctx), ctx)
         loss, dz = self.loss(z, rows, targets, ctx, weights)
         rate, loss = self.learning_rate_now(), ranks.agree(loss, self.interrupted)
         if not math.isfinite(loss):
@@ -260,47 +228,18 @@ class Trainer:
         network.backward(dz, saved, ctx)
         ranks.finish()
         if learns:
-            self._update(rate)
+            self.layer_rates.update(network, self.optimizer, rate, self.steps_done, self._applied)
         return loss
-
-    def _context_of(self, rows: np.ndarray, all_rows: np.ndarray) -> Context:
-        """Return what layers may know of a step on this rank's rows of a batch.
-
-        That is the context of the step before, where nothing differs.
-        """
-        observe = self.topology.observer(self.steps_done) if self._started else None
-        apply = self._apply if self.lean and self._learns() else None
-        made_for = len(rows), observe, apply
-        if made_for != self._made_for or self.ranks.size > 1:
-            shared = self.ranks.of_batch(all_rows, len(rows), observe)
-            self._made_for = made_for
-            self._context = replace(self._context, n_valid=len(rows), apply=apply, **shared)
-        return self._context
 
     def _learns(self) -> bool:
         """Return False if the optimizer sits this step out."""
         return not (self._started and self.topology.replaces_step(self.steps_done))
 
-    def _width(self) -> int:
-        """Return the width of the tiles."""
-        if self._lanes[0] is not self.network:
-            samples = self.ranks.largest_part(self.batch_size)
-            self._lanes = self.network, self.network.lanes(samples)
-        return self._lanes[1]
-
-    def _update(self, rate: float) -> None:
-        """Let the optimizer use all gradients that were not used in the backward pass."""
-        for factor, parameters in self.layer_rates.groups(self.network):
-            left: Iterable[Parameter] = parameters
-            if self._applied:
-                left = (p for p in parameters if id(p) not in self._applied)
-            self.optimizer.step(left, rate * factor, self.steps_done)
-
     def _update_topology(self) -> None:
         """Change the pattern, and tell the callbacks."""
-        self._context.workspace.prepared.clear()  # it holds the memory of the old patterns
+        self._contexts.forget_patterns()
         report = self.topology.update(self.steps_done)
-        self._lanes = (None, 0)  # wide networks choose it by their density
+        self._tile_width.forget()
         self.ranks.check_network(self.network.parameters().values())
         for callback in self.callbacks:
             callback.on_update(self, report)
@@ -321,24 +260,11 @@ class Trainer:
             Samples per epoch.
         """
         samples = whole("samples", samples, 1)
-        per_epoch = -(-samples // self.batch_size)
-        self.steps_per_epoch = per_epoch
+        self.steps_per_epoch = -(-samples // self.batch_size)
         self.topology_start = dict(self.rngs["topology"].bit_generator.state)
-        slot = self.optimizer.momentum_slot
-        run = Run(
-            {n: p for n, p in self.network.sparse_parameters().items() if not p.fixed},
-            per_epoch,
-            per_epoch * self.epochs,
-            min(self.batch_size, samples),
-            slot,
-            self.optimizer.history_decay,
-            self.optimizer.gradient_weight,
-            self.rngs["topology"],
-            self.schedule,
-            self.steps_done,
-        )
-        self.topology.start(run)
-        self._started, self._lanes = True, (None, 0)
+        self.topology.start(Run.of(self, samples))
+        self._started = True
+        self._tile_width.forget()
 
     def fit(self, x: Any, y: Any, sample_weight: Any = None) -> Trainer:
         """Train for the epochs that are left.
@@ -371,7 +297,7 @@ class Trainer:
         """
         samples = self.network.samples(x)
         targets = self.loss.prepare(y, self.network.n_outputs)
-        samples, targets, weights = self._checked(samples, targets, sample_weight)
+        samples, targets, weights = self._data.of(self, samples, targets, sample_weight)
         count = samples.shape[0]
         told = f"{self.epochs} epochs in batches of {self.batch_size} at {self.learning_rate_now()}"
         self.ranks.check_fit(told, samples, targets)
@@ -380,7 +306,7 @@ class Trainer:
         if self.steps_done == 0:
             self.topology.initialise()
         with self.machine():
-            for callback in self._callbacks_in_order():
+            for callback in in_order(self.callbacks):
                 callback.on_fit_start(self)
             while self.epochs_done < self.epochs and not (self.stop or self.halted):
                 self.run_epoch(samples, targets, weights)
@@ -401,10 +327,8 @@ class Trainer:
             As ``loss.prepare`` returned them.
         """
         of_zeros = self.loss.of_zeros(targets, self.network.n_outputs)
-        words = far_above(self.losses / len(targets), self._first_loss, of_zeros)
-        if words and not self._warned and self.ranks.rank == 0:
-            self._warned = True
-            warnings.warn(words, DivergenceWarning, stacklevel=3)
+        if self.ranks.rank == 0:
+            self._loss_watch.warn_if_far_above(self.losses / len(targets), of_zeros, stacklevel=3)
 
     @contextlib.contextmanager
     def machine(self) -> Iterator[None]:
@@ -441,30 +365,37 @@ class Trainer:
         DivergedError
             If the loss of a step is not finite, or the network at the end is not.
         """
-        samples, targets, weights = self._checked(samples, targets, weights)
+        samples, targets, weights = self._data.of(self, samples, targets, weights)
         count = samples.shape[0]
         self.batch_size = whole("batch_size", self.batch_size, 1)
         self.position = whole("position", self.position, 0, count)
-        rng = self.rngs["order"]
-        if self.position == 0:
-            self.order_state, self.losses = dict(rng.bit_generator.state), 0.0
-        elif self.order_state is not None:  # resumed: draw the same order again
-            rng.bit_generator.state = self.order_state
-        order = rng.permutation(count) if self.shuffle else np.arange(count)
+        order = self._order(count)
         while self.position < count:
             rows = order[self.position : self.position + self.batch_size]
             loss = self._step(samples, targets, weights, rows)
             if self.steps_done == 1:
-                self._first_loss = loss
+                self._loss_watch.first = loss
             self.position += len(rows)
             self.losses += loss * len(rows)
             for callback in self.callbacks:
                 callback.on_step(self, loss)
             if self.halted and self.position < count:
                 break
-        self._refuse_not_finite()
-        if self.position < count:
-            return
+        refuse_not_finite(self)  # before anyone keeps it
+        if self.position >= count:
+            self._end_epoch(count)
+
+    def _order(self, count: int) -> np.ndarray:
+        """Return the epoch's order; of one that was broken off, the same again."""
+        rng = self.rngs["order"]
+        if self.position == 0:
+            self.order_state, self.losses = dict(rng.bit_generator.state), 0.0
+        elif self.order_state is not None:
+            rng.bit_generator.state = self.order_state
+        return rng.permutation(count) if self.shuffle else np.arange(count)
+
+    def _end_epoch(self, count: int) -> None:
+        """Tell the callbacks about an epoch of so many samples."""
         self.position = 0
         self.epochs_done += 1
         record = {
@@ -473,19 +404,8 @@ class Trainer:
             "loss": self.losses / count,
             "learning_rate": self.schedule(self.steps_done - 1) * self.learning_rate_factor,
         }
-        for callback in self._callbacks_in_order():
+        for callback in in_order(self.callbacks):
             callback.on_epoch_end(self, record)
-
-    def _refuse_not_finite(self) -> None:
-        """Look at what the last step left, before anyone keeps it."""
-        if where := first_not_finite(self.network):
-            step, loss = self.steps_done - 1, self.losses / max(self.position, 1)
-            rate = self.schedule(step) * self.learning_rate_factor
-            raise DivergedError(step, loss, rate, where)
-
-    def _callbacks_in_order(self) -> list[Callback]:
-        """Return the callbacks, those that keep what the others have become at the end."""
-        return sorted(self.callbacks, key=lambda c: getattr(c, "comes_last", False) is True)
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return all that a resumed run needs beside the model: plain values, and arrays."""
@@ -514,3 +434,12 @@ class Trainer:
             If the run was begun with other choices or other callbacks.
         """
         resuming.load_state(self, values, arrays, samples)
+
+
+def _schedule(learning_rate: float | Schedule) -> Schedule:
+    """Return a learning rate as a function of the step; refuse numbers that are not above 0."""
+    if callable(learning_rate):
+        return learning_rate
+    if not (is_number(learning_rate) and learning_rate > 0.0):
+        raise ParameterError("learning_rate", learning_rate, "a number above 0")
+    return constant(float(learning_rate))

@@ -6,7 +6,8 @@ import pytest
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.optimizers import SGD, Adam, Optimizer
-from sparsecpu.sparse.parameter import Parameter, SparseParameter
+from sparsecpu.sparse.dense_parameter import Parameter
+from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 
 

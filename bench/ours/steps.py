@@ -42,7 +42,8 @@ class OurStep:
         """Return the parts of a step, each on what the part before has left."""
         trainer, network = self.trainer, self.trainer.network
         rows = self.batches.order[0]
-        ctx, lanes = trainer._context_of(rows, rows), network.lanes(len(rows))
+        ctx = trainer._contexts.of_step(rows, rows, None, None)
+        lanes = network.lanes(len(rows))
         x = network.gather(self.samples, rows, lanes, ctx)
         z, saved = network.forward(x, ctx)
         _, dz = trainer.loss(z, rows, self.targets, ctx)

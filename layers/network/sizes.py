@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.machine.arrays import aligned_copy
-from sparsecpu.layers.base import Plan, Spec
+from sparsecpu.layers.base import Layer, Plan, Spec
 from sparsecpu.layers.chain import Chain
 from sparsecpu.layers.checked import vector
 from sparsecpu.registries.numbers import whole
+from sparsecpu.sparse.row_blocks import effective_width
+
+if TYPE_CHECKING:
+    from sparsecpu.layers.sequential import Sequential
 
 #: What a plan decides, and nothing else.
 _PLANNED = ("input_shape", "widths", "n_outputs")
+_NARROW = 1024  # features that need no blocks of columns
 
 
 class FixedSizes(Chain):
@@ -60,8 +66,16 @@ class FixedSizes(Chain):
         return super().plan(spec)
 
 
-def sample_shape(shape: Any) -> tuple[int, ...]:
-    """Return the shape of one sample: features, or channels, height and width."""
+def sample_shape(shape: Any, layers: Iterable[Layer]) -> tuple[int, ...]:
+    """Return the shape of one sample: features, or channels, height and width.
+
+    Where it is not given, the first of the layers that has ``in_features`` says it.
+    """
+    if shape is None:
+        first = next((x.in_features for x in layers if hasattr(x, "in_features")), None)
+        if first is None:
+            raise ParameterError("input_shape", None, "the shape of one sample")
+        shape = (first,)
     try:
         sizes = tuple(shape)
     except TypeError:
@@ -69,3 +83,12 @@ def sample_shape(shape: Any) -> tuple[int, ...]:
     if len(sizes) not in (1, 3):
         raise ParameterError("input_shape", shape, "(features,) or (channels, height, width)")
     return tuple(whole("input_shape", size, 1) for size in sizes)
+
+
+def widest_tile(network: Sequential) -> int:
+    """Return the features of the widest tile; of wide layers, only those in use at once."""
+    widest = max(network.widths)
+    if widest <= _NARROW:
+        return widest
+    density = network.density
+    return max(effective_width(n, n * density) for n in network.widths)

@@ -44,7 +44,7 @@ data_options = decorated(
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-quiet_option = click.option("--quiet", is_flag=True, help="Show no progress and no messages.")
+quiet_option = click.option("--quiet", is_flag=True, help="Show no progress, and warnings only.")
 
 #: How much to say, and on how many threads to run.
 output_options = decorated(

@@ -15,7 +15,7 @@ from sparsecpu.errors import DivergenceWarning
 
 
 class Speaker:
-    """Messages on stderr, unless the user wants none."""
+    """Messages on stderr; of warnings alone, if the user wants no others."""
 
     def __init__(self, quiet: bool) -> None:
         self.quiet = quiet
@@ -24,8 +24,12 @@ class Speaker:
     def say(self, message: str) -> None:
         """Print a line."""
         if not self.quiet:
-            with contextlib.suppress(OSError):  # a message is no reason to end a run
-                click.echo(message, err=True)
+            self.warn(message)
+
+    def warn(self, message: str) -> None:
+        """Print a line, whatever the user wants."""
+        with contextlib.suppress(OSError):  # a message is no reason to end a run
+            click.echo(message, err=True)
 
     @contextlib.contextmanager
     def saying_warnings(self) -> Iterator[None]:
@@ -36,7 +40,7 @@ class Speaker:
 
             def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
                 if issubclass(category, DivergenceWarning):
-                    self.say(f"warning: {message}")
+                    self.warn(f"warning: {message}")
                 else:
                     usual(message, category, *where, **more)
 

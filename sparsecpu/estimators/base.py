@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -18,7 +17,7 @@ from sklearn.utils.validation import (
 )
 
 from sparsecpu.callbacks import BestModel, Callback, History, Validation
-from sparsecpu.errors import DataError
+from sparsecpu.estimators.held_out import held_out
 from sparsecpu.estimators.parameters import check_parameters
 from sparsecpu.estimators.progress import Progress, begin, followers, gone_on, remember
 from sparsecpu.estimators.rates import Stopper
@@ -148,7 +147,10 @@ class SparseMLP(BaseEstimator):
             begin(self)
         callbacks: list[Callback] = [history := History()]
         if self.early_stopping:
-            X, targets, sample_weight, *held = self._hold_out(X, targets, sample_weight, seed)
+            stratify = targets if self._stratified(targets) else None
+            X, targets, sample_weight, *held = held_out(
+                X, targets, sample_weight, self.validation_fraction, seed, stratify
+            )
             callbacks.append(Validation(lambda network: self._quality(*held)))
             callbacks.append(best := BestModel())
         rate, stopper = make_rate(self, self.t_), Stopper(self)
@@ -251,27 +253,6 @@ class SparseMLP(BaseEstimator):
         """Return the seed of a fit, the same on all ranks."""
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         return communicator(self.comm).broadcast(seed)
-
-    def _hold_out(self, X, targets, weights, seed: int):
-        """Split off the validation samples of early stopping."""
-        stratify = targets if self._stratified(targets) else None
-        given = np.ones(X.shape[0]) if weights is None else weights
-        X, held, targets, held_targets, given, held_weights = train_test_split(
-            X,
-            targets,
-            given,
-            test_size=self.validation_fraction,
-            random_state=seed,
-            stratify=stratify,
-        )
-        if held.shape[0] < 2:
-            raise DataError(
-                f"The validation set is too small ({held.shape[0]} of the samples): give more "
-                "samples, or a larger validation_fraction"
-            )
-        if weights is None:
-            given = held_weights = None
-        return X, targets, given, held, held_targets, held_weights
 
     def _stratified(self, targets) -> bool:
         return False

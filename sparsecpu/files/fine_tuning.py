@@ -11,8 +11,9 @@ from sparsecpu.errors import DataError, FileFormatError
 from sparsecpu.files.model import load_all
 from sparsecpu.layers import Sequential
 from sparsecpu.networks.description import Architecture
+from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.sparse.first_values import scaled_uniform
-from sparsecpu.sparse.parameter import Parameter, SparseParameter
+from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.streams import streams
 

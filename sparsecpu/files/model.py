@@ -15,7 +15,8 @@ from sparsecpu.files.archive import natural_order, read_arrays, write_arrays
 from sparsecpu.layers import Sequential
 from sparsecpu.networks.description import Architecture
 from sparsecpu.reading.files import open_regular
-from sparsecpu.sparse.parameter import Parameter, SparseParameter
+from sparsecpu.sparse.dense_parameter import Parameter
+from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.checked_arrays import behind, same_names, take
 from sparsecpu.step.plain_values import anything, brief, named, one_of, table, text, whole

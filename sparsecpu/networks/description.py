@@ -13,9 +13,9 @@ from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.layers import ACTIVATIONS, KINDS, Sequential, Spec
 from sparsecpu.networks.described_layers import described_layer
 from sparsecpu.registries.numbers import is_number
+from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.sparse.densities import allocate
 from sparsecpu.sparse.first_values import GAINS
-from sparsecpu.sparse.parameter import Parameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.plain_values import brief, listed, table, text, whole
 

@@ -1,9 +1,9 @@
-"""What a layer may know about the batch that passes through it."""
+"""What layers may know about the batch that passes through them, step by step."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -44,3 +44,28 @@ class Context:
     all_rows: np.ndarray | None = None
     #: ``grad_ready(layer)`` is told in the backward pass when a layer has its gradients.
     grad_ready: Callable[[Any], None] | None = None
+
+
+class StepContexts:
+    """Contexts of training steps: that of the step before, where nothing differs."""
+
+    def __init__(self, ranks: OneRank, **constant: Any) -> None:
+        self._ranks = ranks
+        self._context = Context(Workspace(), train=True, comm=ranks, **constant)
+        self._made_for: tuple = ()
+
+    def of_step(self, rows: np.ndarray, all_rows: np.ndarray, observe: Any, apply: Any) -> Context:
+        """Return what layers may know of a step on this rank's rows of a batch.
+
+        ``observe`` and ``apply`` are those of ``Context``.
+        """
+        made_for = len(rows), observe, apply
+        if made_for != self._made_for or self._ranks.size > 1:
+            shared = self._ranks.of_batch(all_rows, len(rows), observe)
+            self._made_for = made_for
+            self._context = replace(self._context, n_valid=len(rows), apply=apply, **shared)
+        return self._context
+
+    def forget_patterns(self) -> None:
+        """Let go of what was prepared for patterns that are about to change, and of its memory."""
+        self._context.workspace.prepared.clear()

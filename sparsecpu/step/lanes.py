@@ -24,3 +24,20 @@ def choose_lanes(batch: int, features: int, dtype: Any = np.float32) -> int:
     # Where not even the narrowest tile fits, each read from beyond the cache should bring much.
     fitting = fitting or [lanes for lanes in widths if lanes <= most] or widths
     return min(fitting, key=lambda lanes: -(-batch // lanes) * lanes * _LANE_COST[lanes])
+
+
+class TileWidth:
+    """The width of a network's tiles, chosen at the first batch and kept until ``forget``."""
+
+    def __init__(self) -> None:
+        self._chosen: tuple[Any, int] = (None, 0)  # for which network, and the width
+
+    def of(self, network: Any, ranks: Any, batch_size: int) -> int:
+        """Return the width for a network that ranks train together, in batches of one size."""
+        if self._chosen[0] is not network:
+            self._chosen = network, network.lanes(ranks.largest_part(batch_size))
+        return self._chosen[1]
+
+    def forget(self) -> None:
+        """Choose anew at the next batch: wide networks choose by their density."""
+        self._chosen = (None, 0)

@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sparsecpu.sparse.parameter import Parameter, SparseParameter
+from sparsecpu.sparse.dense_parameter import Parameter
+from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.context import Context
 from sparsecpu.step.samples import Samples
 

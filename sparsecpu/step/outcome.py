@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
+
+from sparsecpu.errors import DivergedError, DivergenceWarning
 
 #: A loss so many times the one that it began with says that training went the wrong way.
 _FAR = 2.0
@@ -31,6 +34,14 @@ def _is_finite(values: np.ndarray) -> bool:
         return math.isfinite(np.vdot(values, values)) or bool(np.isfinite(values).all())
 
 
+def refuse_not_finite(trainer: Any) -> None:
+    """Raise ``DivergedError`` if what a trainer's last step has left is not finite."""
+    if where := first_not_finite(trainer.network):
+        step, loss = trainer.steps_done - 1, trainer.losses / max(trainer.position, 1)
+        rate = trainer.schedule(step) * trainer.learning_rate_factor
+        raise DivergedError(step, loss, rate, where)
+
+
 def far_above(last: float, first: float | None, of_zeros: float) -> str:
     """Return why a loss at the end of training is far too high, or "".
 
@@ -45,3 +56,18 @@ def far_above(last: float, first: float | None, of_zeros: float) -> str:
         f"training ended with a loss of {last:.4g}, far above {begun:.4g}, {than}; "
         "a smaller learning rate or a warm-up usually cures this, or scaling the data"
     )
+
+
+class LossWatch:
+    """Compares the loss that training ends with to the one that it began with; warns once."""
+
+    #: Loss of the first step; None where nobody saw it, as in a resumed run.
+    first: float | None = None
+    _warned = False
+
+    def warn_if_far_above(self, last: float, of_zeros: float, stacklevel: int) -> None:
+        """Warn if the last loss says so; see ``far_above``."""
+        words = far_above(last, self.first, of_zeros)
+        if words and not self._warned:
+            self._warned = True
+            warnings.warn(words, DivergenceWarning, stacklevel=stacklevel + 1)

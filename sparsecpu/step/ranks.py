@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.sparse.parameter import Parameter, SparseParameter
+from sparsecpu.sparse.dense_parameter import Parameter
+from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.gradient_view import GradientView
 from sparsecpu.step.samples import ArraySamples, Samples, SparseSamples
 

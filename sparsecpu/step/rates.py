@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.sparse.parameter import Parameter
+from sparsecpu.sparse.dense_parameter import Parameter
 
 #: Factors of the learning rate, and the parameters that have each.
 RateGroups = list[tuple[float, list[Parameter]]]
@@ -29,6 +29,17 @@ class LayerRates:
     def factor_of(self, network: Any, parameter: Parameter) -> float:
         """Return the factor of one parameter."""
         return next(f for f, some in self.groups(network) if any(p is parameter for p in some))
+
+    def update(self, network: Any, optimizer: Any, rate: float, step: int, done: set[int]) -> None:
+        """Let an optimizer use all gradients but those of parameters that are done.
+
+        ``done`` holds their identities.
+        """
+        for factor, parameters in self.groups(network):
+            left: Iterable[Parameter] = parameters
+            if done:
+                left = (p for p in parameters if id(p) not in done)
+            optimizer.step(left, rate * factor, step)
 
 
 def rate_groups(parameters: dict[str, Parameter], layer_rates: Mapping[str, float]) -> RateGroups:

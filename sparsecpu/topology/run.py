@@ -48,6 +48,32 @@ class Run:
     learning_rate: Schedule
     steps_done: int = 0
 
+    @classmethod
+    def of(cls, trainer: Any, samples: int) -> Run:
+        """Return what a trainer's algorithm is to know.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            The trainer, before its first step or resumed.
+        samples : int
+            Samples per epoch.
+        """
+        optimizer = trainer.optimizer
+        per_epoch = -(-samples // trainer.batch_size)
+        return cls(
+            {n: p for n, p in trainer.network.sparse_parameters().items() if not p.fixed},
+            per_epoch,
+            per_epoch * trainer.epochs,
+            min(trainer.batch_size, samples),
+            optimizer.momentum_slot,
+            optimizer.history_decay,
+            optimizer.gradient_weight,
+            trainer.rngs["topology"],
+            trainer.schedule,
+            trainer.steps_done,
+        )
+
 
 @dataclass
 class Report:

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import MissingExtraError, RankError
-from sparsecpu.sparse.parameter import Parameter, SparseParameter
+from sparsecpu.sparse.dense_parameter import Parameter
+from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.ranks import ALONE, OneRank
 from sparsecpu.training.rank_watch import TIMEOUT, check_timeout, end_job, starting, watch_over
 

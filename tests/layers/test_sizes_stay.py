@@ -10,7 +10,7 @@ from sparsecpu.errors import DataError, ParameterError
 from sparsecpu.layers import BatchNorm, Parallel, ReLU, Sequential, SparseConv2d, SparseLinear
 from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
-from sparsecpu.sparse.parameter import Parameter
+from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
 

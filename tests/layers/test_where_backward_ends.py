@@ -23,7 +23,7 @@ from sparsecpu.layers import (
     Tanh,
 )
 from sparsecpu.losses import SquaredError
-from sparsecpu.sparse.parameter import Parameter
+from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.topology import GuidedStochasticExploration, RigL, SparseMomentum
 from sparsecpu.trainer import Trainer
 

@@ -10,7 +10,8 @@ import pytest
 
 from sparsecpu.errors import ParameterError, PatternError
 from sparsecpu.sparse import parameter as module
-from sparsecpu.sparse.parameter import Parameter, SparseParameter
+from sparsecpu.sparse.dense_parameter import Parameter
+from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 
 

@@ -10,8 +10,9 @@ from sparsecpu.errors import FileFormatError
 from sparsecpu.files.interop.names import LayerToFill
 from sparsecpu.files.interop.prune import kept_entries
 from sparsecpu.files.interop.tensors import Tensor
+from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.sparse.first_values import scaled_uniform
-from sparsecpu.sparse.parameter import Parameter, SparseParameter
+from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 
 

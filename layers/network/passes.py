@@ -1,0 +1,67 @@
+"""Passes of a network by itself, outside of training: predictions, and the gradients of a batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sparsecpu.kernels.machine.blas import one_blas_thread
+from sparsecpu.layers.network.dot_chain import DotChain
+from sparsecpu.losses import Loss, checked_targets
+from sparsecpu.registries.numbers import whole
+from sparsecpu.step.context import Context
+from sparsecpu.step.workspace import Workspace
+
+if TYPE_CHECKING:
+    from sparsecpu.layers.sequential import Sequential
+
+
+def predictions(network: Sequential, x: Any, batch_size: int) -> np.ndarray:
+    """Return the raw outputs of the last layer; see ``Sequential.predict``."""
+    from sparsecpu.kernels.machine.threads import use_threads
+    from sparsecpu.kernels.tiling import scatter_samples
+
+    batch_size = whole("batch_size", batch_size, 1)
+    x, workspace = network.samples(x), Workspace()
+    samples = x.shape[0]
+    most = min(samples, batch_size)
+    out = np.empty((samples, network.n_outputs), dtype=network.dtype)
+    lanes, team = network.lanes_to_predict(most), _team(network, most)
+    rows = np.arange(samples, dtype=np.int64)
+    if lanes == 1 and samples and DotChain.suits(network):
+        chain = DotChain(network)
+        chain(*x.take_samples(rows), np.empty(chain.work_shape, network.dtype), out)
+        return out
+    with one_blas_thread(), use_threads(team):
+        for start in range(0, samples, batch_size):
+            part = rows[start : start + batch_size]
+            ctx = Context(workspace, predicts=True, n_valid=len(part))
+            y, _ = network.forward(network.gather(x, part, lanes, ctx), ctx)
+            scatter_samples(y, out[start : start + batch_size])
+    return out
+
+
+def loss_and_gradients(
+    network: Sequential, x: Any, y: Any, loss: Loss, *, train: bool
+) -> tuple[float, dict[str, np.ndarray]]:
+    """Return a batch's mean loss and its gradients; see ``Sequential.loss_and_gradients``."""
+    from sparsecpu.kernels.machine.threads import use_threads
+
+    samples = network.samples(x)
+    targets = checked_targets(loss, y, network.n_outputs, samples.shape[0])
+    rows, stream = np.arange(samples.shape[0], dtype=np.int64), np.random.default_rng(0)
+    ctx = Context(Workspace(), train=train, n_valid=len(rows), dropout=stream)
+    lanes = network.lanes(len(rows))
+    with one_blas_thread(), use_threads(_team(network, len(rows))):
+        z, saved = network.forward(network.gather(samples, rows, lanes, ctx), ctx)
+        value, dz = loss(z, rows, targets, ctx)
+        network.backward(dz, saved, ctx)
+    return value, {name: p.grad.copy() for name, p in network.parameters().items()}
+
+
+def _team(network: Sequential, samples: int) -> int | None:
+    """Return how many threads are to share a pass; None stands for all."""
+    from sparsecpu.kernels.machine.threads import chosen_threads, team
+
+    return team(network.sparse_parameters().values(), samples, chosen_threads())

@@ -1,0 +1,16 @@
+"""Hooks into training: the base whose hooks do nothing, and the few that everyone needs."""
+
+from sparsecpu.callbacks.base import Callback, Training
+from sparsecpu.callbacks.best_model import BestModel
+from sparsecpu.callbacks.early_stopping import AdaptiveLearningRate, EarlyStopping
+from sparsecpu.callbacks.history import History, Validation
+
+__all__ = [
+    "AdaptiveLearningRate",
+    "BestModel",
+    "Callback",
+    "EarlyStopping",
+    "History",
+    "Training",
+    "Validation",
+]

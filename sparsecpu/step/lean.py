@@ -1,0 +1,15 @@
+"""Training in little memory: what it cannot go together with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sparsecpu.errors import ConflictError
+
+
+def check_lean(network: Any, topology: Any) -> None:
+    """Raise ``ConflictError`` if network or topology need gradients that lean steps do not keep."""
+    if any(p.spatial for p in network.parameters().values() if hasattr(p, "spatial")):
+        raise ConflictError("lean", "convolutions", "which need stored gradients")
+    if topology.needs_gradients:
+        raise ConflictError("lean", topology.name, "which needs stored gradients")
