@@ -17,6 +17,9 @@ Data = tuple[Samples, np.ndarray, np.ndarray | None]
 class CheckedData:
     """What steps read: checked once, and handed out again for as long as the same is given.
 
+    Arrays may change in between: what had to be converted is converted anew, and targets, which
+    kernels take for places, are looked at again.
+
     ``readable_targets(loss, targets, n_outputs, samples)`` returns targets that a loss can read.
     """
 
@@ -33,5 +36,10 @@ class CheckedData:
             samples = network.samples(samples)
             count = samples.shape[0]
             targets = self._readable_targets(loss, targets, network.n_outputs, count)
-            self._data, self._given = (samples, targets, checked_weights(weights, count)), given
+            self._data = samples, targets, checked_weights(weights, count)
+            # Of what was converted, what is given may be another thing the next time.
+            same = all(map(operator.is_, self._data, given[2:]))
+            self._given = given if same else ()
+        else:  # by now there may be other classes in them
+            self._readable_targets(loss, targets, network.n_outputs, samples.shape[0])
         return self._data

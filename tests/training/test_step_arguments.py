@@ -31,6 +31,31 @@ def test_rows_are_samples(rows):
         made().step(X, Y, rows)
 
 
+def test_arrays_that_change_between_steps_are_read_anew():
+    """Whether or not they had to be converted."""
+    kinds = [(np.float32, np.int32), (np.float64, np.int32), (np.float32, np.int64)]
+    for x_kind, y_kind in kinds:
+        trainer = made(learning_rate=1e-30)
+        x, y, weights = X.astype(x_kind), Y.astype(y_kind), np.ones(20, np.float32)
+        trainer.step(x, y, np.arange(20), weights)
+        x[:], y[:], weights[:] = 1.0, 2, np.arange(20)
+        wanted = made().step(x.copy(), y.copy(), np.arange(20), weights.copy())
+        assert trainer.step(x, y, np.arange(20), weights) == wanted
+        for wrong in (-1, 3, 1 << 30):
+            y[7] = wrong
+            with pytest.raises(ParameterError, match=f"targets is {wrong}"):
+                trainer.step(x, y, np.arange(8), weights)
+
+
+def test_samples_that_were_checked_are_checked_once():
+    trainer = made()
+    samples, y = trainer.network.samples(X), Y.copy()
+    trainer.step(samples, y, np.arange(8))
+    y[3] = 1 << 30
+    with pytest.raises(ParameterError, match="targets"):
+        trainer.step(samples, y, np.arange(8))
+
+
 def test_rows_may_be_any_integers():
     losses = {made().step(X, Y, rows) for rows in (
         [3, 1, 3], np.array([3, 1, 3], np.uint8), np.array([3, 0, 1, 0, 3])[::2],
