@@ -83,6 +83,9 @@ class Checkpoint(Callback):
 
         Raises
         ------
+        ParameterError
+            If ``samples`` is no number of them, or if the network was put together by hand and no
+            description is given.
         FileFormatError
             If the file is damaged or no checkpoint. The trainer is as it was before, then.
         ResumeError

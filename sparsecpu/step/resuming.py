@@ -13,6 +13,7 @@ import numpy as np
 
 from sparsecpu.errors import FileFormatError, ResumeError, SparseCPUError
 from sparsecpu.kernels.machine.arrays import aligned_copy
+from sparsecpu.registries.numbers import whole as whole_argument
 from sparsecpu.step.checked_arrays import Arrays, behind, same_names, take
 from sparsecpu.step.plain_values import (
     anything,
@@ -108,6 +109,7 @@ def _made_with(trainer: Any) -> dict[str, Any]:
 
 def load_state(trainer: Any, values: dict[str, Any], arrays: Arrays, samples: int) -> None:
     """Take up what ``state_of`` returned, where an epoch has so many samples."""
+    whole_argument("samples", samples, 1)
     _KIND(values, "the state of the run")
     _refuse_another_run(trainer, values)
     _check_progress(trainer, values, samples)

@@ -96,6 +96,17 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(tmp_path):
         assert trainer.network.scale.tolist() == [2.0] * 8
 
 
+@pytest.mark.parametrize("samples", [0, -3, 1.5, "a", None])
+def test_samples_are_a_number_of_them(samples, tmp_path):
+    checkpoint = Checkpoint(tmp_path / "run.npz")
+    make_trainer("window", more=[checkpoint, Stop(3)]).fit(X, Y)
+    trainer = make_trainer("window")
+    before = network_of(trainer)
+    with pytest.raises(ParameterError, match="samples"):
+        checkpoint.resume(trainer, samples)
+    assert (network_of(trainer), trainer.steps_done) == (before, 0)
+
+
 def test_a_model_is_no_checkpoint_but_a_checkpoint_is_a_model(tmp_path):
     trainer = make_trainer("window")
     save(trainer.network, tmp_path / "model.npz")
