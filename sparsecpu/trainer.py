@@ -25,7 +25,7 @@ from sparsecpu.step.context import Context, StepContexts
 from sparsecpu.step.lanes import TileWidth
 from sparsecpu.step.lean import check_lean
 from sparsecpu.step.network import Network
-from sparsecpu.step.outcome import LossWatch, refuse_not_finite
+from sparsecpu.step.outcome import LossWatch, loss_after, refuse_not_finite
 from sparsecpu.step.precision import check_precision
 from sparsecpu.step.ranks import ALONE, SeveralRanks
 from sparsecpu.step.rates import LayerRates
@@ -312,23 +312,25 @@ class Trainer:
                 self.run_epoch(samples, targets, weights)
             for callback in self.callbacks:
                 callback.on_fit_end(self)
-        if self.epochs_done and self.position == 0:
-            self.warn_if_worse(targets)
+            if self.epochs_done and self.position == 0 and self.ranks.rank == 0:
+                self.warn_if_worse(targets, loss_after(self, samples, targets, weights))
         return self
 
-    def warn_if_worse(self, targets: np.ndarray) -> None:
+    def warn_if_worse(self, targets: np.ndarray, after: float = 0.0) -> None:
         """Warn once if the mean loss of the last epoch is far above where training began.
 
-        That is more than twice the loss of the first step, and of outputs that are all 0.
+        That is more than twice the loss of the first step, and of outputs that are all 0; of a loss
+        after the last step, more than a thousand times that.
 
         Parameters
         ----------
         targets : ndarray
             As ``loss.prepare`` returned them.
+        after : float, optional
+            The loss after the last step.
         """
-        of_zeros = self.loss.of_zeros(targets, self.network.n_outputs)
-        if self.ranks.rank == 0:
-            self._loss_watch.warn_if_far_above(self.losses / len(targets), of_zeros, stacklevel=3)
+        of_zeros, last = self.loss.of_zeros(targets, self.network.n_outputs), self.losses
+        self._loss_watch.warn_if_far_above(last / len(targets), after, of_zeros, stacklevel=3)
 
     @contextlib.contextmanager
     def machine(self) -> Iterator[None]:

@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import DivergedError, DivergenceWarning
+from sparsecpu.step.context import Context
 
 #: A loss so many times the one that it began with says that training went the wrong way.
 _FAR = 2.0
+#: The loss after the last step must be higher by more: running averages may lag behind.
+_VERY_FAR = 1000.0
 
 
 def first_not_finite(network: Any) -> str:
@@ -42,20 +45,35 @@ def refuse_not_finite(trainer: Any) -> None:
         raise DivergedError(step, loss, rate, where)
 
 
-def far_above(last: float, first: float | None, of_zeros: float) -> str:
+def far_above(last: float, first: float | None, of_zeros: float, times: float = _FAR) -> str:
     """Return why a loss at the end of training is far too high, or "".
 
-    It is where it is far above both the ``first`` one, if that is known, and the loss of a network
-    whose outputs are all 0, which one that started well may be above.
+    It is where it is so many ``times`` above both the ``first`` one, if that is known, and the loss
+    of a network whose outputs are all 0, which one that started well may be above.
     """
     begun = of_zeros if first is None else first
-    if not last > _FAR * max(begun, of_zeros):
+    if not last > times * max(begun, of_zeros):
         return ""
     than = "that of outputs of 0" if first is None else "the one that it began with"
     return (
         f"training ended with a loss of {last:.4g}, far above {begun:.4g}, {than}; "
         "a smaller learning rate or a warm-up usually cures this, or scaling the data"
     )
+
+
+def loss_after(trainer: Any, samples: Any, targets: np.ndarray, weights: Any) -> float:
+    """Return the loss of a batch as the last step has left the network; no random stream moves on.
+
+    No step has seen that loss: the first one that is far too high may be of the last.
+    """
+    network, stream = trainer.network, trainer.rngs["augmentation"].bit_generator
+    rows, before = np.arange(min(trainer.batch_size, len(targets))), stream.state
+    ctx = Context(n_valid=len(rows), predicts=True)
+    with np.errstate(all="ignore"):
+        tiles = network.gather(samples, rows, network.lanes(len(rows)), ctx)
+        loss, _ = trainer.loss(network.forward(tiles, ctx)[0], rows, targets, ctx, weights)
+    stream.state = before
+    return loss if math.isfinite(loss) else math.inf
 
 
 class LossWatch:
@@ -65,9 +83,12 @@ class LossWatch:
     first: float | None = None
     _warned = False
 
-    def warn_if_far_above(self, last: float, of_zeros: float, stacklevel: int) -> None:
-        """Warn if the last loss says so; see ``far_above``."""
+    def warn_if_far_above(
+        self, last: float, after: float, of_zeros: float, stacklevel: int
+    ) -> None:
+        """Warn if the loss of the last epoch says so, or that after it; see ``far_above``."""
         words = far_above(last, self.first, of_zeros)
+        words = words or far_above(after, self.first, of_zeros, _VERY_FAR)
         if words and not self._warned:
             self._warned = True
             warnings.warn(words, DivergenceWarning, stacklevel=stacklevel + 1)

@@ -131,6 +131,13 @@ def test_a_loss_that_ends_far_above_its_beginning_is_said_once():
     assert caught[0].filename == __file__
 
 
+def test_a_last_step_that_goes_far_astray_is_said():
+    made = trainer(learning_rate=1e8, epochs=1, batch_size=len(X))
+    with pytest.warns(DivergenceWarning, match="far above"):
+        made.fit(X, Y)
+    assert first_not_finite(made.network) == ""
+
+
 def test_a_resumed_run_says_it_as_well():
     broken = trainer(optimizer=Adam(), learning_rate=1e4, callbacks=[StopAfter(3)]).fit(X, Y)
     resumed = trainer(optimizer=Adam(), learning_rate=1e4)
