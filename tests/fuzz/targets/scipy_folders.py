@@ -108,11 +108,12 @@ def _new_index(rng, arrays):
             if rng.random() < 0.5:
                 values[at] = min(max(boundary(rng), kind.min), kind.max)
             elif rng.random() < 0.5:
-                values[at] = rng.randrange(-2, 8)
+                values[at] = max(rng.randrange(-2, 8), kind.min)
             else:
                 values = rng.choice((values[::-1], values[:-1], np.append(values, values[-1:])))
         if rng.random() < 0.1:
-            values = values.astype(rng.choice(("<i8", "<f8", "|u1", ">i4", "<u8")))
+            with np.errstate(invalid="ignore"):  # a number that does not fit becomes another one
+                values = values.astype(rng.choice(("<i8", "<f8", "|u1", ">i4", "<u8")))
         arrays[name] = Array.of(values)
     return arrays
 
