@@ -7,6 +7,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
+import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from sparsecpu import SparseMLPClassifier, SparseMLPRegressor, Trainer, load, save
@@ -121,9 +122,8 @@ class Rounds:
     def command(self, *words):
         """Call the command line in this process, always with the same output: click keeps each."""
         with redirect_stdout(self.said), redirect_stderr(self.said):
-            try:
+            with pytest.raises(SystemExit) as ended:
                 main(list(words))
-            except SystemExit as ended:
-                assert not ended.code, self.said.buffer.getvalue()
+        assert ended.value.code == 0, self.said.buffer.getvalue()
         self.said.seek(0)
         self.said.truncate()
