@@ -121,9 +121,9 @@ class Rounds:
 
     def command(self, *words):
         """Call the command line in this process, always with the same output: click keeps each."""
-        with redirect_stdout(self.said), redirect_stderr(self.said):
-            with pytest.raises(SystemExit) as ended:
-                main(list(words))
+        ends = pytest.raises(SystemExit)
+        with redirect_stdout(self.said), redirect_stderr(self.said), ends as ended:
+            main(list(words))
         assert ended.value.code == 0, self.said.buffer.getvalue()
         self.said.seek(0)
         self.said.truncate()
