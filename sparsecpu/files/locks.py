@@ -176,7 +176,7 @@ def _opened(path: Path) -> int:
 def _is_ours(handle: int) -> bool:
     """Return True if an open file is new, or one that ``_take`` has written."""
     is_file = stat.S_ISREG(os.fstat(handle).st_mode)
-    return is_file and _START.startswith(os.read(handle, len(_START)))
+    return is_file and _START.startswith(os.pread(handle, len(_START), 0))
 
 
 def _foreign(path: Path) -> FileFormatError:

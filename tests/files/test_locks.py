@@ -56,6 +56,16 @@ def test_another_process_is_refused_until_the_holder_is_killed(holder, tmp_path)
     assert os.listdir(tmp_path) == []
 
 
+def test_what_killed_holders_left_is_taken_over_again_and_again(tmp_path, by_name):
+    for _ in range(3):
+        command = [sys.executable, "-c", HOLD.format(by_name=by_name), str(tmp_path)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+            assert int(child.stdout.readline()) == child.pid
+            with pytest.raises(FolderInUseError, match=f"process {child.pid} "):
+                FolderLock(tmp_path).take()
+            child.kill()
+
+
 def test_a_lock_that_is_released_leaves_nothing(tmp_path, by_name):
     for _ in range(2):
         with FolderLock(tmp_path):

@@ -242,13 +242,13 @@ def test_memory_is_lent_for_as_long_as_it_is_held():
 def test_what_a_layer_prepared_is_used_until_something_changes(rng):
     layer, nxt = SparseLinear(7, 6, density=0.5, rng=rng), SparseLinear(6, 3, rng=rng)
     network, space = Sequential([layer, ReLU(), nxt]), Workspace()
-    x, rows = network.samples(rng.standard_normal((20, 7))), np.arange(20)
-    ctx = Context(space, train=True, n_valid=20)
+    array, rows = rng.standard_normal((20, 7)), np.arange(20)
+    x, ctx = network.samples(array), Context(space, train=True, n_valid=20)
 
     def way():
         for _ in range(2):  # what the first pass prepared goes where memory grows
             y, _ = network.forward(network.gather(x, rows, 16, ctx), ctx)
-            np.testing.assert_allclose(naive.from_tiles(y, 20), network.predict(x.array), atol=1e-6)
+            np.testing.assert_allclose(naive.from_tiles(y, 20), network.predict(array), atol=1e-6)
         return space.prepared[layer, "way"]
 
     ways = [way()]
