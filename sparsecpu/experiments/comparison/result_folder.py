@@ -16,6 +16,8 @@ from sparsecpu.files.locks import FolderLock
 from sparsecpu.files.writing import write_text
 from sparsecpu.step.plain_values import anything, maybe, named, real, shown, table, text, whole
 
+#: Beyond any score: that of outputs in float32, the worst that there can be, is about -1e77.
+_FAR = 1e100
 #: What ``plan.json`` says: the mean scores of learning rates are minus infinity where one diverged.
 _STATE = table(
     {"plan": named(anything)},
@@ -24,7 +26,8 @@ _STATE = table(
 _RESULT = table(
     {
         "method": text, "density": real(0.0, 1.0), "seed": whole(0), "fold": whole(0),
-        "learning_rate": real(0.0), "score": maybe(real()), "nnz": whole(0), "weights": whole(1),
+        "learning_rate": real(0.0), "score": maybe(real(-_FAR, _FAR)),
+        "nnz": whole(0), "weights": whole(1),
         "seconds": real(0.0),
     }
 )  # fmt: skip
