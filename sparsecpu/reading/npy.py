@@ -84,7 +84,7 @@ def _checked(found: dict[str, str], start: int) -> ArrayHeader:
     sizes = [part.strip(_SPACES).removesuffix("L") for part in found["shape"].split(",")]
     if sizes[-1] == "":
         sizes.pop()
-    if len(sizes) > 32 or not all(size.isdecimal() and len(size) < 20 for size in sizes):
+    if len(sizes) > 32 or not all(size.isdecimal() and len(size) < 15 for size in sizes):
         raise ValueError(f"an array's shape is ({found['shape'][:100]})")
     if len(sizes) == 1 and "," not in found["shape"]:  # "(3)" is a number, not a shape
         raise ValueError(f"an array's shape is ({found['shape'][:100]})")
