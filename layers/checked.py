@@ -71,7 +71,9 @@ def check_methods(cls: type) -> None:
     Kernels of the layers around it read and write by what it said in ``plan``.
     """
     for name, check in (("plan", _planned), ("forward", _forward), ("backward", _backward)):
-        setattr(cls, name, check(getattr(cls, name)))
+        method = getattr(cls, name)
+        if not hasattr(method, "__wrapped__"):  # inherited from one that was checked already
+            setattr(cls, name, check(method))
 
 
 def _planned(plan: Callable) -> Callable:
@@ -117,7 +119,7 @@ def _check(found: Any, sample: tuple[int, ...], beside: Any, what: str) -> None:
     tiles, lanes, dtype = beside.shape[0], beside.shape[-1], beside.dtype
     inner = sample if len(sample) == 1 else (sample[1], sample[0], sample[2])
     wanted: dict[str, Any] = {"values": (tiles, *inner, lanes), "other": (tiles, *inner, lanes)}
-    wanted |= dict.fromkeys("abc", sample[:1])
+    wanted |= dict.fromkeys(("a", "b", "c", "centre"), sample[:1])
     parts = {"values": found}
     if isinstance(found, Planes):
         parts = {name: getattr(found, name) for name in wanted}

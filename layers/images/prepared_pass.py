@@ -132,7 +132,7 @@ def prepare_convolution(
 ) -> ConvolutionPass:  # fmt: skip
     """Prepare a convolution of ``inputs`` that makes the sums of ``kind`` of its output.
 
-    It makes ``y``; or, of a inputs that is dy, ``dx``, ``dw`` or both, where x is ``gradient_of``.
+    It makes ``y``; or, where the inputs are dy, ``dx``, ``dw`` or both; x is ``gradient_of`` then.
     """
     from sparsecpu.kernels.conv.convolution import convolution_kernel
 

@@ -9,6 +9,8 @@ import pytest
 from sparsecpu.errors import DataError, ParameterError
 from sparsecpu.layers import BatchNorm, Parallel, ReLU, Sequential, SparseConv2d, SparseLinear
 from sparsecpu.layers.base import Layer, Spec
+from sparsecpu.layers.images.passes import as_array
+from sparsecpu.layers.images.planes import Planes
 from sparsecpu.losses import SigmoidCrossEntropy, SoftmaxCrossEntropy, SquaredError
 from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.sparse.pattern import Pattern
@@ -188,6 +190,20 @@ def test_layers_of_others_return_what_their_neighbours_read(wrong):
     inside = Parallel([[Others(y=wrong)], [ReLU()]])
     with pytest.raises(ParameterError, match="y of Others"):
         made(inside).predict(X)
+
+
+@pytest.mark.parametrize("name", ["a", "c", "centre"])
+def test_what_others_leave_pending_has_a_number_for_each_channel(name):
+    sizes = {"a": 4, "c": 4, "centre": 4, name: 1}
+
+    def pending(x):
+        return Planes(as_array(x, None, "x", Context()), **{
+            part: np.ones(size, np.float32) for part, size in sizes.items()
+        })  # fmt: skip
+
+    network = Sequential([SparseConv2d(1, 4, 3), Others(pending), SparseConv2d(4, 2, 3)], (1, 8, 8))
+    with pytest.raises(ParameterError, match="y of Others"):
+        network.predict(np.ones((2, 64), np.float32))
 
 
 def test_layers_of_others_that_are_right_change_nothing():
