@@ -10,8 +10,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sparsecpu.reading.memory import free_memory
-
 _PACKAGES = ("sparsecpu", "numpy", "numba", "scipy", "scikit-learn", "click")
 #: Packages of rivals, named in reports where they are installed.
 _PEERS = ("torch", "mkl", "sparseprop", "sparselab")
@@ -51,11 +49,6 @@ def instruction_set() -> str:
         if features.get(name):
             return title
     return platform.machine()
-
-
-def memory_free() -> int | None:
-    """Return the bytes of memory that are free, or None if the system does not tell."""
-    return free_memory()
 
 
 def start_of_peak() -> int:

@@ -10,9 +10,10 @@ import numpy as np
 
 from sparsecpu.bench.measuring.benchmark import Benchmark
 from sparsecpu.bench.measuring.cache_loads import level_of
-from sparsecpu.bench.measuring.machine import memory_free, peak_memory, start_of_peak
+from sparsecpu.bench.measuring.machine import peak_memory, start_of_peak
 from sparsecpu.bench.measuring.timing import summarise
 from sparsecpu.errors import ParameterError
+from sparsecpu.reading.memory import free_memory
 
 _INPUTS, _OUTPUTS, _PER_NEURON, _LAYERS, _BATCH = 256, 10, 8, 5, 16
 _UPDATE_EVERY = 4
@@ -49,7 +50,7 @@ class Scale(Benchmark):
         neurons, lean = case
         found = {"neurons": neurons, "lean": lean, "threads": self.threads}
         described = _describe(neurons)
-        need, free = estimate(described, _BATCH, lean=lean).total, memory_free()
+        need, free = estimate(described, _BATCH, lean=lean).total, free_memory()
         if free is not None and need > free:
             return {**found, "skipped": f"needs {need / 1e9:.1f} GB of {free / 1e9:.1f} GB"}
         before, rng = start_of_peak(), np.random.default_rng(0)

@@ -32,7 +32,6 @@ def examine() -> dict[str, Any]:
     from sparsecpu.bench.measuring.machine import (
         cpu_model,
         instruction_set,
-        memory_free,
         threading_layer,
         versions,
     )
@@ -40,6 +39,7 @@ def examine() -> dict[str, Any]:
     from sparsecpu.kernels.machine.cpu import level_two_cache, widest_lanes
     from sparsecpu.kernels.machine.threads import available_threads
     from sparsecpu.kernels.update import refresh
+    from sparsecpu.reading.memory import free_memory
 
     data, perm = np.ones(4, np.float32), np.arange(4, dtype=np.int32)
     perm.setflags(write=False)
@@ -48,7 +48,7 @@ def examine() -> dict[str, Any]:
         refresh(data, perm, np.empty(4, np.float32))
         times.append(time.perf_counter())
     first, second = np.diff(times)
-    free = memory_free()
+    free = free_memory()
     cache = getattr(refresh, "together").stats.cache_path  # noqa: B009
     return {
         "cpu": cpu_model(),

@@ -214,14 +214,14 @@ def fingerprint_of(dataset: Any) -> str:
 
 def check_memory(architecture: Any, recipe: Recipe, samples: int, speaker: Speaker) -> None:
     """Refuse a run that would not fit, and say how much a large one needs."""
-    from sparsecpu.bench.measuring.machine import memory_free
     from sparsecpu.networks.memory_estimate import estimate
+    from sparsecpu.reading.memory import free_memory
 
     watched = getattr(recipe.make_topology(), "growth_memory", 0)
     slots = make_optimizer(recipe).slots_per_weight
     need = estimate(architecture, recipe.batch(samples), slots=slots, lean=recipe.lean,
                     watched=watched)  # fmt: skip
-    free = memory_free()
+    free = free_memory()
     if free is not None and need.total > free:
         advice = "a lower density, a smaller batch_size or smaller layers"
         raise MemoryBudgetError(

@@ -72,7 +72,7 @@ def test_scale_takes_numbers_of_neurons():
 
 
 def test_scale_leaves_out_what_does_not_fit(monkeypatch):
-    monkeypatch.setattr("sparsecpu.bench.subjects.scale.memory_free", lambda: 1000)
+    monkeypatch.setattr("sparsecpu.bench.subjects.scale.free_memory", lambda: 1000)
     scale = Scale("quick", 1)
     found = scale.run((2000, False))
     assert "ms" not in found

@@ -7,7 +7,6 @@ import pytest
 from click.testing import CliRunner
 
 import sparsecpu.sparse.keys as streaming
-from sparsecpu.bench.measuring import machine
 from sparsecpu.cli import main
 from sparsecpu.errors import ConflictError, PatternError
 from sparsecpu.files.model import load, save
@@ -104,7 +103,7 @@ def test_the_estimate_is_near():
 
 
 def test_a_run_that_does_not_fit_is_refused(monkeypatch):
-    monkeypatch.setattr(machine, "memory_free", lambda: 10**9)
+    monkeypatch.setattr("sparsecpu.reading.memory.free_memory", lambda: 10**9)
     done = CliRunner().invoke(main, ["train", "make:wide", "--neurons", "50000000"])
     assert done.exit_code == 2
     assert "--lean" in done.stderr
