@@ -13,6 +13,8 @@ from sparsecpu.reading.packed import is_packed, open_unpacked
 
 #: What ``--format`` may say.
 FORMATS = ("csv", "npz", "svmlight")
+#: What ``--part`` may say.
+PARTS = ("train", "test", "all")
 #: Suffixes that leave nothing open, but for what a file begins with.
 _SUFFIXES = {
     ".npz": "npz", ".svm": "svmlight", ".svmlight": "svmlight", ".libsvm": "svmlight",

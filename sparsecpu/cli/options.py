@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from sparsecpu.datasets.formats import FORMATS
+from sparsecpu.datasets.formats import FORMATS, PARTS
 from sparsecpu.errors import ParameterError
 
 Decorator = Callable[[Callable], Callable]
@@ -57,6 +57,13 @@ data_options = decorated(
             "--samples", type=int, help="How many samples to generate, for generated data."
         ),
     )
+)
+
+#: Which samples of DATA.
+part_option = click.option(
+    "--part",
+    type=click.Choice(PARTS),
+    help="Which samples of DATA: those that a run trains on, those that it holds out, or all.",
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
