@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from sparsecpu.datasets.arrays import read_npz
 from sparsecpu.datasets.base import Dataset
@@ -75,6 +76,10 @@ def open_data(
     task: str = "auto",
     format: str = "auto",
     zero_based: bool | None = None,
+    missing: Sequence[str] | None = None,
+    drop_missing: bool = False,
+    header: bool | None = None,
+    categorical: str | Sequence[str] | None = None,
 ) -> Dataset:
     """Return the data set that a name, a file or a folder stands for.
 
@@ -94,15 +99,25 @@ def open_data(
     zero_based : bool, optional
         Whether a svmlight file counts features from 0 or from 1; by default it is 0 if there is a
         feature 0.
+    missing, drop_missing, header, categorical : sequence of str, bool, bool, str or sequence of str
+        How a table is to be read; see ``read_csv``.
 
     Raises
     ------
     DataError
         If there is no such data, or it cannot be used.
     """
-    path = Path(name)
+    path, style = Path(name), dict[str, Any]()
+    for option, value, usual in (
+        ("missing", missing, None), ("drop_missing", drop_missing, False),
+        ("header", header, None), ("categorical", categorical, None),
+    ):  # fmt: skip
+        if value != usual:
+            style[option] = value
     if name in (*_GENERATED, *_BUNDLED) or not name or not path.is_file():
-        for option, value in (("target", target), ("format", format), ("zero_based", zero_based)):
+        for option, value in (
+            ("target", target), ("format", format), ("zero_based", zero_based), *style.items(),
+        ):  # fmt: skip
             if value not in (None, "auto"):
                 raise DataError(f"{option} is {value!r}; {name!r} is no file that it could be for")
     if name in _GENERATED:
@@ -116,9 +131,9 @@ def open_data(
     if not name or not path.exists():
         known = ", ".join([*_BUNDLED, *_GENERATED])
         raise DataError(f"DATA is {name!r}; expected a file, a folder, or one of {known}")
-    kind = file_format(path, format, target=target, zero_based=zero_based)
+    kind = file_format(path, format, target=target, zero_based=zero_based, **style)
     if kind == "npz":
         return read_npz(path, task=task)
     if kind == "svmlight":
         return read_svmlight(path, task=task, zero_based=zero_based)
-    return read_csv(path, target=target, task=task)
+    return read_csv(path, target=target, task=task, **style)

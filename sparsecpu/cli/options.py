@@ -15,7 +15,10 @@ Decorator = Callable[[Callable], Callable]
 #: Options that say how to read data, as ``datasets.open_data`` takes them.
 READING = ("samples", "target", "task")
 #: Those that came later, with their defaults: folders of older runs do not name them.
-LATER = {"format": "auto", "zero_based": None}
+LATER = {
+    "format": "auto", "zero_based": None, "missing": (), "drop_missing": False, "header": None,
+    "categorical": None,
+}  # fmt: skip
 
 
 def decorated(decorators: Iterable[Decorator]) -> Decorator:
@@ -54,6 +57,27 @@ data_options = decorated(
             "feature 0, else 1]",
         ),
         click.option(
+            "--missing",
+            multiple=True,
+            metavar="MARK",
+            help="What stands in a cell of a table that has no value; may be given several times.  "
+            "[default: NA, ?, null and their like]",
+        ),
+        click.option(
+            "--drop-missing", is_flag=True, help="Leave out rows of a table that lack a value."
+        ),
+        click.option(
+            "--header/--no-header",
+            default=None,
+            help="The first row of a table has names, or is a sample.  [default: looked at]",
+        ),
+        click.option(
+            "--categorical",
+            metavar="auto|NAMES",
+            help="Columns of a table to turn into a feature per value: all of text, or those with "
+            "these names, with commas between.",
+        ),
+        click.option(
             "--samples", type=int, help="How many samples to generate, for generated data."
         ),
     )
@@ -84,6 +108,8 @@ output_options = decorated(
 def reading(given: dict[str, Any]) -> dict[str, Any]:
     """Return the options that ``datasets.open_data`` takes, later ones where the user said them."""
     said = {name: given[name] for name, usual in LATER.items() if given[name] != usual}
+    if "missing" in said:
+        said["missing"] = list(said["missing"])  # as JSON has it
     return {name: given[name] for name in READING} | said
 
 
