@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sparsecpu.datasets.arrays import read_npz
-from sparsecpu.datasets.base import Dataset
+from sparsecpu.datasets.base import SCALINGS, Dataset
 from sparsecpu.datasets.bundled import (
     load_breast_cancer,
     load_diabetes,
@@ -80,6 +81,7 @@ def open_data(
     drop_missing: bool = False,
     header: bool | None = None,
     categorical: str | Sequence[str] | None = None,
+    scaling: str = "auto",
 ) -> Dataset:
     """Return the data set that a name, a file or a folder stands for.
 
@@ -101,24 +103,31 @@ def open_data(
         feature 0.
     missing, drop_missing, header, categorical : sequence of str, bool, bool, str or sequence of str
         How a table is to be read; see ``read_csv``.
+    scaling : {"auto", "feature", "channel", "global", "none"}
+        How to standardise the inputs; by default as is usual for such data.
 
     Raises
     ------
     DataError
         If there is no such data, or it cannot be used.
     """
-    path, style = Path(name), dict[str, Any]()
-    for option, value, usual in (
-        ("missing", missing, None), ("drop_missing", drop_missing, False),
-        ("header", header, None), ("categorical", categorical, None),
-    ):  # fmt: skip
-        if value != usual:
-            style[option] = value
+    if scaling not in ("auto", *SCALINGS):
+        raise DataError(f"scaling is {scaling!r}; expected auto, {', '.join(SCALINGS)}")
+    read = {"target": target, "task": task, "format": format, "zero_based": zero_based}
+    style = {"missing": missing, "header": header, "categorical": categorical}
+    read |= {name: value for name, value in style.items() if value is not None}
+    if drop_missing:
+        read["drop_missing"] = True
+    dataset = _found(name, samples, **read)
+    return dataset if scaling == "auto" else replace(dataset, scaling=scaling)
+
+
+def _found(name: str, samples: int | None, **options: Any) -> Dataset:
+    """Return the data set of a name; ``options`` are for files."""
+    path = Path(name)
     if name in (*_GENERATED, *_BUNDLED) or not name or not path.is_file():
-        for option, value in (
-            ("target", target), ("format", format), ("zero_based", zero_based), *style.items(),
-        ):  # fmt: skip
-            if value not in (None, "auto"):
+        for option, value in options.items():
+            if value not in (None, "auto") and option != "task":
                 raise DataError(f"{option} is {value!r}; {name!r} is no file that it could be for")
     if name in _GENERATED:
         return _GENERATED[name](samples)
@@ -131,6 +140,13 @@ def open_data(
     if not name or not path.exists():
         known = ", ".join([*_BUNDLED, *_GENERATED])
         raise DataError(f"DATA is {name!r}; expected a file, a folder, or one of {known}")
+    return _opened(path, **options)
+
+
+def _opened(
+    path: Path, target: str | None, task: str, format: str, zero_based: bool | None, **style: Any
+) -> Dataset:
+    """Return the data set in a file."""
     kind = file_format(path, format, target=target, zero_based=zero_based, **style)
     if kind == "npz":
         return read_npz(path, task=task)

@@ -115,7 +115,8 @@ object
         if (not reset and image != self.image_shape_) or math.prod(image) != math.prod(shape[1:]):
             raise DataError(f"X has shape {shape}; expected images of shape {given or image}")
         self.image_shape_ = image
-        return np.asarray(X).reshape(shape[0], -1)
+        # A table keeps the names of its columns, which validate_data notes or compares.
+        return X if flat else np.asarray(X).reshape(shape[0], -1)
 
     def _build(self, targets, seed: int) -> None:
         """Make the network, and let it standardise its input."""
@@ -134,7 +135,7 @@ object
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         X = self._flat(X, reset=not hasattr(self, "network_"))
-        self._sample = X[:10_000]
+        self._sample = np.asarray(X)[:10_000]
         return super().partial_fit(X, y, classes, sample_weight)
 
     def _raw(self, X) -> np.ndarray:
