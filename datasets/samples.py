@@ -97,7 +97,7 @@ def read_rows(
         If the file cannot be used, or does not fit the model.
     """
     path = Path(path)
-    kind = file_format(path, format, target=target, zero_based=zero_based)
+    kind = file_format(path, format, target=target, zero_based=zero_based, **style)
     if kind == "npz":
         return _archive_rows(path, layout, part, scored)
     if kind == "svmlight":

@@ -24,7 +24,7 @@ _TOP, _SIGN = np.uint64(63), np.uint64(1 << 63)
 #: Bits of the product that tell nothing yet about how a number is rounded.
 _UNSURE = np.uint64(2**9 - 1)
 _EXACT, _HIDDEN = np.uint64(1 << 53), np.uint64(1 << 52)
-_NEWLINE, _BLANK, _QUOTE = 10, 32, 34
+_NEWLINE, _BLANK, _QUOTE, _NONE = 10, 32, 34, 256
 #: Characters of the longest plain cell; Python's reader refuses some longer ones.
 _LONGEST = 1 << 16
 
@@ -168,7 +168,8 @@ def _row(text, at, separator, decimal, roles, bits, goals, row, spans, powers):
             return -1  # a sign like others, behind a blank
         if number:
             quoted = text[at] == _QUOTE
-            at, found = _number(text, at + quoted, decimal, powers)
+            point = decimal if quoted or decimal != separator else _NONE
+            at, found = _number(text, at + quoted, point, powers)
             if at < 0 or (quoted and text[at] != _QUOTE):
                 return -1
             at += quoted

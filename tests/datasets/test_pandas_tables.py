@@ -82,7 +82,7 @@ def test_tables_that_pandas_writes(tmp_path, monkeypatch):
     path, outcomes = tmp_path / "d.csv", []
 
     @given(frames(), STYLES, st.sampled_from(["auto", "classification"]), st.booleans())
-    @settings(max_examples=150)
+    @settings(max_examples=120)
     def check(frame, style, task, drop):
         frame.to_csv(path, **style)
         text = cells_of(path, style["sep"])
