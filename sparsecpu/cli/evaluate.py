@@ -39,7 +39,7 @@ def evaluate(model: str, data: str, part: str | None, **options: Any) -> None:
     network, facts = read_model(path)
     found = part_to_score(network, facts, data, part, reading(options))
     for note in found.notes:
-        speaker.say(note)
+        speaker.warn(f"note: {note}")
     with use_threads(options["threads"]):
         value = score(network, found.x, found.y, facts)
     name, samples = "accuracy" if facts["task"] == "classification" else "r2", len(found.y)

@@ -88,7 +88,7 @@ def layout_of(network: Any, facts: dict[str, Any]) -> Layout:
     features = math.prod(network.input_shape)
     if known is not None and known.n_features != features:
         raise FileFormatError(f"the columns have {known.n_features} features, not {features}")
-    return Layout(features, known, facts.get("first_feature"))
+    return Layout(features, known, facts.get("first_feature"), facts["task"])
 
 
 def check_same_columns(path: str, columns: Columns | None) -> None:
