@@ -139,6 +139,8 @@ def read_features(
     if missing is None and columns is not None and columns.missing:
         missing = columns.missing
     style = make_style(missing, drop_missing, header, None)
+    if columns is not None and columns.header:
+        style = replace(style, known=columns.names)
     with opened(Path(path), style) as sheet:
         found = match(sheet.names if sheet.header else None, sheet.width)
         categories = {} if columns is None else columns.categories
