@@ -214,3 +214,54 @@ def test_targets_that_the_model_cannot_have_are_refused(folder):
     assert "regression" in refused(
         "evaluate", folder / "run", folder / "new.csv", "--task", "regression"
     )
+
+
+def test_missing_values_categories_and_spelling_are_as_in_training(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"colour": rng.choice(["red", "blue"], 90),
+                          "size": rng.random(90).round(2).astype(str)})  # fmt: skip
+    frame["code"] = np.where(frame["colour"] == "red", "007", "7")
+    gaps = [5, 50, 70]
+    frame.loc[gaps, "size"] = "n.v."
+    frame[:60].to_csv(tmp_path / "train.csv", index=False)
+    options = ["--categorical", "auto", "--missing", "n.v.", "--drop-missing", "--epochs", 40]
+    out = tmp_path / "run"
+    result = run("train", tmp_path / "train.csv", *TINY, *options, "--density", 0.8, "--out", out)
+    assert result.exit_code == 0, result.output
+    held = json.loads(run("evaluate", out, tmp_path / "train.csv", "--json").stdout)
+    assert held["test_samples"] == round(58 / 5)
+    new, path = frame[60:][["code", "size", "colour"]], tmp_path / "new.csv"
+    new.to_csv(path, index=False)
+    score = run("evaluate", out, path, "--json")
+    assert json.loads(score.stdout)["test_samples"] == 29
+    assert json.loads(score.stdout)["test_accuracy"] == 1
+    assert "left out 1 of 30 rows" in score.stderr
+    assert "line 12, column 'size'" in refused("predict", out, path)  # a line for each row, or none
+    assert len(run("predict", out, path, "--drop-missing").stdout.split()) == 29
+    new = new[new["size"] != "n.v."]
+    new.to_csv(path, index=False)
+    assert run("predict", out, path).stdout.split() == new["code"].tolist()
+    assert "'green'" in refused("predict", out, written(tmp_path, new.replace("red", "green")))
+    wrong = new.replace({"code": {"007": "0007"}})
+    assert "0007" in refused("evaluate", out, written(tmp_path, wrong))
+
+
+def test_quantities_are_read_as_in_training(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.random((60, 3)), columns=["a", "b", "price"])
+    frame["price"] += frame["a"]
+    frame[:40].to_csv(tmp_path / "train.csv", index=False)
+    out = tmp_path / "run"
+    options = ["--density", 0.8, "--out", out]
+    assert run("train", tmp_path / "train.csv", *TINY, *options).exit_code == 0
+    found = []
+    for options in ({}, {"sep": ";", "decimal": ","}, {"sep": "\t"}):
+        path = written(tmp_path, frame[40:][["price", "b", "a"]], **options)
+        found.append(json.loads(run("evaluate", out, path, "--json").stdout))
+    assert found[0]["test_samples"] == 20
+    assert found[0] == found[1] == found[2]
+    path = written(tmp_path, frame[40:].assign(price="cheap"))
+    assert "'cheap'" in refused("evaluate", out, path)
+    assert "R2" in refused("evaluate", out, written(tmp_path, frame[40:41]))
+    written(tmp_path, frame[40:41].drop(columns="price"))
+    assert len(run("predict", out, tmp_path / "it.csv").stdout.split()) == 1
