@@ -68,6 +68,10 @@ def read_model(path: Path) -> tuple[Any, dict[str, Any]]:
     table(needed, _NOTED, anything)(facts, f"{path}: the header")
     if "classes" in needed:
         _check_classes(facts["classes"], path)
+    try:
+        layout_of(network, facts)
+    except FileFormatError as error:
+        raise FileFormatError(f"{path}: {error}") from None
     return network, facts
 
 
