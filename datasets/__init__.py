@@ -15,6 +15,7 @@ from sparsecpu.datasets.bundled import (
     load_wine,
 )
 from sparsecpu.datasets.cifar import is_cifar, read_cifar
+from sparsecpu.datasets.columns import Columns
 from sparsecpu.datasets.digits28 import load_digits28
 from sparsecpu.datasets.generated import make_classification, make_regression
 from sparsecpu.datasets.idx import read_idx
@@ -26,6 +27,7 @@ from sparsecpu.datasets.wide import make_wide
 from sparsecpu.errors import DataError
 
 __all__ = [
+    "Columns",
     "Dataset",
     "class_numbers",
     "load_breast_cancer",

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsecpu.datasets.columns import Columns
 from sparsecpu.errors import DataError
 
 #: One sample in so many is held out where a data set has no test part of its own.
@@ -38,6 +39,8 @@ class Dataset:
         all.
     own_test : bool
         True if the test part came with the data, False if it was cut off here.
+    columns : Columns or None
+        The columns of the table that it was read from; None for data of other kinds.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Dataset:
     input_shape: tuple[int, ...]
     scaling: str = "feature"
     own_test: bool = True
+    columns: Columns | None = None
 
     @property
     def n_outputs(self) -> int:
