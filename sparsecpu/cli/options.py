@@ -7,12 +7,15 @@ from typing import Any
 
 import click
 
+from sparsecpu.datasets.formats import FORMATS, PARTS
 from sparsecpu.errors import ParameterError
 
 Decorator = Callable[[Callable], Callable]
 
 #: Options that say how to read data, as ``datasets.open_data`` takes them.
 READING = ("samples", "target", "task")
+#: Those that came later, with their defaults: folders of older runs do not name them.
+LATER = {"format": "auto", "zero_based": None}
 
 
 def decorated(decorators: Iterable[Decorator]) -> Decorator:
@@ -38,9 +41,29 @@ data_options = decorated(
         ),
         click.option("--target", help="Column to predict, in a .csv.  [default: the last]"),
         click.option(
+            "--format",
+            type=click.Choice(["auto", *FORMATS]),
+            default="auto",
+            show_default=True,
+            help="What a file is; auto looks into it.",
+        ),
+        click.option(
+            "--zero-based/--one-based",
+            default=None,
+            help="The number of the first feature in a svmlight file.  [default: 0 if there is a "
+            "feature 0, else 1]",
+        ),
+        click.option(
             "--samples", type=int, help="How many samples to generate, for generated data."
         ),
     )
+)
+
+#: Which samples of DATA.
+part_option = click.option(
+    "--part",
+    type=click.Choice(PARTS),
+    help="Which samples of DATA: those that a run trains on, those that it holds out, or all.",
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -59,8 +82,9 @@ output_options = decorated(
 
 
 def reading(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the options that ``datasets.open_data`` takes."""
-    return {name: given[name] for name in READING}
+    """Return the options that ``datasets.open_data`` takes, later ones where the user said them."""
+    said = {name: given[name] for name, usual in LATER.items() if given[name] != usual}
+    return {name: given[name] for name in READING} | said
 
 
 def numbers(name: str, text: str | None, kind: Any = float) -> tuple[Any, ...] | None:
