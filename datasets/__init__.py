@@ -14,11 +14,13 @@ from sparsecpu.datasets.bundled import (
     load_iris,
     load_wine,
 )
-from sparsecpu.datasets.cifar import is_cifar, read_cifar
+from sparsecpu.datasets.cifar import read_cifar
 from sparsecpu.datasets.columns import Columns
 from sparsecpu.datasets.digits28 import load_digits28
+from sparsecpu.datasets.folders import describe_file, in_folder, read_folder
 from sparsecpu.datasets.generated import make_classification, make_regression
 from sparsecpu.datasets.idx import read_idx
+from sparsecpu.datasets.image_folder import read_images
 from sparsecpu.datasets.labels import class_numbers
 from sparsecpu.datasets.samples import read_samples
 from sparsecpu.datasets.shapes import make_shapes
@@ -44,6 +46,7 @@ __all__ = [
     "read_cifar",
     "read_csv",
     "read_idx",
+    "read_images",
     "read_npz",
     "read_samples",
     "read_svmlight",
@@ -77,8 +80,9 @@ def open_data(
     ----------
     name : str
         A bundled name (``digits``), a generated one (``digits28``, ``make:…``), a ``.csv``,
-        ``.npz`` or svmlight (``.svm``, ``.svmlight``, ``.libsvm``) file, or a folder of IDX files
-        or of CIFAR's binary ones.
+        ``.npz`` or svmlight (``.svm``, ``.svmlight``, ``.libsvm``) file, or a folder: of IDX files
+        (``folder:letters`` for one of several sets), of CIFAR's binary ones, or with a folder of
+        PNG or JPEG images for each class.
     samples : int, optional
         How many samples to generate, of data that is generated.
     target : str, optional
@@ -100,8 +104,8 @@ def open_data(
     if name in _BUNDLED:
         return _BUNDLED[name]()
     path = Path(name)
-    if name and path.is_dir():
-        return read_cifar(path) if is_cifar(path) else read_idx(path)
+    if (place := in_folder(name)) is not None:
+        return read_folder(*place)
     if not name or not path.exists():
         known = ", ".join([*_BUNDLED, *_GENERATED])
         raise DataError(f"DATA is {name!r}; expected a file, a folder, or one of {known}")
@@ -112,4 +116,5 @@ def open_data(
         return read_svmlight(path, task=task)
     if suffix in _TABLES:
         return read_csv(path, target=target, task=task)
-    raise DataError(f"{path} has an unknown suffix; expected .csv, .npz or .svm")
+    found = describe_file(path) or "has an unknown suffix; expected .csv, .npz or .svm"
+    raise DataError(f"{path} {found}")

@@ -13,6 +13,7 @@ from sparsecpu.datasets.labels import given_split, guess_task, is_exact
 from sparsecpu.errors import DataError
 from sparsecpu.reading.archive import Archive
 from sparsecpu.reading.files import open_regular, refusing
+from sparsecpu.step.image_shapes import CHANNELS_FIRST, has_channels_last
 
 
 def read_npz(path: Path | str, *, task: str = "auto") -> Dataset:
@@ -94,6 +95,11 @@ def read_x(archive: Archive, name: str, features: int | None = None) -> np.ndarr
     if len(header.shape) < 2 or header.dtype.kind not in "fiub" or 0 in header.shape:
         raise DataError(
             f"{path}: {name} has shape {header.shape} and type {header.dtype}; expected numbers"
+        )
+    if has_channels_last(header.shape[1:]):
+        expected = f"(samples, channels, height, width): {name}.{CHANNELS_FIRST}"
+        raise DataError(
+            f"{path}: {name} has shape {header.shape}, with channels last; expected {expected}"
         )
     samples, each = header.shape[0], math.prod(header.shape[1:])
     if features is not None and each != features:
