@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from sparsecpu.datasets.base import Dataset
@@ -9,11 +11,14 @@ from sparsecpu.datasets.cifar import is_cifar, read_cifar
 from sparsecpu.datasets.idx import is_idx, read_idx
 from sparsecpu.datasets.image_folder import is_image, is_image_folder, read_images
 from sparsecpu.errors import DataError
-from sparsecpu.reading.files import open_regular, refusing
+from sparsecpu.reading.files import refusing
 
-#: What Python's pickles begin with: a byte, and the number of a protocol.
-_PICKLE = 0x80
-_PROTOCOLS = (2, 3, 4, 5)
+#: CIFAR's files that Python pickled, of CIFAR-10 and of CIFAR-100, whose names are not their own;
+#: whether any of them or all must be there.
+_PICKLES: dict[str, tuple[Callable[[Iterable[bool]], bool], tuple[str, ...]]] = {
+    "10": (any, ("test_batch", *(f"data_batch_{n}" for n in range(1, 6)))),
+    "100": (all, ("train", "test", "meta")),
+}
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2", ".7z", ".rar", ".xz", ".bz2")
 _TABLES = (".csv", ".tsv", ".txt", ".data", ".npz", ".svm", ".svmlight", ".libsvm", ".csv.gz")
 
@@ -28,7 +33,8 @@ def in_folder(name: str) -> tuple[Path, str] | None:
         return path, ""
     if before and chosen and not path.exists() and Path(before).is_dir():
         return Path(before), chosen
-    return (path, "") if path.exists() and (is_idx(path) or is_cifar(path)) else None
+    known = is_idx(path) or is_cifar(path) or _pickled_kind(path)
+    return (path, "") if path.exists() and known else None
 
 
 def read_folder(path: Path, chosen: str = "") -> Dataset:
@@ -39,8 +45,10 @@ def read_folder(path: Path, chosen: str = "") -> Dataset:
     """
     if is_cifar(path) and not chosen:
         return read_cifar(path)
-    if is_idx(path) or chosen:
+    if chosen or is_idx(path):
         return read_idx(path, chosen)
+    if kind := _pickled_kind(path):
+        raise DataError(f"{path} holds {_binary_version(kind)}")
     if is_image_folder(path):
         return read_images(path)
     raise DataError(f"{path} {_description(path)}")
@@ -50,8 +58,6 @@ def _description(folder: Path) -> str:
     """Return what a folder without data is, and what to use instead."""
     with refusing(folder, DataError, "a folder"):
         inside = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    if kind := _pickled_kind(folder):
-        return f"holds {_binary_version(kind)}"
     found = [place for entry in inside for place in (entry, entry / "raw")
              if place.is_dir() and (is_cifar(place) or is_idx(place))]  # fmt: skip
     if found:
@@ -75,11 +81,16 @@ def _description(folder: Path) -> str:
     return f"holds no data that is known; expected {expected}"
 
 
-def _pickled_kind(folder: Path) -> str:
-    """Return "10" or "100" for a folder with CIFAR's Python pickles, else nothing."""
-    if (folder / "data_batch_1").is_file():
-        return "10"
-    return "100" if all((folder / name).is_file() for name in ("train", "test", "meta")) else ""
+def _pickled_kind(path: Path) -> str:
+    """Return "10" or "100" for Python pickles of CIFAR: a folder, an archive, one file."""
+    if (found := re.fullmatch(r"cifar-(10+)-python\.t(ar\.)?gz", path.name)) is not None:
+        return found[1]
+    folder = path if path.is_dir() else path.parent
+    for kind, (enough, names) in _PICKLES.items():
+        there = enough((folder / name).is_file() for name in names)
+        if there and (path == folder or path.name in names):
+            return kind
+    return ""
 
 
 def _binary_version(kind: str) -> str:
@@ -89,24 +100,3 @@ def _binary_version(kind: str) -> str:
         f"CIFAR-{kind} as Python pickles, which are never loaded: they can run any program; "
         f"unpack the binary version (cifar-{kind}-binary.tar.gz) and name its folder {folder}"
     )
-
-
-def describe_file(path: Path) -> str:
-    """Return what a file without data is, and what to use instead; nothing if that is unknown."""
-    with refusing(path, DataError, "data"), open_regular(path) as file:
-        start = file.read(2)
-    name = path.name.lower()
-    if len(start) == 2 and start[0] == _PICKLE and start[1] in _PROTOCOLS:
-        kind = _pickled_kind(path.parent)
-        return (
-            f"is of {_binary_version(kind)}"
-            if kind
-            else "is a Python pickle, which is never loaded"
-        )
-    if name.startswith("cifar-") and "python" in name:
-        return f"is {_binary_version('100' if '100' in name else '10')}"
-    if name.endswith(_ARCHIVES):
-        return "is an archive; unpack it, and name what comes of it"
-    if is_image(path):
-        return "is an image; name a folder that has a folder of images for each class"
-    return ""

@@ -7,12 +7,15 @@ from typing import Any
 
 import click
 
+from sparsecpu.datasets.formats import FORMATS
 from sparsecpu.errors import ParameterError
 
 Decorator = Callable[[Callable], Callable]
 
 #: Options that say how to read data, as ``datasets.open_data`` takes them.
 READING = ("samples", "target", "task")
+#: Those that came later, with their defaults: folders of older runs do not name them.
+LATER = {"format": "auto", "zero_based": None}
 
 
 def decorated(decorators: Iterable[Decorator]) -> Decorator:
@@ -38,6 +41,19 @@ data_options = decorated(
         ),
         click.option("--target", help="Column to predict, in a .csv.  [default: the last]"),
         click.option(
+            "--format",
+            type=click.Choice(["auto", *FORMATS]),
+            default="auto",
+            show_default=True,
+            help="What a file is; auto looks into it.",
+        ),
+        click.option(
+            "--zero-based/--one-based",
+            default=None,
+            help="The number of the first feature in a svmlight file.  [default: 0 if there is a "
+            "feature 0, else 1]",
+        ),
+        click.option(
             "--samples", type=int, help="How many samples to generate, for generated data."
         ),
     )
@@ -59,8 +75,9 @@ output_options = decorated(
 
 
 def reading(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the options that ``datasets.open_data`` takes."""
-    return {name: given[name] for name in READING}
+    """Return the options that ``datasets.open_data`` takes, later ones where the user said them."""
+    said = {name: given[name] for name, usual in LATER.items() if given[name] != usual}
+    return {name: given[name] for name in READING} | said
 
 
 def numbers(name: str, text: str | None, kind: Any = float) -> tuple[Any, ...] | None:

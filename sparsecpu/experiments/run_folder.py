@@ -8,6 +8,7 @@ from types import NoneType
 from typing import Any, get_args, get_type_hints
 
 from sparsecpu.callbacks import Callback
+from sparsecpu.datasets.formats import FORMATS
 from sparsecpu.errors import ParameterError, ResumeError
 from sparsecpu.experiments.history_file import HistoryFile
 from sparsecpu.experiments.output_folder import check_empty, opened
@@ -24,7 +25,8 @@ _CONFIG: dict[str, Kind] = {
         {
             "samples": maybe(whole(1)), "target": maybe(text),
             "task": one_of(("auto", "classification", "regression")),
-        }
+        },
+        {"format": one_of(("auto", *FORMATS)), "zero_based": maybe(truth)},
     ),
     "fingerprint": text,
 }  # fmt: skip
