@@ -22,7 +22,16 @@ from sparsecpu.datasets.formats import file_format
 from sparsecpu.datasets.generated import make_classification, make_regression
 from sparsecpu.datasets.idx import read_idx
 from sparsecpu.datasets.image_folder import read_images
+from sparsecpu.datasets.image_sets import IMAGE_SETS
 from sparsecpu.datasets.labels import class_numbers
+from sparsecpu.datasets.named import (
+    is_named,
+    load_cifar10,
+    load_fashion_mnist,
+    load_mnist,
+    open_named,
+)
+from sparsecpu.datasets.openml import fetch_openml
 from sparsecpu.datasets.samples import read_samples
 from sparsecpu.datasets.shapes import make_shapes
 from sparsecpu.datasets.svmlight import read_svmlight
@@ -34,11 +43,15 @@ __all__ = [
     "Columns",
     "Dataset",
     "class_numbers",
+    "fetch_openml",
     "load_breast_cancer",
+    "load_cifar10",
     "load_diabetes",
     "load_digits",
     "load_digits28",
+    "load_fashion_mnist",
     "load_iris",
+    "load_mnist",
     "load_wine",
     "make_classification",
     "make_regression",
@@ -84,7 +97,9 @@ def open_data(
     Parameters
     ----------
     name : str
-        A bundled name (``digits``), a generated one (``digits28``, ``make:…``), a table, an
+        A bundled name (``digits``), a generated one (``digits28``, ``make:…``), images that are
+        found in a usual place or fetched (``fashion-mnist``, ``mnist``, ``cifar10``), a table of
+        OpenML (``openml:NAME``, ``openml:NAME@VERSION`` or ``openml:NUMBER``), a table, an
         ``.npz`` or a svmlight file of any name, or a folder: of IDX files (``folder:letters`` for
         one of several sets), of CIFAR's binary ones, or with a folder of PNG or JPEG images for
         each class.
@@ -105,6 +120,9 @@ def open_data(
     DataError
         If there is no such data, or it cannot be used.
     """
+    if is_named(name):
+        others = {"samples": samples, "format": format, "zero_based": zero_based}
+        return open_named(name, target, task, others)
     path, known = Path(name), name in (*_GENERATED, *_BUNDLED)
     place = None if known else in_folder(name)
     if known or place is not None or not name or not path.is_file():
@@ -120,7 +138,7 @@ def open_data(
     if place is not None:
         return read_folder(*place)
     if not name or not path.exists():
-        names = ", ".join([*_BUNDLED, *_GENERATED])
+        names = ", ".join([*_BUNDLED, *_GENERATED, *IMAGE_SETS, "openml:NAME"])
         raise DataError(f"DATA is {name!r}; expected a file, a folder, or one of {names}")
     kind = file_format(path, format, target=target, zero_based=zero_based)
     if kind == "npz":

@@ -23,7 +23,7 @@ _IDX_FILES = tuple(
 )
 _CIFAR_FILES = (*(f"data_batch_{n}.bin" for n in range(1, 6)), "test_batch.bin")
 #: Images in a file of CIFAR's.
-_BATCH = 10_000
+BATCH = 10_000
 Content = tuple[bytes, np.ndarray]
 
 
@@ -109,8 +109,8 @@ def _contents(known: ImageSet, data: Dataset) -> Iterator[Content]:
     for x, y in ((data.x_train, data.y_train), (data.x_test, data.y_test)):
         labels = y.astype(np.uint8)
         if known.files is _CIFAR_FILES:
-            for start in range(0, len(x), _BATCH):
-                here = slice(start, start + _BATCH)
+            for start in range(0, len(x), BATCH):
+                here = slice(start, start + BATCH)
                 yield b"", np.column_stack([labels[here], x[here]])
         else:
             yield struct.pack(">4B3I", 0, 0, 8, 3, len(x), *known.shape[1:]), x

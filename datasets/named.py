@@ -1,4 +1,4 @@
-"""Image data sets by name: found in the usual places, else fetched from OpenML."""
+"""Data sets by name: found in the usual places, else fetched from OpenML."""
 
 from __future__ import annotations
 
@@ -14,27 +14,62 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.datasets.base import Dataset, split
-from sparsecpu.datasets.cifar import is_cifar, read_cifar
+from sparsecpu.datasets.cifar import is_cifar
 from sparsecpu.datasets.fetching import UnreachableError, fetch, home
-from sparsecpu.datasets.idx import read_idx
+from sparsecpu.datasets.folders import read_folder
+from sparsecpu.datasets.idx import is_idx
+from sparsecpu.datasets.image_folder import is_image_folder
 from sparsecpu.datasets.image_sets import (
     CIFAR10,
     FASHION_MNIST,
+    IMAGE_SETS,
     MNIST,
     ImageSet,
     is_published,
     keep,
 )
 from sparsecpu.datasets.labels import given_split
+from sparsecpu.datasets.openml import fetch_openml
 from sparsecpu.errors import DataError, DataWarning
 from sparsecpu.reading.memory import check_memory
 
+#: How names of OpenML's tables begin.
+OPENML = "openml:"
 #: Names the folders, with colons between (semicolons on Windows), that are looked into first.
 VARIABLE = "SPARSECPU_DATA"
 #: Folders that are looked into after those: torchvision's usual one, and Debian's.
 _ROOTS = ("data", ".", "/usr/local/share/datasets", "/usr/share/datasets")
 #: Images that are looked at together.
 _AT_ONCE = 10_000
+
+
+def is_named(name: str) -> bool:
+    """Return True for a name of images or of a table of OpenML; a file of that name counts more."""
+    return name.startswith(OPENML) or (name in IMAGE_SETS and not Path(name).is_file())
+
+
+def open_named(name: str, target: str | None, task: str, others: dict[str, Any]) -> Dataset:
+    """Return the data set of a name.
+
+    A folder of that name counts more, if there are images in it. ``others`` are arguments of
+    ``open_data`` that are of no use for names, refused unless they say nothing.
+    """
+    for option, value in others.items():
+        if value not in (None, "auto", False) and value not in ((), []):
+            raise DataError(f"{option} is {value!r}; {name!r} is no file that it could be for")
+    if name.startswith(OPENML):
+        return fetch_openml(name.removeprefix(OPENML), target=target, task=task)
+    if target is not None:
+        raise DataError(f"target is {target!r}; {name!r} is no table that has columns")
+    if task == "regression":
+        raise DataError(f"task is {task!r}; {name!r} has classes")
+    known, here = IMAGE_SETS[name], Path(name)
+    if not has_images(here) and not (here.is_dir() and is_image_folder(here)):
+        return load_images(known)
+    data = read_folder(here)
+    if not is_published(known, data):
+        _say(f"{_as_folder(here)} is read, the folder here; it is not {known.title} as published")
+    return data
 
 
 def load_fashion_mnist() -> Dataset:
@@ -71,7 +106,7 @@ def load_images(known: ImageSet) -> Dataset:
     """
     for folder in places(known):
         if has_images(folder):
-            data = _read(folder)
+            data = read_folder(folder)
             if not is_published(known, data):
                 raise DataError(
                     f"{folder} does not hold {known.title} as it was published; to use it as it "
@@ -87,7 +122,7 @@ def _kept(known: ImageSet) -> Dataset | None:
     if not folder.is_dir():
         return None
     try:
-        data = _read(folder)
+        data = read_folder(folder)
         if is_published(known, data):
             return replace(data, name=known.name)
     except DataError:
@@ -111,11 +146,7 @@ def places(known: ImageSet) -> Iterator[Path]:
 
 def has_images(folder: Path) -> bool:
     """Return True if a folder holds files of MNIST's or CIFAR's kind."""
-    return is_cifar(folder) or any(folder.glob("train-images*"))
-
-
-def _read(folder: Path) -> Dataset:
-    return read_cifar(folder) if is_cifar(folder) else read_idx(folder)
+    return folder.is_dir() and (is_cifar(folder) or is_idx(folder))
 
 
 def _as_folder(folder: Path) -> str:

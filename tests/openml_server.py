@@ -9,7 +9,7 @@ import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 OPENML = "https://www.openml.org"
 
@@ -117,8 +117,10 @@ class OpenML:
         url = request.full_url
         if not url.startswith(OPENML):
             raise URLError(f"{url} is not on this machine")
-        request.full_url = self.address + url.removeprefix(OPENML)
-        return urlopen(request, *args, timeout=30)
+        here = Request(
+            self.address + url.removeprefix(OPENML), headers=dict(request.header_items())
+        )
+        return urlopen(here, *args, timeout=30)
 
 
 @contextlib.contextmanager
@@ -127,7 +129,7 @@ def serving(*tables):
     openml = OpenML(tables)
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):  # noqa: N802
+        def do_GET(self):
             status, content = openml.answer(self.path)
             packed = gzip.compress(content, 1)
             self.send_response(status)
