@@ -66,6 +66,8 @@ def format_of(path: Path | str) -> str:
         packed = is_packed(raw)
     with refusing(path, DataError, "a file of data"), open_unpacked(path) as file:
         head = file.read(_HEAD)
+    if not head:
+        raise DataError(f"{path} is empty; expected a file of data")
     if head.startswith(b"PK\3\4"):
         return _format_of_archive(path, packed)
     for beginning, kind, advice in _OTHERS:

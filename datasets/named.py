@@ -48,10 +48,12 @@ def is_named(name: str) -> bool:
     return name.startswith(OPENML) or (name in IMAGE_SETS and not Path(name).is_file())
 
 
-def open_named(name: str, target: str | None, task: str, others: dict[str, Any]) -> Dataset:
+def open_named(
+    name: str, *, target: str | None = None, task: str = "auto", **others: Any
+) -> Dataset:
     """Return the data set of a name.
 
-    A folder of that name counts more, if there are images in it. ``others`` are arguments of
+    A folder of that name counts more, if there are images in it. ``others`` are options of
     ``open_data`` that are of no use for names, refused unless they say nothing.
     """
     for option, value in others.items():

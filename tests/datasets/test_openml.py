@@ -268,3 +268,22 @@ def test_from_the_command_line(asked, openml):
         done = run("train", *wrong)
         assert done.exit_code == 2
         assert done.output.count("\n") == 1
+
+
+def test_a_model_finds_its_columns_in_another_table(openml):
+    turned = {name: KINDS[name] for name in ("id", "colour", "kind", "width")}
+    rows = [[i, f"'{COLOURS[i % 3]}'", ("no", "yes")[i % 2], i / 4] for i in range(20)]
+    other = {"id": "numeric", "colour": KINDS["colour"], "kind": KINDS["kind"], "x": "numeric"}
+    with serving(
+        tiny(), tiny("turned", 62, turned, rows=rows), tiny("other", 63, other, rows=rows)
+    ) as server:
+        openml.use(server)
+        options = ("--model", "4", "--epochs", 2, "--no-dense-timing", "--out", "it")
+        assert run("train", "openml:tiny", *options).exit_code == 0
+        same = [run("predict", "it", f"openml:{name}", "--part", "test", "--proba").stdout
+                for name in ("tiny", "turned")]  # fmt: skip
+        assert same[0] == same[1] != ""
+        assert "of 4 samples" in run("evaluate", "it", "openml:tiny").stdout
+        done = run("evaluate", "it", "openml:other")
+        assert (done.exit_code, done.output.count("\n")) == (2, 1)
+        assert "'width'" in done.output
