@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sparsecpu.datasets.arrays import read_npz
-from sparsecpu.datasets.base import Dataset
+from sparsecpu.datasets.base import SCALINGS, Dataset
 from sparsecpu.datasets.bundled import (
     load_breast_cancer,
     load_diabetes,
@@ -78,6 +80,7 @@ def open_data(
     task: str = "auto",
     format: str = "auto",
     zero_based: bool | None = None,
+    scaling: str = "auto",
 ) -> Dataset:
     """Return the data set that a name, a file or a folder stands for.
 
@@ -99,17 +102,28 @@ def open_data(
     zero_based : bool, optional
         Whether a svmlight file counts features from 0 or from 1; by default it is 0 if there is a
         feature 0.
+    scaling : {"auto", "feature", "channel", "global", "none"}
+        How to standardise the inputs; by default as is usual for such data.
 
     Raises
     ------
     DataError
         If there is no such data, or it cannot be used.
     """
+    if scaling not in ("auto", *SCALINGS):
+        raise DataError(f"scaling is {scaling!r}; expected auto, {', '.join(SCALINGS)}")
+    read = {"target": target, "task": task, "format": format, "zero_based": zero_based}
+    dataset = _found(name, samples, **read)
+    return dataset if scaling == "auto" else replace(dataset, scaling=scaling)
+
+
+def _found(name: str, samples: int | None, **options: Any) -> Dataset:
+    """Return the data set of a name; ``options`` are for files."""
     path, known = Path(name), name in (*_GENERATED, *_BUNDLED)
     place = None if known else in_folder(name)
     if known or place is not None or not name or not path.is_file():
-        for option, value in (("target", target), ("format", format), ("zero_based", zero_based)):
-            if value not in (None, "auto"):
+        for option, value in options.items():
+            if value not in (None, "auto") and option != "task":
                 raise DataError(f"{option} is {value!r}; {name!r} is no file that it could be for")
     if name in _GENERATED:
         return _GENERATED[name](samples)
@@ -122,6 +136,13 @@ def open_data(
     if not name or not path.exists():
         names = ", ".join([*_BUNDLED, *_GENERATED])
         raise DataError(f"DATA is {name!r}; expected a file, a folder, or one of {names}")
+    return _opened(path, **options)
+
+
+def _opened(
+    path: Path, target: str | None, task: str, format: str, zero_based: bool | None
+) -> Dataset:
+    """Return the data set in a file."""
     kind = file_format(path, format, target=target, zero_based=zero_based)
     if kind == "npz":
         return read_npz(path, task=task)

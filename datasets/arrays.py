@@ -67,7 +67,9 @@ def own_name(archive: Archive, name: str) -> str:
     return next(own for own in archive.members if own.lower() == name)
 
 
-def read_pair(archive: Archive, x_name: str, y_name: str) -> tuple[np.ndarray, np.ndarray]:
+def read_pair(
+    archive: Archive, x_name: str, y_name: str, features: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return samples (see ``read_x``) and their targets, one or a row for each sample."""
     path, own = archive.path, own_name(archive, y_name)
     samples, header = archive.header(own_name(archive, x_name)).shape[:1], archive.header(own)
@@ -75,7 +77,7 @@ def read_pair(archive: Archive, x_name: str, y_name: str) -> tuple[np.ndarray, n
         raise DataError(
             f"{path}: {x_name} has {samples} samples and {y_name} has shape {header.shape}"
         )
-    x, y = read_x(archive, x_name), archive.read(own)
+    x, y = read_x(archive, x_name, features), archive.read(own)
     y = y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
     if y.dtype.kind in "US":
         y = _text(y, f"{path}: {y_name}")

@@ -16,7 +16,7 @@ _KIND = table(
     {
         "target": maybe(text), "label_kind": one_of(LABEL_KINDS),
         "categories": named(listed(text)), "missing": listed(text), "dropped": listed(text),
-        "header": truth,
+        "header": truth, "order": listed(text),
     },
 )  # fmt: skip
 
@@ -43,6 +43,8 @@ class Columns:
     header : bool
         False if the table had no names. They are ``column 1``, ``column 2`` … then, and columns
         are known by their place.
+    order : tuple of str
+        All columns in the order of the file: features, targets, and those that were left out.
     """
 
     names: tuple[str, ...]
@@ -52,6 +54,7 @@ class Columns:
     missing: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     header: bool = True
+    order: tuple[str, ...] = ()
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -70,7 +73,7 @@ class Columns:
     def to_dict(self) -> dict[str, Any]:
         """Return the columns as plain values, as JSON has them."""
         found = asdict(self)
-        for name in ("names", "missing", "dropped"):
+        for name in ("names", "missing", "dropped", "order"):
             found[name] = list(found[name])
         found["categories"] = {name: list(known) for name, known in self.categories.items()}
         return found
@@ -82,13 +85,17 @@ class Columns:
         Raises ``FileFormatError`` if ``values`` are no columns of a table.
         """
         given = dict(_KIND(values, "columns"))
-        for name in ("names", "missing", "dropped"):
+        for name in ("names", "missing", "dropped", "order"):
             given[name] = tuple(given.get(name, ()))
         categories = given.get("categories", {})
         given["categories"] = {name: tuple(known) for name, known in categories.items()}
         names = given["names"]
         if not names or len(set(names)) < len(names):
             raise FileFormatError("columns.names is empty or has a name twice")
+        order, target = given["order"], given.get("target")
+        needed = names if target is None else (*names, target)
+        if order and any(order.count(name) != 1 for name in needed):
+            raise FileFormatError("columns.order does not fit columns.names")
         for name, known in given["categories"].items():
             if name not in names or not known or len(set(known)) < len(known):
                 raise FileFormatError("columns.categories does not fit columns.names")

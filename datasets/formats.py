@@ -13,6 +13,8 @@ from sparsecpu.reading.packed import is_packed, open_unpacked
 
 #: What ``--format`` may say.
 FORMATS = ("csv", "npz", "svmlight")
+#: What ``--part`` may say.
+PARTS = ("train", "test", "all")
 #: Suffixes that leave nothing open, but for what a file begins with.
 _SUFFIXES = {
     ".npz": "npz", ".svm": "svmlight", ".svmlight": "svmlight", ".libsvm": "svmlight",
@@ -64,6 +66,8 @@ def format_of(path: Path | str) -> str:
         packed = is_packed(raw)
     with refusing(path, DataError, "a file of data"), open_unpacked(path) as file:
         head = file.read(_HEAD)
+    if not head:
+        raise DataError(f"{path} is empty; expected a file of data")
     if head.startswith(b"PK\3\4"):
         return _format_of_archive(path, packed)
     for beginning, kind, advice in _OTHERS:

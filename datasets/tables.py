@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from sparsecpu.datasets.base import Dataset, split
+from sparsecpu.datasets.columns import Columns
 from sparsecpu.datasets.labels import guess_task, is_exact
 from sparsecpu.errors import DataError
 from sparsecpu.reading.files import open_regular, refusing
@@ -54,12 +55,26 @@ def read_csv(path: Path | str, *, target: str | None = None, task: str = "auto")
         If the file cannot be used; the message names the line.
     """
     path = Path(path)
-    table = read_table(path, lambda names, width: target_column(path, names, width, target))
+    at = 0
+
+    def target_of(names: list[str] | None, width: int) -> int:
+        nonlocal at
+        at = target_column(path, names, width, target)
+        return at
+
+    table = read_table(path, target_of)
+    order = table.names or [f"column {i + 1}" for i in range(table.x.shape[1] + 1)]
+    columns = Columns(
+        tuple(name for i, name in enumerate(order) if i != at),
+        order[at],
+        header=table.names is not None,
+        order=tuple(order),
+    )
     y = _targets(table)
     kind = guess_task(y, task)
     if kind == "classification" and y.dtype.kind == "f" and is_exact(y):
         y = y.astype(np.int64)
-    return split(path.stem, table.x, y, kind)
+    return split(path.stem, table.x, y, kind, columns=columns)
 
 
 def _targets(table: Table) -> np.ndarray:

@@ -11,7 +11,14 @@ from typing import Any
 
 import click
 
-from sparsecpu.cli.options import data_options, json_option, numbers, quiet_option, reading
+from sparsecpu.cli.options import (
+    data_options,
+    json_option,
+    numbers,
+    quiet_option,
+    reading,
+    scaling_option,
+)
 from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.cli.recipe_options import recipe_options, recipe_values
 from sparsecpu.errors import ParameterError
@@ -69,6 +76,7 @@ from sparsecpu.topology import TOPOLOGIES
     help="Draw error over density into that folder (needs the plot extra).",
 )  # fmt: skip
 @data_options
+@scaling_option
 @json_option
 @quiet_option
 @click.pass_context

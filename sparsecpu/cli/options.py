@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from sparsecpu.datasets.formats import FORMATS
+from sparsecpu.datasets.base import SCALINGS
+from sparsecpu.datasets.formats import FORMATS, PARTS
 from sparsecpu.errors import ParameterError
 
 Decorator = Callable[[Callable], Callable]
@@ -15,7 +16,7 @@ Decorator = Callable[[Callable], Callable]
 #: Options that say how to read data, as ``datasets.open_data`` takes them.
 READING = ("samples", "target", "task")
 #: Those that came later, with their defaults: folders of older runs do not name them.
-LATER = {"format": "auto", "zero_based": None}
+LATER = {"format": "auto", "zero_based": None, "scaling": "auto"}
 
 
 def decorated(decorators: Iterable[Decorator]) -> Decorator:
@@ -59,6 +60,23 @@ data_options = decorated(
     )
 )
 
+#: How the inputs of a new network are standardised.
+scaling_option = click.option(
+    "--scaling",
+    type=click.Choice(["auto", *SCALINGS]),
+    default="auto",
+    show_default=True,
+    help="How to standardise the inputs: each feature, each channel of images, all alike, or not "
+    "at all; auto takes each feature, of bytes all alike, and leaves sparse data as it is.",
+)
+
+#: Which samples of DATA.
+part_option = click.option(
+    "--part",
+    type=click.Choice(PARTS),
+    help="Which samples of DATA: those that a run trains on, those that it holds out, or all.",
+)
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 quiet_option = click.option("--quiet", is_flag=True, help="Show no progress, and warnings only.")
 
@@ -76,7 +94,7 @@ output_options = decorated(
 
 def reading(given: dict[str, Any]) -> dict[str, Any]:
     """Return the options that ``datasets.open_data`` takes, later ones where the user said them."""
-    said = {name: given[name] for name, usual in LATER.items() if given[name] != usual}
+    said = {n: given[n] for n, usual in LATER.items() if given.get(n, usual) != usual}
     return {name: given[name] for name in READING} | said
 
 

@@ -120,7 +120,8 @@ object
         if wanted not in (None, image) or math.prod(image) != math.prod(shape[1:]):
             raise DataError(f"X has shape {shape}; expected images of shape {wanted}")
         self.image_shape_ = image
-        return np.asarray(X).reshape(shape[0], -1)
+        # A table keeps the names of its columns, which validate_data notes or compares.
+        return X if len(shape) == 2 else np.asarray(X).reshape(shape[0], -1)
 
     def _given_shape(self) -> tuple[int, ...] | None:
         """Return ``image_shape`` with its channels, or None."""
@@ -155,7 +156,7 @@ object
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         X = self._flat(X, reset=not hasattr(self, "network_"))
-        self._sample = X[:10_000]
+        self._sample = np.asarray(X)[:10_000]
         return super().partial_fit(X, y, classes, sample_weight)
 
     def _raw(self, X) -> np.ndarray:
