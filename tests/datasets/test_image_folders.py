@@ -2,6 +2,7 @@
 
 import struct
 import sys
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -176,6 +177,19 @@ def test_what_cannot_be_meant_is_refused_by_name(damage, tmp_path):
     with pytest.raises(DataError, match=said) as caught:
         open_data(str(tmp_path))
     assert str(caught.value).isprintable()
+
+
+def test_no_more_is_asked_for_than_there_is_though_a_chunk_claims_gigabytes(tmp_path):
+    write(tmp_path)
+    path = tmp_path / "dog/0.png"
+    content = path.read_bytes()
+    path.write_bytes(content[:33] + struct.pack(">I", 2**31 - 1) + content[37:])
+    tracemalloc.start()
+    try:
+        open_data(str(tmp_path))  # its pixels are whole
+        assert tracemalloc.get_traced_memory()[1] < 5e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_memory_is_looked_at_before_images_are_read(tmp_path, monkeypatch):
