@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from commands import TINY, run
 
-from sparsecpu.datasets import open_data, read_idx
+from sparsecpu.datasets import open_data, read_cifar, read_idx, read_images
 from sparsecpu.errors import DataError
 
 MNIST = ("train-{}-idx{}-ubyte", "t10k-{}-idx{}-ubyte")
@@ -177,3 +177,10 @@ def test_both_kinds_of_cifar_in_one_folder_are_told_apart_by_a_file(tmp_path):
         open_data(str(tmp_path))
     assert len(open_data(str(tmp_path / "train.bin")).x_train) == 4
     assert len(open_data(str(tmp_path / "test_batch.bin")).x_train) == 20
+
+
+@pytest.mark.parametrize("name", [".", "nothing", "train-images-idx3-ubyte", "test_batch.bin"])
+def test_readers_refuse_places_without_data(name, tmp_path):
+    for read in (read_idx, read_cifar, read_images):
+        with pytest.raises(DataError, match=str(tmp_path)):
+            read(tmp_path / name)
