@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,10 @@ def open_data(
     format: str = "auto",
     zero_based: bool | None = None,
     scaling: str = "auto",
+    missing: Sequence[str] | None = None,
+    drop_missing: bool = False,
+    header: bool | None = None,
+    categorical: str | Sequence[str] | None = None,
 ) -> Dataset:
     """Return the data set that a name, a file or a folder stands for.
 
@@ -119,6 +123,8 @@ def open_data(
         feature 0.
     scaling : {"auto", "feature", "channel", "global", "none"}
         How to standardise the inputs; by default as is usual for such data.
+    missing, drop_missing, header, categorical : sequence of str, bool, bool, str or sequence of str
+        How a table is to be read; see ``read_csv``.
 
     Raises
     ------
@@ -127,20 +133,25 @@ def open_data(
     """
     if scaling not in ("auto", *SCALINGS):
         raise DataError(f"scaling is {scaling!r}; expected auto, {', '.join(SCALINGS)}")
-    read = {"target": target, "task": task, "format": format, "zero_based": zero_based}
-    dataset = _found(name, samples, **read)
+    style = {"missing": missing, "drop_missing": drop_missing, "header": header,
+             "categorical": categorical}  # fmt: skip
+    said = {option: value for option, value in style.items() if value not in (None, False)}
+    if header is False:
+        said["header"] = header
+    read = {"target": target, "format": format, "zero_based": zero_based, **said}
+    dataset = _found(name, samples, task, read)
     return dataset if scaling == "auto" else replace(dataset, scaling=scaling)
 
 
-def _found(name: str, samples: int | None, **options: Any) -> Dataset:
+def _found(name: str, samples: int | None, task: str, options: dict[str, Any]) -> Dataset:
     """Return the data set of a name; ``options`` are for files."""
     if is_named(name):
-        return open_named(name, samples=samples, **options)
+        return open_named(name, samples=samples, task=task, **options)
     path, known = Path(name), name in (*_GENERATED, *_BUNDLED)
     place = None if known else in_folder(name)
     if known or place is not None or not name or not path.is_file():
         for option, value in options.items():
-            if value not in (None, "auto") and option != "task":
+            if value not in (None, "auto"):
                 raise DataError(f"{option} is {value!r}; {name!r} is no file that it could be for")
     if name in _GENERATED:
         return _GENERATED[name](samples)
@@ -153,16 +164,16 @@ def _found(name: str, samples: int | None, **options: Any) -> Dataset:
     if not name or not path.exists():
         names = ", ".join([*_BUNDLED, *_GENERATED, *IMAGE_SETS, "openml:NAME"])
         raise DataError(f"DATA is {name!r}; expected a file, a folder, or one of {names}")
-    return _opened(path, **options)
+    return _opened(path, task, **options)
 
 
 def _opened(
-    path: Path, target: str | None, task: str, format: str, zero_based: bool | None
+    path: Path, task: str, target: str | None, format: str, zero_based: bool | None, **style: Any
 ) -> Dataset:
-    """Return the data set in a file."""
-    kind = file_format(path, format, target=target, zero_based=zero_based)
+    """Return the data set in a file; ``style`` says how a table is written."""
+    kind = file_format(path, format, target=target, zero_based=zero_based, **style)
     if kind == "npz":
         return read_npz(path, task=task)
     if kind == "svmlight":
         return read_svmlight(path, task=task, zero_based=zero_based)
-    return read_csv(path, target=target, task=task)
+    return read_csv(path, target=target, task=task, **style)

@@ -13,8 +13,9 @@ import numpy as np
 
 from sparsecpu.kernels.machine.compile import kernel
 
-#: What a column is read as: not at all, as a number, as text; or there must be nothing in it.
-SKIPPED, NUMBER, TEXT, EMPTY = range(4)
+#: What a column is read as: not at all, as a number, as text; or there must be nothing in it; or it
+#: has targets that are numbers.
+SKIPPED, NUMBER, TEXT, EMPTY, GOAL = range(5)
 
 _LEAST, _MOST = -342, 308
 _ONE, _TEN, _HALF = np.uint64(1), np.uint64(10), np.uint64(32)
@@ -32,7 +33,7 @@ def powers_of_five() -> np.ndarray:
     found = np.empty((_MOST - _LEAST + 1, 2), dtype=np.uint64)
     for q in range(_LEAST, _MOST + 1):
         power = 5 ** abs(q)
-        if q < 0:  # the next one above as far as halfway cases go, see section 8 of the paper
+        if q < 0:  # rounded up as far as there may be halfway cases, which would look smaller
             more = power.bit_length() + 128 if q < -27 else 127
             power = (1 << (power.bit_length() + more)) // power + 1
         shift = power.bit_length() - 128
@@ -78,9 +79,9 @@ def _nearest(w, q, powers):
     exponent = ((217706 * q) >> 16) + 63 + np.int64(upper) - lead + 1023
     if exponent <= 0 or exponent >= 2046:
         return False, w
-    if low <= _ONE and -4 <= q <= 23 and mantissa & np.uint64(3) == _ONE:
-        if mantissa << drop == high:  # halfway: to the even one
-            mantissa &= ~_ONE
+    halfway = low <= _ONE and -4 <= q <= 23 and mantissa << drop == high
+    if halfway and mantissa & np.uint64(3) == _ONE:  # to the even one
+        mantissa &= ~_ONE
     mantissa = (mantissa + (mantissa & _ONE)) >> _ONE
     if mantissa >= _EXACT:
         mantissa, exponent = _HIDDEN, exponent + 1
@@ -148,7 +149,7 @@ def _text_end(text, at, separator):
 
 
 @kernel()
-def _row(text, at, separator, decimal, roles, bits, spans, powers):
+def _row(text, at, separator, decimal, roles, bits, goals, row, spans, powers):
     """Return where a row ends (at its newline), -1 if it is not plain."""
     numbers = texts = 0
     for column in range(roles.shape[0]):
@@ -157,25 +158,30 @@ def _row(text, at, separator, decimal, roles, bits, spans, powers):
                 return -1
             at += 1
         role = roles[column]
-        while (role == NUMBER or separator == _BLANK) and (
+        number = role in (NUMBER, GOAL)
+        while (number or separator == _BLANK) and (
             text[at] == _BLANK or (text[at] == _TAB and separator != _TAB)
         ):
             at += 1
-        if role == NUMBER:
+        if number:
             quoted = text[at] == _QUOTE
-            at, bits[numbers] = _number(text, at + quoted, decimal, powers)
+            at, found = _number(text, at + quoted, decimal, powers)
             if at < 0 or (quoted and text[at] != _QUOTE):
                 return -1
             at += quoted
             while separator != _BLANK and text[at] == _BLANK:
                 at += 1
-            numbers += 1
+            if role == GOAL:
+                goals[row] = found
+            else:
+                bits[row, numbers] = found
+                numbers += 1
         else:
             begin, end, at = _text_end(text, at, separator)
             if at < 0 or (role == EMPTY and end > begin):
                 return -1
             if role == TEXT:
-                spans[texts, 0], spans[texts, 1] = begin, end
+                spans[row, texts, 0], spans[row, texts, 1] = begin, end
                 texts += 1
     while separator == _BLANK and text[at] == _BLANK:
         at += 1
@@ -183,18 +189,19 @@ def _row(text, at, separator, decimal, roles, bits, spans, powers):
 
 
 @kernel()
-def read_rows(text, begin, end, separator, decimal, roles, bits, spans, lines, line, powers):
+def read_rows(text, begin, end, separator, decimal, roles, bits, goals, spans, lines, line, powers):
     """Read rows until one is not plain; return how many, where that one begins, and its line.
 
     ``text`` are bytes with a newline at ``end - 1``. Numbers go to ``bits``, the float64 that they
-    are as uint64; of text, where it begins and ends goes to ``spans``; ``lines`` are those of rows.
+    are as uint64, and targets to ``goals``; of text, where it begins and ends goes to ``spans``;
+    ``lines`` are those of the rows.
     """
     rows = 0
     while begin < end and rows < bits.shape[0]:
         if text[begin] == _NEWLINE:
             begin, line = begin + 1, line + 1
             continue
-        stop = _row(text, begin, separator, decimal, roles, bits[rows], spans[rows], powers)
+        stop = _row(text, begin, separator, decimal, roles, bits, goals, rows, spans, powers)
         if stop < 0:
             break
         lines[rows] = line

@@ -110,6 +110,9 @@ def test_a_wrong_number_is_found_in_its_own_sample_and_feature(tmp_path):
             open_data(str(path))
         with pytest.raises(DataError, match=r"sample 7, feature 5\b"):
             read_samples(path, 5)
+    path.write_text("1\n0\n" * 6)
+    with pytest.raises(DataError, match="targets alone"):
+        open_data(str(path))
     path.write_text("\n".join([*lines[:2], "nan 2:1", *lines[3:]]))
     with pytest.raises(DataError, match=r"sample 3\b.*target"):
         open_data(str(path))
