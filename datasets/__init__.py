@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,10 @@ def open_data(
     task: str = "auto",
     format: str = "auto",
     zero_based: bool | None = None,
+    missing: Sequence[str] | None = None,
+    drop_missing: bool = False,
+    header: bool | None = None,
+    categorical: str | Sequence[str] | None = None,
     scaling: str = "auto",
 ) -> Dataset:
     """Return the data set that a name, a file or a folder stands for.
@@ -102,6 +106,8 @@ def open_data(
     zero_based : bool, optional
         Whether a svmlight file counts features from 0 or from 1; by default it is 0 if there is a
         feature 0.
+    missing, drop_missing, header, categorical : sequence of str, bool, bool, str or sequence of str
+        How a table is to be read; see ``read_csv``.
     scaling : {"auto", "feature", "channel", "global", "none"}
         How to standardise the inputs; by default as is usual for such data.
 
@@ -113,6 +119,10 @@ def open_data(
     if scaling not in ("auto", *SCALINGS):
         raise DataError(f"scaling is {scaling!r}; expected auto, {', '.join(SCALINGS)}")
     read = {"target": target, "task": task, "format": format, "zero_based": zero_based}
+    style = {"missing": missing, "header": header, "categorical": categorical}
+    read |= {name: value for name, value in style.items() if value is not None}
+    if drop_missing:
+        read["drop_missing"] = True
     dataset = _found(name, samples, **read)
     return dataset if scaling == "auto" else replace(dataset, scaling=scaling)
 
@@ -140,12 +150,12 @@ def _found(name: str, samples: int | None, **options: Any) -> Dataset:
 
 
 def _opened(
-    path: Path, target: str | None, task: str, format: str, zero_based: bool | None
+    path: Path, target: str | None, task: str, format: str, zero_based: bool | None, **style: Any
 ) -> Dataset:
     """Return the data set in a file."""
-    kind = file_format(path, format, target=target, zero_based=zero_based)
+    kind = file_format(path, format, target=target, zero_based=zero_based, **style)
     if kind == "npz":
         return read_npz(path, task=task)
     if kind == "svmlight":
         return read_svmlight(path, task=task, zero_based=zero_based)
-    return read_csv(path, target=target, task=task)
+    return read_csv(path, target=target, task=task, **style)

@@ -88,12 +88,13 @@ def format_of(path: Path | str) -> str:
 def file_format(path: Path | str, given: str = "auto", **options: Any) -> str:
     """Return the format of a file, or the one that is ``given``.
 
-    ``options`` are ``target`` and ``zero_based``, which must be for files of this format.
+    ``options`` are those of ``open_data`` that are for files of one format, which must be this one.
     """
     if given not in ("auto", *FORMATS):
         raise DataError(f"format is {given!r}; expected auto, {', '.join(FORMATS)}")
     kind = format_of(path) if given == "auto" else given
-    for name, known in (("target", "csv"), ("zero_based", "svmlight")):
+    for name in options:
+        known = "svmlight" if name == "zero_based" else "csv"
         if options.get(name) is not None and kind != known:
             raise DataError(
                 f"{name} is {options[name]!r}; {path} is a file of the format {kind}, and only "

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
 from sparsecpu.datasets.base import Dataset, encode, usual_scaling
-from sparsecpu.errors import DataError
+from sparsecpu.errors import DataError, DataWarning
 
 #: Integers with at most this many different values are taken for classes.
 _MOST_CLASSES = 100
+#: More of them may be quantities as well, such as years; and where most samples have one of their
+#: own they are.
+_DOUBTFUL = 20
 #: Every integer below this size is a float of its own.
 _EXACT = 2.0**53
 
@@ -27,8 +31,22 @@ def guess_task(y: np.ndarray, task: str = "auto") -> str:
         return task
     if text:
         return "classification"
-    whole = y.ndim == 1 and bool(np.all(y == np.rint(y)))
-    return "classification" if whole and len(np.unique(y)) <= _MOST_CLASSES else "regression"
+    if y.ndim != 1 or not np.all(y == np.rint(y)):
+        return "regression"
+    different = np.unique(y)
+    many = len(different) > _MOST_CLASSES
+    if many or (len(different) > _DOUBTFUL and 2 * len(different) > len(y)):
+        chosen, other, kind = "regression", "classification", "quantities"
+    else:
+        chosen, other, kind = "classification", "regression", "classes"
+    if len(different) > _DOUBTFUL:
+        warnings.warn(
+            f"the targets are {len(different)} different whole numbers from {different[0]:.0f} to "
+            f"{different[-1]:.0f}, taken for {kind}: {chosen}; --task {other} chooses the other",
+            DataWarning,
+            stacklevel=3,
+        )
+    return chosen
 
 
 def is_exact(y: np.ndarray) -> bool:

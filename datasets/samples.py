@@ -11,9 +11,9 @@ import numpy as np
 from sparsecpu.datasets.arrays import open_archive, own_name, read_pair, read_x
 from sparsecpu.datasets.columns import Columns
 from sparsecpu.datasets.formats import file_format
-from sparsecpu.datasets.matching import Layout, match_columns
+from sparsecpu.datasets.matching import Layout, Match, match_columns
 from sparsecpu.datasets.svmlight import read_sparse_rows
-from sparsecpu.datasets.tables import read_table
+from sparsecpu.datasets.tables import read_features
 from sparsecpu.errors import DataError
 
 
@@ -74,6 +74,7 @@ def read_rows(
     target: str | None = None,
     format: str = "auto",
     zero_based: bool | None = None,
+    **style: Any,
 ) -> Rows:
     """Return the samples of a file as a model expects them.
 
@@ -89,6 +90,8 @@ def read_rows(
         True if targets are needed, too.
     target, format, zero_based : str, str, bool
         As ``open_data`` takes them.
+    **style
+        ``missing``, ``drop_missing`` and ``header`` of a table, as ``open_data`` takes them.
 
     Raises
     ------
@@ -102,7 +105,8 @@ def read_rows(
     if kind == "svmlight":
         found = read_sparse_rows(path, layout.features, layout.first_feature, zero_based=zero_based)
         return Rows(found.x, found.y)
-    return _table_rows(path, layout, target, scored)
+    style.pop("categorical", None)  # the model knows its categories
+    return _table_rows(path, layout, target, scored, style)
 
 
 def _archive_rows(path: Path, layout: Layout, part: str, scored: bool) -> Rows:
@@ -126,14 +130,17 @@ def _archive_rows(path: Path, layout: Layout, part: str, scored: bool) -> Rows:
     return Rows(x, y, own_parts="x" not in names, shape=shape)
 
 
-def _table_rows(path: Path, layout: Layout, target: str | None, scored: bool) -> Rows:
-    def target_of(names: list[str] | None, width: int) -> int | None:
-        nonlocal match
-        match = match_columns(path, names, width, layout, target=target, scored=scored)
-        return match.target
+def _table_rows(
+    path: Path, layout: Layout, target: str | None, scored: bool, style: dict[str, Any]
+) -> Rows:
+    """Return the rows of a table; ``style`` are arguments of ``read_features``."""
+    note = ""
 
-    match: Any = None
-    table = read_table(path, target_of)
-    y = np.array(table.labels) if scored else None
-    at = [i - (match.target is not None and i > match.target) for i in match.features]
-    return Rows(table.x[:, at], y, notes=(match.note,) if match.note else ())
+    def match(names: list[str] | None, width: int) -> Match:
+        nonlocal note
+        found = match_columns(path, names, width, layout, target=target, scored=scored)
+        note = found.note
+        return found
+
+    x, y, notes = read_features(path, layout.columns, match, scored=scored, **style)
+    return Rows(x, y, notes=tuple([note, *notes] if note else notes))

@@ -16,7 +16,10 @@ Decorator = Callable[[Callable], Callable]
 #: Options that say how to read data, as ``datasets.open_data`` takes them.
 READING = ("samples", "target", "task")
 #: Those that came later, with their defaults: folders of older runs do not name them.
-LATER = {"format": "auto", "zero_based": None, "scaling": "auto"}
+LATER = {
+    "format": "auto", "zero_based": None, "missing": (), "drop_missing": False, "header": None,
+    "categorical": None, "scaling": "auto",
+}  # fmt: skip
 
 
 def decorated(decorators: Iterable[Decorator]) -> Decorator:
@@ -53,6 +56,27 @@ data_options = decorated(
             default=None,
             help="The number of the first feature in a svmlight file.  [default: 0 if there is a "
             "feature 0, else 1]",
+        ),
+        click.option(
+            "--missing",
+            multiple=True,
+            metavar="MARK",
+            help="What stands in a cell of a table that has no value; may be given several times.  "
+            "[default: NA, ?, null and their like]",
+        ),
+        click.option(
+            "--drop-missing", is_flag=True, help="Leave out rows of a table that lack a value."
+        ),
+        click.option(
+            "--header/--no-header",
+            default=None,
+            help="The first row of a table has names, or is a sample.  [default: looked at]",
+        ),
+        click.option(
+            "--categorical",
+            metavar="auto|NAMES",
+            help="Columns of a table to turn into a feature per value: all of text, or those with "
+            "these names, with commas between.",
         ),
         click.option(
             "--samples", type=int, help="How many samples to generate, for generated data."
@@ -95,6 +119,8 @@ output_options = decorated(
 def reading(given: dict[str, Any]) -> dict[str, Any]:
     """Return the options that ``datasets.open_data`` takes, later ones where the user said them."""
     said = {n: given[n] for n, usual in LATER.items() if given.get(n, usual) != usual}
+    if "missing" in said:
+        said["missing"] = list(said["missing"])  # as JSON has it
     return {name: given[name] for name in READING} | said
 
 

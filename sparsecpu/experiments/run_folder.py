@@ -17,7 +17,18 @@ from sparsecpu.files.checkpoint import SavedRun, alike, read_run, write_run
 from sparsecpu.files.documents import read_json
 from sparsecpu.files.locks import FolderLock
 from sparsecpu.files.writing import make_folder, write_text
-from sparsecpu.step.plain_values import Kind, maybe, named, one_of, real, table, text, truth, whole
+from sparsecpu.step.plain_values import (
+    Kind,
+    listed,
+    maybe,
+    named,
+    one_of,
+    real,
+    table,
+    text,
+    truth,
+    whole,
+)
 
 #: What the configuration of a run says, beside its recipe; the second came later.
 _CONFIG: dict[str, Kind] = {
@@ -29,6 +40,8 @@ _CONFIG: dict[str, Kind] = {
         },
         {
             "format": one_of(FORMATS), "zero_based": maybe(truth), "scaling": one_of(SCALINGS),
+            "missing": listed(text), "drop_missing": truth, "header": maybe(truth),
+            "categorical": maybe(text),
         },
     ),
     "fingerprint": text,
