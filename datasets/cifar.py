@@ -56,6 +56,8 @@ def read_cifar(folder: Path | str) -> Dataset:
         If a file is missing, truncated, or has labels that do not exist.
     """
     folder = Path(folder)
+    if not folder.exists():
+        raise DataError(f"{folder}: no such file or folder")
     if folder.is_dir():
         kinds = _kinds(folder) or [_CIFAR10]
         if len(kinds) == 2:

@@ -43,6 +43,8 @@ def read_idx(folder: Path | str, chosen: str = "") -> Dataset:
     Pixels are kept as the files have them: EMNIST's images are transposed there.
     """
     folder, only = Path(folder), None
+    if not folder.exists():
+        raise DataError(f"{folder}: no such file or folder")
     if not folder.is_dir():
         folder, only = folder.parent, _set_of(folder)
     sets = find_sets(folder)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from sparsecpu.errors import DataError, MissingExtraError
 from sparsecpu.reading.archive import MOST_DEFLATED
 from sparsecpu.reading.files import file_size, open_regular, refusing
+from sparsecpu.reading.memory import check_memory
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 #: Images of other kinds, which are refused: nobody means to leave them out.
@@ -44,40 +46,40 @@ class ImageFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with self._opened() as (file, image):
+        with self._opened() as (content, image):
             self.size, self.is_grey = image.size, image.mode in _GREY
-            self._check(file, image)
+            self._check(content, image)
 
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[tuple[BinaryIO, Any]]:
+    def _opened(self) -> Iterator[tuple[bytes, Any]]:
         from PIL import Image, UnidentifiedImageError
 
         path = self.path
-        with refusing(path, DataError, "a PNG or JPEG image"), open_regular(path) as file:
+        with refusing(path, DataError, "a PNG or JPEG image"):
+            with open_regular(path) as file:
+                check_memory(file_size(file), f"{path}", DataError)
+                content = file.read()
             try:
-                image = Image.open(file, formats=("PNG", "JPEG"))
+                # From memory: of a file, as many bytes would be asked for as a chunk claims.
+                image = Image.open(io.BytesIO(content), formats=("PNG", "JPEG"))
             except UnidentifiedImageError:
                 raise DataError(f"{path} is damaged, or no PNG or JPEG image") from None
             with image:
-                yield file, image
+                yield content, image
 
-    def _check(self, file: BinaryIO, image: Any) -> None:
+    def _check(self, content: bytes, image: Any) -> None:
         """Raise ``DataError`` if an image is not of 8 bits, or has fewer bytes than it needs."""
-        place, bits, least = file.tell(), 8, 8
-        file.seek(0)
-        head = file.read(_KIND + 1)
-        file.seek(place)
-        if head.startswith(_PNG):
-            bits, least = head[_BITS], head[_BITS] * _NUMBERS.get(head[_KIND], 1)
+        bits, least = 8, 8
+        if content.startswith(_PNG):
+            bits, least = content[_BITS], content[_BITS] * _NUMBERS.get(content[_KIND], 1)
             if getattr(image, "is_animated", False):
                 raise DataError(f"{self.path} is an animation; expected one image")
         if bits > 8 or image.mode not in (*_GREY, *_COLOUR):
             found = f"{bits} bits" if bits > 8 else f"colours of the kind {image.mode}"
-            raise DataError(
-                f"{self.path} has {found}; expected 8 bits, grey or RGB: convert it first"
-            )
+            expected = "grey or RGB of 8 bits: convert it first"
+            raise DataError(f"{self.path} has {found}; expected {expected}")
         width, height = image.size
-        if width * height * least > 8 * MOST_DEFLATED * file_size(file):
+        if width * height * least > 8 * MOST_DEFLATED * len(content):
             raise DataError(f"{self.path} claims more pixels than it can have")
 
     def read(self, channels: int) -> np.ndarray:

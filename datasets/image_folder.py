@@ -80,6 +80,8 @@ def read_images(folder: Path | str) -> Dataset:
     with reading_images():
         files = [[ImageFile(path) for path in paths] for paths, _ in listed]
         flat = [file for part in files for file in part]
+        if not flat:
+            raise DataError(f"{folder} has no folders of images; expected one for each class")
         _check_sizes(flat)
         channels = 1 if all(file.is_grey for file in flat) else 3
         width, height = flat[0].size
