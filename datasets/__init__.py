@@ -77,11 +77,11 @@ def open_data(
     task: str = "auto",
     format: str = "auto",
     zero_based: bool | None = None,
+    scaling: str = "auto",
     missing: Sequence[str] | None = None,
     drop_missing: bool = False,
     header: bool | None = None,
     categorical: str | Sequence[str] | None = None,
-    scaling: str = "auto",
 ) -> Dataset:
     """Return the data set that a name, a file or a folder stands for.
 
@@ -101,10 +101,10 @@ def open_data(
     zero_based : bool, optional
         Whether a svmlight file counts features from 0 or from 1; by default it is 0 if there is a
         feature 0.
-    missing, drop_missing, header, categorical : sequence of str, bool, bool, str or sequence of str
-        How a table is to be read; see ``read_csv``.
     scaling : {"auto", "feature", "channel", "global", "none"}
         How to standardise the inputs; by default as is usual for such data.
+    missing, drop_missing, header, categorical : sequence of str, bool, bool, str or sequence of str
+        How a table is to be read; see ``read_csv``.
 
     Raises
     ------
@@ -113,21 +113,22 @@ def open_data(
     """
     if scaling not in ("auto", *SCALINGS):
         raise DataError(f"scaling is {scaling!r}; expected auto, {', '.join(SCALINGS)}")
-    read = {"target": target, "task": task, "format": format, "zero_based": zero_based}
-    style = {"missing": missing, "header": header, "categorical": categorical}
-    read |= {name: value for name, value in style.items() if value is not None}
-    if drop_missing:
-        read["drop_missing"] = True
-    dataset = _found(name, samples, **read)
+    style = {"missing": missing, "drop_missing": drop_missing, "header": header,
+             "categorical": categorical}  # fmt: skip
+    said = {option: value for option, value in style.items() if value not in (None, False)}
+    if header is False:
+        said["header"] = header
+    read = {"target": target, "format": format, "zero_based": zero_based, **said}
+    dataset = _found(name, samples, task, read)
     return dataset if scaling == "auto" else replace(dataset, scaling=scaling)
 
 
-def _found(name: str, samples: int | None, **options: Any) -> Dataset:
+def _found(name: str, samples: int | None, task: str, options: dict[str, Any]) -> Dataset:
     """Return the data set of a name; ``options`` are for files."""
     path = Path(name)
     if name in (*_GENERATED, *_BUNDLED) or not name or not path.is_file():
         for option, value in options.items():
-            if value not in (None, "auto") and option != "task":
+            if value not in (None, "auto"):
                 raise DataError(f"{option} is {value!r}; {name!r} is no file that it could be for")
     if name in _GENERATED:
         return _GENERATED[name](samples)
@@ -140,13 +141,13 @@ def _found(name: str, samples: int | None, **options: Any) -> Dataset:
     if not name or not path.exists():
         known = ", ".join([*_BUNDLED, *_GENERATED])
         raise DataError(f"DATA is {name!r}; expected a file, a folder, or one of {known}")
-    return _opened(path, **options)
+    return _opened(path, task, **options)
 
 
 def _opened(
-    path: Path, target: str | None, task: str, format: str, zero_based: bool | None, **style: Any
+    path: Path, task: str, target: str | None, format: str, zero_based: bool | None, **style: Any
 ) -> Dataset:
-    """Return the data set in a file."""
+    """Return the data set in a file; ``style`` says how a table is written."""
     kind = file_format(path, format, target=target, zero_based=zero_based, **style)
     if kind == "npz":
         return read_npz(path, task=task)

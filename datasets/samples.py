@@ -97,13 +97,15 @@ def read_rows(
         If the file cannot be used, or does not fit the model.
     """
     path = Path(path)
-    kind = file_format(path, format, target=target, zero_based=zero_based)
+    kind = file_format(path, format, target=target, zero_based=zero_based, **style)
     if kind == "npz":
         return _archive_rows(path, layout, part, scored)
     if kind == "svmlight":
         found = read_sparse_rows(path, layout.features, layout.first_feature, zero_based=zero_based)
         return Rows(found.x, found.y)
     style.pop("categorical", None)  # the model knows its categories
+    if scored and layout.columns is not None and layout.columns.drop_missing:
+        style["drop_missing"] = True  # but each row is predicted, or none
     return _table_rows(path, layout, target, scored, style)
 
 
@@ -139,5 +141,6 @@ def _table_rows(
         note = found.note
         return found
 
-    x, y, notes = read_features(path, layout.columns, match, scored=scored, **style)
+    wanted = layout.task if scored else None
+    x, y, notes = read_features(path, layout.columns, match, task=wanted, **style)
     return Rows(x, y, notes=tuple([note, *notes] if note else notes))

@@ -34,7 +34,7 @@ def predict(model: str, data: str, proba: bool, part: str | None, **options: Any
     network, facts = read_model(model_path(model))
     found = part_to_predict(network, facts, data, part, reading(options))
     for note in found.notes:
-        speaker.say(note)
+        speaker.warn(f"note: {note}")
     with use_threads(options["threads"]):
         z = outputs(network, found.x)
     labels, probabilities = _predictions(z, facts, proba)

@@ -68,6 +68,10 @@ def read_model(path: Path) -> tuple[Any, dict[str, Any]]:
     table(needed, _NOTED, anything)(facts, f"{path}: the header")
     if "classes" in needed:
         _check_classes(facts["classes"], path)
+    try:
+        layout_of(network, facts)
+    except FileFormatError as error:
+        raise FileFormatError(f"{path}: {error}") from None
     return network, facts
 
 
@@ -88,7 +92,7 @@ def layout_of(network: Any, facts: dict[str, Any]) -> Layout:
     features = math.prod(network.input_shape)
     if known is not None and known.n_features != features:
         raise FileFormatError(f"the columns have {known.n_features} features, not {features}")
-    return Layout(features, known, facts.get("first_feature"))
+    return Layout(features, known, facts.get("first_feature"), facts["task"])
 
 
 def check_same_columns(path: str, columns: Columns | None) -> None:
