@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sparsecpu.errors import DataError, PatternError
+from sparsecpu.errors import DataError, PatternError, brief
 from sparsecpu.sparse.matrices import canonical_csr
 
 #: Types that batches may come in, as kernels read them.
@@ -96,7 +96,7 @@ def checked_shape(shape: Any) -> tuple[int, int]:
             return int(samples), int(features)
     except (TypeError, ValueError):
         pass
-    raise DataError(f"the samples have shape {shape!r}; expected (samples, features)")
+    raise DataError(f"the samples have shape {brief(shape)}; expected (samples, features)")
 
 
 def _check_array(array: Any, features: int, what: str) -> None:
