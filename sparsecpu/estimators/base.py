@@ -19,23 +19,16 @@ from sklearn.utils.validation import (
 from sparsecpu.callbacks import BestModel, Callback, History, Validation
 from sparsecpu.estimators.held_out import held_out
 from sparsecpu.estimators.parameters import check_parameters
+from sparsecpu.estimators.parts import Parts, trainer_of_parts
 from sparsecpu.estimators.progress import Progress, begin, followers, gone_on, remember
 from sparsecpu.estimators.rates import Stopper
-from sparsecpu.estimators.trainers import (
-    batch_of,
-    make_rate,
-    make_trainer,
-    restart,
-    threads_of,
-)
+from sparsecpu.estimators.trainers import make_rate, make_trainer, restart, threads_of
 from sparsecpu.experiments.scoring import outputs
 from sparsecpu.kernels.machine.threads import use_threads
 from sparsecpu.networks.description import mlp
 from sparsecpu.registries import defaults
-from sparsecpu.schedules import constant
 from sparsecpu.sparse.matrices import canonical_csr
 from sparsecpu.step.streams import streams
-from sparsecpu.trainer import Trainer
 from sparsecpu.training.mpi import communicator
 
 
@@ -47,7 +40,7 @@ def readable(X):
 class SparseMLP(BaseEstimator):
     """What classifier and regressor share; ``parameters.py`` says what each parameter is."""
 
-    _running: Trainer | None
+    _parts: Parts | None = None
     _progress: Progress
     t_: int
     best_validation_score_: float | None
@@ -143,8 +136,9 @@ class SparseMLP(BaseEstimator):
             X, targets, sample_weight = X[keep], targets[keep], sample_weight[keep]
         seed = self._draw_seed()
         if fresh:
-            self._build(targets, seed)
+            self._build(X, targets, seed)
             begin(self)
+        self._parts = None
         callbacks: list[Callback] = [history := History()]
         if self.early_stopping:
             stratify = targets if self._stratified(targets) else None
@@ -171,7 +165,6 @@ class SparseMLP(BaseEstimator):
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        self._running = None
         return self
 
     @contextlib.contextmanager
@@ -181,37 +174,25 @@ class SparseMLP(BaseEstimator):
             yield
         except Exception:
             del self.network_
+            self._parts = None
             raise
 
     def _partial_fit(self, X, targets, sample_weight, fresh: bool):
         """Train for one epoch on these samples."""
         if fresh:
-            self._build(targets, self._draw_seed())
+            self._build(X, targets, self._draw_seed())
             begin(self)
-        trainer, samples = self._trainer_of_parts(X.shape[0]), self.network_.samples(X)
+        trainer, samples = trainer_of_parts(self, X.shape[0]), self.network_.samples(X)
         rate, stopper = gone_on(self)
         history = History()
         trainer.callbacks = [history, *followers(self, rate, stopper, X.shape[0])]
-        trainer.schedule, trainer.batch_size = rate, batch_of(self, X.shape[0])
+        trainer.schedule = rate
         prepared = trainer.loss.prepare(targets, self.n_outputs_)
         with self._no_network_unless_trained(), trainer.machine():
             trainer.run_epoch(samples, prepared, sample_weight)
         trainer.warn_if_worse(prepared)
         remember(self, trainer, history.records, stopper, X.shape[0])
         return self
-
-    def _trainer_of_parts(self, samples: int) -> Trainer:
-        """Return the trainer of ``partial_fit``: that of the call before, or one that goes on."""
-        trainer = getattr(self, "_running", None)
-        if trainer is None:
-            rate = constant(self.learning_rate_init)
-            trainer = make_trainer(self, samples, self._seed, rate, [])
-            trainer.steps_done = self._progress.steps
-            trainer.learning_rate_factor = self._progress.factor
-            trainer.start(samples)
-            self._running = trainer
-        trainer.network = self.network_
-        return trainer
 
     def _prepare(self, X, y, sample_weight, *, reset: bool):
         """Return checked samples, targets as the loss takes them, and weights or None."""
@@ -234,7 +215,7 @@ class SparseMLP(BaseEstimator):
     def _weigh(self, y, weights):
         return weights
 
-    def _build(self, targets, seed: int) -> None:
+    def _build(self, X, targets, seed: int) -> None:
         """Make the network."""
         sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)).tolist()
         self.n_outputs_ = self._count_outputs(targets)
@@ -286,8 +267,9 @@ class SparseMLP(BaseEstimator):
         return self.network_.density
 
     def __getstate__(self):
-        state = super().__getstate__()
-        state.pop("_running", None)  # a trainer; the network holds all that matters
+        state = dict(super().__getstate__())  # Python's own is the very dict of attributes
+        if self._parts is not None:
+            state["_parts"] = self._parts.paused()
         return state
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.preprocessing import LabelEncoder
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -16,7 +16,12 @@ from sklearn.utils.validation import (
 
 from sparsecpu.errors import DataError, ParameterError
 from sparsecpu.estimators.base import SparseMLP, readable
-from sparsecpu.estimators.parameters import check_parameters, documented, refuse_early_stopping
+from sparsecpu.estimators.parameters import (
+    check_parameters,
+    documented,
+    refuse_balanced,
+    refuse_early_stopping,
+)
 from sparsecpu.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from sparsecpu.registries import defaults
 
@@ -119,6 +124,7 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         """
         fresh = not hasattr(self, "network_")
         refuse_early_stopping(self)
+        refuse_balanced(self)
         if (
             not fresh
             and classes is not None
@@ -177,7 +183,12 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
     def _weigh(self, y, weights):
         if self.class_weight is None or self._multilabel:
             return weights
-        by_class = compute_sample_weight(self.class_weight, column_or_1d(y))
+        y, classes = column_or_1d(y), self.classes_
+        if isinstance(self.class_weight, dict):  # of which a part need not have all
+            known = compute_class_weight(self.class_weight, classes=classes, y=classes)
+            by_class = known[self._label_encoder.transform(y)]
+        else:
+            by_class = compute_sample_weight(self.class_weight, y)
         return by_class if weights is None else weights * by_class
 
     def _count_outputs(self, targets) -> int:

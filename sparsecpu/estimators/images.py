@@ -100,10 +100,7 @@ object
         self.comm = comm
 
     def _prepare(self, X, y, sample_weight, *, reset: bool):
-        X = self._flat(X, reset=reset)
-        found = super()._prepare(X, y, sample_weight, reset=reset)
-        self._sample = found[0][:10_000]
-        return found
+        return super()._prepare(self._flat(X, reset=reset), y, sample_weight, reset=reset)
 
     def _flat(self, X, *, reset: bool):
         """Return samples flat; note or check the shape of their images."""
@@ -117,7 +114,7 @@ object
         self.image_shape_ = image
         return np.asarray(X).reshape(shape[0], -1)
 
-    def _build(self, targets, seed: int) -> None:
+    def _build(self, X, targets, seed: int) -> None:
         """Make the network, and let it standardise its input."""
         described = self.model if callable(self.model) else find_model(self.model)
         if described is None:
@@ -129,12 +126,10 @@ object
         self.architecture_ = dense.sparsify(self.density, self.distribution)
         self._seed = seed
         self.network_ = self.architecture_.build(streams(seed)["init"], dtype=np.dtype(self.dtype))
-        standardise(self.network_, self._sample, "channel")
-        del self._sample
+        standardise(self.network_, X[:10_000], "channel")
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         X = self._flat(X, reset=not hasattr(self, "network_"))
-        self._sample = X[:10_000]
         return super().partial_fit(X, y, classes, sample_weight)
 
     def _raw(self, X) -> np.ndarray:

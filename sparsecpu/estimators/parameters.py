@@ -56,6 +56,16 @@ def _iterations(name: str, value: Any) -> None:
     integer(1)(name, value)
 
 
+def check_jobs(name: str, value: Any) -> None:
+    """Refuse what is no number of jobs, as joblib counts them."""
+    known = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if value is not None and not (known and value != 0):
+        expected = (
+            "None, an integer of at least 1, or one below 0: -1 for all cores, -2 for all but 1"
+        )
+        raise ParameterError(name, value, expected)
+
+
 _RECIPE, _AS_THERE = options(), Option("As in scikit-learn's ``MLPClassifier``.")
 #: By name: the type in words, and the text and rule.
 PARAMETERS: dict[str, tuple[str, Option]] = {
@@ -133,7 +143,11 @@ PARAMETERS: dict[str, tuple[str, Option]] = {
     "class_weight": ('dict, "balanced" or None', Option("Weights of the classes in the loss.")),
     "n_jobs": (
         "int or None",
-        Option("Threads; None or -1 for as many as speed it up. Results do not depend on it."),
+        Option(
+            "Threads; None or -1 for as many as speed it up, -2 for all cores but one, and so on; "
+            "never more than the process may use. Results do not depend on it.",
+            check_jobs,
+        ),
     ),
     "comm": (
         "mpi4py.MPI.Comm or None",
@@ -156,6 +170,16 @@ def refuse_early_stopping(estimator: Any) -> None:
     if estimator.early_stopping:
         expected = "False: partial_fit does not support early_stopping=True"
         raise ParameterError("early_stopping", True, expected)
+
+
+def refuse_balanced(estimator: Any) -> None:
+    """Refuse what ``partial_fit`` cannot know: how many samples of each class are to come."""
+    if isinstance(estimator.class_weight, str) and estimator.class_weight == "balanced":
+        expected = (
+            "a dict or None in partial_fit, which has not seen all samples; sklearn.utils."
+            "class_weight.compute_class_weight('balanced', classes=…, y=…) gives weights for one"
+        )
+        raise ParameterError("class_weight", "balanced", expected)
 
 
 def documented(cls: E) -> E:

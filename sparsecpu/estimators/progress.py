@@ -29,7 +29,7 @@ def begin(estimator: Any) -> None:
     estimator.loss_curve_, estimator.n_iter_, estimator.t_ = [], 0, 0
     estimator.best_loss_ = None
     estimator.validation_scores_ = estimator.best_validation_score_ = None
-    estimator._progress, estimator._running = Progress(), None
+    estimator._progress, estimator._parts = Progress(), None
 
 
 def remember(

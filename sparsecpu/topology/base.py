@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -106,6 +107,11 @@ class Topology:
             self.rate: Schedule = cosine(self.prune_rate, self.last_step, self.least_rate)
         else:
             self.rate = linear(self.prune_rate, self.last_step)
+
+    def expect(self, batch_size: int) -> None:
+        """Get ready for steps of up to ``batch_size`` samples, where the run began with fewer."""
+        if batch_size > self.run.batch_size:
+            self.run = replace(self.run, batch_size=batch_size)
 
     def initialise(self) -> None:
         """Change what a fresh network starts with; not called where a run is resumed."""
