@@ -133,5 +133,6 @@ object
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = False
+        tags.input_tags.two_d_array = False  # but pixels that come flat
         tags.input_tags.three_d_array = True
         return tags

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.utils import get_tags
 from sklearn.utils.validation import validate_data
 
 from sparsecpu.errors import DataError
@@ -31,9 +32,10 @@ def read_samples(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
         for dtype in (getattr(X, "dtype", None), *getattr(X, "dtypes", ())):
             if words := _NO_NUMBERS.get(getattr(dtype, "kind", "")):
                 raise DataError(f"X holds {words}; expected numbers")
+    sparse = ["csr"] if get_tags(estimator).input_tags.sparse else False
     try:
         return validate_data(
-            estimator, X, *y, accept_sparse=["csr"], dtype=[np.float64, np.float32], **options
+            estimator, X, *y, accept_sparse=sparse, dtype=[np.float64, np.float32], **options
         )
     except OverflowError as error:
         raise DataError("X holds an integer that no float can hold; expected numbers") from error
