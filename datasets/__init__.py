@@ -16,12 +16,14 @@ from sparsecpu.datasets.bundled import (
     load_iris,
     load_wine,
 )
-from sparsecpu.datasets.cifar import is_cifar, read_cifar
+from sparsecpu.datasets.cifar import read_cifar
 from sparsecpu.datasets.columns import Columns
 from sparsecpu.datasets.digits28 import load_digits28
+from sparsecpu.datasets.folders import in_folder, read_folder
 from sparsecpu.datasets.formats import file_format
 from sparsecpu.datasets.generated import make_classification, make_regression
 from sparsecpu.datasets.idx import read_idx
+from sparsecpu.datasets.image_folder import read_images
 from sparsecpu.datasets.labels import class_numbers
 from sparsecpu.datasets.samples import read_samples
 from sparsecpu.datasets.shapes import make_shapes
@@ -48,6 +50,7 @@ __all__ = [
     "read_cifar",
     "read_csv",
     "read_idx",
+    "read_images",
     "read_npz",
     "read_samples",
     "read_svmlight",
@@ -89,7 +92,9 @@ def open_data(
     ----------
     name : str
         A bundled name (``digits``), a generated one (``digits28``, ``make:…``), a table, an
-        ``.npz`` or a svmlight file of any name, or a folder of IDX files or of CIFAR's binary ones.
+        ``.npz`` or a svmlight file of any name, or a folder: of IDX files (``folder:letters`` for
+        one of several sets), of CIFAR's binary ones, or with a folder of PNG or JPEG images for
+        each class.
     samples : int, optional
         How many samples to generate, of data that is generated.
     target : str, optional
@@ -125,8 +130,9 @@ def open_data(
 
 def _found(name: str, samples: int | None, task: str, options: dict[str, Any]) -> Dataset:
     """Return the data set of a name; ``options`` are for files."""
-    path = Path(name)
-    if name in (*_GENERATED, *_BUNDLED) or not name or not path.is_file():
+    path, known = Path(name), name in (*_GENERATED, *_BUNDLED)
+    place = None if known else in_folder(name)
+    if known or place is not None or not name or not path.is_file():
         for option, value in options.items():
             if value not in (None, "auto"):
                 raise DataError(f"{option} is {value!r}; {name!r} is no file that it could be for")
@@ -136,11 +142,11 @@ def _found(name: str, samples: int | None, task: str, options: dict[str, Any]) -
         raise DataError(f"samples is {samples}; only {', '.join(_GENERATED)} can be of any size")
     if name in _BUNDLED:
         return _BUNDLED[name]()
-    if name and path.is_dir():
-        return read_cifar(path) if is_cifar(path) else read_idx(path)
+    if place is not None:
+        return read_folder(*place)
     if not name or not path.exists():
-        known = ", ".join([*_BUNDLED, *_GENERATED])
-        raise DataError(f"DATA is {name!r}; expected a file, a folder, or one of {known}")
+        names = ", ".join([*_BUNDLED, *_GENERATED])
+        raise DataError(f"DATA is {name!r}; expected a file, a folder, or one of {names}")
     return _opened(path, task, **options)
 
 

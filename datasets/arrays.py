@@ -12,6 +12,7 @@ from sparsecpu.datasets.base import Dataset, check_finite, split, usual_scaling
 from sparsecpu.datasets.labels import given_split, guess_task
 from sparsecpu.errors import DataError
 from sparsecpu.reading.archive import Archive
+from sparsecpu.step.image_shapes import CHANNELS_FIRST, has_channels_last
 
 
 def read_npz(path: Path | str, *, task: str = "auto") -> Dataset:
@@ -43,7 +44,11 @@ def read_npz(path: Path | str, *, task: str = "auto") -> Dataset:
             raise DataError(f"{path} has {sorted(names)}; expected x and y, or {', '.join(wanted)}")
         x, y = read_pair(archive, "x_train", "y_train")
         x_test, y_test = read_pair(archive, "x_test", "y_test")
-        shape = archive.header(own_name(archive, "x_train")).shape[1:]
+        shape, other = (
+            archive.header(own_name(archive, name)).shape[1:] for name in ("x_train", "x_test")
+        )
+        if len(shape) > 1 and len(other) > 1 and shape != other:
+            raise DataError(f"{path}: x_test has samples of shape {other}; expected {shape}")
         return given_split(path.stem, x, y, x_test, y_test, task, shape)
 
 
@@ -95,6 +100,11 @@ def read_x(archive: Archive, name: str, features: int | None = None) -> np.ndarr
     if len(header.shape) < 2 or header.dtype.kind not in "fiub" or 0 in header.shape:
         raise DataError(
             f"{path}: {name} has shape {header.shape} and type {header.dtype}; expected numbers"
+        )
+    if has_channels_last(header.shape[1:]):
+        expected = f"(samples, channels, height, width): {name}.{CHANNELS_FIRST}"
+        raise DataError(
+            f"{path}: {name} has shape {header.shape}, with channels last; expected {expected}"
         )
     samples, each = header.shape[0], math.prod(header.shape[1:])
     if features is not None and each != features:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.datasets.arrays import open_archive, read_pair, read_x
+from sparsecpu.datasets.arrays import open_archive, own_name, read_pair, read_x
 from sparsecpu.datasets.columns import Columns
 from sparsecpu.datasets.formats import file_format
 from sparsecpu.datasets.matching import Layout, Match, match_columns
@@ -22,12 +22,14 @@ class Rows:
     """Samples, and their targets as the file has them; None where nobody asked for them.
 
     ``own_parts`` is True if the file itself says which samples are for testing; these are the ones
-    that were asked for then. ``notes`` are what the user should know.
+    that were asked for then. ``shape`` is that of one sample, where the file says it. ``notes`` are
+    what the user should know.
     """
 
     x: Any
     y: np.ndarray | None
     own_parts: bool = False
+    shape: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -123,10 +125,11 @@ def _archive_rows(path: Path, layout: Layout, part: str, scored: bool) -> Rows:
             found = [read_pair(archive, *pair, layout.features) for pair in pairs]
         else:
             found = [(read_x(archive, pair[0], layout.features), None) for pair in pairs]
+        shape = archive.header(own_name(archive, pairs[0][0])).shape[1:]
     xs, ys = zip(*found, strict=True)
     x = xs[0] if len(xs) == 1 else np.concatenate(xs)
     y = np.concatenate(ys) if scored else None
-    return Rows(x, y, own_parts="x" not in names)
+    return Rows(x, y, own_parts="x" not in names, shape=shape)
 
 
 def _table_rows(

@@ -34,7 +34,8 @@ def train(ctx: click.Context, data: str | None, **options: Any) -> None:
 
     DATA is a bundled name (digits, breast-cancer, wine, iris, diabetes), a generated one
     (digits28, make:shapes, make:wide, make:classification, make:regression), a .csv, .npz or .svm
-    file, or a folder of IDX files such as MNIST's or of CIFAR's binary ones.
+    file, or a folder: of IDX files such as MNIST's, of CIFAR's binary ones, or with a folder of PNG
+    or JPEG images for each class.
 
     \b
     sparsecpu train digits

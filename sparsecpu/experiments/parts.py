@@ -13,9 +13,11 @@ import numpy as np
 
 from sparsecpu.datasets import open_data
 from sparsecpu.datasets.base import held_out
+from sparsecpu.datasets.folders import in_folder
 from sparsecpu.datasets.samples import Rows, read_rows
 from sparsecpu.errors import DataError
 from sparsecpu.experiments.known_data import mark_of
+from sparsecpu.experiments.pixels import check_images
 from sparsecpu.experiments.trained_models import layout_of, matched_targets
 
 _HELD_OUT = "what was held out of training is taken (--part all for every sample)"
@@ -46,7 +48,12 @@ def part_to_score(
     arguments of ``open_data``. Raises ``DataError`` if the data does not fit the model.
     """
     model = _Model(network, facts, reading)
-    return model.of_file(data, part) if Path(data).is_file() else model.of_dataset(data, part)
+    return model.of_file(data, part) if _is_single(data) else model.of_dataset(data, part)
+
+
+def _is_single(data: str) -> bool:
+    """Return True for a file that holds all of its data, unlike one of MNIST's four."""
+    return Path(data).is_file() and in_folder(data) is None
 
 
 def part_to_predict(
@@ -58,12 +65,12 @@ def part_to_predict(
     which are for testing, those. A file needs no targets then.
     """
     model, path = _Model(network, facts, reading), Path(data)
-    if part in (None, "all") and path.is_file():
+    if part in (None, "all") and _is_single(data):
         rows = model.rows(data, part or "test", scored=False)
         return Part(rows.x, None, part or "test", rows.notes)
     if part is None and path.is_dir():
         return model.of_dataset(data, None, cut=False)
-    return model.of_file(data, part) if path.is_file() else model.of_dataset(data, part)
+    return model.of_file(data, part) if _is_single(data) else model.of_dataset(data, part)
 
 
 class _Model:
@@ -78,7 +85,13 @@ class _Model:
         """Return the samples of a file."""
         layout, own = layout_of(self.network, self.facts), ("task", "samples")
         given = {name: value for name, value in self.reading.items() if name not in own}
-        return read_rows(data, layout, part=part, scored=scored, **given)
+        rows = read_rows(data, layout, part=part, scored=scored, **given)
+        self._check_images(data, rows.x, rows.shape, layout.columns)
+        return rows
+
+    def _check_images(self, data: str, x: Any, shape: tuple[int, ...], columns: Any) -> None:
+        given = shape or x.shape[1:]
+        check_images("the model", self.network.input_shape, data, x, given, columns)
 
     def targets(self, y: np.ndarray, data: str) -> np.ndarray:
         """Return targets as the model counts them."""
@@ -140,6 +153,7 @@ class _Model:
         there = dataset.x_test.shape[1]
         if there != features:
             raise DataError(f"{data} has {there} features; the model expects {features}")
+        self._check_images(data, dataset.x_test, dataset.input_shape, dataset.columns)
 
 
 def _labels(dataset: Any, part: str) -> np.ndarray:
