@@ -24,7 +24,16 @@ from sparsecpu.datasets.formats import file_format
 from sparsecpu.datasets.generated import make_classification, make_regression
 from sparsecpu.datasets.idx import read_idx
 from sparsecpu.datasets.image_folder import read_images
+from sparsecpu.datasets.image_sets import IMAGE_SETS
 from sparsecpu.datasets.labels import class_numbers
+from sparsecpu.datasets.named import (
+    is_named,
+    load_cifar10,
+    load_fashion_mnist,
+    load_mnist,
+    open_named,
+)
+from sparsecpu.datasets.openml import fetch_openml
 from sparsecpu.datasets.samples import read_samples
 from sparsecpu.datasets.shapes import make_shapes
 from sparsecpu.datasets.svmlight import read_svmlight
@@ -36,11 +45,15 @@ __all__ = [
     "Columns",
     "Dataset",
     "class_numbers",
+    "fetch_openml",
     "load_breast_cancer",
+    "load_cifar10",
     "load_diabetes",
     "load_digits",
     "load_digits28",
+    "load_fashion_mnist",
     "load_iris",
+    "load_mnist",
     "load_wine",
     "make_classification",
     "make_regression",
@@ -91,7 +104,9 @@ def open_data(
     Parameters
     ----------
     name : str
-        A bundled name (``digits``), a generated one (``digits28``, ``make:…``), a table, an
+        A bundled name (``digits``), a generated one (``digits28``, ``make:…``), images that are
+        found in a usual place or fetched (``fashion-mnist``, ``mnist``, ``cifar10``), a table of
+        OpenML (``openml:NAME``, ``openml:NAME@VERSION`` or ``openml:NUMBER``), a table, an
         ``.npz`` or a svmlight file of any name, or a folder: of IDX files (``folder:letters`` for
         one of several sets), of CIFAR's binary ones, or with a folder of PNG or JPEG images for
         each class.
@@ -130,6 +145,8 @@ def open_data(
 
 def _found(name: str, samples: int | None, task: str, options: dict[str, Any]) -> Dataset:
     """Return the data set of a name; ``options`` are for files."""
+    if is_named(name):
+        return open_named(name, samples=samples, task=task, **options)
     path, known = Path(name), name in (*_GENERATED, *_BUNDLED)
     place = None if known else in_folder(name)
     if known or place is not None or not name or not path.is_file():
@@ -145,7 +162,7 @@ def _found(name: str, samples: int | None, task: str, options: dict[str, Any]) -
     if place is not None:
         return read_folder(*place)
     if not name or not path.exists():
-        names = ", ".join([*_BUNDLED, *_GENERATED])
+        names = ", ".join([*_BUNDLED, *_GENERATED, *IMAGE_SETS, "openml:NAME"])
         raise DataError(f"DATA is {name!r}; expected a file, a folder, or one of {names}")
     return _opened(path, task, **options)
 

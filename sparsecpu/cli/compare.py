@@ -90,6 +90,7 @@ def compare(ctx: click.Context, data: str, **options: Any) -> None:
     """  # noqa: D301
     if options["jobs"] < 1:
         raise ParameterError("jobs", options["jobs"], "an integer of at least 1")
+    speaker = Speaker(options["quiet"])
     comparison = _described(data, options)
     if options["plot"]:
         from sparsecpu.experiments.plots.figures import require_matplotlib
@@ -97,7 +98,7 @@ def compare(ctx: click.Context, data: str, **options: Any) -> None:
         require_matplotlib()
     folder = ResultFolder(options["out"] or f"compare-{Path(data.replace(':', '-')).stem}")
     ctx.call_on_close(folder.lock.release)
-    document = _carry_out(comparison, folder, options["jobs"], Speaker(options["quiet"]))
+    document = _carry_out(comparison, folder, options["jobs"], speaker)
     if options["plot"]:
         from sparsecpu.experiments.plots.runs import plot_comparison
 

@@ -14,6 +14,7 @@ import numpy as np
 from sparsecpu.datasets import open_data
 from sparsecpu.datasets.base import held_out
 from sparsecpu.datasets.folders import in_folder
+from sparsecpu.datasets.named import OPENML
 from sparsecpu.datasets.samples import Rows, read_rows
 from sparsecpu.errors import DataError
 from sparsecpu.experiments.known_data import mark_of
@@ -132,14 +133,16 @@ class _Model:
         """
         dataset = open_data(data, **self.reading)
         self._check(dataset, data)
+        columns = self._columns(dataset, data)
         seen = True  # what is for training was trained on, as far as we know
-        if not dataset.own_test and Path(data).exists():
+        if not dataset.own_test and (Path(data).exists() or data.startswith(OPENML)):
             y = self.targets(_labels(dataset, "train"), data)
             seen = self.trained_on(data, dataset.x_train, y, np.arange(len(y)))
             part = part or ("test" if seen and cut else "all")
         part = part or "test"
         names = ("train", "test") if part == "all" else (part,)
         x = _joined([getattr(dataset, f"x_{name}") for name in names])
+        x = x if columns is None else x[:, columns]
         y = self.targets(np.concatenate([_labels(dataset, name) for name in names]), data)
         if part == "all" and dataset.held is not None:
             order = np.argsort(np.argsort(dataset.held, kind="stable"))
@@ -154,6 +157,17 @@ class _Model:
         if there != features:
             raise DataError(f"{data} has {there} features; the model expects {features}")
         self._check_images(data, dataset.x_test, dataset.input_shape, dataset.columns)
+
+    def _columns(self, dataset: Any, data: str) -> np.ndarray | None:
+        """Return where each of the model's features is in the data; None if they need no look."""
+        known = layout_of(self.network, self.facts).columns
+        if known is None or dataset.columns is None:
+            return None
+        there = list(dataset.columns.feature_names)
+        lacking = [name for name in known.feature_names if name not in there]
+        if lacking and known.header:
+            raise DataError(f"{data} has no feature {lacking[0]!r}, which the model expects")
+        return None if lacking else np.array([there.index(name) for name in known.feature_names])
 
 
 def _labels(dataset: Any, part: str) -> np.ndarray:
