@@ -182,13 +182,13 @@ def _spelled(cells: CellsRead, roles: Sequence[int], at: int) -> np.ndarray:
     """Return the targets: quantities, or labels as text."""
     if roles[at] == GOAL:
         return cells.goal
-    column = list(roles[:at]).count(TEXT)
-    return np.array(list(cells.texts[column].numbers))[cells.numbers(column)]
+    texts, numbers = cells.text(list(roles[:at]).count(TEXT))
+    return np.array(texts)[numbers]
 
 
 def _values(sheet: Sheet, at: int, cells: CellsRead, place: int) -> tuple[str, ...]:
     """Return the values of a column of categories, in order."""
-    found = cells.texts[place].numbers
+    found, _ = cells.text(place)
     if len(found) > _MOST_VALUES:
         raise DataError(
             f"{sheet.path}: {sheet.column(at)} has {len(found)} different values; expected at most "
@@ -222,13 +222,12 @@ def _samples(
 def _ranks(sheet: Sheet, at: int, cells: CellsRead, place: int, known: Sequence[str]) -> np.ndarray:
     """Return the number of each row's category; refuse one that is not known."""
     rank = {value: i for i, value in enumerate(known)}
-    texts = cells.texts[place].numbers
-    ranks = np.array([rank.get(text, -1) for text in texts])
-    found = ranks[cells.numbers(place)]
+    texts, numbers = cells.text(place)
+    found = np.array([rank.get(text, -1) for text in texts])[numbers]
     if (found < 0).any():
         row = int(np.argmax(found < 0))
         line = int(cells.lines[row])
-        value = list(texts)[cells.numbers(place)[row]]
+        value = texts[numbers[row]]
         raise DataError(
             f"{sheet.path}, line {line}, {sheet.column(at)}: {value[:50]!r} is none of the values "
             f"that the model knows ({listed(known)})"
