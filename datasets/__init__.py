@@ -93,11 +93,11 @@ def open_data(
     task: str = "auto",
     format: str = "auto",
     zero_based: bool | None = None,
-    scaling: str = "auto",
     missing: Sequence[str] | None = None,
     drop_missing: bool = False,
     header: bool | None = None,
     categorical: str | Sequence[str] | None = None,
+    scaling: str = "auto",
 ) -> Dataset:
     """Return the data set that a name, a file or a folder stands for.
 
@@ -121,10 +121,10 @@ def open_data(
     zero_based : bool, optional
         Whether a svmlight file counts features from 0 or from 1; by default it is 0 if there is a
         feature 0.
-    scaling : {"auto", "feature", "channel", "global", "none"}
-        How to standardise the inputs; by default as is usual for such data.
     missing, drop_missing, header, categorical : sequence of str, bool, bool, str or sequence of str
         How a table is to be read; see ``read_csv``.
+    scaling : {"auto", "feature", "channel", "global", "none"}
+        How to standardise the inputs; by default as is usual for such data.
 
     Raises
     ------
@@ -133,25 +133,24 @@ def open_data(
     """
     if scaling not in ("auto", *SCALINGS):
         raise DataError(f"scaling is {scaling!r}; expected auto, {', '.join(SCALINGS)}")
-    style = {"missing": missing, "drop_missing": drop_missing, "header": header,
-             "categorical": categorical}  # fmt: skip
-    said = {option: value for option, value in style.items() if value not in (None, False)}
-    if header is False:
-        said["header"] = header
-    read = {"target": target, "format": format, "zero_based": zero_based, **said}
-    dataset = _found(name, samples, task, read)
+    read = {"target": target, "task": task, "format": format, "zero_based": zero_based}
+    style = {"missing": missing, "header": header, "categorical": categorical}
+    read |= {name: value for name, value in style.items() if value is not None}
+    if drop_missing:
+        read["drop_missing"] = True
+    dataset = _found(name, samples, **read)
     return dataset if scaling == "auto" else replace(dataset, scaling=scaling)
 
 
-def _found(name: str, samples: int | None, task: str, options: dict[str, Any]) -> Dataset:
+def _found(name: str, samples: int | None, **options: Any) -> Dataset:
     """Return the data set of a name; ``options`` are for files."""
     if is_named(name):
-        return open_named(name, samples=samples, task=task, **options)
+        return open_named(name, samples=samples, **options)
     path, known = Path(name), name in (*_GENERATED, *_BUNDLED)
     place = None if known else in_folder(name)
     if known or place is not None or not name or not path.is_file():
         for option, value in options.items():
-            if value not in (None, "auto"):
+            if value not in (None, "auto") and option != "task":
                 raise DataError(f"{option} is {value!r}; {name!r} is no file that it could be for")
     if name in _GENERATED:
         return _GENERATED[name](samples)
@@ -164,11 +163,11 @@ def _found(name: str, samples: int | None, task: str, options: dict[str, Any]) -
     if not name or not path.exists():
         names = ", ".join([*_BUNDLED, *_GENERATED, *IMAGE_SETS, "openml:NAME"])
         raise DataError(f"DATA is {name!r}; expected a file, a folder, or one of {names}")
-    return _opened(path, task, **options)
+    return _opened(path, **options)
 
 
 def _opened(
-    path: Path, task: str, target: str | None, format: str, zero_based: bool | None, **style: Any
+    path: Path, target: str | None, task: str, format: str, zero_based: bool | None, **style: Any
 ) -> Dataset:
     """Return the data set in a file; ``style`` says how a table is written."""
     kind = file_format(path, format, target=target, zero_based=zero_based, **style)
