@@ -105,9 +105,9 @@ def _described(data: str, options: dict[str, Any]) -> Comparison:
     """Return the comparison that the options describe, checked."""
     from sparsecpu.datasets import open_data
 
-    folds = options["folds"]
+    folds, own_test = options["folds"], open_data(data, **reading(options)).own_test
     if folds is None:
-        folds = 0 if open_data(data, **reading(options)).own_test else 5
+        folds = 0 if own_test else 5
     return Comparison(
         data,
         reading(options),

@@ -11,7 +11,10 @@ from typing import Any
 
 import click
 
-from sparsecpu.errors import DivergenceWarning
+from sparsecpu.errors import DataWarning, DivergenceWarning
+
+#: Our own warnings.
+_OURS = (DataWarning, DivergenceWarning)
 
 
 class Speaker:
@@ -35,11 +38,14 @@ class Speaker:
     def saying_warnings(self) -> Iterator[None]:
         """Say our own warnings inside the ``with`` block in a line each."""
         with warnings.catch_warnings():
-            warnings.simplefilter("always", DivergenceWarning)
+            for kind in _OURS:
+                warnings.simplefilter("always", kind)
             usual = warnings.showwarning
 
             def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
-                if issubclass(category, DivergenceWarning):
+                if issubclass(category, DataWarning):
+                    self.warn(f"note: {message}")
+                elif issubclass(category, DivergenceWarning):
                     self.warn(f"warning: {message}")
                 else:
                     usual(message, category, *where, **more)

@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from sparsecpu import __version__
-from sparsecpu.cli.options import reading
+from sparsecpu.cli.options import LATER, reading
 from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.cli.recipe_options import recipe_values
 from sparsecpu.cli.signals import exit_code
@@ -134,7 +134,7 @@ def _resumed(
 ) -> Request:
     """Return what a run's folder says; options given now must not contradict it."""
     config = folder.read_config()
-    known = {"DATA": config["data"], **config["recipe"], **config["reading"]}
+    known = {"DATA": config["data"], **config["recipe"], **LATER, **config["reading"]}
     for name, value in {"DATA": data, **recipe_values(options), **reading(options)}.items():
         said = ctx.get_parameter_source(name.lower()) is ParameterSource.COMMANDLINE
         if said and known[name] != value:

@@ -25,6 +25,10 @@ _SPACES = " \t\r\n"
 _KINDS = "fiubUS"
 
 
+class OtherTypeError(ValueError):
+    """The elements of an array are neither numbers nor text, such as dates or objects."""
+
+
 @dataclass(frozen=True)
 class ArrayHeader:
     """What an array says of itself, and after how many bytes its values begin."""
@@ -93,8 +97,6 @@ def _checked(found: dict[str, str], start: int) -> ArrayHeader:
     except (TypeError, ValueError, SyntaxError):
         dtype = np.dtype(object)
     if dtype.kind not in _KINDS or dtype.itemsize == 0 or dtype.shape or dtype.names:
-        raise ValueError(
-            f"an array's elements are of type {found['descr'][:50]!r}; expected numbers"
-        )
+        raise OtherTypeError(f"elements of type {found['descr'][:50]}; expected numbers or text")
     shape = tuple(int(size) for size in sizes)
     return ArrayHeader(shape, dtype, found["fortran_order"] == "True", start)
