@@ -99,11 +99,7 @@ object
         self.n_jobs = n_jobs
         self.comm = comm
 
-    def _prepare(self, X, y, sample_weight, *, reset: bool):
-        return super()._prepare(self._flat(X, reset=reset), y, sample_weight, reset=reset)
-
     def _flat(self, X, *, reset: bool):
-        """Return samples flat; note or check the shape of their images."""
         shape = np.shape(X)
         if len(shape) < 2:
             return X  # refused by validate_data, with scikit-learn's words
@@ -128,10 +124,6 @@ object
         self.network_ = self.architecture_.build(streams(seed)["init"], dtype=np.dtype(self.dtype))
         standardise(self.network_, X[:10_000], "channel")
 
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
-        X = self._flat(X, reset=not hasattr(self, "network_"))
-        return super().partial_fit(X, y, classes, sample_weight)
-
     def _raw(self, X) -> np.ndarray:
         from sklearn.utils.validation import check_is_fitted
 
@@ -141,5 +133,6 @@ object
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = False
+        tags.input_tags.two_d_array = False  # but pixels that come flat
         tags.input_tags.three_d_array = True
         return tags

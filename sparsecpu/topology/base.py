@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sparsecpu.errors import ParameterError, PatternError
+from sparsecpu.errors import ParameterError, PatternError, brief
 from sparsecpu.registries import Registry
 from sparsecpu.registries.numbers import is_number, whole
 from sparsecpu.schedules import Schedule, cosine, linear
@@ -223,7 +223,9 @@ class Topology:
     def _checked_quotas(self, dropped: dict[str, np.ndarray]) -> dict[str, int]:
         quotas = self.quotas(dropped)
         if not isinstance(quotas, dict) or quotas.keys() != dropped.keys():
-            raise PatternError(f"{self.name}: quotas are {quotas!r}; expected one for each layer")
+            raise PatternError(
+                f"{self.name}: quotas are {brief(quotas)}; expected one for each layer"
+            )
         return {name: whole(f"quota of {name}", count, 0) for name, count in quotas.items()}
 
     def _change(
