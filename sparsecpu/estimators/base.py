@@ -18,6 +18,7 @@ from sklearn.utils.validation import (
 
 from sparsecpu.callbacks import BestModel, Callback, History, Validation
 from sparsecpu.estimators.held_out import held_out
+from sparsecpu.estimators.memory import refuse_too_large
 from sparsecpu.estimators.parameters import check_parameters
 from sparsecpu.estimators.progress import Progress, begin, followers, gone_on, remember
 from sparsecpu.estimators.rates import Stopper
@@ -247,6 +248,7 @@ class SparseMLP(BaseEstimator):
             batch_norm=self.batch_norm,
         ).sparsify(self.density, self.distribution)
         self._seed = seed
+        refuse_too_large(self, len(targets))
         self.network_ = self.architecture_.build(streams(seed)["init"], dtype=np.dtype(self.dtype))
 
     def _draw_seed(self) -> int:

@@ -25,12 +25,12 @@ def make_trainer(
 ) -> Trainer:
     """Return the trainer of an estimator's network, for so many samples."""
     ours, threads = communicator(estimator.comm), threads_of(estimator)
-    batch, optimizer = batch_of(estimator, samples), _optimizer(estimator)
+    batch, optimizer = batch_of(estimator, samples), make_optimizer(estimator)
     return Trainer(
         estimator.network_,
         loss=Objective(estimator._loss(), estimator.alpha, estimator.network_, optimizer),
         optimizer=optimizer,
-        topology=_topology(estimator, -(-samples // batch)),
+        topology=topology_of(estimator, -(-samples // batch)),
         learning_rate=rate,
         batch_size=batch,
         epochs=estimator.max_iter,
@@ -53,7 +53,7 @@ def threads_of(estimator: Any) -> int | None:
     return None if estimator.n_jobs in (None, -1) else estimator.n_jobs
 
 
-def _optimizer(estimator: Any) -> Optimizer:
+def make_optimizer(estimator: Any) -> Optimizer:
     """Return the optimizer; how much weights decay is set by the objective."""
     if estimator.solver == "sgd":
         return SGD(estimator.momentum, nesterov=estimator.nesterovs_momentum)
@@ -70,7 +70,8 @@ def make_rate(estimator: Any, seen: int) -> Schedule:
     return constant(estimator.learning_rate_init)
 
 
-def _topology(estimator: Any, steps_per_epoch: int) -> Topology:
+def topology_of(estimator: Any, steps_per_epoch: int) -> Topology:
+    """Return the algorithm of a new trainer."""
     if isinstance(estimator.topology, Topology):
         return copy.deepcopy(estimator.topology)
     if not isinstance(estimator.topology, str):
