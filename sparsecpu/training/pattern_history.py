@@ -25,7 +25,7 @@ def tracking_memory(sizes: Iterable[int], counts: Iterable[int], grown: float) -
     """
     layers = list(zip(sizes, counts, strict=True))
     kept = sum(16 * count + min(size / 8, 8 * (1 + grown) * count) for size, count in layers)
-    return kept + 45 * max((count for _, count in layers), default=0)
+    return kept + 90 * max((count for _, count in layers), default=0)
 
 
 class Explored:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import time
 import warnings
 from collections.abc import Callable, Iterable
@@ -152,29 +154,38 @@ def run_all(comparison: Comparison, jobs: Iterable[Job], processes: int, keep: K
 
     from sparsecpu.experiments.comparison.worker import prepare, work
 
-    context = multiprocessing.get_context("spawn")
-    ending, end = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(
         min(processes, len(jobs)),
-        mp_context=context,
+        mp_context=multiprocessing.get_context("spawn"),
         initializer=prepare,
-        initargs=(comparison, ending),
+        initargs=(comparison,),
     )
     try:
         for done in as_completed([pool.submit(work, job) for job in jobs]):
             _hand_on(*done.result(), keep)
     except BrokenProcessPool:
+        _end_now(pool)
         raise SparseCPUError(
             "a process of the comparison was ended by the system, perhaps for lack of memory; the "
             "same command goes on, with fewer --jobs if need be"
         ) from None
     except BaseException:
-        # Processes end their runs and then themselves: where they are ended from outside, a thread
-        # of the pool may still be writing to them, and says so over many lines.
-        end.close()
-        pool.shutdown(cancel_futures=True)
+        _end_now(pool)
         raise
     pool.shutdown()
+
+
+def _end_now(pool: Any) -> None:
+    """End the processes of a pool with the runs at work, and wait for its threads.
+
+    One of these may be handing out the next run, and would say over many lines that nobody takes
+    it: as nobody is to take it, that is no news.
+    """
+    for process in list((pool._processes or {}).values()):
+        with contextlib.suppress(OSError):
+            process.terminate()
+    with contextlib.redirect_stderr(io.StringIO()):
+        pool.shutdown(cancel_futures=True)
 
 
 def run_with_warnings(runner: Runner, job: Job) -> tuple[dict[str, Any], list[str]]:
