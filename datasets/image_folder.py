@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 from sparsecpu.datasets.base import Dataset, split
 from sparsecpu.datasets.image_file import OTHER_SUFFIXES, SUFFIXES, ImageFile, reading_images
 from sparsecpu.datasets.labels import given_split
-from sparsecpu.errors import DataError
+from sparsecpu.errors import DataError, DataWarning
 from sparsecpu.reading.files import refusing
 from sparsecpu.reading.memory import check_memory
 
@@ -101,10 +102,14 @@ def read_images(folder: Path | str) -> Dataset:
 
 def _held_out(folder: Path) -> Path:
     """Return the folder of the images to test on, beside that of the images to train on."""
-    for name in _HELD_OUT:
-        if _has_classes(folder / name):
-            return folder / name
-    raise DataError(f"{folder} has train but no test with images; or name {folder / 'train'} alone")
+    found = [folder / name for name in _HELD_OUT if _has_classes(folder / name)]
+    if not found:
+        one = f"or name {folder / 'train'} alone"
+        raise DataError(f"{folder} has train but no test with images; {one}")
+    if found[1:]:
+        unused = " and ".join(map(str, found[1:]))
+        warnings.warn(f"{unused}: left out; {found[0]} is for testing", DataWarning, stacklevel=3)
+    return found[0]
 
 
 def _listed(folder: Path) -> tuple[list[Path], list[str]]:

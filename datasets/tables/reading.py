@@ -138,7 +138,7 @@ def read_features(
     """
     if missing is None and columns is not None and columns.missing:
         missing = columns.missing
-    style = make_style(missing, drop_missing, header, None)
+    style = replace(make_style(missing, drop_missing, header, None), every_row=task is None)
     if columns is not None and columns.header:
         style = replace(style, known=columns.names)
     with opened(Path(path), style) as sheet:

@@ -1,5 +1,6 @@
 """Folders that have a folder of images for each class."""
 
+import shutil
 import struct
 import sys
 import tracemalloc
@@ -11,7 +12,7 @@ from commands import TINY, run
 from PIL import Image
 
 from sparsecpu.datasets import open_data, read_images
-from sparsecpu.errors import DataError, MissingExtraError
+from sparsecpu.errors import DataError, DataWarning, MissingExtraError
 
 
 def write(folder, n=4, *, mode="L", size=(6, 5), suffix=".png", classes=("cat", "dog"), seed=0):
@@ -62,9 +63,11 @@ def test_parts_for_training_and_testing(held_out, tmp_path):
     write(tmp_path / "train", 6)
     write(tmp_path / held_out, 2, seed=1)
     write(tmp_path / "validation", 3, seed=2)
-    data = open_data(str(tmp_path))
+    with pytest.warns(DataWarning, match="validation: left out"):
+        data = open_data(str(tmp_path))
     assert (len(data.x_train), len(data.x_test), data.own_test) == (12, 4, True)
     write(tmp_path / held_out, 2, classes=("emu",))
+    shutil.rmtree(tmp_path / "validation")
     with pytest.raises(DataError, match="emu"):
         open_data(str(tmp_path))
 
