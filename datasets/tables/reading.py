@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -169,7 +170,12 @@ def _read(sheet: Sheet, roles: Sequence[int]) -> CellsRead:
 
 def _places(roles: Sequence[int], chosen: Sequence[int]) -> dict[int, tuple[int, int]]:
     """Return for each of the columns its role, and the how manieth of that role it is."""
-    return {at: (roles[at], list(roles[:at]).count(roles[at])) for at in chosen}
+    seen: Counter[int] = Counter()
+    places = []
+    for role in roles:
+        places.append((role, seen[role]))
+        seen[role] += 1
+    return {at: places[at] for at in chosen}
 
 
 def _targets(sheet: Sheet, cells: CellsRead, roles: Sequence[int], at: int, task: str) -> Targets:

@@ -22,7 +22,7 @@ from sparsecpu.datasets.tables.source import rows_of
 from sparsecpu.errors import DataError
 
 #: Smaller tables are read before a kernel has been loaded, let alone compiled.
-FAST_FROM = 16 << 20
+FAST_FROM = 4 << 20
 #: Numbers, or rows, that are collected before they are handed on.
 _AT_ONCE = 1 << 14
 _LARGEST = float(np.finfo(np.float32).max)
