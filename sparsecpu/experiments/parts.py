@@ -124,7 +124,10 @@ class _Model:
         if not known and self.trained_on(data, x, y):
             note = f"the model was trained on all samples of {data}"
             return Part(x, y, "train", (*rows.notes, note))
-        return Part(x, y, "all" if known else "test", rows.notes)
+        notes = rows.notes
+        if not known and abspath(self.facts.get("data", "")) == abspath(data):
+            notes = (*notes, f"{data} is not as it was when the model was trained on it")
+        return Part(x, y, "all" if known else "test", notes)
 
     def of_dataset(self, data: str, part: str | None, *, cut: bool = True) -> Part:
         """Return samples of data that has a name or is a folder, and their targets.

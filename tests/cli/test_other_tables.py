@@ -94,6 +94,17 @@ def test_rows_that_were_trained_on_are_called_so_in_a_file_of_their_own(folder):
     assert scored(folder, written(folder, frame[held]))["part"] == "test"
 
 
+def test_a_training_file_that_has_changed_is_said_to(tmp_path):
+    frame, path = table()[:60], tmp_path / "it.csv"
+    frame.to_csv(path, index=False)
+    assert run("train", path, *TINY, "--out", tmp_path / "run").exit_code == 0
+    frame["age"] += 1
+    frame.to_csv(path, index=False)
+    result = run("evaluate", tmp_path / "run", path, "--json")
+    assert json.loads(result.stdout)["test_samples"] == 60
+    assert "is not as it was" in result.stderr
+
+
 @pytest.mark.parametrize("rows", [1, 3, "one class"])
 def test_few_rows_and_one_class_can_be_scored(folder, rows):
     frame = table()[60:]
