@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sparsecpu.datasets.base import Dataset, check_finite, split, usual_scaling
-from sparsecpu.datasets.labels import given_split, guess_task
+from sparsecpu.datasets.labels import given_split, guess_task, matrix_targets
 from sparsecpu.errors import DataError
 from sparsecpu.reading.archive import Archive
 from sparsecpu.step.image_shapes import CHANNELS_FIRST, has_channels_last
@@ -37,6 +37,7 @@ def read_npz(path: Path | str, *, task: str = "auto") -> Dataset:
         names = {name.lower() for name in archive.members}
         if {"x", "y"} <= names:
             x, y = read_pair(archive, "x", "y")
+            y = matrix_targets(y, f"{path}: y", task)
             shape, kind = archive.header(own_name(archive, "x")).shape[1:], guess_task(y, task)
             return split(path.stem, x, y, kind, input_shape=shape, scaling=usual_scaling(x))
         wanted = ("x_train", "y_train", "x_test", "y_test")
@@ -49,6 +50,9 @@ def read_npz(path: Path | str, *, task: str = "auto") -> Dataset:
         )
         if len(shape) > 1 and len(other) > 1 and shape != other:
             raise DataError(f"{path}: x_test has samples of shape {other}; expected {shape}")
+        y = matrix_targets(y, f"{path}: y_train", task)
+        if y.ndim == 1:  # otherwise both are numbers, whatever those of the test look like
+            y_test = matrix_targets(y_test, f"{path}: y_test", "classification")
         return given_split(path.stem, x, y, x_test, y_test, task, shape)
 
 
@@ -81,12 +85,14 @@ def read_pair(
     y = y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
     if y.dtype.kind in "US":
         y = _text(y, f"{path}: {y_name}")
-    if y.ndim == 2 and y.dtype.kind not in "fiu":
+    if y.ndim == 2 and y.dtype.kind not in "fiub":
         raise DataError(f"{path}: {y_name} has {y.shape[1]} columns of {y.dtype}; expected numbers")
     if y.dtype.kind == "f":
         with np.errstate(over="ignore", invalid="ignore"):
             y = np.asarray(y, np.float64)
-        check_finite(y.reshape(len(y), -1), f"{path}: {y_name}", column="target")
+            numbers = y.astype(np.float32)
+        check_finite(numbers.reshape(len(y), -1), f"{path}: {y_name}", y.reshape(len(y), -1),
+                     column="target")  # fmt: skip
     return x, y
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.datasets.columns import Columns
-from sparsecpu.errors import DataError
+from sparsecpu.errors import DataError, brief
 
 #: One sample in so many is held out where a data set has no test part of its own.
 _TEST_EVERY = 5
@@ -77,7 +77,7 @@ def encode(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     classes, numbers = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise DataError(
-            f"the targets have one class only ({classes.tolist()[0]!r}); expected two or more"
+            f"the targets have one class only ({brief(classes[0])}); expected two or more"
         )
     return classes, numbers.astype(np.int64)
 

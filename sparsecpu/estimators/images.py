@@ -9,6 +9,7 @@ import numpy as np
 
 from sparsecpu.errors import DataError, ParameterError
 from sparsecpu.estimators.classifier import SparseMLPClassifier
+from sparsecpu.estimators.memory import refuse_too_large
 from sparsecpu.estimators.parameters import documented
 from sparsecpu.experiments.pixels import are_numbered
 from sparsecpu.networks.models import find_model, model_names
@@ -102,11 +103,7 @@ object
         self.n_jobs = n_jobs
         self.comm = comm
 
-    def _prepare(self, X, y, sample_weight, *, reset: bool):
-        return super()._prepare(self._flat(X, reset=reset), y, sample_weight, reset=reset)
-
     def _flat(self, X, *, reset: bool):
-        """Return samples flat; note or check the shape of their images."""
         if hasattr(X, "tocsr"):
             raise DataError("X is a sparse matrix; expected an array: images are not sparse")
         shape = np.shape(X)
@@ -147,12 +144,9 @@ object
         dense = described(self.image_shape_, self.n_outputs_, **options)
         self.architecture_ = dense.sparsify(self.density, self.distribution)
         self._seed = seed
+        refuse_too_large(self, len(targets))
         self.network_ = self.architecture_.build(streams(seed)["init"], dtype=np.dtype(self.dtype))
         standardise(self.network_, X[:10_000], "channel")
-
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
-        X = self._flat(X, reset=not hasattr(self, "network_"))
-        return super().partial_fit(X, y, classes, sample_weight)
 
     def _raw(self, X) -> np.ndarray:
         from sklearn.utils.validation import check_is_fitted
@@ -163,6 +157,7 @@ object
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = False
+        tags.input_tags.two_d_array = False  # but pixels that come flat
         tags.input_tags.three_d_array = True
         return tags
 

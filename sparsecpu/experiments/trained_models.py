@@ -11,6 +11,7 @@ import numpy as np
 
 from sparsecpu.datasets import class_numbers
 from sparsecpu.datasets.columns import Columns
+from sparsecpu.datasets.labels import matrix_targets
 from sparsecpu.datasets.matching import Layout
 from sparsecpu.datasets.matching import listed as listed_names
 from sparsecpu.datasets.tables import is_number
@@ -120,8 +121,7 @@ def matched_targets(y: np.ndarray, network: Any, facts: dict[str, Any], where: s
     Raises ``DataError``, which says ``where`` they are from, if they do not match the model.
     """
     if facts["task"] == "classification":
-        if y.ndim > 1:
-            raise DataError(f"{where} has {y.shape[1]} targets per sample; the model has classes")
+        y = matrix_targets(y, where, "classification")
         try:
             return class_numbers(np.array(facts["classes"]), y)
         except DataError as error:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from sparsecpu.errors import FileFormatError
+from sparsecpu.kernels.machine.cached import cached_property
 
 #: Bytes that are read at once, unless one row is larger.
 TILE_BYTES = 1 << 22
