@@ -12,6 +12,7 @@ from sparsecpu.datasets.base import Dataset, check_finite, split, usual_scaling
 from sparsecpu.datasets.labels import given_split, guess_task, matrix_targets
 from sparsecpu.errors import DataError
 from sparsecpu.reading.archive import Archive
+from sparsecpu.step.image_shapes import CHANNELS_FIRST, has_channels_last
 
 
 def read_npz(path: Path | str, *, task: str = "auto") -> Dataset:
@@ -47,7 +48,11 @@ def read_npz(path: Path | str, *, task: str = "auto") -> Dataset:
         y = matrix_targets(y, f"{path}: y_train", task)
         if y.ndim == 1:  # otherwise both are numbers, whatever those of the test look like
             y_test = matrix_targets(y_test, f"{path}: y_test", "classification")
-        shape = archive.header(own_name(archive, "x_train")).shape[1:]
+        shape, other = (
+            archive.header(own_name(archive, name)).shape[1:] for name in ("x_train", "x_test")
+        )
+        if len(shape) > 1 and len(other) > 1 and shape != other:
+            raise DataError(f"{path}: x_test has samples of shape {other}; expected {shape}")
         return given_split(path.stem, x, y, x_test, y_test, task, shape)
 
 
@@ -101,6 +106,11 @@ def read_x(archive: Archive, name: str, features: int | None = None) -> np.ndarr
     if len(header.shape) < 2 or header.dtype.kind not in "fiub" or 0 in header.shape:
         raise DataError(
             f"{path}: {name} has shape {header.shape} and type {header.dtype}; expected numbers"
+        )
+    if has_channels_last(header.shape[1:]):
+        expected = f"(samples, channels, height, width): {name}.{CHANNELS_FIRST}"
+        raise DataError(
+            f"{path}: {name} has shape {header.shape}, with channels last; expected {expected}"
         )
     samples, each = header.shape[0], math.prod(header.shape[1:])
     if features is not None and each != features:

@@ -14,6 +14,8 @@ from sparsecpu.errors import DataError, brief
 _TEST_EVERY = 5
 #: Not the seed of a run: every run is tested on the same samples.
 _SPLIT_SEED = 0
+#: How inputs may be standardised.
+SCALINGS = ("feature", "channel", "global", "none")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ _KIND = table(
     {
         "target": maybe(text), "label_kind": one_of(LABEL_KINDS),
         "categories": named(listed(text)), "missing": listed(text), "dropped": listed(text),
-        "header": truth, "order": listed(text),
+        "header": truth, "order": listed(text), "drop_missing": truth,
     },
 )  # fmt: skip
 
@@ -45,6 +45,8 @@ class Columns:
         are known by their place.
     order : tuple of str
         All columns in the order of the file: features, targets, and those that were left out.
+    drop_missing : bool
+        True if rows without a value were left out.
     """
 
     names: tuple[str, ...]
@@ -55,6 +57,7 @@ class Columns:
     dropped: tuple[str, ...] = ()
     header: bool = True
     order: tuple[str, ...] = ()
+    drop_missing: bool = False
 
     @property
     def feature_names(self) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ _OTHERS = (
     (rb"BZh[1-9]1AY", "packed by bzip2", "unpack it (bunzip2 -k)"),
     (rb"\xfd7zXZ\0", "packed by xz", "unpack it (unxz -k)"),
     (rb"\x28\xb5\x2f\xfd", "packed by zstd", "unpack it (unzstd)"),
-    (rb"7z\xbc\xaf|Rar!", "an archive of files", "unpack it"),
+    (rb"7z\xbc\xaf|Rar!|.{257}ustar", "an archive of files", "unpack it"),
     (rb"%PDF", "a PDF document", _TABLE),
     (rb"(?i)\s*<(!doctype|html|\?xml)", "a web page or XML", "download the data itself"),
     (rb"(?i)(\s*%.*\n)*\s*@relation", "an ARFF file", _TABLE),
@@ -66,6 +66,8 @@ def format_of(path: Path | str) -> str:
         packed = is_packed(raw)
     with refusing(path, DataError, "a file of data"), open_unpacked(path) as file:
         head = file.read(_HEAD)
+    if not head:
+        raise DataError(f"{path} is empty; expected a file of data")
     if head.startswith(b"PK\3\4"):
         return _format_of_archive(path, packed)
     for beginning, kind, advice in _OTHERS:

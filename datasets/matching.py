@@ -19,12 +19,13 @@ class Layout:
 
     ``features`` are the numbers of a sample; ``columns`` are those of a table, and
     ``first_feature`` is the number of the first feature in a svmlight file, each None if it was
-    trained on something else.
+    trained on something else; ``task`` is "classification" or "regression".
     """
 
     features: int
     columns: Columns | None = None
     first_feature: int | None = None
+    task: str = "classification"
 
 
 @dataclass(frozen=True)

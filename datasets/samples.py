@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.datasets.arrays import open_archive, read_pair, read_x
+from sparsecpu.datasets.arrays import open_archive, own_name, read_pair, read_x
 from sparsecpu.datasets.columns import Columns
 from sparsecpu.datasets.formats import file_format
 from sparsecpu.datasets.matching import Layout, Match, match_columns
@@ -22,12 +22,14 @@ class Rows:
     """Samples, and their targets as the file has them; None where nobody asked for them.
 
     ``own_parts`` is True if the file itself says which samples are for testing; these are the ones
-    that were asked for then. ``notes`` are what the user should know.
+    that were asked for then. ``shape`` is that of one sample, where the file says it. ``notes`` are
+    what the user should know.
     """
 
     x: Any
     y: np.ndarray | None
     own_parts: bool = False
+    shape: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -97,13 +99,15 @@ def read_rows(
         If the file cannot be used, or does not fit the model.
     """
     path = Path(path)
-    kind = file_format(path, format, target=target, zero_based=zero_based)
+    kind = file_format(path, format, target=target, zero_based=zero_based, **style)
     if kind == "npz":
         return _archive_rows(path, layout, part, scored)
     if kind == "svmlight":
         found = read_sparse_rows(path, layout.features, layout.first_feature, zero_based=zero_based)
         return Rows(found.x, found.y)
     style.pop("categorical", None)  # the model knows its categories
+    if scored and layout.columns is not None and layout.columns.drop_missing:
+        style["drop_missing"] = True  # but each row is predicted, or none
     return _table_rows(path, layout, target, scored, style)
 
 
@@ -121,10 +125,11 @@ def _archive_rows(path: Path, layout: Layout, part: str, scored: bool) -> Rows:
             found = [read_pair(archive, *pair, layout.features) for pair in pairs]
         else:
             found = [(read_x(archive, pair[0], layout.features), None) for pair in pairs]
+        shape = archive.header(own_name(archive, pairs[0][0])).shape[1:]
     xs, ys = zip(*found, strict=True)
     x = xs[0] if len(xs) == 1 else np.concatenate(xs)
     y = np.concatenate(ys) if scored else None
-    return Rows(x, y, own_parts="x" not in names)
+    return Rows(x, y, own_parts="x" not in names, shape=shape)
 
 
 def _table_rows(
@@ -139,5 +144,6 @@ def _table_rows(
         note = found.note
         return found
 
-    x, y, notes = read_features(path, layout.columns, match, scored=scored, **style)
+    wanted = layout.task if scored else None
+    x, y, notes = read_features(path, layout.columns, match, task=wanted, **style)
     return Rows(x, y, notes=tuple([note, *notes] if note else notes))

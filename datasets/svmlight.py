@@ -47,6 +47,8 @@ def read_svmlight(
     """
     path = Path(path)
     x, y = _load(path)
+    if not x.nnz:
+        raise DataError(f"{path} has targets alone; expected samples in svmlight format")
     first = _first(path, x, zero_based, 0 if _lowest(x) == 0 else 1)
     kind = guess_task(y, task)
     if kind == "classification":

@@ -74,9 +74,14 @@ class CellsRead:
         """The line of each row."""
         return self._lines[: self.rows]
 
-    def numbers(self, column: int) -> np.ndarray:
-        """Return the number of each row's text in a column of text."""
-        return self._numbers[column][: self.rows]
+    def text(self, column: int) -> tuple[list[str], np.ndarray]:
+        """Return the different texts of a column of text, and the number of each row's."""
+        texts, numbers = list(self.texts[column].numbers), self._numbers[column][: self.rows]
+        used = np.bincount(numbers, minlength=len(texts)) > 0  # not so in rows that were left out
+        if used.all():
+            return texts, numbers
+        rank = np.cumsum(used) - 1
+        return [text for text, known in zip(texts, used, strict=True) if known], rank[numbers]
 
     def make_room(self, rows: int, expected: float = 0.0) -> None:
         """Make room for so many more rows, of about ``expected`` in all."""

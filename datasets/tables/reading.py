@@ -79,7 +79,7 @@ def read_csv(
         columns = Columns(
             names, sheet.names[plan.target], goal.label_kind, categories,
             tuple(sorted(style.marks)), tuple(sheet.names[at] for at in plan.dropped),
-            sheet.header, tuple(sheet.names),
+            sheet.header, tuple(sheet.names), style.drop_missing,
         )  # fmt: skip
         x = _samples(sheet, cells, places, columns)
     _say(_constant(path, x, columns))
@@ -109,12 +109,12 @@ def read_features(
     columns: Columns | None,
     match: Callable[[list[str] | None, int], Any],
     *,
-    scored: bool = False,
+    task: str | None = None,
     missing: Sequence[str] | None = None,
     drop_missing: bool = False,
     header: bool | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
-    """Return the samples of a table as a model expects them, their targets as text, and notes.
+    """Return the samples of a table as a model expects them, their targets, and notes.
 
     Parameters
     ----------
@@ -126,8 +126,8 @@ def read_features(
         Takes the names of the columns (None if the table has none) and how many there are; returns
         an object that says in ``features`` which of them are the model's, in its order, and in
         ``target`` which has the targets, if one does.
-    scored : bool
-        True if targets are needed; they are None otherwise.
+    task : {"classification", "regression"}, optional
+        What targets are needed: labels, as text, or quantities; they are None otherwise.
     missing, drop_missing, header : list of str, bool, bool
         As ``read_csv`` takes them; the marks are those of the training table by default.
 
@@ -139,6 +139,8 @@ def read_features(
     if missing is None and columns is not None and columns.missing:
         missing = columns.missing
     style = make_style(missing, drop_missing, header, None)
+    if columns is not None and columns.header:
+        style = replace(style, known=columns.names)
     with opened(Path(path), style) as sheet:
         found = match(sheet.names if sheet.header else None, sheet.width)
         categories = {} if columns is None else columns.categories
@@ -146,14 +148,15 @@ def read_features(
         roles = [SKIPPED] * sheet.width
         for at, name in zip(found.features, names, strict=True):
             roles[at] = TEXT if name in categories else NUMBER
-        if scored:
-            roles[found.target] = TEXT
+        if task is not None:
+            roles[found.target] = TEXT if task == "classification" else GOAL
         cells = _read(sheet, roles)
         places = _places(roles, found.features)
         x = _samples(sheet, cells, places, Columns(tuple(names), categories=categories))
-        y = _spelled(cells, roles, found.target) if scored else None
-    notes = [note for note in (*sheet.notes, _left_out(sheet, cells)) if note]
-    return x, y, notes
+        y = None if task is None else _spelled(cells, roles, found.target)
+    by_name = columns is not None and columns.header and sheet.header
+    notes = [] if by_name else sheet.notes  # else there is no doubt what the first row is
+    return x, y, [note for note in (*notes, _left_out(sheet, cells)) if note]
 
 
 def _read(sheet: Sheet, roles: Sequence[int]) -> CellsRead:
@@ -176,14 +179,16 @@ def _targets(sheet: Sheet, cells: CellsRead, roles: Sequence[int], at: int, task
 
 
 def _spelled(cells: CellsRead, roles: Sequence[int], at: int) -> np.ndarray:
-    """Return the targets as text."""
-    column = list(roles[:at]).count(TEXT)
-    return np.array(list(cells.texts[column].numbers))[cells.numbers(column)]
+    """Return the targets: quantities, or labels as text."""
+    if roles[at] == GOAL:
+        return cells.goal
+    texts, numbers = cells.text(list(roles[:at]).count(TEXT))
+    return np.array(texts)[numbers]
 
 
 def _values(sheet: Sheet, at: int, cells: CellsRead, place: int) -> tuple[str, ...]:
     """Return the values of a column of categories, in order."""
-    found = cells.texts[place].numbers
+    found, _ = cells.text(place)
     if len(found) > _MOST_VALUES:
         raise DataError(
             f"{sheet.path}: {sheet.column(at)} has {len(found)} different values; expected at most "
@@ -217,13 +222,12 @@ def _samples(
 def _ranks(sheet: Sheet, at: int, cells: CellsRead, place: int, known: Sequence[str]) -> np.ndarray:
     """Return the number of each row's category; refuse one that is not known."""
     rank = {value: i for i, value in enumerate(known)}
-    texts = cells.texts[place].numbers
-    ranks = np.array([rank.get(text, -1) for text in texts])
-    found = ranks[cells.numbers(place)]
+    texts, numbers = cells.text(place)
+    found = np.array([rank.get(text, -1) for text in texts])[numbers]
     if (found < 0).any():
         row = int(np.argmax(found < 0))
         line = int(cells.lines[row])
-        value = list(texts)[cells.numbers(place)[row]]
+        value = texts[numbers[row]]
         raise DataError(
             f"{sheet.path}, line {line}, {sheet.column(at)}: {value[:50]!r} is none of the values "
             f"that the model knows ({listed(known)})"

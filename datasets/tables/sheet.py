@@ -37,6 +37,7 @@ class Style:
     drop_missing: bool = False
     header: bool | None = None
     categorical: str | tuple[str, ...] | None = None
+    known: tuple[str, ...] = ()
 
     @property
     def marks(self) -> frozenset[str]:
@@ -86,9 +87,9 @@ def opened(path: Path, style: Style) -> Iterator[Sheet]:
         source.separator = dialect.separator
         marks = style.marks
         header = style.header
-        if header is None:
-            header = has_names(rows, dialect.decimal, marks)
         first = [cell.strip() for cell in rows[0]]
+        if header is None:
+            header = _are_known(first, style.known) or has_names(rows, dialect.decimal, marks)
         names = [name or f"column {i + 1}" for i, name in enumerate(first)]
         if not header:
             names = [f"column {i + 1}" for i in range(len(first))]
@@ -99,6 +100,14 @@ def opened(path: Path, style: Style) -> Iterator[Sheet]:
             sheet.notes.append(note)
         _skip(source, dialect, header)
         yield sheet
+
+
+def _are_known(cells: list[str], known: tuple[str, ...]) -> bool:
+    """Return True if most names that a model knows are among the cells of a row, which differ.
+
+    Names may be numbers, and need not stand in the order in which one knows them for names.
+    """
+    return len(set(cells)) == len(cells) and 2 * len({*cells} & {*known}) > len(known) > 0
 
 
 def _first_lines(source: Source) -> list[str]:

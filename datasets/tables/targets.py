@@ -36,8 +36,7 @@ def spelled_targets(sheet: Sheet, cells: CellsRead, at: int, column: int, task: 
     ``007`` is not 7, and ``1e5`` not 100000. Raises ``DataError`` at the first cell that is not as
     most others are.
     """
-    texts = list(cells.texts[column].numbers)
-    numbers = cells.numbers(column)
+    texts, numbers = cells.text(column)
     values = [as_number(text, sheet.dialect.decimal) for text in texts]
     each = np.array([value is not None for value in values], dtype=bool)[numbers]
     if task == "auto" and not each.all() and 2 * each.sum() > len(each):

@@ -11,7 +11,14 @@ from typing import Any
 
 import click
 
-from sparsecpu.cli.options import data_options, json_option, numbers, quiet_option, reading
+from sparsecpu.cli.options import (
+    data_options,
+    json_option,
+    numbers,
+    quiet_option,
+    reading,
+    scaling_option,
+)
 from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.cli.recipe_options import recipe_options, recipe_values
 from sparsecpu.errors import ParameterError
@@ -69,6 +76,7 @@ from sparsecpu.topology import TOPOLOGIES
     help="Draw error over density into that folder (needs the plot extra).",
 )  # fmt: skip
 @data_options
+@scaling_option
 @json_option
 @quiet_option
 @click.pass_context
@@ -82,6 +90,7 @@ def compare(ctx: click.Context, data: str, **options: Any) -> None:
     """  # noqa: D301
     if options["jobs"] < 1:
         raise ParameterError("jobs", options["jobs"], "an integer of at least 1")
+    speaker = Speaker(options["quiet"])
     comparison = _described(data, options)
     if options["plot"]:
         from sparsecpu.experiments.plots.figures import require_matplotlib
@@ -89,7 +98,7 @@ def compare(ctx: click.Context, data: str, **options: Any) -> None:
         require_matplotlib()
     folder = ResultFolder(options["out"] or f"compare-{Path(data.replace(':', '-')).stem}")
     ctx.call_on_close(folder.lock.release)
-    document = _carry_out(comparison, folder, options["jobs"], Speaker(options["quiet"]))
+    document = _carry_out(comparison, folder, options["jobs"], speaker)
     if options["plot"]:
         from sparsecpu.experiments.plots.runs import plot_comparison
 

@@ -8,6 +8,7 @@ import click
 
 from sparsecpu.cli.options import data_options, output_options, part_option, reading
 from sparsecpu.cli.output import Speaker, print_json, put
+from sparsecpu.errors import DataError
 
 #: What stands before a score: samples that were trained on are no test.
 _WORDS = {"test": "test ", "train": "training ", "all": "training and test "}
@@ -39,9 +40,11 @@ def evaluate(model: str, data: str, part: str | None, **options: Any) -> None:
     network, facts = read_model(path)
     found = part_to_score(network, facts, data, part, reading(options))
     for note in found.notes:
-        speaker.say(note)
+        speaker.warn(f"note: {note}")
     with use_threads(options["threads"]):
         value = score(network, found.x, found.y, facts)
+    if facts["task"] == "regression" and len(found.y) < 2:
+        raise DataError(f"{data} has 1 sample; R2 needs two (sparsecpu predict shows its value)")
     name, samples = "accuracy" if facts["task"] == "classification" else "r2", len(found.y)
     if options["as_json"]:
         document: dict[str, Any] = {f"{found.name}_{name}": value, f"{found.name}_samples": samples}

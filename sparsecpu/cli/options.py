@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from sparsecpu.datasets.base import SCALINGS
 from sparsecpu.datasets.formats import FORMATS, PARTS
 from sparsecpu.errors import ParameterError
 
@@ -17,7 +18,7 @@ READING = ("samples", "target", "task")
 #: Those that came later, with their defaults: folders of older runs do not name them.
 LATER = {
     "format": "auto", "zero_based": None, "missing": (), "drop_missing": False, "header": None,
-    "categorical": None,
+    "categorical": None, "scaling": "auto",
 }  # fmt: skip
 
 
@@ -83,6 +84,16 @@ data_options = decorated(
     )
 )
 
+#: How the inputs of a new network are standardised.
+scaling_option = click.option(
+    "--scaling",
+    type=click.Choice(["auto", *SCALINGS]),
+    default="auto",
+    show_default=True,
+    help="How to standardise the inputs: each feature, each channel of images, all alike, or not "
+    "at all; auto takes each feature, of bytes all alike, and leaves sparse data as it is.",
+)
+
 #: Which samples of DATA.
 part_option = click.option(
     "--part",
@@ -107,7 +118,7 @@ output_options = decorated(
 
 def reading(given: dict[str, Any]) -> dict[str, Any]:
     """Return the options that ``datasets.open_data`` takes, later ones where the user said them."""
-    said = {name: given[name] for name, usual in LATER.items() if given[name] != usual}
+    said = {n: given[n] for n, usual in LATER.items() if given.get(n, usual) != usual}
     if "missing" in said:
         said["missing"] = list(said["missing"])  # as JSON has it
     return {name: given[name] for name in READING} | said

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from sparsecpu.errors import DataWarning, DivergenceWarning
+from sparsecpu.reading.progress import voice
 
 #: Our own warnings.
 _OURS = (DataWarning, DivergenceWarning)
@@ -23,6 +24,7 @@ class Speaker:
     def __init__(self, quiet: bool) -> None:
         self.quiet = quiet
         self.bar = not quiet and sys.stderr.isatty()
+        voice.say = self.say
 
     def say(self, message: str) -> None:
         """Print a line."""

@@ -34,7 +34,7 @@ def predict(model: str, data: str, proba: bool, part: str | None, **options: Any
     network, facts = read_model(model_path(model))
     found = part_to_predict(network, facts, data, part, reading(options))
     for note in found.notes:
-        speaker.say(note)
+        speaker.warn(f"note: {note}")
     with use_threads(options["threads"]):
         z = outputs(network, found.x)
     labels, probabilities = _predictions(z, facts, proba)
@@ -47,7 +47,13 @@ def predict(model: str, data: str, proba: bool, part: str | None, **options: Any
     for number, label in enumerate(labels):
         cells = label if isinstance(label, list) else [label]
         cells = [*cells, *(f"{p:.6f}" for p in (probabilities[number] if probabilities else ()))]
-        put(",".join(map(str, cells)))
+        put(",".join(map(_cell, cells)) if probabilities else ",".join(map(str, cells)))
+
+
+def _cell(value: Any) -> str:
+    """Return a label as a cell of a table; numbers never need quotes."""
+    text = str(value)
+    return '"' + text.replace('"', '""') + '"' if set(text) & set(',"') else text
 
 
 def _predictions(z: Any, facts: dict[str, Any], proba: bool) -> tuple[list, list]:

@@ -33,8 +33,10 @@ def train(ctx: click.Context, data: str | None, **options: Any) -> None:
     """Train a sparse network on DATA and say what sparsity bought.
 
     DATA is a bundled name (digits, breast-cancer, wine, iris, diabetes), a generated one
-    (digits28, make:shapes, make:wide, make:classification, make:regression), a .csv, .npz or .svm
-    file, or a folder of IDX files such as MNIST's or of CIFAR's binary ones.
+    (digits28, make:shapes, make:wide, make:classification, make:regression), one that is found or
+    fetched (fashion-mnist, mnist, cifar10, openml:NAME, openml:NAME@VERSION), a .csv, .npz or .svm
+    file, or a folder: of IDX files such as MNIST's, of CIFAR's binary ones, or with a folder of PNG
+    or JPEG images for each class.
 
     \b
     sparsecpu train digits

@@ -15,6 +15,7 @@ from sparsecpu.experiments.known_data import mark_of
 from sparsecpu.experiments.networks import build, describe_for
 from sparsecpu.experiments.recipe import Recipe
 from sparsecpu.experiments.run_folder import Checkpoints, RunFolder, read_checkpoint
+from sparsecpu.experiments.trained_models import check_same_columns
 from sparsecpu.experiments.trainers import (
     augmented,
     make_optimizer,
@@ -58,6 +59,8 @@ class TrainRun:
             pass  # refuses a number of threads that cannot be
         self.began = time.perf_counter()
         self.dataset = open_data(request.data, **request.reading)
+        if self.recipe.init:
+            check_same_columns(self.recipe.init, self.dataset.columns)
         self.samples, self.mark = self.dataset.x_train.shape[0], fingerprint_of(self.dataset)
         self.architecture = describe_for(self.recipe, self.dataset)
         check_memory(self.architecture, self.recipe, self.samples, speaker)

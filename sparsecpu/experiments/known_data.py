@@ -30,22 +30,20 @@ def mark_of(x: Any, y: np.ndarray, rows: np.ndarray | None = None) -> str:
     return digest.hexdigest()[:32]
 
 
-def _values(x: Any, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the values of samples that are not 0, their features, and how many each has."""
+def _values(x: Any, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where samples are not 0, counted through all of them, and the values there."""
     if hasattr(x, "tocsr"):
         part = x[rows]
         part.sort_indices()
-        values, columns = part.data.astype("<f4"), part.indices.astype("<i8")
-        there = values != 0
-        counts = np.add.reduceat(np.append(there, False), part.indptr[:-1], dtype=np.int64)
-        counts[part.indptr[:-1] == part.indptr[1:]] = 0
-        return values[there], columns[there], counts.astype("<i8")
+        values = part.data.astype("<f4")
+        there = np.flatnonzero(values)
+        row = np.repeat(np.arange(len(rows), dtype="<i8"), np.diff(part.indptr))
+        return (row * x.shape[1] + part.indices)[there], values[there]
     if hasattr(x, "take_samples"):
         array, at = x.take_samples(rows)
         part = array[at]
     else:
         part = x[rows]
-    part = part.reshape(len(part), -1).astype("<f4")
-    there = part != 0
-    columns = np.broadcast_to(np.arange(part.shape[1], dtype="<i8"), part.shape)
-    return part[there], columns[there], there.sum(axis=1).astype("<i8")
+    part = part.ravel() if part.dtype == np.uint8 else part.ravel().astype("<f4")
+    there = np.flatnonzero(part)
+    return there.astype("<i8", copy=False), part[there].astype("<f4", copy=False)

@@ -13,9 +13,12 @@ import numpy as np
 
 from sparsecpu.datasets import open_data
 from sparsecpu.datasets.base import held_out
+from sparsecpu.datasets.folders import in_folder
+from sparsecpu.datasets.named import OPENML
 from sparsecpu.datasets.samples import Rows, read_rows
 from sparsecpu.errors import DataError
 from sparsecpu.experiments.known_data import mark_of
+from sparsecpu.experiments.pixels import check_images
 from sparsecpu.experiments.trained_models import layout_of, matched_targets
 
 _HELD_OUT = "what was held out of training is taken (--part all for every sample)"
@@ -46,7 +49,12 @@ def part_to_score(
     arguments of ``open_data``. Raises ``DataError`` if the data does not fit the model.
     """
     model = _Model(network, facts, reading)
-    return model.of_file(data, part) if Path(data).is_file() else model.of_dataset(data, part)
+    return model.of_file(data, part) if _is_single(data) else model.of_dataset(data, part)
+
+
+def _is_single(data: str) -> bool:
+    """Return True for a file that holds all of its data, unlike one of MNIST's four."""
+    return Path(data).is_file() and in_folder(data) is None
 
 
 def part_to_predict(
@@ -58,12 +66,12 @@ def part_to_predict(
     which are for testing, those. A file needs no targets then.
     """
     model, path = _Model(network, facts, reading), Path(data)
-    if part in (None, "all") and path.is_file():
+    if part in (None, "all") and _is_single(data):
         rows = model.rows(data, part or "test", scored=False)
         return Part(rows.x, None, part or "test", rows.notes)
     if part is None and path.is_dir():
         return model.of_dataset(data, None, cut=False)
-    return model.of_file(data, part) if path.is_file() else model.of_dataset(data, part)
+    return model.of_file(data, part) if _is_single(data) else model.of_dataset(data, part)
 
 
 class _Model:
@@ -78,7 +86,13 @@ class _Model:
         """Return the samples of a file."""
         layout, own = layout_of(self.network, self.facts), ("task", "samples")
         given = {name: value for name, value in self.reading.items() if name not in own}
-        return read_rows(data, layout, part=part, scored=scored, **given)
+        rows = read_rows(data, layout, part=part, scored=scored, **given)
+        self._check_images(data, rows.x, rows.shape, layout.columns)
+        return rows
+
+    def _check_images(self, data: str, x: Any, shape: tuple[int, ...], columns: Any) -> None:
+        given = shape or x.shape[1:]
+        check_images("the model", self.network.input_shape, data, x, given, columns)
 
     def targets(self, y: np.ndarray, data: str) -> np.ndarray:
         """Return targets as the model counts them."""
@@ -119,14 +133,16 @@ class _Model:
         """
         dataset = open_data(data, **self.reading)
         self._check(dataset, data)
+        columns = self._columns(dataset, data)
         seen = True  # what is for training was trained on, as far as we know
-        if not dataset.own_test and Path(data).exists():
+        if not dataset.own_test and (Path(data).exists() or data.startswith(OPENML)):
             y = self.targets(_labels(dataset, "train"), data)
             seen = self.trained_on(data, dataset.x_train, y, np.arange(len(y)))
             part = part or ("test" if seen and cut else "all")
         part = part or "test"
         names = ("train", "test") if part == "all" else (part,)
         x = _joined([getattr(dataset, f"x_{name}") for name in names])
+        x = x if columns is None else x[:, columns]
         y = self.targets(np.concatenate([_labels(dataset, name) for name in names]), data)
         if part == "all" and dataset.held is not None:
             order = np.argsort(np.argsort(dataset.held, kind="stable"))
@@ -140,6 +156,18 @@ class _Model:
         there = dataset.x_test.shape[1]
         if there != features:
             raise DataError(f"{data} has {there} features; the model expects {features}")
+        self._check_images(data, dataset.x_test, dataset.input_shape, dataset.columns)
+
+    def _columns(self, dataset: Any, data: str) -> np.ndarray | None:
+        """Return where each of the model's features is in the data; None if they need no look."""
+        known = layout_of(self.network, self.facts).columns
+        if known is None or dataset.columns is None:
+            return None
+        there = list(dataset.columns.feature_names)
+        lacking = [name for name in known.feature_names if name not in there]
+        if lacking and known.header:
+            raise DataError(f"{data} has no feature {lacking[0]!r}, which the model expects")
+        return None if lacking else np.array([there.index(name) for name in known.feature_names])
 
 
 def _labels(dataset: Any, part: str) -> np.ndarray:

@@ -8,6 +8,7 @@ from types import NoneType
 from typing import Any, get_args, get_type_hints
 
 from sparsecpu.callbacks import Callback
+from sparsecpu.datasets.base import SCALINGS
 from sparsecpu.datasets.formats import FORMATS
 from sparsecpu.errors import ParameterError, ResumeError
 from sparsecpu.experiments.history_file import HistoryFile
@@ -38,10 +39,10 @@ _CONFIG: dict[str, Kind] = {
             "task": one_of(("auto", "classification", "regression")),
         },
         {
-                "format": one_of(("auto", *FORMATS)), "zero_based": maybe(truth),
-                "missing": listed(text), "drop_missing": truth, "header": maybe(truth),
-                "categorical": maybe(text),
-            },
+            "format": one_of(FORMATS), "zero_based": maybe(truth), "scaling": one_of(SCALINGS),
+            "missing": listed(text), "drop_missing": truth, "header": maybe(truth),
+            "categorical": maybe(text),
+        },
     ),
     "fingerprint": text,
 }  # fmt: skip

@@ -13,6 +13,7 @@ from sparsecpu.datasets import class_numbers
 from sparsecpu.datasets.columns import Columns
 from sparsecpu.datasets.labels import matrix_targets
 from sparsecpu.datasets.matching import Layout
+from sparsecpu.datasets.matching import listed as listed_names
 from sparsecpu.datasets.tables import is_number
 from sparsecpu.errors import DataError, FileFormatError
 from sparsecpu.step.plain_values import (
@@ -68,6 +69,10 @@ def read_model(path: Path) -> tuple[Any, dict[str, Any]]:
     table(needed, _NOTED, anything)(facts, f"{path}: the header")
     if "classes" in needed:
         _check_classes(facts["classes"], path)
+    try:
+        layout_of(network, facts)
+    except FileFormatError as error:
+        raise FileFormatError(f"{path}: {error}") from None
     return network, facts
 
 
@@ -88,7 +93,26 @@ def layout_of(network: Any, facts: dict[str, Any]) -> Layout:
     features = math.prod(network.input_shape)
     if known is not None and known.n_features != features:
         raise FileFormatError(f"the columns have {known.n_features} features, not {features}")
-    return Layout(features, known, facts.get("first_feature"))
+    return Layout(features, known, facts.get("first_feature"), facts["task"])
+
+
+def check_same_columns(path: str, columns: Columns | None) -> None:
+    """Refuse to train a model further on a table in which its columns stand elsewhere."""
+    from sparsecpu.files.model import load
+
+    noted = load(path)[1].get("columns")
+    if noted is None or columns is None:
+        return
+    known = Columns.from_dict(noted)
+    if not (known.header and columns.header):
+        return
+    for at, name in enumerate(columns.feature_names):
+        if name in known.feature_names and known.feature_names.index(name) != at:
+            raise DataError(
+                f"feature {at + 1} is {name!r}, which is feature "
+                f"{known.feature_names.index(name) + 1} of {path}; bring the columns into its "
+                f"order: {listed_names(known.names)}"
+            )
 
 
 def matched_targets(y: np.ndarray, network: Any, facts: dict[str, Any], where: str) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 from sparsecpu.errors import SparseCPUError
 from sparsecpu.reading.files import file_size, open_regular, refusing
 from sparsecpu.reading.memory import check_memory
-from sparsecpu.reading.npy import LONGEST_HEADER, ArrayHeader, OtherTypeError, read_header
+from sparsecpu.reading.npy import LONGEST_HEADER, ArrayHeader, OtherElementsError, read_header
 
 #: Deflate makes no more than so many bytes of one.
 MOST_DEFLATED = 1032
@@ -85,8 +85,9 @@ class Archive:
                     else:
                         with self._zip.open(info) as stream:
                             header = read_header(stream)
-                except OtherTypeError as error:  # the file is whole
-                    raise self.refusal(f"{self.path}: {name[:100]} holds {error}") from None
+                except OtherElementsError as error:  # the file is whole
+                    words = f"holds elements of type {error.kind}; {error.expected}"
+                    raise self.refusal(f"{self.path}: {name[:100]} {words}") from error
                 if header.start + header.nbytes != info.file_size:
                     raise ValueError(
                         f"{name[:100]!r} of shape {header.shape} has "
