@@ -45,14 +45,14 @@ def read_npz(path: Path | str, *, task: str = "auto") -> Dataset:
             raise DataError(f"{path} has {sorted(names)}; expected x and y, or {', '.join(wanted)}")
         x, y = read_pair(archive, "x_train", "y_train")
         x_test, y_test = read_pair(archive, "x_test", "y_test")
-        y = matrix_targets(y, f"{path}: y_train", task)
-        if y.ndim == 1:  # otherwise both are numbers, whatever those of the test look like
-            y_test = matrix_targets(y_test, f"{path}: y_test", "classification")
         shape, other = (
             archive.header(own_name(archive, name)).shape[1:] for name in ("x_train", "x_test")
         )
         if len(shape) > 1 and len(other) > 1 and shape != other:
             raise DataError(f"{path}: x_test has samples of shape {other}; expected {shape}")
+        y = matrix_targets(y, f"{path}: y_train", task)
+        if y.ndim == 1:  # otherwise both are numbers, whatever those of the test look like
+            y_test = matrix_targets(y_test, f"{path}: y_test", "classification")
         return given_split(path.stem, x, y, x_test, y_test, task, shape)
 
 

@@ -107,28 +107,40 @@ def _by_place(
     scored: bool,
 ) -> Match:
     """Return the columns in the order of the training table, if there are as many."""
-    columns = layout.columns
-    count = layout.features if columns is None else len(columns.names)
-    at = None if target is None or names is None else names.index(target)
-    whole = () if columns is None else columns.order
-    if at is None and width == len(whole) and columns is not None and columns.target is not None:
-        # The same columns as in training, those that were left out among them.
-        features = tuple(whole.index(name) for name in columns.names)
-        at = whole.index(columns.target)
-    elif width == count + 1:
-        at = width - 1 if at is None else at
-        features = tuple(i for i in range(width) if i != at)
-    elif width == count and at is None and not scored:
-        features = tuple(range(width))
+    columns, note = layout.columns, ""
+    features, goal, whole = [str(i) for i in range(layout.features)], "", list[str]()
+    if columns is not None:
+        features, goal, whole = [*columns.names], columns.target or goal, [*columns.order]
+        note = note_of_place(path, columns, features)
+    if target is not None and names is not None:
+        at = names.index(target)
+        orders = [[*features[:at], goal, *features[at:]]]
     else:
-        expected = f"{count} features" + (
-            " and a target" if scored else ", with or without a target"
+        orders = [whole, [*features, goal]]
+        if not scored:
+            orders += [[name for name in whole if name != goal], features]
+    fitting = [order for order in orders if len(order) == width]
+    if not fitting:
+        either = "a target" if scored else "perhaps a target"
+        raise DataError(
+            f"{path} has {width} columns; the model expects {len(features)} and {either}"
         )
-        raise DataError(f"{path} has {width} columns; the model expects {expected}")
-    note = ""
-    if columns is not None and columns.header:
-        note = f"{path} has no names: its columns are taken as {listed(columns.names)}"
-    return Match(features, at, note)
+    order = fitting[0]  # all columns of the training table, if there are as many
+    if order != whole and any(other != order for other in fitting):
+        raise DataError(
+            f"{path} has {width} columns without names, which could be read in two ways, as "
+            f"{len(whole) - len(features) - 1} were left out in training; add names"
+        )
+    at = order.index(goal) if goal in order else None
+    return Match(tuple(order.index(name) for name in features), at, note)
+
+
+def note_of_place(path: Path, columns: Columns | None, names: Sequence[str] | None = None) -> str:
+    """Return what to say of data without names for a model that knows some."""
+    if columns is None or not columns.header:
+        return ""
+    taken = listed(columns.feature_names if names is None else names)
+    return f"{path} has no names: its columns are taken as {taken}"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -49,20 +49,26 @@ def is_named(name: str) -> bool:
 
 
 def open_named(
-    name: str, *, target: str | None = None, task: str = "auto", **others: Any
+    name: str,
+    *,
+    target: str | None = None,
+    task: str = "auto",
+    drop_missing: bool = False,
+    **others: Any,
 ) -> Dataset:
     """Return the data set of a name.
 
     A folder of that name counts more, if there are images in it. ``others`` are options of
     ``open_data`` that are of no use for names, refused unless they say nothing.
     """
-    for option, value in others.items():
+    is_table = name.startswith(OPENML)
+    unused = others if is_table else {**others, "target": target, "drop_missing": drop_missing}
+    for option, value in unused.items():
         if value not in (None, "auto", False) and value not in ((), []):
             raise DataError(f"{option} is {value!r}; {name!r} is no file that it could be for")
-    if name.startswith(OPENML):
-        return fetch_openml(name.removeprefix(OPENML), target=target, task=task)
-    if target is not None:
-        raise DataError(f"target is {target!r}; {name!r} is no table that has columns")
+    if is_table:
+        number = name.removeprefix(OPENML)
+        return fetch_openml(number, target=target, task=task, drop_missing=drop_missing)
     if task == "regression":
         raise DataError(f"task is {task!r}; {name!r} has classes")
     known, here = IMAGE_SETS[name], Path(name)

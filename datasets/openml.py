@@ -18,6 +18,7 @@ from sparsecpu.reading.memory import check_memory
 
 #: Names that a message holds.
 _SHOWN = 8
+_ADVICE = "leave such rows out (--drop-missing)"
 
 
 @dataclass
@@ -45,8 +46,25 @@ class _Table:
         categories = {name: self.categories[name] for name in names if name in self.categories}
         return _Table(self.what, self.x[:, kept], names, categories)
 
+    def complete(self) -> _Table:
+        """Return the table without the rows that lack a value; a warning says how many."""
+        rows = np.ones(self.x.shape[0], dtype=bool)
+        if hasattr(self.x, "tocoo"):
+            stored = self.x.tocoo()
+            rows[stored.row[np.isnan(stored.data)]] = False
+        else:
+            for column in self.x.T:
+                rows &= ~np.isnan(column)
+        lost = len(rows) - np.count_nonzero(rows)
+        if not lost:
+            return self
+        _say(f"{self.what}: left out {lost} of {len(rows)} rows, which lack a value")
+        return _Table(self.what, self.x[np.flatnonzero(rows)], self.names, self.categories)
 
-def fetch_openml(name: str, *, target: str | None = None, task: str = "auto") -> Dataset:
+
+def fetch_openml(
+    name: str, *, target: str | None = None, task: str = "auto", drop_missing: bool = False
+) -> Dataset:
     """Fetch a table from OpenML, or from scikit-learn's cache of it.
 
     A fifth of the rows is held out for testing. A column of categories becomes a feature for each
@@ -60,6 +78,8 @@ def fetch_openml(name: str, *, target: str | None = None, task: str = "auto") ->
         Column to predict; the one that OpenML names by default.
     task : {"auto", "classification", "regression"}
         What is to be learnt; by default categories are classes, and numbers are looked at.
+    drop_missing : bool
+        Whether to leave out rows that lack a value; they are refused otherwise.
 
     Raises
     ------
@@ -72,6 +92,8 @@ def fetch_openml(name: str, *, target: str | None = None, task: str = "auto") ->
     found = fetch(name, what, target_column=None, parser="liac-arff")
     categories = found.categories or {}
     table = _Table(what, found.data, list(found.feature_names), categories)
+    if drop_missing:
+        table = table.complete()
     targets = _target_names(table, target, found.details.get("default_target_attribute"))
     y, kind = _targets(table, targets, task)
     features = table.without(targets)
@@ -116,7 +138,7 @@ def _targets(table: _Table, names: list[str], task: str) -> tuple[np.ndarray, st
     for name, column in zip(names, columns, strict=True):
         if not np.isfinite(column).all():
             count = int(np.count_nonzero(~np.isfinite(column)))
-            raise DataError(f"{table.what}: the target {name!r} lacks {count} value(s)")
+            raise DataError(f"{table.what}: the target {name!r} lacks {count} value(s); {_ADVICE}")
     labelled = [name for name in names if name in table.categories]
     if len(names) > 1:
         if labelled:
@@ -136,13 +158,14 @@ def _targets(table: _Table, names: list[str], task: str) -> tuple[np.ndarray, st
 
 
 def _say_classes(what: str, name: str, y: np.ndarray) -> None:
-    count = len(np.unique(y))
-    warnings.warn(
-        f"{what}: OpenML has numbers in {name!r}, of which there are {count}, whole ones: taken "
-        "for classes; --task regression takes them for quantities",
-        DataWarning,
-        stacklevel=5,
+    _say(
+        f"{what}: OpenML has numbers in {name!r}, of which there are {len(np.unique(y))}, whole "
+        "ones: taken for classes; --task regression takes them for quantities"
     )
+
+
+def _say(note: str) -> None:
+    warnings.warn(note, DataWarning, stacklevel=2)
 
 
 def _labels(values: list[str]) -> np.ndarray:
@@ -162,8 +185,8 @@ def _check_present(table: _Table) -> None:
     lacking = [name for name in table.names if not np.isfinite(table.column(name)).all()]
     listed = ", ".join(map(repr, lacking[:_SHOWN])) + (", …" if len(lacking) > _SHOWN else "")
     raise DataError(
-        f"{table.what} has missing values in {listed}; fill them in (scikit-learn's SimpleImputer) "
-        "and keep the table as a .csv"
+        f"{table.what} has missing values in {listed}; {_ADVICE}, or fill them in (scikit-learn's "
+        "SimpleImputer) and keep the table as a .csv"
     )
 
 

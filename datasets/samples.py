@@ -11,7 +11,7 @@ import numpy as np
 from sparsecpu.datasets.arrays import open_archive, own_name, read_pair, read_x
 from sparsecpu.datasets.columns import Columns
 from sparsecpu.datasets.formats import file_format
-from sparsecpu.datasets.matching import Layout, Match, match_columns
+from sparsecpu.datasets.matching import Layout, Match, match_columns, note_of_place
 from sparsecpu.datasets.svmlight import read_sparse_rows
 from sparsecpu.datasets.tables import read_features
 from sparsecpu.errors import DataError
@@ -104,7 +104,7 @@ def read_rows(
         return _archive_rows(path, layout, part, scored)
     if kind == "svmlight":
         found = read_sparse_rows(path, layout.features, layout.first_feature, zero_based=zero_based)
-        return Rows(found.x, found.y)
+        return Rows(found.x, found.y, notes=_notes(note_of_place(path, layout.columns)))
     style.pop("categorical", None)  # the model knows its categories
     if scored and layout.columns is not None and layout.columns.drop_missing:
         style["drop_missing"] = True  # but each row is predicted, or none
@@ -129,13 +129,16 @@ def _archive_rows(path: Path, layout: Layout, part: str, scored: bool) -> Rows:
     xs, ys = zip(*found, strict=True)
     x = xs[0] if len(xs) == 1 else np.concatenate(xs)
     y = np.concatenate(ys) if scored else None
-    return Rows(x, y, own_parts="x" not in names, shape=shape)
+    notes = _notes(note_of_place(path, layout.columns))
+    return Rows(x, y, own_parts="x" not in names, notes=notes, shape=shape)
 
 
 def _table_rows(
     path: Path, layout: Layout, target: str | None, scored: bool, style: dict[str, Any]
 ) -> Rows:
     """Return the rows of a table; ``style`` are arguments of ``read_features``."""
+    if style.get("drop_missing") and not scored:
+        raise DataError("drop_missing would leave out rows, and each is to be predicted")
     note = ""
 
     def match(names: list[str] | None, width: int) -> Match:
@@ -146,4 +149,9 @@ def _table_rows(
 
     wanted = layout.task if scored else None
     x, y, notes = read_features(path, layout.columns, match, task=wanted, **style)
-    return Rows(x, y, notes=tuple([note, *notes] if note else notes))
+    return Rows(x, y, notes=_notes(note, *notes))
+
+
+def _notes(*notes: str) -> tuple[str, ...]:
+    """Return those that say something."""
+    return tuple(note for note in notes if note)

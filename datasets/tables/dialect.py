@@ -76,7 +76,7 @@ def _cells(lines: Sequence[str], separator: str) -> list[list[str]]:
 
 def _decimal(rows: Rows) -> str:
     """Return what stands before the decimals of most numbers that have some."""
-    cells = [cell.strip() for row in rows for cell in row]
+    cells = [cell.strip() for row in rows[1:] or rows for cell in row]  # the first may be names
     commas = sum(_DECIMAL_COMMA.fullmatch(cell) is not None for cell in cells)
     points = sum(_DECIMAL_POINT.fullmatch(cell) is not None for cell in cells)
     return "," if commas > points else "."
@@ -84,7 +84,7 @@ def _decimal(rows: Rows) -> str:
 
 def _check_commas(path: Path, rows: Rows) -> None:
     """Refuse numbers with a comma that may be a decimal one or stand between thousands."""
-    cells = [cell.strip() for row in rows for cell in row]
+    cells = [cell.strip() for row in rows[1:] or rows for cell in row]  # the first may be names
     with_comma = [cell for cell in cells if _DECIMAL_COMMA.fullmatch(cell)]
     if all(map(_EITHER.fullmatch, with_comma)):
         cell = with_comma[0]

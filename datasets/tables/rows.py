@@ -69,8 +69,7 @@ class Reader:
     def _take(self, line: int, row: list[str]) -> None:
         """Note a row."""
         if len(row) != len(self.roles):
-            place = f"{self.sheet.path}, line {line}"
-            raise DataError(f"{place}: {len(row)} values; expected {len(self.roles)}")
+            self._fail(line, f": {len(row)} values; expected {len(self.roles)}")
         for at in self.at[EMPTY]:
             if row[at].strip():
                 self.refuse(line, at, f"{row[at][:50]!r} in a column that is empty above")
@@ -132,8 +131,11 @@ class Reader:
 
     def refuse(self, line: int, at: int, why: str) -> NoReturn:
         """Raise the error that a cell cannot be used."""
-        sheet = self.sheet
-        raise DataError(f"{sheet.path}, line {line}, {sheet.column(at)}: {why}")
+        self._fail(line, f", {self.sheet.column(at)}: {why}")
+
+    def _fail(self, line: int, why: str) -> NoReturn:
+        self.flush()  # and perhaps refuse an earlier row
+        raise DataError(f"{self.sheet.path}, line {line}{why}")
 
     def flush(self) -> None:
         """Hand on the rows that were noted."""

@@ -133,10 +133,12 @@ def _carry_out(
     comparison: Comparison, folder: ResultFolder, jobs: int, speaker: Speaker
 ) -> dict[str, Any]:
     """Tune, do the runs that are missing, and write what came out."""
-    from sparsecpu.experiments.comparison import summarise
+    from sparsecpu.experiments.comparison import Runner, summarise
+    from sparsecpu.experiments.memory import check_comparison
 
     began = time.perf_counter()
     speaker.announce_compilation()
+    check_comparison(Runner(comparison), jobs)
     state = folder.open(comparison.to_dict())
     order = {cell: place for place, cell in enumerate(comparison.cells())}
     results = folder.results(order)

@@ -45,8 +45,11 @@ class Speaker:
             usual = warnings.showwarning
 
             def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+                from sparsecpu.training.mpi import launched_rank
+
                 if issubclass(category, DataWarning):
-                    self.warn(f"note: {message}")
+                    if not launched_rank():  # else rank 0 says it
+                        self.warn(f"note: {message}")
                 elif issubclass(category, DivergenceWarning):
                     self.warn(f"warning: {message}")
                 else:

@@ -9,6 +9,7 @@ import numpy as np
 
 from sparsecpu.errors import DataError, ParameterError, brief
 from sparsecpu.estimators.classifier import SparseMLPClassifier
+from sparsecpu.estimators.memory import refuse_too_large
 from sparsecpu.estimators.parameters import documented
 from sparsecpu.experiments.pixels import are_numbered
 from sparsecpu.networks.models import find_model, model_names
@@ -143,6 +144,7 @@ object
         dense = described(self.image_shape_, self.n_outputs_, **options)
         self.architecture_ = dense.sparsify(self.density, self.distribution)
         self._seed = seed
+        refuse_too_large(self, len(targets))
         self.network_ = self.architecture_.build(streams(seed)["init"], dtype=np.dtype(self.dtype))
         standardise(self.network_, X[:10_000], "channel")
 

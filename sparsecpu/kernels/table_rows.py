@@ -24,7 +24,9 @@ _TOP, _SIGN = np.uint64(63), np.uint64(1 << 63)
 #: Bits of the product that tell nothing yet about how a number is rounded.
 _UNSURE = np.uint64(2**9 - 1)
 _EXACT, _HIDDEN = np.uint64(1 << 53), np.uint64(1 << 52)
-_NEWLINE, _RETURN, _BLANK, _TAB, _QUOTE = 10, 13, 32, 9, 34
+_NEWLINE, _BLANK, _QUOTE, _NONE = 10, 32, 34, 256
+#: Characters of the longest plain cell; Python's reader refuses some longer ones.
+_LONGEST = 1 << 16
 
 
 @functools.cache
@@ -106,7 +108,7 @@ def _number(text, at, decimal, powers):
         else:
             break
         at += 1
-    if seen == 0 or digits > 19:
+    if seen == 0 or digits > 19 or seen > _LONGEST:
         return -1, w
     if byte == 69 or byte == 101:
         whole = False
@@ -139,13 +141,13 @@ def _text_end(text, at, separator):
         end = at
         at += 1
         plain = text[end] == _QUOTE and (text[at] == separator or text[at] == _NEWLINE)
-        return begin, end, at if plain else -1
+        return begin, end, at if plain and end - begin <= _LONGEST else -1
     begin = at
     while text[at] != separator and text[at] != _NEWLINE:
         if text[at] == 0:
             return 0, 0, -1
         at += 1
-    return begin, at, at
+    return begin, at, at if at - begin <= _LONGEST else -1
 
 
 @kernel()
@@ -159,13 +161,15 @@ def _row(text, at, separator, decimal, roles, bits, goals, row, spans, powers):
             at += 1
         role = roles[column]
         number = role in (NUMBER, GOAL)
-        while (number or separator == _BLANK) and (
-            text[at] == _BLANK or (text[at] == _TAB and separator != _TAB)
-        ):
+        start = at
+        while (number or separator == _BLANK) and text[at] == _BLANK:
             at += 1
+        if text[at] == _QUOTE and at > start and separator != _BLANK:
+            return -1  # a sign like others, behind a blank
         if number:
             quoted = text[at] == _QUOTE
-            at, found = _number(text, at + quoted, decimal, powers)
+            point = decimal if quoted or decimal != separator else _NONE
+            at, found = _number(text, at + quoted, point, powers)
             if at < 0 or (quoted and text[at] != _QUOTE):
                 return -1
             at += quoted

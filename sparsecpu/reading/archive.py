@@ -86,8 +86,8 @@ class Archive:
                         with self._zip.open(info) as stream:
                             header = read_header(stream)
                 except OtherElementsError as error:  # the file is whole
-                    words = f"holds elements of type {error.kind}; {error.expected}"
-                    raise self.refusal(f"{self.path}: {name[:100]} {words}") from error
+                    words = f"elements of type {error.kind}; {error.expected}"
+                    raise self.refusal(f"{self.path}: {name[:100]} holds {words}") from error
                 if header.start + header.nbytes != info.file_size:
                     raise ValueError(
                         f"{name[:100]!r} of shape {header.shape} has "

@@ -161,6 +161,28 @@ def test_without_names_the_target_is_where_it_was_in_training(tmp_path):
     assert found[0] == found[1] != ""
 
 
+def test_columns_that_were_left_out_in_training_may_be_there_or_not(tmp_path):
+    frame = table()
+    frame.insert(0, "", range(110))  # as pandas writes its index
+    out, path = tmp_path / "run", tmp_path / "train.csv"
+    frame[:60].to_csv(path, index=False)
+    assert run("train", path, *TINY, "--density", 0.5, "--out", out).exit_code == 0
+    frame = frame[60:]
+    wanted = run("predict", out, written(tmp_path, frame), "--json", "--proba")
+    assert "note" not in wanted.stderr
+    bare = frame[[*NAMES, "kind"]]
+    for names in (True, False):
+        for some in (frame, bare, *([frame[["", *NAMES]]] * names), bare[NAMES]):
+            path = written(tmp_path, some, header=names)
+            found = run("predict", out, path, "--json", "--proba")
+            if names or some is not bare:
+                assert found.stdout == wanted.stdout
+            else:  # the number might be there, and the target not
+                assert "two ways" in found.stderr
+    path = written(tmp_path, bare, header=False)
+    assert json.loads(run("evaluate", out, path, "--json").stdout)["test_samples"] == 50
+
+
 def test_a_model_without_names_takes_columns_by_their_place(folder, tmp_path):
     network, header, _ = load_all(folder / "run" / "model.npz")
     facts = {k: v for k, v in header["facts"].items() if k not in ("columns", "training_data")}

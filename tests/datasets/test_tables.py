@@ -7,20 +7,35 @@ import numpy as np
 import pytest
 
 from sparsecpu.datasets import open_data
+from sparsecpu.datasets.tables import rows
 from sparsecpu.errors import DataError, DataWarning
 
 
 @pytest.fixture
-def opened(tmp_path):
-    """Return a function that writes a table and reads it; its notes are in ``notes``."""
+def opened(tmp_path, monkeypatch):
+    """Return a function that writes a table and reads it; its notes are in ``notes``.
+
+    Small tables and large ones are read by other means: both are to come to the same.
+    """
 
     def read(text, name="d.csv", **options):
         path = tmp_path / name
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            data = open_data(str(path), **options)
-        read.notes = [str(w.message) for w in caught if issubclass(w.category, DataWarning)]
+        found = []
+        for fast_from in (1 << 60, 0):
+            monkeypatch.setattr(rows, "FAST_FROM", fast_from)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                try:
+                    data = open_data(str(path), **options)
+                except DataError as error:
+                    found.append(str(error))
+                    continue
+            read.notes = [str(w.message) for w in caught if issubclass(w.category, DataWarning)]
+            found.append((data.columns, *(part.tolist() for part in values(data)), read.notes))
+        assert found[0] == found[1]
+        if isinstance(found[0], str):
+            raise DataError(found[0])
         return data
 
     return read
