@@ -202,6 +202,10 @@ class NotFiniteError(SparseCPUError, ValueError):
         )
 
 
+class DataWarning(UserWarning):
+    """What was made of data that could be read in more ways than one, and how to choose another."""
+
+
 class DivergenceWarning(UserWarning):
     """Training ended with a loss far above the one that it began with."""
 

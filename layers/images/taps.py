@@ -116,7 +116,8 @@ def forward_taps(
     cut = cut_work(ring, g.out_size, tiles, direct and g.pointwise)
     out, channel, ky, kx = _positions(pattern, g)
     pixel = ((channel * step + kx % sx) * cut.room + kx // sx) * cut.tiles_per_job
-    read = ring.channel_bytes(cut.strip, cut.tiles_per_job, tiles)
+    like = cut_work(ring, g.out_size, tiles.by_itself(), cut.direct) if tiles.alike else cut
+    read = ring.channel_bytes(like.strip, like.tiles_per_job, tiles)
     blocks = choose_blocks(ring, read, pattern.nnz / max(1, g.filters), g.groups)
     sizes = Sizes(
         g.channels, *g.size, g.filters, *g.out_size, down=sy, across=sx, rows=g.out_size[0],

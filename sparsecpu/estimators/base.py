@@ -16,6 +16,7 @@ from sparsecpu.estimators.all_or_nothing import all_or_nothing, nothing_if_it_fa
 from sparsecpu.estimators.held_out import held_out
 from sparsecpu.estimators.in_use import in_training, reads
 from sparsecpu.estimators.interruption import ends_at_ctrl_c, keep_what_is_there
+from sparsecpu.estimators.memory import refuse_too_large
 from sparsecpu.estimators.parameters import check_parameters
 from sparsecpu.estimators.parts import Parts, trainer_of_parts
 from sparsecpu.estimators.progress import Progress, begin, followers, gone_on, remember
@@ -227,6 +228,7 @@ class SparseMLP(BaseEstimator):
             batch_norm=self.batch_norm,
         ).sparsify(self.density, self.distribution)
         self._seed = seed
+        refuse_too_large(self, len(targets))
         self.network_ = self.architecture_.build(streams(seed)["init"], dtype=np.dtype(self.dtype))
 
     def _draw_seed(self) -> int:

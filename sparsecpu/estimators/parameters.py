@@ -104,8 +104,8 @@ PARAMETERS: dict[str, tuple[str, Option]] = {
     "image_shape": (
         "tuple of ints or None",
         Option(
-            "``(channels, height, width)`` of samples that come flat; by default a square of one "
-            "channel."
+            "``(channels, height, width)``, or ``(height, width)`` of grey images. Samples that "
+            "come flat are cut by it; by default they are squares of one channel."
         ),
     ),
     "density": ("float", _RECIPE["density"]),

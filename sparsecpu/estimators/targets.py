@@ -133,5 +133,5 @@ def tell_one_hot(y: np.ndarray) -> None:
         warnings.warn(
             "every row of y has exactly one 1, as one-hot labels do: it is learnt as labels that "
             "do not exclude each other, as in scikit-learn; for classes give y.argmax(axis=1)",
-            stacklevel=5,
+            stacklevel=6,
         )

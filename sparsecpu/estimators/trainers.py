@@ -31,12 +31,12 @@ def make_trainer(
     There are ``batch`` of them per step, by default as many as the estimator says.
     """
     ours, threads = communicator(estimator.comm), threads_of(estimator)
-    batch, optimizer = batch or batch_of(estimator, samples), _optimizer(estimator)
+    batch, optimizer = batch or batch_of(estimator, samples), make_optimizer(estimator)
     return Trainer(
         estimator.network_,
         loss=Objective(estimator._loss(), estimator.alpha, estimator.network_, optimizer),
         optimizer=optimizer,
-        topology=_topology(estimator, -(-samples // batch)),
+        topology=topology_of(estimator, -(-samples // batch)),
         learning_rate=rate,
         batch_size=batch,
         epochs=estimator.max_iter,
@@ -68,7 +68,7 @@ def threads_of(estimator: Any) -> int | None:
     return int(min(jobs, here) if jobs > 0 else max(1, here + 1 + jobs))
 
 
-def _optimizer(estimator: Any) -> Optimizer:
+def make_optimizer(estimator: Any) -> Optimizer:
     """Return the optimizer; how much weights decay is set by the objective."""
     if estimator.solver == "sgd":
         return SGD(estimator.momentum, nesterov=estimator.nesterovs_momentum)
@@ -85,7 +85,8 @@ def make_rate(estimator: Any, seen: int) -> Schedule:
     return constant(estimator.learning_rate_init)
 
 
-def _topology(estimator: Any, steps_per_epoch: int) -> Topology:
+def topology_of(estimator: Any, steps_per_epoch: int) -> Topology:
+    """Return the algorithm of a new trainer."""
     if isinstance(estimator.topology, Topology):
         return copy.deepcopy(estimator.topology)
     if not isinstance(estimator.topology, str):

@@ -15,8 +15,11 @@ def refuse_beyond(name: str, array: Any, dtype: Any) -> None:
     ``array``, called ``name``, is an array, or a sparse matrix in CSR.
     """
     sparse = hasattr(array, "indptr")
-    values, limit = (array.data if sparse else array), np.finfo(dtype).max
-    if values.dtype.kind != "f" or not values.size or np.finfo(values.dtype).max <= limit:
+    values = array.data if sparse else array
+    if values.dtype.kind != "f" or not values.size:
+        return
+    limit = np.finfo(dtype).max
+    if np.finfo(values.dtype).max <= limit:
         return
     if values.max() <= limit and values.min() >= -limit:  # False where one of them is NaN
         return

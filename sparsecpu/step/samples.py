@@ -190,8 +190,8 @@ def _as_array(x: Any, dtype: Any) -> np.ndarray:
         raise DataError(f"x has elements of type {array.dtype}; expected numbers")
     if array.ndim > 2:
         array = array.reshape(len(array), math.prod(array.shape[1:]))
-    refuse_beyond("x", array, dtype)
     wanted = array.dtype if array.dtype == np.uint8 else dtype
     if array.dtype == wanted and array.flags.c_contiguous and array.flags.aligned:
         return array
+    refuse_beyond("x", array, dtype)
     return np.require(array, wanted, ["C", "A"])

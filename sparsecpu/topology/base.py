@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -97,6 +97,29 @@ class Topology:
         self.decay = one_of("decay", decay, ("cosine", "linear"))
         self.update_every, self.stop_after = update_every, float(stop_after)
         self.regrow_keeps_value, self.revive = regrow_keeps_value, revive
+
+    def memory(
+        self, shapes: Sequence[tuple[int, ...]], counts: Sequence[int], batch_size: int,
+        interval: int, momentum: float,
+    ) -> float:  # fmt: skip
+        """Estimate the bytes that choosing positions takes, beside the network.
+
+        By default that is a key and a score for each weight that an update drops.
+
+        Parameters
+        ----------
+        shapes : sequence of tuple of int
+            Shapes of the layers' weights, as filters have them.
+        counts : sequence of int
+            How many weights each layer keeps.
+        batch_size : int
+            Samples per step.
+        interval : int
+            Steps between updates.
+        momentum : float
+            Factor by which a step of the optimizer fades older gradients.
+        """
+        return 16 * self.prune_rate * sum(counts)
 
     def start(self, run: Run) -> None:
         """Learn about the run that is to come, before its first step."""

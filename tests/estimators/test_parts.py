@@ -96,7 +96,7 @@ def test_each_call_has_batches_of_its_own_size():
 
 @pytest.mark.parametrize(
     "change", [dict(alpha=10.0), dict(learning_rate_init=0.1), dict(topology=SET(prune_rate=0.9)),
-               dict(solver="sgd"), dict(shuffle=False)], ids=str,
+               dict(solver="sgd"), dict(shuffle=False)], ids=lambda change: next(iter(change)),
 )  # fmt: skip
 def test_parameters_that_change_act_in_copies_and_without(change):
     model = SparseMLPClassifier((20,), density=0.3, topology=SET(update_every=5, prune_rate=0.1),

@@ -16,6 +16,8 @@ import numba
 from numba.core.compiler_lock import global_compiler_lock
 
 from sparsecpu.errors import ForkError
+from sparsecpu.kernels.machine.cores import allowed_cores
+from sparsecpu.kernels.machine.settings import check_numba
 from sparsecpu.registries.numbers import whole
 
 
@@ -34,6 +36,7 @@ def preload_tbb() -> bool:
 
 
 preload_tbb()
+check_numba(numba.config)  # type: ignore[attr-defined]
 
 
 def _is_workqueue() -> bool:
@@ -48,6 +51,15 @@ def _is_workqueue() -> bool:
         return all(importlib.util.find_spec(name) is None for name in names)
 
 
+def _most_threads() -> int:
+    """Return how many threads the cores allow; any number where the user has told Numba one."""
+    config: Any = numba.config
+    told = config.NUMBA_NUM_THREADS != config.NUMBA_DEFAULT_NUM_THREADS
+    if told or "NUMBA_NUM_THREADS" in os.environ:
+        return sys.maxsize
+    return allowed_cores().count
+
+
 class _Chosen(threading.local):
     """What ``use_threads`` says in this Python thread; None stands for all."""
 
@@ -55,6 +67,7 @@ class _Chosen(threading.local):
 
 
 chosen = _Chosen()
+_most = _most_threads()
 #: Multiplications per forward pass below which a second thread costs more than it brings. Measured
 #: on 784-1000-1000-10 at batch 128: 2 threads are slower at 4.6 million (98 % sparsity, 0.74 ms
 #: against 0.64) and faster at 11.5 million (95 %, 0.99 ms against 1.23).
@@ -99,8 +112,12 @@ if hasattr(os, "register_at_fork"):
 
 
 def available_threads() -> int:
-    """Return how many threads Numba can use in this process."""
-    return int(getattr(numba.config, "NUMBA_NUM_THREADS"))  # noqa: B009
+    """Return how many threads kernels may run on in this process.
+
+    That is as many as it has cores: neither its affinity mask nor a quota of its control groups
+    should make threads wait for each other. ``NUMBA_NUM_THREADS`` sets another number.
+    """
+    return min(int(getattr(numba.config, "NUMBA_NUM_THREADS")), _most)  # noqa: B009
 
 
 def chosen_threads() -> int | None:
