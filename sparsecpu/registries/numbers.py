@@ -55,11 +55,20 @@ def below_one(name: str, value: Any) -> Any:
     return value
 
 
+def flag(name: str, value: Any) -> bool:
+    """Return an argument as True or False; refuse what is neither, nor 1, 0 or None."""
+    if value is not None and not isinstance(value, (bool, np.bool_)):
+        number = is_number(value)
+        if not number or value not in (0, 1):
+            raise ParameterError(name, value, "True or False")
+    return bool(value)
+
+
 def float_type(dtype: Any) -> np.dtype:
     """Return float32 or float64, which values may have, as a dtype; refuse everything else."""
     try:
         found = np.dtype(dtype)
-    except TypeError:
+    except (TypeError, ValueError):
         found = np.dtype(bool)
     if dtype is None or found not in (np.float32, np.float64):
         raise ParameterError("dtype", dtype, "float32 or float64")
