@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from sparsecpu.kernels.machine.cached import cached_property
 from sparsecpu.layers.base import Layer, Plan, Spec
 from sparsecpu.layers.flatten import Flatten
 from sparsecpu.layers.network.autotune import Choice, tune
@@ -153,7 +153,7 @@ class Sequential(FixedSizes):
         return _IMAGE_LANES if self._images else choose_lanes(batch, widest_tile(self), self.dtype)
 
     def lanes_to_predict(self, batch: int) -> int:
-        """Return the width of the tiles in prediction; 1 where samples go one by one.
+        """Return the width of a compiled predictor's tiles; 1 where samples go one by one.
 
         Parameters
         ----------
@@ -166,6 +166,8 @@ class Sequential(FixedSizes):
         self, batch_size: int = 1, *, threads: int | None = None, precision: str = "fp32"
     ) -> Predictor:
         """Return a predictor for batches of one size that allocates no arrays.
+
+        It takes the fastest way: outputs may differ from those of ``predict`` in the last bits.
 
         Parameters
         ----------
@@ -243,6 +245,8 @@ class Sequential(FixedSizes):
 
     def predict(self, x: Any, *, batch_size: int = _PREDICT_BATCH) -> np.ndarray:
         """Return the raw outputs of the last layer.
+
+        Those of a sample have the same bits in any company, on any number of threads.
 
         Parameters
         ----------

@@ -107,11 +107,12 @@ class SparseConvolution:
             self.layer.bias.grad[:] = sum_channels(dy, self.layer, "db", ctx)[0]
 
     def taps(
-        self, x: Planes, precision: str, *, backward: bool = False, direct: bool = False
-    ) -> Taps:
+        self, x: Planes, precision: str, *, backward: bool = False, direct: bool = False,
+        alike: bool = False,
+    ) -> Taps:  # fmt: skip
         """Return where the nonzeros read for y, or for dx; made anew for a new pattern.
 
-        ``direct`` if nothing is pending in the planes that are read.
+        ``direct`` if nothing is pending in the planes that are read; for ``alike`` see ``Tiles``.
         """
         layer = self.layer
         pattern, geometry = layer.weight.pattern, layer.geometry()
@@ -119,7 +120,8 @@ class SparseConvolution:
             self._known = (pattern, {})
         known, bytes_ = self._known[1], layer.weight.data.itemsize
         direct = direct and geometry.pointwise and precision == "fp32"
-        tiles = Tiles(x.shape[0], x.shape[-1], bytes_, bytes_ if precision == "fp32" else 2)
+        ring_bytes = bytes_ if precision == "fp32" else 2
+        tiles = Tiles(x.shape[0], x.shape[-1], bytes_, ring_bytes, alike)
         key = (backward, tiles, direct)
         if key not in known:
             while len(known) >= _KNOWN:  # the last batch of an epoch may be a small one
@@ -154,7 +156,7 @@ class SparseConvolution:
     def _prepare_forward(self, x: Planes, kind: int, ctx: Context) -> ConvolutionPass:
         layer, precision = self.layer, self.precision(ctx.precision)
         check_planes(x, layer.tile_shapes[0], layer.weight.data.dtype)
-        taps = self.taps(x, precision, direct=not x.pending)
+        taps = self.taps(x, precision, direct=not x.pending, alike=ctx.predicts)
         height, width = layer.geometry().out_size
         shape = (x.shape[0], height, layer.out_channels, width, x.shape[-1])
         return prepare_convolution(

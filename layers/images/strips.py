@@ -26,6 +26,9 @@ _RING_PART = 0.5
 _STRIP_PART = 0.6
 #: A ring of interleaved tiles may be so many times as large as that.
 _INTERLEAVED = 1.6
+#: Strips of up to so many numbers add up their taps two by two, wider ones one by one
+#: (``kernels.conv.tap_sums``): another order.
+_PAIRED = 64
 #: Jobs that a batch should make at least, for threads to share.
 LEAST_JOBS = 8
 #: A block may be so many times as large as the level-1 cache; the next cache helps out.
@@ -33,12 +36,20 @@ _BLOCK_SIZE = 1.3
 
 
 class Tiles(NamedTuple):
-    """The tiles of a batch, and the bytes of their numbers in registers and in the ring."""
+    """The tiles of a batch, and the bytes of their numbers in registers and in the ring.
+
+    Where ``alike``, sums have the order that they have in a tile by itself, however many there are.
+    """
 
     count: int
     lanes: int
     bytes: int = 4
     ring_bytes: int = 4
+    alike: bool = False
+
+    def by_itself(self) -> Tiles:
+        """Return one tile of them."""
+        return self._replace(count=1, alike=False)
 
 
 class Ring(NamedTuple):
@@ -110,6 +121,9 @@ def choose_strip(width: int, ring: Ring, tiles: Tiles) -> tuple[int, int]:
         (n, per_job) for n in fitting for per_job in (1, 2, 4, 8)
         if per_job == 1 or (width * per_job <= n and n + reach * per_job <= _INTERLEAVED * room)
     ]  # fmt: skip
+    if tiles.alike:
+        paired = choose_strip(width, ring, tiles.by_itself())[0] * lanes <= _PAIRED
+        pairs = [(n, per_job) for n, per_job in pairs if (n * lanes <= _PAIRED) == paired]
 
     def cost(pair: tuple[int, int]) -> float:
         n, per_job = pair

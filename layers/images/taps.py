@@ -32,12 +32,12 @@ an output has enough taps in a block. Taps of a phase and a block are a *segment
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.conv.sizes import Sizes
+from sparsecpu.kernels.machine.cached import cached_property
 from sparsecpu.layers.images.geometry import Geometry
 from sparsecpu.layers.images.padded_taps import PaddedTaps
 from sparsecpu.layers.images.strips import Ring, Tiles, choose_blocks, cut_work
@@ -116,7 +116,8 @@ def forward_taps(
     cut = cut_work(ring, g.out_size, tiles, direct and g.pointwise)
     out, channel, ky, kx = _positions(pattern, g)
     pixel = ((channel * step + kx % sx) * cut.room + kx // sx) * cut.tiles_per_job
-    read = ring.channel_bytes(cut.strip, cut.tiles_per_job, tiles)
+    like = cut_work(ring, g.out_size, tiles.by_itself(), cut.direct) if tiles.alike else cut
+    read = ring.channel_bytes(like.strip, like.tiles_per_job, tiles)
     blocks = choose_blocks(ring, read, pattern.nnz / max(1, g.filters), g.groups)
     sizes = Sizes(
         g.channels, *g.size, g.filters, *g.out_size, down=sy, across=sx, rows=g.out_size[0],

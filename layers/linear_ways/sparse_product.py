@@ -10,6 +10,7 @@ from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import row_bytes
 from sparsecpu.layers.linear_ways.base import Way, check_tiles
 from sparsecpu.step.context import Context
+from sparsecpu.step.lanes import LANES_ALIKE
 from sparsecpu.step.precision import sixteen_bit_memory
 
 #: Reading in 16 bits pays from so many lanes on, and from so many reads of each row on: writing the
@@ -28,6 +29,8 @@ class SparseProduct(Way):
         self.read = self._memory_to_read(x, "x", ctx.precision, ctx)
         self._multiply, self._gradient = matmul_kernel(x.shape[2]), gradient_kernel(x.shape[2])
         size = row_bytes(self.read)
+        if ctx.predicts:  # blocks are cut as for the widest of the tiles that add up alike
+            size = max(size, LANES_ALIKE * x.itemsize)
         self._forward = (
             *self.pattern.blocks(size), self.pattern.indices, self.weight.data, self.read,
             self.bias, self.y, self.y, RELU if layer.relu else PLAIN, self.pattern.chunks_of(size),

@@ -29,6 +29,10 @@ class Predictor:
     Every thread that calls it has memory of its own, so any number may. Weights are read from the
     network as they are; its patterns must not change while it predicts.
 
+    It takes the fastest way for its ``batch_size``, through a kernel of its own for one or two
+    samples. Sums may have another order there: outputs may differ in the last bits from those of
+    ``Sequential.predict``, and of predictors for other batches.
+
     Parameters
     ----------
     network : Sequential

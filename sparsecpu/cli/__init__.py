@@ -74,8 +74,10 @@ class _Group(click.Group):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
+        from sparsecpu.cli.output import Speaker
+
         self._context = ctx
-        with _past_click():
+        with _past_click(), Speaker(quiet=False).saying_warnings():
             return super().invoke(ctx)
 
     def main(self, *args: Any, **options: Any) -> Any:

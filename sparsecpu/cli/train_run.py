@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sparsecpu.callbacks import Callback, History
 from sparsecpu.cli.output import Speaker
 from sparsecpu.cli.watchers import Interruption, ProgressBar, StepClock
 from sparsecpu.errors import DivergedError, ResumeError
+from sparsecpu.experiments.known_data import mark_of
 from sparsecpu.experiments.memory import check_memory
 from sparsecpu.experiments.networks import build, describe_for
 from sparsecpu.experiments.recipe import Recipe
 from sparsecpu.experiments.run_folder import Checkpoints, RunFolder, read_checkpoint
+from sparsecpu.experiments.trained_models import check_same_columns
 from sparsecpu.experiments.trainers import (
     augmented,
     make_trainer,
@@ -51,10 +54,13 @@ class TrainRun:
             pass  # refuses a number of threads that cannot be
         self.began = time.perf_counter()
         self.dataset = open_data(request.data, **request.reading)
+        if self.recipe.init:
+            check_same_columns(self.recipe.init, self.dataset.columns)
         self.samples, self.mark = self.dataset.x_train.shape[0], fingerprint_of(self.dataset)
         self.architecture = describe_for(self.recipe, self.dataset)
         self.tracked = check_memory(self.architecture, self.recipe, self.samples, speaker.say)
-        self.targets, self.facts = _targets(self.dataset)
+        self.targets, facts = _targets(self.dataset)
+        self.facts = facts | _noted(self.dataset, request.data)
         recipe = self.recipe.to_dict() if request.config is None else request.config["recipe"]
         self.facts |= {"data": request.data, "recipe": recipe}
         self.clock, self.stopper = StepClock(), Interruption()
@@ -191,6 +197,19 @@ def _targets(dataset: Any) -> tuple[Any, dict[str, Any]]:
         return dataset.y_train, {"task": "classification", "classes": labels}
     targets, scales = standardised_targets(dataset.y_train)
     return targets, {"task": "regression", **{k: v.tolist() for k, v in scales.items()}}
+
+
+def _noted(dataset: Any, data: str) -> dict[str, Any]:
+    """Return what the model must remember to read other data as it was trained on these."""
+    noted: dict[str, Any] = {"scaling": dataset.scaling}
+    if dataset.columns is not None:
+        noted["columns"] = dataset.columns.to_dict()
+    if dataset.first_feature is not None:
+        noted["first_feature"] = dataset.first_feature
+    if Path(data).exists():
+        mark = mark_of(dataset.x_train, dataset.y_train)
+        noted["training_data"] = {"samples": len(dataset.y_train), "mark": mark}
+    return noted
 
 
 def fingerprint_of(dataset: Any) -> str:

@@ -9,7 +9,9 @@ from typing import Any
 from sparsecpu.callbacks import Callback
 from sparsecpu.errors import ParameterError
 from sparsecpu.estimators.objective import Objective
+from sparsecpu.estimators.parameters import check_jobs
 from sparsecpu.estimators.rates import InverseScaling, follows_a_rule
+from sparsecpu.kernels.machine.threads import available_threads
 from sparsecpu.optimizers import SGD, Adam, Optimizer
 from sparsecpu.schedules import Schedule, constant
 from sparsecpu.topology import TOPOLOGIES, Topology, make_topology
@@ -21,11 +23,15 @@ _LEAST_INTERVAL = 20
 
 
 def make_trainer(
-    estimator: Any, samples: int, seed: int, rate: Schedule, callbacks: Iterable[Callback]
-) -> Trainer:
-    """Return the trainer of an estimator's network, for so many samples."""
+    estimator: Any, samples: int, seed: int, rate: Schedule, callbacks: Iterable[Callback],
+    batch: int | None = None,
+) -> Trainer:  # fmt: skip
+    """Return the trainer of an estimator's network, for so many samples.
+
+    There are ``batch`` of them per step, by default as many as the estimator says.
+    """
     ours, threads = communicator(estimator.comm), threads_of(estimator)
-    batch, optimizer = batch_of(estimator, samples), make_optimizer(estimator)
+    batch, optimizer = batch or batch_of(estimator, samples), make_optimizer(estimator)
     return Trainer(
         estimator.network_,
         loss=Objective(estimator._loss(), estimator.alpha, estimator.network_, optimizer),
@@ -49,8 +55,17 @@ def batch_of(estimator: Any, samples: int) -> int:
 
 
 def threads_of(estimator: Any) -> int | None:
-    """Return how many threads ``n_jobs`` stands for; None for as many as speed it up."""
-    return None if estimator.n_jobs in (None, -1) else estimator.n_jobs
+    """Return how many threads ``n_jobs`` stands for; None for as many as speed it up.
+
+    Negative numbers count from all cores, as in joblib. There are never more than Numba has in this
+    process, which in joblib's workers is their share of the cores.
+    """
+    jobs = estimator.n_jobs
+    check_jobs("n_jobs", jobs)
+    if jobs in (None, -1):
+        return None
+    here = available_threads()
+    return int(min(jobs, here) if jobs > 0 else max(1, here + 1 + jobs))
 
 
 def make_optimizer(estimator: Any) -> Optimizer:

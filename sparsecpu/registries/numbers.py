@@ -55,13 +55,11 @@ def below_one(name: str, value: Any) -> Any:
     return value
 
 
-def flag(name: str, value: Any) -> bool:
-    """Return an argument as True or False; refuse what is neither, nor 1, 0 or None."""
-    if value is not None and not isinstance(value, (bool, np.bool_)):
-        number = is_number(value)
-        if not number or value not in (0, 1):
-            raise ParameterError(name, value, "True or False")
-    return bool(value)
+def truth_value(name: str, value: Any) -> Any:
+    """Return an argument; refuse what is neither True nor False, as the text "False" is."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ParameterError(name, value, "True or False")
+    return value
 
 
 def float_type(dtype: Any) -> np.dtype:

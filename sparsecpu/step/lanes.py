@@ -10,6 +10,9 @@ from sparsecpu.kernels.machine.cpu import level_two_cache, widest_lanes
 
 #: Time per useful lane, relative to the widest tile, measured at 90-98 % sparsity.
 _LANE_COST = {16: 1.6, 32: 1.2, 64: 1.04, 128: 1.0}
+#: Tiles of up to so many lanes add up in one order, two by two; wider ones go one by one
+#: (``kernels.linear.wide``).
+LANES_ALIKE = 32
 
 
 def choose_lanes(batch: int, features: int, dtype: Any = np.float32) -> int:

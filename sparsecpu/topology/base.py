@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from sparsecpu.errors import ParameterError, PatternError
+from sparsecpu.errors import ParameterError, PatternError, brief
 from sparsecpu.registries import Registry
 from sparsecpu.registries.numbers import is_number, whole
 from sparsecpu.schedules import Schedule, cosine, linear
@@ -130,6 +131,11 @@ class Topology:
         else:
             self.rate = linear(self.prune_rate, self.last_step)
 
+    def expect(self, batch_size: int) -> None:
+        """Get ready for steps of up to ``batch_size`` samples, where the run began with fewer."""
+        if batch_size > self.run.batch_size:
+            self.run = replace(self.run, batch_size=batch_size)
+
     def initialise(self) -> None:
         """Change what a fresh network starts with; not called where a run is resumed."""
 
@@ -240,7 +246,9 @@ class Topology:
     def _checked_quotas(self, dropped: dict[str, np.ndarray]) -> dict[str, int]:
         quotas = self.quotas(dropped)
         if not isinstance(quotas, dict) or quotas.keys() != dropped.keys():
-            raise PatternError(f"{self.name}: quotas are {quotas!r}; expected one for each layer")
+            raise PatternError(
+                f"{self.name}: quotas are {brief(quotas)}; expected one for each layer"
+            )
         return {name: whole(f"quota of {name}", count, 0) for name, count in quotas.items()}
 
     def _change(

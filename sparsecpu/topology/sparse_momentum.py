@@ -171,6 +171,11 @@ class SparseMomentum(Topology):
         )
         self._name_of = {id(parameter): name for name, parameter in run.parameters.items()}
 
+    def expect(self, batch_size: int) -> None:
+        super().expect(batch_size)
+        for source in self.sources.values():
+            source.widen(self.run.batch_size)
+
     def observer(self, step: int) -> Observer | None:
         left = self.steps_to_update(step)
         if left is None or self.growth == "random":

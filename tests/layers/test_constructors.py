@@ -53,6 +53,6 @@ def test_a_loss_is_a_loss_and_a_network_a_network(loss):
         Trainer(loss, loss=SoftmaxCrossEntropy())
 
 
-def test_a_flag_may_be_0_or_1():
-    assert SparseLinear(4, 3, bias=0).bias is None
-    assert SparseLinear(4, 3, bias=np.True_).bias is not None
+def test_a_bias_is_there_or_not():
+    assert SparseLinear(4, 3, bias=np.False_).bias is None
+    assert SparseLinear(4, 3, bias=True).bias is not None

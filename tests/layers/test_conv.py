@@ -146,8 +146,8 @@ def test_pointwise_filters_read_planes_where_they_lie(size, batch, relu, rng, mo
         check(direct, size, batch, np.float32)
 
 
-def _never_direct(taps, x, precision, *, backward=False, direct=False):
-    return taps(x, precision, backward=backward)
+def _never_direct(taps, x, precision, **options):
+    return taps(x, precision, **{**options, "direct": False})
 
 
 INTERLEAVED = [

@@ -15,6 +15,7 @@ import numpy as np
 
 from sparsecpu.errors import (
     DataError,
+    DataWarning,
     DivergedError,
     DivergenceWarning,
     NotFiniteError,
@@ -45,7 +46,9 @@ class Runner:
         from sparsecpu.datasets import open_data
 
         self.comparison = comparison
-        self.dataset = open_data(comparison.data, **comparison.reading)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)  # the command has said it once
+            self.dataset = open_data(comparison.data, **comparison.reading)
         if comparison.folds and self.dataset.own_test:
             raise DataError(f"{comparison.data} has a test part of its own; folds must be 0")
         self._all: tuple[Any, np.ndarray] | None = None

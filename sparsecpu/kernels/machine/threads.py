@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core.compiler_lock import global_compiler_lock
 
 from sparsecpu.errors import ForkError
 from sparsecpu.kernels.machine.cores import allowed_cores
@@ -75,9 +76,27 @@ _one_at_a_time = threading.RLock()
 _forked_from_openmp = False
 
 
+def _before_fork() -> None:
+    """Wait for what a child would wait for in vain: the threads that are at it are lost to it.
+
+    These are modules that another thread imports, and kernels that it compiles or reads from the
+    cache.
+    """
+    for name, module in list(sys.modules.items()):
+        if name.startswith(("sparsecpu", "numba")) and _half_imported(module):
+            importlib.import_module(name)
+    global_compiler_lock.acquire()
+
+
+def _half_imported(module: Any) -> bool:
+    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
+
+
 def _after_fork() -> None:
-    """Note in a child whether its parent's OpenMP threads are lost to it."""
-    global _forked_from_openmp
+    """Note in a child if its parent's OpenMP threads are lost to it; open what these locked."""
+    global _forked_from_openmp, _one_at_a_time
+    global_compiler_lock.release()
+    _one_at_a_time = threading.RLock()
     try:
         _forked_from_openmp = numba.threading_layer() == "omp"
     except ValueError:
@@ -85,7 +104,11 @@ def _after_fork() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=_after_fork,
+    )
 
 
 def available_threads() -> int:
