@@ -187,7 +187,7 @@ def open_mapping(name, value):
 
 
 @needs_torch
-@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "error:Detected pickle:UserWarning")
 def test_a_refused_pickle_says_how_to_save_the_weights(tmp_path):
     import argparse
     import pickle
