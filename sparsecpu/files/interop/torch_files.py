@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 import zipfile
 from pathlib import Path
 from typing import IO, Any
@@ -64,11 +65,13 @@ def _loaded(torch: Any, path: Path) -> Any:
                     reason = "it is compressed, as programs and archives are"
                     raise FileFormatError(f"{path} is not a file of weights: {reason}; {_ANEW}")
     try:
-        if zipped:
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        # Files that torch wrote before version 1.6 cannot be mapped into memory.
-        with _Bounded(path) as bounded:
-            return torch.load(bounded, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch's doubts: a refusal is one line
+            if zipped:
+                return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            # Files that torch wrote before version 1.6 cannot be mapped into memory.
+            with _Bounded(path) as bounded:
+                return torch.load(bounded, map_location="cpu", weights_only=True)
     except Exception as error:  # refused globals, damaged archives, sizes that are not there
         if "eights only" in str(error) or "weights_only" in str(error):
             reason = f"it holds more than plain tensors, and no code in a file is run; {_ANEW}"
