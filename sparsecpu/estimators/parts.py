@@ -11,7 +11,7 @@ import numpy as np
 from sparsecpu.estimators.trainers import batch_of, make_trainer
 from sparsecpu.schedules import constant
 from sparsecpu.step import resuming
-from sparsecpu.topology import Topology
+from sparsecpu.topology import SparseMomentum, Topology
 from sparsecpu.trainer import Trainer
 
 #: Parameters that a topology is planned by, and all that are read when a trainer is made; the other
@@ -87,7 +87,12 @@ def _read_once(estimator: Any) -> dict[str, Any]:
 
 def _made(estimator: Any, parts: Parts) -> Trainer:
     rate = constant(estimator.learning_rate_init)
-    return make_trainer(estimator, parts.samples, estimator._seed, rate, [], parts.batch)
+    trainer = make_trainer(estimator, parts.samples, estimator._seed, rate, [], parts.batch)
+    rule = trainer.topology
+    if isinstance(rule, SparseMomentum) and rule.source == "auto":
+        # A window has the samples of the last steps in it, which would get into pickles.
+        rule.source = "candidates" if rule.growth == "momentum-neuron" else "lowrank"
+    return trainer
 
 
 def _begun(estimator: Any, parts: Parts) -> Trainer:
