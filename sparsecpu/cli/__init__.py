@@ -160,7 +160,12 @@ def _end(message: str | None, code: int) -> NoReturn:
     Where several ranks meet the same error rank 0 alone says so: the others give it time to.
     """
     from sparsecpu.cli.failures import silence_output
-    from sparsecpu.training.mpi import AFTER_RANK_0, launched, launched_rank, world
+
+    try:
+        from sparsecpu.training.mpi import AFTER_RANK_0, launched, launched_rank, world
+    except SparseCPUError:  # what Numba was told: no rank gets as far as to wait for another
+        _say(f"sparsecpu: {message}")
+        sys.exit(code)
 
     rank, ours = launched_rank(), None
     if launched():

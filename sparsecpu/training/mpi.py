@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import MissingExtraError, RankError
-from sparsecpu.kernels.machine.threads import available_threads
 from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.ranks import ALONE, OneRank
@@ -115,6 +114,8 @@ class Communicator:
 
     def threads(self) -> int:
         """Return how many threads this rank may use of the cores that its node's ranks share."""
+        from sparsecpu.kernels.machine.threads import available_threads
+
         cores = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
         ranks = self._gather((platform.node(), sorted(cores)), "all ranks to begin")
         node, own = ranks[self.rank]

@@ -17,7 +17,7 @@ from numba.core.compiler_lock import global_compiler_lock
 
 from sparsecpu.errors import ForkError
 from sparsecpu.kernels.machine.cores import allowed_cores
-from sparsecpu.kernels.machine.settings import check_numba
+from sparsecpu.reading.numba_settings import check_numba
 from sparsecpu.registries.numbers import whole
 
 

@@ -1,6 +1,7 @@
 """What Numba is told by the environment is read as meant, or refused in one line."""
 
 import os
+import subprocess
 import sys
 import types
 
@@ -8,7 +9,7 @@ import pytest
 from commands import process
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.kernels.machine.settings import check_environment, check_numba
+from sparsecpu.reading.numba_settings import check_environment, check_numba
 
 FINE = {"DISABLE_JIT": 0, "THREADING_LAYER": "default",
         "THREADING_LAYER_PRIORITY": ["tbb", "omp", "workqueue"]}  # fmt: skip
@@ -62,3 +63,17 @@ def test_a_command_says_so_in_one_line(name, value):
     assert done.stderr.startswith(f"sparsecpu: {name} is '{value}'; expected")
     assert done.stderr.count("\n") == 1
     assert process("--version", env=environment).returncode == 0
+
+
+def test_a_second_import_is_refused_like_the_first():
+    code = """
+for _ in range(2):
+    try:
+        import sparsecpu.kernels.machine.threads
+    except ValueError as error:
+        print(type(error).__name__)
+"""
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "0"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, text=True,
+                          capture_output=True, check=True)  # fmt: skip
+    assert done.stdout == "ParameterError\n" * 2
