@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from sparsecpu.datasets.arrays import read_npz, read_svmlight
-from sparsecpu.datasets.base import Dataset
+from sparsecpu.datasets.arrays import read_npz
+from sparsecpu.datasets.base import SCALINGS, Dataset
 from sparsecpu.datasets.bundled import (
     load_breast_cancer,
     load_diabetes,
@@ -14,25 +16,44 @@ from sparsecpu.datasets.bundled import (
     load_iris,
     load_wine,
 )
-from sparsecpu.datasets.cifar import is_cifar, read_cifar
+from sparsecpu.datasets.cifar import read_cifar
+from sparsecpu.datasets.columns import Columns
 from sparsecpu.datasets.digits28 import load_digits28
+from sparsecpu.datasets.folders import in_folder, read_folder
+from sparsecpu.datasets.formats import file_format
 from sparsecpu.datasets.generated import make_classification, make_regression
 from sparsecpu.datasets.idx import read_idx
+from sparsecpu.datasets.image_folder import read_images
+from sparsecpu.datasets.image_sets import IMAGE_SETS
 from sparsecpu.datasets.labels import class_numbers
+from sparsecpu.datasets.named import (
+    is_named,
+    load_cifar10,
+    load_fashion_mnist,
+    load_mnist,
+    open_named,
+)
+from sparsecpu.datasets.openml import fetch_openml
 from sparsecpu.datasets.samples import read_samples
 from sparsecpu.datasets.shapes import make_shapes
+from sparsecpu.datasets.svmlight import read_svmlight
 from sparsecpu.datasets.tables import read_csv
 from sparsecpu.datasets.wide import make_wide
 from sparsecpu.errors import DataError
 
 __all__ = [
+    "Columns",
     "Dataset",
     "class_numbers",
+    "fetch_openml",
     "load_breast_cancer",
+    "load_cifar10",
     "load_diabetes",
     "load_digits",
     "load_digits28",
+    "load_fashion_mnist",
     "load_iris",
+    "load_mnist",
     "load_wine",
     "make_classification",
     "make_regression",
@@ -42,13 +63,11 @@ __all__ = [
     "read_cifar",
     "read_csv",
     "read_idx",
+    "read_images",
     "read_npz",
     "read_samples",
     "read_svmlight",
 ]
-
-#: Suffixes of tables, whose columns have names.
-_TABLES = (".csv", ".txt", ".data")
 
 _BUNDLED: dict[str, Callable[[], Dataset]] = {
     "digits": load_digits,
@@ -67,47 +86,93 @@ _GENERATED: dict[str, Callable[[int | None], Dataset]] = {
 
 
 def open_data(
-    name: str, *, samples: int | None = None, target: str | None = None, task: str = "auto"
+    name: str,
+    *,
+    samples: int | None = None,
+    target: str | None = None,
+    task: str = "auto",
+    format: str = "auto",
+    zero_based: bool | None = None,
+    missing: Sequence[str] | None = None,
+    drop_missing: bool = False,
+    header: bool | None = None,
+    categorical: str | Sequence[str] | None = None,
+    scaling: str = "auto",
 ) -> Dataset:
     """Return the data set that a name, a file or a folder stands for.
 
     Parameters
     ----------
     name : str
-        A bundled name (``digits``), a generated one (``digits28``, ``make:…``), a ``.csv``,
-        ``.npz`` or svmlight (``.svm``, ``.svmlight``, ``.libsvm``) file, or a folder of IDX files
-        or of CIFAR's binary ones.
+        A bundled name (``digits``), a generated one (``digits28``, ``make:…``), images that are
+        found in a usual place or fetched (``fashion-mnist``, ``mnist``, ``cifar10``), a table of
+        OpenML (``openml:NAME``, ``openml:NAME@VERSION`` or ``openml:NUMBER``), a table, an
+        ``.npz`` or a svmlight file of any name, or a folder: of IDX files (``folder:letters`` for
+        one of several sets), of CIFAR's binary ones, or with a folder of PNG or JPEG images for
+        each class.
     samples : int, optional
         How many samples to generate, of data that is generated.
     target : str, optional
-        Column of a CSV to predict.
+        Column of a table to predict.
     task : {"auto", "classification", "regression"}
         What is to be learnt from a file; guessed from the targets by default.
+    format : {"auto", "csv", "npz", "svmlight"}
+        What a file is; by default what is in it tells, and its name where that leaves it open.
+    zero_based : bool, optional
+        Whether a svmlight file counts features from 0 or from 1; by default it is 0 if there is a
+        feature 0.
+    missing, drop_missing, header, categorical : sequence of str, bool, bool, str or sequence of str
+        How a table is to be read; see ``read_csv``.
+    scaling : {"auto", "feature", "channel", "global", "none"}
+        How to standardise the inputs; by default as is usual for such data.
 
     Raises
     ------
     DataError
         If there is no such data, or it cannot be used.
     """
-    if target is not None and Path(name).suffix.lower() not in _TABLES:
-        raise DataError(f"target is {target!r}; only a .csv file has columns to choose from")
+    if scaling not in ("auto", *SCALINGS):
+        raise DataError(f"scaling is {scaling!r}; expected auto, {', '.join(SCALINGS)}")
+    read = {"target": target, "task": task, "format": format, "zero_based": zero_based}
+    style = {"missing": missing, "header": header, "categorical": categorical}
+    read |= {name: value for name, value in style.items() if value is not None}
+    if drop_missing:
+        read["drop_missing"] = True
+    dataset = _found(name, samples, **read)
+    return dataset if scaling == "auto" else replace(dataset, scaling=scaling)
+
+
+def _found(name: str, samples: int | None, **options: Any) -> Dataset:
+    """Return the data set of a name; ``options`` are for files."""
+    if is_named(name):
+        return open_named(name, samples=samples, **options)
+    path, known = Path(name), name in (*_GENERATED, *_BUNDLED)
+    place = None if known else in_folder(name)
+    if known or place is not None or not name or not path.is_file():
+        for option, value in options.items():
+            if value not in (None, "auto") and option != "task":
+                raise DataError(f"{option} is {value!r}; {name!r} is no file that it could be for")
     if name in _GENERATED:
         return _GENERATED[name](samples)
     if samples is not None:
         raise DataError(f"samples is {samples}; only {', '.join(_GENERATED)} can be of any size")
     if name in _BUNDLED:
         return _BUNDLED[name]()
-    path = Path(name)
-    if name and path.is_dir():
-        return read_cifar(path) if is_cifar(path) else read_idx(path)
+    if place is not None:
+        return read_folder(*place)
     if not name or not path.exists():
-        known = ", ".join([*_BUNDLED, *_GENERATED])
-        raise DataError(f"DATA is {name!r}; expected a file, a folder, or one of {known}")
-    suffix = path.suffix.lower()
-    if suffix == ".npz":
+        names = ", ".join([*_BUNDLED, *_GENERATED, *IMAGE_SETS, "openml:NAME"])
+        raise DataError(f"DATA is {name!r}; expected a file, a folder, or one of {names}")
+    return _opened(path, **options)
+
+
+def _opened(
+    path: Path, target: str | None, task: str, format: str, zero_based: bool | None, **style: Any
+) -> Dataset:
+    """Return the data set in a file; ``style`` says how a table is written."""
+    kind = file_format(path, format, target=target, zero_based=zero_based, **style)
+    if kind == "npz":
         return read_npz(path, task=task)
-    if suffix in (".svm", ".svmlight", ".libsvm"):
-        return read_svmlight(path, task=task)
-    if suffix in _TABLES:
-        return read_csv(path, target=target, task=task)
-    raise DataError(f"{path} has an unknown suffix; expected .csv, .npz or .svm")
+    if kind == "svmlight":
+        return read_svmlight(path, task=task, zero_based=zero_based)
+    return read_csv(path, target=target, task=task, **style)

@@ -1,4 +1,4 @@
-"""NumPy archives, and files in svmlight format."""
+"""NumPy archives."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from sparsecpu.datasets.base import Dataset, check_finite, split, usual_scaling
-from sparsecpu.datasets.labels import given_split, guess_task, is_exact
+from sparsecpu.datasets.labels import given_split, guess_task, matrix_targets
 from sparsecpu.errors import DataError
 from sparsecpu.reading.archive import Archive
-from sparsecpu.reading.files import open_regular, refusing
+from sparsecpu.step.image_shapes import CHANNELS_FIRST, has_channels_last
 
 
 def read_npz(path: Path | str, *, task: str = "auto") -> Dataset:
@@ -37,6 +37,7 @@ def read_npz(path: Path | str, *, task: str = "auto") -> Dataset:
         names = {name.lower() for name in archive.members}
         if {"x", "y"} <= names:
             x, y = read_pair(archive, "x", "y")
+            y = matrix_targets(y, f"{path}: y", task)
             shape, kind = archive.header(own_name(archive, "x")).shape[1:], guess_task(y, task)
             return split(path.stem, x, y, kind, input_shape=shape, scaling=usual_scaling(x))
         wanted = ("x_train", "y_train", "x_test", "y_test")
@@ -44,7 +45,14 @@ def read_npz(path: Path | str, *, task: str = "auto") -> Dataset:
             raise DataError(f"{path} has {sorted(names)}; expected x and y, or {', '.join(wanted)}")
         x, y = read_pair(archive, "x_train", "y_train")
         x_test, y_test = read_pair(archive, "x_test", "y_test")
-        shape = archive.header(own_name(archive, "x_train")).shape[1:]
+        shape, other = (
+            archive.header(own_name(archive, name)).shape[1:] for name in ("x_train", "x_test")
+        )
+        if len(shape) > 1 and len(other) > 1 and shape != other:
+            raise DataError(f"{path}: x_test has samples of shape {other}; expected {shape}")
+        y = matrix_targets(y, f"{path}: y_train", task)
+        if y.ndim == 1:  # otherwise both are numbers, whatever those of the test look like
+            y_test = matrix_targets(y_test, f"{path}: y_test", "classification")
         return given_split(path.stem, x, y, x_test, y_test, task, shape)
 
 
@@ -63,7 +71,9 @@ def own_name(archive: Archive, name: str) -> str:
     return next(own for own in archive.members if own.lower() == name)
 
 
-def read_pair(archive: Archive, x_name: str, y_name: str) -> tuple[np.ndarray, np.ndarray]:
+def read_pair(
+    archive: Archive, x_name: str, y_name: str, features: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return samples (see ``read_x``) and their targets, one or a row for each sample."""
     path, own = archive.path, own_name(archive, y_name)
     samples, header = archive.header(own_name(archive, x_name)).shape[:1], archive.header(own)
@@ -71,16 +81,18 @@ def read_pair(archive: Archive, x_name: str, y_name: str) -> tuple[np.ndarray, n
         raise DataError(
             f"{path}: {x_name} has {samples} samples and {y_name} has shape {header.shape}"
         )
-    x, y = read_x(archive, x_name), archive.read(own)
+    x, y = read_x(archive, x_name, features), archive.read(own)
     y = y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
     if y.dtype.kind in "US":
         y = _text(y, f"{path}: {y_name}")
-    if y.ndim == 2 and y.dtype.kind not in "fiu":
+    if y.ndim == 2 and y.dtype.kind not in "fiub":
         raise DataError(f"{path}: {y_name} has {y.shape[1]} columns of {y.dtype}; expected numbers")
     if y.dtype.kind == "f":
         with np.errstate(over="ignore", invalid="ignore"):
             y = np.asarray(y, np.float64)
-        check_finite(y.reshape(len(y), -1), f"{path}: {y_name}")
+            numbers = y.astype(np.float32)
+        check_finite(numbers.reshape(len(y), -1), f"{path}: {y_name}", y.reshape(len(y), -1),
+                     column="target")  # fmt: skip
     return x, y
 
 
@@ -95,17 +107,23 @@ def read_x(archive: Archive, name: str, features: int | None = None) -> np.ndarr
         raise DataError(
             f"{path}: {name} has shape {header.shape} and type {header.dtype}; expected numbers"
         )
+    if has_channels_last(header.shape[1:]):
+        expected = f"(samples, channels, height, width): {name}.{CHANNELS_FIRST}"
+        raise DataError(
+            f"{path}: {name} has shape {header.shape}, with channels last; expected {expected}"
+        )
     samples, each = header.shape[0], math.prod(header.shape[1:])
     if features is not None and each != features:
         raise DataError(f"{path} has {each} features; the model expects {features}")
     # Once more as float32, and once more where samples are held out.
     x = archive.read(own, extra=2 * samples * each * (1 if header.dtype == np.uint8 else 4))
     x = np.ascontiguousarray(x.reshape(samples, -1))
-    if x.dtype != np.uint8:
-        with np.errstate(over="ignore", invalid="ignore"):  # not finite then, and refused
-            x = x.astype(np.float32)
-        check_finite(x, f"{path}: {name}")
-    return x
+    if x.dtype == np.uint8:
+        return x
+    with np.errstate(over="ignore", invalid="ignore"):  # not finite then, and refused
+        numbers = x.astype(np.float32)
+    check_finite(numbers, f"{path}: {name}", x)
+    return numbers
 
 
 def _text(labels: np.ndarray, where: str) -> np.ndarray:
@@ -121,38 +139,3 @@ def _text(labels: np.ndarray, where: str) -> np.ndarray:
     except UnicodeError as error:  # half of a character, say
         raise DataError(f"{where} has labels that are not text ({error})") from None
     return np.array(found).reshape(labels.shape)
-
-
-def read_svmlight(path: Path | str, *, task: str = "auto") -> Dataset:
-    """Read a file in svmlight format; its samples stay sparse and are not scaled.
-
-    A fifth of them is held out for testing.
-
-    Parameters
-    ----------
-    path : path
-        The file.
-    task : {"auto", "classification", "regression"}
-        What is to be learnt; guessed from the targets by default.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be used.
-    """
-    from sklearn.datasets import load_svmlight_file
-
-    path = Path(path)
-    with refusing(path, DataError, "a file in svmlight format"), open_regular(path) as file:
-        x, y = load_svmlight_file(file)
-    if x.shape[0] == 0 or x.shape[1] == 0:
-        raise DataError(f"{path} is empty; expected samples in svmlight format")
-    if not (np.abs(x.data) <= np.finfo(np.float32).max).all():
-        raise DataError(f"{path}: a value is not finite, or beyond float32")
-    check_finite(y[None], f"{path}: y")
-    kind = guess_task(y, task)
-    if kind == "classification" and np.all(y == np.rint(y)):
-        if not is_exact(y):
-            raise DataError(f"{path}: classes beyond 2**53 cannot be told apart in this format")
-        y = y.astype(np.int64)
-    return split(path.stem, x, y, kind, scaling="none")

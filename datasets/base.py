@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.errors import DataError
+from sparsecpu.datasets.columns import Columns
+from sparsecpu.errors import DataError, brief
 
 #: One sample in so many is held out where a data set has no test part of its own.
 _TEST_EVERY = 5
 #: Not the seed of a run: every run is tested on the same samples.
 _SPLIT_SEED = 0
+#: How inputs may be standardised.
+SCALINGS = ("feature", "channel", "global", "none")
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,12 @@ class Dataset:
         all.
     own_test : bool
         True if the test part came with the data, False if it was cut off here.
+    columns : Columns or None
+        The columns of the table that it was read from; None for data of other kinds.
+    first_feature : int or None
+        Number of the first feature in a file in svmlight format: 0 or 1.
+    held : ndarray or None
+        Which samples of all, in the order of the data, were cut off for testing.
     """
 
     name: str
@@ -50,6 +59,9 @@ class Dataset:
     input_shape: tuple[int, ...]
     scaling: str = "feature"
     own_test: bool = True
+    columns: Columns | None = None
+    first_feature: int | None = None
+    held: np.ndarray | None = None
 
     @property
     def n_outputs(self) -> int:
@@ -65,7 +77,7 @@ def encode(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     classes, numbers = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise DataError(
-            f"the targets have one class only ({classes.tolist()[0]!r}); expected two or more"
+            f"the targets have one class only ({brief(classes[0])}); expected two or more"
         )
     return classes, numbers.astype(np.int64)
 
@@ -76,21 +88,31 @@ def split(name: str, x: Any, y: np.ndarray, task: str, **options: Any) -> Datase
     Classification is cut class by class; ``options`` are further fields of ``Dataset``. Raises
     ``DataError`` if there are fewer than five samples.
     """
-    if x.shape[0] < 5:
-        raise DataError(f"{name} has {x.shape[0]} sample(s); expected at least 5")
-    order = np.random.default_rng(_SPLIT_SEED).permutation(x.shape[0])
     classes = None
     if task == "classification":
         classes, y = encode(y)
-        order = order[np.argsort(y[order], kind="stable")]  # class by class, shuffled inside
     else:
         y = np.asarray(y, dtype=np.float64).reshape(x.shape[0], -1)
-    held = np.zeros(x.shape[0], dtype=bool)
-    held[order[1::_TEST_EVERY]] = True
+    held = held_out(name, y, task)
     train, test = np.flatnonzero(~held), np.flatnonzero(held)
     x_train, x_test, y_train, y_test = x[train], x[test], y[train], y[test]
-    options = {"input_shape": (x.shape[1],), "own_test": False, **options}
+    options = {"input_shape": (x.shape[1],), "own_test": False, "held": held, **options}
     return Dataset(name, task, x_train, y_train, x_test, y_test, classes, **options)
+
+
+def held_out(name: str, y: np.ndarray, task: str) -> np.ndarray:
+    """Return which samples are for testing: of each class a fifth, or of all quantities.
+
+    ``y`` are class numbers or quantities. Raises ``DataError`` if there are fewer than five.
+    """
+    if len(y) < 5:
+        raise DataError(f"{name} has {len(y)} sample(s); expected at least 5")
+    order = np.random.default_rng(_SPLIT_SEED).permutation(len(y))
+    if task == "classification":
+        order = order[np.argsort(y[order], kind="stable")]  # class by class, shuffled inside
+    held = np.zeros(len(y), dtype=bool)
+    held[order[1::_TEST_EVERY]] = True
+    return held
 
 
 def checked_count(samples: int | None, default: int, least: int = 10) -> int:
@@ -106,9 +128,17 @@ def usual_scaling(x: Any) -> str:
     return "global" if x.dtype == np.uint8 else "feature"
 
 
-def check_finite(x: np.ndarray, where: str) -> None:
-    """Raise ``DataError`` that names the first sample and feature that is not finite."""
+def check_finite(
+    x: np.ndarray, where: str, given: np.ndarray | None = None, *, column: str = "feature"
+) -> None:
+    """Raise ``DataError`` that names the first sample and feature that is not finite.
+
+    ``given`` are the numbers as the file has them, which may be too large for ``x``.
+    """
     good = np.isfinite(x)
     if not good.all():
-        row, column = (int(i[0]) for i in np.nonzero(~good))
-        raise DataError(f"{where}: sample {row + 1}, feature {column + 1} is {x[row, column]}")
+        row, at = (int(i[0]) for i in np.nonzero(~good))
+        value = (x if given is None else given)[row, at]
+        expected = f"finite numbers that {x.dtype} can hold"
+        where += f": sample {row + 1}, {column} {at + 1}"
+        raise DataError(f"{where} is {value}; expected {expected}")

@@ -20,13 +20,25 @@ _MOST = 1_000_000
 #: Images that are read at once.
 _AT_ONCE = 1000
 #: Training files, test file, label bytes per image (the last one is read), classes.
-_CIFAR10 = ([f"data_batch_{n}.bin" for n in range(1, 6)], "test_batch.bin", 1, 10)
-_CIFAR100 = (["train.bin"], "test.bin", 2, 100)
+_Kind = tuple[list[str], str, int, int]
+_CIFAR10: _Kind = ([f"data_batch_{n}.bin" for n in range(1, 6)], "test_batch.bin", 1, 10)
+_CIFAR100: _Kind = (["train.bin"], "test.bin", 2, 100)
 
 
-def is_cifar(folder: Path | str) -> bool:
-    """Return True if a folder holds the first training file of CIFAR-10 or CIFAR-100."""
-    return any((Path(folder) / parts[0][0]).is_file() for parts in (_CIFAR10, _CIFAR100))
+def is_cifar(path: Path | str) -> bool:
+    """Return True for a folder with a file that is named as CIFAR's are, or for such a file."""
+    path = Path(path)
+    if path.is_dir():
+        return bool(_kinds(path))
+    return any(path.name in (*train, test) for train, test, *_ in (_CIFAR10, _CIFAR100))
+
+
+def _kinds(folder: Path) -> list[_Kind]:
+    """Return the kinds of CIFAR of which a folder has any file."""
+    return [
+        kind for kind in (_CIFAR10, _CIFAR100)
+        if any((folder / name).exists() for name in (*kind[0], kind[1]))
+    ]  # fmt: skip
 
 
 def read_cifar(folder: Path | str) -> Dataset:
@@ -36,7 +48,7 @@ def read_cifar(folder: Path | str) -> Dataset:
     ----------
     folder : path
         Holds ``data_batch_1.bin`` to ``data_batch_5.bin`` and ``test_batch.bin``, or ``train.bin``
-        and ``test.bin``.
+        and ``test.bin``; or one of those files.
 
     Raises
     ------
@@ -44,13 +56,24 @@ def read_cifar(folder: Path | str) -> Dataset:
         If a file is missing, truncated, or has labels that do not exist.
     """
     folder = Path(folder)
-    train, test, bytes_, classes = _CIFAR10 if (folder / _CIFAR10[0][0]).is_file() else _CIFAR100
+    if not folder.exists():
+        raise DataError(f"{folder}: no such file or folder")
+    if folder.is_dir():
+        kinds = _kinds(folder) or [_CIFAR10]
+        if len(kinds) == 2:
+            ways = f"{folder / _CIFAR10[1]} or {folder / _CIFAR100[1]}"
+            raise DataError(f"{folder} has files of CIFAR-10 and of CIFAR-100; name {ways}")
+    else:
+        kinds = [_CIFAR100 if folder.name in (*_CIFAR100[0], _CIFAR100[1]) else _CIFAR10]
+        folder = folder.parent
+    train, test, bytes_, classes = kinds[0]
     record = bytes_ + _PIXELS
     counts = [_count(folder / name, record) for name in (*train, test)]
     check_memory(sum(counts) * record, f"{folder}", DataError)
     x, y = _records([folder / name for name in train], counts[:-1], bytes_, classes)
     x_test, y_test = _records([folder / test], counts[-1:], bytes_, classes)
-    dataset = given_split(folder.name, x, y, x_test, y_test, "classification", _SHAPE)
+    called = folder.absolute().name
+    dataset = given_split(called, x, y, x_test, y_test, "classification", _SHAPE)
     return replace(dataset, scaling="channel")
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
 from sparsecpu.datasets.base import Dataset, encode, usual_scaling
-from sparsecpu.errors import DataError
+from sparsecpu.errors import DataError, DataWarning, brief
 
 #: Integers with at most this many different values are taken for classes.
 _MOST_CLASSES = 100
+#: More of them may be quantities as well, such as years; and where most samples have one of their
+#: own they are.
+_DOUBTFUL = 20
 #: Every integer below this size is a float of its own.
 _EXACT = 2.0**53
 
@@ -22,13 +26,58 @@ def guess_task(y: np.ndarray, task: str = "auto") -> str:
     """
     text = y.dtype.kind in "OUSb"
     if task == "regression" and text:
-        raise DataError(f"the targets are text ({y.flat[0]!r}); expected numbers for regression")
+        raise DataError(
+            f"the targets are text ({brief(y.flat[0])}); expected numbers for regression"
+        )
     if task != "auto":
         return task
     if text:
         return "classification"
-    whole = y.ndim == 1 and bool(np.all(y == np.rint(y)))
-    return "classification" if whole and len(np.unique(y)) <= _MOST_CLASSES else "regression"
+    if y.ndim != 1 or not np.all(y == np.rint(y)):
+        return "regression"
+    different = np.unique(y)
+    many = len(different) > _MOST_CLASSES
+    if many or (len(different) > _DOUBTFUL and 2 * len(different) > len(y)):
+        chosen, other, kind = "regression", "classification", "quantities"
+    else:
+        chosen, other, kind = "classification", "regression", "classes"
+    if len(different) > _DOUBTFUL:
+        warnings.warn(
+            f"the targets are {len(different)} different whole numbers from {different[0]:.0f} to "
+            f"{different[-1]:.0f}, taken for {kind}: {chosen}; --task {other} chooses the other",
+            DataWarning,
+            stacklevel=3,
+        )
+    return chosen
+
+
+def matrix_targets(y: np.ndarray, where: str, task: str = "auto") -> np.ndarray:
+    """Return targets in columns: numbers, or the numbers of the classes that one-hot rows name.
+
+    Raises ``DataError`` for rows of 0 and 1 that name several classes, unless ``task`` says that
+    they are numbers. ``where`` is what errors and the word on one-hot rows call the targets.
+    """
+    if y.ndim == 1:
+        return y
+    if task == "regression":
+        return y.astype(np.float64) if y.dtype.kind == "b" else y
+    columns = y.shape[1]
+    if not ((y == 0) | (y == 1)).all():
+        if task == "auto":
+            return y
+        raise DataError(f"{where} has {columns} columns; expected one label per sample")
+    if not (np.count_nonzero(y, axis=1) == 1).all():
+        raise DataError(
+            f"{where} has {columns} columns of 0 and 1, so several labels per sample, which "
+            "SparseMLPClassifier learns; --task regression takes them for numbers"
+        )
+    warnings.warn(
+        f"{where} has a single 1 in each row: taken for classes 0 to {columns - 1}: "
+        "classification; --task regression takes them for numbers",
+        DataWarning,
+        stacklevel=3,
+    )
+    return y.argmax(axis=1)
 
 
 def is_exact(y: np.ndarray) -> bool:
@@ -61,7 +110,9 @@ def given_split(
 def _numbers(y: np.ndarray) -> np.ndarray:
     """Return quantities as float64, shape (samples, outputs)."""
     if y.dtype.kind not in "fiub":
-        raise DataError(f"the targets are text ({y.flat[0]!r}); expected numbers for regression")
+        raise DataError(
+            f"the targets are text ({brief(y.flat[0])}); expected numbers for regression"
+        )
     return np.asarray(y, np.float64).reshape(len(y), -1)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from sparsecpu.kernels.machine.cached import cached_property
 from sparsecpu.layers.base import Layer, Plan, Spec
 from sparsecpu.layers.flatten import Flatten
 from sparsecpu.layers.network.autotune import Choice, tune

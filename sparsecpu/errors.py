@@ -2,11 +2,63 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any
 
 #: Characters of the longest message.
 _LONGEST = 800
 _PLAIN = (str, int, float, bool, bytes, type(None))
+
+
+def _kind(value: Any) -> str:
+    """Return the type of a value in words."""
+    name = type(value).__name__.removeprefix("nd")
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+
+
+class _Brief(reprlib.Repr):
+    """Writes numbers of NumPy as plain ones, and of arrays the first entries or the shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 3
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = 8
+        self.maxstring = self.maxother = 160
+
+    def repr1(self, x: Any, level: int) -> str:
+        shape, dtype = getattr(x, "shape", None), getattr(x, "dtype", None)
+        if not isinstance(shape, tuple) or dtype is None:
+            return super().repr1(x, level)
+        if len(shape) == 1 and hasattr(x, "tolist"):
+            return super().repr1(x[: self.maxlist + 1].tolist(), level)
+        if shape or not hasattr(x, "item"):
+            return f"{_kind(x)} of {dtype}, shape {tuple(shape)}"
+        plain = x.item()
+        # Dates have several types in Python, and a long double has none.
+        odd = getattr(dtype, "kind", "") in ("M", "m") or type(plain) is type(x)
+        return str(x) if odd else super().repr1(plain, level)
+
+    def repr_int(self, x: int, level: int) -> str:
+        return repr(x) if x.bit_length() < 200 else f"an integer of {x.bit_length()} bits"
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        text = super().repr_instance(x, level)
+        has_none = type(x).__repr__ is object.__repr__
+        return _kind(x) if has_none or "\n" in text else text
+
+
+_BRIEF = _Brief()
+
+
+def brief(value: Any) -> str:
+    """Return a value as a message shows it: in short, and NumPy's numbers as plain ones.
+
+    Parameters
+    ----------
+    value : object
+        What a user has given, of any type.
+    """
+    return _BRIEF.repr(value)
 
 
 def _plain(value: Any) -> Any:
@@ -61,7 +113,7 @@ class ParameterError(SparseCPUError, ValueError):
 
     def __init__(self, name: str, value: Any, expected: str) -> None:
         self.name, self.value, self.expected = name, value, expected
-        super().__init__(f"{name} is {value!r}; expected {expected}")
+        super().__init__(f"{name} is {brief(value)}; expected {expected}")
 
 
 class ConflictError(ParameterError):
@@ -138,6 +190,10 @@ class NotFiniteError(SparseCPUError, ValueError):
             "the outputs of the network are not finite: training diverged (a smaller learning rate "
             "or a warm-up usually cures this), or samples have far too large numbers"
         )
+
+
+class DataWarning(UserWarning):
+    """What was made of data that could be read in more ways than one, and how to choose another."""
 
 
 class DivergenceWarning(UserWarning):

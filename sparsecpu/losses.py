@@ -124,7 +124,8 @@ class SoftmaxCrossEntropy(Loss):
         array = _numbers(targets, expected)
         if array.ndim != 1 or (len(array) and array.dtype.kind not in "iu"):
             words = f"{array.dtype} of shape {array.shape}"
-            raise ParameterError("targets", words, f"{expected}, one per sample")
+            hint = "; y.argmax(axis=1) makes them of one-hot labels" if array.ndim == 2 else ""
+            raise ParameterError("targets", words, f"{expected}, one per sample{hint}")
         if len(array) and not 0 <= array.min() <= array.max() < n_outputs:
             wrong = next(y for y in array.tolist() if not 0 <= y < n_outputs)
             raise ParameterError("targets", wrong, expected)

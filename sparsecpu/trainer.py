@@ -138,7 +138,7 @@ class Trainer:
         )
         self._applied: set[int] = set()  # parameters whose gradients are applied already
         self._started = False  # True once the topology knows about the run
-        self._loss_watch = LossWatch()
+        self.loss_watch = LossWatch()
         self.steps_done = self.epochs_done = 0
         self.position = 0  # samples of the current epoch that have been used
         self.losses = 0.0  # their summed loss
@@ -192,6 +192,8 @@ class Trainer:
         rows = checked_rows(rows, data[0].shape[0])
         if not len(rows):
             raise DataError("rows are empty; expected at least one")
+        if self._started and len(rows) > self.topology.run.batch_size:
+            self.topology.expect(len(rows))
         return self._step(*data, rows)
 
     def _step(
@@ -330,7 +332,7 @@ class Trainer:
             The loss after the last step.
         """
         of_zeros, last = self.loss.of_zeros(targets, self.network.n_outputs), self.losses
-        self._loss_watch.warn_if_far_above(last / len(targets), after, of_zeros, stacklevel=3)
+        self.loss_watch.warn_if_far_above(last / len(targets), after, of_zeros, stacklevel=3)
 
     @contextlib.contextmanager
     def machine(self) -> Iterator[None]:
@@ -371,12 +373,14 @@ class Trainer:
         count = samples.shape[0]
         self.batch_size = whole("batch_size", self.batch_size, 1)
         self.position = whole("position", self.position, 0, count)
+        if self._started:
+            self.topology.expect(min(self.batch_size, count))
         order = self._order(count)
         while self.position < count:
             rows = order[self.position : self.position + self.batch_size]
             loss = self._step(samples, targets, weights, rows)
             if self.steps_done == 1:
-                self._loss_watch.first = loss
+                self.loss_watch.first = loss
             self.position += len(rows)
             self.losses += loss * len(rows)
             for callback in self.callbacks:
@@ -386,6 +390,7 @@ class Trainer:
         refuse_not_finite(self)  # before anyone keeps it
         if self.position >= count:
             self._end_epoch(count)
+        self._data.forget()
 
     def _order(self, count: int) -> np.ndarray:
         """Return the epoch's order; of one that was broken off, the same again."""

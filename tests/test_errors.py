@@ -6,9 +6,11 @@ import multiprocessing
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import raising
 from joblib.externals.loky import ProcessPoolExecutor
+from scipy import sparse
 from sklearn.model_selection import GridSearchCV
 
 from sparsecpu import SparseMLPClassifier, errors
@@ -55,6 +57,30 @@ def test_what_cannot_be_pickled_comes_back_as_its_text():
     assert str(found) == str(error)
     assert found.value[0] == 1
     assert found.value[2] == "array([0, 1, 2])"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (np.int64(5), "5"), (np.float32(0.5), "0.5"), (np.str_("a"), "'a'"), (np.True_, "True"),
+        (np.array(3), "3"), (np.arange(3), "[0, 1, 2]"), ([np.int64(3), (np.float64(1),)],
+        "[3, (1.0,)]"), ({np.str_("a"): np.uint8(1)}, "{'a': 1}"), (np.longdouble(1.5), "1.5"),
+        (np.datetime64("2020-01-01"), "2020-01-01"), (np.zeros((2, 3)), "an array of float64, "
+        "shape (2, 3)"), (pd.DataFrame({"a": [1, 2]}), "a DataFrame"), (object(), "an object"),
+        (10**5000, "an integer of 16610 bits"), ("a\nb", "'a\\nb'"),
+        (sparse.csr_array((3, 4)), "a csr_array of float64, shape (3, 4)"),
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_messages_show_values_as_people_write_them(value, text):
+    assert str(errors.ParameterError("n", value, "a number")) == f"n is {text}; expected a number"
+
+
+@pytest.mark.parametrize("value", [np.arange(5000.0), [1] * 5000, "x" * 5000, [[[[[1]]]]] * 50,
+                                   dict.fromkeys(range(5000)), np.zeros(5000, "U9")],
+                         ids=lambda value: type(value).__name__)  # fmt: skip
+def test_messages_never_show_all_of_much(value):
+    assert len(str(errors.ParameterError("n", value, "an integer"))) < 250
 
 
 def test_an_import_error_keeps_its_message():

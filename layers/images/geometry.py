@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.kernels.machine.cached import cached_property
 
 
 def pair(name: str, value: Any, least: int) -> tuple[int, int]:

@@ -16,6 +16,7 @@ import numpy as np
 from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.conv.operands import Gate, Operand
 from sparsecpu.kernels.machine.arrays import aligned_zeros
+from sparsecpu.kernels.machine.cached import cached_property
 from sparsecpu.step.context import Context
 
 
@@ -68,7 +69,7 @@ class Planes:
         """Return the gate that is open where these planes are positive."""
         return Gate(self.values, self._coefficients)
 
-    @functools.cached_property
+    @cached_property
     def _coefficients(self) -> np.ndarray:
         """What is pending, (channels, 4), as kernels read it."""
         if self.a is None:

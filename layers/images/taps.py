@@ -32,12 +32,12 @@ an output has enough taps in a block. Taps of a phase and a block are a *segment
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.conv.sizes import Sizes
+from sparsecpu.kernels.machine.cached import cached_property
 from sparsecpu.layers.images.geometry import Geometry
 from sparsecpu.layers.images.padded_taps import PaddedTaps
 from sparsecpu.layers.images.strips import Ring, Tiles, choose_blocks, cut_work

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sparsecpu.errors import ParameterError
+from sparsecpu.errors import ParameterError, brief
 from sparsecpu.kernels.machine.arrays import aligned_copy
 from sparsecpu.layers.base import Layer, Plan, Spec
 from sparsecpu.layers.chain import Chain
@@ -36,7 +36,9 @@ class FixedSizes(Chain):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("layers", "dtype", *_PLANNED) and name in self.__dict__:
-            raise ParameterError(name, value, f"{self.__dict__[name]!r}, or make a new network")
+            raise ParameterError(
+                name, value, f"{brief(self.__dict__[name])}, or make a new network"
+            )
         if name in ("offset", "scale"):
             values = vector(name, value, (0,), (self.widths[0],))
             self._set_scaling(name if values.size else None, values)

@@ -23,6 +23,11 @@ COMMANDS = (
 _ELSEWHERE = {"import": "exchange:import_model", "export": "exchange:export_model"}
 
 
+#: Exit code where whatever read the output needs no more of it, as ``head`` does after some lines:
+#: that of SIGPIPE, as shells count, which ends other programs then.
+READER_ENDED = 128 + 13
+
+
 class _Passing(Exception):
     """An error on its way through click, which would end the process by itself."""
 
@@ -43,6 +48,8 @@ class _Group(click.Group):
     """Finds commands by name, and turns our errors into one line and exit code 2."""
 
     _context: click.Context | None = None
+    #: The command that was asked for, as far as the words were read.
+    _asked: str | None = None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -59,6 +66,7 @@ class _Group(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Refuse empty words, as of ``--out "$OUT"``: each would stand for something else."""
+        self._asked = next((word for word in args if word in COMMANDS), None)
         for before, word in zip(["a word", *args], args, strict=False):
             if not word or (word.startswith("--") and word.endswith("=")):
                 name = word.rstrip("=") or before
@@ -66,13 +74,15 @@ class _Group(click.Group):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
+        from sparsecpu.cli.output import Speaker
+
         self._context = ctx
-        with _past_click():
+        with _past_click(), Speaker(quiet=False).saying_warnings():
             return super().invoke(ctx)
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run a command to its exit code; here, and nowhere else, errors become lines."""
-        self._context = None
+        self._context = self._asked = None
         try:
             code = self._run(*args, **options)
         except _Passing as passing:
@@ -102,16 +112,22 @@ class _Group(click.Group):
             error.show()
             sys.exit(2)
         if isinstance(error, click.UsageError):
-            where = error.ctx.command_path if error.ctx is not None else "sparsecpu"
+            where = error.ctx.command_path if error.ctx is not None else self._place()
             _end(f"{error.format_message().rstrip('.')}; see {where} -h", 2)
         if isinstance(error, KeyboardInterrupt):
             from sparsecpu.cli.signals import code_of
 
             _say("; ".join(["sparsecpu: interrupted", *getattr(error, "__notes__", ())]))
             sys.exit(code_of(error))
+        if isinstance(error, BrokenPipeError) and error.filename in (None, "standard output"):
+            _end(None, READER_ENDED)
         if isinstance(error, (SparseCPUError, OSError, MemoryError, UnicodeError)):
             _end(self._line(error), 2)
         raise error
+
+    def _place(self) -> str:
+        """Return the command that was asked for, where click does not say which one it was."""
+        return "sparsecpu" if self._asked is None else f"sparsecpu {self._asked}"
 
     def _line(self, error: BaseException) -> str:
         """Return an error as one line, in which an argument is called as users type it."""
@@ -138,11 +154,12 @@ def _say(message: str) -> None:
         silence_output()
 
 
-def _end(message: str, code: int) -> NoReturn:
-    """Say why it cannot go on, and end; where ranks share the job, end all of them.
+def _end(message: str | None, code: int) -> NoReturn:
+    """Say why it cannot go on, or None, and end; where ranks share the job, end all of them.
 
     Where several ranks meet the same error rank 0 alone says so: the others give it time to.
     """
+    from sparsecpu.cli.failures import silence_output
     from sparsecpu.training.mpi import AFTER_RANK_0, launched, launched_rank, world
 
     rank, ours = launched_rank(), None
@@ -152,8 +169,10 @@ def _end(message: str, code: int) -> NoReturn:
             rank = ours.rank
     if rank:
         time.sleep(AFTER_RANK_0)
-        message = f"rank {rank}: {message}"
-    _say(f"sparsecpu: {message}")
+    if message is None:
+        silence_output()
+    else:
+        _say(f"sparsecpu: rank {rank}: {message}" if rank else f"sparsecpu: {message}")
     if ours is not None:
         ours.abort(code)
     sys.exit(code)

@@ -11,7 +11,14 @@ from typing import Any
 
 import click
 
-from sparsecpu.cli.options import data_options, json_option, numbers, quiet_option, reading
+from sparsecpu.cli.options import (
+    data_options,
+    json_option,
+    numbers,
+    quiet_option,
+    reading,
+    scaling_option,
+)
 from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.cli.recipe_options import recipe_options, recipe_values
 from sparsecpu.errors import ParameterError
@@ -69,6 +76,7 @@ from sparsecpu.topology import TOPOLOGIES
     help="Draw error over density into that folder (needs the plot extra).",
 )  # fmt: skip
 @data_options
+@scaling_option
 @json_option
 @quiet_option
 @click.pass_context
@@ -82,6 +90,7 @@ def compare(ctx: click.Context, data: str, **options: Any) -> None:
     """  # noqa: D301
     if options["jobs"] < 1:
         raise ParameterError("jobs", options["jobs"], "an integer of at least 1")
+    speaker = Speaker(options["quiet"])
     comparison = _described(data, options)
     if options["plot"]:
         from sparsecpu.experiments.plots.figures import require_matplotlib
@@ -89,7 +98,7 @@ def compare(ctx: click.Context, data: str, **options: Any) -> None:
         require_matplotlib()
     folder = ResultFolder(options["out"] or f"compare-{Path(data.replace(':', '-')).stem}")
     ctx.call_on_close(folder.lock.release)
-    document = _carry_out(comparison, folder, options["jobs"], Speaker(options["quiet"]))
+    document = _carry_out(comparison, folder, options["jobs"], speaker)
     if options["plot"]:
         from sparsecpu.experiments.plots.runs import plot_comparison
 
@@ -105,9 +114,9 @@ def _described(data: str, options: dict[str, Any]) -> Comparison:
     """Return the comparison that the options describe, checked."""
     from sparsecpu.datasets import open_data
 
-    folds = options["folds"]
+    folds, own_test = options["folds"], open_data(data, **reading(options)).own_test
     if folds is None:
-        folds = 0 if open_data(data, **reading(options)).own_test else 5
+        folds = 0 if own_test else 5
     return Comparison(
         data,
         reading(options),
@@ -124,10 +133,12 @@ def _carry_out(
     comparison: Comparison, folder: ResultFolder, jobs: int, speaker: Speaker
 ) -> dict[str, Any]:
     """Tune, do the runs that are missing, and write what came out."""
-    from sparsecpu.experiments.comparison import summarise
+    from sparsecpu.experiments.comparison import Runner, summarise
+    from sparsecpu.experiments.memory import check_comparison
 
     began = time.perf_counter()
     speaker.announce_compilation()
+    check_comparison(Runner(comparison), jobs)
     state = folder.open(comparison.to_dict())
     order = {cell: place for place, cell in enumerate(comparison.cells())}
     results = folder.results(order)

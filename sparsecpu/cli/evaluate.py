@@ -6,37 +6,51 @@ from typing import Any
 
 import click
 
-from sparsecpu.cli.options import data_options, output_options, reading
+from sparsecpu.cli.options import data_options, output_options, part_option, reading
 from sparsecpu.cli.output import Speaker, print_json, put
+from sparsecpu.errors import DataError
+
+#: What stands before a score: samples that were trained on are no test.
+_WORDS = {"test": "test ", "train": "training ", "all": "training and test "}
 
 
 @click.command()
 @click.argument("model")
 @click.argument("data")
+@part_option
 @data_options
 @output_options
-def evaluate(model: str, data: str, **options: Any) -> None:
-    """Score MODEL on DATA's held-out samples.
+def evaluate(model: str, data: str, part: str | None, **options: Any) -> None:
+    """Score MODEL on DATA: all samples of a file that it was not trained on.
+
+    Of the file that it was trained on, the held-out samples count, in whatever order the columns
+    are now and whatever the format and the name of the file. Of data that has a test part, or is a
+    name such as digits, the test part counts.
 
     MODEL is a file, or the folder of a run.
     """
-    from sparsecpu.datasets import open_data
+    from sparsecpu.experiments.parts import part_to_score
     from sparsecpu.experiments.scoring import score
-    from sparsecpu.experiments.trained_models import matched_targets, model_path, read_model
+    from sparsecpu.experiments.trained_models import model_path, read_model
     from sparsecpu.kernels.machine.threads import use_threads
 
-    Speaker(options["quiet"]).announce_compilation()
+    speaker = Speaker(options["quiet"])
+    speaker.announce_compilation()
     path = model_path(model)
     network, facts = read_model(path)
-    dataset = open_data(data, **reading(options))
-    targets = matched_targets(dataset, network, facts)
+    found = part_to_score(network, facts, data, part, reading(options))
+    for note in found.notes:
+        speaker.warn(f"note: {note}")
     with use_threads(options["threads"]):
-        value = score(network, dataset.x_test, targets, facts)
-    name = "accuracy" if facts["task"] == "classification" else "r2"
+        value = score(network, found.x, found.y, facts)
+    if facts["task"] == "regression" and len(found.y) < 2:
+        raise DataError(f"{data} has 1 sample; R2 needs two (sparsecpu predict shows its value)")
+    name, samples = "accuracy" if facts["task"] == "classification" else "r2", len(found.y)
     if options["as_json"]:
-        found = {f"test_{name}": value, "test_samples": len(targets), "model": str(path)}
-        print_json({**found, "data": data, "density": network.density, "nnz": network.nnz})
+        document: dict[str, Any] = {f"{found.name}_{name}": value, f"{found.name}_samples": samples}
+        document |= {"part": found.name, "model": str(path), "data": data}
+        print_json({**document, "density": network.density, "nnz": network.nnz})
     elif name == "accuracy":
-        put(f"test accuracy {100 * value:.2f} % of {len(targets)} samples")
+        put(f"{_WORDS[found.name]}accuracy {100 * value:.2f} % of {samples} samples")
     else:
-        put(f"test R2 {value:.4f} on {len(targets)} samples")
+        put(f"{_WORDS[found.name]}R2 {value:.4f} on {samples} samples")

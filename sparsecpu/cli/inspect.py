@@ -141,10 +141,31 @@ def table(document: dict[str, Any]) -> str:
         if "last_update" in layer
     ]
     lines += [textwrap.fill(update, 80, subsequent_indent="  ") for update in updates]
+    lines += _data(document["facts"])
     metrics = document["facts"].get("metrics")
     for key, value in metrics.items() if isinstance(metrics, dict) else ():
         lines.append(f"{key}: {value:.4f}" if isinstance(value, float) else f"{key}: {value}")
     return "\n".join(lines)
+
+
+def _data(facts: dict[str, Any]) -> list[str]:
+    """Return lines that say what the model was trained on."""
+    from sparsecpu.datasets.columns import Columns
+    from sparsecpu.datasets.matching import listed
+
+    lines, target = [], "target"
+    if facts.get("columns") is not None:
+        columns = Columns.from_dict(facts["columns"])
+        lines.append(f"features: {listed(columns.names)}")
+        target += "" if columns.target is None else f" {columns.target!r}"
+        if columns.dropped:
+            lines.append(f"left out: {listed(columns.dropped)}")
+        lines += [f"values of {n!r}: {listed(known)}" for n, known in columns.categories.items()]
+    if isinstance(facts.get("classes"), list):
+        lines.append(f"{target}: {listed([str(label) for label in facts['classes']])}")
+    elif len(target) > len("target"):
+        lines.append(f"{target}: a quantity")
+    return lines
 
 
 def _gap(found: dict[str, float]) -> str:

@@ -7,12 +7,19 @@ from typing import Any
 
 import click
 
+from sparsecpu.datasets.base import SCALINGS
+from sparsecpu.datasets.formats import FORMATS, PARTS
 from sparsecpu.errors import ParameterError
 
 Decorator = Callable[[Callable], Callable]
 
 #: Options that say how to read data, as ``datasets.open_data`` takes them.
 READING = ("samples", "target", "task")
+#: Those that came later, with their defaults: folders of older runs do not name them.
+LATER = {
+    "format": "auto", "zero_based": None, "missing": (), "drop_missing": False, "header": None,
+    "categorical": None, "scaling": "auto",
+}  # fmt: skip
 
 
 def decorated(decorators: Iterable[Decorator]) -> Decorator:
@@ -38,9 +45,60 @@ data_options = decorated(
         ),
         click.option("--target", help="Column to predict, in a .csv.  [default: the last]"),
         click.option(
+            "--format",
+            type=click.Choice(["auto", *FORMATS]),
+            default="auto",
+            show_default=True,
+            help="What a file is; auto looks into it.",
+        ),
+        click.option(
+            "--zero-based/--one-based",
+            default=None,
+            help="The number of the first feature in a svmlight file.  [default: 0 if there is a "
+            "feature 0, else 1]",
+        ),
+        click.option(
+            "--missing",
+            multiple=True,
+            metavar="MARK",
+            help="What stands in a cell of a table that has no value; may be given several times.  "
+            "[default: NA, ?, null and their like]",
+        ),
+        click.option(
+            "--drop-missing", is_flag=True, help="Leave out rows of a table that lack a value."
+        ),
+        click.option(
+            "--header/--no-header",
+            default=None,
+            help="The first row of a table has names, or is a sample.  [default: looked at]",
+        ),
+        click.option(
+            "--categorical",
+            metavar="auto|NAMES",
+            help="Columns of a table to turn into a feature per value: all of text, or those with "
+            "these names, with commas between.",
+        ),
+        click.option(
             "--samples", type=int, help="How many samples to generate, for generated data."
         ),
     )
+)
+
+#: How the inputs of a new network are standardised.
+scaling_option = click.option(
+    "--scaling",
+    type=click.Choice(["auto", *SCALINGS]),
+    default="auto",
+    show_default=True,
+    help="How to standardise the inputs: each feature, each channel of images, all alike, or not "
+    "at all; auto takes each feature, of bytes all alike, and leaves sparse data as it is.",
+)
+
+#: Which samples of DATA.
+part_option = click.option(
+    "--part",
+    type=click.Choice(PARTS),
+    help="Which samples of DATA: those that a run trains on, those that it holds out, or all.",
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -59,8 +117,11 @@ output_options = decorated(
 
 
 def reading(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the options that ``datasets.open_data`` takes."""
-    return {name: given[name] for name in READING}
+    """Return the options that ``datasets.open_data`` takes, later ones where the user said them."""
+    said = {n: given[n] for n, usual in LATER.items() if given.get(n, usual) != usual}
+    if "missing" in said:
+        said["missing"] = list(said["missing"])  # as JSON has it
+    return {name: given[name] for name in READING} | said
 
 
 def numbers(name: str, text: str | None, kind: Any = float) -> tuple[Any, ...] | None:

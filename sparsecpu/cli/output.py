@@ -11,7 +11,11 @@ from typing import Any
 
 import click
 
-from sparsecpu.errors import DivergenceWarning
+from sparsecpu.errors import DataWarning, DivergenceWarning
+from sparsecpu.reading.progress import voice
+
+#: Our own warnings.
+_OURS = (DataWarning, DivergenceWarning)
 
 
 class Speaker:
@@ -20,6 +24,7 @@ class Speaker:
     def __init__(self, quiet: bool) -> None:
         self.quiet = quiet
         self.bar = not quiet and sys.stderr.isatty()
+        voice.say = self.say
 
     def say(self, message: str) -> None:
         """Print a line."""
@@ -35,11 +40,17 @@ class Speaker:
     def saying_warnings(self) -> Iterator[None]:
         """Say our own warnings inside the ``with`` block in a line each."""
         with warnings.catch_warnings():
-            warnings.simplefilter("always", DivergenceWarning)
+            for kind in _OURS:
+                warnings.simplefilter("always", kind)
             usual = warnings.showwarning
 
             def show(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
-                if issubclass(category, DivergenceWarning):
+                from sparsecpu.training.mpi import launched_rank
+
+                if issubclass(category, DataWarning):
+                    if not launched_rank():  # else rank 0 says it
+                        self.warn(f"note: {message}")
+                elif issubclass(category, DivergenceWarning):
                     self.warn(f"warning: {message}")
                 else:
                     usual(message, category, *where, **more)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from sparsecpu.cli.options import data_options, output_options, reading
+from sparsecpu.cli.options import data_options, output_options, part_option, reading
 from sparsecpu.cli.output import Speaker, print_json, put
 
 
@@ -15,23 +14,29 @@ from sparsecpu.cli.output import Speaker, print_json, put
 @click.argument("model")
 @click.argument("data")
 @click.option("--proba", is_flag=True, help="Print the probability of each class as well.")
+@part_option
 @data_options
 @output_options
-def predict(model: str, data: str, proba: bool, **options: Any) -> None:
+def predict(model: str, data: str, proba: bool, part: str | None, **options: Any) -> None:
     """Print MODEL's prediction for each sample of DATA, one per line.
 
-    MODEL is a file, or the folder of a run. All samples of a .csv or .npz file are predicted, with
-    or without the column to predict; of any other DATA, the held-out ones.
+    MODEL is a file, or the folder of a run. All samples of a file are predicted, in its order, with
+    or without the targets; of data that has a test part, or is a name such as digits, the test
+    part.
     """
+    from sparsecpu.experiments.parts import part_to_predict
     from sparsecpu.experiments.scoring import outputs
     from sparsecpu.experiments.trained_models import model_path, read_model
     from sparsecpu.kernels.machine.threads import use_threads
 
-    Speaker(options["quiet"]).announce_compilation()
+    speaker = Speaker(options["quiet"])
+    speaker.announce_compilation()
     network, facts = read_model(model_path(model))
-    x = _samples(data, network, options)
+    found = part_to_predict(network, facts, data, part, reading(options))
+    for note in found.notes:
+        speaker.warn(f"note: {note}")
     with use_threads(options["threads"]):
-        z = outputs(network, x)
+        z = outputs(network, found.x)
     labels, probabilities = _predictions(z, facts, proba)
     if options["as_json"]:
         document: dict[str, Any] = {"predictions": labels}
@@ -42,18 +47,13 @@ def predict(model: str, data: str, proba: bool, **options: Any) -> None:
     for number, label in enumerate(labels):
         cells = label if isinstance(label, list) else [label]
         cells = [*cells, *(f"{p:.6f}" for p in (probabilities[number] if probabilities else ()))]
-        put(",".join(map(str, cells)))
+        put(",".join(map(_cell, cells)) if probabilities else ",".join(map(str, cells)))
 
 
-def _samples(data: str, network: Any, options: dict[str, Any]) -> Any:
-    """Return what is to be predicted: all samples of a file, or the held-out ones."""
-    import math
-
-    from sparsecpu.datasets import open_data, read_samples
-
-    if Path(data).suffix.lower() in (".csv", ".npz"):
-        return read_samples(data, math.prod(network.input_shape), target=options["target"])
-    return open_data(data, **reading(options)).x_test
+def _cell(value: Any) -> str:
+    """Return a label as a cell of a table; numbers never need quotes."""
+    text = str(value)
+    return '"' + text.replace('"', '""') + '"' if set(text) & set(',"') else text
 
 
 def _predictions(z: Any, facts: dict[str, Any], proba: bool) -> tuple[list, list]:

@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from sparsecpu import __version__
-from sparsecpu.cli.options import reading
+from sparsecpu.cli.options import LATER, reading
 from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.cli.recipe_options import recipe_values
 from sparsecpu.cli.signals import exit_code
@@ -33,8 +33,10 @@ def train(ctx: click.Context, data: str | None, **options: Any) -> None:
     """Train a sparse network on DATA and say what sparsity bought.
 
     DATA is a bundled name (digits, breast-cancer, wine, iris, diabetes), a generated one
-    (digits28, make:shapes, make:wide, make:classification, make:regression), a .csv, .npz or .svm
-    file, or a folder of IDX files such as MNIST's or of CIFAR's binary ones.
+    (digits28, make:shapes, make:wide, make:classification, make:regression), one that is found or
+    fetched (fashion-mnist, mnist, cifar10, openml:NAME, openml:NAME@VERSION), a .csv, .npz or .svm
+    file, or a folder: of IDX files such as MNIST's, of CIFAR's binary ones, or with a folder of PNG
+    or JPEG images for each class.
 
     \b
     sparsecpu train digits
@@ -134,7 +136,7 @@ def _resumed(
 ) -> Request:
     """Return what a run's folder says; options given now must not contradict it."""
     config = folder.read_config()
-    known = {"DATA": config["data"], **config["recipe"], **config["reading"]}
+    known = {"DATA": config["data"], **config["recipe"], **LATER, **config["reading"]}
     for name, value in {"DATA": data, **recipe_values(options), **reading(options)}.items():
         said = ctx.get_parameter_source(name.lower()) is ParameterSource.COMMANDLINE
         if said and known[name] != value:

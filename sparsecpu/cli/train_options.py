@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from sparsecpu.cli.options import data_options, decorated, output_options
+from sparsecpu.cli.options import data_options, decorated, output_options, scaling_option
 from sparsecpu.cli.recipe_options import recipe_options
 from sparsecpu.experiments.recipe import options
 
@@ -30,6 +30,7 @@ train_options = decorated(
                      help="Under mpiexec, end the job when a rank waits so long for the others; 0 "
                      "waits for ever.  [default: 600]"),
         data_options,
+        scaling_option,
         output_options,
     )
 )  # fmt: skip

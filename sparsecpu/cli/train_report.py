@@ -63,11 +63,14 @@ def _stored_bytes(parameter: Any) -> int:
 def _dense_step_ms(run: TrainRun, described: Any, dense: Any) -> float | None:
     """Time a step of the dense network, unless it is one of images or too large."""
     from sparsecpu.bench.rivals.numpy_mlp import dense_bytes
+    from sparsecpu.reading.memory import free_memory
 
     network = run.trainer.network
     sizes = [network.widths[0], *(shape[0] for shape in described.weight_shapes())]
     images = any(p.spatial for p in network.sparse_parameters().values())
-    if dense is None or images or dense_bytes(sizes) > _DENSE_LIMIT:
+    free = free_memory()
+    most = _DENSE_LIMIT if free is None else min(_DENSE_LIMIT, free // 2)
+    if dense is None or images or dense_bytes(sizes) > most:
         return None
     timed = dense.time(sizes, run.recipe.batch(run.samples))
     return timed["ms"] if timed else None

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sparsecpu.callbacks import Callback, History
 from sparsecpu.cli.output import Speaker
 from sparsecpu.cli.watchers import Interruption, ProgressBar, StepClock
-from sparsecpu.errors import DivergedError, MemoryBudgetError, ResumeError
+from sparsecpu.errors import DivergedError, ResumeError
+from sparsecpu.experiments.known_data import mark_of
+from sparsecpu.experiments.memory import check_memory
 from sparsecpu.experiments.networks import build, describe_for
 from sparsecpu.experiments.recipe import Recipe
 from sparsecpu.experiments.run_folder import Checkpoints, RunFolder, read_checkpoint
+from sparsecpu.experiments.trained_models import check_same_columns
 from sparsecpu.experiments.trainers import (
     augmented,
-    make_optimizer,
     make_trainer,
     standardised_targets,
 )
-
-#: Above so many weights nothing is noted about their ages, which takes as much memory as they do.
-_TRACKED = 20_000_000
-#: Runs that need more than this say beforehand how much.
-_WORTH_SAYING = 1e9
 
 
 @dataclass(frozen=True)
@@ -56,10 +54,13 @@ class TrainRun:
             pass  # refuses a number of threads that cannot be
         self.began = time.perf_counter()
         self.dataset = open_data(request.data, **request.reading)
+        if self.recipe.init:
+            check_same_columns(self.recipe.init, self.dataset.columns)
         self.samples, self.mark = self.dataset.x_train.shape[0], fingerprint_of(self.dataset)
         self.architecture = describe_for(self.recipe, self.dataset)
-        check_memory(self.architecture, self.recipe, self.samples, speaker)
-        self.targets, self.facts = _targets(self.dataset)
+        self.tracked = check_memory(self.architecture, self.recipe, self.samples, speaker.say)
+        self.targets, facts = _targets(self.dataset)
+        self.facts = facts | _noted(self.dataset, request.data)
         recipe = self.recipe.to_dict() if request.config is None else request.config["recipe"]
         self.facts |= {"data": request.data, "recipe": recipe}
         self.clock, self.stopper = StepClock(), Interruption()
@@ -75,7 +76,7 @@ class TrainRun:
         else:
             x, y = dataset.x_train, dataset.y_train
             network = build(self.recipe, self.architecture, x, y, dataset.scaling)
-        tracked = network.nnz <= _TRACKED if held is None else held.has_arrays_of("Tracker")
+        tracked = self.tracked if held is None else held.has_arrays_of("Tracker")
         self.trainer = trainer = self._make_trainer(network, tracked)
         self.x = augmented(self.recipe, dataset.x_train, network, trainer)
         trainer.start(self.samples)
@@ -198,6 +199,19 @@ def _targets(dataset: Any) -> tuple[Any, dict[str, Any]]:
     return targets, {"task": "regression", **{k: v.tolist() for k, v in scales.items()}}
 
 
+def _noted(dataset: Any, data: str) -> dict[str, Any]:
+    """Return what the model must remember to read other data as it was trained on these."""
+    noted: dict[str, Any] = {"scaling": dataset.scaling}
+    if dataset.columns is not None:
+        noted["columns"] = dataset.columns.to_dict()
+    if dataset.first_feature is not None:
+        noted["first_feature"] = dataset.first_feature
+    if Path(data).exists():
+        mark = mark_of(dataset.x_train, dataset.y_train)
+        noted["training_data"] = {"samples": len(dataset.y_train), "mark": mark}
+    return noted
+
+
 def fingerprint_of(dataset: Any) -> str:
     """Return a mark of the training samples, by which a resumed run knows them."""
     import numpy as np
@@ -210,23 +224,3 @@ def fingerprint_of(dataset: Any) -> str:
     if hasattr(x, "take_samples"):
         x = x.take_samples(np.arange(min(64, x.shape[0])))[0]
     return fingerprint(x, dataset.y_train)
-
-
-def check_memory(architecture: Any, recipe: Recipe, samples: int, speaker: Speaker) -> None:
-    """Refuse a run that would not fit, and say how much a large one needs."""
-    from sparsecpu.networks.memory_estimate import estimate
-    from sparsecpu.reading.memory import free_memory
-
-    watched = getattr(recipe.make_topology(), "growth_memory", 0)
-    slots = make_optimizer(recipe).slots_per_weight
-    need = estimate(architecture, recipe.batch(samples), slots=slots, lean=recipe.lean,
-                    watched=watched)  # fmt: skip
-    free = free_memory()
-    if free is not None and need.total > free:
-        advice = "a lower density, a smaller batch_size or smaller layers"
-        raise MemoryBudgetError(
-            f"the run would need about {need}, and {free / 1e9:.1f} GB are free; try "
-            + (advice if recipe.lean else f"--lean, or {advice}")
-        )
-    if need.total > _WORTH_SAYING:
-        speaker.say(f"memory: about {need}" + (f"; {free / 1e9:.1f} GB are free" if free else ""))

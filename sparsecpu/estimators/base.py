@@ -2,52 +2,43 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
-from collections.abc import Iterator
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted
 
 from sparsecpu.callbacks import BestModel, Callback, History, Validation
+from sparsecpu.errors import ParameterError
+from sparsecpu.estimators.all_or_nothing import all_or_nothing, nothing_if_it_fails
 from sparsecpu.estimators.held_out import held_out
+from sparsecpu.estimators.interruption import ends_at_ctrl_c, keep_what_is_there
+from sparsecpu.estimators.memory import refuse_too_large
 from sparsecpu.estimators.parameters import check_parameters
+from sparsecpu.estimators.parts import Parts, trainer_of_parts
 from sparsecpu.estimators.progress import Progress, begin, followers, gone_on, remember
 from sparsecpu.estimators.rates import Stopper
-from sparsecpu.estimators.trainers import (
-    batch_of,
-    make_rate,
-    make_trainer,
-    restart,
-    threads_of,
-)
+from sparsecpu.estimators.samples import read_samples
+from sparsecpu.estimators.targets import read_targets
+from sparsecpu.estimators.trainers import make_rate, make_trainer, restart, threads_of
+from sparsecpu.estimators.weights import check_some, read_weights
 from sparsecpu.experiments.scoring import outputs
 from sparsecpu.kernels.machine.threads import use_threads
 from sparsecpu.networks.description import mlp
 from sparsecpu.registries import defaults
-from sparsecpu.schedules import constant
-from sparsecpu.sparse.matrices import canonical_csr
+from sparsecpu.step.outcome import refuse_not_finite
+from sparsecpu.step.ranges import refuse_beyond
 from sparsecpu.step.streams import streams
 from sparsecpu.trainer import Trainer
 from sparsecpu.training.mpi import communicator
 
 
-def readable(X):
-    """Return samples; sparse ones checked before SciPy reads them, and apart from the user's."""
-    return canonical_csr(X, "X") if hasattr(X, "tocsr") else X
-
-
 class SparseMLP(BaseEstimator):
     """What classifier and regressor share; ``parameters.py`` says what each parameter is."""
 
-    _running: Trainer | None
+    _parts: Parts | None = None
     _progress: Progress
     t_: int
     best_validation_score_: float | None
@@ -136,105 +127,94 @@ class SparseMLP(BaseEstimator):
         estimator
             Itself.
         """
-        fresh = not (self.warm_start and hasattr(self, "network_"))
-        X, targets, sample_weight = self._prepare(X, y, sample_weight, reset=fresh)
-        if sample_weight is not None and (sample_weight == 0).any():
-            keep = sample_weight > 0  # a weight of 0 is the same as absence
-            X, targets, sample_weight = X[keep], targets[keep], sample_weight[keep]
-        seed = self._draw_seed()
-        if fresh:
-            self._build(targets, seed)
-            begin(self)
+        goes_on = hasattr(self, "network_") and isinstance(self.warm_start, (bool, np.bool_))
+        fresh = not (goes_on and self.warm_start)
+        with all_or_nothing(self, fresh):
+            X, targets, weights = self._prepare(X, y, sample_weight, reset=fresh)
+            if weights is not None and (weights == 0).any():
+                keep = weights > 0  # a weight of 0 is the same as absence
+                X, targets, weights = X[keep], targets[keep], weights[keep]
+            seed = self._draw_seed()
+            if fresh:
+                self._build(X, targets, seed)
+                begin(self)
+            self._parts = None
+            self._fit(X, targets, weights, seed, fresh)
+        return self
+
+    def _fit(self, X, targets, weights, seed: int, fresh: bool) -> None:
+        """Train on what was checked, with early stopping if it is asked for."""
         callbacks: list[Callback] = [history := History()]
-        if self.early_stopping:
-            stratify = targets if self._stratified(targets) else None
-            X, targets, sample_weight, *held = held_out(
-                X, targets, sample_weight, self.validation_fraction, seed, stratify
+        best = BestModel() if self.early_stopping else None
+        if best is not None:
+            classes = targets if self._stratified(targets) else None
+            X, targets, weights, *held = held_out(
+                X, targets, weights, self.validation_fraction, seed, classes
             )
-            callbacks.append(Validation(lambda network: self._quality(*held)))
-            callbacks.append(best := BestModel())
+            callbacks += [Validation(lambda network: self._quality(*held)), best]
         rate, stopper = make_rate(self, self.t_), Stopper(self)
         callbacks += followers(self, rate, stopper, X.shape[0])
         trainer = make_trainer(self, X.shape[0], seed, rate, callbacks)
         if not fresh:
             restart(self.network_)
             stopper.load_state(self._progress.stopper)
-            if self.early_stopping and self.best_validation_score_ is not None:
+            if best is not None and self.best_validation_score_ is not None:
                 best.on_epoch_end(trainer, {best.key: self.best_validation_score_})
-        with self._no_network_unless_trained():
-            trainer.fit(X, targets, sample_weight)
+        with nothing_if_it_fails(self):
+            with ends_at_ctrl_c(trainer):
+                trainer.fit(X, targets, weights)
+            if trainer.halted:
+                keep_what_is_there(trainer, best)
         remember(self, trainer, history.records, stopper, X.shape[0])
         if not trainer.stop and self.n_iter_ == self.max_iter:
             warnings.warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
                 "optimization hasn't converged yet.",
                 ConvergenceWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
-        self._running = None
-        return self
 
-    @contextlib.contextmanager
-    def _no_network_unless_trained(self) -> Iterator[None]:
-        """Take the network away if training fails: nobody should predict with it."""
-        try:
-            yield
-        except Exception:
-            del self.network_
-            raise
-
-    def _partial_fit(self, X, targets, sample_weight, fresh: bool):
+    def _partial_fit(self, X, targets, sample_weight, fresh: bool) -> Trainer:
         """Train for one epoch on these samples."""
         if fresh:
-            self._build(targets, self._draw_seed())
+            self._build(X, targets, self._draw_seed())
             begin(self)
-        trainer, samples = self._trainer_of_parts(X.shape[0]), self.network_.samples(X)
+        trainer, samples = trainer_of_parts(self, X.shape[0]), self.network_.samples(X)
         rate, stopper = gone_on(self)
         history = History()
         trainer.callbacks = [history, *followers(self, rate, stopper, X.shape[0])]
-        trainer.schedule, trainer.batch_size = rate, batch_of(self, X.shape[0])
+        trainer.schedule = rate
         prepared = trainer.loss.prepare(targets, self.n_outputs_)
-        with self._no_network_unless_trained(), trainer.machine():
-            trainer.run_epoch(samples, prepared, sample_weight)
-        trainer.warn_if_worse(prepared)
+        with nothing_if_it_fails(self):
+            with ends_at_ctrl_c(trainer), trainer.machine():
+                trainer.run_epoch(samples, prepared, sample_weight)
+            if trainer.halted:
+                refuse_not_finite(trainer)
+        if not trainer.halted:
+            trainer.warn_if_worse(prepared)
         remember(self, trainer, history.records, stopper, X.shape[0])
-        return self
-
-    def _trainer_of_parts(self, samples: int) -> Trainer:
-        """Return the trainer of ``partial_fit``: that of the call before, or one that goes on."""
-        trainer = getattr(self, "_running", None)
-        if trainer is None:
-            rate = constant(self.learning_rate_init)
-            trainer = make_trainer(self, samples, self._seed, rate, [])
-            trainer.steps_done = self._progress.steps
-            trainer.learning_rate_factor = self._progress.factor
-            trainer.start(samples)
-            self._running = trainer
-        trainer.network = self.network_
         return trainer
 
-    def _prepare(self, X, y, sample_weight, *, reset: bool):
+    def _flat(self, X, *, reset: bool):
+        """Return samples whose features are in one axis."""
+        return X
+
+    def _prepare(self, X, y, sample_weight, *, reset: bool, part: bool = False):
         """Return checked samples, targets as the loss takes them, and weights or None."""
         check_parameters(self)
-        X, y = validate_data(
-            self,
-            readable(X),
-            y,
-            accept_sparse=["csr"],
-            multi_output=True,
-            dtype=[np.float64, np.float32],
-            reset=reset,
-        )
-        targets = self._encode(y, reset=reset)
-        weights = None
-        if sample_weight is not None:
-            weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
-        return X, targets, self._weigh(y, weights)
+        flat, y = self._flat(X, reset=reset), read_targets(y)
+        X, y = read_samples(self, flat, y, multi_output=True, reset=reset)
+        refuse_beyond("X", X, self.dtype)
+        targets = self._encode(y, reset=reset, part=part)
+        weights = self._weigh(targets, read_weights(sample_weight, X.shape[0]))
+        if weights is not None and not part:  # a part of 0 teaches nothing, and may come
+            check_some(weights, "class_weight")
+        return X, targets, weights
 
-    def _weigh(self, y, weights):
+    def _weigh(self, targets, weights):
         return weights
 
-    def _build(self, targets, seed: int) -> None:
+    def _build(self, X, targets, seed: int) -> None:
         """Make the network."""
         sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)).tolist()
         self.n_outputs_ = self._count_outputs(targets)
@@ -247,11 +227,17 @@ class SparseMLP(BaseEstimator):
             batch_norm=self.batch_norm,
         ).sparsify(self.density, self.distribution)
         self._seed = seed
+        refuse_too_large(self, len(targets))
         self.network_ = self.architecture_.build(streams(seed)["init"], dtype=np.dtype(self.dtype))
 
     def _draw_seed(self) -> int:
         """Return the seed of a fit, the same on all ranks."""
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        try:
+            state = check_random_state(self.random_state)
+        except ValueError:
+            expected = "None, an integer from 0 to 2**32 - 1 or a numpy.random.RandomState"
+            raise ParameterError("random_state", self.random_state, expected) from None
+        seed = int(state.randint(np.iinfo(np.int32).max))
         return communicator(self.comm).broadcast(seed)
 
     def _stratified(self, targets) -> bool:
@@ -260,9 +246,7 @@ class SparseMLP(BaseEstimator):
     def _raw(self, X) -> np.ndarray:
         """Return the network's outputs; raise ``NotFiniteError`` if they say nothing."""
         check_is_fitted(self, "network_")
-        X = validate_data(
-            self, readable(X), accept_sparse=["csr"], dtype=[np.float64, np.float32], reset=False
-        )
+        X = read_samples(self, X, reset=False)
         with use_threads(threads_of(self)):
             return outputs(self.network_, X)
 
@@ -286,8 +270,9 @@ class SparseMLP(BaseEstimator):
         return self.network_.density
 
     def __getstate__(self):
-        state = super().__getstate__()
-        state.pop("_running", None)  # a trainer; the network holds all that matters
+        state = dict(super().__getstate__())  # Python's own is the very dict of attributes
+        if self._parts is not None:
+            state["_parts"] = self._parts.paused()
         return state
 
     def __sklearn_is_fitted__(self) -> bool:

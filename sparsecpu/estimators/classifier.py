@@ -6,19 +6,22 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.preprocessing import LabelEncoder
-from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets, type_of_target, unique_labels
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    column_or_1d,
-    validate_data,
-)
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _num_samples, column_or_1d
 
-from sparsecpu.errors import DataError, ParameterError
-from sparsecpu.estimators.base import SparseMLP, readable
-from sparsecpu.estimators.parameters import check_parameters, documented, refuse_early_stopping
+from sparsecpu.errors import ConflictError, DataError, ParameterError, brief
+from sparsecpu.estimators.all_or_nothing import all_or_nothing
+from sparsecpu.estimators.base import SparseMLP
+from sparsecpu.estimators.interruption import hand_on_ctrl_c
+from sparsecpu.estimators.parameters import documented, refuse_balanced, refuse_early_stopping
+from sparsecpu.estimators.targets import check_labels, read_targets, tell_one_hot
+from sparsecpu.estimators.weights import by_class, read_weights
 from sparsecpu.losses import Loss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from sparsecpu.registries import defaults
+
+
+def _few(labels: np.ndarray) -> str:
+    return str(labels) if len(labels) <= 8 else brief(labels)
 
 
 @documented
@@ -119,66 +122,80 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         """
         fresh = not hasattr(self, "network_")
         refuse_early_stopping(self)
-        if (
-            not fresh
-            and classes is not None
-            and not np.array_equal(unique_labels(classes), self.classes_)
-        ):
-            raise ParameterError("classes", classes, f"{self.classes_}, as in the call before")
-        if fresh:
-            if classes is None:
-                raise ParameterError(
-                    "classes", None, "all labels, at the first call of partial_fit"
-                )
-            self._label_encoder = LabelEncoder().fit(np.asarray(classes))
-            self.classes_ = self._label_encoder.classes_
-            self._multilabel = type_of_target(y) == "multilabel-indicator"
-        check_parameters(self)
-        X, y = validate_data(
-            self,
-            readable(X),
-            y,
-            accept_sparse=["csr"],
-            multi_output=True,
-            dtype=[np.float64, np.float32],
-            reset=fresh,
-        )
-        targets = self._encode(y, reset=False, part=True)
-        weights = None
-        if sample_weight is not None:
-            weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
-        return self._partial_fit(X, targets, self._weigh(y, weights), fresh)
+        refuse_balanced(self)
+        with all_or_nothing(self, fresh):
+            self._learn_classes(classes, fresh)
+            X, targets, weights = self._prepare(X, y, sample_weight, reset=fresh, part=True)
+            trainer = self._partial_fit(X, targets, weights, fresh)
+        hand_on_ctrl_c(trainer)
+        return self
 
-    def _encode(self, y, *, reset: bool, part: bool = False):
+    def _learn_classes(self, classes, fresh: bool) -> None:
+        """Take up the classes of the first part; refuse others later."""
+        if classes is None:
+            if fresh:
+                expected = "all labels, at the first call of partial_fit"
+                raise ParameterError("classes", None, expected)
+            return
+        try:
+            labels = np.unique(read_targets(classes))
+        except (DataError, TypeError):
+            labels = np.empty(0)
+        if not labels.size or np.ndim(classes) != 1:
+            raise ParameterError("classes", classes, "a vector of all labels that y may have")
+        if fresh:
+            self._label_encoder = LabelEncoder().fit(labels)
+            self.classes_ = self._label_encoder.classes_
+        elif not np.array_equal(labels, self.classes_):
+            raise ParameterError("classes", classes, f"{brief(self.classes_)}, as before")
+
+    def _encode(self, y, *, reset: bool, part: bool):
+        multilabel = check_labels(y)
         if reset:
+            self._multilabel = multilabel
+        elif multilabel != self._multilabel:
+            was = "a matrix of labels" if self._multilabel else "one label per sample"
+            raise DataError(f"y has shape {y.shape}; expected {was}, as before")
+        if multilabel:
+            return self._encode_matrix(y, learns=reset and not part)
+        if y.dtype.kind != "O":  # of which only text is left
             check_classification_targets(y)
-            self._multilabel = type_of_target(y) == "multilabel-indicator"
-            if self._multilabel:
-                self._label_encoder = None
-                self.classes_ = np.arange(np.asarray(y).shape[1])
-            else:
-                y = column_or_1d(y, warn=True)
-                self._label_encoder = LabelEncoder().fit(y)
-                self.classes_ = self._label_encoder.classes_
-        if self._multilabel:
-            return np.asarray(y, dtype=np.float64)
-        y = column_or_1d(y, warn=not reset)
-        given = unique_labels(y)
-        if part and not np.isin(given, self.classes_).all():
-            unknown = np.setdiff1d(given, self.classes_)
-            raise DataError(f"y has new labels: {unknown}; the classes are {self.classes_}")
+        y = column_or_1d(y, warn=True)
+        if reset and not part:
+            self._label_encoder = LabelEncoder().fit(y)
+            self.classes_ = self._label_encoder.classes_
+            return self._label_encoder.transform(y)
+        given = np.unique(y)
+        unknown = given[~np.isin(given, self.classes_)]
+        if part and len(unknown):
+            raise DataError(
+                f"y has new labels: {brief(unknown)}; the classes are {brief(self.classes_)}"
+            )
         if not part and not np.array_equal(given, self.classes_):
             raise DataError(
                 "warm_start can only be used where `y` has the same classes as in the previous "
-                f"call to fit. Previously got {self.classes_}, `y` has {given}"
+                f"call to fit. Previously got {_few(self.classes_)}, `y` has {_few(given)}"
             )
         return self._label_encoder.transform(y)
 
-    def _weigh(self, y, weights):
-        if self.class_weight is None or self._multilabel:
+    def _encode_matrix(self, y: np.ndarray, learns: bool) -> np.ndarray:
+        """Return a matrix of labels as the loss takes it; note its labels, or compare them."""
+        if learns:
+            self._label_encoder = None
+            self.classes_ = np.arange(y.shape[1])
+            tell_one_hot(y)
+        elif y.shape[1] != len(self.classes_):
+            raise DataError(f"y has {y.shape[1]} columns; expected {len(self.classes_)} as before")
+        return np.asarray(y, dtype=np.float64)
+
+    def _weigh(self, targets, weights):
+        if self.class_weight is None:
             return weights
-        by_class = compute_sample_weight(self.class_weight, column_or_1d(y))
-        return by_class if weights is None else weights * by_class
+        if self._multilabel:
+            reason = "where samples belong to several classes; give sample_weight"
+            raise ConflictError("class_weight", "a matrix of labels", reason)
+        found = by_class(self.class_weight, self.classes_, targets)
+        return found if weights is None else weights * found
 
     def _count_outputs(self, targets) -> int:
         return len(self.classes_)
@@ -196,6 +213,26 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         else:
             right = z.argmax(axis=1) == targets
         return float(np.average(right, weights=weights))
+
+    def score(self, X, y, sample_weight=None) -> float:
+        """Return the accuracy; of a matrix of labels, the share of rows that are right in whole.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (samples, features)
+            Samples.
+        y : array_like or sparse matrix
+            Their labels.
+        sample_weight : array_like, shape (samples,), optional
+            Weights of the samples, at least 0 each.
+
+        Returns
+        -------
+        float
+            From 0 to 1.
+        """
+        y = read_targets(y)
+        return super().score(X, y, read_weights(sample_weight, _num_samples(X)))
 
     def predict_proba(self, X) -> np.ndarray:
         """Return the probability of each class.

@@ -2,26 +2,54 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 from sklearn.model_selection import train_test_split
 
 from sparsecpu.errors import DataError
 
 
-def held_out(X, targets, weights, fraction: float, seed: int, stratify):
-    """Split off the validation samples of early stopping; targets to ``stratify`` by, or None.
+def held_out(X, targets, weights, fraction: float, seed: int, classes: np.ndarray | None):
+    """Split off the validation samples of early stopping; ``classes`` are those of all samples.
 
-    Returns samples, targets and weights to train on, and the same of the samples held out.
+    In both parts classes have their proportions, where there are enough samples of each; the only
+    sample of a class is trained on. Returns samples, targets and weights to train on, and the same
+    of the samples held out.
     """
-    given = np.ones(X.shape[0]) if weights is None else weights
-    X, held, targets, held_targets, given, held_weights = train_test_split(
-        X, targets, given, test_size=fraction, random_state=seed, stratify=stratify
-    )
-    if held.shape[0] < 2:
+    count = X.shape[0]
+    held = math.ceil(float(fraction) * count)
+    if held < 2:
         raise DataError(
-            f"The validation set is too small ({held.shape[0]} of the samples): give more "
-            "samples, or a larger validation_fraction"
+            f"The validation set is too small ({held} of {count} samples); expected 2 or more: "
+            "give more samples, or a larger validation_fraction"
         )
-    if weights is None:
-        given = held_weights = None
-    return X, targets, given, held, held_targets, held_weights
+    rows = np.arange(count)
+    alone = rows[:0] if classes is None else _only_ones(classes)
+    rest = np.setdiff1d(rows, alone)
+    if held >= len(rest):
+        raise DataError(
+            f"validation_fraction is {fraction}; expected less, as it leaves too few of {count} "
+            "samples to train on"
+        )
+    train, held_rows = train_test_split(
+        rest, test_size=held if len(alone) else float(fraction), random_state=seed,
+        stratify=None if classes is None else _strata(classes[rest], held),
+    )  # fmt: skip
+    parts: list[Any] = []
+    for chosen in (np.concatenate([train, alone]), held_rows):
+        parts += [X[chosen], targets[chosen], None if weights is None else weights[chosen]]
+    return tuple(parts)
+
+
+def _only_ones(classes: np.ndarray) -> np.ndarray:
+    """Return the samples that are the only ones of their classes."""
+    _, first, counts = np.unique(classes, return_index=True, return_counts=True)
+    return np.sort(first[counts == 1])
+
+
+def _strata(classes: np.ndarray, held: int) -> np.ndarray | None:
+    """Return what to draw ``held`` samples in proportion of, if each class may be in both parts."""
+    count = len(np.unique(classes))
+    return classes if count <= min(held, len(classes) - held) else None

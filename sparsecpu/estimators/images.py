@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+import operator
 
 import numpy as np
 
 from sparsecpu.errors import DataError, ParameterError
 from sparsecpu.estimators.classifier import SparseMLPClassifier
+from sparsecpu.estimators.memory import refuse_too_large
 from sparsecpu.estimators.parameters import documented
+from sparsecpu.experiments.pixels import are_numbered
 from sparsecpu.networks.models import find_model, model_names
 from sparsecpu.networks.models.convolutional import as_image
 from sparsecpu.registries import defaults
+from sparsecpu.step.image_shapes import CHANNELS_FIRST, has_channels_last
 from sparsecpu.step.standardising import standardise
 from sparsecpu.step.streams import streams
 
@@ -99,25 +103,37 @@ object
         self.n_jobs = n_jobs
         self.comm = comm
 
-    def _prepare(self, X, y, sample_weight, *, reset: bool):
-        X = self._flat(X, reset=reset)
-        found = super()._prepare(X, y, sample_weight, reset=reset)
-        self._sample = found[0][:10_000]
-        return found
-
     def _flat(self, X, *, reset: bool):
-        """Return samples flat; note or check the shape of their images."""
+        if hasattr(X, "tocsr"):
+            raise DataError("X is a sparse matrix; expected an array: images are not sparse")
         shape = np.shape(X)
         if len(shape) < 2:
             return X  # refused by validate_data, with scikit-learn's words
-        given, flat = self.image_shape if reset else self.image_shape_, len(shape) == 2
-        image = tuple(given) if flat and given is not None else as_image(tuple(shape[1:]))
-        if (not reset and image != self.image_shape_) or math.prod(image) != math.prod(shape[1:]):
-            raise DataError(f"X has shape {shape}; expected images of shape {given or image}")
+        wanted = self._given_shape() if reset else self.image_shape_
+        image = wanted if len(shape) == 2 and wanted is not None else _image_of(X, shape)
+        if wanted not in (None, image) or math.prod(image) != math.prod(shape[1:]):
+            raise DataError(f"X has shape {shape}; expected images of shape {wanted}")
         self.image_shape_ = image
-        return np.asarray(X).reshape(shape[0], -1)
+        # A table keeps the names of its columns, which validate_data notes or compares.
+        return X if len(shape) == 2 else np.asarray(X).reshape(shape[0], -1)
 
-    def _build(self, targets, seed: int) -> None:
+    def _given_shape(self) -> tuple[int, ...] | None:
+        """Return ``image_shape`` with its channels, or None."""
+        given, expected = self.image_shape, "(height, width) or (channels, height, width)"
+        if given is None:
+            return None
+        try:
+            sizes = tuple(map(operator.index, given))
+        except TypeError:
+            sizes = ()
+        if len(sizes) not in (2, 3) or min(sizes) < 1:
+            raise ParameterError("image_shape", given, f"{expected}, as whole numbers above 0")
+        if has_channels_last(sizes):
+            right = (sizes[2], *sizes[:2])
+            raise ParameterError("image_shape", given, f"{expected}, such as {right}")
+        return as_image(sizes)
+
+    def _build(self, X, targets, seed: int) -> None:
         """Make the network, and let it standardise its input."""
         described = self.model if callable(self.model) else find_model(self.model)
         if described is None:
@@ -128,14 +144,9 @@ object
         dense = described(self.image_shape_, self.n_outputs_, **options)
         self.architecture_ = dense.sparsify(self.density, self.distribution)
         self._seed = seed
+        refuse_too_large(self, len(targets))
         self.network_ = self.architecture_.build(streams(seed)["init"], dtype=np.dtype(self.dtype))
-        standardise(self.network_, self._sample, "channel")
-        del self._sample
-
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
-        X = self._flat(X, reset=not hasattr(self, "network_"))
-        self._sample = X[:10_000]
-        return super().partial_fit(X, y, classes, sample_weight)
+        standardise(self.network_, X[:10_000], "channel")
 
     def _raw(self, X) -> np.ndarray:
         from sklearn.utils.validation import check_is_fitted
@@ -146,5 +157,22 @@ object
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = False
+        tags.input_tags.two_d_array = False  # but pixels that come flat
         tags.input_tags.three_d_array = True
         return tags
+
+
+def _image_of(X, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of one image as channels, height, width; refuse samples that are none."""
+    if has_channels_last(shape[1:]):
+        expected = f"(samples, channels, height, width): X.{CHANNELS_FIRST}"
+        raise DataError(f"X has shape {shape}, with channels last; expected {expected}")
+    if len(shape) == 2 and not are_numbered(getattr(X, "columns", ("0",))):
+        raise DataError(
+            f"X has columns such as {X.columns[0]!r}, which are no pixels; if they are, set "
+            "image_shape to (height, width)"
+        )
+    try:
+        return as_image(shape[1:])
+    except ParameterError as error:
+        raise DataError(f"X has shape {shape}; expected {error.expected}, or image_shape") from None

@@ -13,17 +13,25 @@ from typing import Any, TypeVar
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.estimators.weights import check_class_weight
 from sparsecpu.experiments.options import Option, Rule, integer, one_of
 from sparsecpu.experiments.recipe import options
 from sparsecpu.layers import ACTIVATIONS
 from sparsecpu.networks.models import model_names
-from sparsecpu.registries.numbers import above_zero, at_least_zero, below_one, float_type
+from sparsecpu.registries.numbers import (
+    above_zero,
+    at_least_zero,
+    below_one,
+    float_type,
+    truth_value,
+)
 
 E = TypeVar("E", bound=type)
 
 
 def _batch_size(name: str, value: Any) -> None:
-    if value != "auto" and not (isinstance(value, (int, np.integer)) and value >= 1):
+    known = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not (known and value >= 1) and not (isinstance(value, str) and value == "auto"):
         raise ParameterError(name, value, "'auto' or an integer of at least 1")
 
 
@@ -39,7 +47,7 @@ def _number(good: Callable[[Any], bool], expected: str) -> Rule:
 
 
 _between_zero_and_one = _number(lambda value: 0 < value < 1, "a number between 0 and 1")
-_no_nan = _number(lambda value: value == value, "a number")
+_power = _number(lambda value: 0 <= value <= 10, "a number from 0 to 10")
 _patience = _number(
     lambda value: value >= 1 and (value == np.inf or value == int(value)),
     "an integer of at least 1, or infinity",
@@ -54,6 +62,27 @@ def _iterations(name: str, value: Any) -> None:
     if not isinstance(value, (int, np.integer)):
         raise ParameterError(name, value, "an integer of at least 1")
     integer(1)(name, value)
+
+
+def check_jobs(name: str, value: Any) -> None:
+    """Refuse what is no number of jobs, as joblib counts them."""
+    known = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if value is not None and not (known and value != 0):
+        expected = (
+            "None, an integer of at least 1, or one below 0: -1 for all cores, -2 for all but 1"
+        )
+        raise ParameterError(name, value, expected)
+
+
+def _words(name: str, value: Any) -> None:
+    if not (isinstance(value, (int, np.integer)) and value >= 0):
+        truth_value(name, value)
+
+
+def _ranks(name: str, value: Any) -> None:
+    known = hasattr(value, "Get_size") or (hasattr(value, "rank") and hasattr(value, "size"))
+    if value is not None and not known:
+        raise ParameterError(name, value, "None, or ranks such as mpi4py.MPI.COMM_WORLD")
 
 
 _RECIPE, _AS_THERE = options(), Option("As in scikit-learn's ``MLPClassifier``.")
@@ -75,8 +104,8 @@ PARAMETERS: dict[str, tuple[str, Option]] = {
     "image_shape": (
         "tuple of ints or None",
         Option(
-            "``(channels, height, width)`` of samples that come flat; by default a square of one "
-            "channel."
+            "``(channels, height, width)``, or ``(height, width)`` of grey images. Samples that "
+            "come flat are cut by it; by default they are squares of one channel."
         ),
     ),
     "density": ("float", _RECIPE["density"]),
@@ -102,18 +131,23 @@ PARAMETERS: dict[str, tuple[str, Option]] = {
         Option(_AS_THERE.help, one_of(("constant", "invscaling", "adaptive"))),
     ),
     "learning_rate_init": ("float", Option("The first learning rate.", above_zero)),
-    "power_t": ("float", Option(_AS_THERE.help, at_least_zero)),
+    "power_t": ("float", Option(_AS_THERE.help, _power)),
     "max_iter": ("int", Option("Most epochs.", _iterations)),
-    "shuffle": ("bool", Option("True if each epoch has an order of its own.")),
+    "shuffle": ("bool", Option("True if each epoch has an order of its own.", truth_value)),
     "random_state": ("int, RandomState or None", Option("Seed of everything random.")),
-    "tol": ("float", Option("Least improvement that counts; see ``n_iter_no_change``.", _no_nan)),
-    "verbose": ("bool", Option("True to print the loss of each epoch.")),
-    "warm_start": ("bool", Option("True if ``fit`` goes on from the last network.")),
-    "momentum": ("float", Option("Momentum of SGD, in [0, 1).")),
-    "nesterovs_momentum": ("bool", Option("True for Nesterov's form of it.")),
+    "tol": (
+        "float",
+        Option("Least improvement that counts; see ``n_iter_no_change``.", at_least_zero),
+    ),
+    "verbose": ("bool", Option("True to print the loss of each epoch.", _words)),
+    "warm_start": ("bool", Option("True if ``fit`` goes on from the last network.", truth_value)),
+    "momentum": ("float", Option("Momentum of SGD, in [0, 1).", below_one)),
+    "nesterovs_momentum": ("bool", Option("True for Nesterov's form of it.", truth_value)),
     "early_stopping": (
         "bool",
-        Option("True to hold out samples, stop by their score and keep the best network."),
+        Option(
+            "True to hold out samples, stop by their score and keep the best network.", truth_value
+        ),
     ),
     "validation_fraction": (
         "float",
@@ -126,20 +160,31 @@ PARAMETERS: dict[str, tuple[str, Option]] = {
         "int",
         Option("Epochs without an improvement after which training stops.", _patience),
     ),
-    "dropout": ("float", Option("Rate of dropout behind every hidden layer, in [0, 1).")),
-    "batch_norm": ("bool", Option("True to normalise before every activation.")),
+    "dropout": (
+        "float",
+        Option("Rate of dropout behind every hidden layer, in [0, 1).", below_one),
+    ),
+    "batch_norm": ("bool", Option("True to normalise before every activation.", truth_value)),
     "dtype": ('{"float32", "float64"}', Option("Type of all values.", _dtype)),
     "precision": ("str", _RECIPE["precision"]),
-    "class_weight": ('dict, "balanced" or None', Option("Weights of the classes in the loss.")),
+    "class_weight": (
+        'dict, "balanced" or None',
+        Option("Weights of the classes in the loss.", check_class_weight),
+    ),
     "n_jobs": (
         "int or None",
-        Option("Threads; None or -1 for as many as speed it up. Results do not depend on it."),
+        Option(
+            "Threads; None or -1 for as many as speed it up, -2 for all cores but one, and so on; "
+            "never more than the process may use. Results do not depend on it.",
+            check_jobs,
+        ),
     ),
     "comm": (
         "mpi4py.MPI.Comm or None",
         Option(
             "Ranks that share every batch; all of them call ``fit`` with the same samples. See "
-            "docs/scaling.md."
+            "docs/scaling.md.",
+            _ranks,
         ),
     ),
 }
@@ -156,6 +201,16 @@ def refuse_early_stopping(estimator: Any) -> None:
     if estimator.early_stopping:
         expected = "False: partial_fit does not support early_stopping=True"
         raise ParameterError("early_stopping", True, expected)
+
+
+def refuse_balanced(estimator: Any) -> None:
+    """Refuse what ``partial_fit`` cannot know: how many samples of each class are to come."""
+    if isinstance(estimator.class_weight, str) and estimator.class_weight == "balanced":
+        expected = (
+            "a dict or None in partial_fit, which has not seen all samples; sklearn.utils."
+            "class_weight.compute_class_weight('balanced', classes=…, y=…) gives weights for one"
+        )
+        raise ParameterError("class_weight", "balanced", expected)
 
 
 def documented(cls: E) -> E:

@@ -29,7 +29,7 @@ def begin(estimator: Any) -> None:
     estimator.loss_curve_, estimator.n_iter_, estimator.t_ = [], 0, 0
     estimator.best_loss_ = None
     estimator.validation_scores_ = estimator.best_validation_score_ = None
-    estimator._progress, estimator._running = Progress(), None
+    estimator._progress, estimator._parts = Progress(), None
 
 
 def remember(
@@ -37,16 +37,17 @@ def remember(
 ) -> None:
     """Keep what epochs of so many samples have shown."""
     estimator.loss_curve_ += [record["loss"] for record in records]
-    estimator.loss_ = estimator.loss_curve_[-1]
+    curve = estimator.loss_curve_  # empty if the first epoch was interrupted
+    estimator.loss_ = curve[-1] if curve else trainer.losses / max(trainer.position, 1)
     estimator.n_iter_ = trainer.epochs_done
     estimator.t_ += len(records) * samples
     if estimator.early_stopping:
         scores = [record["validation_score"] for record in records]
         estimator.validation_scores_ = [*(estimator.validation_scores_ or []), *scores]
-        estimator.best_validation_score_ = max(estimator.validation_scores_)
+        estimator.best_validation_score_ = max(estimator.validation_scores_, default=None)
         estimator.best_loss_ = None
     else:
-        estimator.best_loss_ = min(estimator.loss_curve_)
+        estimator.best_loss_ = min(curve, default=None)
     steps, rate = trainer.steps_done, trainer.schedule(trainer.steps_done)
     estimator._progress = Progress(steps, trainer.learning_rate_factor, rate, stopper.state())
 

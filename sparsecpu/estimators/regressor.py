@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import column_or_1d
+from sklearn.utils.validation import _num_samples, column_or_1d
 
+from sparsecpu.errors import DataError
+from sparsecpu.estimators.all_or_nothing import all_or_nothing
 from sparsecpu.estimators.base import SparseMLP
+from sparsecpu.estimators.interruption import hand_on_ctrl_c
 from sparsecpu.estimators.parameters import documented, refuse_early_stopping
+from sparsecpu.estimators.targets import check_numbers, read_targets
+from sparsecpu.estimators.weights import read_weights
 from sparsecpu.losses import Loss, SquaredError
+from sparsecpu.step.ranges import refuse_beyond
 
 
 @documented
@@ -48,16 +54,26 @@ class SparseMLPRegressor(RegressorMixin, SparseMLP):
         """
         refuse_early_stopping(self)
         fresh = not hasattr(self, "network_")
-        X, targets, weights = self._prepare(X, y, sample_weight, reset=fresh)
-        return self._partial_fit(X, targets, weights, fresh)
+        with all_or_nothing(self, fresh):
+            X, targets, weights = self._prepare(X, y, sample_weight, reset=fresh, part=True)
+            trainer = self._partial_fit(X, targets, weights, fresh)
+        hand_on_ctrl_c(trainer)
+        return self
 
-    def _encode(self, y, *, reset: bool):
+    def _encode(self, y, *, reset: bool, part: bool):
+        check_numbers(y)
         y = np.asarray(y, dtype=np.float64)
+        refuse_beyond("y", y, self.dtype)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if reset:
-            self._flat = y.ndim == 1
-        return y.reshape(len(y), -1)
+            self._one_output = y.ndim == 1
+        y = y.reshape(len(y), -1)
+        if not reset and y.shape[1] != self.n_outputs_:
+            raise DataError(
+                f"y has {y.shape[1]} numbers per sample; expected {self.n_outputs_} as before"
+            )
+        return y
 
     def _count_outputs(self, targets) -> int:
         return targets.shape[1]
@@ -73,6 +89,26 @@ class SparseMLPRegressor(RegressorMixin, SparseMLP):
             return -np.inf
         return float(r2_score(targets, z, sample_weight=weights))
 
+    def score(self, X, y, sample_weight=None) -> float:
+        """Return R², the share of the variance of ``y`` that predictions explain.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (samples, features)
+            Samples.
+        y : array_like
+            Numbers to predict.
+        sample_weight : array_like, shape (samples,), optional
+            Weights of the samples, at least 0 each.
+
+        Returns
+        -------
+        float
+            At most 1; below 0 where the mean of ``y`` predicts better.
+        """
+        y = read_targets(y)
+        return super().score(X, y, read_weights(sample_weight, _num_samples(X)))
+
     def predict(self, X) -> np.ndarray:
         """Return the predicted numbers.
 
@@ -87,4 +123,4 @@ class SparseMLPRegressor(RegressorMixin, SparseMLP):
             Numbers.
         """
         z = self._raw(X)
-        return z.ravel() if self._flat else z
+        return z.ravel() if self._one_output else z

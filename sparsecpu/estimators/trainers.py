@@ -9,7 +9,9 @@ from typing import Any
 from sparsecpu.callbacks import Callback
 from sparsecpu.errors import ParameterError
 from sparsecpu.estimators.objective import Objective
+from sparsecpu.estimators.parameters import check_jobs
 from sparsecpu.estimators.rates import InverseScaling, follows_a_rule
+from sparsecpu.kernels.machine.threads import available_threads
 from sparsecpu.optimizers import SGD, Adam, Optimizer
 from sparsecpu.schedules import Schedule, constant
 from sparsecpu.topology import TOPOLOGIES, Topology, make_topology
@@ -21,16 +23,20 @@ _LEAST_INTERVAL = 20
 
 
 def make_trainer(
-    estimator: Any, samples: int, seed: int, rate: Schedule, callbacks: Iterable[Callback]
-) -> Trainer:
-    """Return the trainer of an estimator's network, for so many samples."""
+    estimator: Any, samples: int, seed: int, rate: Schedule, callbacks: Iterable[Callback],
+    batch: int | None = None,
+) -> Trainer:  # fmt: skip
+    """Return the trainer of an estimator's network, for so many samples.
+
+    There are ``batch`` of them per step, by default as many as the estimator says.
+    """
     ours, threads = communicator(estimator.comm), threads_of(estimator)
-    batch, optimizer = batch_of(estimator, samples), _optimizer(estimator)
+    batch, optimizer = batch or batch_of(estimator, samples), make_optimizer(estimator)
     return Trainer(
         estimator.network_,
         loss=Objective(estimator._loss(), estimator.alpha, estimator.network_, optimizer),
         optimizer=optimizer,
-        topology=_topology(estimator, -(-samples // batch)),
+        topology=topology_of(estimator, -(-samples // batch)),
         learning_rate=rate,
         batch_size=batch,
         epochs=estimator.max_iter,
@@ -49,11 +55,20 @@ def batch_of(estimator: Any, samples: int) -> int:
 
 
 def threads_of(estimator: Any) -> int | None:
-    """Return how many threads ``n_jobs`` stands for; None for as many as speed it up."""
-    return None if estimator.n_jobs in (None, -1) else estimator.n_jobs
+    """Return how many threads ``n_jobs`` stands for; None for as many as speed it up.
+
+    Negative numbers count from all cores, as in joblib. There are never more than Numba has in this
+    process, which in joblib's workers is their share of the cores.
+    """
+    jobs = estimator.n_jobs
+    check_jobs("n_jobs", jobs)
+    if jobs in (None, -1):
+        return None
+    here = available_threads()
+    return int(min(jobs, here) if jobs > 0 else max(1, here + 1 + jobs))
 
 
-def _optimizer(estimator: Any) -> Optimizer:
+def make_optimizer(estimator: Any) -> Optimizer:
     """Return the optimizer; how much weights decay is set by the objective."""
     if estimator.solver == "sgd":
         return SGD(estimator.momentum, nesterov=estimator.nesterovs_momentum)
@@ -70,7 +85,8 @@ def make_rate(estimator: Any, seen: int) -> Schedule:
     return constant(estimator.learning_rate_init)
 
 
-def _topology(estimator: Any, steps_per_epoch: int) -> Topology:
+def topology_of(estimator: Any, steps_per_epoch: int) -> Topology:
+    """Return the algorithm of a new trainer."""
     if isinstance(estimator.topology, Topology):
         return copy.deepcopy(estimator.topology)
     if not isinstance(estimator.topology, str):

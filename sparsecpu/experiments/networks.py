@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.errors import ConflictError, DataError, ParameterError
+from sparsecpu.errors import ConflictError, ParameterError
+from sparsecpu.experiments.pixels import check_images
 from sparsecpu.experiments.recipe import HIDDEN_LAYERS, Recipe
 from sparsecpu.files.fine_tuning import start_from
 from sparsecpu.isoflop import TRANSFORMS
@@ -21,9 +22,6 @@ from sparsecpu.registries.registry import with_options
 from sparsecpu.sparse.first_patterns import PATTERNS
 from sparsecpu.step.standardising import standardise
 from sparsecpu.step.streams import streams
-
-#: Samples that are examined to tell pixels from other numbers.
-_EXAMINED = 100
 
 
 def describe_dense(recipe: Recipe, input_shape: tuple[int, ...], n_outputs: int) -> Architecture:
@@ -86,23 +84,11 @@ def _started(recipe: Recipe, input_shape: tuple[int, ...], n_outputs: int) -> Se
 def describe_for(recipe: Recipe, dataset: Any) -> Architecture:
     """Describe the network for a data set; refuse one of images where samples are none."""
     architecture = describe(recipe, dataset.input_shape, dataset.n_outputs)
-    for_images, flat = len(architecture.input_shape) == 3, len(dataset.input_shape) == 1
-    if for_images and flat and not _are_pixels(dataset.x_train):
-        raise DataError(
-            f"{architecture.name} is for images, and the {dataset.input_shape[0]} features of "
-            f"{dataset.name} are not pixels (whole numbers from 0 to 255); if they are, keep the "
-            "samples as (samples, height, width) in an .npz file"
-        )
+    check_images(
+        architecture.name, architecture.input_shape, dataset.name, dataset.x_train,
+        dataset.input_shape, dataset.columns,
+    )  # fmt: skip
     return architecture
-
-
-def _are_pixels(x: Any) -> bool:
-    """Return True if the first samples are whole numbers from 0 to 255."""
-    if hasattr(x, "take_samples"):
-        x = x.take_samples(np.arange(min(_EXAMINED, x.shape[0])))[0]
-    x = x[:_EXAMINED]
-    values = x.data if hasattr(x, "tocsr") else x
-    return bool(np.all((values >= 0) & (values <= 255) & (values == np.rint(values))))
 
 
 def build(recipe: Recipe, architecture: Architecture, x: Any, y: Any, scaling: str) -> Sequential:

@@ -8,6 +8,8 @@ from types import NoneType
 from typing import Any, get_args, get_type_hints
 
 from sparsecpu.callbacks import Callback
+from sparsecpu.datasets.base import SCALINGS
+from sparsecpu.datasets.formats import FORMATS
 from sparsecpu.errors import ParameterError, ResumeError
 from sparsecpu.experiments.history_file import HistoryFile
 from sparsecpu.experiments.output_folder import check_empty, opened
@@ -15,7 +17,18 @@ from sparsecpu.files.checkpoint import SavedRun, alike, read_run, write_run
 from sparsecpu.files.documents import read_json
 from sparsecpu.files.locks import FolderLock
 from sparsecpu.files.writing import make_folder, write_text
-from sparsecpu.step.plain_values import Kind, maybe, named, one_of, real, table, text, truth, whole
+from sparsecpu.step.plain_values import (
+    Kind,
+    listed,
+    maybe,
+    named,
+    one_of,
+    real,
+    table,
+    text,
+    truth,
+    whole,
+)
 
 #: What the configuration of a run says, beside its recipe; the second came later.
 _CONFIG: dict[str, Kind] = {
@@ -24,7 +37,12 @@ _CONFIG: dict[str, Kind] = {
         {
             "samples": maybe(whole(1)), "target": maybe(text),
             "task": one_of(("auto", "classification", "regression")),
-        }
+        },
+        {
+            "format": one_of(FORMATS), "zero_based": maybe(truth), "scaling": one_of(SCALINGS),
+            "missing": listed(text), "drop_missing": truth, "header": maybe(truth),
+            "categorical": maybe(text),
+        },
     ),
     "fingerprint": text,
 }  # fmt: skip

@@ -26,11 +26,15 @@ def outputs(network: Any, x: Any, **options: Any) -> np.ndarray:
 def score(network: Any, x: Any, y: np.ndarray, facts: dict[str, Any], **options: Any) -> float:
     """Return the accuracy of a classifier, or R² of a regressor; ``options`` go to ``predict``.
 
+    A single sample has no R²: that is NaN.
+
     ``y`` are class numbers, or numbers of shape (samples, outputs); ``facts`` are ``task`` and, for
     regression, ``target_mean`` and ``target_scale``.
     """
     if facts["task"] == "classification":
         return float(np.mean(outputs(network, x, **options).argmax(axis=1) == y))
+    if len(y) < 2:
+        return float("nan")
     from sklearn.metrics import r2_score
 
     return float(r2_score(y, quantities(outputs(network, x, **options), facts)))

@@ -9,13 +9,37 @@ from typing import Any
 
 import numpy as np
 
+from sparsecpu.datasets import class_numbers
+from sparsecpu.datasets.columns import Columns
+from sparsecpu.datasets.labels import matrix_targets
+from sparsecpu.datasets.matching import Layout
+from sparsecpu.datasets.matching import listed as listed_names
+from sparsecpu.datasets.tables import is_number
 from sparsecpu.errors import DataError, FileFormatError
-from sparsecpu.step.plain_values import Kind, anything, listed, one_of, real, refuse, table
+from sparsecpu.step.plain_values import (
+    Kind,
+    anything,
+    listed,
+    one_of,
+    real,
+    refuse,
+    table,
+    text,
+    whole,
+)
 
 #: What a model must know, by its task; each has an entry per output.
 _NEEDED: dict[str, dict[str, Kind]] = {
     "classification": {"classes": anything},
     "regression": {"target_mean": real(), "target_scale": real(sys.float_info.min)},
+}
+
+#: What it may know besides; older files and those of other libraries know less.
+_NOTED: dict[str, Kind] = {
+    "columns": anything,  # checked as they are read
+    "first_feature": whole(0, 1),
+    "data": text,
+    "training_data": table({"samples": whole(1), "mark": text}),
 }
 
 
@@ -42,9 +66,13 @@ def read_model(path: Path) -> tuple[Any, dict[str, Any]]:
         raise FileFormatError(f"{path} does not say its task, as models of sparsecpu train do")
     task = one_of(_NEEDED)(facts["task"], f"{path}: the task")
     needed = {name: listed(kind, network.n_outputs) for name, kind in _NEEDED[task].items()}
-    table(needed, {}, anything)(facts, f"{path}: the header")
+    table(needed, _NOTED, anything)(facts, f"{path}: the header")
     if "classes" in needed:
         _check_classes(facts["classes"], path)
+    try:
+        layout_of(network, facts)
+    except FileFormatError as error:
+        raise FileFormatError(f"{path}: {error}") from None
     return network, facts
 
 
@@ -58,22 +86,56 @@ def _check_classes(classes: list[Any], path: Path) -> None:
         refuse(f"{path}: classes", classes, expected)
 
 
-def matched_targets(dataset: Any, network: Any, facts: dict[str, Any]) -> np.ndarray:
-    """Return a data set's test targets as the model counts them; refuse what does not match it."""
-    from sparsecpu.datasets import class_numbers
+def layout_of(network: Any, facts: dict[str, Any]) -> Layout:
+    """Return how a model's samples are laid out; what one has not noted is None."""
+    columns = facts.get("columns")
+    known = None if columns is None else Columns.from_dict(columns)
+    features = math.prod(network.input_shape)
+    if known is not None and known.n_features != features:
+        raise FileFormatError(f"the columns have {known.n_features} features, not {features}")
+    return Layout(features, known, facts.get("first_feature"), facts["task"])
 
-    if dataset.task != facts.get("task"):
-        raise DataError(f"{dataset.name} is for {dataset.task}; the model is for {facts['task']}")
-    features = int(np.prod(network.input_shape))
-    if dataset.x_test.shape[1] != features:
+
+def check_same_columns(path: str, columns: Columns | None) -> None:
+    """Refuse to train a model further on a table in which its columns stand elsewhere."""
+    from sparsecpu.files.model import load
+
+    noted = load(path)[1].get("columns")
+    if noted is None or columns is None:
+        return
+    known = Columns.from_dict(noted)
+    if not (known.header and columns.header):
+        return
+    for at, name in enumerate(columns.feature_names):
+        if name in known.feature_names and known.feature_names.index(name) != at:
+            raise DataError(
+                f"feature {at + 1} is {name!r}, which is feature "
+                f"{known.feature_names.index(name) + 1} of {path}; bring the columns into its "
+                f"order: {listed_names(known.names)}"
+            )
+
+
+def matched_targets(y: np.ndarray, network: Any, facts: dict[str, Any], where: str) -> np.ndarray:
+    """Return targets as the model counts them: class numbers, or float64 (samples, outputs).
+
+    Raises ``DataError``, which says ``where`` they are from, if they do not match the model.
+    """
+    if facts["task"] == "classification":
+        y = matrix_targets(y, where, "classification")
+        try:
+            return class_numbers(np.array(facts["classes"]), y)
+        except DataError as error:
+            raise DataError(f"{where}: {error}") from None
+    if y.dtype.kind not in "fiub":
+        try:
+            y = y.astype(np.float64)
+        except ValueError:
+            wrong = next(text for text in y.ravel().tolist() if not is_number(text))
+            expected = "numbers, as the model was trained on"
+            raise DataError(f"{where}: the target is {wrong!r}; expected {expected}") from None
+    y = np.asarray(y, np.float64).reshape(len(y), -1)
+    if y.shape[1] != network.n_outputs:
         raise DataError(
-            f"{dataset.name} has {dataset.x_test.shape[1]} features; the model expects {features}"
+            f"{where} has {y.shape[1]} targets per sample; the model predicts {network.n_outputs}"
         )
-    if dataset.task == "classification":
-        return class_numbers(np.array(facts["classes"]), dataset.classes[dataset.y_test])
-    if dataset.y_test.shape[1] != network.n_outputs:
-        raise DataError(
-            f"{dataset.name} has {dataset.y_test.shape[1]} targets per sample; "
-            f"the model predicts {network.n_outputs}"
-        )
-    return dataset.y_test
+    return y

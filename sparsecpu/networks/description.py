@@ -176,6 +176,10 @@ def mlp(
     ``dropout`` follows every hidden layer, ``batch_norm`` comes before every activation.
     """
     shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
+    if len(shape) == 2:
+        shape = (1, *shape)  # a grey image
+    elif len(shape) > 3:
+        shape = (math.prod(shape),)
     chosen = ACTIVATIONS.find(activation)
     if not all(is_number(size) and int(size) == size and size >= 1 for size in hidden):
         raise ParameterError("hidden_layer_sizes", hidden, "integers of at least 1")

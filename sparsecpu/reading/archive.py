@@ -15,7 +15,7 @@ import numpy as np
 from sparsecpu.errors import SparseCPUError
 from sparsecpu.reading.files import file_size, open_regular, refusing
 from sparsecpu.reading.memory import check_memory
-from sparsecpu.reading.npy import LONGEST_HEADER, ArrayHeader, read_header
+from sparsecpu.reading.npy import LONGEST_HEADER, ArrayHeader, OtherElementsError, read_header
 
 #: Deflate makes no more than so many bytes of one.
 MOST_DEFLATED = 1032
@@ -78,12 +78,16 @@ class Archive:
         if name not in self._headers:
             with refusing(self.path, self.refusal, "an .npz file"):
                 info = self.members[name]
-                if _is_small(info):
-                    content = self._contents[name] = self._stored(info)
-                    header = read_header(io.BytesIO(content[:LONGEST_HEADER]))
-                else:
-                    with self._zip.open(info) as stream:
-                        header = read_header(stream)
+                try:
+                    if _is_small(info):
+                        content = self._contents[name] = self._stored(info)
+                        header = read_header(io.BytesIO(content[:LONGEST_HEADER]))
+                    else:
+                        with self._zip.open(info) as stream:
+                            header = read_header(stream)
+                except OtherElementsError as error:  # the file is whole
+                    words = f"elements of type {error.kind}; {error.expected}"
+                    raise self.refusal(f"{self.path}: {name[:100]} holds {words}") from error
                 if header.start + header.nbytes != info.file_size:
                     raise ValueError(
                         f"{name[:100]!r} of shape {header.shape} has "

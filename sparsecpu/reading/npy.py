@@ -16,13 +16,28 @@ _MAGIC = b"\x93NUMPY"
 LONGEST_HEADER = 1 << 16
 _ENTRY = re.compile(
     r"""\s*(?P<quote>['"])(?P<name>descr|fortran_order|shape)(?P=quote)\s*:\s*"""
-    r"""(?:(?P<other>['"])(?P<descr>[^'"\\]*)(?P=other)"""
+    r"""(?:(?P<other>['"])(?P<descr>[^'"\\]*)(?P=other)|(?P<fields>\[[^][\\]*\])"""
     r"""|(?P<fortran_order>True|False)|\((?P<shape>[\d\s,L]*)\))\s*(?:,|(?=\}))""",
     re.ASCII,
 )
 _SPACES = " \t\r\n"
 #: Kinds of elements that are read: numbers, truth values and text.
 _KINDS = "fiubUS"
+
+
+#: What to do about an array of Python's objects, which is a pickle: code that nobody runs here.
+_ANEW = "save it as numbers: np.savez(FILE, x=np.asarray(x, np.float32))"
+
+
+class OtherElementsError(ValueError):
+    """An array is of elements other than numbers or text."""
+
+    def __init__(self, descr: str, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+        objects = descr.lstrip("|") == "O"
+        self.kind = f"{descr[:50]!r}" + (" (pickled objects)" if objects else "")
+        self.expected = f"expected numbers; {_ANEW}" if objects else "expected numbers"
+        super().__init__(f"an array's elements are of type {self.kind}; {self.expected}")
 
 
 @dataclass(frozen=True)
@@ -43,7 +58,8 @@ class ArrayHeader:
 def read_header(stream: IO[bytes]) -> ArrayHeader:
     """Read an array's header and leave the stream at its first value.
 
-    Raises ``ValueError`` if it is not one, or is of elements other than numbers or text.
+    Raises ``ValueError`` if it is not one, ``OtherElementsError`` if it is of elements other than
+    numbers or text.
     """
     head = stream.read(8)
     version = tuple(head[6:])
@@ -72,9 +88,10 @@ def _entries(text: str) -> dict[str, str]:
     at, end = 1, len(text) - 1
     while text[:1] == "{" and text[-1:] == "}" and (entry := _ENTRY.match(text, at)):
         name, at = entry["name"], entry.end()
-        if name in found or entry[name] is None:
+        value = entry["fields"] if name == "descr" and entry["fields"] else entry[name]
+        if name in found or value is None:
             break
-        found[name] = entry[name]
+        found[name] = value
     if len(found) != 3 or text[at:end].strip(_SPACES):
         raise ValueError("an array's header does not say its type, order and shape in plain words")
     return found
@@ -92,9 +109,7 @@ def _checked(found: dict[str, str], start: int) -> ArrayHeader:
         dtype = np.dtype(found["descr"])
     except (TypeError, ValueError, SyntaxError):
         dtype = np.dtype(object)
-    if dtype.kind not in _KINDS or dtype.itemsize == 0 or dtype.shape or dtype.names:
-        raise ValueError(
-            f"an array's elements are of type {found['descr'][:50]!r}; expected numbers"
-        )
     shape = tuple(int(size) for size in sizes)
+    if dtype.kind not in _KINDS or dtype.itemsize == 0 or dtype.shape or dtype.names:
+        raise OtherElementsError(found["descr"], shape)
     return ArrayHeader(shape, dtype, found["fortran_order"] == "True", start)

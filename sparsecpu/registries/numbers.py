@@ -55,6 +55,13 @@ def below_one(name: str, value: Any) -> Any:
     return value
 
 
+def truth_value(name: str, value: Any) -> Any:
+    """Return an argument; refuse what is neither True nor False, as the text "False" is."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ParameterError(name, value, "True or False")
+    return value
+
+
 def float_type(dtype: Any) -> np.dtype:
     """Return float32 or float64, which values may have, as a dtype; refuse everything else."""
     try:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 
 from sparsecpu.kernels.machine.arrays import aligned_copy, aligned_zeros
+from sparsecpu.kernels.machine.cached import cached_property
 from sparsecpu.registries.numbers import float_type
 from sparsecpu.sparse.vectors import Slots, numbers
 

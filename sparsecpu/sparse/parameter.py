@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sparsecpu.errors import ParameterError, PatternError
+from sparsecpu.errors import ParameterError, PatternError, brief
 from sparsecpu.kernels.machine.arrays import aligned_empty
 from sparsecpu.kernels.machine.interrupts import uninterrupted
 from sparsecpu.sparse.dense_parameter import NO_ORDER, Parameter
@@ -197,7 +197,9 @@ class SparseParameter(Parameter):
         is not among them starts at 0. Beside ``rewire``, the one place where a pattern changes.
         """
         if not isinstance(pattern, Pattern) or pattern.shape != self.shape:
-            raise PatternError(f"pattern is {pattern!r}; expected a Pattern of shape {self.shape}")
+            raise PatternError(
+                f"pattern is {brief(pattern)}; expected a Pattern of shape {self.shape}"
+            )
         if "data" not in vectors:
             raise PatternError(f"vectors are {', '.join(vectors) or 'none'}; expected data, too")
         kind, shape = self.data.dtype, (pattern.nnz,)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sparsecpu.errors import ParameterError, PatternError
+from sparsecpu.kernels.machine.cached import cached_property
 from sparsecpu.registries.numbers import whole
 from sparsecpu.sparse.format import check_range, in_order, integers
 from sparsecpu.sparse.keys import (

@@ -9,12 +9,12 @@ the kernels prefetch them.
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from sparsecpu.errors import PatternError
+from sparsecpu.kernels.machine.cached import cached_property
 from sparsecpu.kernels.machine.cpu import level_two_cache
 
 #: Rows are cut into at most this many chunks, of at least this many nonzeros.

@@ -43,3 +43,8 @@ class CheckedData:
         else:  # by now there may be other classes in them
             self._readable_targets(loss, targets, network.n_outputs, samples.shape[0])
         return self._data
+
+    def forget(self) -> None:
+        """Let go of what was checked: whoever gave it may want the memory back."""
+        self._given = ()
+        self.__dict__.pop("_data", None)

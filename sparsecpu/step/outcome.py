@@ -81,7 +81,8 @@ class LossWatch:
 
     #: Loss of the first step; None where nobody saw it, as in a resumed run.
     first: float | None = None
-    _warned = False
+    #: True once it has warned.
+    warned = False
 
     def warn_if_far_above(
         self, last: float, after: float, of_zeros: float, stacklevel: int
@@ -89,6 +90,6 @@ class LossWatch:
         """Warn if the loss of the last epoch says so, or that after it; see ``far_above``."""
         words = far_above(last, self.first, of_zeros)
         words = words or far_above(after, self.first, of_zeros, _VERY_FAR)
-        if words and not self._warned:
-            self._warned = True
+        if words and not self.warned:
+            self.warned = True
             warnings.warn(words, DivergenceWarning, stacklevel=stacklevel + 1)

@@ -128,6 +128,24 @@ def load_state(trainer: Any, values: dict[str, Any], arrays: Arrays, samples: in
         _check_that_all_was_used(trainer, values, arrays)
 
 
+def go_on(
+    trainer: Any, values: dict[str, Any], arrays: Arrays, samples: int, *, widest: int,
+    with_topology: bool,
+) -> None:  # fmt: skip
+    """Take up, unchecked, what ``state_of`` returned in this program; the network has its slots.
+
+    Calls of ``partial_fit`` may have come with other numbers of samples than the first one, which
+    is ``samples``, and ``widest`` is the largest batch so far. Without its state a topology starts
+    where the run has come to.
+    """
+    _start(trainer, values, samples)
+    trainer.topology.expect(widest)
+    if with_topology:
+        trainer.topology.load_state(values["topology"], behind(arrays, "topology/"))
+    for name, state in values["rngs"].items():
+        set_state(trainer.rngs[name], state, f"rngs.{name}")
+
+
 def _refuse_another_run(trainer: Any, values: dict[str, Any]) -> None:
     if "made_with" not in values:
         return

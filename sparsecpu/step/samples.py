@@ -7,8 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sparsecpu.errors import DataError, PatternError
+from sparsecpu.errors import DataError, PatternError, brief
 from sparsecpu.sparse.matrices import canonical_csr
+from sparsecpu.step.ranges import refuse_beyond
 
 #: Types that batches may come in, as kernels read them.
 _TYPES = (np.float32, np.float64, np.uint8)
@@ -51,6 +52,7 @@ class SparseSamples(Samples):
 
     def __init__(self, matrix: Any, dtype: Any) -> None:
         self._matrix = canonical_csr(matrix, "x")
+        refuse_beyond("x", self._matrix, dtype)
         self.shape = self._matrix.shape
         self._dtype = np.dtype(dtype)
 
@@ -96,7 +98,7 @@ def checked_shape(shape: Any) -> tuple[int, int]:
             return int(samples), int(features)
     except (TypeError, ValueError):
         pass
-    raise DataError(f"the samples have shape {shape!r}; expected (samples, features)")
+    raise DataError(f"the samples have shape {brief(shape)}; expected (samples, features)")
 
 
 def _check_array(array: Any, features: int, what: str) -> None:
@@ -138,6 +140,10 @@ def checked_weights(weights: Any, samples: int) -> np.ndarray | None:
         raise DataError(f"sample_weight must be numbers ({error})") from error
     if array.shape != (samples,):
         raise DataError(f"sample_weight has shape {array.shape}; expected ({samples},)")
+    good = (array >= 0) & np.isfinite(array)
+    if not good.all():
+        i = int(np.flatnonzero(~good)[0])
+        raise DataError(f"sample_weight[{i}] is {array[i]}; expected finite numbers of at least 0")
     return np.require(array, requirements=["C", "A"])
 
 
@@ -187,4 +193,5 @@ def _as_array(x: Any, dtype: Any) -> np.ndarray:
     wanted = array.dtype if array.dtype == np.uint8 else dtype
     if array.dtype == wanted and array.flags.c_contiguous and array.flags.aligned:
         return array
+    refuse_beyond("x", array, dtype)
     return np.require(array, wanted, ["C", "A"])

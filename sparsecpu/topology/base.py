@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from sparsecpu.errors import ParameterError, PatternError
+from sparsecpu.errors import ParameterError, PatternError, brief
 from sparsecpu.registries import Registry
 from sparsecpu.registries.numbers import is_number, whole
 from sparsecpu.schedules import Schedule, cosine, linear
@@ -97,6 +98,29 @@ class Topology:
         self.update_every, self.stop_after = update_every, float(stop_after)
         self.regrow_keeps_value, self.revive = regrow_keeps_value, revive
 
+    def memory(
+        self, shapes: Sequence[tuple[int, ...]], counts: Sequence[int], batch_size: int,
+        interval: int, momentum: float,
+    ) -> float:  # fmt: skip
+        """Estimate the bytes that choosing positions takes, beside the network.
+
+        By default that is a key and a score for each weight that an update drops.
+
+        Parameters
+        ----------
+        shapes : sequence of tuple of int
+            Shapes of the layers' weights, as filters have them.
+        counts : sequence of int
+            How many weights each layer keeps.
+        batch_size : int
+            Samples per step.
+        interval : int
+            Steps between updates.
+        momentum : float
+            Factor by which a step of the optimizer fades older gradients.
+        """
+        return 16 * self.prune_rate * sum(counts)
+
     def start(self, run: Run) -> None:
         """Learn about the run that is to come, before its first step."""
         self.run = run
@@ -106,6 +130,11 @@ class Topology:
             self.rate: Schedule = cosine(self.prune_rate, self.last_step, self.least_rate)
         else:
             self.rate = linear(self.prune_rate, self.last_step)
+
+    def expect(self, batch_size: int) -> None:
+        """Get ready for steps of up to ``batch_size`` samples, where the run began with fewer."""
+        if batch_size > self.run.batch_size:
+            self.run = replace(self.run, batch_size=batch_size)
 
     def initialise(self) -> None:
         """Change what a fresh network starts with; not called where a run is resumed."""
@@ -217,7 +246,9 @@ class Topology:
     def _checked_quotas(self, dropped: dict[str, np.ndarray]) -> dict[str, int]:
         quotas = self.quotas(dropped)
         if not isinstance(quotas, dict) or quotas.keys() != dropped.keys():
-            raise PatternError(f"{self.name}: quotas are {quotas!r}; expected one for each layer")
+            raise PatternError(
+                f"{self.name}: quotas are {brief(quotas)}; expected one for each layer"
+            )
         return {name: whole(f"quota of {name}", count, 0) for name, count in quotas.items()}
 
     def _change(

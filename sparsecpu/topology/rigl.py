@@ -8,7 +8,7 @@ from sparsecpu.topology.batch import BatchTopology
 from sparsecpu.topology.change import Growth, keys_of
 from sparsecpu.topology.free_positions import grow_largest
 from sparsecpu.topology.selection import smallest
-from sparsecpu.topology.tile_search import largest_gradients
+from sparsecpu.topology.tile_search import largest_gradients, search_memory
 
 
 class RigL(BatchTopology):
@@ -63,6 +63,10 @@ class RigL(BatchTopology):
             prune_rate=prune_rate, decay=decay, update_every=update_every, stop_after=stop_after,
             skip_step=skip_step, regrow_keeps_value=regrow_keeps_value, revive=revive,
         )  # fmt: skip
+
+    def memory(self, shapes, counts, batch_size, interval, momentum) -> float:
+        found = max((search_memory(shape) for shape in shapes), default=0)
+        return super().memory(shapes, counts, batch_size, interval, momentum) + found
 
     def see(self, parameter, view, rate) -> tuple[np.ndarray, np.ndarray]:
         return largest_gradients(parameter, view, int(rate * parameter.nnz))

@@ -23,6 +23,7 @@ from sparsecpu.topology.quotas import growth_quotas
 from sparsecpu.topology.run import Run
 from sparsecpu.topology.selection import smallest
 from sparsecpu.topology.sources import PROPOSALS, SOURCES, Source, choose_sources
+from sparsecpu.topology.sources.needs import sources_memory
 
 #: A layer below this sparsity that still is to get more weights is pruned at most to its sparsity.
 _NEARLY_DENSE = 0.2
@@ -136,6 +137,19 @@ class SparseMomentum(Topology):
         self.candidate_factor = above_zero("candidate_factor", candidate_factor)
         self.rank = int(above_zero("rank", rank))
 
+    def memory(self, shapes, counts, batch_size, interval, momentum) -> float:
+        found = sources_memory(
+            shapes, counts, kind=self.source, memory=self.growth_memory, rank=self.rank,
+            factor=self.candidate_factor, steps=self._window(momentum), batch_size=batch_size,
+            interval=interval,
+        )  # fmt: skip
+        return super().memory(shapes, counts, batch_size, interval, momentum) + found
+
+    def _window(self, momentum: float) -> int:
+        """Return K for a momentum: what lies further back than that has all but faded."""
+        faded = math.log(0.1) / math.log(momentum) if 0 < momentum < 1 else 1.0
+        return int(self.window or max(1, math.ceil(faded)))
+
     def start(self, run: Run) -> None:
         super().start(run)
         if run.momentum_slot is None or not 0 < run.momentum < 1:
@@ -150,12 +164,17 @@ class SparseMomentum(Topology):
             proposal=self.proposal,
             rank=self.rank,
             rng=run.rng,
-            steps=self.window or max(1, math.ceil(math.log(0.1) / math.log(run.momentum))),
+            steps=self._window(run.momentum),
             batch_size=run.batch_size,
             momentum=run.momentum,
             gradient_weight=run.gradient_weight,
         )
         self._name_of = {id(parameter): name for name, parameter in run.parameters.items()}
+
+    def expect(self, batch_size: int) -> None:
+        super().expect(batch_size)
+        for source in self.sources.values():
+            source.widen(self.run.batch_size)
 
     def observer(self, step: int) -> Observer | None:
         left = self.steps_to_update(step)

@@ -63,6 +63,13 @@ def largest_inactive(
         threshold = 0.0
 
 
+def search_memory(shape: tuple[int, ...]) -> int:
+    """Return the bytes that searching a layer of a shape takes: some rows of it, and a tile."""
+    n_out, n_in = shape[0], math.prod(shape[1:])
+    sampled = -(-n_out // _SAMPLED) if n_out >= _ENOUGH else 0
+    return 4 * sampled * n_in + 3 * min(TILE_BYTES, 4 * n_out * n_in)
+
+
 def _guess(pattern: Pattern, count: int, dtype: Any, form: Form) -> float:
     """Return a threshold that somewhat more than ``count`` scores exceed, by some of the rows."""
     n_out, n_in = pattern.shape

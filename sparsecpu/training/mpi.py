@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import MissingExtraError, RankError
+from sparsecpu.kernels.machine.threads import available_threads
 from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.ranks import ALONE, OneRank
@@ -118,7 +119,7 @@ class Communicator:
         ranks = self._gather((platform.node(), sorted(cores)), "all ranks to begin")
         node, own = ranks[self.rank]
         sharing = sum(name == node and bool(set(cores) & set(own)) for name, cores in ranks)
-        return max(1, len(own) // sharing)
+        return max(1, min(len(own), available_threads()) // sharing)
 
     def abort(self, code: int) -> None:
         """End all ranks at once, with an exit code."""

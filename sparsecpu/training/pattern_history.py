@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,16 @@ from sparsecpu.training.spectral_gap import spectral_gap
 
 #: The weights per input of the first layer are recorded up to this number of inputs.
 _MOST_INPUTS = 4096
+
+
+def tracking_memory(sizes: Iterable[int], counts: Iterable[int], grown: float) -> float:
+    """Estimate the bytes that ``Tracker`` takes for layers of these sizes and numbers of weights.
+
+    ``grown`` are the weights that a run grows in all, per weight of a layer.
+    """
+    layers = list(zip(sizes, counts, strict=True))
+    kept = sum(16 * count + min(size / 8, 8 * (1 + grown) * count) for size, count in layers)
+    return kept + 90 * max((count for _, count in layers), default=0)
 
 
 class Explored:

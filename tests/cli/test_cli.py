@@ -72,6 +72,21 @@ def test_train_on_files(tmp_path, rng):
     assert set(lines) <= {"up", "down"}
 
 
+def test_parts_of_named_data(trained):
+    from sklearn.datasets import load_iris
+
+    found = {p: json.loads(run("evaluate", trained, "iris", "--part", p, "--json").stdout)
+             for p in ("train", "test", "all")}  # fmt: skip
+    assert [found[p][f"{p}_samples"] for p in found] == [120, 30, 150]
+    assert json.loads(run("evaluate", trained, "iris", "--json").stdout) == found["test"]
+    x, y = load_iris(return_X_y=True)
+    network, _ = load(trained / "model.npz")
+    wanted = network.predict(x).argmax(axis=1)  # in the order of the data
+    labels = json.loads(run("predict", trained, "iris", "--part", "all", "--json").stdout)
+    np.testing.assert_array_equal(labels["predictions"], wanted)
+    assert found["all"]["all_accuracy"] == np.mean(wanted == y)
+
+
 def test_evaluate_and_predict_agree(trained):
     score = json.loads(run("evaluate", trained, "iris", "--json").stdout)
     assert score["test_accuracy"] > 0.6

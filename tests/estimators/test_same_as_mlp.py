@@ -43,8 +43,8 @@ class Theirs:
 
 
 class Ours:
-    def _build(self, targets, seed):
-        super()._build(targets, seed)
+    def _build(self, X, targets, seed):
+        super()._build(X, targets, seed)
         coefs, biases = first_weights(self.n_outputs_)
         parameters = self.network_.parameters()
         weights = [p for p in parameters.values() if p.decays]

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -239,55 +238,6 @@ def test_a_first_line_that_was_cut_off_goes(tmp_path):
         assert (tmp_path / "c/results.jsonl").read_text() == ""
     finally:
         folder.lock.release()
-
-
-PARENT = """
-import multiprocessing, os, signal, time
-from sparsecpu.experiments.comparison import runs
-def work():
-    import threading
-    threading.Thread(target=runs._end_with_parent, daemon=True).start()
-    time.sleep(60)
-if __name__ == "__main__":
-    child = multiprocessing.get_context("spawn").Process(target=work)
-    child.start()
-    print(child.pid, flush=True)
-    time.sleep(60)
-"""
-
-
-@pytest.mark.skipif(os.name != "posix", reason="no SIGKILL")
-def test_processes_of_a_killed_comparison_end(tmp_path):
-    (tmp_path / "parent.py").write_text(PARENT)
-    parent = subprocess.Popen([sys.executable, tmp_path / "parent.py"], stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, text=True)  # fmt: skip
-    child = int(parent.stdout.readline())
-    time.sleep(0.2)
-    parent.kill()
-    parent.wait()
-    deadline = time.time() + 30
-    while time.time() < deadline:
-        try:
-            os.kill(child, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.05)
-    os.kill(child, signal.SIGKILL)
-    pytest.fail("it goes on for nobody")
-
-
-def test_a_process_that_the_system_ends_is_one_line(tmp_path, monkeypatch):
-    from concurrent.futures import ProcessPoolExecutor
-    from concurrent.futures.process import BrokenProcessPool
-
-    def submit(*args):
-        raise BrokenProcessPool
-
-    monkeypatch.setattr(ProcessPoolExecutor, "submit", submit)
-    result = run("compare", "iris", "--methods", "static,set", "--seeds", 1, "--folds", 2,
-                 "--densities", "0.3", "--jobs", 2, "--out", tmp_path / "c", *QUICK)  # fmt: skip
-    assert result.exit_code == 2
-    assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -201,10 +201,8 @@ def test_arrays_of_numpy(tmp_path, rng):
         network, _ = import_network(tmp_path / "it.npz", mlp(6, (), 4), dtype=np.float64)
         x = rng.standard_normal((3, 6))
         np.testing.assert_allclose(network.predict(x), x @ weight.T + np.arange(4.0), atol=1e-12)
-    np.savez(tmp_path / "objects.npz", w=np.array([{}], dtype=object))
-    np.savez(tmp_path / "words.npz", w=np.array(["a"]))
     (tmp_path / "cut.npz").write_bytes((tmp_path / "it.npz").read_bytes()[:300])
-    for name in ("objects.npz", "words.npz", "cut.npz", "none.npz"):
+    for name in ("cut.npz", "none.npz"):
         with pytest.raises(FileFormatError):
             read_npz(tmp_path / name)
 

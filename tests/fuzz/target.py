@@ -1,5 +1,6 @@
 """What is attacked: the interface of a target, and how one case is tried."""
 
+import contextlib
 import importlib
 import pkgutil
 import traceback
@@ -63,6 +64,9 @@ class Folder:
         """Replace the last case's files; new ones are new files, not old ones cut short."""
         for name in self._names:
             (self.path / name).unlink(missing_ok=True)
+            for parent in list((self.path / name).parents)[: name.count("/")]:
+                with contextlib.suppress(OSError):  # one that is not empty stays
+                    parent.rmdir()
         self._names = list(files)
         for name, content in files.items():
             path = self.path / name

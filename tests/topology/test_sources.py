@@ -5,7 +5,7 @@ import pytest
 from rewiring import feed, make_network, options, parameter
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.layers import SparseConv2d
+from sparsecpu.layers import Sequential, SparseConv2d, SparseLinear
 from sparsecpu.layers.linear_view import LinearView
 from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.sparse.parameter import SparseParameter
@@ -404,3 +404,22 @@ def test_filters_have_candidates(kind, proposal, wanted, rng):
     (found,) = chosen([filters], rng, kind=kind, proposal=proposal)
     assert (found.name, found.proposal) == ("candidates", wanted)
     assert chosen([filters], rng, kind="tiles")[0].name == "tiles"
+
+
+def test_windows_hold_all_of_a_batch_that_is_larger_than_those_before():
+    """As if it had been known from the start that it would come."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((40, 12)).astype(np.float32), np.arange(40) % 3
+    grown = []
+    for known in (0, 40):
+        network = Sequential([SparseLinear(12, 3, density=0.3, rng=np.random.default_rng(0))])
+        topology = SparseMomentum(source="window", update_every=6)
+        trainer = Trainer(network, loss=SoftmaxCrossEntropy(), topology=topology, batch_size=4)
+        trainer.start(40)
+        topology.expect(known)
+        samples = network.samples(x)
+        for rows in (4, 4, 40, 3, 4, 17):
+            trainer.step(samples, y, np.arange(rows))
+        weight = network.sparse_parameters()["0.weight"]
+        grown.append((weight.pattern.indices.tobytes(), weight.data.tobytes()))
+    assert grown[0] == grown[1]

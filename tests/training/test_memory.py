@@ -99,7 +99,8 @@ def test_the_estimate_is_near():
     assert found.connections == 28 * NNZ
     assert estimate(described, BATCH, lean=True).connections == 12 * NNZ
     assert 4 * BATCH * 4 * WIDTH <= found.activations <= 4 * BATCH * 5 * WIDTH
-    assert "GB" in str(found)
+    assert "MB" in str(found)
+    assert found.total >= found.connections + found.activations + found.program
 
 
 def test_a_run_that_does_not_fit_is_refused(monkeypatch):

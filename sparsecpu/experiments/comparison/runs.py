@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import time
 import warnings
 from collections.abc import Callable, Iterable
@@ -14,6 +15,7 @@ import numpy as np
 
 from sparsecpu.errors import (
     DataError,
+    DataWarning,
     DivergedError,
     DivergenceWarning,
     NotFiniteError,
@@ -25,6 +27,7 @@ from sparsecpu.experiments.networks import build, describe_for
 from sparsecpu.experiments.recipe import Recipe
 from sparsecpu.experiments.scoring import score
 from sparsecpu.experiments.trainers import augmented, make_trainer, standardised_targets
+from sparsecpu.networks.description import Architecture
 
 #: The dense network is tuned on these seeds' first folds, ...
 _TUNING_SEEDS = 3
@@ -43,7 +46,9 @@ class Runner:
         from sparsecpu.datasets import open_data
 
         self.comparison = comparison
-        self.dataset = open_data(comparison.data, **comparison.reading)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)  # the command has said it once
+            self.dataset = open_data(comparison.data, **comparison.reading)
         if comparison.folds and self.dataset.own_test:
             raise DataError(f"{comparison.data} has a test part of its own; folds must be 0")
         self._all: tuple[Any, np.ndarray] | None = None
@@ -77,7 +82,7 @@ class Runner:
         Returns the cell with ``score`` (accuracy or R²; None where training diverged), ``nnz``,
         ``weights`` and ``seconds`` of training.
         """
-        data, recipe = self.dataset, self._recipe(cell, learning_rate)
+        data = self.dataset
         x, y, x_test, y_test = self.split(cell)
         if held_out:
             x, y, x_test, y_test = _hold_out(x, y, cell.seed)
@@ -85,7 +90,8 @@ class Runner:
         if data.task == "regression":
             targets, scales = standardised_targets(y)
             facts |= scales
-        network = build(recipe, describe_for(recipe, data), x, y, data.scaling)
+        recipe, architecture = self.described(cell, learning_rate)
+        network = build(recipe, architecture, x, y, data.scaling)
         trainer = make_trainer(recipe, network, data.task, len(y), threads=1)
         began = time.perf_counter()
         try:
@@ -98,6 +104,11 @@ class Runner:
             **asdict(cell), "learning_rate": learning_rate, "score": value,
             "nnz": network.nnz, "weights": network.size, "seconds": round(seconds, 4),
         }  # fmt: skip
+
+    def described(self, cell: Cell, learning_rate: float) -> tuple[Recipe, Architecture]:
+        """Return the recipe of a run, and its network's description."""
+        recipe = self._recipe(cell, learning_rate)
+        return recipe, describe_for(recipe, self.dataset)
 
     def _recipe(self, cell: Cell, learning_rate: float) -> Recipe:
         recipe = self.comparison.recipe_of(cell, learning_rate)
@@ -138,66 +149,49 @@ def run_all(comparison: Comparison, jobs: Iterable[Job], processes: int, keep: K
     if processes == 1 or len(jobs) <= 1:
         runner = Runner(comparison)
         for job in jobs:
-            _hand_on(*_with_warnings(runner, job), keep)
+            _hand_on(*run_with_warnings(runner, job), keep)
         return
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor, as_completed
     from concurrent.futures.process import BrokenProcessPool
 
+    from sparsecpu.experiments.comparison.worker import prepare, work
+
     pool = ProcessPoolExecutor(
         min(processes, len(jobs)),
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=_prepare,
+        initializer=prepare,
         initargs=(comparison,),
     )
     try:
-        for done in as_completed([pool.submit(_work, job) for job in jobs]):
+        for done in as_completed([pool.submit(work, job) for job in jobs]):
             _hand_on(*done.result(), keep)
     except BrokenProcessPool:
+        _end_now(pool)
         raise SparseCPUError(
             "a process of the comparison was ended by the system, perhaps for lack of memory; the "
             "same command goes on, with fewer --jobs if need be"
         ) from None
     except BaseException:
-        for process in list((pool._processes or {}).values()):  # do not wait for runs at work
-            with contextlib.suppress(OSError):
-                process.terminate()
-        pool.shutdown(wait=False, cancel_futures=True)
+        _end_now(pool)
         raise
     pool.shutdown()
 
 
-_runner: Runner | None = None
+def _end_now(pool: Any) -> None:
+    """End the processes of a pool with the runs at work, and wait for its threads.
+
+    One of these may be handing out the next run, and would say over many lines that nobody takes
+    it: as nobody is to take it, that is no news.
+    """
+    for process in list((pool._processes or {}).values()):
+        with contextlib.suppress(OSError):
+            process.terminate()
+    with contextlib.redirect_stderr(io.StringIO()):
+        pool.shutdown(cancel_futures=True)
 
 
-def _prepare(comparison: Comparison) -> None:
-    """Read the data once per process."""
-    import signal
-    import threading
-
-    global _runner
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent breaks off
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _runner = Runner(comparison)
-
-
-def _end_with_parent() -> None:
-    """End once the parent has; after a kill it cannot say so, and nobody wants the results."""
-    import multiprocessing
-    import os
-
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _work(job: Job) -> tuple[dict[str, Any], list[str]]:
-    assert _runner is not None
-    return _with_warnings(_runner, job)
-
-
-def _with_warnings(runner: Runner, job: Job) -> tuple[dict[str, Any], list[str]]:
+def run_with_warnings(runner: Runner, job: Job) -> tuple[dict[str, Any], list[str]]:
     """Return the result of a run, and the words of those of our warnings that it gave."""
     cell, learning_rate, held_out = job
     with warnings.catch_warnings(record=True) as caught:

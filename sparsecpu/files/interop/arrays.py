@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import FileFormatError, PatternError
-from sparsecpu.files.interop.tensors import Tensor, array_tensor, sparse_tensor
+from sparsecpu.files.interop.tensors import Tensor, array_tensor, sparse_tensor, unreadable
 from sparsecpu.sparse.matrices import canonical_csr
 
 
@@ -27,9 +27,12 @@ def mapping_tensors(arrays: Any) -> dict[str, Tensor]:
 
             found[name] = torch_tensor(name, array)
         else:
-            try:
-                dense = np.asarray(array)
-            except (TypeError, ValueError, OverflowError) as error:
-                raise FileFormatError(f"{name} is not an array of numbers ({error})") from error
-            found[name] = array_tensor(name, dense)
+            found[name] = _dense(name, array)
     return found
+
+
+def _dense(name: str, array: Any) -> Tensor:
+    try:
+        return array_tensor(name, np.asarray(array))
+    except (TypeError, ValueError, OverflowError) as error:
+        return unreadable(name, (), f"is not an array of numbers ({error})")

@@ -9,24 +9,35 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import FileFormatError
-from sparsecpu.files.interop.tensors import Tensor
+from sparsecpu.files.interop.tensors import Tensor, unreadable
 from sparsecpu.reading.archive import Archive, fill
 from sparsecpu.reading.files import refusing
-from sparsecpu.reading.npy import ArrayHeader
+from sparsecpu.reading.npy import ArrayHeader, OtherElementsError
 
 
 def read_npz(path: Path | str) -> dict[str, Tensor]:
     """Open an ``.npz`` of plain arrays as tensors by name; rows are read when they are needed.
 
-    Raises ``FileFormatError`` if the file is damaged or holds anything but numbers.
+    Raises ``FileFormatError`` if the file is damaged. Arrays of anything but numbers are refused
+    only when they are needed.
     """
     path = Path(path)
     with Archive(path, FileFormatError) as archive:
-        headers = {name: archive.header(name) for name in archive.members}
-    for name, header in headers.items():
-        if header.dtype.kind not in "fiub":
-            raise FileFormatError(f"{path}: {name} has elements of type {header.dtype}")
-    return {name: _member(path, name, header) for name, header in headers.items()}
+        return {name: _opened(archive, name) for name in archive.members}
+
+
+def _opened(archive: Archive, name: str) -> Tensor:
+    try:
+        header = archive.header(name)
+    except FileFormatError as error:
+        other = error.__cause__
+        if not isinstance(other, OtherElementsError):
+            raise
+        return unreadable(name, other.shape, f"has elements of type {other.kind}; {other.expected}")
+    if header.dtype.kind not in "fiub":
+        reason = f"has elements of type {header.dtype}; expected numbers"
+        return unreadable(name, header.shape, reason)
+    return _member(Path(archive.path), name, header)
 
 
 def _member(path: Path, name: str, header: ArrayHeader) -> Tensor:

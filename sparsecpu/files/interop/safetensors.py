@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ import numpy as np
 from sparsecpu.errors import FileFormatError
 from sparsecpu.files.archive import natural_order
 from sparsecpu.files.documents import parse_json
-from sparsecpu.files.interop.tensors import Tensor
+from sparsecpu.files.interop.tensors import Tensor, unreadable
 from sparsecpu.files.writing import atomic_write
 from sparsecpu.reading.files import file_size, open_regular, refusing
 from sparsecpu.step.plain_values import anything, named
@@ -31,6 +32,15 @@ _TYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4",
     "I16": "<i2", "I8": "|i1", "U8": "|u1", "U16": "<u2", "U32": "<u4", "U64": "<u8", "BOOL": "|b1",
 }  # fmt: skip
+#: Bits of an element of the types that the format has and nothing here reads: numbers of eight bits
+#: and fewer mean something beside scales that each program keeps elsewhere.
+_UNREAD = {
+    "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8,
+    "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "C64": 64,
+}  # fmt: skip
+_BITS = {**_UNREAD, **{kind: 8 * np.dtype(dtype).itemsize for kind, dtype in _TYPES.items()}}
+#: What the name of a type may be, types of the years to come included.
+_KIND = re.compile(r"[A-Z][A-Z0-9_]{0,15}")
 
 
 class _Location(NamedTuple):
@@ -45,8 +55,9 @@ class _Location(NamedTuple):
 def read_safetensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Open a file; return its tensors by name, and what else it says.
 
-    Everything is checked, and tensors are read only when they are needed. They come in the order of
-    the file, or by number where the file has them sorted by name.
+    Everything is checked, and tensors are read only when they are needed; those of types that
+    cannot be read are refused only then. They come in the order of the file, or by number where the
+    file has them sorted by name.
     """
     path = Path(path)
     table, start = _read_table(path)
@@ -77,13 +88,14 @@ def _location(path: Path, name: str, entry: Any) -> _Location:
     """Return what the table says of a tensor, if it is consistent."""
     try:
         kind, shape, (start, stop) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
-        known = type(kind) is str and kind in _TYPES and len(shape) <= _MOST_AXES
+        known = type(kind) is str and bool(_KIND.fullmatch(kind)) and len(shape) <= _MOST_AXES
         known = known and all(type(n) is int and 0 <= n < 2**63 for n in (*shape, start, stop))
+        known = known and start <= stop
     except (KeyError, TypeError, ValueError):
         known = False
     if not known:
-        raise FileFormatError(f"{path}: {name} is not described as a tensor of known type")
-    if stop - start != math.prod(shape) * np.dtype(_TYPES[kind]).itemsize:
+        raise FileFormatError(f"{path}: {name} is not described as a tensor")
+    if kind in _BITS and 8 * (stop - start) != math.prod(shape) * _BITS[kind]:
         raise FileFormatError(f"{path}: {name} of shape {shape} does not have {stop - start} bytes")
     return _Location(kind, shape, start, stop)
 
@@ -103,6 +115,9 @@ def _check_gapless(path: Path, start: int, locations: dict[str, _Location]) -> N
 
 def _tensor(path: Path, name: str, tensors_start: int, location: _Location) -> Tensor:
     kind, shape = location.kind, location.shape
+    if kind not in _TYPES:
+        reason = f"has elements of type {kind}, which are not read; save it as float32"
+        return unreadable(name, shape, reason)
     dtype, columns = np.dtype(_TYPES[kind]), math.prod(shape[1:])
 
     def read(first: int, stop: int) -> np.ndarray:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from sparsecpu.errors import FileFormatError
+from sparsecpu.kernels.machine.cached import cached_property
 
 #: Bytes that are read at once, unless one row is larger.
 TILE_BYTES = 1 << 22
@@ -112,10 +112,20 @@ class MaskedTensor(Tensor):
             yield start, np.where(mask != 0, tile, np.float32(0))
 
 
+def unreadable(name: str, shape: tuple[int, ...], reason: str) -> Tensor:
+    """Return a tensor that is refused when its values are wanted; perhaps nobody wants them."""
+
+    def read(start: int, stop: int) -> np.ndarray:
+        raise FileFormatError(f"{name} {reason}")
+
+    return Tensor(name, shape, read)
+
+
 def array_tensor(name: str, array: np.ndarray) -> Tensor:
-    """Return an array of numbers as a tensor."""
+    """Return an array as a tensor; one of anything but numbers is refused when it is read."""
     if array.dtype.kind not in "fiub":
-        raise FileFormatError(f"{name} has elements of type {array.dtype}; expected numbers")
+        reason = f"has elements of type {array.dtype}; expected numbers"
+        return unreadable(name, array.shape, reason)
     rows = array.reshape((array.shape[0] if array.ndim else 1, -1)) if array.size else array
 
     def read(start: int, stop: int) -> np.ndarray:

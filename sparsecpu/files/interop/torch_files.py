@@ -10,11 +10,15 @@ from typing import IO, Any
 import numpy as np
 
 from sparsecpu.errors import FileFormatError, MissingExtraError
-from sparsecpu.files.interop.tensors import Tensor, sparse_tensor
+from sparsecpu.files.interop.tensors import SparseTensor, Tensor, unreadable
+from sparsecpu.files.interop.torch_sparse import load_sparse, numbers, repeats
 from sparsecpu.files.writing import atomic_write
 from sparsecpu.reading.files import open_regular, refusing
-from sparsecpu.sparse.matrices import canonical_csr
 
+#: What to do about a file that holds more than weights.
+_ANEW = (
+    "save the weights alone, where the file was made: torch.save(model.state_dict(), 'weights.pt')"
+)
 #: Keys under which checkpoints of training scripts hold the weights.
 _WEIGHT_KEYS = ("state_dict", "model_state_dict", "model", "net", "module")
 
@@ -57,7 +61,8 @@ def _loaded(torch: Any, path: Path) -> Any:
         if zipped:  # PyTorch packs nothing, but would unpack whatever it finds
             with zipfile.ZipFile(file) as archive:
                 if any(info.compress_type for info in archive.infolist()):
-                    raise FileFormatError(f"{path} is not a PyTorch file: it is compressed")
+                    reason = "it is compressed, as programs and archives are"
+                    raise FileFormatError(f"{path} is not a file of weights: {reason}; {_ANEW}")
     try:
         if zipped:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -66,7 +71,7 @@ def _loaded(torch: Any, path: Path) -> Any:
             return torch.load(bounded, map_location="cpu", weights_only=True)
     except Exception as error:  # refused globals, damaged archives, sizes that are not there
         if "eights only" in str(error) or "weights_only" in str(error):
-            reason = "it holds more than plain tensors, and code in a file is never run"
+            reason = f"it holds more than plain tensors, and no code in a file is run; {_ANEW}"
         else:
             reason = f"it is damaged, or not a PyTorch file ({(str(error) or repr(error))[:200]})"
         raise FileFormatError(f"{path} cannot be read: {reason}") from error
@@ -85,55 +90,33 @@ class _Bounded(io.BufferedReader):
 
 
 def torch_tensor(name: str, value: Any) -> Tensor:
-    """Return a PyTorch tensor, dense or sparse, as one of ours."""
+    """Return a PyTorch tensor, dense or sparse, as one of ours.
+
+    One that cannot be read is refused when it is, and no sooner.
+    """
     torch = require_torch("a PyTorch tensor")
+    if value.is_nested:
+        return unreadable(name, (), "is a nested tensor; expected one with a shape")
     value = value.detach()
-    if value.is_complex() or value.is_quantized or value.device.type != "cpu":
-        kind = f"{value.dtype} on {value.device}"
-        raise FileFormatError(f"{name} has elements of type {kind}; expected numbers on the CPU")
+    shape, kind = tuple(value.shape), value.dtype
+    if value.device.type != "cpu":
+        return unreadable(name, shape, f"is on {value.device}; expected it on the CPU")
+    if value.is_complex() or value.is_quantized or "float8" in str(kind):  # beside scales
+        return unreadable(name, shape, f"has elements of type {kind}; save it as float32")
     if value.layout != torch.strided:
-        with refusing(name, FileFormatError, "a sparse tensor"):
-            return sparse_tensor(name, canonical_csr(_scipy_matrix(torch, value), name))
-    if value.numel() * value.element_size() > max(value.untyped_storage().nbytes(), 1 << 20):
-        raise FileFormatError(f"{name} of shape {tuple(value.shape)} repeats the same few numbers")
-    shape = tuple(value.shape)
+        return SparseTensor(name, shape, lambda: load_sparse(torch, name, value))
+    if repeats(value):
+        return unreadable(name, shape, f"of shape {shape} repeats the same few numbers")
     rows = value.reshape(shape[0] if shape else 1, -1) if value.numel() else value
 
     def read(start: int, stop: int) -> np.ndarray:
-        part = rows[start:stop]
-        return (part if part.dtype in (torch.float32, torch.float64) else part.float()).numpy()
+        try:
+            return numbers(torch, name, rows[start:stop])
+        except (NotImplementedError, RuntimeError) as error:  # types that PyTorch only carries
+            reason = f"{name} has elements of type {kind}; save it as float32"
+            raise FileFormatError(reason) from error
 
     return Tensor(name, shape, read)
-
-
-def _scipy_matrix(torch: Any, value: Any) -> Any:
-    """Return a sparse tensor as SciPy's matrix of the same arrays, through which nothing has read.
-
-    PyTorch's own conversions read through indices that nobody has checked.
-    """
-    from scipy import sparse
-
-    if value.dim() != 2:
-        raise ValueError(f"it has {value.dim()} dimensions; expected 2")
-    shape = tuple(value.shape)
-    if value.layout == torch.sparse_coo:
-        rows, columns = (axis.contiguous().numpy() for axis in value._indices())
-        return sparse.coo_array((_numbers(torch, value._values()), (rows, columns)), shape=shape)
-    by_row = value.layout in (torch.sparse_csr, torch.sparse_bsr)
-    starts = value.crow_indices() if by_row else value.ccol_indices()
-    places = value.col_indices() if by_row else value.row_indices()
-    make = {torch.sparse_csr: sparse.csr_array, torch.sparse_csc: sparse.csc_array,
-            torch.sparse_bsr: sparse.bsr_array}.get(value.layout)  # fmt: skip
-    if make is None:
-        raise ValueError(f"its layout is {value.layout}; expected COO, CSR, CSC or BSR")
-    parts = (_numbers(torch, value.values()), places.numpy(), starts.numpy())
-    return make(parts, shape=shape)
-
-
-def _numbers(torch: Any, values: Any) -> np.ndarray:
-    """Return values as NumPy's, of a type that it has."""
-    wide = values.dtype in (torch.float32, torch.float64)
-    return (values if wide else values.float()).numpy()
 
 
 def write_torch(module: Any, path: Path | str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -20,10 +21,22 @@ def _thread_pools(loaded: tuple[bool, ...]) -> Any:
     return ThreadpoolController()
 
 
-_blas_lock = threading.Lock()
+class _Held:
+    """How many Python threads hold BLAS now, and what sets it back."""
+
+    def __init__(self) -> None:
+        self.threads = 0
+        self.limiter: Any = None
+        self.unlock()
+
+    def unlock(self) -> None:
+        """Begin with a new lock: in a child, the thread that had the old one does not exist."""
+        self.lock = threading.Lock()
 
 
-_blas_held = False  # by the Python thread that entered first
+_held = _Held()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_held.unlock)
 
 
 @contextlib.contextmanager
@@ -34,20 +47,19 @@ def one_blas_thread() -> Iterator[None]:
     depend on the number of threads would depend on the machine. Import libraries that bring a BLAS
     before.
 
-    Of several Python threads in such blocks the first one holds BLAS and sets it back: any other
-    would set it back to one thread, for good.
+    Of several Python threads in such blocks the first one to come holds BLAS, and the last one to
+    go sets it back.
     """
-    global _blas_held
-    with _blas_lock:
-        first, _blas_held = not _blas_held, True
-        if first:
+    with _held.lock:
+        if _held.threads == 0:
             loaded = tuple(name in sys.modules for name in _WITH_A_BLAS)
-            limiter = _thread_pools(loaded).limit(limits=1, user_api="blas")
-            limiter.__enter__()
+            _held.limiter = _thread_pools(loaded).limit(limits=1, user_api="blas")
+            _held.limiter.__enter__()
+        _held.threads += 1
     try:
         yield
     finally:
-        if first:
-            with _blas_lock:
-                limiter.__exit__(None, None, None)
-                _blas_held = False
+        with _held.lock:
+            _held.threads -= 1
+            if _held.threads == 0:
+                _held.limiter.__exit__(None, None, None)

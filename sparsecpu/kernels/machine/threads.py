@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core.compiler_lock import global_compiler_lock
 
 from sparsecpu.errors import ForkError
+from sparsecpu.kernels.machine.cores import allowed_cores
+from sparsecpu.kernels.machine.settings import check_numba
 from sparsecpu.registries.numbers import whole
 
 
@@ -33,6 +36,7 @@ def preload_tbb() -> bool:
 
 
 preload_tbb()
+check_numba(numba.config)  # type: ignore[attr-defined]
 
 
 def _is_workqueue() -> bool:
@@ -47,6 +51,15 @@ def _is_workqueue() -> bool:
         return all(importlib.util.find_spec(name) is None for name in names)
 
 
+def _most_threads() -> int:
+    """Return how many threads the cores allow; any number where the user has told Numba one."""
+    config: Any = numba.config
+    told = config.NUMBA_NUM_THREADS != config.NUMBA_DEFAULT_NUM_THREADS
+    if told or "NUMBA_NUM_THREADS" in os.environ:
+        return sys.maxsize
+    return allowed_cores().count
+
+
 class _Chosen(threading.local):
     """What ``use_threads`` says in this Python thread; None stands for all."""
 
@@ -54,6 +67,7 @@ class _Chosen(threading.local):
 
 
 chosen = _Chosen()
+_most = _most_threads()
 #: Multiplications per forward pass below which a second thread costs more than it brings. Measured
 #: on 784-1000-1000-10 at batch 128: 2 threads are slower at 4.6 million (98 % sparsity, 0.74 ms
 #: against 0.64) and faster at 11.5 million (95 %, 0.99 ms against 1.23).
@@ -62,9 +76,27 @@ _one_at_a_time = threading.RLock()
 _forked_from_openmp = False
 
 
+def _before_fork() -> None:
+    """Wait for what a child would wait for in vain: the threads that are at it are lost to it.
+
+    These are modules that another thread imports, and kernels that it compiles or reads from the
+    cache.
+    """
+    for name, module in list(sys.modules.items()):
+        if name.startswith(("sparsecpu", "numba")) and _half_imported(module):
+            importlib.import_module(name)
+    global_compiler_lock.acquire()
+
+
+def _half_imported(module: Any) -> bool:
+    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))
+
+
 def _after_fork() -> None:
-    """Note in a child whether its parent's OpenMP threads are lost to it."""
-    global _forked_from_openmp
+    """Note in a child if its parent's OpenMP threads are lost to it; open what these locked."""
+    global _forked_from_openmp, _one_at_a_time
+    global_compiler_lock.release()
+    _one_at_a_time = threading.RLock()
     try:
         _forked_from_openmp = numba.threading_layer() == "omp"
     except ValueError:
@@ -72,12 +104,20 @@ def _after_fork() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=_after_fork,
+    )
 
 
 def available_threads() -> int:
-    """Return how many threads Numba can use in this process."""
-    return int(getattr(numba.config, "NUMBA_NUM_THREADS"))  # noqa: B009
+    """Return how many threads kernels may run on in this process.
+
+    That is as many as it has cores: neither its affinity mask nor a quota of its control groups
+    should make threads wait for each other. ``NUMBA_NUM_THREADS`` sets another number.
+    """
+    return min(int(getattr(numba.config, "NUMBA_NUM_THREADS")), _most)  # noqa: B009
 
 
 def chosen_threads() -> int | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.networks.description import Architecture, LayerSpec
+from sparsecpu.step.image_shapes import has_channels_last
 
 Shape = tuple[int, ...]
 
@@ -26,6 +27,10 @@ def as_image(input_shape: Shape) -> tuple[int, int, int]:
             return 1, side, side
     if len(input_shape) == 2:
         return 1, *input_shape
+    if has_channels_last(input_shape):
+        height, width, channels = input_shape
+        expected = f"channels first: ({channels}, {height}, {width})"
+        raise ParameterError("input_shape", input_shape, expected)
     if len(input_shape) == 3:
         return input_shape
     expected = f"images: (channels, height, width), or the pixels of a square of {_LEAST_SIDE} x "

@@ -50,6 +50,10 @@ class Source:
         self.momentum, self.gradient_weight = momentum, gradient_weight
         self.dtype = parameter.data.dtype
 
+    def widen(self, batch_size: int) -> None:
+        """Get ready for steps of up to so many samples; what was observed stays."""
+        self.batch_size = max(self.batch_size, batch_size)
+
     def observe(self, step: int, left: int, view: GradientView) -> None:
         """Take in the gradient of a step, with ``left`` steps, it included, before an update."""
         raise NotImplementedError

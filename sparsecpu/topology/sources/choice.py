@@ -17,7 +17,7 @@ from sparsecpu.topology.sources.window import Window
 SOURCES = (Window.name, Tiles.name, LowRank.name, Candidates.name)
 PROPOSALS = ("norms", "uniform", "lowrank")
 #: Sketches may cost this fraction of an interval's multiplications at the nonzeros.
-_WORTH = 0.1
+WORTH = 0.1
 
 
 def choose_sources(
@@ -83,4 +83,4 @@ def _sketch_pays(
     """Return True if sketches fit and cost little beside the products at the nonzeros."""
     products = 6 * parameter.nnz * batch_size * interval
     cost = LowRank.cost(parameter, rank, steps, batch_size)
-    return LowRank.nbytes(parameter, rank) <= memory and cost <= _WORTH * products
+    return LowRank.nbytes(parameter, rank) <= memory and cost <= WORTH * products

@@ -34,6 +34,16 @@ class Window(Source):
         """Return the bytes that a window would hold."""
         return steps * batch_size * sum(parameter.shape) * parameter.data.itemsize
 
+    def widen(self, batch_size: int) -> None:
+        if batch_size <= self.batch_size:
+            return
+        for name in ("x", "dy"):
+            old = getattr(self, name).reshape(-1, self.steps, self.batch_size)
+            new = aligned_zeros((len(old), self.steps * batch_size), self.dtype)
+            new.reshape(-1, self.steps, batch_size)[:, :, : self.batch_size] = old
+            setattr(self, name, new)
+        self.batch_size = batch_size
+
     def observe(self, step: int, left: int, view: GradientView) -> None:
         if left > self.steps:
             return

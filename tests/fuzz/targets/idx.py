@@ -12,8 +12,8 @@ from tests.fuzz.target import Target
 from tests.fuzz.zips import bomb
 
 
-def _content(dims, values):
-    return struct.pack(f">4B{len(dims)}I", 0, 0, 8, len(dims), *dims) + values.tobytes()
+def _content(dims, values, kind=8):
+    return struct.pack(f">4B{len(dims)}I", 0, 0, kind, len(dims), *dims) + values.tobytes()
 
 
 def _folder():
@@ -26,7 +26,24 @@ def _folder():
     return files
 
 
+def _qmnist():
+    """Return the same images with QMNIST's names and labels."""
+    names = {"train": "qmnist-train", "t10k": "qmnist-test"}
+    files = {}
+    for name, content in _folder().items():
+        part, _, what = name.partition("-")
+        files[f"{names[part]}-{what}"] = content
+        if what.startswith("labels"):
+            labels = np.frombuffer(content[8:], np.uint8)[:, None] * np.ones(8)
+            del files[f"{names[part]}-{what}"]
+            files[f"{names[part]}-labels-idx2-int"] = _content(
+                labels.shape, labels.astype(">i4"), 12
+            )
+    return files
+
+
 _PLAIN = _folder()
+_QMNIST = _qmnist()
 _PACKED = {f"{name}.gz": gzip.compress(c, 1, mtime=0) for name, c in _PLAIN.items()}
 
 
@@ -36,15 +53,18 @@ class Idx(Target):
     name = "idx"
 
     def valid(self):
-        return [_PLAIN, _PACKED]
+        return [_PLAIN, _PACKED, _QMNIST]
 
     def case(self, rng):
-        files = dict(_PLAIN)
+        files = dict(_PLAIN if rng.random() < 0.7 else _QMNIST)
+        if rng.random() < 0.05:
+            files |= _QMNIST
         packed = rng.random() < 0.3
         for name in rng.sample(sorted(files), rng.choice((1, 1, 1, 2))):
             files[name] = _altered(rng, files[name])
         if packed:
-            files = {f"{name}.gz": gzip.compress(c, 1, mtime=0) for name, c in files.items()}
+            suffix = ".gz" if rng.random() < 0.9 else ""
+            files = {f"{name}{suffix}": gzip.compress(c, 1, mtime=0) for name, c in files.items()}
             name = rng.choice(sorted(files))
             choice = rng.random()
             if choice < 0.3:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from sparsecpu.cli.inspect import examine, table
-from sparsecpu.experiments.trained_models import read_model
+from sparsecpu.datasets import Columns
+from sparsecpu.experiments.trained_models import layout_of, read_model
 from sparsecpu.files.model import load_all, save
 from sparsecpu.networks.description import Architecture, LayerSpec, mlp
 from tests.fuzz.alter_saved import Saved
@@ -33,7 +34,11 @@ def _networks():
     for buffer in first.buffers().values():
         buffer[...] = rng.random(buffer.shape)
     classes = {"task": "classification", "classes": ["a", "b", "c"], "metrics": {"accuracy": 0.5}}
-    scales = {"task": "regression", "target_mean": [0.0, 1.0], "target_scale": [1.0, 2.0]}
+    columns = Columns(("p", "q", "7", "s"), "kind", "text", {"q": ("x", "y", "z")}, ("NA",),
+                      ("id",), order=("id", "p", "q", "7", "s", "kind"))  # fmt: skip
+    classes |= {"columns": columns.to_dict(), "training_data": {"samples": 9, "mark": "0a"}}
+    scales = {"task": "regression", "target_mean": [0.0, 1.0], "target_scale": [1.0, 2.0],
+              "first_feature": 1}  # fmt: skip
     return (first, classes), (images.build(rng, dtype=np.float64), scales)
 
 
@@ -73,7 +78,8 @@ class Models(Target):
             assert found.shape == (3, network.n_outputs)
             assert table(examine(str(folder / "m.npz"))[2])
         if "task" in header["facts"]:
-            read_model(folder / "m.npz")
+            layout = layout_of(*read_model(folder / "m.npz"))
+            assert layout.columns is None or layout.columns.n_features == layout.features
 
 
 TARGET = Models()

@@ -13,7 +13,8 @@ from tests.fuzz.promises import check_tensors
 from tests.fuzz.target import Target
 
 _ARCHITECTURE = mlp(3, (), 2)
-_KINDS = ("F64", "F32", "F16", "BF16", "I64", "I8", "U64", "BOOL", "F8_E4M3", "f32", "")
+_KINDS = ("F64", "F32", "F16", "BF16", "I64", "I8", "U64", "BOOL", "F8_E4M3", "F4", "C64", "F99",
+          "f32", "")  # fmt: skip
 _TABLES = (
     {"0.weight": ("F32", (2, 3)), "0.bias": ("F32", (2,))},
     {"a": ("BF16", (2, 3)), "b": ("I64", ()), "c": ("BOOL", (5,)), "d": ("F64", (0, 4))},

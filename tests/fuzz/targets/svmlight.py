@@ -1,6 +1,13 @@
 """Files in svmlight format."""
 
+import contextlib
+
+import numpy as np
+
 from sparsecpu.datasets import open_data
+from sparsecpu.datasets.matching import Layout
+from sparsecpu.datasets.samples import read_rows
+from sparsecpu.errors import DataError
 from tests.fuzz.alter_table import alter_table
 from tests.fuzz.promises import check_dataset
 from tests.fuzz.target import Target
@@ -18,7 +25,7 @@ _ENTRIES = (
 
 
 class Svmlight(Target):
-    """``open_data`` on an .svm."""
+    """``open_data`` and what reads samples for a model, on an .svm."""
 
     name = "svmlight"
 
@@ -35,7 +42,18 @@ class Svmlight(Target):
         return {"it.svm": alter_table(rng, rows, " ")}
 
     def read(self, folder):
-        check_dataset(open_data(str(folder / "it.svm")))
+        path = folder / "it.svm"
+        data = open_data(str(path))
+        check_dataset(data)
+        features = data.x_train.shape[1]
+        found = read_rows(path, Layout(features, first_feature=data.first_feature), scored=True)
+        assert found.x.shape == (len(data.y_train) + len(data.y_test), features)
+        assert (found.x[np.flatnonzero(data.held)] != data.x_test).nnz == 0
+        wider = read_rows(path, Layout(features + 3, first_feature=data.first_feature))
+        assert wider.x.shape[1] == features + 3
+        assert (wider.x[:, :features] != found.x).nnz == 0
+        with contextlib.suppress(DataError):  # as it may be when it does not know how they count
+            assert read_rows(path, Layout(features)).x.shape == found.x.shape
 
 
 def _text(rows):

@@ -25,7 +25,10 @@ def _files():
         state = {"0.weight": torch.arange(6.0).reshape(2, 3), "0.bias": torch.ones(2)}
         mixed = {**state, "half": torch.ones(2, 2).half(), "count": torch.tensor(3),
                  "view": torch.arange(12.0)[2:8:2], "empty": torch.zeros(0, 3),
-                 "coo": torch.eye(3).to_sparse(), "csr": torch.eye(3).to_sparse_csr()}  # fmt: skip
+                 "coo": torch.eye(3).to_sparse(), "csr": torch.eye(3).to_sparse_csr(),
+                 "bsr": torch.eye(4).to_sparse_bsr((2, 2)), "csc": torch.eye(3).to_sparse_csc(),
+                 "bsc": torch.eye(4).to_sparse_bsc((2, 1)),
+                 "filters": torch.eye(4).reshape(2, 2, 2, 2).to_sparse(3)}  # fmt: skip
         for held in (state, {"state_dict": mixed, "epoch": 3, "name": "x"}):
             for zipped in (True, False):
                 file = io.BytesIO()

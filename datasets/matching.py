@@ -1,0 +1,149 @@
+"""Which column of a table is which of a model's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sparsecpu.datasets.columns import Columns
+from sparsecpu.errors import DataError
+
+#: Names that a message holds.
+_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a model expects of a sample, and what it remembers of the data that it was trained on.
+
+    ``features`` are the numbers of a sample; ``columns`` are those of a table, and
+    ``first_feature`` is the number of the first feature in a svmlight file, each None if it was
+    trained on something else; ``task`` is "classification" or "regression".
+    """
+
+    features: int
+    columns: Columns | None = None
+    first_feature: int | None = None
+    task: str = "classification"
+
+
+@dataclass(frozen=True)
+class Match:
+    """The column of each feature in a table, and that of the targets, None if it has none.
+
+    ``note`` is what the user should know of it, if anything.
+    """
+
+    features: tuple[int, ...]
+    target: int | None
+    note: str = ""
+
+
+def match_columns(
+    path: Path,
+    names: Sequence[str] | None,
+    width: int,
+    layout: Layout,
+    *,
+    target: str | None = None,
+    scored: bool = False,
+) -> Match:
+    """Find the columns of a model in a table, by their names if both have them.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    names : sequence of str or None
+        Names of its columns.
+    width : int
+        How many columns it has.
+    layout : Layout
+        What the model expects.
+    target : str, optional
+        Name of the column of targets, if it is not called as in training.
+    scored : bool
+        True if there must be targets.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, stands there twice, or cannot be told from another.
+    """
+    columns = layout.columns
+    if target is not None and (names is None or target not in names):
+        known = "names in the first line" if names is None else f"one of {listed(names)}"
+        raise DataError(f"{path} has no column {target!r}; expected {known}")
+    if columns is None or not columns.header or names is None:
+        return _by_place(path, names, width, layout, target, scored)
+    missing = [name for name in columns.names if name not in names]
+    if missing:
+        raise DataError(
+            f"{path} has no column {listed(missing)}, which the model expects; it has "
+            f"{listed(names)}"
+        )
+    wanted = columns.target if target is None else target
+    if wanted is None or (wanted not in names and scored):
+        raise DataError(f"{path} has no column {wanted!r} to compare with; see --target")
+    if wanted in columns.names:
+        raise DataError(f"target is {wanted!r}, which is a feature of the model")
+    for name in (*columns.names, wanted):
+        if names.count(name) > 1:
+            raise DataError(f"{path} has {names.count(name)} columns named {name!r}")
+    known = {*columns.names, *columns.dropped, wanted}
+    unknown = [name for name in names if name not in known]
+    note = f"{path}: ignoring {listed(unknown)}, unknown to the model" if unknown else ""
+    features = tuple(names.index(name) for name in columns.names)
+    return Match(features, names.index(wanted) if wanted in names else None, note)
+
+
+def _by_place(
+    path: Path,
+    names: Sequence[str] | None,
+    width: int,
+    layout: Layout,
+    target: str | None,
+    scored: bool,
+) -> Match:
+    """Return the columns in the order of the training table, if there are as many."""
+    columns, note = layout.columns, ""
+    features, goal, whole = [str(i) for i in range(layout.features)], "", list[str]()
+    if columns is not None:
+        features, goal, whole = [*columns.names], columns.target or goal, [*columns.order]
+        note = note_of_place(path, columns, features)
+    if target is not None and names is not None:
+        at = names.index(target)
+        orders = [[*features[:at], goal, *features[at:]]]
+    else:
+        orders = [whole, [*features, goal]]
+        if not scored:
+            orders += [[name for name in whole if name != goal], features]
+    fitting = [order for order in orders if len(order) == width]
+    if not fitting:
+        either = "a target" if scored else "perhaps a target"
+        raise DataError(
+            f"{path} has {width} columns; the model expects {len(features)} and {either}"
+        )
+    order = fitting[0]  # all columns of the training table, if there are as many
+    if order != whole and any(other != order for other in fitting):
+        raise DataError(
+            f"{path} has {width} columns without names, which could be read in two ways, as "
+            f"{len(whole) - len(features) - 1} were left out in training; add names"
+        )
+    at = order.index(goal) if goal in order else None
+    return Match(tuple(order.index(name) for name in features), at, note)
+
+
+def note_of_place(path: Path, columns: Columns | None, names: Sequence[str] | None = None) -> str:
+    """Return what to say of data without names for a model that knows some."""
+    if columns is None or not columns.header:
+        return ""
+    taken = listed(columns.feature_names if names is None else names)
+    return f"{path} has no names: its columns are taken as {taken}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names for a message, not too many of them."""
+    shown = ", ".join(repr(name[:50]) for name in names[:_SHOWN])
+    return shown + (f" … ({len(names)} in all)" if len(names) > _SHOWN else "")
