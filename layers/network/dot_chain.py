@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sparsecpu.kernels.machine.cpu import wide_vectors_pay
 from sparsecpu.layers.activations import AllReLU, Identity, LeakyReLU, ReLU
 from sparsecpu.layers.dropout import Dropout
 from sparsecpu.layers.flatten import Flatten
 from sparsecpu.layers.linear import SparseLinear
+from sparsecpu.step.lanes import LANES_ALIKE
 
 if TYPE_CHECKING:
     from sparsecpu.layers.sequential import Sequential
@@ -33,14 +35,14 @@ class DotChain:
     """A chain of linear layers with ReLUs and the like between them, bound to its weights.
 
     The kernel reads weights where they are, so that it sees what becomes of them; arrays that were
-    replaced since show in ``is_current``.
+    replaced since show in ``is_current``. Where ``alike``, it adds up as tiles do, which takes more
+    time. Full layers always predict the same bits here as in a tile.
     """
 
-    def __init__(self, network: Sequential) -> None:
+    def __init__(self, network: Sequential, *, alike: bool = False) -> None:
         self.network, self._bound = network, [_arrays(layer) for layer in _linear(network)]
         self.layers = np.array([_addresses(layer) for layer in _linear(network)], dtype=np.int64)
-        #: Full layers predict the same bits here as in a tile.
-        self.full = all(layer.weight.pattern.is_full for layer in _linear(network))
+        self.in_order = alike or all(x.weight.pattern.is_full for x in _linear(network))
         self.slopes = np.ones(len(self.layers), dtype=network.dtype)
         done = 0
         for layer in network.layers:
@@ -51,12 +53,14 @@ class DotChain:
         self.work_shape = 2, max(network.widths)
 
     @staticmethod
-    def suits(network: Sequential) -> bool:
+    def suits(network: Sequential, *, alike: bool = False) -> bool:
         """Return True if the kernel knows every layer, and none is better left to another.
 
         Its one thread is enough. The threads that there are have no say in it: their number would
         change the order of sums.
         """
+        if alike and not _adds_up_as_tiles(network):
+            return False
         if sum(layer.weight.nnz for layer in _linear(network)) >= _MOST:
             return False
         may_bend = False  # one activation behind each linear layer
@@ -90,12 +94,22 @@ class DotChain:
         from sparsecpu.kernels.linear.row_dots import chain_of_row_dots
 
         offset, scale = self.network.offset, self.network.scale
-        chain = chain_of_row_dots(self.full)
+        chain = chain_of_row_dots(self.in_order)
         chain(self.layers, self.slopes, array, rows, offset, scale, work, out)
 
 
 def _linear(network: Sequential) -> list[SparseLinear]:
     return [layer for layer in network.layers if type(layer) is SparseLinear]
+
+
+def _adds_up_as_tiles(network: Sequential) -> bool:
+    """Return True if no layer has blocks of columns, and tiles are not those of portable kernels.
+
+    This kernel knows neither's order.
+    """
+    size = LANES_ALIKE * network.dtype.itemsize
+    blocks = [len(layer.weight.pattern.blocks(size)[0]) for layer in _linear(network)]
+    return wide_vectors_pay() and all(count == 1 for count in blocks)
 
 
 def _arrays(layer: SparseLinear) -> tuple[Any, ...]:
@@ -111,4 +125,5 @@ def _addresses(layer: SparseLinear) -> tuple[int, ...]:
         *(array.ctypes.data for array in arrays),
         0 if bias is None else bias.data.ctypes.data,
         layer.out_features,
+        not pattern.is_full,
     )

@@ -8,6 +8,7 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.machine.blas import one_blas_thread
+from sparsecpu.layers.network.dot_chain import DotChain
 from sparsecpu.losses import Loss, checked_targets
 from sparsecpu.registries.numbers import whole
 from sparsecpu.step.context import Context
@@ -31,6 +32,11 @@ def predictions(network: Sequential, x: Any, batch_size: int) -> np.ndarray:
     # Narrow tiles, however many samples there are: in these a sample's sums have one order.
     lanes, team = min(network.lanes(most), LANES_ALIKE), _team(network, most)
     rows = np.arange(samples, dtype=np.int64)
+    singly = samples and network.lanes_to_predict(most) == 1
+    if singly and DotChain.suits(network, alike=True):
+        chain = DotChain(network, alike=True)
+        chain(*x.take_samples(rows), np.empty(chain.work_shape, network.dtype), out)
+        return out
     with one_blas_thread(), use_threads(team):
         for start in range(0, samples, batch_size):
             part = rows[start : start + batch_size]

@@ -37,8 +37,9 @@ def row_dots(indptr, indices, data, x, bias, y, relu, chunks):
             y[sample, i] = max(summed, zero) if relu else summed
 
 
-#: What stands in a row of ``layers`` below: addresses of arrays (0 without a bias), and a size.
-INDPTR, INDICES, DATA, BIAS, OUTPUTS = range(5)
+#: What stands in a row of ``layers`` below: addresses of arrays (0 without a bias), a size, and 1
+#: where products are added two by two.
+INDPTR, INDICES, DATA, BIAS, OUTPUTS, PAIRED = range(6)
 
 
 @intrinsic
@@ -81,6 +82,18 @@ def _reader(kind, bits):
 _read_int32, _read_int64 = _reader(types.int32, 32), _reader(types.int64, 64)
 
 
+@kernel(inlined=True)
+def _add_pairs(summed, k, end, indices, data, inputs, work):
+    """Return a sum with its products added, but for the last of an odd number, as tiles do it."""
+    other = work.dtype.type(0)
+    while k + 2 <= end:
+        j, after = np.int64(_read_int32(indices, k)), np.int64(_read_int32(indices, k + 1))
+        summed += _read(data, k, work) * _read(inputs, j, work)
+        other += _read(data, k + 1, work) * _read(inputs, after, work)
+        k += 2
+    return summed + other
+
+
 @functools.cache
 def chain_of_row_dots(in_order: bool) -> Callable:
     """Return the kernel that writes ``out[s]``: sample ``x[rows[s]]`` after a chain of layers.
@@ -91,8 +104,9 @@ def chain_of_row_dots(in_order: bool) -> Callable:
     Inputs are read as ``(x - offset) * scale``, or as they are where ``offset`` is empty. ``work``
     is ``(2, widest)``: inputs and outputs of a layer, in turn.
 
-    Sums ``in_order`` begin with the bias and go through the columns, as those of tiles do; in the
-    order that LLVM chooses they take half the time or less.
+    Sums ``in_order`` are those of tiles of up to 32 lanes: they begin with the bias and go through
+    the columns, two by two in layers that are ``PAIRED`` (``wide.matmul_kernel``), else one by one
+    (``full.product``). In the order that LLVM chooses they take half the time or less.
     """
 
     @kernel(part=in_order)
@@ -116,6 +130,9 @@ def chain_of_row_dots(in_order: bool) -> Callable:
                 for i in range(layers[layer, OUTPUTS]):
                     start, end = end, _read_int64(indptr, i + 1)
                     summed = _read(bias, i, work) if in_order and bias != 0 else zero
+                    if in_order and layers[layer, PAIRED] != 0:
+                        summed = _add_pairs(summed, start, end, indices, data, inputs, work)
+                        start = end - (end - start) % 2
                     for k in range(start, end):
                         j = np.int64(_read_int32(indices, k))
                         summed += _read(data, k, work) * _read(inputs, j, work)
