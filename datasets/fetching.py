@@ -61,12 +61,12 @@ def fetch(name: str, what: str, **options: Any) -> Any:
     that OpenML names. Raises ``UnreachableError`` without a network, and ``DataError`` if the data
     cannot be used.
     """
+    from sklearn.datasets import fetch_openml
+
     chosen, folder = which(name), home() / "openml"
     with _alone, _patient(), _progress(what, folder), warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         try:
-            from sklearn.datasets import fetch_openml
-
             found = fetch_openml(**chosen, as_frame=False, n_retries=1, delay=0.5, **options)
         except MemoryError:
             raise
@@ -142,7 +142,7 @@ def _progress(what: str, folder: Path) -> Iterator[None]:
             if size > last:
                 voice.say(f"{what}: {size / 1e6:.1f} MB fetched in {seconds:.0f} s …")
             elif not told:
-                voice.say(f"{what}: reading what was fetched …")
+                voice.say(f"{what}: asking openml.org, or reading what it sent …")
                 told = True
             wait, last = _BETWEEN, size
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,8 @@ def match_columns(
         raise DataError(f"{path} has no column {target!r}; expected {known}")
     if columns is None or not columns.header or names is None:
         return _by_place(path, names, width, layout, target, scored)
-    missing = [name for name in columns.names if name not in names]
+    places, counts = {name: at for at, name in enumerate(names)}, Counter(names)
+    missing = [name for name in columns.names if name not in places]
     if missing:
         raise DataError(
             f"{path} has no column {listed(missing)}, which the model expects; it has "
@@ -89,13 +91,13 @@ def match_columns(
     if wanted in columns.names:
         raise DataError(f"target is {wanted!r}, which is a feature of the model")
     for name in (*columns.names, wanted):
-        if names.count(name) > 1:
-            raise DataError(f"{path} has {names.count(name)} columns named {name!r}")
+        if counts[name] > 1:
+            raise DataError(f"{path} has {counts[name]} columns named {name!r}")
     known = {*columns.names, *columns.dropped, wanted}
     unknown = [name for name in names if name not in known]
     note = f"{path}: ignoring {listed(unknown)}, unknown to the model" if unknown else ""
-    features = tuple(names.index(name) for name in columns.names)
-    return Match(features, names.index(wanted) if wanted in names else None, note)
+    features = tuple(places[name] for name in columns.names)
+    return Match(features, places.get(wanted), note)
 
 
 def _by_place(

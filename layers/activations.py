@@ -12,7 +12,7 @@ from sparsecpu.layers.base import Layer, Spec, like
 from sparsecpu.layers.images.passes import as_array, gate_gradient, gradient_as_array
 from sparsecpu.layers.images.planes import Planes
 from sparsecpu.registries import Registry
-from sparsecpu.registries.numbers import is_number
+from sparsecpu.registries.numbers import is_number, whole
 from sparsecpu.step.context import Context
 
 #: Activations by the name that users give; one enters it by being imported.
@@ -184,7 +184,8 @@ class AllReLU(LeakyReLU):
     kind = "all_relu"
 
     def __init__(self, alpha: float = 0.6, layer: int = 1) -> None:
-        super().__init__(-alpha if layer % 2 == 0 else alpha)
+        even = whole("layer", layer, 0) % 2 == 0
+        super().__init__(-alpha if even and is_number(alpha) else alpha)
 
     @classmethod
     def options_in(cls, number: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import KINDS, Layer, Shape, Spec
-from sparsecpu.layers.chain import Chain, build_layers, trace_layers
+from sparsecpu.layers.chain import Chain, build_layers, listed, trace_layers
 from sparsecpu.layers.images.passes import add, add_gradients, gate_gradient
 from sparsecpu.layers.images.planes import as_planes
 from sparsecpu.step.context import Context
@@ -28,7 +28,7 @@ class Branches(Layer):
     outputs: ClassVar[str] = "outputs of branches"
 
     def __init__(self, branches: dict[str, Iterable[Layer]]) -> None:
-        self.by_name = {name: Chain(layers) for name, layers in branches.items()}
+        self.by_name = {name: Chain(listed(name, layers)) for name, layers in branches.items()}
 
     @classmethod
     def entries(cls, options: dict[str, Any]) -> dict[str, Entries]:
@@ -207,7 +207,8 @@ class Parallel(Branches):
     outputs = "outputs of parallel branches"
 
     def __init__(self, branches: Iterable[Iterable[Layer]]) -> None:
-        super().__init__({f"branches.{i}": layers for i, layers in enumerate(branches)})
+        each = listed("branches", branches)
+        super().__init__({f"branches.{i}": layers for i, layers in enumerate(each)})
         if not self.by_name:
             raise ParameterError("branches", [], "at least one")
 

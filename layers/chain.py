@@ -13,6 +13,14 @@ from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.step.context import Context
 
 
+def listed(name: str, given: Any) -> tuple[Any, ...]:
+    """Return an argument that lists things as a tuple; refuse what lists nothing."""
+    try:
+        return tuple(given)
+    except TypeError:
+        raise ParameterError(name, given, "a list of layers") from None
+
+
 class Chain(Layer):
     """Layers in order.
 
@@ -33,7 +41,7 @@ class Chain(Layer):
     """
 
     def __init__(self, layers: Iterable[Layer]) -> None:
-        self.layers = tuple(layers)
+        self.layers = listed("layers", layers)
         if not all(isinstance(layer, Layer) for layer in self.layers):
             raise ParameterError("layers", self.layers, "objects of subclasses of Layer")
         parts: list[Any] = [inner for _, inner in inner_layers(self)]

@@ -15,7 +15,7 @@ from sparsecpu.layers.images.gradient_view import FilterView
 from sparsecpu.layers.images.planes import as_planes
 from sparsecpu.layers.images.sparse_convolution import SparseConvolution
 from sparsecpu.layers.required import require_bias, require_images
-from sparsecpu.registries.numbers import float_type, generator, whole
+from sparsecpu.registries.numbers import float_type, generator, truth_value, whole
 from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.sparse.densities import allocate
 from sparsecpu.sparse.first_patterns import first_pattern
@@ -143,7 +143,8 @@ class SparseConv2d(Layer):
             nnz = allocate([shape], density, "uniform")[0]
         pattern = first_pattern(shape, nnz, rng, pattern)
         values = scaled_uniform(pattern, rng, gain=gain, fan=fan, dtype=dtype)
-        self._set(SparseParameter(pattern, values, dtype), np.zeros(shape[0]) if bias else None)
+        weight = SparseParameter(pattern, values, dtype)
+        self._set(weight, np.zeros(shape[0]) if truth_value("bias", bias) else None)
         self.weight.fixed = fixed
 
     def _set_sizes(self, sizes: dict[str, Any]) -> None:

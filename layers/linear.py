@@ -14,7 +14,7 @@ from sparsecpu.layers.full_form import FullForm
 from sparsecpu.layers.linear_view import LinearView
 from sparsecpu.layers.linear_ways import Way, choose_way
 from sparsecpu.layers.required import require_bias, require_vector
-from sparsecpu.registries.numbers import float_type, generator, whole
+from sparsecpu.registries.numbers import float_type, generator, truth_value, whole
 from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.sparse.densities import allocate
 from sparsecpu.sparse.first_patterns import first_pattern
@@ -106,7 +106,8 @@ class SparseLinear(Layer):
             nnz = allocate([shape], density, "uniform")[0]
         pattern = first_pattern(shape, nnz, rng, pattern)
         values = scaled_uniform(pattern, rng, gain=gain, fan=fan, dtype=dtype)
-        self._set(SparseParameter(pattern, values, dtype), np.zeros(shape[0]) if bias else None)
+        weight = SparseParameter(pattern, values, dtype)
+        self._set(weight, np.zeros(shape[0]) if truth_value("bias", bias) else None)
         self.weight.fixed = fixed
 
     def _set(self, weight: SparseParameter, bias: Any) -> None:

@@ -8,6 +8,7 @@ from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.images.passes import as_array, gradient_as_array
 from sparsecpu.layers.required import require_images
+from sparsecpu.registries.numbers import whole
 from sparsecpu.step.context import Context
 
 
@@ -34,10 +35,7 @@ class Subsample(Layer):
     kind = "subsample"
 
     def __init__(self, channels: int, stride: int = 2) -> None:
-        for name, value in (("channels", channels), ("stride", stride)):
-            if isinstance(value, bool) or int(value) != value or value < 1:
-                raise ParameterError(name, value, "an integer of at least 1")
-        self.channels, self.stride = int(channels), int(stride)
+        self.channels, self.stride = whole("channels", channels, 1), whole("stride", stride, 1)
 
     @classmethod
     def trace(cls, shape, options) -> tuple:

@@ -154,6 +154,16 @@ class FolderInUseError(SparseCPUError, RuntimeError):
     """Another process, or another thread, is writing into the same folder."""
 
 
+class InUseError(SparseCPUError, RuntimeError):
+    """Another thread trains an estimator, or one that is to be trained is being read."""
+
+    def __init__(self, use: str) -> None:
+        super().__init__(
+            f"the estimator is in use: another thread {use}; wait for it, or give each thread a "
+            "copy (sklearn.base.clone, or copy.deepcopy with what was learnt)"
+        )
+
+
 class DivergedError(SparseCPUError, ArithmeticError, ValueError):
     """Training produced a loss, or left weights, that are not finite.
 

@@ -112,6 +112,8 @@ class Trainer:
         comm: Any = None,
         callbacks: Iterable[Callback] = (),
     ) -> None:
+        if isinstance(network, type) or not hasattr(network, "sparse_parameters"):
+            raise ParameterError("network", network, "a network, such as a Sequential")
         self.schedule = _schedule(learning_rate)
         self.network, self.loss = network, loss
         self.optimizer = SGD() if optimizer is None else optimizer

@@ -22,12 +22,14 @@ ARGUMENTS = {
     "DivergedError": (7, float("inf"), 0.5, "layer 0.weight"),
     "MissingExtraError": ("torch", "reading .pt files", "torch"),
     "ForkError": (),
+    "InUseError": ("trains it",),
     "NotFiniteError": (),
 }
+#: With all warnings.
 EXCEPTIONS = {
     name: ARGUMENTS.get(name, ("a message",))
     for name, found in vars(errors).items()
-    if inspect.isclass(found) and issubclass(found, errors.SparseCPUError)
+    if inspect.isclass(found) and issubclass(found, errors.SparseCPUError | Warning)
 }
 
 

@@ -112,10 +112,12 @@ def has_names(rows: Rows, decimal: str, marks: Collection[str]) -> bool:
     its numbers count 0, 1, 2 and so on.
     """
     first, below = [cell.strip() for cell in rows[0]], rows[1:]
-    numbers = [at for at, cell in enumerate(first) if is_number(cell, decimal)]
-    text = [
-        at for at, cell in enumerate(first) if at not in numbers and not is_missing(cell, marks)
-    ]
+    numbers, text = list[int](), list[int]()
+    for at, cell in enumerate(first):
+        if is_number(cell, decimal):
+            numbers.append(at)
+        elif not is_missing(cell, marks):
+            text.append(at)
     if len(numbers) > 1 and [first[at] for at in numbers] == [*map(str, range(len(numbers)))]:
         return True
     values = {at: [row[at].strip() for row in below if at < len(row)] for at in text}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -138,7 +139,7 @@ def read_features(
     """
     if missing is None and columns is not None and columns.missing:
         missing = columns.missing
-    style = make_style(missing, drop_missing, header, None)
+    style = replace(make_style(missing, drop_missing, header, None), every_row=task is None)
     if columns is not None and columns.header:
         style = replace(style, known=columns.names)
     with opened(Path(path), style) as sheet:
@@ -169,7 +170,12 @@ def _read(sheet: Sheet, roles: Sequence[int]) -> CellsRead:
 
 def _places(roles: Sequence[int], chosen: Sequence[int]) -> dict[int, tuple[int, int]]:
     """Return for each of the columns its role, and the how manieth of that role it is."""
-    return {at: (roles[at], list(roles[:at]).count(roles[at])) for at in chosen}
+    seen: Counter[int] = Counter()
+    places = []
+    for role in roles:
+        places.append((role, seen[role]))
+        seen[role] += 1
+    return {at: places[at] for at in chosen}
 
 
 def _targets(sheet: Sheet, cells: CellsRead, roles: Sequence[int], at: int, task: str) -> Targets:

@@ -22,7 +22,7 @@ from sparsecpu.datasets.tables.source import rows_of
 from sparsecpu.errors import DataError
 
 #: Smaller tables are read before a kernel has been loaded, let alone compiled.
-FAST_FROM = 16 << 20
+FAST_FROM = 4 << 20
 #: Numbers, or rows, that are collected before they are handed on.
 _AT_ONCE = 1 << 14
 _LARGEST = float(np.finfo(np.float32).max)
@@ -124,9 +124,11 @@ class Reader:
         if self.sheet.style.drop_missing:
             return
         what, advice = "no value", "--drop-missing leaves such rows out"
+        if self.sheet.style.every_row:
+            advice = "each row is to be predicted; fill it in, or take the row out of the file"
         if cell.strip():
             what = f"{cell.strip()!r} stands for a missing value"
-            advice += ", --missing MARK says which marks there are"
+            advice += "; --missing MARK says which marks there are"
         self.refuse(line, at, f"{what} ({advice})")
 
     def refuse(self, line: int, at: int, why: str) -> NoReturn:

@@ -31,6 +31,7 @@ class Style:
     ``missing`` are marks of cells without a value, and rows that have one are left out if
     ``drop_missing`` is true, else refused; ``header`` says whether the first row has names, None
     if it is to be found out; ``categorical`` are columns of categories, or "auto" for all of text.
+    ``known`` are names that a model knows; where ``every_row`` is true none can be left out.
     """
 
     missing: tuple[str, ...] | None = None
@@ -38,6 +39,7 @@ class Style:
     header: bool | None = None
     categorical: str | tuple[str, ...] | None = None
     known: tuple[str, ...] = ()
+    every_row: bool = False
 
     @property
     def marks(self) -> frozenset[str]:

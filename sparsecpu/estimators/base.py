@@ -14,6 +14,7 @@ from sparsecpu.callbacks import BestModel, Callback, History, Validation
 from sparsecpu.errors import ParameterError
 from sparsecpu.estimators.all_or_nothing import all_or_nothing, nothing_if_it_fails
 from sparsecpu.estimators.held_out import held_out
+from sparsecpu.estimators.in_use import in_training, reads
 from sparsecpu.estimators.interruption import ends_at_ctrl_c, keep_what_is_there
 from sparsecpu.estimators.memory import refuse_too_large
 from sparsecpu.estimators.parameters import check_parameters
@@ -129,7 +130,7 @@ class SparseMLP(BaseEstimator):
         """
         goes_on = hasattr(self, "network_") and isinstance(self.warm_start, (bool, np.bool_))
         fresh = not (goes_on and self.warm_start)
-        with all_or_nothing(self, fresh):
+        with in_training(self), all_or_nothing(self, fresh):
             X, targets, weights = self._prepare(X, y, sample_weight, reset=fresh)
             if weights is not None and (weights == 0).any():
                 keep = weights > 0  # a weight of 0 is the same as absence
@@ -251,12 +252,14 @@ class SparseMLP(BaseEstimator):
             return outputs(self.network_, X)
 
     @property
+    @reads
     def coefs_(self):
         """Weights of each layer, as SciPy matrices of shape (n_in, n_out)."""
         check_is_fitted(self, "network_")
         return [p.to_scipy().T.tocsr() for p in self.network_.sparse_parameters().values()]
 
     @property
+    @reads
     def intercepts_(self):
         """Bias of each layer."""
         check_is_fitted(self, "network_")
@@ -269,6 +272,7 @@ class SparseMLP(BaseEstimator):
         check_is_fitted(self, "network_")
         return self.network_.density
 
+    @reads
     def __getstate__(self):
         state = dict(super().__getstate__())  # Python's own is the very dict of attributes
         if self._parts is not None:

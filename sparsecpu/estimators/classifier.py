@@ -12,6 +12,7 @@ from sklearn.utils.validation import _num_samples, column_or_1d
 from sparsecpu.errors import ConflictError, DataError, ParameterError, brief
 from sparsecpu.estimators.all_or_nothing import all_or_nothing
 from sparsecpu.estimators.base import SparseMLP
+from sparsecpu.estimators.in_use import in_training, reads
 from sparsecpu.estimators.interruption import hand_on_ctrl_c
 from sparsecpu.estimators.parameters import documented, refuse_balanced, refuse_early_stopping
 from sparsecpu.estimators.targets import check_labels, read_targets, tell_one_hot
@@ -120,13 +121,14 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         SparseMLPClassifier
             Itself.
         """
-        fresh = not hasattr(self, "network_")
         refuse_early_stopping(self)
         refuse_balanced(self)
-        with all_or_nothing(self, fresh):
-            self._learn_classes(classes, fresh)
-            X, targets, weights = self._prepare(X, y, sample_weight, reset=fresh, part=True)
-            trainer = self._partial_fit(X, targets, weights, fresh)
+        with in_training(self):
+            fresh = not hasattr(self, "network_")
+            with all_or_nothing(self, fresh):
+                self._learn_classes(classes, fresh)
+                X, targets, weights = self._prepare(X, y, sample_weight, reset=fresh, part=True)
+                trainer = self._partial_fit(X, targets, weights, fresh)
         hand_on_ctrl_c(trainer)
         return self
 
@@ -234,6 +236,7 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         y = read_targets(y)
         return super().score(X, y, read_weights(sample_weight, _num_samples(X)))
 
+    @reads
     def predict_proba(self, X) -> np.ndarray:
         """Return the probability of each class.
 
@@ -265,6 +268,7 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         """
         return np.log(self.predict_proba(X))
 
+    @reads
     def predict(self, X) -> np.ndarray:
         """Return the most probable label, or a binary matrix for multi-label targets.
 

@@ -7,7 +7,7 @@ import operator
 
 import numpy as np
 
-from sparsecpu.errors import DataError, ParameterError
+from sparsecpu.errors import DataError, ParameterError, brief
 from sparsecpu.estimators.classifier import SparseMLPClassifier
 from sparsecpu.estimators.memory import refuse_too_large
 from sparsecpu.estimators.parameters import documented
@@ -106,7 +106,7 @@ object
     def _flat(self, X, *, reset: bool):
         if hasattr(X, "tocsr"):
             raise DataError("X is a sparse matrix; expected an array: images are not sparse")
-        shape = np.shape(X)
+        shape = X.shape if hasattr(X, "shape") else np.asarray(X).shape
         if len(shape) < 2:
             return X  # refused by validate_data, with scikit-learn's words
         wanted = self._given_shape() if reset else self.image_shape_
@@ -169,7 +169,7 @@ def _image_of(X, shape: tuple[int, ...]) -> tuple[int, ...]:
         raise DataError(f"X has shape {shape}, with channels last; expected {expected}")
     if len(shape) == 2 and not are_numbered(getattr(X, "columns", ("0",))):
         raise DataError(
-            f"X has columns such as {X.columns[0]!r}, which are no pixels; if they are, set "
+            f"X has columns such as {brief(X.columns[0])}, which are no pixels; if they are, set "
             "image_shape to (height, width)"
         )
     try:

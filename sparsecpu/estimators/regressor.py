@@ -9,6 +9,7 @@ from sklearn.utils.validation import _num_samples, column_or_1d
 from sparsecpu.errors import DataError
 from sparsecpu.estimators.all_or_nothing import all_or_nothing
 from sparsecpu.estimators.base import SparseMLP
+from sparsecpu.estimators.in_use import in_training, reads
 from sparsecpu.estimators.interruption import hand_on_ctrl_c
 from sparsecpu.estimators.parameters import documented, refuse_early_stopping
 from sparsecpu.estimators.targets import check_numbers, read_targets
@@ -53,10 +54,11 @@ class SparseMLPRegressor(RegressorMixin, SparseMLP):
             Itself.
         """
         refuse_early_stopping(self)
-        fresh = not hasattr(self, "network_")
-        with all_or_nothing(self, fresh):
-            X, targets, weights = self._prepare(X, y, sample_weight, reset=fresh, part=True)
-            trainer = self._partial_fit(X, targets, weights, fresh)
+        with in_training(self):
+            fresh = not hasattr(self, "network_")
+            with all_or_nothing(self, fresh):
+                X, targets, weights = self._prepare(X, y, sample_weight, reset=fresh, part=True)
+                trainer = self._partial_fit(X, targets, weights, fresh)
         hand_on_ctrl_c(trainer)
         return self
 
@@ -109,6 +111,7 @@ class SparseMLPRegressor(RegressorMixin, SparseMLP):
         y = read_targets(y)
         return super().score(X, y, read_weights(sample_weight, _num_samples(X)))
 
+    @reads
     def predict(self, X) -> np.ndarray:
         """Return the predicted numbers.
 

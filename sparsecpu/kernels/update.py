@@ -12,6 +12,7 @@ import numpy as np
 from numba import prange
 
 from sparsecpu.kernels.machine.compile import TINY, kernel
+from sparsecpu.kernels.vectors.arithmetic import multiply_add
 from sparsecpu.kernels.vectors.memory import at
 
 
@@ -43,7 +44,7 @@ def sgd_update(
         g = grad[k] + decay * data[k]
         v = momentum * velocity[k] + g
         velocity[k] = zero if abs(v) < tiny else v
-        w = data[k] - rate * (by_gradient * g + by_velocity * v)
+        w = data[k] - rate * multiply_add(by_gradient, g, by_velocity * v)
         data[k] = zero if abs(w) < tiny else w  # written so that NaN stays NaN
     for k in prange(transposed.shape[0]):
         transposed[k] = at(data, np.int64(at(perm, k)))
@@ -77,8 +78,8 @@ def adam_update(
             w -= rate * decay * w
         else:
             g += decay * w
-        m = beta1 * first[k] + (one - beta1) * g
-        v = beta2 * second[k] + (one - beta2) * g * g
+        m = multiply_add(one - beta1, g, beta1 * first[k])
+        v = multiply_add((one - beta2) * g, g, beta2 * second[k])
         first[k] = zero if abs(m) < tiny else m
         second[k] = zero if v < tiny else v
         w -= rate * (m / correct1) / (math.sqrt(v / correct2) + epsilon)

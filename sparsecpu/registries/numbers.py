@@ -66,7 +66,7 @@ def float_type(dtype: Any) -> np.dtype:
     """Return float32 or float64, which values may have, as a dtype; refuse everything else."""
     try:
         found = np.dtype(dtype)
-    except TypeError:
+    except (TypeError, ValueError):
         found = np.dtype(bool)
     if dtype is None or found not in (np.float32, np.float64):
         raise ParameterError("dtype", dtype, "float32 or float64")

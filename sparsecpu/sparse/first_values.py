@@ -32,7 +32,7 @@ def scaled_uniform(
     density; with ``"dense"``, as masks on dense tensors have it, deep networks start with outputs
     near 0.
     """
-    if fan not in ("sparse", "dense"):
+    if not isinstance(fan, str) or fan not in ("sparse", "dense"):
         raise ParameterError("fan", fan, "'sparse' or 'dense'")
     if not is_number(gain) or not abs(gain) <= _LARGEST_GAIN:
         raise ParameterError("gain", gain, f"a number of at most {_LARGEST_GAIN:g}")

@@ -60,7 +60,7 @@ def test_tables_and_archives_under_any_name(tmp_path, name):
         (pickle.dumps({"x": 1}), "pickle"),
         (b"\x93NUMPY\1\0", "numpy.savez"),
         (b"\x89HDF\r\n\x1a\n", "HDF5"),
-        (b"PAR1....", "Parquet"),
+        (b"PAR1\x15\x04", "Parquet"),
         (b"\x89PNG\r\n", "picture"),
         (b"\0\0\x08\x03" + bytes(20), "IDX"),
         (b"BZh91AY&SY", "bunzip2"),
@@ -79,6 +79,13 @@ def test_other_files_are_named(tmp_path, content, words, packed):
     path.write_bytes(gzip.compress(content) if packed else content)
     with pytest.raises(DataError, match=words):
         open_data(str(path))
+
+
+@pytest.mark.parametrize("first", ["PAR1", "ORC", "BM", "GIF8", "Rar", "BZh9", "PK", "relation"])
+def test_a_column_may_be_called_as_other_files_begin(tmp_path, first):
+    lines = [f"{first},b,y", *(f"{i},{i / 2},{i % 2}" for i in range(12))]
+    (tmp_path / "it").write_text("\n".join(lines))
+    assert open_data(str(tmp_path / "it")).columns.names == (first, "b")
 
 
 @pytest.mark.parametrize(("member", "words"), [("xl/book.xml", "Excel"), ("it.csv", "unpack")])

@@ -145,7 +145,7 @@ def test_a_folder_of_that_name_without_images_does_not_count():
 )  # fmt: skip
 def test_without_a_network_a_line_says_where_to_put_which_files(name, words, monkeypatch):
     monkeypatch.setitem(image_sets.IMAGE_SETS, "fashion-mnist", image_sets.FASHION_MNIST)
-    done = run("train", name)
+    done = run("train", name, "--quiet")
     assert done.exit_code == 2
     assert done.output.count("\n") == 1
     for word in (words, "SPARSECPU_DATA", os.path.join("data", name)):

@@ -265,7 +265,7 @@ def test_from_the_command_line(asked, openml):
     assert "test_r2" in json.loads(done.stdout)
     for wrong in (("openml:tiny", "--format", "csv"), ("openml:tiny", "--samples", 30),
                   ("openml:other",), ("openml:",)):  # fmt: skip
-        done = run("train", *wrong)
+        done = run("train", *wrong, "--quiet")
         assert done.exit_code == 2
         assert done.output.count("\n") == 1
 
@@ -284,6 +284,6 @@ def test_a_model_finds_its_columns_in_another_table(openml):
                 for name in ("tiny", "turned")]  # fmt: skip
         assert same[0] == same[1] != ""
         assert "of 4 samples" in run("evaluate", "it", "openml:tiny").stdout
-        done = run("evaluate", "it", "openml:other")
+        done = run("evaluate", "it", "openml:other", "--quiet")
         assert (done.exit_code, done.output.count("\n")) == (2, 1)
         assert "'width'" in done.output

@@ -1,6 +1,8 @@
 """Tables as they come: what is in a cell is read as it was meant, or refused by its place."""
 
 import gzip
+import time
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -239,3 +241,29 @@ def test_other_encodings_are_refused(encoding, opened):
 def test_names_that_stand_there_twice_are_refused(opened):
     with pytest.raises(DataError, match="2 columns named 'a'"):
         opened("a,a,y\n" + "1,2,x\n3,4,y\n" * 5)
+
+
+def test_a_large_table_takes_less_than_three_times_its_array(tmp_path):
+    path = tmp_path / "d.csv"
+    lines = [
+        ",".join(str((i * j) % 10) for j in range(50)) + f",{'ab'[i % 2]}\n" for i in range(90)
+    ]
+    path.write_text(",".join(f"c{j}" for j in range(50)) + ",y\n" + "".join(lines) * 500)
+    assert path.stat().st_size > rows.FAST_FROM
+    tracemalloc.start()
+    data = open_data(str(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * (data.x_train.nbytes + data.x_test.nbytes)
+    x, y = values(data)
+    assert x.shape == (45_000, 50)
+    assert x.sum() == sum(int(cell) for line in lines for cell in line.split(",")[:50]) * 500
+    assert y[:3].tolist() == ["a", "b", "a"]
+
+
+def test_tables_with_many_columns_are_read_soon(opened):
+    text = ",".join(f"c{j}" for j in range(20_000)) + "\n"
+    text += "".join(",".join([str(i)] * 20_000) + "\n" for i in range(10))
+    began = time.process_time()
+    assert values(opened(text))[0].shape == (10, 19_999)
+    assert time.process_time() - began < 10  # about 2 s: nothing goes with the square of columns

@@ -87,7 +87,7 @@ def test_what_nobody_can_mean_is_refused_in_one_line(archive, y):
         read_npz(path)
     text = str(caught.value).replace(str(path), "")
     assert len(text) < 150
-    assert "array(" not in text
+    assert "array(" not in text.replace("asarray(", "")
 
 
 def test_a_type_that_is_not_read_is_no_damage(archive):

@@ -11,7 +11,7 @@ from tests.fuzz.target import Folder, attempt, targets
 from tests.fuzz.worker import case_of
 
 #: Cases of each target that are tried here; ``python -m tests.fuzz`` tries more.
-CASES = {"torch": 20, "scipy-folders": 60, "checkpoints": 50, "run_folders": 50}
+CASES = {"torch": 20, "scipy-folders": 60, "checkpoints": 50, "run_folders": 50, "images": 80}
 
 
 @pytest.mark.parametrize("name", targets())

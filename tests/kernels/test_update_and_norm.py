@@ -4,6 +4,7 @@ import naive
 import numpy as np
 import pytest
 
+from sparsecpu.kernels.machine.threads import available_threads, use_threads
 from sparsecpu.kernels.norm import batch_statistics, normalise, normalise_backward
 from sparsecpu.kernels.update import adam_update, refresh, sgd_update
 
@@ -37,6 +38,23 @@ def test_adam(decoupled, rng):
     adam_update(w, g, m, v, *args, 5, np.empty(0, np.int32), w[:0])
     for found, want in zip((w, m, v), wanted, strict=True):
         np.testing.assert_allclose(found, want, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("update", [adam_update, sgd_update])
+def test_updates_have_the_same_bits_on_any_number_of_threads(update, dtype):
+    """Where two products are added up, both forms of a kernel round the same one of them."""
+    found = []
+    numbers = map(dtype, (0.01, 0.9, 0.999, 1e-8, 0.01) if update is adam_update
+                  else (0.01, 0.9, 0.01, 0.37, 0.9))  # fmt: skip
+    options, perm = tuple(numbers), np.empty(0, np.int32)
+    for threads in (1, available_threads()):
+        w, g, m, v = np.random.default_rng(0).standard_normal((4, 1001)).astype(dtype)
+        slots, more = ((m, v**2), (False, 7)) if update is adam_update else ((v,), ())
+        with use_threads(threads):
+            update(w, g, *slots, *options, *more, perm, w[:0])
+        found.append((w.tobytes(), *(slot.tobytes() for slot in slots)))
+    assert found[0] == found[1]
 
 
 def test_tiny_values_are_flushed():

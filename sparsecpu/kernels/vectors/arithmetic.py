@@ -87,6 +87,23 @@ def fma(typing_context, accumulator, scalar, v):
 
 
 @intrinsic
+def multiply_add(typing_context, a, b, c):
+    """Return ``a * b + c`` of single numbers, rounded once where the CPU can.
+
+    Of two products that are added up, LLVM rounds either one separately, as it likes: not the same
+    one in a kernel's forms for one thread and for several.
+    """
+
+    def generate(context, builder, signature, args):
+        element = "f64" if a.bitwidth == 64 else "f32"
+        kind = ir.FunctionType(args[0].type, [args[0].type] * 3)
+        name = f"llvm.fmuladd.{element}"
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
+
+    return a(a, a, a), generate
+
+
+@intrinsic
 def positive_part(typing_context, v):
     """Return ``max(v, 0)``; NaN stays NaN."""
 
