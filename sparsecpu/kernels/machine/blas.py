@@ -21,11 +21,22 @@ def _thread_pools(loaded: tuple[bool, ...]) -> Any:
     return ThreadpoolController()
 
 
+def _take_control(pools: Any) -> None:
+    """Let this Python thread set numbers of threads.
+
+    From version 3.8 on, threadpoolctl ignores all threads but the first one that did so.
+    """
+    for pool in pools.lib_controllers:
+        if hasattr(pool, "clear_controlling_thread"):
+            pool.clear_controlling_thread(force=True)
+
+
 class _Held:
     """How many Python threads hold BLAS now, and what sets it back."""
 
     def __init__(self) -> None:
         self.threads = 0
+        self.pools: Any = None
         self.limiter: Any = None
         self.unlock()
 
@@ -53,7 +64,9 @@ def one_blas_thread() -> Iterator[None]:
     with _held.lock:
         if _held.threads == 0:
             loaded = tuple(name in sys.modules for name in _WITH_A_BLAS)
-            _held.limiter = _thread_pools(loaded).limit(limits=1, user_api="blas")
+            _held.pools = _thread_pools(loaded)
+            _take_control(_held.pools)
+            _held.limiter = _held.pools.limit(limits=1, user_api="blas")
             _held.limiter.__enter__()
         _held.threads += 1
     try:
@@ -62,4 +75,5 @@ def one_blas_thread() -> Iterator[None]:
         with _held.lock:
             _held.threads -= 1
             if _held.threads == 0:
+                _take_control(_held.pools)
                 _held.limiter.__exit__(None, None, None)
