@@ -133,7 +133,9 @@ def open_data(
     """
     if scaling not in ("auto", *SCALINGS):
         raise DataError(f"scaling is {scaling!r}; expected auto, {', '.join(SCALINGS)}")
-    read = {"target": target, "task": task, "format": format, "zero_based": zero_based}
+    read: dict[str, Any] = {
+        "target": target, "task": task, "format": format, "zero_based": zero_based,
+    }  # fmt: skip
     style = {"missing": missing, "header": header, "categorical": categorical}
     read |= {name: value for name, value in style.items() if value is not None}
     if drop_missing:
