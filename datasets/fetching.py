@@ -23,6 +23,8 @@ _WHICH = re.compile(r"(?P<name>[\w.(),+-]+?)(?:@(?P<version>[1-9]\d{0,8}))?", re
 _PATIENCE = 30.0
 #: Seconds after which, and between which, it is said how far a download is.
 _FIRST_WORD, _BETWEEN = 1.0, 5.0
+#: So many bytes are folders and lists of what is to come, but no data yet.
+_A_START = 100_000
 #: Settings of the whole process are changed while something is fetched: by one thread at a time.
 _alone = threading.Lock()
 
@@ -139,7 +141,7 @@ def _progress(what: str, folder: Path) -> Iterator[None]:
         wait, last, told = _FIRST_WORD, 0, False
         while not done.wait(wait):
             size, seconds = _size(folder) - there, time.monotonic() - began
-            if size > last:
+            if size > max(last, _A_START):
                 voice.say(f"{what}: {size / 1e6:.1f} MB fetched in {seconds:.0f} s …")
             elif not told:
                 voice.say(f"{what}: asking openml.org, or reading what it sent …")
