@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sparsecpu.datasets.base import Dataset, check_finite, split, usual_scaling
-from sparsecpu.datasets.labels import given_split, guess_task, matrix_targets
+from sparsecpu.datasets.labels import given_split, guess_task, matrix_targets, whole_labels
 from sparsecpu.errors import DataError
 from sparsecpu.reading.archive import Archive
 from sparsecpu.step.image_shapes import CHANNELS_FIRST, has_channels_last
@@ -39,6 +39,7 @@ def read_npz(path: Path | str, *, task: str = "auto") -> Dataset:
             x, y = read_pair(archive, "x", "y")
             y = matrix_targets(y, f"{path}: y", task)
             shape, kind = archive.header(own_name(archive, "x")).shape[1:], guess_task(y, task)
+            y = whole_labels(y) if kind == "classification" else y
             return split(path.stem, x, y, kind, input_shape=shape, scaling=usual_scaling(x))
         wanted = ("x_train", "y_train", "x_test", "y_test")
         if not names.issuperset(wanted):
@@ -105,7 +106,8 @@ def read_x(archive: Archive, name: str, features: int | None = None) -> np.ndarr
     header = archive.header(own)
     if len(header.shape) < 2 or header.dtype.kind not in "fiub" or 0 in header.shape:
         raise DataError(
-            f"{path}: {name} has shape {header.shape} and type {header.dtype}; expected numbers"
+            f"{path}: {name} has shape {header.shape} and type {header.dtype}; expected numbers of "
+            "shape (samples, features), or images"
         )
     if has_channels_last(header.shape[1:]):
         expected = f"(samples, channels, height, width): {name}.{CHANNELS_FIRST}"

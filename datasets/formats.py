@@ -26,6 +26,7 @@ _LOOSE = (".txt", ".data")
 _HEAD, _LINES = 1 << 16, 20
 
 _ARRAYS = "keep x and y in an .npz file (numpy.savez)"
+_PICTURES = "name a folder that has a folder of pictures for each class"
 _TABLE = "write it as a .csv (pandas can)"
 #: How other files begin, what they are, and what to do with them.
 _OTHERS = (
@@ -36,7 +37,7 @@ _OTHERS = (
     (rb"(PAR1|ARROW1|ORC)[^\t\n\r -\x7f]", "a Parquet, Arrow or ORC file", _TABLE),
     (rb"\xd0\xcf\x11\xe0", "an Excel file", _TABLE),
     (rb"SQLite format 3\0", "a database of SQLite", _TABLE),
-    (rb"\x89PNG|\xff\xd8\xff|GIF8[79]a|BM.{4}\0\0\0\0", "a picture", "name a folder of pictures"),
+    (rb"\x89PNG|\xff\xd8\xff|GIF8[79]a|BM.{4}\0\0\0\0", "a picture", _PICTURES),
     (rb"\0\0[\x08-\x0e][\x01-\x04]", "an IDX file", "name the folder that it is in"),
     (rb"BZh[1-9]1AY", "packed by bzip2", "unpack it (bunzip2 -k)"),
     (rb"\xfd7zXZ\0", "packed by xz", "unpack it (unxz -k)"),
@@ -98,7 +99,11 @@ def file_format(path: Path | str, given: str = "auto", **options: Any) -> str:
         if options.get(name) is not None and kind != known:
             raise DataError(
                 f"{name} is {options[name]!r}; {path} is a file of the format {kind}, and only "
-                + ("tables have columns to choose from" if known == "csv" else "svmlight counts")
+                + (
+                    "tables have columns to choose from"
+                    if known == "csv"
+                    else "svmlight numbers them"
+                )
             )
     return kind
 

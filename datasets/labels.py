@@ -85,6 +85,14 @@ def is_exact(y: np.ndarray) -> bool:
     return bool(np.all((y == np.rint(y)) & (np.abs(y) < _EXACT)))
 
 
+def whole_labels(y: np.ndarray) -> np.ndarray:
+    """Return labels as integers if they are floats that stand for integers, else as they are.
+
+    Other formats have the same labels without a point, and predictions are printed as labels are.
+    """
+    return y.astype(np.int64) if y.dtype.kind == "f" and is_exact(y) else y
+
+
 def given_split(
     name: str, x: Any, y: Any, x_test: Any, y_test: Any, task: str, shape: tuple[int, ...]
 ) -> Dataset:
@@ -96,7 +104,7 @@ def given_split(
         raise DataError(f"test samples have {x_test.shape[1]} features; expected {x.shape[1]}")
     kind, classes = guess_task(y, task), None
     if kind == "classification":
-        classes, y = encode(y)
+        classes, y = encode(whole_labels(y))
         y_test = class_numbers(classes, y_test)
     else:
         y = _numbers(y)
@@ -132,8 +140,10 @@ def class_numbers(classes: np.ndarray, labels: np.ndarray) -> np.ndarray:
         If a label is none of the classes.
     """
     labels = np.asarray(labels)
+    if classes.dtype.kind == "f" and is_exact(classes):  # an older model's, from an archive
+        classes = classes.astype(np.int64)
     if (labels.dtype.kind in "US") != (classes.dtype.kind in "US"):
-        labels = labels.astype(str)
+        labels = whole_labels(labels).astype(str)
         classes = classes.astype(str)
     order = np.argsort(classes)
     at = np.searchsorted(classes[order], labels)

@@ -138,7 +138,7 @@ def _table_rows(
 ) -> Rows:
     """Return the rows of a table; ``style`` are arguments of ``read_features``."""
     if style.get("drop_missing") and not scored:
-        raise DataError("drop_missing would leave out rows, and each is to be predicted")
+        raise DataError("--drop-missing would leave out rows, and each is to be predicted")
     note = ""
 
     def match(names: list[str] | None, width: int) -> Match:

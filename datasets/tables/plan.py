@@ -77,7 +77,8 @@ def _check_names(sheet: Sheet, target: str | None) -> None:
         len(set(sheet.names)) < sheet.width) else []  # fmt: skip
     if twice:
         count = sheet.names.count(twice[0])
-        raise DataError(f"{sheet.path} has {count} columns named {twice[0][:50]!r}; expected one")
+        raise DataError(f"{sheet.path} has {count} columns named {twice[0][:50]!r}; expected one"
+                        f"{sheet.unless_sample}")  # fmt: skip
     chosen = sheet.style.categorical
     for name in (*(chosen if isinstance(chosen, tuple) else ()), target):
         if name is not None and name not in sheet.names:

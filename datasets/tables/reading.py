@@ -164,7 +164,7 @@ def _read(sheet: Sheet, roles: Sequence[int]) -> CellsRead:
     cells = Reader(sheet, roles).read()
     if not cells.rows:
         lost = f"; {cells.left_out} lack a value" if cells.left_out else ""
-        raise DataError(f"{sheet.path} has names but no rows{lost}")
+        raise DataError(f"{sheet.path} has names but no rows{lost or sheet.unless_sample}")
     return cells
 
 

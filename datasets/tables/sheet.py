@@ -66,6 +66,12 @@ class Sheet:
     notes: list[str] = field(default_factory=list)
 
     @property
+    def unless_sample(self) -> str:
+        """What to say where names are wrong that nobody has said the first row has."""
+        guessed = self.header and self.style.header is None
+        return " (--no-header if the first row is a sample)" if guessed else ""
+
+    @property
     def width(self) -> int:
         """How many columns the table has."""
         return len(self.names)
@@ -84,6 +90,7 @@ def opened(path: Path, style: Style) -> Iterator[Sheet]:
     with refusing(path, DataError, "a table of text"), open_unpacked(path) as raw:
         lines = _first_lines(Source(raw))
         dialect, rows = sniff(path, lines)
+        _check_first(path, rows)
         raw.seek(0)
         source = Source(raw)
         source.separator = dialect.separator
@@ -110,6 +117,16 @@ def _are_known(cells: list[str], known: tuple[str, ...]) -> bool:
     Names may be numbers, and need not stand in the order in which one knows them for names.
     """
     return len(set(cells)) == len(cells) and 2 * len({*cells} & {*known}) > len(known) > 0
+
+
+def _check_first(path: Path, rows: Rows) -> None:
+    """Refuse a title above a table, or a remark: a first row of one cell where others have more."""
+    widths = [len(row) for row in rows[1:]]
+    if len(rows[0]) == 1 and widths and min(widths) > 1:
+        raise DataError(
+            f"{path}: the first row is {rows[0][0].strip()[:50]!r} alone, and the second has "
+            f"{widths[0]} cells; take out what stands above the names or samples"
+        )
 
 
 def _first_lines(source: Source) -> list[str]:

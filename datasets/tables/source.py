@@ -43,7 +43,12 @@ class Source:
         if not self.more():
             raise StopIteration
         end = self.block.index(b"\n", self.at) + 1
-        line = self.block[self.at : end].decode()
+        try:
+            line = self.block[self.at : end].decode()
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"line {self.line} is not in UTF-8: {error}; save it as UTF-8"
+            ) from None
         self.at, self.line = end, self.line + 1
         if "\0" in line:
             raise csv.Error("there is a NUL character in it")

@@ -55,7 +55,7 @@ def spelled_targets(sheet: Sheet, cells: CellsRead, at: int, column: int, task: 
             return Targets(task, found[numbers], None, "number")
     elif task == "auto":
         _check_classes(sheet, at, len(texts), len(numbers))
-    return _classes(texts, numbers)
+    return _classes(sheet, at, texts, numbers)
 
 
 def _check_finite(sheet: Sheet, cells: CellsRead, at: int, y: np.ndarray) -> None:
@@ -75,8 +75,13 @@ def _check_classes(sheet: Sheet, at: int, classes: int, rows: int) -> None:
         )
 
 
-def _classes(texts: list[str], numbers: np.ndarray) -> Targets:
+def _classes(sheet: Sheet, at: int, texts: list[str], numbers: np.ndarray) -> Targets:
     """Return the classes, in order."""
+    if len(texts) < 2:
+        what = f"has one class only ({texts[0][:50]!r})"
+        raise DataError(
+            f"{sheet.path}: the target, {sheet.column(at)}, {what}; expected two or more"
+        )
     whole = all(map(is_whole, texts))
     order = sorted(range(len(texts)), key=lambda i: int(texts[i]) if whole else texts[i])
     rank = np.empty(len(texts), dtype=np.int64)

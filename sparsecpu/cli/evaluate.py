@@ -51,6 +51,7 @@ def evaluate(model: str, data: str, part: str | None, **options: Any) -> None:
         document |= {"part": found.name, "model": str(path), "data": data}
         print_json({**document, "density": network.density, "nnz": network.nnz})
     elif name == "accuracy":
-        put(f"{_WORDS[found.name]}accuracy {100 * value:.2f} % of {samples} samples")
+        many = "1 sample" if samples == 1 else f"{samples} samples"
+        put(f"{_WORDS[found.name]}accuracy {100 * value:.2f} % of {many}")
     else:
         put(f"{_WORDS[found.name]}R2 {value:.4f} on {samples} samples")

@@ -119,8 +119,8 @@ class _Model:
         part = part or ("test" if known else "all")
         if held is not None and part != "all":
             chosen = np.flatnonzero(held if part == "test" else ~held)
-            notes = rows.notes if cut else (*rows.notes, f"{data} was trained on; {_HELD_OUT}")
-            return Part(x[chosen], y[chosen], part, notes)
+            why = _why(data, part, asked=cut, known=known)
+            return Part(x[chosen], y[chosen], part, (*rows.notes, *why))
         if not known and self.trained_on(data, x, y):
             note = f"the model was trained on all samples of {data}"
             return Part(x, y, "train", (*rows.notes, note))
@@ -137,11 +137,12 @@ class _Model:
         dataset = open_data(data, **self.reading)
         self._check(dataset, data)
         columns = self._columns(dataset, data)
-        seen = True  # what is for training was trained on, as far as we know
+        seen, notes = True, tuple[str, ...]()  # what is for training was, as far as we know
         if not dataset.own_test and (Path(data).exists() or data.startswith(OPENML)):
             y = self.targets(_labels(dataset, "train"), data)
             seen = self.trained_on(data, dataset.x_train, y, np.arange(len(y)))
-            part = part or ("test" if seen and cut else "all")
+            asked, part = part is not None, part or ("test" if seen and cut else "all")
+            notes = _why(data, part, asked=asked, known=seen)
         part = part or "test"
         names = ("train", "test") if part == "all" else (part,)
         x = _joined([getattr(dataset, f"x_{name}") for name in names])
@@ -150,7 +151,7 @@ class _Model:
         if part == "all" and dataset.held is not None:
             order = np.argsort(np.argsort(dataset.held, kind="stable"))
             x, y = x[order], y[order]
-        return Part(x, y, part if seen or part != "all" else "test")
+        return Part(x, y, part if seen or part != "all" else "test", notes)
 
     def _check(self, dataset: Any, data: str) -> None:
         task, features = self.facts["task"], math.prod(self.network.input_shape)
@@ -171,6 +172,16 @@ class _Model:
         if lacking and known.header:
             raise DataError(f"{data} has no feature {lacking[0]!r}, which the model expects")
         return None if lacking else np.array([there.index(name) for name in known.feature_names])
+
+
+def _why(data: str, part: str, *, asked: bool, known: bool) -> tuple[str, ...]:
+    """Return what to say of a part of data that says of no sample what it is for."""
+    if part == "all" or (asked and known):
+        return ()
+    if not asked:
+        return (f"{data} was trained on; {_HELD_OUT}",)
+    does = "train on" if part == "train" else "hold out"
+    return (f"the model was not trained on {data}; these are what a run on it would {does}",)
 
 
 def _labels(dataset: Any, part: str) -> np.ndarray:

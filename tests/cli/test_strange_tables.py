@@ -1,0 +1,92 @@
+"""Files as strangers hand them over: labels in other spellings, titles, encodings, parts."""
+
+import json
+
+import numpy as np
+import pytest
+from commands import TINY, run
+
+from sparsecpu.datasets import class_numbers, read_npz
+from sparsecpu.errors import DataError
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((60, 3)).round(3)
+LABELS = np.arange(60) % 3
+ROWS = [",".join(map(str, row)) for row in np.c_[X, LABELS.astype(object)].tolist()]
+
+
+def table(path, rows, names="a,b,c,kind"):
+    path.write_text("\n".join([names, *rows] if names else rows) + "\n")
+    return path
+
+
+def test_whole_labels_are_the_same_in_an_archive_and_in_a_table(tmp_path):
+    archive, csv = tmp_path / "floats.npz", table(tmp_path / "whole.csv", ROWS)
+    np.savez(archive, x=X, y=LABELS.astype(float))
+    printed = {}
+    for path in (archive, csv):
+        out = tmp_path / path.stem
+        assert run("train", path, *TINY, "--out", out).exit_code == 0
+        for other in (archive, csv):
+            result = run("predict", out, other)
+            assert result.exit_code == 0, result.stderr
+            printed[path.stem, other.stem] = result.stdout
+            assert run("evaluate", out, other).stdout.startswith("test accuracy")
+    assert len(set(printed.values())) == 1
+    np.savez(archive, x_train=X, y_train=LABELS / 1.0, x_test=X[:9], y_test=LABELS[:9])
+    assert read_npz(archive).classes.tolist() == [0, 1, 2]
+    np.savez(archive, x=X, y=LABELS / 2)
+    assert read_npz(archive, task="classification").classes.tolist() == [0.0, 0.5, 1.0]
+
+
+def test_a_model_whose_labels_are_floats_knows_them_without_a_point():
+    old = np.array([0.0, 1.0, 5.0])
+    assert class_numbers(old, np.array(["5", "0"])).tolist() == [2, 0]
+    for wrong in ("05", "5.0", "4"):
+        with pytest.raises(DataError, match=wrong):
+            class_numbers(old, np.array([wrong]))
+
+
+def test_one_class_is_refused_by_its_label(tmp_path):
+    rows = [row.replace(",2", ",0") for row in ROWS[::3]]
+    result = run("train", table(tmp_path / "one.csv", [f"{row[:-1]}oak" for row in rows]), *TINY)
+    assert result.exit_code == 2
+    assert "'oak'" in result.stderr
+    assert "'kind'" in result.stderr
+
+
+def test_what_stands_above_a_table_is_named(tmp_path):
+    for above in ("# made by hand", "Sizes of trees"):
+        result = run("train", table(tmp_path / "t.csv", ["a,b,c,kind", *ROWS], above), *TINY)
+        assert result.exit_code == 2
+        assert above in result.stderr
+
+
+def test_where_a_sample_was_taken_for_names_the_way_out_is_named(tmp_path):
+    iris = [f"{i % 2},{i % 2},{'xyy'[i] if i < 3 else 'yz'[i % 2]}" for i in range(60)]
+    path = table(tmp_path / "iris.csv", iris, None)
+    assert "--no-header" in run("train", path, *TINY).stderr
+    assert run("train", path, *TINY, "--no-header").exit_code == 0
+    path = table(tmp_path / "alone.csv", ["1,2,x"], None)
+    assert "--no-header" in run("train", path, *TINY).stderr
+
+
+def test_another_encoding_is_named_with_its_line(tmp_path):
+    path = tmp_path / "latin.csv"
+    path.write_bytes("größe,b,c,kind\n".encode("latin-1") + "\n".join(ROWS).encode())
+    result = run("train", path, *TINY)
+    assert result.exit_code == 2
+    assert "line 1" in result.stderr
+    assert "save it as UTF-8" in result.stderr
+
+
+def test_a_part_of_data_that_was_not_trained_on_is_not_called_so_in_silence(tmp_path):
+    seen, new = table(tmp_path / "seen.csv", ROWS), tmp_path / "new.csv"
+    table(new, ROWS[::-1])
+    assert run("train", seen, *TINY, "--out", tmp_path / "run").exit_code == 0
+    for part in ("train", "test"):
+        assert "not trained on" in run("evaluate", tmp_path / "run", new, "--part", part).stderr
+        result = run("evaluate", tmp_path / "run", seen, "--part", part, "--json")
+        assert not result.stderr
+        assert json.loads(result.stdout)["part"] == part
+    assert "1 sample\n" in run("evaluate", tmp_path / "run", table(new, ROWS[:1])).stdout
