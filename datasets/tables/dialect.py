@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sparsecpu.datasets.tables.cells import is_missing, is_number
+from sparsecpu.datasets.tables.cells import is_missing, is_number, is_whole
 from sparsecpu.datasets.tables.source import rows_of
 from sparsecpu.errors import DataError
 
@@ -127,11 +127,31 @@ def has_names(rows: Rows, decimal: str, marks: Collection[str]) -> bool:
     return bool(text) and not any(first[at] in column for at, column in values.items())
 
 
+def sample_note(path: Path, first: Sequence[str]) -> str:
+    """Return what to say of a first row that was taken for a sample and counts 1, 2, 3, or years.
+
+    That is "" for all others.
+    """
+    numbers = [int(cell) for cell in first if is_whole(cell)]
+    if not 2 < len(numbers) == len(first):
+        return ""
+    if numbers != [*range(numbers[0], numbers[0] + len(numbers))]:
+        return ""
+    return (
+        f"{path}: the first row ({_shown(first)}) is taken for a sample; --header if it has names"
+    )
+
+
+def _shown(cells: Sequence[str]) -> str:
+    return ", ".join(repr(cell) for cell in cells[:4]) + (" …" if len(cells) > 4 else "")
+
+
 def name_note(path: Path, names: Sequence[str], decimal: str) -> str:
     """Return what to say of a first row of names with numbers among them, "" if all is clear."""
     numbers = [name for name in names if is_number(name, decimal)]
     counted = numbers == [*map(str, range(len(numbers)))] and len(numbers) < len(names)
     if not numbers or counted:
         return ""
-    words = ", ".join(repr(name) for name in names[:4]) + (" …" if len(names) > 4 else "")
-    return f"{path}: the first row ({words}) is taken for names; --no-header if it is a sample"
+    return (
+        f"{path}: the first row ({_shown(names)}) is taken for names; --no-header if it is a sample"
+    )

@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sparsecpu.datasets.tables.cells import MISSING
-from sparsecpu.datasets.tables.dialect import Dialect, Rows, has_names, name_note, sniff
+from sparsecpu.datasets.tables.dialect import (
+    Dialect,
+    Rows,
+    has_names,
+    name_note,
+    sample_note,
+    sniff,
+)
 from sparsecpu.datasets.tables.source import Source, rows_of
 from sparsecpu.errors import DataError
 from sparsecpu.reading.files import refusing
@@ -105,8 +112,9 @@ def opened(path: Path, style: Style) -> Iterator[Sheet]:
         size = os.stat(path).st_size * (_UNPACKED if isinstance(raw, gzip.GzipFile) else 1)
         sheet = Sheet(path, source, size, dialect, names, header,
                       rows[header:], style)  # fmt: skip
-        if header and style.header is None and (note := name_note(path, first, dialect.decimal)):
-            sheet.notes.append(note)
+        if style.header is None:
+            note = name_note(path, first, dialect.decimal) if header else sample_note(path, first)
+            sheet.notes += [note] if note else []
         _skip(source, dialect, header)
         yield sheet
 

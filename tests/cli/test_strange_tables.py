@@ -90,3 +90,13 @@ def test_a_part_of_data_that_was_not_trained_on_is_not_called_so_in_silence(tmp_
         assert not result.stderr
         assert json.loads(result.stdout)["part"] == part
     assert "1 sample\n" in run("evaluate", tmp_path / "run", table(new, ROWS[:1])).stdout
+
+
+@pytest.mark.parametrize("first", ["1,2,3,4", "2015,2016,2017,2018"])
+def test_a_first_row_that_counts_is_said_to_be_taken_for_a_sample(tmp_path, first):
+    path = table(tmp_path / "counted.csv", ROWS, first)
+    result = run("train", path, *TINY)
+    assert result.exit_code == 0
+    assert "--header" in result.stderr
+    assert not run("train", path, *TINY, "--header").stderr
+    assert "--header" not in run("train", table(path, ROWS, None), *TINY).stderr
