@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -103,3 +105,17 @@ class Columns:
             if name not in names or not known or len(set(known)) < len(known):
                 raise FileFormatError("columns.categories does not fit columns.names")
         return cls(**given)
+
+
+def unlike_others(names: Sequence[str]) -> int | None:
+    """Return the place of the one name that is unlike all others, which differ by a number alone.
+
+    In ``label, pixel0, pixel1, pixel2`` that is 0; it is None where there is no such name.
+    """
+    forms = [re.sub(r"\d+", "0", name) for name in names]
+    if len(names) < 4:
+        return None
+    (usual, often), *rest = Counter(forms).most_common()
+    if "0" not in usual or often < len(names) - 1 or not rest:
+        return None
+    return forms.index(rest[0][0])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sparsecpu.datasets.columns import Columns
+from sparsecpu.datasets.columns import Columns, unlike_others
 from sparsecpu.errors import DataError
 
 #: Names that a message holds.
@@ -114,6 +114,8 @@ def _by_place(
     if columns is not None:
         features, goal, whole = [*columns.names], columns.target or goal, [*columns.order]
         note = note_of_place(path, columns, features)
+    elif names is not None and target is None and width == len(features) + 1:
+        note = _last_left_out(path, names)
     if target is not None and names is not None:
         at = names.index(target)
         orders = [[*features[:at], goal, *features[at:]]]
@@ -135,6 +137,23 @@ def _by_place(
         )
     at = order.index(goal) if goal in order else None
     return Match(tuple(order.index(name) for name in features), at, note)
+
+
+def _last_left_out(path: Path, names: Sequence[str]) -> str:
+    """Return what to say where the last column is taken for the target, "" if it is without doubt.
+
+    Raises ``DataError`` where another one seems to be it.
+    """
+    odd = unlike_others(names)
+    if odd is None:
+        return f"{path}: the last column, {names[-1]!r}, is taken for the target; see --target"
+    if odd < len(names) - 1:
+        raise DataError(
+            f"{path} has a column more than the model expects, and {names[odd]!r} is named unlike "
+            f"the others; say --target {names[odd]!r} if it is no feature, else "
+            f"--target {names[-1]!r}"
+        )
+    return ""
 
 
 def note_of_place(path: Path, columns: Columns | None, names: Sequence[str] | None = None) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sparsecpu.datasets.columns import unlike_others
 from sparsecpu.datasets.tables.cells import as_number, is_missing, is_number, is_whole
 from sparsecpu.datasets.tables.rows import EMPTY, GOAL, NUMBER, SKIPPED, TEXT
 from sparsecpu.datasets.tables.sheet import Sheet
@@ -93,6 +94,14 @@ def _target(sheet: Sheet, target: str | None, empty: set[int]) -> int:
     rest = [at for at in range(sheet.width) if at not in empty]
     if len(rest) < 2:
         raise DataError(f"{sheet.path} has one column; expected features and a target")
+    names = [sheet.names[at] for at in rest if not _counts_rows(sheet, at)]
+    odd = unlike_others(names)
+    if odd is not None and odd < len(names) - 1:
+        raise DataError(
+            f"{sheet.path}: {names[odd]!r} is named unlike the other columns, and the last one, "
+            f"{names[-1]!r}, is the target unless you say otherwise; say --target {names[odd]!r} "
+            f"or --target {names[-1]!r}"
+        )
     return rest[-1]
 
 

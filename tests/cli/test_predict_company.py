@@ -16,7 +16,7 @@ def test_a_sample_is_predicted_alike_alone_and_among_others(tmp_path, rng):
         np.savez(tmp_path / "some.npz", x=X[rows])
         done = run("predict", tmp_path / "run", tmp_path / "some.npz", "--proba", "--json",
                    "--threads", threads)  # fmt: skip
-        found = json.loads(done.output)
+        found = json.loads(done.stdout)
         return np.array(found["probabilities"]), np.array(found["predictions"])
 
     probabilities, labels = predicted(np.arange(140), 1)

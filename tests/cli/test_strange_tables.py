@@ -100,3 +100,27 @@ def test_a_first_row_that_counts_is_said_to_be_taken_for_a_sample(tmp_path, firs
     assert "--header" in result.stderr
     assert not run("train", path, *TINY, "--header").stderr
     assert "--header" not in run("train", table(path, ROWS, None), *TINY).stderr
+
+
+def test_a_target_in_another_column_than_the_last_is_not_taken_for_a_feature(tmp_path):
+    pixels = RNG.integers(0, 256, (60, 9))
+    names = [f"pixel{i}" for i in range(9)]
+    rows = [",".join(map(str, row)) for row in np.c_[LABELS, pixels].tolist()]
+    path = table(tmp_path / "digits.csv", rows, ",".join(["label", *names]))
+    words = run("train", path, *TINY)
+    assert words.exit_code == 2
+    assert "--target 'label'" in words.stderr
+    archive, out = tmp_path / "digits.npz", tmp_path / "run"
+    np.savez(archive, x=pixels, y=LABELS)
+    assert run("train", archive, *TINY, "--out", out).exit_code == 0
+    for command in ("predict", "evaluate"):
+        words = run(command, out, path)
+        assert words.exit_code == 2
+        assert "--target 'label'" in words.stderr
+        result, other = run(command, out, path, "--target", "label"), run(command, out, archive)
+        assert result.exit_code == 0, result.stderr
+        assert result.stdout == other.stdout
+    table(path, [row[2:] + "," + row[0] for row in rows], "a,b,c,d,e,f,g,h,i,j")
+    assert "'j'" in run("predict", out, path).stderr
+    table(path, [row[2:] + "," + row[0] for row in rows], ",".join([*names, "label"]))
+    assert not run("predict", out, path).stderr
