@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ from sparsecpu.datasets.shapes import make_shapes
 from sparsecpu.datasets.svmlight import read_svmlight
 from sparsecpu.datasets.tables import read_csv
 from sparsecpu.datasets.wide import make_wide
-from sparsecpu.errors import DataError
+from sparsecpu.errors import DataError, brief
 
 __all__ = [
     "Columns",
@@ -86,7 +87,7 @@ _GENERATED: dict[str, Callable[[int | None], Dataset]] = {
 
 
 def open_data(
-    name: str,
+    name: str | PathLike[str],
     *,
     samples: int | None = None,
     target: str | None = None,
@@ -103,7 +104,7 @@ def open_data(
 
     Parameters
     ----------
-    name : str
+    name : str or path
         A bundled name (``digits``), a generated one (``digits28``, ``make:…``), images that are
         found in a usual place or fetched (``fashion-mnist``, ``mnist``, ``cifar10``), a table of
         OpenML (``openml:NAME``, ``openml:NAME@VERSION`` or ``openml:NUMBER``), a table, an
@@ -131,6 +132,11 @@ def open_data(
     DataError
         If there is no such data, or it cannot be used.
     """
+    if not isinstance(name, str | PathLike):
+        raise DataError(f"data is {brief(name)}; expected a name or a path")
+    tasks = ("auto", "classification", "regression")
+    if task not in tasks:
+        raise DataError(f"task is {task!r}; expected one of {', '.join(tasks)}")
     if scaling not in ("auto", *SCALINGS):
         raise DataError(f"scaling is {scaling!r}; expected auto, {', '.join(SCALINGS)}")
     read: dict[str, Any] = {
@@ -140,7 +146,7 @@ def open_data(
     read |= {name: value for name, value in style.items() if value is not None}
     if drop_missing:
         read["drop_missing"] = True
-    dataset = _found(name, samples, **read)
+    dataset = _found(fspath(name), samples, **read)
     return dataset if scaling == "auto" else replace(dataset, scaling=scaling)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from sparsecpu.datasets.tables.plan import listed, plan_training
 from sparsecpu.datasets.tables.rows import GOAL, NUMBER, SKIPPED, TEXT, Reader
 from sparsecpu.datasets.tables.sheet import Sheet, Style, opened
 from sparsecpu.datasets.tables.targets import Targets, spelled_targets
-from sparsecpu.errors import DataError, DataWarning
+from sparsecpu.errors import DataError, DataWarning, brief
 from sparsecpu.reading.memory import check_memory
 
 #: Features that one column of categories may become.
@@ -97,6 +97,13 @@ def make_style(
     """Return how the user says that a table is to be read."""
     if isinstance(missing, str):
         missing = (missing,)
+    if header not in (None, True, False):
+        raise DataError(f"header is {brief(header)}; expected True, False or None")
+    for name, words in (("missing", missing), ("categorical", categorical)):
+        if words is None:
+            continue
+        if not (isinstance(words, Collection) and all(isinstance(word, str) for word in words)):
+            raise DataError(f"{name} is {brief(words)}; expected texts in a list")
     if isinstance(categorical, str) and categorical != "auto":
         categorical = [name.strip() for name in categorical.split(",")]
     if categorical is not None and not isinstance(categorical, str):
@@ -143,7 +150,11 @@ def read_features(
     if columns is not None and columns.header:
         style = replace(style, known=columns.names)
     with opened(Path(path), style) as sheet:
-        found = match(sheet.names if sheet.header else None, sheet.width)
+        try:
+            found = match(sheet.names if sheet.header else None, sheet.width)
+        except DataError as error:
+            known = set(sheet.names) & set(() if columns is None else columns.names)
+            raise DataError(f"{error}{'' if known else sheet.unless_sample}") from None
         categories = {} if columns is None else columns.categories
         names = [f"column {at + 1}" for at in found.features] if columns is None else columns.names
         roles = [SKIPPED] * sheet.width

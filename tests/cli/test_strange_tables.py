@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from commands import TINY, run
 
-from sparsecpu.datasets import class_numbers, read_npz
+from sparsecpu.datasets import class_numbers, open_data, read_npz
 from sparsecpu.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -124,3 +124,28 @@ def test_a_target_in_another_column_than_the_last_is_not_taken_for_a_feature(tmp
     assert "'j'" in run("predict", out, path).stderr
     table(path, [row[2:] + "," + row[0] for row in rows], ",".join([*names, "label"]))
     assert not run("predict", out, path).stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("categorical", 5), ("missing", 5), ("missing", [5]), ("header", "yes"), ("task", "guess")],
+)
+def test_python_says_how_a_table_is_read_or_is_refused(tmp_path, name, value):
+    path = table(tmp_path / "t.csv", ROWS)
+    assert open_data(path).x_train.shape == (48, 3)
+    with pytest.raises(DataError, match=f"^{name} is "):
+        open_data(path, **{name: value})
+    with pytest.raises(DataError, match=r"^data is 5; expected a name or a path"):
+        open_data(5)
+
+
+def test_one_sample_without_names_is_not_taken_for_names_without_a_word(tmp_path):
+    cities = [f"{i},{['Rome', 'Oslo'][i % 2]},{'yn'[i // 2 % 2]}" for i in range(40)]
+    path, alone = table(tmp_path / "t.csv", cities, "n,city,cheap"), tmp_path / "alone.csv"
+    words = [*TINY, "--categorical", "auto", "--out", tmp_path / "run"]
+    assert run("train", path, *words).exit_code == 0
+    table(alone, ["3,Rome"], None)
+    assert "--no-header" in run("predict", tmp_path / "run", alone).stderr
+    assert run("predict", tmp_path / "run", alone, "--no-header").exit_code == 0
+    table(alone, ["3,Rome"], "n,town")
+    assert "--no-header" not in run("predict", tmp_path / "run", alone).stderr
