@@ -139,7 +139,6 @@ class SparseMLP(BaseEstimator):
             if fresh:
                 self._build(X, targets, seed)
                 begin(self)
-            self._parts = None
             self._fit(X, targets, weights, seed, fresh)
         return self
 
@@ -161,6 +160,7 @@ class SparseMLP(BaseEstimator):
             stopper.load_state(self._progress.stopper)
             if best is not None and self.best_validation_score_ is not None:
                 best.on_epoch_end(trainer, {best.key: self.best_validation_score_})
+        self._parts = None
         with nothing_if_it_fails(self):
             with ends_at_ctrl_c(trainer):
                 trainer.fit(X, targets, weights)
@@ -205,12 +205,16 @@ class SparseMLP(BaseEstimator):
         check_parameters(self)
         flat, y = self._flat(X, reset=reset), read_targets(y)
         X, y = read_samples(self, flat, y, multi_output=True, reset=reset)
-        refuse_beyond("X", X, self.dtype)
+        refuse_beyond("X", X, self._type(reset))
         targets = self._encode(y, reset=reset, part=part)
         weights = self._weigh(targets, read_weights(sample_weight, X.shape[0]))
         if weights is not None and not part:  # a part of 0 teaches nothing, and may come
             check_some(weights, "class_weight")
         return X, targets, weights
+
+    def _type(self, fresh: bool) -> np.dtype:
+        """Return the type that samples are trained on in: that of the network which goes on."""
+        return np.dtype(self.dtype) if fresh else self.network_.dtype
 
     def _weigh(self, targets, weights):
         return weights

@@ -29,6 +29,11 @@ def held_out(X, targets, weights, fraction: float, seed: int, classes: np.ndarra
     alone = rows[:0] if classes is None else _only_ones(classes)
     rest = np.setdiff1d(rows, alone)
     if held >= len(rest):
+        if held < count:
+            raise DataError(
+                f"early_stopping cannot hold out {held} samples: {len(alone)} of {count} are the "
+                "only ones of their classes; expected more samples of each class"
+            )
         raise DataError(
             f"validation_fraction is {fraction}; expected less, as it leaves too few of {count} "
             "samples to train on"

@@ -65,7 +65,7 @@ class SparseMLPRegressor(RegressorMixin, SparseMLP):
     def _encode(self, y, *, reset: bool, part: bool):
         check_numbers(y)
         y = np.asarray(y, dtype=np.float64)
-        refuse_beyond("y", y, self.dtype)
+        refuse_beyond("y", y, self._type(reset))
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if reset:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sparsecpu import SparseCNNClassifier, SparseMLPClassifier, SparseMLPRegressor
-from sparsecpu.errors import ParameterError
+from sparsecpu.errors import ParameterError, SparseCPUError
 from sparsecpu.topology import SET
 
 pytestmark = pytest.mark.filterwarnings("ignore::sparsecpu.errors.DivergenceWarning")
@@ -84,6 +84,25 @@ def test_the_first_part_is_a_fit_of_one_epoch(topology):
         fitted = SparseMLPClassifier((20,), **options).fit(X, LABELS)
     first = SparseMLPClassifier((20,), **options).partial_fit(X, LABELS, **CLASSES)
     assert facts(first) == facts(fitted)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "factor"),
+    [(dict(early_stopping=True, validation_fraction=0.003), 1), (dict(topology="no rule"), 1),
+     (dict(dtype="float64"), 1e300)], ids=["nothing to hold out", "no topology", "beyond float32"],
+)  # fmt: skip
+def test_parts_go_on_behind_a_warm_start_that_is_refused(wrong, factor):
+    """Its network stays in the type that it was made in, whatever ``dtype`` says by then."""
+    topology = SET(update_every=3, prune_rate=0.3)
+    model = SparseMLPClassifier((20,), density=0.3, topology=topology, batch_size=16,
+                                random_state=0).partial_fit(X, LABELS, **CLASSES)  # fmt: skip
+    alone, before = copy.deepcopy(model), model.get_params()
+    with pytest.raises(SparseCPUError):
+        model.set_params(warm_start=True, **wrong).fit(X * np.float64(factor), LABELS)
+    model.set_params(**before)
+    for one in (alone, model):
+        one.partial_fit(X, LABELS).partial_fit(X, LABELS)
+    assert facts(model) == facts(alone)
 
 
 def test_each_call_has_batches_of_its_own_size():

@@ -258,7 +258,7 @@ def test_blas_gets_its_threads_back():
 @pytest.mark.parametrize(("form", "width"), [("sparse", 260), ("sparse", 50), ("dense", 260)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_full_layers_predict_the_same_bits_in_any_company(dtype, form, width, rng):
-    from sparsecpu.kernels.machine.threads import use_threads
+    from sparsecpu.kernels.machine.threads import available_threads, use_threads
     from sparsecpu.layers import tunable_layers
 
     described = mlp(300, (width, 31), 4).sparsify(1.0 if form == "sparse" else 0.4)
@@ -267,7 +267,7 @@ def test_full_layers_predict_the_same_bits_in_any_company(dtype, form, width, rn
         layer.form = form
         layer.bias.data[:] = rng.standard_normal(layer.out_features)
     x = rng.standard_normal((150, 300)).astype(dtype)
-    with use_threads(2):
+    with use_threads(min(2, available_threads())):
         alone = network.predict(x)
     for count in (1, 2, 3, 17, 33, 65, 129):
         np.testing.assert_array_equal(network.predict(x[:count]), alone[:count])
@@ -278,12 +278,12 @@ def test_full_layers_predict_the_same_bits_in_any_company(dtype, form, width, rn
 
 @pytest.mark.parametrize("samples", [1, 2, 40])
 def test_threads_change_no_bit_of_a_prediction(samples, rng):
-    from sparsecpu.kernels.machine.threads import use_threads
+    from sparsecpu.kernels.machine.threads import available_threads, use_threads
 
     network = mlp(300, (200, 31), 4).sparsify(0.3).build(rng)
     x = rng.standard_normal((samples, 300)).astype(np.float32)
     compiled, predicted = [], []
-    for threads in (1, 2, None):
+    for threads in (1, min(2, available_threads()), None):
         compiled.append(network.compile(samples, threads=threads)(x))
         with use_threads(threads):
             predicted.append(network.predict(x))
