@@ -115,7 +115,7 @@ def test_sparse_labels_in_parts_and_with_early_stopping():
         part.predict_proba(X), made().partial_fit(X, LABELS, np.arange(4)).predict_proba(X)
     )
     assert made(early_stopping=True).fit(X, thin).predict(X).shape == LABELS.shape
-    image = SparseCNNClassifier("lenet-5-caffe", image_shape=(1, 28, 28), max_iter=1, n_jobs=1)
+    image = SparseCNNClassifier("lenet-300-100", image_shape=(1, 28, 28), max_iter=1, n_jobs=1)
     pixels = RNG.standard_normal((N, 784)).astype(np.float32)
     assert image.fit(pixels, thin).predict(pixels).shape == LABELS.shape
 
