@@ -147,6 +147,8 @@ def open_data(
     if drop_missing:
         read["drop_missing"] = True
     dataset = _found(fspath(name), samples, **read)
+    if task not in ("auto", dataset.task):
+        raise DataError(f"task is {task!r}; {fspath(name)} is for {dataset.task}")
     return dataset if scaling == "auto" else replace(dataset, scaling=scaling)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 from sparsecpu.errors import FileFormatError
 from sparsecpu.step.plain_values import listed, maybe, named, one_of, table, text, truth
 
+#: So many names stand in a message.
+_SHOWN = 8
 #: How labels are written: as they are, as integers, or as other numbers.
 LABEL_KINDS = ("text", "integer", "number")
 _KIND = table(
@@ -105,6 +107,12 @@ class Columns:
             if name not in names or not known or len(set(known)) < len(known):
                 raise FileFormatError("columns.categories does not fit columns.names")
         return cls(**given)
+
+
+def few(names: Sequence[str]) -> str:
+    """Return names for a message, not too many of them."""
+    shown = ", ".join(repr(name[:50]) for name in names[:_SHOWN])
+    return shown + (f" … ({len(names)} in all)" if len(names) > _SHOWN else "")
 
 
 def unlike_others(names: Sequence[str]) -> int | None:

@@ -7,11 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sparsecpu.datasets.columns import Columns, unlike_others
+from sparsecpu.datasets.columns import Columns, few, unlike_others
 from sparsecpu.errors import DataError
-
-#: Names that a message holds.
-_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ def match_columns(
     """
     columns = layout.columns
     if target is not None and (names is None or target not in names):
-        known = "names in the first line" if names is None else f"one of {listed(names)}"
+        known = "names in the first line" if names is None else f"one of {few(names)}"
         raise DataError(f"{path} has no column {target!r}; expected {known}")
     if columns is None or not columns.header or names is None:
         return _by_place(path, names, width, layout, target, scored)
@@ -82,8 +79,7 @@ def match_columns(
     missing = [name for name in columns.names if name not in places]
     if missing:
         raise DataError(
-            f"{path} has no column {listed(missing)}, which the model expects; it has "
-            f"{listed(names)}"
+            f"{path} has no column {few(missing)}, which the model expects; it has {few(names)}"
         )
     wanted = columns.target if target is None else target
     if wanted is None or (wanted not in names and scored):
@@ -95,7 +91,7 @@ def match_columns(
             raise DataError(f"{path} has {counts[name]} columns named {name!r}")
     known = {*columns.names, *columns.dropped, wanted}
     unknown = [name for name in names if name not in known]
-    note = f"{path}: ignoring {listed(unknown)}, unknown to the model" if unknown else ""
+    note = f"{path}: ignoring {few(unknown)}, unknown to the model" if unknown else ""
     features = tuple(places[name] for name in columns.names)
     return Match(features, places.get(wanted), note)
 
@@ -160,11 +156,5 @@ def note_of_place(path: Path, columns: Columns | None, names: Sequence[str] | No
     """Return what to say of data without names for a model that knows some."""
     if columns is None or not columns.header:
         return ""
-    taken = listed(columns.feature_names if names is None else names)
+    taken = few(columns.feature_names if names is None else names)
     return f"{path} has no names: its columns are taken as {taken}"
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return names for a message, not too many of them."""
-    shown = ", ".join(repr(name[:50]) for name in names[:_SHOWN])
-    return shown + (f" … ({len(names)} in all)" if len(names) > _SHOWN else "")

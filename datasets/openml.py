@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.datasets.base import Dataset, split
-from sparsecpu.datasets.columns import Columns
+from sparsecpu.datasets.columns import Columns, few
 from sparsecpu.datasets.fetching import fetch
 from sparsecpu.datasets.labels import guess_task
 from sparsecpu.errors import DataError, DataWarning
 from sparsecpu.reading.memory import check_memory
 
-#: Names that a message holds.
-_SHOWN = 8
+#: What to do about rows that lack a value.
 _ADVICE = "leave such rows out (--drop-missing)"
 
 
@@ -115,7 +114,7 @@ def fetch_openml(
 
 def _target_names(table: _Table, target: str | None, usual: str | None) -> list[str]:
     """Return the columns to predict."""
-    known = ", ".join(table.names[:_SHOWN]) + (", …" if len(table.names) > _SHOWN else "")
+    known = few(table.names)
     if target is not None:
         if target not in table.names:
             raise DataError(f"{table.what} has no column {target!r}; expected one of {known}")
@@ -183,18 +182,17 @@ def _check_present(table: _Table) -> None:
     if np.isfinite(x.data if hasattr(x, "tocoo") else x).all():
         return
     lacking = [name for name in table.names if not np.isfinite(table.column(name)).all()]
-    listed = ", ".join(map(repr, lacking[:_SHOWN])) + (", …" if len(lacking) > _SHOWN else "")
     raise DataError(
-        f"{table.what} has missing values in {listed}; {_ADVICE}, or fill them in (scikit-learn's "
-        "SimpleImputer) and keep the table as a .csv"
+        f"{table.what} has missing values in {few(lacking)}; {_ADVICE}, or fill them in "
+        "(scikit-learn's SimpleImputer) and keep the table as a .csv"
     )
 
 
 def _check_all_numbers(table: _Table) -> None:
     if table.categories:
-        listed = ", ".join(map(repr, list(table.categories)[:_SHOWN]))
         raise DataError(
-            f"{table.what} is in sparse format and has categories in {listed}; expected numbers"
+            f"{table.what} is in sparse format and has categories in {few([*table.categories])}; "
+            "expected numbers"
         )
     if table.x.nnz and np.abs(table.x.data).max() > np.finfo(np.float32).max:
         raise DataError(f"{table.what}: a value is beyond float32")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sparsecpu.datasets.columns import unlike_others
+from sparsecpu.datasets.columns import few, unlike_others
 from sparsecpu.datasets.tables.cells import as_number, is_missing, is_number, is_whole
-from sparsecpu.datasets.tables.rows import EMPTY, GOAL, NUMBER, SKIPPED, TEXT
 from sparsecpu.datasets.tables.sheet import Sheet
 from sparsecpu.errors import DataError
+from sparsecpu.kernels.column_roles import EMPTY, GOAL, NUMBER, SKIPPED, TEXT
 
 #: Names of columns that number or name the rows.
 _UNNAMED = re.compile(r"column \d+|Unnamed: ?\d+")
@@ -19,8 +18,6 @@ _IDENTIFIER = re.compile(
 )
 #: Texts of a column that are too many for categories, where most rows have one of their own.
 _MANY = 20
-#: Names that a message holds.
-_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -66,12 +63,6 @@ def plan_training(sheet: Sheet, target: str | None, task: str) -> Plan:
     return Plan(tuple(roles), features, goal, tuple(why), _note(sheet, why))
 
 
-def listed(names: Sequence[str]) -> str:
-    """Return names for a message, not too many of them."""
-    shown = ", ".join(repr(name[:50]) for name in names[:_SHOWN])
-    return shown + (f" … ({len(names)} in all)" if len(names) > _SHOWN else "")
-
-
 def _check_names(sheet: Sheet, target: str | None) -> None:
     """Refuse names that stand there twice, and those that the user means and are none."""
     twice = [name for name in sheet.names if sheet.names.count(name) > 1] if (
@@ -83,7 +74,7 @@ def _check_names(sheet: Sheet, target: str | None) -> None:
     chosen = sheet.style.categorical
     for name in (*(chosen if isinstance(chosen, tuple) else ()), target):
         if name is not None and name not in sheet.names:
-            known = f"one of {listed(sheet.names)}" if sheet.header else "names in the first line"
+            known = f"one of {few(sheet.names)}" if sheet.header else "names in the first line"
             raise DataError(f"{sheet.path} has no column {name!r}; expected {known}")
 
 
@@ -169,7 +160,7 @@ def _refuse_text(sheet: Sheet, text: list[int]) -> None:
     if left:
         at = sheet.names.index(left[0])
         value = _values(sheet, at)[0][:50]
-        what = f"{listed(left)} {'is' if len(left) == 1 else 'are'} text (such as {value!r})"
+        what = f"{few(left)} {'is' if len(left) == 1 else 'are'} text (such as {value!r})"
         raise DataError(
             f"{sheet.path}: {what}; --categorical auto turns each value into a feature of its own, "
             "and --categorical NAMES does so for columns that you name"
@@ -181,5 +172,5 @@ def _note(sheet: Sheet, why: dict[int, str]) -> str:
     reasons = {
         reason: [sheet.names[at] for at in why if why[at] == reason] for reason in why.values()
     }
-    told = [f"{listed(names)} ({reason})" for reason, names in reasons.items()]
+    told = [f"{few(names)} ({reason})" for reason, names in reasons.items()]
     return f"{sheet.path}: left out: {'; '.join(told)}" if told else ""

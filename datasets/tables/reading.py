@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.datasets.base import Dataset, split
-from sparsecpu.datasets.columns import Columns
+from sparsecpu.datasets.columns import Columns, few
 from sparsecpu.datasets.tables.cells_read import CellsRead
-from sparsecpu.datasets.tables.plan import listed, plan_training
-from sparsecpu.datasets.tables.rows import GOAL, NUMBER, SKIPPED, TEXT, Reader
+from sparsecpu.datasets.tables.plan import plan_training
+from sparsecpu.datasets.tables.rows import Reader
 from sparsecpu.datasets.tables.sheet import Sheet, Style, opened
 from sparsecpu.datasets.tables.targets import Targets, spelled_targets
 from sparsecpu.errors import DataError, DataWarning, brief
+from sparsecpu.kernels.column_roles import GOAL, NUMBER, SKIPPED, TEXT
 from sparsecpu.reading.memory import check_memory
 
 #: Features that one column of categories may become.
@@ -247,7 +248,7 @@ def _ranks(sheet: Sheet, at: int, cells: CellsRead, place: int, known: Sequence[
         value = texts[numbers[row]]
         raise DataError(
             f"{sheet.path}, line {line}, {sheet.column(at)}: {value[:50]!r} is none of the values "
-            f"that the model knows ({listed(known)})"
+            f"that the model knows ({few(known)})"
         )
     return found
 
@@ -265,7 +266,7 @@ def _constant(path: Path, x: np.ndarray, columns: Columns) -> str:
     """Return which features have one value only; "" if none does."""
     same = np.flatnonzero(x.min(axis=0) == x.max(axis=0))
     names = [columns.feature_names[at] for at in same]
-    return f"{path}: of no use, as all rows have the same value: {listed(names)}" if names else ""
+    return f"{path}: of no use, as all rows have the same value: {few(names)}" if names else ""
 
 
 def _say(*notes: str) -> None:

@@ -20,15 +20,13 @@ from sparsecpu.datasets.tables.cells_read import CellsRead, Texts
 from sparsecpu.datasets.tables.sheet import Sheet
 from sparsecpu.datasets.tables.source import rows_of
 from sparsecpu.errors import DataError
+from sparsecpu.kernels.column_roles import EMPTY, GOAL, NUMBER, TEXT
 
 #: Smaller tables are read before a kernel has been loaded, let alone compiled.
 FAST_FROM = 4 << 20
 #: Numbers, or rows, that are collected before they are handed on.
 _AT_ONCE = 1 << 14
 _LARGEST = float(np.finfo(np.float32).max)
-#: What a column is read as: not at all, as a number, as text; or there must be nothing in it; or it
-#: has targets that are numbers. The kernel has the same, which this file does not load.
-SKIPPED, NUMBER, TEXT, EMPTY, GOAL = range(5)
 
 
 class Reader:

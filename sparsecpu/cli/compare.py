@@ -138,13 +138,15 @@ def _carry_out(
 
     began = time.perf_counter()
     speaker.announce_compilation()
-    check_comparison(Runner(comparison), jobs)
+    runner: Runner | None = Runner(comparison)
+    check_comparison(runner, jobs)
+    runner = runner if jobs == 1 else None  # each process reads the data for itself
     state = folder.open(comparison.to_dict())
     order = {cell: place for place, cell in enumerate(comparison.cells())}
     results = folder.results(order)
     try:
-        _tune(comparison, folder, state, jobs, speaker)
-        _run_missing(comparison, folder, state, results, jobs, speaker)
+        _tune(comparison, folder, state, jobs, speaker, runner)
+        _run_missing(comparison, folder, state, results, jobs, speaker, runner)
     except (OSError, MemoryError, KeyboardInterrupt) as error:
         error.add_note(f"the same command goes on with {folder.path}")
         raise
@@ -152,19 +154,19 @@ def _carry_out(
     return _written(folder, state, summarise(results), results, time.perf_counter() - began)
 
 
-def _tune(comparison, folder, state, jobs, speaker) -> None:
+def _tune(comparison, folder, state, jobs, speaker, runner) -> None:
     """Choose the learning rate, and note it in the folder, unless that is done already."""
     from sparsecpu.experiments.comparison import tune
 
     if "learning_rate" in state:
         return
     speaker.say("choosing the learning rate on the dense network")
-    rate, scores = tune(comparison, jobs, lambda result: None)
+    rate, scores = tune(comparison, jobs, lambda result: None, runner)
     state |= {"learning_rate": rate, "tuning": {str(r): s for r, s in scores.items()}}
     folder.write("plan.json", json.dumps(state, indent=2) + "\n")
 
 
-def _run_missing(comparison, folder, state, results, jobs, speaker) -> None:
+def _run_missing(comparison, folder, state, results, jobs, speaker, runner) -> None:
     """Do the runs that have no result yet, and keep each result as it comes."""
     from sparsecpu.experiments.comparison import run_all
 
@@ -183,7 +185,8 @@ def _run_missing(comparison, folder, state, results, jobs, speaker) -> None:
             results.append(result)
             bar.update(1)
 
-        run_all(comparison, [(c, state["learning_rate"], False) for c in missing], jobs, keep)
+        runs = [(cell, state["learning_rate"], False) for cell in missing]
+        run_all(comparison, runs, jobs, keep, runner)
 
 
 def _written(folder, state, rows, results, seconds: float) -> dict[str, Any]:

@@ -150,19 +150,18 @@ def table(document: dict[str, Any]) -> str:
 
 def _data(facts: dict[str, Any]) -> list[str]:
     """Return lines that say what the model was trained on."""
-    from sparsecpu.datasets.columns import Columns
-    from sparsecpu.datasets.matching import listed
+    from sparsecpu.datasets.columns import Columns, few
 
     lines, target = [], "target"
     if facts.get("columns") is not None:
         columns = Columns.from_dict(facts["columns"])
-        lines.append(f"features: {listed(columns.names)}")
+        lines.append(f"features: {few(columns.names)}")
         target += "" if columns.target is None else f" {columns.target!r}"
         if columns.dropped:
-            lines.append(f"left out: {listed(columns.dropped)}")
-        lines += [f"values of {n!r}: {listed(known)}" for n, known in columns.categories.items()]
+            lines.append(f"left out: {few(columns.dropped)}")
+        lines += [f"values of {n!r}: {few(known)}" for n, known in columns.categories.items()]
     if isinstance(facts.get("classes"), list):
-        lines.append(f"{target}: {listed([str(label) for label in facts['classes']])}")
+        lines.append(f"{target}: {few([str(label) for label in facts['classes']])}")
     elif len(target) > len("target"):
         lines.append(f"{target}: a quantity")
     return lines

@@ -22,6 +22,7 @@ from sparsecpu.registries import defaults
 
 
 def _few(labels: np.ndarray) -> str:
+    """Return labels as scikit-learn's own message has them, if there are not too many."""
     return str(labels) if len(labels) <= 8 else brief(labels)
 
 

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.datasets import class_numbers
-from sparsecpu.datasets.columns import Columns
+from sparsecpu.datasets.columns import Columns, few
 from sparsecpu.datasets.labels import matrix_targets
 from sparsecpu.datasets.matching import Layout
-from sparsecpu.datasets.matching import listed as listed_names
 from sparsecpu.datasets.tables import is_number
 from sparsecpu.errors import DataError, FileFormatError
 from sparsecpu.step.plain_values import (
@@ -111,7 +110,7 @@ def check_same_columns(path: str, columns: Columns | None) -> None:
             raise DataError(
                 f"feature {at + 1} is {name!r}, which is feature "
                 f"{known.feature_names.index(name) + 1} of {path}; bring the columns into its "
-                f"order: {listed_names(known.names)}"
+                f"order: {few(known.names)}"
             )
 
 

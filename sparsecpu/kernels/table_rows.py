@@ -11,11 +11,8 @@ import functools
 
 import numpy as np
 
+from sparsecpu.kernels.column_roles import EMPTY, GOAL, NUMBER, TEXT
 from sparsecpu.kernels.machine.compile import kernel
-
-#: What a column is read as: not at all, as a number, as text; or there must be nothing in it; or it
-#: has targets that are numbers.
-SKIPPED, NUMBER, TEXT, EMPTY, GOAL = range(5)
 
 _LEAST, _MOST = -342, 308
 _ONE, _TEN, _HALF = np.uint64(1), np.uint64(10), np.uint64(32)

@@ -296,3 +296,13 @@ def test_damaged_cifar_files_are_refused(tmp_path, damage):
             file.truncate(3073 * 1_000_001)
     with pytest.raises(DataError, match=r"data_batch_3\.bin"):
         open_data(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [("digits", "regression"), ("diabetes", "classification"), ("make:shapes", "regression")],
+)
+def test_a_task_that_data_is_not_for_is_refused(name, task):
+    with pytest.raises(DataError, match=task):
+        open_data(name, task=task)
+    assert open_data(name).task != task

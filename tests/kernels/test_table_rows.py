@@ -5,7 +5,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sparsecpu.kernels.table_rows import GOAL, NUMBER, SKIPPED, TEXT, powers_of_five, read_rows
+from sparsecpu.kernels.column_roles import GOAL, NUMBER, SKIPPED, TEXT
+from sparsecpu.kernels.table_rows import powers_of_five, read_rows
 
 
 def read(text, roles, separator=",", decimal="."):

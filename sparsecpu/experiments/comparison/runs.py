@@ -143,11 +143,14 @@ class _Part:
         return self.samples.take_samples(self.rows[rows])
 
 
-def run_all(comparison: Comparison, jobs: Iterable[Job], processes: int, keep: Keep) -> None:
+def run_all(
+    comparison: Comparison, jobs: Iterable[Job], processes: int, keep: Keep,
+    runner: Runner | None = None,
+) -> None:  # fmt: skip
     """Do runs, so many at a time with a thread each, and hand on each result as it comes."""
     jobs = list(jobs)
     if processes == 1 or len(jobs) <= 1:
-        runner = Runner(comparison)
+        runner = runner or Runner(comparison)
         for job in jobs:
             _hand_on(*run_with_warnings(runner, job), keep)
         return
@@ -212,7 +215,9 @@ def _hand_on(result: dict[str, Any], said: list[str], keep: Keep) -> None:
     keep(result)
 
 
-def tune(comparison: Comparison, processes: int, keep: Keep) -> tuple[float, dict[float, float]]:
+def tune(
+    comparison: Comparison, processes: int, keep: Keep, runner: Runner | None = None
+) -> tuple[float, dict[float, float]]:
     """Choose the learning rate by the dense network alone, on held-out training samples.
 
     Returns the best rate (of equal ones the smallest) and the mean score of each, none where there
@@ -231,6 +236,7 @@ def tune(comparison: Comparison, processes: int, keep: Keep) -> tuple[float, dic
     cells = [Cell(DENSE, 1.0, seed, 0) for seed in range(min(_TUNING_SEEDS, comparison.seeds))]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)  # rates that are too large lose
-        run_all(comparison, [(c, rate, True) for rate in found for c in cells], processes, note)
+        run_all(comparison, [(c, rate, True) for rate in found for c in cells], processes, note,
+                runner)  # fmt: skip
     means = {rate: float(np.mean(scores)) for rate, scores in found.items()}
     return max(sorted(means), key=lambda rate: means[rate]), means
