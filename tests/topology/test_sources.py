@@ -259,10 +259,10 @@ def test_lowrank_tells_its_memory_and_cost(rng):
     source = LowRank(p, rank=4, rng=rng, **options(10))
     held = [source.omega, source.right, source.psi, source.left]
     assert [a.shape for a in held] == [(50, 9), (60, 9), (60, 19), (50, 19)]
-    assert LowRank.nbytes(p, 4) == sum(a.nbytes for a in held)
+    assert LowRank.nbytes(p.shape, p.data.itemsize, 4) == sum(a.nbytes for a in held)
     # A multiplication and an addition per number and sample; then all of the estimate is formed.
     wanted = 10 * 16 * 2 * sum(a.size for a in held) + 2 * 4 * 60 * 50
-    assert LowRank.cost(p, 4, 10, 16) == wanted
+    assert LowRank.cost(p.shape, 4, 10, 16) == wanted
 
 
 def test_lowrank_error_is_near_the_best(rng):
@@ -384,13 +384,15 @@ def test_sketches_cost_a_tenth_of_the_products_at_most(rng):
     p = parameter((300, 200), 6000, rng)
     names = set()
     for interval in range(80, 95):
-        (found,) = chosen([p], rng, memory=LowRank.nbytes(p, 4), rank=4, interval=interval)
-        pays = LowRank.cost(p, 4, 10, 16) <= 0.1 * 6 * p.nnz * 16 * interval
+        (found,) = chosen(
+            [p], rng, memory=LowRank.nbytes(p.shape, p.data.itemsize, 4), rank=4, interval=interval
+        )
+        pays = LowRank.cost(p.shape, 4, 10, 16) <= 0.1 * 6 * p.nnz * 16 * interval
         assert found.name == ("lowrank" if pays else "candidates")
         names.add(found.name)
     assert len(names) == 2
     for room, wanted in ((1, ["lowrank", "candidates"]), (2, ["lowrank", "lowrank"])):
-        memory = room * LowRank.nbytes(p, 4)  # for all layers
+        memory = room * LowRank.nbytes(p.shape, p.data.itemsize, 4)  # for all layers
         found = chosen([p, p], rng, memory=memory, rank=4, interval=95)
         assert [source.name for source in found] == wanted
 

@@ -17,7 +17,7 @@ from sparsecpu.topology.sources.window import Window
 SOURCES = (Window.name, Tiles.name, LowRank.name, Candidates.name)
 PROPOSALS = ("norms", "uniform", "lowrank")
 #: Sketches may cost this fraction of an interval's multiplications at the nonzeros.
-WORTH = 0.1
+_WORTH = 0.1
 
 
 def choose_sources(
@@ -45,7 +45,10 @@ def choose_sources(
     steps, batch_size = options["steps"], options["batch_size"]
     drawn: dict[str, Any] = {"factor": factor, "rank": rank, "rng": rng}
     sources: dict[str, Source] = {}
-    need = {n: Window.nbytes(p, steps, batch_size) for n, p in parameters.items()}
+    need = {
+        name: Window.nbytes(p.shape, p.data.itemsize, steps, batch_size)
+        for name, p in parameters.items()
+    }
     order = sorted(parameters, key=lambda name: need[name])
     for position, name in enumerate(order):
         parameter = parameters[name]
@@ -53,7 +56,10 @@ def choose_sources(
         if kind == "auto" and need[name] <= memory:
             chosen = "window"
         elif kind == "auto":
-            chosen = "lowrank" if _sketch_pays(parameter, rank, memory, **options) else "candidates"
+            pays = sketch_pays(
+                parameter.shape, parameter.nnz, rank, memory, parameter.data.itemsize, **options
+            )
+            chosen = "lowrank" if pays else "candidates"
         proposed = proposal
         if parameter.spatial:  # the factors of all pixels are far larger than the weights
             chosen = "tiles" if kind == "tiles" else "candidates"
@@ -63,7 +69,7 @@ def choose_sources(
             memory -= need[name]
         elif chosen == "lowrank":
             sources[name] = LowRank(parameter, rank=rank, rng=rng, **options)
-            memory -= LowRank.nbytes(parameter, rank)
+            memory -= LowRank.nbytes(parameter.shape, parameter.data.itemsize, rank)
         elif chosen == "tiles":
             parts = Tiles.parts_for(parameter, memory / (len(order) - position))
             turns = {**options, "steps": max(1, min(steps, interval // parts))}
@@ -76,11 +82,11 @@ def choose_sources(
     return sources
 
 
-def _sketch_pays(
-    parameter: SparseParameter, rank: int, memory: float, *, steps: int, batch_size: int,
-    interval: int, **_: Any,
+def sketch_pays(
+    shape: tuple[int, int], nnz: int, rank: int, memory: float, itemsize: int, *, steps: int,
+    batch_size: int, interval: int, **_: Any,
 ) -> bool:  # fmt: skip
     """Return True if sketches fit and cost little beside the products at the nonzeros."""
-    products = 6 * parameter.nnz * batch_size * interval
-    cost = LowRank.cost(parameter, rank, steps, batch_size)
-    return LowRank.nbytes(parameter, rank) <= memory and cost <= WORTH * products
+    products = 6 * nnz * batch_size * interval
+    cost = LowRank.cost(shape, rank, steps, batch_size)
+    return LowRank.nbytes(shape, itemsize, rank) <= memory and cost <= _WORTH * products

@@ -41,14 +41,14 @@ class LowRank(Source):
         self.left = aligned_zeros((n_in, wide), self.dtype)
 
     @staticmethod
-    def nbytes(parameter: SparseParameter, rank: int) -> int:
-        """Return the bytes that sketches and random matrices would hold."""
-        return (6 * rank + 4) * sum(parameter.shape) * parameter.data.itemsize
+    def nbytes(shape: tuple[int, int], itemsize: int, rank: int) -> int:
+        """Return the bytes that sketches and random matrices would hold, for weights of a shape."""
+        return (6 * rank + 4) * sum(shape) * itemsize
 
     @staticmethod
-    def cost(parameter: SparseParameter, rank: int, steps: int, batch_size: int) -> int:
+    def cost(shape: tuple[int, int], rank: int, steps: int, batch_size: int) -> int:
         """Return the multiplications of an update and of the steps observed before it."""
-        n_out, n_in = parameter.shape
+        n_out, n_in = shape
         sketching = 4 * steps * batch_size * (3 * rank + 2) * (n_out + n_in)
         return sketching + 2 * rank * n_out * n_in
 

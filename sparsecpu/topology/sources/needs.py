@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from sparsecpu.topology.sources.choice import WORTH
+from sparsecpu.topology.sources.choice import sketch_pays
+from sparsecpu.topology.sources.lowrank import LowRank
+from sparsecpu.topology.sources.window import Window
 from sparsecpu.topology.tile_search import search_memory
 
+#: Bytes of a number.
+_BYTES = 4
 #: Bytes per candidate: key, momentum, gradient and an entry of their pattern.
 _CANDIDATE = 20
 #: Bytes per candidate of the layer whose candidates are being drawn.
@@ -28,18 +32,20 @@ def sources_memory(
     for (n_out, n_in, linear), count in sorted(
         zip(layers, counts, strict=True), key=lambda layer: sum(layer[0][:2])
     ):
-        window, sketch = (4 * k * (n_out + n_in) for k in (steps * batch_size, 6 * rank + 4))
-        cost = 4 * steps * batch_size * (3 * rank + 2) * (n_out + n_in) + 2 * rank * n_out * n_in
-        pays = sketch <= memory and cost <= WORTH * 6 * count * batch_size * interval
+        matrix = n_out, n_in
+        window = Window.nbytes(matrix, _BYTES, steps, batch_size)
+        sketch = LowRank.nbytes(matrix, _BYTES, rank)
+        pays = sketch_pays(matrix, count, rank, memory, _BYTES, steps=steps,
+                           batch_size=batch_size, interval=interval)  # fmt: skip
         candidates = factor * count * (_CANDIDATE + (_DRAWING if count == largest else 0))
         if linear and (kind == "window" or (kind == "auto" and window <= memory)):
             total += window
             memory -= window
-            search = max(search, search_memory((n_out, n_in)))
+            search = max(search, search_memory(matrix))
         elif linear and (kind == "lowrank" or (kind == "auto" and pays)):
             total += sketch
             memory -= sketch if kind == "auto" else 0
-            search = max(search, search_memory((n_out, n_in)))
+            search = max(search, search_memory(matrix))
         elif kind == "tiles":
             total += memory / len(layers) + 16 * count
         else:

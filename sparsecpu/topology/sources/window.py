@@ -30,9 +30,9 @@ class Window(Source):
         self.seen = np.zeros(1, dtype=np.int64)
 
     @staticmethod
-    def nbytes(parameter: SparseParameter, steps: int, batch_size: int) -> int:
-        """Return the bytes that a window would hold."""
-        return steps * batch_size * sum(parameter.shape) * parameter.data.itemsize
+    def nbytes(shape: tuple[int, int], itemsize: int, steps: int, batch_size: int) -> int:
+        """Return the bytes that a window would hold, for weights of a shape."""
+        return steps * batch_size * sum(shape) * itemsize
 
     def widen(self, batch_size: int) -> None:
         if batch_size <= self.batch_size:
