@@ -97,13 +97,13 @@ def file_format(path: Path | str, given: str = "auto", **options: Any) -> str:
     for name in options:
         known = "svmlight" if name == "zero_based" else "csv"
         if options.get(name) is not None and kind != known:
+            only = {
+                "csv": "tables have columns to choose from",
+                "svmlight": "svmlight numbers them",
+            }
             raise DataError(
                 f"{name} is {options[name]!r}; {path} is a file of the format {kind}, and only "
-                + (
-                    "tables have columns to choose from"
-                    if known == "csv"
-                    else "svmlight numbers them"
-                )
+                f"{only[known]}"
             )
     return kind
 

@@ -12,7 +12,8 @@ import numpy as np
 from sparsecpu.datasets.base import Dataset, split
 from sparsecpu.datasets.columns import Columns, few
 from sparsecpu.datasets.fetching import fetch
-from sparsecpu.datasets.labels import guess_task
+from sparsecpu.datasets.labels import guess_task, whole_labels
+from sparsecpu.datasets.tables.cells import is_whole
 from sparsecpu.errors import DataError, DataWarning
 from sparsecpu.reading.memory import check_memory
 
@@ -152,7 +153,7 @@ def _targets(table: _Table, names: list[str], task: str) -> tuple[np.ndarray, st
     if kind == "classification":
         if task == "auto":
             _say_classes(table.what, names[0], y)
-        y = y.astype(np.int64) if (y == np.rint(y)).all() else y
+        y = whole_labels(y)
     return y, kind
 
 
@@ -169,11 +170,7 @@ def _say(note: str) -> None:
 
 def _labels(values: list[str]) -> np.ndarray:
     """Return labels as integers if each is written as Python would write it, else as text."""
-    if all(value.lstrip("-").isdecimal() and str(int(value)) == value for value in values):
-        whole = [int(value) for value in values]
-        if -(2**63) <= min(whole) <= max(whole) < 2**63:
-            return np.array(whole, dtype=np.int64)
-    return np.array(values)
+    return np.array([int(value) for value in values] if all(map(is_whole, values)) else values)
 
 
 def _check_present(table: _Table) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.datasets.tables.cells import numeric_marks
-from sparsecpu.kernels.table_rows import TEXT, powers_of_five, read_rows
+from sparsecpu.kernels.column_roles import TEXT
+from sparsecpu.kernels.table_rows import powers_of_five, read_rows
 
 #: Rows that are read in one go, at most.
 _AT_ONCE = 1 << 14

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 from sparsecpu.datasets.columns import few, unlike_others
@@ -65,11 +66,9 @@ def plan_training(sheet: Sheet, target: str | None, task: str) -> Plan:
 
 def _check_names(sheet: Sheet, target: str | None) -> None:
     """Refuse names that stand there twice, and those that the user means and are none."""
-    twice = [name for name in sheet.names if sheet.names.count(name) > 1] if (
-        len(set(sheet.names)) < sheet.width) else []  # fmt: skip
-    if twice:
-        count = sheet.names.count(twice[0])
-        raise DataError(f"{sheet.path} has {count} columns named {twice[0][:50]!r}; expected one"
+    name, count = Counter(sheet.names).most_common(1)[0]
+    if count > 1:
+        raise DataError(f"{sheet.path} has {count} columns named {name[:50]!r}; expected one"
                         f"{sheet.unless_sample}")  # fmt: skip
     chosen = sheet.style.categorical
     for name in (*(chosen if isinstance(chosen, tuple) else ()), target):
