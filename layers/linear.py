@@ -50,6 +50,9 @@ class SparseLinear(Layer):
         Weights to keep, instead of ``density``.
     pattern : str or Pattern
         How it is drawn, a name in ``sparse.first_patterns.PATTERNS``; or the pattern itself.
+    group : {1, 2, 4, 8}
+        So many neighbouring outputs share their inputs, which makes all products faster; see
+        ``Pattern``. The number of weights is as near to the wanted one as whole groups come.
     gain : float
         Scale of the first values; see ``sparse.first_values.scaled_uniform``.
     fan : {"sparse", "dense"}
@@ -93,6 +96,7 @@ class SparseLinear(Layer):
         rng: np.random.Generator | None = None,
         nnz: int | None = None,
         pattern: str | Pattern = "random",
+        group: int = 1,
         gain: float = math.sqrt(2.0),
         fan: str = "sparse",
         fixed: bool = False,
@@ -104,7 +108,7 @@ class SparseLinear(Layer):
         shape = (int(out_features), int(in_features))
         if nnz is None:
             nnz = allocate([shape], density, "uniform")[0]
-        pattern = first_pattern(shape, nnz, rng, pattern)
+        pattern = first_pattern(shape, nnz, rng, pattern, group)
         values = scaled_uniform(pattern, rng, gain=gain, fan=fan, dtype=dtype)
         weight = SparseParameter(pattern, values, dtype)
         self._set(weight, np.zeros(shape[0]) if truth_value("bias", bias) else None)

@@ -10,6 +10,7 @@ from sparsecpu.errors import ParameterError
 from sparsecpu.registries import Registry
 from sparsecpu.registries.numbers import whole
 from sparsecpu.sparse.apportioning import round_to_total
+from sparsecpu.sparse.groups import checked_group
 from sparsecpu.sparse.keys import sorted_once
 from sparsecpu.sparse.pattern import Pattern
 
@@ -63,9 +64,16 @@ PATTERNS: Registry[Callable[[tuple[int, int], int, np.random.Generator], Pattern
 
 
 def first_pattern(
-    shape: tuple[int, int], nnz: int, rng: np.random.Generator, kind: str | Pattern
+    shape: tuple[int, int],
+    nnz: int,
+    rng: np.random.Generator,
+    kind: str | Pattern,
+    group: int = 1,
 ) -> Pattern:
-    """Return a layer's first pattern: a given one, or one of ``nnz`` weights drawn by its name."""
+    """Return a layer's first pattern: a given one, or one of ``nnz`` weights drawn by its name.
+
+    Where rows stand in groups, a pattern of the groups is drawn; a full one has none.
+    """
     if isinstance(kind, Pattern):
         if kind.shape != shape:
             raise ParameterError("pattern", kind.shape, f"a pattern of shape {shape}")
@@ -73,4 +81,10 @@ def first_pattern(
     nnz = whole("nnz", nnz, 0, min(shape[0] * shape[1], _INT32_MAX))
     if not isinstance(kind, str) or kind not in PATTERNS:
         raise ParameterError("pattern", kind, f"a Pattern, or one of {', '.join(PATTERNS)}")
-    return Pattern.full(shape) if nnz == shape[0] * shape[1] else PATTERNS[kind](shape, nnz, rng)
+    if nnz == shape[0] * shape[1]:
+        return Pattern.full(shape)
+    if checked_group(group) == 1:
+        return PATTERNS[kind](shape, nnz, rng)
+    return Pattern.in_groups(
+        shape, nnz, group, lambda part, count: PATTERNS[kind](part, count, rng)
+    )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,14 @@ from sparsecpu.errors import ParameterError, PatternError
 from sparsecpu.kernels.machine.cached import cached_property
 from sparsecpu.registries.numbers import whole
 from sparsecpu.sparse.format import check_range, in_order, integers
+from sparsecpu.sparse.groups import (
+    checked_group,
+    indptr_of_rows,
+    of_rows,
+    places_of_rows,
+    shared_index,
+    shared_keys,
+)
 from sparsecpu.sparse.keys import (
     SLAB,
     contained,
@@ -73,6 +81,8 @@ class Pattern(RowIndex):
         ``indices[indptr[i]:indptr[i + 1]]`` are the columns of row i.
     indices : array_like of int, shape (nnz,)
         Columns, sorted and unique within each row.
+    group : {1, 2, 4, 8}
+        So many neighbouring rows share their columns; the last group may have fewer rows.
     validate : bool
         Check all of that, and copy; False only for arrays that were made here, and that nobody
         else holds.
@@ -84,15 +94,66 @@ class Pattern(RowIndex):
     """
 
     shape: tuple[int, int]
+    group: int
 
-    def __init__(self, shape: Any, indptr: Any, indices: Any, *, validate: bool = True) -> None:
+    def __init__(
+        self, shape: Any, indptr: Any, indices: Any, *, group: int = 1, validate: bool = True
+    ) -> None:
         shape = _check_shape(shape)
         if validate:
             _validate(shape, indptr, indices)
         own = np.array if validate else np.ascontiguousarray
-        super().__init__(
-            own(indptr, dtype=np.int64), own(indices, dtype=np.int32), columns=shape[1], shape=shape
+        indptr, indices = own(indptr, dtype=np.int64), own(indices, dtype=np.int32)
+        more = {"shape": shape, "group": checked_group(group)}
+        if group > 1:
+            rows = -(-shape[0] // group), shape[1]
+            more["groups"] = Pattern(rows, *shared_index(indptr, indices, group), validate=False)
+            indices = None  # made where they are needed; the groups have them
+        super().__init__(indptr, indices, shape[1], **more)
+
+    @classmethod
+    def of_groups(cls, n_out: int, group: int, groups: Pattern) -> Pattern:
+        """Return the pattern of ``n_out`` rows that stand in groups with these columns."""
+        if groups.shape[0] != -(-n_out // checked_group(group)):
+            raise PatternError(f"{n_out} rows do not stand in {groups.shape[0]} groups of {group}")
+        if group == 1:
+            return groups
+        self = cls.__new__(cls)
+        RowIndex.__init__(
+            self, indptr_of_rows(groups, n_out, group), None, groups.shape[1],
+            shape=(n_out, groups.shape[1]), group=group, groups=groups,
+        )  # fmt: skip
+        return self
+
+    @classmethod
+    def in_groups(
+        cls, shape: tuple[int, int], nnz: int, group: int, draw: Callable[..., Pattern]
+    ) -> Pattern:
+        """Draw the columns of groups, so many that ``nnz`` comes as near as it can.
+
+        ``draw(shape, nnz)`` draws a pattern; a last group that has fewer rows is drawn apart.
+        """
+        n_out, n_in = shape
+        full, rest = divmod(n_out, group)
+        few = min(round(nnz / n_out), n_in) if rest else 0
+        count = min(round((nnz - few * rest) / group), full * n_in)
+        parts = [draw((full, n_in), count)] if full else []
+        parts += [draw((1, n_in), few)] if rest else []
+        indptr = np.concatenate([[0], *(part.fan_in for part in parts)]).cumsum()
+        indices = np.concatenate([part.indices for part in parts])
+        return cls.of_groups(
+            n_out, group, cls((len(indptr) - 1, n_in), indptr, indices, validate=False)
         )
+
+    @cached_property
+    def groups(self) -> Pattern:
+        """The pattern of the groups, (groups, n_in); this one, where each row stands alone."""
+        return self
+
+    @cached_property
+    def indices(self) -> np.ndarray:  # type: ignore[override]
+        """Column of every nonzero, int32, shape (nnz,)."""
+        return sealed(of_rows(self.groups, self.shape[0], self.group, self.groups.indices))
 
     def __copy__(self) -> Pattern:
         return self  # it never changes
@@ -101,6 +162,8 @@ class Pattern(RowIndex):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if self.group > 1:
+            return Pattern.of_groups, (self.shape[0], self.group, self.groups)
         return Pattern, (self.shape, self.indptr, self.indices)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -108,8 +171,11 @@ class Pattern(RowIndex):
         Pattern.__init__(self, *(state[name] for name in ("shape", "indptr", "indices")))
 
     @classmethod
-    def random(cls, shape: Any, nnz: int, rng: np.random.Generator) -> Pattern:
+    def random(cls, shape: Any, nnz: int, rng: np.random.Generator, *, group: int = 1) -> Pattern:
         """Draw a pattern uniformly among all with exactly ``nnz`` nonzeros.
+
+        Where rows stand in groups, uniformly among those that share their columns, and as near to
+        ``nnz`` as whole groups come.
 
         Distinct 64-bit keys ``i * n_in + j`` are drawn (their complement, where more than half
         are kept), so time and memory are O(nnz) at any shape. Where there are very many, slab by
@@ -119,6 +185,8 @@ class Pattern(RowIndex):
         shape = _check_shape(shape)
         size = shape[0] * shape[1]
         nnz = whole("nnz", nnz, 0, min(size, _INT32_MAX))
+        if checked_group(group) > 1:
+            return cls.in_groups(shape, nnz, group, lambda part, n: cls.random(part, n, rng))
         if nnz > SLAB and 2 * nnz <= size:
             return _random_in_slabs(shape, nnz, rng)
         if 2 * nnz <= size:
@@ -151,7 +219,7 @@ class Pattern(RowIndex):
     @cached_property
     def nnz(self) -> int:
         """Number of nonzeros."""
-        return len(self.indices)
+        return int(self.indptr[-1])
 
     @cached_property
     def size(self) -> int:
@@ -211,6 +279,8 @@ class Pattern(RowIndex):
         ``new_keys`` are distinct, in any order; one that is dropped may come back. ``PatternError``
         if a new position is already there, is out of range, or comes twice.
         """
+        if self.group > 1:
+            return self._merge_groups(drop, new_keys)
         arrivals = integers(new_keys, "new positions")
         order = np.argsort(arrivals, kind="stable")
         arrivals = arrivals[order]
@@ -228,6 +298,37 @@ class Pattern(RowIndex):
         new_at = np.empty_like(places)
         new_at[order] = places
         return Merge(Pattern(self.shape, *index, validate=False), keep, kept_at, new_at)
+
+    def _merge_groups(self, drop: np.ndarray, new_keys: np.ndarray) -> Merge:
+        """Do as ``merge``, with whole groups of nonzeros."""
+        n_out, n_in = self.shape
+        drop, arrivals = integers(drop, "places to drop"), integers(new_keys, "new positions")
+        check_range(drop, self.nnz, "places to drop")
+        check_range(arrivals, self.size, "new positions")
+        going = np.zeros(self.nnz, dtype=bool)
+        going[drop] = True
+        gone = shared_keys(self.keys()[going], n_out, n_in, self.group)
+        shared_drop = np.searchsorted(self.groups.keys(), gone)
+        found = self.merge_shared(shared_drop, shared_keys(arrivals, n_out, n_in, self.group))
+        order = np.argsort(arrivals, kind="stable")
+        new_at = np.empty_like(found.new_at)
+        new_at[order] = np.sort(found.new_at)
+        return replace(found, new_at=new_at)
+
+    def merge_shared(self, drop: np.ndarray, new_keys: np.ndarray) -> Merge:
+        """Do as ``merge``, with shared columns: places and keys are those of ``groups``.
+
+        The places of what is new are row by row of each key's group, as they were given.
+        """
+        n_out, group, old = self.shape[0], self.group, self.groups
+        shared = old.merge(drop, new_keys)
+        pattern = Pattern.of_groups(n_out, group, shared.pattern)
+        if group == 1:
+            return shared
+        kept = of_rows(old, n_out, group, shared.kept)
+        kept_at = of_rows(shared.pattern, n_out, group, shared.kept_at)
+        places = places_of_rows(shared.pattern, n_out, group, shared.new_at)
+        return Merge(pattern, kept, kept_at, places[places >= 0])
 
     def slabs(self) -> Iterator[tuple[slice, slice]]:
         """Yield the rows of each slab, and the places of their nonzeros."""
@@ -247,15 +348,16 @@ class Pattern(RowIndex):
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Pattern)
-            and self.shape == other.shape
-            and np.array_equal(self.indptr, other.indptr)
-            and np.array_equal(self.indices, other.indices)
+            and (self.shape, self.group) == (other.shape, other.group)
+            and np.array_equal(self.groups.indptr, other.groups.indptr)
+            and np.array_equal(self.groups.indices, other.groups.indices)
         )
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"Pattern(shape={self.shape}, nnz={self.nnz}, density={self.density:.4g})"
+        group = f", group={self.group}" if self.group > 1 else ""
+        return f"Pattern(shape={self.shape}, nnz={self.nnz}, density={self.density:.4g}{group})"
 
 
 def _random_in_slabs(shape: tuple[int, int], nnz: int, rng: np.random.Generator) -> Pattern:

@@ -58,11 +58,12 @@ class RowIndex:
     _blocks: dict[int, tuple[np.ndarray, np.ndarray]]
     _chunks: dict[int, np.ndarray]
 
-    def __init__(self, indptr: np.ndarray, indices: np.ndarray, columns: int, **more: Any) -> None:
-        self.__dict__.update(
-            indptr=sealed(indptr), indices=sealed(indices), columns=columns, _blocks={},
-            _chunks={}, **more,
-        )  # fmt: skip
+    def __init__(
+        self, indptr: np.ndarray, indices: np.ndarray | None, columns: int, **more: Any
+    ) -> None:
+        if indices is not None:
+            more["indices"] = sealed(indices)
+        self.__dict__.update(indptr=sealed(indptr), columns=columns, _blocks={}, _chunks={}, **more)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse: kernels read wherever an index says, so that it stays what was checked."""
@@ -79,7 +80,10 @@ class RowIndex:
         Row i's nonzeros of block b are ``indices[starts[b, i]:ends[b, i]]``; ``row_bytes`` are the
         bytes of a tile per column.
         """
-        count = self._block_count(row_bytes)
+        return self.cut(self._block_count(row_bytes))
+
+    def cut(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return what ``blocks`` does, for so many blocks."""
         if count not in self._blocks:
             self._blocks[count] = self._cut(count)
         return self._blocks[count]

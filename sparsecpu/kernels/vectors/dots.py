@@ -55,6 +55,21 @@ def _merge(builder, a, b, level):
     return builder.fadd(*_exchange(builder, a, b, level), flags=emit.FLAGS)
 
 
+def merged(builder, vectors):
+    """Return the sums of vectors over their lanes, in order: as many vectors as that takes.
+
+    There are as many vectors as a power of two. If these are fewer than the lanes, the result is
+    one vector of so many sums.
+    """
+    count, lanes, level = len(vectors), vectors[0].type.count, 0
+    while len(vectors) > 1 and 1 << level < lanes:
+        pairs = zip(vectors[::2], vectors[1::2], strict=True)
+        vectors, level = [_merge(builder, a, b, level) for a, b in pairs], level + 1
+    while vectors[0].type.count > count:
+        vectors = [emit.halve(builder, vectors[0])]
+    return vectors
+
+
 def _to_float(builder, value, dtype, vector_type):
     """Convert a vector of ``dtype``'s numbers (floats or unsigned integers)."""
     if isinstance(dtype, types.Integer):

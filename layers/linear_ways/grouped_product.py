@@ -1,0 +1,78 @@
+"""A linear layer whose rows stand in groups that share their columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.layers.base import row_bytes
+from sparsecpu.layers.linear_ways.base import Way, check_tiles
+from sparsecpu.step.context import Context
+
+
+class GroupedProduct(Way):
+    """y, dW and dx with one read of x, or of dx, for all rows of a group.
+
+    No column-by-column index is needed, and no second copy of the values.
+    """
+
+    def __init__(self, layer: Any, x: np.ndarray, ctx: Context) -> None:
+        from sparsecpu.kernels.linear import PLAIN, RELU
+        from sparsecpu.kernels.linear.grouped import matmul_kernel
+
+        super().__init__(layer, x, ctx)
+        self.shared, self.kind = self.pattern.groups, (self.pattern.group, x.shape[2], x.itemsize)
+        self._multiply = matmul_kernel(*self.kind)
+        shared, size = self.shared, row_bytes(x)
+        self._cut = shared.blocks(size)
+        self._forward = (
+            shared.indptr, *self._cut, shared.indices, self.weight.data, x, self.bias, self.y,
+            RELU if layer.relu else PLAIN, shared.chunks_of(size),
+        )  # fmt: skip
+        self._dy: Any = None  # the gradients that backward is bound to
+        self._dw: Any = None
+
+    def output(self, ctx: Context) -> np.ndarray:
+        self._multiply(*self._forward)
+        return self.y
+
+    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
+        if dy is not self._dy or self.weight.grad is not self._dw:
+            self._bind_backward(dy, ctx)
+        self._gradient(*self._weight_gradient)
+        if not self.layer.needs_dx:
+            return None
+        self._scatter(*self._input_gradient)
+        return self._dx
+
+    def _bind_backward(self, dy: np.ndarray, ctx: Context) -> None:
+        """Prepare the arguments of the kernels that write dW and dx."""
+        from sparsecpu.kernels.linear.grouped import gradient_kernel, scatter_kernel, tiles_at_once
+
+        if dy.shape != self.y.shape:
+            raise ParameterError("shape of dy", dy.shape, str(self.y.shape))
+        check_tiles(dy, self.layer.out_features, self.y.dtype, "dy")
+        self._dy, self._dw = dy, self.weight.grad
+        shared, size, x = self.shared, row_bytes(dy), self.x
+        self._gradient = gradient_kernel(*self.kind)
+        self._weight_gradient = (
+            shared.indptr, *self._cut, shared.indices, x, dy, self.weight.grad,
+            self.bias_gradient(), shared.chunks_of(size), tiles_at_once(x),
+        )  # fmt: skip
+        if not self.layer.needs_dx:
+            return
+        self._dx, self._scatter = self.memory_of_dx(dy, ctx), scatter_kernel(*self.kind)
+        self._input_gradient = (
+            shared.indptr, *self._columns(), shared.indices, self.weight.data, dy, x, self._dx,
+            self.layer.gated,
+        )  # fmt: skip
+
+    def _columns(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return where each group's columns of each block lie, with a block for every thread."""
+        from sparsecpu.kernels.linear.grouped import strip_of
+        from sparsecpu.kernels.machine.threads import current_threads
+
+        jobs = len(self.x) * (self.x.shape[2] // strip_of(*self.kind))
+        return self.shared.cut(max(len(self._cut[0]), -(-current_threads() // jobs)))

@@ -1,0 +1,56 @@
+"""What goes to and fro between shared columns and the nonzeros of their rows.
+
+``indptr`` is that of the groups; with n columns in group g, the value of its row r and of shared
+column k lies at ``k + (G - 1) * indptr[g] + r * n``, for all groups before it have G rows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from sparsecpu.kernels.machine.compile import kernel
+
+
+@kernel(parallel=True)
+def to_rows(indptr, values, group, n_out, out):
+    """Write what each shared column has to all of its rows: ``out`` is as long as they are."""
+    for g in prange(indptr.shape[0] - 1):
+        first, end = indptr[g], indptr[g + 1]
+        for r in range(min(group, n_out - g * group)):
+            to = first + (group - 1) * first + r * (end - first)
+            for k in range(first, end):
+                out[to + k - first] = values[k]
+
+
+@kernel(parallel=True)
+def magnitudes(indptr, values, group, n_out, squares, out):
+    """Write the sum of magnitudes (or of squares) that each shared column has in its rows."""
+    for g in prange(indptr.shape[0] - 1):
+        first, end = indptr[g], indptr[g + 1]
+        for k in range(first, end):
+            out[k] = 0
+        for r in range(min(group, n_out - g * group)):
+            at = first + (group - 1) * first + r * (end - first)
+            for k in range(first, end):
+                value = values[at + k - first]
+                out[k] += value * value if squares else abs(value)
+
+
+def plain_to_rows(indptr: np.ndarray, values: np.ndarray, group: int, n_out: int) -> np.ndarray:
+    """Return what ``to_rows`` writes."""
+    parts = [values[indptr[i // group] : indptr[i // group + 1]] for i in range(n_out)]
+    return np.concatenate(parts)
+
+
+def plain_magnitudes(
+    indptr: np.ndarray, values: np.ndarray, group: int, n_out: int, squares: bool
+) -> np.ndarray:
+    """Return what ``magnitudes`` writes."""
+    out, at = np.zeros(indptr[-1], values.dtype), 0
+    for i in range(n_out):
+        first, end = indptr[i // group], indptr[i // group + 1]
+        part = values[at : at + end - first]
+        out[first:end] += part * part if squares else np.abs(part)
+        at += end - first
+    return out
