@@ -2,13 +2,13 @@
 
 A row of x that is read once then serves all rows of a group, and arithmetic is the limit, not
 loads. ``indptr`` is that of the groups: group g's shared columns are
-``indices[indptr[g]:indptr[g + 1]]``, sorted. Values are in CSR order: with n columns in group g, the
-value of its row r and of place k in ``indices`` is ``data[k + (G - 1) * indptr[g] + r * n]``, for
-all groups before it have G rows. The last group may have fewer.
+``indices[indptr[g]:indptr[g + 1]]``, sorted. Values are in CSR order: with n columns in group g,
+the value of its row r and of place k in ``indices`` is ``data[k + (G - 1) * indptr[g] + r * n]``,
+for all groups before it have G rows. The last group may have fewer.
 
-``starts`` and ``ends`` are ``(blocks, groups)``: where each group's columns of each block of columns
-lie; see ``sparse.row_blocks``. Tiles are read in strips of lanes, so many that the sums of a group
-stay in registers.
+``starts`` and ``ends`` are ``(blocks, groups)``: where each group's columns of each block of
+columns lie; see ``sparse.row_blocks``. Tiles are read in strips of lanes, so many that the sums of
+a group stay in registers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.machine.cpu import level_two_cache, widest_lanes
 from sparsecpu.kernels.vectors.arithmetic import (
     splat,
-    splat_like,
     total,
     where_positive,
     without_tiny,
@@ -133,8 +132,10 @@ def matmul_kernel(group: int, lanes: int, itemsize: int) -> Callable:
                                   y, here, block, last)  # fmt: skip
                     else:
                         for r in range(n_out - i):
-                            _sum_rows(one, k, end, apart + r * n, n, indices, data, x, x_base,
-                                      lanes, bias, i + r, y, here + r * lanes, block, last)  # fmt: skip
+                            _sum_rows(
+                                one, k, end, apart + r * n, n, indices, data, x, x_base, lanes,
+                                bias, i + r, y, here + r * lanes, block, last,
+                            )  # fmt: skip
 
     return matmul
 
@@ -153,9 +154,9 @@ def _scatter_rows(like, k, end, apart, n, indices, data, dy, here, dx, base, lan
 def scatter_kernel(group: int, lanes: int, itemsize: int) -> Callable:
     """Return the kernel of ``dx = W' dy``; a gradient smaller than ``TINY`` becomes 0.
 
-    ``scatter(indptr, starts, ends, indices, data, dy, x, dx, gated)``: with ``gated``, dx is 0 where
-    x is not positive. The columns of a block, and the lanes of a strip, have one writer, which goes
-    through the groups in order: how many blocks there are changes no sum.
+    ``scatter(indptr, starts, ends, indices, data, dy, x, dx, gated)``: with ``gated``, dx is 0
+    where x is not positive. The columns of a block, and the lanes of a strip, have one writer,
+    which goes through the groups in order: how many blocks there are changes no sum.
     """
     strip = strip_of(group, lanes, itemsize)
 
