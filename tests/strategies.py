@@ -21,3 +21,14 @@ def patterns(draw, most=40):
         keys = np.union1d(pattern.keys(), row * shape[1] + np.arange(shape[1]))
         pattern = Pattern.from_keys(shape, keys)
     return pattern
+
+
+@st.composite
+def patterns_in_groups(draw, group, most=40):
+    """Draw a pattern of rows in groups: the last may have fewer, some no columns, one all."""
+    n_out = draw(st.integers(1, most))
+    shared = draw(patterns(most))
+    shape = -(-n_out // group), shared.shape[1]
+    keys = shared.keys()
+    shared = Pattern.from_keys(shape, keys[keys < shape[0] * shape[1]])
+    return Pattern.of_groups(n_out, group, shared)
