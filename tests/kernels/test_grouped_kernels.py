@@ -53,7 +53,7 @@ class Layer:
         return dx
 
     def gradient(self, x, dy, dw, db, span):
-        gradient_kernel(*self.kind)(*self.cuts, x, dy, dw, db, self.chunks, span)
+        gradient_kernel(*self.kind)(*self.cuts, x, dy, dw, db, self.chunks, span, 0)
         return dw, db
 
 

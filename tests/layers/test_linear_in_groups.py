@@ -2,14 +2,16 @@
 
 import itertools
 import tracemalloc
+from copy import deepcopy
 
 import numpy as np
 import pytest
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers import BatchNorm, ReLU, Sequential, SparseLinear, Tanh
+from sparsecpu.layers.linear_ways import lean_groups
 from sparsecpu.losses import SoftmaxCrossEntropy
-from sparsecpu.optimizers import SGD
+from sparsecpu.optimizers import SGD, Adam
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
@@ -122,13 +124,16 @@ def test_training_needs_no_index_but_that_of_the_groups(rng):
         assert not layer.weight.holds_transposed
 
 
-def test_bytes_per_connection_in_training(rng):
-    """Value, gradient and momentum 4 each, and a column for four of them: 13."""
+@pytest.mark.parametrize(("lean", "wanted"), [(False, 13), (True, 9)])
+def test_bytes_per_connection_in_training(lean, wanted, rng, monkeypatch):
+    """Value and momentum 4 each, a column for four of them, and a gradient unless it is lean."""
     x, y = rng.standard_normal((16, 2000), dtype=np.float32), rng.integers(0, 8, 16)
+    monkeypatch.setattr(lean_groups, "SLAB", 10_000)
     tracemalloc.start()
     network = chain((2000, 4000), 4, rng, 0.05)
     pattern = network.layers[0].weight.pattern
-    trainer = Trainer(network, loss=SoftmaxCrossEntropy(), optimizer=SGD(0.9), batch_size=16)
+    trainer = Trainer(network, loss=SoftmaxCrossEntropy(), optimizer=SGD(0.9), lean=lean, epochs=2,
+                      batch_size=16)  # fmt: skip
     trainer.fit(x, y)
     arrays = tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)
     taken = tracemalloc.take_snapshot().filter_traces([arrays])
@@ -136,7 +141,32 @@ def test_bytes_per_connection_in_training(rng):
     held = sum(trace.size for trace in taken.traces)
     rows = 4000 * (8 + 3 * 4) + 1000 * 8  # where they start, their biases; where groups start
     tiles = 16 * 4 * (2000 + 3 * 4000)  # x, y, dy, and what the loss holds
-    assert 13 * pattern.nnz < held < 13 * pattern.nnz + rows + tiles
+    slab = 4 * lean_groups.SLAB if lean else 0
+    assert wanted * pattern.nnz < held < wanted * pattern.nnz + rows + tiles + slab
+
+
+@pytest.mark.parametrize("optimizer", [SGD(0.9, weight_decay=1e-3), Adam()])
+def test_lean_training_has_the_same_bits(optimizer, rng, monkeypatch):
+    """In slabs of a few groups; the last one has fewer rows."""
+    x, y = rng.standard_normal((300, 60), dtype=np.float32), rng.integers(0, 5, 300)
+    found, applied, apply = [], [], type(optimizer).apply
+
+    def noted(self, parameter, places, *rest):
+        applied.append(places)
+        apply(self, parameter, places, *rest)
+
+    monkeypatch.setattr(type(optimizer), "apply", noted)
+    monkeypatch.setattr(lean_groups, "SLAB", 600)
+    for lean in (False, True):
+        network = chain((60, 131, 70, 5), 4, np.random.default_rng(1))
+        Trainer(network, loss=SoftmaxCrossEntropy(), optimizer=deepcopy(optimizer), epochs=1,
+                batch_size=150, threads=1 + lean, lean=lean).fit(x, y)  # fmt: skip
+        found.append([p.data for p in network.parameters().values()])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(applied) > 2 * len(linear_layers(network))
+    assert max(places.stop - places.start for places in applied) <= 600
+    assert "grad" not in network.layers[0].weight.vectors()
 
 
 def test_gradients_of_other_tiles_are_refused(rng):
