@@ -227,15 +227,16 @@ def _dot_tile(group: int, lanes: int, itemsize: int) -> tuple[int, int]:
 def gradient_kernel(group: int, lanes: int, itemsize: int) -> Callable:
     """Return the kernel of ``dw = dy x'`` at the nonzeros, and of the bias gradient.
 
-    ``gradient(indptr, starts, ends, indices, x, dy, dw, dbias, chunks, span)``: so many tiles at a
-    time are gone through for each few columns; an empty ``dbias`` is left alone. Groups are cut
-    between threads, so each nonzero has one writer and its sum one order.
+    ``gradient(indptr, starts, ends, indices, x, dy, dw, dbias, chunks, span, skipped)``: so many
+    tiles at a time are gone through for each few columns; an empty ``dbias`` is left alone. Chunks
+    may be those of some groups only: ``dw`` begins with the nonzero at place ``skipped``. Groups
+    are cut between threads, so each nonzero has one writer and its sum one order.
     """
     columns, width = _dot_tile(group, lanes, itemsize)
     pairs = group * columns
 
     @kernel(parallel=True)
-    def gradient(indptr, starts, ends, indices, x, dy, dw, dbias, chunks, span):
+    def gradient(indptr, starts, ends, indices, x, dy, dw, dbias, chunks, span, skipped):
         tiles, n_in, n_out = x.shape[0], x.shape[1], dy.shape[1]
         n_chunks, blocks, groups = chunks.shape[0] - 1, starts.shape[0], starts.shape[1]
         for chunk in prange(n_chunks):
@@ -249,7 +250,8 @@ def gradient_kernel(group: int, lanes: int, itemsize: int) -> Callable:
                         k = at(starts, np.int64(block) * groups + g)
                         end = at(ends, np.int64(block) * groups + g)
                         first, i = at(indptr, np.int64(g)), np.int64(g) * group
-                        n, apart = at(indptr, np.int64(g) + 1) - first, (group - 1) * first
+                        n = at(indptr, np.int64(g) + 1) - first
+                        apart = (group - 1) * first - skipped
                         if i + group <= n_out:
                             while k + columns <= end:
                                 sums = full
