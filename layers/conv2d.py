@@ -20,6 +20,7 @@ from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.sparse.densities import allocate
 from sparsecpu.sparse.first_patterns import first_pattern
 from sparsecpu.sparse.first_values import scaled_uniform
+from sparsecpu.sparse.groups import checked_group, with_group
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
@@ -204,6 +205,7 @@ class SparseConv2d(Layer):
     @classmethod
     def trace(cls, shape, options) -> tuple:
         sizes = described_sizes(shape[0], options)
+        checked_group(options.get("group", 1))
         geometry = Geometry(**sizes, size=shape[1:])
         weights = (geometry.filters, geometry.channels // geometry.groups, *geometry.kernel)
         return (geometry.filters, *geometry.out_size), [weights]
@@ -211,6 +213,11 @@ class SparseConv2d(Layer):
     @classmethod
     def allot(cls, options, counts) -> dict[str, Any]:
         return {**options, "nnz": next(counts)}
+
+    @classmethod
+    def regroup(cls, options, sizes) -> dict[str, Any]:
+        size = next(sizes)  # filters that see other channels have nothing to share
+        return with_group(options, 1 if options.get("groups", 1) > 1 else size)
 
     def plan(self, spec: Spec) -> Spec:
         if require_images(spec, self)[0] != self.in_channels:

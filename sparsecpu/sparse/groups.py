@@ -136,6 +136,12 @@ def nearest_nnz(nnz: int, n_out: int, n_in: int, group: int) -> int:
     return count * group + few * (n_out % group)
 
 
+def with_group(options: dict[str, Any], group: int) -> dict[str, Any]:
+    """Return a layer's options with a group; rows that stand alone go without saying."""
+    rest = {name: value for name, value in options.items() if name != "group"}
+    return rest if checked_group(group) == 1 else {**rest, "group": int(group)}
+
+
 def places_of_rows(groups: RowIndex, n_out: int, group: int, places: np.ndarray) -> np.ndarray:
     """Return where the values of some shared columns lie: a row of the result for each.
 
