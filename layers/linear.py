@@ -19,6 +19,7 @@ from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.sparse.densities import allocate
 from sparsecpu.sparse.first_patterns import first_pattern
 from sparsecpu.sparse.first_values import scaled_uniform
+from sparsecpu.sparse.groups import checked_group, with_group
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
@@ -191,11 +192,16 @@ class SparseLinear(Layer):
     @classmethod
     def trace(cls, shape, options) -> tuple:
         out = int(options["out_features"])
+        checked_group(options.get("group", 1))
         return (out,), [(out, shape[0])]
 
     @classmethod
     def allot(cls, options, counts) -> dict[str, Any]:
         return {**options, "nnz": next(counts)}
+
+    @classmethod
+    def regroup(cls, options, sizes) -> dict[str, Any]:
+        return with_group(options, next(sizes))
 
     @property
     def in_features(self) -> int:

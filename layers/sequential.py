@@ -14,7 +14,7 @@ from sparsecpu.layers.network.autotune import Choice, tune
 from sparsecpu.layers.network.entry import as_images, read_singly, read_tiles
 from sparsecpu.layers.network.passes import loss_and_gradients, predictions
 from sparsecpu.layers.network.predictor import Predictor
-from sparsecpu.layers.network.sizes import FixedSizes, sample_shape, widest_tile
+from sparsecpu.layers.network.sizes import FixedSizes, most_common_group, sample_shape, widest_tile
 from sparsecpu.layers.network.summary import summary
 from sparsecpu.losses import Loss
 from sparsecpu.sparse.parameter import SparseParameter
@@ -150,7 +150,9 @@ class Sequential(FixedSizes):
         batch : int
             Samples per step.
         """
-        return _IMAGE_LANES if self._images else choose_lanes(batch, widest_tile(self), self.dtype)
+        if self._images:
+            return _IMAGE_LANES
+        return choose_lanes(batch, widest_tile(self), self.dtype, most_common_group(self))
 
     def lanes_to_predict(self, batch: int) -> int:
         """Return the width of a compiled predictor's tiles; 1 where samples go one by one.

@@ -24,11 +24,14 @@ def patterns(draw, most=40):
 
 
 @st.composite
-def patterns_in_groups(draw, group, most=40):
-    """Draw a pattern of rows in groups: the last may have fewer, some no columns, one all."""
-    n_out = draw(st.integers(1, most))
-    shared = draw(patterns(most))
-    shape = -(-n_out // group), shared.shape[1]
-    keys = shared.keys()
-    shared = Pattern.from_keys(shape, keys[keys < shape[0] * shape[1]])
-    return Pattern.of_groups(n_out, group, shared)
+def grouped(draw, most=30, group=None):
+    """Draw a pattern whose rows stand in groups; the last group may have fewer, some none at all.
+
+    Shared columns may be none or all, and so may those of one group.
+    """
+    group, n_out = group or draw(st.sampled_from([2, 4, 8])), draw(st.integers(1, most))
+    n_in = draw(st.integers(1, most))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    mask = rng.random((-(-n_out // group), n_in)) < draw(st.sampled_from([0.0, 0.1, 0.5, 1.0]))
+    mask[rng.integers(len(mask))] = draw(st.booleans())
+    return Pattern.of_groups(n_out, group, Pattern.from_keys(mask.shape, np.flatnonzero(mask)))

@@ -81,8 +81,10 @@ class GroupedProduct(Way):
 
     def _columns(self) -> tuple[np.ndarray, np.ndarray]:
         """Return where each group's columns of each block lie, with a block for every thread."""
-        from sparsecpu.kernels.linear.grouped import strip_of
+        from sparsecpu.kernels.linear.grouped import blocks_of_dx, strip_of
         from sparsecpu.kernels.machine.threads import current_threads
 
-        jobs = len(self.x) * (self.x.shape[2] // strip_of(*self.kind))
-        return self.shared.cut(max(len(self._cut[0]), -(-current_threads() // jobs)))
+        strip = strip_of(*self.kind)
+        jobs = len(self.x) * (self.x.shape[2] // strip)
+        wanted = blocks_of_dx(self.shared, self.pattern.group, strip * self.x.itemsize)
+        return self.shared.cut(max(wanted, -(-current_threads() // jobs)))

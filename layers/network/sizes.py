@@ -94,3 +94,12 @@ def widest_tile(network: Sequential) -> int:
         return widest
     density = network.density
     return max(effective_width(n, n * density) for n in network.widths)
+
+
+def most_common_group(network: Sequential) -> int:
+    """Return the size of the groups that most weights stand in."""
+    counts: dict[int, int] = {}
+    for parameter in network.sparse_parameters().values():
+        group = parameter.pattern.group
+        counts[group] = counts.get(group, 0) + parameter.nnz
+    return max(counts, key=lambda group: (counts[group], -group), default=1)

@@ -23,7 +23,7 @@ def summary(network: Sequential) -> str:
             lines.append(line)
         for name, p in weights:
             line = f"  {i}.{name}" if len(weights) > 1 else line
-            stored = p.data.nbytes + p.pattern.indices.nbytes + p.pattern.indptr.nbytes
+            stored = p.data.nbytes + p.pattern.nbytes
             flops = 2 * p.nnz * p.uses, 2 * p.pattern.size * p.uses
             sparse, dense = sparse + flops[0], dense + flops[1]
             line = f"{line:<34}{p.nnz:>12,}{p.pattern.size:>14,}{p.density:>10.4f}{stored:>12,}"

@@ -13,7 +13,7 @@ from sparsecpu.estimators.memory import refuse_too_large
 from sparsecpu.estimators.parameters import documented
 from sparsecpu.experiments.pixels import are_numbered
 from sparsecpu.networks.models import find_model, model_names
-from sparsecpu.networks.models.convolutional import as_image
+from sparsecpu.networks.models.pieces import as_image
 from sparsecpu.registries import defaults
 from sparsecpu.step.image_shapes import CHANNELS_FIRST, has_channels_last
 from sparsecpu.step.standardising import standardise

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import patterns_in_groups
+from strategies import grouped
 
 from sparsecpu.kernels.linear import PLAIN, RELU
 from sparsecpu.kernels.linear.grouped import (
@@ -61,7 +61,7 @@ class Layer:
 @given(data=st.data(), batch=st.sampled_from([1, 17, 130]), seed=st.integers(0, 99),
        blocks=st.sampled_from([1, 3]), span=st.integers(1, 5))  # fmt: skip
 def test_grouped_kernels(group, lanes, dtype, data, batch, seed, blocks, span):
-    p = data.draw(patterns_in_groups(group))
+    p = data.draw(grouped(40, group))
     layer, rng = Layer(p, lanes, dtype, blocks), np.random.default_rng(seed)
     x, dy = (rng.standard_normal((batch, n)).astype(dtype) for n in (p.shape[1], p.shape[0]))
     values = aligned_copy(rng.standard_normal(p.nnz), dtype)
@@ -155,7 +155,7 @@ def test_a_tile_as_large_as_the_cache_is_gone_through_alone():
 @pytest.mark.parametrize("squares", [False, True])
 @given(data=st.data(), seed=st.integers(0, 99))
 def test_shared_columns_and_their_rows(group, squares, data, seed):
-    p, rng = data.draw(patterns_in_groups(group)), np.random.default_rng(seed)
+    p, rng = data.draw(grouped(40, group)), np.random.default_rng(seed)
     n_out, indptr = p.shape[0], p.groups.indptr
     shared, values = rng.standard_normal(p.groups.nnz), rng.standard_normal(p.nnz)
     out = np.full(p.nnz, np.nan)

@@ -44,8 +44,7 @@ def compare_costs(
         rows.append({
             "name": architecture.name, "flops": flops(architecture), "weights": network.nnz,
             "weight_bytes": sum(
-                p.data.nbytes + p.pattern.indices.nbytes + p.pattern.indptr.nbytes
-                for p in network.sparse_parameters().values()
+                p.data.nbytes + p.pattern.nbytes for p in network.sparse_parameters().values()
             ),
             "activation_bytes": 4 * batch_size * activations(architecture),
         })  # fmt: skip
