@@ -21,7 +21,7 @@ from numba import prange
 
 from sparsecpu.kernels.linear.finishes import RELU
 from sparsecpu.kernels.machine.compile import kernel
-from sparsecpu.kernels.machine.cpu import level_one_cache, level_two_cache, widest_lanes
+from sparsecpu.kernels.machine.cpu import level_one_cache, level_two_cache, registers
 from sparsecpu.kernels.vectors.arithmetic import (
     splat,
     total,
@@ -49,8 +49,9 @@ _COLUMNS_OF_A_BLOCK = 16
 
 @functools.cache
 def sums_bytes() -> int:
-    """Return how many bytes of sums the registers hold beside what is added to them."""
-    return 1024 if widest_lanes() == 128 else 256
+    """Return how many bytes of sums the registers hold beside what is added to them: half."""
+    count, size = registers()
+    return count * size // 2
 
 
 def strip_of(group: int, lanes: int, itemsize: int) -> int:
@@ -214,9 +215,8 @@ def scatter_kernel(group: int, lanes: int, itemsize: int) -> Callable:
 
 def _dot_tile(group: int, lanes: int, itemsize: int) -> tuple[int, int]:
     """Return how many columns are taken at once, and how wide the sums of their products are."""
-    register = sums_bytes() // 16  # 64 bytes, or 16: NEON's, and half of AVX2's
-    width = min(lanes, register // itemsize)
-    return max(16 // group, 1), width
+    count, size = registers()
+    return max(count // 2 // group, 1), min(lanes, size // itemsize)
 
 
 @functools.cache

@@ -40,6 +40,16 @@ def _compiles_for(feature: str) -> bool:
 
 
 @cache
+def registers() -> tuple[int, int]:
+    """Return how many registers hold vectors, and how many bytes each of them has."""
+    if _compiles_for("avx512f"):
+        return 32, 64
+    if _compiles_for("avx2"):
+        return 16, 32
+    return (32 if _compiles_for("neon") else 16), 16
+
+
+@cache
 def widest_lanes() -> int:
     """Return the widest tile that stays in registers: 128 floats with AVX-512, else 64."""
     return 128 if _compiles_for("avx512f") else 64
