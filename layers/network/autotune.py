@@ -37,6 +37,8 @@ class Choice:
         Milliseconds of forward and backward pass in each form.
     form : {"sparse", "dense"}
         The faster one.
+    group : int
+        So many rows share their columns.
     """
 
     name: str
@@ -45,11 +47,14 @@ class Choice:
     sparse_ms: float
     dense_ms: float
     form: str
+    group: int = 1
 
     def __str__(self) -> str:
         size = "x".join(map(str, self.shape))
         times = f"sparse {self.sparse_ms:.3f} ms, dense {self.dense_ms:.3f} ms"
-        return f"{self.name} {size} at density {self.density:.3g}: {times}: {self.form}"
+        where = f"at density {self.density:.3g}"
+        where += f" in groups of {self.group}" if self.group > 1 else ""
+        return f"{self.name} {size} {where}: {times}: {self.form}"
 
 
 def tunable_layers(layer: Any) -> Iterator[tuple[str, Any]]:
@@ -104,35 +109,61 @@ def tune(network: Any, batch: int, lanes: int, threads: int | None) -> list[Choi
     choices = []
     with use_threads(threads), one_blas_thread():
         for name, layer in tunable_layers(network):
-            spent = _race(layer, batch, lanes, network.dtype)
+            runs = {form: (layer, form) for form in FORMS}
+            spent = race(runs, batch, lanes, network.dtype, _SECONDS)
             layer.form = min(FORMS, key=lambda form: spent[form])  # sparse where they are equal
             weight = layer.weight
             choice = Choice(name, weight.shape, weight.density, spent["sparse"], spent["dense"],
-                            layer.form)  # fmt: skip
+                            layer.form, weight.pattern.group)  # fmt: skip
             choices.append(choice)
     return choices
 
 
-def _race(layer: Any, batch: int, lanes: int, dtype: Any) -> dict[str, float]:
-    """Return the least milliseconds of each form, taking turns."""
+def race(
+    runs: dict[str, tuple[Any, str]], batch: int, lanes: int, dtype: Any, seconds: float,
+    precision: str = "fp32",
+) -> dict[str, float]:  # fmt: skip
+    """Return the least milliseconds of layers in given forms, forward and backward, taking turns.
+
+    Parameters
+    ----------
+    runs : dict of str to tuple
+        Layers that take and give the same, and the form of each; or one layer in several forms.
+    batch, lanes : int
+        Samples, and how many of them a tile has.
+    dtype : dtype
+        Type of values.
+    seconds : float
+        There are fewer turns where they take longer.
+    precision : {"fp32", "bf16", "fp16"}
+        How wide the layers read.
+
+    Returns
+    -------
+    dict of str to float
+        By the names of ``runs``.
+    """
     rng, tiles = np.random.default_rng(0), -(-batch // lanes)
-    shapes = [(tiles, *shape, lanes) for shape in layer.tile_shapes]
+    first, _ = next(iter(runs.values()))
+    shapes = [(tiles, *shape, lanes) for shape in first.tile_shapes]
     x, dy = (rng.standard_normal(shape, dtype=np.float32).astype(dtype) for shape in shapes)
-    # Memory of its own for each form: what one has prepared is not for the other.
-    contexts = {form: Context(Workspace(), train=True, n_valid=batch) for form in FORMS}
-    times: dict[str, list[float]] = {form: [] for form in FORMS}
-    kept = {p: p.grad.copy() for p in layer.parameters().values()}
+    # Memory of its own for each: what one has prepared is not for another.
+    contexts = {
+        name: Context(Workspace(), train=True, n_valid=batch, precision=precision) for name in runs
+    }
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    kept = {p: p.grad.copy() for layer, _ in runs.values() for p in layer.parameters().values()}
     began = 0.0
     for turn in range(_TURNS + 1):
-        if turn > _LEAST and time.perf_counter() - began > _SECONDS:
+        if turn > _LEAST and time.perf_counter() - began > seconds:
             break
-        for form in FORMS:
-            layer.form, ctx = form, contexts[form]
+        for name, (layer, form) in runs.items():
+            layer.form, ctx = form, contexts[name]
             start = time.perf_counter()
             layer.backward(dy, layer.forward(x, ctx)[1], ctx)
             if turn:  # the first one compiles
-                times[form].append(time.perf_counter() - start)
+                times[name].append(time.perf_counter() - start)
         began = began or time.perf_counter()
     for parameter, grad in kept.items():
         parameter.grad[...] = grad
-    return {form: 1e3 * min(spent) for form, spent in times.items()}
+    return {name: 1e3 * min(spent) for name, spent in times.items()}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +14,6 @@ from sparsecpu.layers.chain import Chain
 from sparsecpu.layers.checked import vector
 from sparsecpu.registries.numbers import whole
 from sparsecpu.sparse.row_blocks import effective_width
-
-if TYPE_CHECKING:
-    from sparsecpu.layers.sequential import Sequential
 
 #: What a plan decides, and nothing else.
 _PLANNED = ("input_shape", "widths", "n_outputs")
@@ -87,10 +84,9 @@ def sample_shape(shape: Any, layers: Iterable[Layer]) -> tuple[int, ...]:
     return tuple(whole("input_shape", size, 1) for size in sizes)
 
 
-def widest_tile(network: Sequential) -> int:
+def widest_tile(widths: Sequence[int], density: float) -> int:
     """Return the features of the widest tile; of wide layers, only those in use at once."""
-    widest = max(network.widths)
+    widest = max(widths)
     if widest <= _NARROW:
         return widest
-    density = network.density
-    return max(effective_width(n, n * density) for n in network.widths)
+    return max(effective_width(n, n * density) for n in widths)

@@ -89,6 +89,12 @@ class SparseParameter(Parameter):
         return self.pattern.sparsity
 
     @property
+    def stored_bytes(self) -> int:
+        """Bytes of the values and their index, which rows in a group have in common."""
+        index = self.pattern.groups
+        return self.data.nbytes + index.indices.nbytes + index.indptr.nbytes
+
+    @property
     def transposed_data(self) -> np.ndarray:
         """A second copy of the values, in the order of ``pattern.transposed``.
 
