@@ -81,6 +81,9 @@ class SparseConv2d(Layer):
         Weights to keep, instead of ``density``.
     pattern : str or Pattern
         How it is drawn, a name in ``sparse.first_patterns.PATTERNS``; or the pattern itself.
+    group : {1, 2, 4, 8}
+        So many neighbouring filters share their columns, which makes all products faster; see
+        ``Pattern``. Not to be confused with ``groups``, which are of channels.
     gain : float
         Scale of the first values; see ``sparse.first_values.scaled_uniform``.
     fan : {"sparse", "dense"}
@@ -129,6 +132,7 @@ class SparseConv2d(Layer):
         rng: np.random.Generator | None = None,
         nnz: int | None = None,
         pattern: str | Pattern = "random",
+        group: int = 1,
         gain: float = math.sqrt(2.0),
         fan: str = "sparse",
         fixed: bool = False,
@@ -142,7 +146,7 @@ class SparseConv2d(Layer):
         whole("weights per filter", shape[1], 1, 2**31 - 1)
         if nnz is None:
             nnz = allocate([shape], density, "uniform")[0]
-        pattern = first_pattern(shape, nnz, rng, pattern)
+        pattern = first_pattern(shape, nnz, rng, pattern, group)
         values = scaled_uniform(pattern, rng, gain=gain, fan=fan, dtype=dtype)
         weight = SparseParameter(pattern, values, dtype)
         self._set(weight, np.zeros(shape[0]) if truth_value("bias", bias) else None)

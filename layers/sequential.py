@@ -14,7 +14,7 @@ from sparsecpu.layers.network.autotune import Choice, tune
 from sparsecpu.layers.network.entry import as_images, read_singly, read_tiles
 from sparsecpu.layers.network.passes import loss_and_gradients, predictions
 from sparsecpu.layers.network.predictor import Predictor
-from sparsecpu.layers.network.sizes import FixedSizes, sample_shape, widest_tile
+from sparsecpu.layers.network.sizes import FixedSizes, most_common_group, sample_shape, widest_tile
 from sparsecpu.layers.network.summary import summary
 from sparsecpu.losses import Loss
 from sparsecpu.sparse.parameter import SparseParameter
@@ -152,7 +152,8 @@ class Sequential(FixedSizes):
         """
         if self._images:
             return IMAGE_LANES
-        return choose_lanes(batch, widest_tile(self.widths, self.density), self.dtype)
+        widest = widest_tile(self.widths, self.density)
+        return choose_lanes(batch, widest, self.dtype, most_common_group(self))
 
     def lanes_to_predict(self, batch: int) -> int:
         """Return the width of a compiled predictor's tiles; 1 where samples go one by one.

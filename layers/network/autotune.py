@@ -109,8 +109,8 @@ def tune(network: Any, batch: int, lanes: int, threads: int | None) -> list[Choi
     choices = []
     with use_threads(threads), one_blas_thread():
         for name, layer in tunable_layers(network):
-            runs = {form: (layer, form) for form in FORMS}
-            spent = race(runs, batch, lanes, network.dtype, _SECONDS)
+            runs = {form: (layer, form, lanes) for form in FORMS}
+            spent = race(runs, batch, network.dtype, _SECONDS)
             layer.form = min(FORMS, key=lambda form: spent[form])  # sparse where they are equal
             weight = layer.weight
             choice = Choice(name, weight.shape, weight.density, spent["sparse"], spent["dense"],
@@ -120,17 +120,18 @@ def tune(network: Any, batch: int, lanes: int, threads: int | None) -> list[Choi
 
 
 def race(
-    runs: dict[str, tuple[Any, str]], batch: int, lanes: int, dtype: Any, seconds: float,
+    runs: dict[str, tuple[Any, str, int]], batch: int, dtype: Any, seconds: float,
     precision: str = "fp32",
 ) -> dict[str, float]:  # fmt: skip
-    """Return the least milliseconds of layers in given forms, forward and backward, taking turns.
+    """Return the least milliseconds of layers, forward and backward, taking turns.
 
     Parameters
     ----------
     runs : dict of str to tuple
-        Layers that take and give the same, and the form of each; or one layer in several forms.
-    batch, lanes : int
-        Samples, and how many of them a tile has.
+        A layer, the form that it is in, and the width of its tiles. It may be the same layer in
+        several forms; all of them take and give the same.
+    batch : int
+        Samples.
     dtype : dtype
         Type of values.
     seconds : float
@@ -143,22 +144,19 @@ def race(
     dict of str to float
         By the names of ``runs``.
     """
-    rng, tiles = np.random.default_rng(0), -(-batch // lanes)
-    first, _ = next(iter(runs.values()))
-    shapes = [(tiles, *shape, lanes) for shape in first.tile_shapes]
-    x, dy = (rng.standard_normal(shape, dtype=np.float32).astype(dtype) for shape in shapes)
     # Memory of its own for each: what one has prepared is not for another.
     contexts = {
         name: Context(Workspace(), train=True, n_valid=batch, precision=precision) for name in runs
     }
+    tiles = {lanes: _tiles(layer, batch, lanes, dtype) for layer, _, lanes in runs.values()}
     times: dict[str, list[float]] = {name: [] for name in runs}
-    kept = {p: p.grad.copy() for layer, _ in runs.values() for p in layer.parameters().values()}
+    kept = {p: p.grad.copy() for layer, *_ in runs.values() for p in layer.parameters().values()}
     began = 0.0
     for turn in range(_TURNS + 1):
         if turn > _LEAST and time.perf_counter() - began > seconds:
             break
-        for name, (layer, form) in runs.items():
-            layer.form, ctx = form, contexts[name]
+        for name, (layer, form, lanes) in runs.items():
+            layer.form, ctx, (x, dy) = form, contexts[name], tiles[lanes]
             start = time.perf_counter()
             layer.backward(dy, layer.forward(x, ctx)[1], ctx)
             if turn:  # the first one compiles
@@ -167,3 +165,13 @@ def race(
     for parameter, grad in kept.items():
         parameter.grad[...] = grad
     return {name: 1e3 * min(spent) for name, spent in times.items()}
+
+
+def _tiles(layer: Any, batch: int, lanes: int, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return random inputs of a layer, and gradients of its outputs."""
+    rng, tiles = np.random.default_rng(0), -(-batch // lanes)
+    x, dy = (
+        rng.standard_normal((tiles, *shape, lanes), dtype=np.float32).astype(dtype, copy=False)
+        for shape in layer.tile_shapes
+    )
+    return x, dy

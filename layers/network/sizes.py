@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from sparsecpu.layers.chain import Chain
 from sparsecpu.layers.checked import vector
 from sparsecpu.registries.numbers import whole
 from sparsecpu.sparse.row_blocks import effective_width
+
+if TYPE_CHECKING:
+    from sparsecpu.layers.sequential import Sequential
 
 #: What a plan decides, and nothing else.
 _PLANNED = ("input_shape", "widths", "n_outputs")
@@ -90,3 +93,12 @@ def widest_tile(widths: Sequence[int], density: float) -> int:
     if widest <= _NARROW:
         return widest
     return max(effective_width(n, n * density) for n in widths)
+
+
+def most_common_group(network: Sequential) -> int:
+    """Return the size of the groups that most weights stand in."""
+    counts: dict[int, int] = {}
+    for parameter in network.sparse_parameters().values():
+        group = parameter.pattern.group
+        counts[group] = counts.get(group, 0) + parameter.nnz
+    return max(counts, key=lambda group: (counts[group], -group), default=1)

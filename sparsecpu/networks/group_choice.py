@@ -65,13 +65,13 @@ def choose_groups(
     timed: dict[Any, dict[str, float]] = {}
     seconds = min(_EACH, _ALL / max(1, len({place.alike for place in places})))
     with use_threads(team(places, batch, threads)), one_blas_thread():
-        lanes = _lanes(architecture, places, batch, dtype)
+        widths = _lanes(architecture, places, batch, dtype)
         if len(architecture.input_shape) == 3:
-            batch = min(batch, _TILES * lanes * current_threads())
+            batch = min(batch, _TILES * max(widths.values()) * current_threads())
         for number, place in enumerate(places):
             if place.alike not in timed:
-                runs, part = _runs(place, number > 0, dtype)
-                ms = race(runs, batch, lanes, dtype, seconds, precision) if runs else {}
+                runs, part = _runs(place, number > 0, widths, dtype)
+                ms = race(runs, batch, dtype, seconds, precision) if runs else {}
                 timed[place.alike] = {name: spent / part for name, spent in ms.items()}
     return [_choice(place, timed[place.alike]) for place in places]
 
@@ -132,29 +132,34 @@ def _placed(
         shape = outputs
 
 
-def _lanes(architecture: Architecture, places: list[_Place], batch: int, dtype: Any) -> int:
-    """Return the width of the tiles that the network will have."""
+def _lanes(
+    architecture: Architecture, places: list[_Place], batch: int, dtype: Any
+) -> dict[int, int]:
+    """Return the width of the tiles that the network will have, by the size of its groups."""
     first = architecture.layers[0].kind if architecture.layers else ""
     if len(architecture.input_shape) == 3 and first != "flatten":
-        return IMAGE_LANES
+        return dict.fromkeys(SIZES, IMAGE_LANES)
     density = sum(place.nnz for place in places) / max(1, sum(place.size for place in places))
-    return choose_lanes(batch, widest_tile(architecture.widths(), density), dtype)
+    widest = widest_tile(architecture.widths(), density)
+    return {size: choose_lanes(batch, widest, dtype, size) for size in SIZES}
 
 
-def _runs(place: _Place, needs_dx: bool, dtype: Any) -> tuple[dict[str, tuple[Layer, str]], float]:
-    """Return a layer and its form by what it may take, and which fraction of its rows they have."""
+def _runs(
+    place: _Place, needs_dx: bool, widths: dict[int, int], dtype: Any
+) -> tuple[dict[str, tuple[Layer, str, int]], float]:
+    """Return a layer by what it may take, as ``race`` wants it; and the fraction of its rows."""
     if not place.is_timed:
         return {}, 1.0
     options, inputs, part = _part_of(place)
-    runs: dict[str, tuple[Layer, str]] = {}
+    runs: dict[str, tuple[Layer, str, int]] = {}
     for size in SIZES:
         layer = place.kind.build(
             inputs, {**options, "group": size}, rng=np.random.default_rng(0), dtype=dtype
         )
         layer.plan(Spec(inputs, needs_gradient=needs_dx))
-        runs[str(size)] = layer, "sparse"
+        runs[str(size)] = layer, "sparse", widths[size]
     if place.size <= _MOST_DENSE:
-        runs[DENSE] = runs["1"][0], DENSE
+        runs[DENSE] = runs["1"][0], DENSE, widths[1]
     return runs, part
 
 

@@ -91,8 +91,7 @@ class SparseParameter(Parameter):
     @property
     def stored_bytes(self) -> int:
         """Bytes of the values and their index, which rows in a group have in common."""
-        index = self.pattern.groups
-        return self.data.nbytes + index.indices.nbytes + index.indptr.nbytes
+        return self.data.nbytes + self.pattern.nbytes
 
     @property
     def transposed_data(self) -> np.ndarray:
