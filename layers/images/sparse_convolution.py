@@ -189,8 +189,8 @@ class SparseConvolution:
         precision = self.precision(ctx.precision)
         taps = self.taps(x, precision, backward=True, direct=not dy.pending)
         return prepare_convolution(
-            self.layer, self.plan_made, self.layer.weight.pattern, taps, dy, _of_gradients(precision),
-            ctx, kind=kind, gradient_of=x, dx=True, dw=with_dw,
+            self.layer, self.plan_made, self.layer.weight.pattern, taps, dy,
+            _of_gradients(precision), ctx, kind=kind, gradient_of=x, dx=True, dw=with_dw,
         )  # fmt: skip
 
     def _prepare_dw(self, x: Planes, dy: Planes, ctx: Context) -> Prepared:
