@@ -22,9 +22,9 @@ from sparsecpu.step.lanes import choose_lanes
 
 #: Seconds for a layer at most, once its kernels are compiled, and for all of them.
 _EACH, _ALL = 0.3, 3.0
-#: Of sizes within this factor of the fastest the smallest is taken: it leaves the most freedom in
-#: the choice of weights, and times vary by as much.
-_AS_FAST = 1.03
+#: Of sizes within this factor of the fastest the smallest is taken: freedom in the choice of
+#: weights is worth more than a tenth of the time, which so many more weights would take.
+_AS_FAST = 1.1
 #: Of a linear layer with more weights only some rows are timed, with inputs from so many columns.
 _MOST, _COLUMNS = 1_000_000, 1 << 18
 #: A full matrix of more numbers is not made only to be timed.
