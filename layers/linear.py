@@ -267,4 +267,6 @@ class SparseLinear(Layer):
         return found
 
     def describe(self) -> str:
-        return f"linear {self.in_features} -> {self.out_features}"
+        group = self.weight.pattern.group
+        words = f"linear {self.in_features} -> {self.out_features}"
+        return words + (f", group {group}" if group > 1 else "")

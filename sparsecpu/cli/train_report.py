@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 from sparsecpu.cli.train_run import TrainRun
@@ -30,10 +31,11 @@ def result(run: TrainRun, scores: dict[str, float], seconds: float, dense: Any) 
         "data": dataset.name,
         "model": recipe.init or recipe.model,
         "topology": recipe.topology,
+        "group_choice": run.group_choice and [asdict(choice) for choice in run.group_choice],
         "density": network.density,
         "nnz": network.nnz,
         "weights": network.size,
-        "weight_bytes": sum(map(_stored_bytes, parameters.values())),
+        "weight_bytes": sum(p.stored_bytes for p in parameters.values()),
         "dense_weight_bytes": 4 * sum(math.prod(s) for s in described.weight_shapes()),
         "iso_flop": _iso_flop(run, described),
         "train_samples": run.samples,
@@ -44,10 +46,7 @@ def result(run: TrainRun, scores: dict[str, float], seconds: float, dense: Any) 
         "compile_seconds": compile_clock.seconds,
         "step_ms": run.clock.step_ms(),
         "dense_step_ms": _dense_step_ms(run, described, dense),
-        "layers": [
-            {"name": name, "shape": list(p.shape), "nnz": p.nnz, "density": p.density}
-            for name, p in parameters.items()
-        ],
+        "layers": [_layer(name, parameter) for name, parameter in parameters.items()],
         "seed": recipe.seed,
         "out": None if run.folder is None else str(run.folder.path),
         "cpu": cpu_model(),
@@ -55,9 +54,11 @@ def result(run: TrainRun, scores: dict[str, float], seconds: float, dense: Any) 
     }
 
 
-def _stored_bytes(parameter: Any) -> int:
-    pattern = parameter.pattern
-    return parameter.data.nbytes + pattern.indices.nbytes + pattern.indptr.nbytes
+def _layer(name: str, parameter: Any) -> dict[str, Any]:
+    return {
+        "name": name, "shape": list(parameter.shape), "nnz": parameter.nnz,
+        "density": parameter.density, "group": parameter.pattern.group,
+    }  # fmt: skip
 
 
 def _dense_step_ms(run: TrainRun, described: Any, dense: Any) -> float | None:
@@ -89,10 +90,11 @@ def _iso_flop(run: TrainRun, described: Any) -> list[dict[str, Any]] | None:
 
 def table(result: dict[str, Any]) -> str:
     """Return what was trained and what sparsity bought, in a few lines for people."""
-    lines = [f"{'layer':<12}{'shape':>14}{'nnz':>12}{'density':>10}"]
+    lines = [f"{'layer':<12}{'shape':>14}{'nnz':>12}{'density':>10}{'group':>7}"]
     for layer in result["layers"]:
         shape = " x ".join(map(str, layer["shape"]))
-        lines.append(f"{layer['name']:<12}{shape:>14}{layer['nnz']:>12,}{layer['density']:>10.4f}")
+        size = f"{layer['name']:<12}{shape:>14}{layer['nnz']:>12,}{layer['density']:>10.4f}"
+        lines.append(f"{size}{layer['group']:>7}")
     lines.append(f"{'all':<12}{'':>14}{result['nnz']:>12,}{result['density']:>10.4f}")
     lines.append("")
     if "test_accuracy" in result:

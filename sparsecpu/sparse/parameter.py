@@ -89,6 +89,11 @@ class SparseParameter(Parameter):
         return self.pattern.sparsity
 
     @property
+    def stored_bytes(self) -> int:
+        """Bytes of the values and their index, which rows in a group have in common."""
+        return self.data.nbytes + self.pattern.nbytes
+
+    @property
     def transposed_data(self) -> np.ndarray:
         """A second copy of the values, in the order of ``pattern.transposed``.
 
