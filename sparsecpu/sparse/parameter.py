@@ -172,12 +172,16 @@ class SparseParameter(Parameter):
         self.rewire_keys(drop, rows.astype(np.int64) * n_in + cols, values)
 
     def rewire_keys(
-        self, drop: np.ndarray, keys: np.ndarray, values: dict[str, np.ndarray] | None = None
-    ) -> None:
-        """Do what ``rewire`` does, with new positions as keys ``i * n_in + j``."""
+        self, drop: np.ndarray, keys: np.ndarray, values: dict[str, np.ndarray] | None = None,
+        *, shared: bool = False,
+    ) -> None:  # fmt: skip
+        """Do what ``rewire`` does, with new positions as keys ``i * n_in + j``.
+
+        ``shared``: places and keys are those of ``pattern.groups``; values come row by row of each.
+        """
         self._set(_transposed_data=None, _stale=True)  # what follows needs the memory
         self.pattern.forget_transposed()
-        merge = self.pattern.merge(drop, keys)
+        merge = (self.pattern.merge_shared if shared else self.pattern.merge)(drop, keys)
         kind, old, values = self.data.dtype, self.vectors(), values or {}
         if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
             raise PatternError("values of new positions must be vectors by name")
