@@ -49,11 +49,7 @@ class GroupedLayer:
     def parts(self) -> dict[str, Callable[[], object]]:
         """Return what to time, by the names in ``PARTS``."""
         way, ctx = self.way, self.ctx
-        calls = (
-            lambda: way.output(ctx),
-            lambda: way._scatter(*way._input_gradient),
-            lambda: way._gradient(*way._weight_gradient),
-        )
+        calls = lambda: way.output(ctx), way.input_gradient, way.weight_gradient
         return dict(zip(PARTS, calls, strict=True))
 
     def limit(self) -> Loads:
