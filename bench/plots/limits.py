@@ -33,8 +33,8 @@ def draw_linear(axes: Any, results: list[dict[str, Any]]) -> None:
     axes.set_xticks(sorted(densities), [f"{d:.2g}" for d in sorted(densities)])
     axes.minorticks_off()
     axes.invert_xaxis()
-    axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, fontsize=8)
+    axes.set_ylim(0, 1.4 * max(result["results"][0]["peak_gflops"] for result in results))
+    axes.legend(frameon=False, fontsize=8, ncols=2, loc="upper left")
     axes.set_title("Its rate, and what loads and arithmetic allow", loc="left", fontsize=11)
 
 

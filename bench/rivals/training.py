@@ -62,16 +62,18 @@ def _sparsecpu(spec, x, y, x_test, y_test) -> dict[str, Any]:
         momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, label_smoothing=SMOOTHING, seed=spec["seed"],
         precision=spec["precision"],
     )  # fmt: skip
-    clock = _Clock()  # drawing patterns and compiling count
     classes = int(y.max()) + 1
     architecture = describe(recipe, (x.shape[1],), classes).in_groups(spec["group"])
+    clock = _Clock()  # drawing patterns and compiling count
+    compiling = 0.0
+    uncounted = compile_clock.seconds  # and compiling for predictions, which no clock counts
     network = build(recipe, architecture, x, y, "global")
 
     class _Watch(Callback):
         def on_epoch_end(self, trainer: Any, record: dict[str, Any]) -> None:
+            nonlocal compiling
+            compiling = compile_clock.seconds - uncounted
             clock.end_epoch(accuracy)
-
-    uncounted = 0.0  # compiling for predictions, which no clock counts
 
     def accuracy() -> float:
         nonlocal uncounted
@@ -84,7 +86,7 @@ def _sparsecpu(spec, x, y, x_test, y_test) -> dict[str, Any]:
         recipe, network, "classification", len(y), threads=spec["threads"], callbacks=[_Watch()]
     )
     trainer.fit(x, y)
-    return _outcome(clock, network.nnz, compile_clock.seconds - uncounted, spec, len(y))
+    return _outcome(clock, network.nnz, compiling, spec, len(y))
 
 
 def _pytorch(spec, x, y, x_test, y_test) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from sparsecpu.bench.cases import checked_groups, checked_sparsities
 from sparsecpu.bench.measuring.benchmark import Benchmark
-from sparsecpu.bench.rivals.numpy_mlp import THREAD_VARIABLES
+from sparsecpu.bench.rivals.dense_children import THREAD_VARIABLES
 from sparsecpu.errors import ParameterError, SparseCPUError
 from sparsecpu.step.precision import check_precision
 

@@ -1,5 +1,6 @@
 """Whole steps as bench times them: ours, the dense twins of NumPy and PyTorch, layer by layer."""
 
+import importlib.util
 import json
 import time
 
@@ -10,6 +11,7 @@ from commands import run
 from sparsecpu.bench.cases import Batches, NetworkCase, Variant
 from sparsecpu.bench.measuring.step_clock import StepClock, watched, watched_torch
 from sparsecpu.bench.ours.steps import OurStep
+from sparsecpu.bench.rivals.dense_children import DenseChildren
 from sparsecpu.bench.rivals.numpy_mlp import DenseMLP
 from sparsecpu.bench.rivals.step_process import StepProcess, has_tuned_malloc
 from sparsecpu.bench.rivals.steps import RIVALS, TorchTunedStep
@@ -124,6 +126,19 @@ def test_steps_in_a_process_of_their_own():
     assert 0 <= peak < 2**30
     with pytest.raises(RuntimeError, match="ended"):
         StepProcess("nobody", case)
+
+
+def test_dense_steps_are_timed_beside_a_run():
+    """By the fastest library of each precision; a child that fails is not waited for."""
+    with DenseChildren(1) as children:
+        found = children.time((20, 16, 4), 8)
+    assert found["fp32"][0] > 0
+    assert set(found) == ({"fp32", "bf16"} if importlib.util.find_spec("torch") else {"fp32"})
+    assert {library for _, library in found.values()} <= {"NumPy", "PyTorch"}
+    with DenseChildren(1) as children:
+        for _, child in children._children:
+            child.kill()
+        assert children.time((20, 16, 4), 8) == {}
 
 
 def test_pytorch_with_another_allocator():
