@@ -86,5 +86,7 @@ class GroupedProduct(Way):
 
         strip = strip_of(*self.kind)
         jobs = len(self.x) * (self.x.shape[2] // strip)
-        wanted = blocks_of_dx(self.shared, self.pattern.group, strip * self.x.itemsize)
+        wanted = blocks_of_dx(
+            self.shared.indptr, self.shared.columns, self.pattern.group, strip * self.x.itemsize
+        )
         return self.shared.cut(max(wanted, -(-current_threads() // jobs)))

@@ -116,6 +116,12 @@ def checked_group(group: Any) -> int:
     return int(group)
 
 
+def with_group(options: dict[str, Any], group: int) -> dict[str, Any]:
+    """Return a layer's options with a group; rows that stand alone go without saying."""
+    rest = {name: value for name, value in options.items() if name != "group"}
+    return rest if checked_group(group) == 1 else {**rest, "group": int(group)}
+
+
 def nearest_columns(nnz: int, n_out: int, n_in: int, group: int) -> tuple[int, int]:
     """Return how many shared columns come nearest to so many nonzeros, but not to none.
 
@@ -134,12 +140,6 @@ def nearest_nnz(nnz: int, n_out: int, n_in: int, group: int) -> int:
     """Return the number of nonzeros nearest to a wanted one that a pattern in groups can have."""
     count, few = nearest_columns(nnz, n_out, n_in, group)
     return count * group + few * (n_out % group)
-
-
-def with_group(options: dict[str, Any], group: int) -> dict[str, Any]:
-    """Return a layer's options with a group; rows that stand alone go without saying."""
-    rest = {name: value for name, value in options.items() if name != "group"}
-    return rest if checked_group(group) == 1 else {**rest, "group": int(group)}
 
 
 def places_of_rows(groups: RowIndex, n_out: int, group: int, places: np.ndarray) -> np.ndarray:

@@ -1,7 +1,6 @@
 """First patterns: drawn, given, or chosen by scores of a dense network that is never held."""
 
 import tracemalloc
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,16 +25,6 @@ def dense_weights(network):
             w[rows] = tile
         found.append(w)
     return found
-
-
-def in_groups(architecture, group):
-    layers = (
-        replace(layer, options={**layer.options, "group": group})
-        if layer.kind == "linear"
-        else layer
-        for layer in architecture.layers
-    )
-    return replace(architecture, layers=tuple(layers))
 
 
 def top(scores, count, group=1):
@@ -64,7 +53,7 @@ def network(monkeypatch, request):
     monkeypatch.setattr(generated, "_PARTS", 6)
     sizes = {1: (30, 25), 4: (30, 23)}[request.param]
     architecture = mlp(20, sizes, 4).sparsify(0.2)
-    return GeneratedNetwork(in_groups(architecture, request.param), 3)
+    return GeneratedNetwork(architecture.in_groups(request.param), 3)
 
 
 def test_tiles_are_the_same_in_every_pass(network):
@@ -145,7 +134,7 @@ def test_no_layer_is_left_empty():
 @pytest.mark.parametrize("offered", [0, 3, 30])
 def test_free_positions_fill_up_whole_groups(offered):
     """Also where all scores are of one layer, which then gives to the others."""
-    network = GeneratedNetwork(in_groups(mlp(30, (14, 9), 5).sparsify(0.2), 4), 0)
+    network = GeneratedNetwork(mlp(30, (14, 9), 5).sparsify(0.2).in_groups(4), 0)
     best = network.best()
     scores = np.random.default_rng(0).random((4, 30)) + 1e-9
     for row in range(4 if offered else 0):
@@ -158,7 +147,7 @@ def test_free_positions_fill_up_whole_groups(offered):
 
 
 def test_what_is_chosen_full_has_no_groups():
-    architecture = in_groups(mlp(6, (8,), 4).sparsify(1.0), 4)
+    architecture = mlp(6, (8,), 4).sparsify(1.0).in_groups(4)
     for pattern in synflow(GeneratedNetwork(architecture, 0)).values():
         assert pattern == Pattern.full(pattern.shape)
 

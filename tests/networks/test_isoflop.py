@@ -118,11 +118,7 @@ def test_sizes_are_those_of_the_paper():
 @pytest.mark.parametrize("member", TRANSFORMS)
 def test_rows_that_share_columns_still_do(member, rng):
     """What takes the place of a layer stands in its groups; counts are within a group of it."""
-    layers = [
-        {"kind": layer.kind, **layer.options, **({"group": 4} if layer.kind == "linear" else {})}
-        for layer in mlp(41, (30, 26), 6).layers
-    ]
-    dense = Architecture.from_dict({"name": "mlp", "input_shape": [41], "layers": layers})
+    dense = mlp(41, (30, 26), 6).in_groups(4)
     described = TRANSFORMS[member](dense, 0.75)
     network = described.build(rng)
     wanted = [layer.entry.get("nnz") for layer in weighted_layers(described)]

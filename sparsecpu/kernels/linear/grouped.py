@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import prange
@@ -42,9 +41,6 @@ from sparsecpu.kernels.vectors.bundles import (
 )
 from sparsecpu.kernels.vectors.memory import at, load, load_like, store
 
-if TYPE_CHECKING:
-    from sparsecpu.sparse.row_blocks import RowIndex
-
 #: Group sizes that kernels are built for.
 GROUPS = (2, 4, 8)
 #: Columns that a group should have in a block of dx, in the mean.
@@ -63,18 +59,18 @@ def strip_of(group: int, lanes: int, itemsize: int) -> int:
     return max(min(lanes, sums_bytes() // (group * itemsize)), 1)
 
 
-def blocks_of_dx(groups: RowIndex, group: int, strip_bytes: int) -> int:
-    """Return into how many blocks of columns dx is cut.
+def blocks_of_dx(indptr: np.ndarray, n_in: int, group: int, strip_bytes: int) -> int:
+    """Return into how many blocks of columns dx is cut; ``indptr`` is that of the groups.
 
     Each column that a group has is read and written, so a block should stay in the level-1 cache;
     but a group's rows of dy are read anew for each block, which few columns do not repay, nor
     does it pay where dy comes from beyond the level-2 cache.
     """
-    rows = len(groups.indptr) - 1
-    near = 8 * rows * group * strip_bytes <= level_two_cache()
+    groups = len(indptr) - 1
+    near = 8 * groups * group * strip_bytes <= level_two_cache()
     room = level_one_cache() * 2 // 3 if near else level_two_cache() // 4
-    fitting = -(-groups.columns * strip_bytes // room)
-    return max(1, min(fitting, len(groups.indices) // (_COLUMNS_OF_A_BLOCK * rows)))
+    fitting = -(-n_in * strip_bytes // room)
+    return max(1, min(fitting, int(indptr[-1]) // (_COLUMNS_OF_A_BLOCK * groups)))
 
 
 def tiles_at_once(x: np.ndarray) -> int:
