@@ -10,10 +10,9 @@ from sparsecpu.bench.cases import LinearCase, Variant
 from sparsecpu.bench.measuring.cache_loads import Loads
 from sparsecpu.bench.ours.linear import PARTS, SparseLayer
 from sparsecpu.kernels.machine.arrays import aligned_copy
-from sparsecpu.layers import SparseLinear, Spec
-from sparsecpu.sparse.row_blocks import effective_width, uncut_bytes
+from sparsecpu.layers import Sequential, SparseLinear, Spec
+from sparsecpu.sparse.row_blocks import uncut_bytes
 from sparsecpu.step.context import Context
-from sparsecpu.step.lanes import choose_lanes
 
 
 class GroupedLayer:
@@ -24,12 +23,11 @@ class GroupedLayer:
         layer = SparseLinear(
             case.n_in, case.n_out, density=1 - variant.sparsity, group=variant.group, rng=rng
         )
+        self.weight, self.batch, self.group = layer.weight, case.batch, variant.group
+        self.lanes = Sequential([layer]).lanes(case.batch)
         layer.plan(Spec((case.n_in,), needs_gradient=True))
         layer.absorb_relu()
         layer.gate_by_input()
-        self.weight, self.batch, self.group = layer.weight, case.batch, variant.group
-        widest = max(effective_width(n, n * self.weight.density) for n in self.weight.shape)
-        self.lanes = choose_lanes(case.batch, widest)
         tiles = -(-case.batch // self.lanes)
 
         def tile(features: int) -> np.ndarray:
@@ -49,11 +47,7 @@ class GroupedLayer:
     def parts(self) -> dict[str, Callable[[], object]]:
         """Return what to time, by the names in ``PARTS``."""
         way, ctx = self.way, self.ctx
-        calls = (
-            lambda: way.output(ctx),
-            lambda: way._scatter(*way._input_gradient),
-            lambda: way._gradient(*way._weight_gradient),
-        )
+        calls = lambda: way.output(ctx), way.write_dx, way.write_dw
         return dict(zip(PARTS, calls, strict=True))
 
     def limit(self) -> Loads:

@@ -41,9 +41,15 @@ class GroupedProduct(Way):
     def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
         if dy is not self._dy or self.weight.grad is not self._dw:
             self._bind_backward(dy, ctx)
+        self.write_dw()
+        return self.write_dx() if self.layer.needs_dx else None
+
+    def write_dw(self) -> None:
+        """Write the gradients of the weights and of the bias, as ``backward`` has bound them."""
         self._gradient(*self._weight_gradient)
-        if not self.layer.needs_dx:
-            return None
+
+    def write_dx(self) -> np.ndarray:
+        """Write dx, as ``backward`` has bound it, and return it."""
         self._scatter(*self._input_gradient)
         return self._dx
 
