@@ -123,7 +123,9 @@ class SparseLinear(Layer):
         self.needs_dx = True
 
     @classmethod
-    def from_scipy(cls, matrix: Any, bias: Any = None, dtype: Any = np.float32) -> SparseLinear:
+    def from_scipy(
+        cls, matrix: Any, bias: Any = None, dtype: Any = np.float32, *, group: int = 1
+    ) -> SparseLinear:
         """Return the layer with the weights of a SciPy sparse matrix.
 
         Parameters
@@ -134,6 +136,9 @@ class SparseLinear(Layer):
             The bias.
         dtype : dtype
             float32 or float64.
+        group : {1, 2, 4, 8}
+            So many neighbouring outputs share their inputs; those of a matrix in BSR with blocks of
+            (group, 1) do so without being asked.
 
         Returns
         -------
@@ -144,8 +149,10 @@ class SparseLinear(Layer):
         ------
         ParameterError
             If the bias does not fit.
+        PatternError
+            If rows do not share their columns.
         """
-        return cls.from_parameters(SparseParameter.from_scipy(matrix, dtype), bias)
+        return cls.from_parameters(SparseParameter.from_scipy(matrix, dtype, group=group), bias)
 
     @classmethod
     def from_parameters(cls, weight: SparseParameter, bias: Any = None) -> SparseLinear:

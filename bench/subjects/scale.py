@@ -75,7 +75,7 @@ class Scale(Benchmark):
             **found, "nnz": network.nnz, "ms": timing.ms, "quartiles": [timing.low, timing.high],
             "ns": 1e6 * timing.ms / (network.nnz * _BATCH), "update_ms": updates,
             "build_seconds": built, "bytes": held / network.nnz,
-            "budget": bytes_per_connection(lean=lean),
+            "budget": bytes_per_connection(lean=lean, group=group),
             "peak_mb": max(0, peak_memory() - before) / 1e6,
             "tile_bytes": tile, "level": level_of(tile), "lanes": lanes,
         }  # fmt: skip

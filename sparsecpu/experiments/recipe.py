@@ -30,8 +30,10 @@ from sparsecpu.step.augmentation import AUGMENTATIONS
 from sparsecpu.step.precision import PRECISIONS
 from sparsecpu.topology import TOPOLOGIES, Topology
 
+#: The group of rows that stand alone.
+ALONE = str(defaults.GROUP)
 #: Fields that came later, with what older runs meant: their folders and models do not name them.
-LATER = {"group": str(defaults.GROUP)}
+LATER = {"group": ALONE}
 #: Hidden layers of a network that is described by its number of neurons.
 HIDDEN_LAYERS = 5
 #: What such a network starts from in place of the usual defaults.
@@ -106,7 +108,7 @@ class Recipe:
         one_of(_STARTS),
     )
     group: str = option(
-        str(defaults.GROUP),
+        ALONE,
         "How many neighbouring outputs of a layer (filters of a convolution) share their inputs: "
         "1, 2, 4 or 8. More of them make steps faster, and the choice of weights coarser. Also one "
         "for each layer, such as 4,4,1 (or dense: alone, and computed as a full matrix); auto "
@@ -173,7 +175,7 @@ class Recipe:
             known.check(name, getattr(self, name))
         self.make_topology()
         self.rates("0")
-        if self.init and self.group != str(defaults.GROUP):
+        if self.init and self.group != ALONE:
             reason = "whose weights stand where they are; sparsecpu import has --group, too"
             raise ConflictError("group", "--init", reason)
 

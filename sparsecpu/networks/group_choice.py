@@ -22,9 +22,9 @@ from sparsecpu.step.lanes import choose_lanes
 
 #: Seconds for a layer at most, once its kernels are compiled, and for all of them.
 _EACH, _ALL = 0.3, 3.0
-#: Of sizes within this factor of the fastest the smallest is taken: it leaves the most freedom in
-#: the choice of weights, and times vary by as much.
-_AS_FAST = 1.03
+#: Of sizes within this factor of the fastest the smallest is taken: freedom in the choice of
+#: weights is worth more than a tenth of the time, which so many more weights would take.
+_AS_FAST = 1.1
 #: Of a linear layer with more weights only some rows are timed, with inputs from so many columns.
 _MOST, _COLUMNS = 1_000_000, 1 << 18
 #: A full matrix of more numbers is not made only to be timed.
@@ -74,6 +74,12 @@ def choose_groups(
                 ms = race(runs, batch, dtype, seconds, precision) if runs else {}
                 timed[place.alike] = {name: spent / part for name, spent in ms.items()}
     return [_choice(place, timed[place.alike]) for place in places]
+
+
+def one_for_all(choices: list[GroupChoice]) -> int:
+    """Return the size with which all layers together are fastest."""
+    total = {n: sum(choice.ms.get(str(n), 0.0) for choice in choices) for n in SIZES}
+    return next(n for n in SIZES if total[n] <= _AS_FAST * min(total.values()))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sparsecpu.errors import PatternError
+from sparsecpu.errors import ParameterError, PatternError
 from sparsecpu.kernels.machine.cached import cached_property
 from sparsecpu.registries.numbers import whole
 from sparsecpu.sparse.format import (
@@ -31,7 +31,7 @@ from sparsecpu.sparse.row_blocks import RowIndex, sealed
 from sparsecpu.sparse.transposed import TransposedPattern
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_array
+    from scipy.sparse import bsr_array, csr_array
 
     from sparsecpu.sparse.merging import Merge
 
@@ -290,8 +290,14 @@ class Pattern(RowIndex):
             return contained_in_rows(self.groups, self.shape[1], self.group, keys)
         return contained(self.indptr, self.indices, self.shape[1], keys)
 
-    def to_scipy(self, data: np.ndarray) -> csr_array:
-        """Return a SciPy CSR array with these values (copies)."""
+    def to_scipy(self, data: np.ndarray, format: str = "csr") -> csr_array | bsr_array:
+        """Return a SciPy array with these values (copies), in CSR or in blocks of (group, 1)."""
+        from sparsecpu.sparse.matrices import blocks_of_groups
+
+        if format == "bsr":
+            return blocks_of_groups(self, data)
+        if format != "csr":
+            raise ParameterError("format", format, "'csr' or 'bsr'")
         from scipy.sparse import csr_array
 
         parts = (np.array(data), self.indices.copy(), self.indptr.copy())
