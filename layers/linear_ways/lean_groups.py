@@ -21,10 +21,7 @@ class LeanGroups(GroupedProduct):
     def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
         if dy is not self._dy:
             self._bind_backward(dy, ctx)
-        dx = None
-        if self.layer.needs_dx:
-            self._scatter(*self._input_gradient)
-            dx = self._dx
+        dx = self.write_dx() if self.layer.needs_dx else None
         if ctx.apply is not None:
             for chunks, places in self._slabs:
                 dw = self._slab[: places.stop - places.start]
