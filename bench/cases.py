@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,40 @@ def checked_sparsities(sparsities: Iterable[float]) -> tuple[float, ...]:
     return sparsities
 
 
+def checked_groups(groups: str | None, default: tuple[int, ...] = (1,)) -> tuple[int, ...]:
+    """Return the group sizes in a text such as ``1,4``, or the default where there is none."""
+    if groups is None:
+        return default
+    found = tuple(dict.fromkeys(part.strip() for part in str(groups).split(",")))
+    if not set(found) <= {"1", "2", "4", "8"}:
+        raise ParameterError("group", groups, "1, 2, 4 or 8, or several with commas between")
+    return tuple(map(int, found))
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Which of our layers or networks: how sparse, and how many rows share their columns."""
+
+    sparsity: float
+    group: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.sparsity} group {self.group}"
+
+
+class HasVariants:
+    """A case with several sparsities and group sizes, all of them timed beside the same rivals."""
+
+    sparsities: tuple[float, ...]
+    groups: tuple[int, ...]
+
+    def variants(self) -> Iterator[Variant]:
+        """Yield what is timed of ours; at each sparsity all group sizes, one after the other."""
+        for sparsity in self.sparsities:
+            for group in self.groups:
+                yield Variant(sparsity, group)
+
+
 def _sizes(shape: str, separator: str) -> tuple[int, ...]:
     """Return the sizes in a text such as ``64x48``; empty if it does not read so."""
     try:
@@ -44,7 +78,7 @@ def _sizes(shape: str, separator: str) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True)
-class LinearCase:
+class LinearCase(HasVariants):
     """One shape of a linear layer, at several sparsities beside the same dense rivals."""
 
     n_out: int
@@ -52,20 +86,26 @@ class LinearCase:
     batch: int
     sparsities: tuple[float, ...]
     threads: int
+    groups: tuple[int, ...] = (1,)
 
     @classmethod
     def parse(
-        cls, shape: str, batch: int, sparsities: tuple[float, ...], threads: int
+        cls,
+        shape: str,
+        batch: int,
+        sparsities: tuple[float, ...],
+        threads: int,
+        groups: tuple[int, ...] = (1,),
     ) -> LinearCase:
         """Return the case of a shape such as ``1024x784``."""
         sizes = _sizes(shape, "x")
         if len(sizes) != 2:
             raise ParameterError("shape", shape, "OUTxIN, such as 1024x784")
-        return cls(*sizes, batch, sparsities, threads)
+        return cls(*sizes, batch, sparsities, threads, groups)
 
 
 @dataclass(frozen=True)
-class ConvCase:
+class ConvCase(HasVariants):
     """One shape of a convolution, at several sparsities beside the same dense rivals."""
 
     channels: int
@@ -76,16 +116,24 @@ class ConvCase:
     batch: int
     sparsities: tuple[float, ...]
     threads: int
+    groups: tuple[int, ...] = (1,)
 
     @classmethod
-    def parse(cls, shape: str, batch: int, sparsities: tuple[float, ...], threads: int) -> ConvCase:
+    def parse(
+        cls,
+        shape: str,
+        batch: int,
+        sparsities: tuple[float, ...],
+        threads: int,
+        groups: tuple[int, ...] = (1,),
+    ) -> ConvCase:
         """Return the case of a shape such as ``64-128-32-3-2``; the stride is 1 by default."""
         sizes = _sizes(shape, "-")
         if len(sizes) not in (4, 5):
             expected = "IN-OUT-SIDE-KERNEL or IN-OUT-SIDE-KERNEL-STRIDE, such as 64-128-32-3-2"
             raise ParameterError("shape", shape, expected)
         stride = sizes[4] if len(sizes) == 5 else 1
-        return cls(*sizes[:4], stride, batch, sparsities, threads)
+        return cls(*sizes[:4], stride, batch, sparsities, threads, groups)
 
     def __str__(self) -> str:
         stride = f"/{self.stride}" if self.stride > 1 else ""
@@ -94,7 +142,7 @@ class ConvCase:
 
 
 @dataclass(frozen=True)
-class NetworkCase:
+class NetworkCase(HasVariants):
     """One network, at several sparsities beside the same dense rivals."""
 
     #: Sizes of all layers, the input first; of a convolutional network, input and output.
@@ -105,6 +153,7 @@ class NetworkCase:
     #: Name of a convolutional network; empty for an MLP.
     model: str = ""
     distribution: str = "erk"
+    groups: tuple[int, ...] = (1,)
 
     @classmethod
     def parse(
@@ -115,12 +164,14 @@ class NetworkCase:
         *,
         batch: int | None = None,
         distribution: str | None = None,
+        groups: tuple[int, ...] = (1,),
     ) -> NetworkCase:
         """Return the case of a network's name, or of sizes such as ``784-300-10``."""
         sparsities = tuple(sparsities)
         if name not in NETWORKS and find_model(name) is not None:
             sizes = (math.prod(IMAGE), 10)
-            return cls(sizes, batch or 128, sparsities, threads, name, distribution or "uniform")
+            shared = distribution or "uniform"
+            return cls(sizes, batch or 128, sparsities, threads, name, shared, groups)
         sizes, usual_batch = NETWORKS.get(name, (_sizes(name, "-"), 128))
         if len(sizes) < 2:
             expected = (
@@ -128,7 +179,8 @@ class NetworkCase:
                 "such as 784-300-10"
             )
             raise ParameterError("model", name, expected)
-        return cls(sizes, batch or usual_batch, sparsities, threads, "", distribution or "erk")
+        batch, shared = batch or usual_batch, distribution or "erk"
+        return cls(sizes, batch, sparsities, threads, "", shared, groups)
 
     @property
     def images(self) -> bool:
@@ -142,6 +194,11 @@ class NetworkCase:
         model = find_model(self.model)
         assert model is not None  # ``parse`` has found it
         return model(IMAGE, self.sizes[-1])
+
+    def sparse(self, variant: Variant) -> Architecture:
+        """Return the description of the network as one of ours has it."""
+        described = self.described().sparsify(1 - variant.sparsity, self.distribution)
+        return described.in_groups(variant.group)
 
     def __str__(self) -> str:
         return self.model or "-".join(map(str, self.sizes))

@@ -153,6 +153,24 @@ class Layer:
         """
         return options
 
+    @classmethod
+    def regroup(cls, options: dict[str, Any], sizes: Iterator[int]) -> dict[str, Any]:
+        """Return the options of a described layer whose rows stand in groups of other sizes.
+
+        Parameters
+        ----------
+        options : dict
+            The options of the description.
+        sizes : iterator of int
+            Size of the groups, one for each shape that ``trace`` names.
+
+        Returns
+        -------
+        dict
+            The same, with ``group`` set where it is above 1.
+        """
+        return options
+
     def plan(self, spec: Spec) -> Spec:
         """Prepare for inputs like ``spec`` and say what comes out.
 

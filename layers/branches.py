@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -57,8 +57,19 @@ class Branches(Layer):
 
     @classmethod
     def allot(cls, options: dict[str, Any], counts: Iterator[int]) -> dict[str, Any]:
+        return cls._changed(options, lambda kind, entry: kind.allot(entry, counts))
+
+    @classmethod
+    def regroup(cls, options: dict[str, Any], sizes: Iterator[int]) -> dict[str, Any]:
+        return cls._changed(options, lambda kind, entry: kind.regroup(entry, sizes))
+
+    @classmethod
+    def _changed(
+        cls, options: dict[str, Any], change: Callable[[type[Layer], Any], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Return options in which each layer of the branches is changed, in order."""
         return cls.as_options({
-            name: [KINDS[entry["kind"]].allot(entry, counts) for entry in entries]
+            name: [change(KINDS[entry["kind"]], entry) for entry in entries]
             for name, entries in cls.entries(options).items()
         })  # fmt: skip
 

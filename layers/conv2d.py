@@ -20,6 +20,7 @@ from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.sparse.densities import allocate
 from sparsecpu.sparse.first_patterns import first_pattern
 from sparsecpu.sparse.first_values import scaled_uniform
+from sparsecpu.sparse.groups import checked_group, with_group
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
@@ -80,6 +81,9 @@ class SparseConv2d(Layer):
         Weights to keep, instead of ``density``.
     pattern : str or Pattern
         How it is drawn, a name in ``sparse.first_patterns.PATTERNS``; or the pattern itself.
+    group : {1, 2, 4, 8}
+        So many neighbouring filters share their columns, which makes all products faster; see
+        ``Pattern``. Not to be confused with ``groups``, which are of channels.
     gain : float
         Scale of the first values; see ``sparse.first_values.scaled_uniform``.
     fan : {"sparse", "dense"}
@@ -128,6 +132,7 @@ class SparseConv2d(Layer):
         rng: np.random.Generator | None = None,
         nnz: int | None = None,
         pattern: str | Pattern = "random",
+        group: int = 1,
         gain: float = math.sqrt(2.0),
         fan: str = "sparse",
         fixed: bool = False,
@@ -141,7 +146,7 @@ class SparseConv2d(Layer):
         whole("weights per filter", shape[1], 1, 2**31 - 1)
         if nnz is None:
             nnz = allocate([shape], density, "uniform")[0]
-        pattern = first_pattern(shape, nnz, rng, pattern)
+        pattern = first_pattern(shape, nnz, rng, pattern, group)
         values = scaled_uniform(pattern, rng, gain=gain, fan=fan, dtype=dtype)
         weight = SparseParameter(pattern, values, dtype)
         self._set(weight, np.zeros(shape[0]) if truth_value("bias", bias) else None)
@@ -200,6 +205,7 @@ class SparseConv2d(Layer):
     @classmethod
     def trace(cls, shape, options) -> tuple:
         sizes = described_sizes(shape[0], options)
+        checked_group(options.get("group", 1))
         geometry = Geometry(**sizes, size=shape[1:])
         weights = (geometry.filters, geometry.channels // geometry.groups, *geometry.kernel)
         return (geometry.filters, *geometry.out_size), [weights]
@@ -207,6 +213,11 @@ class SparseConv2d(Layer):
     @classmethod
     def allot(cls, options, counts) -> dict[str, Any]:
         return {**options, "nnz": next(counts)}
+
+    @classmethod
+    def regroup(cls, options, sizes) -> dict[str, Any]:
+        size = next(sizes)  # filters that see other channels have nothing to share
+        return with_group(options, 1 if options.get("groups", 1) > 1 else size)
 
     def plan(self, spec: Spec) -> Spec:
         if require_images(spec, self)[0] != self.in_channels:

@@ -19,6 +19,7 @@ from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.sparse.densities import allocate
 from sparsecpu.sparse.first_patterns import first_pattern
 from sparsecpu.sparse.first_values import scaled_uniform
+from sparsecpu.sparse.groups import checked_group, with_group
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
@@ -122,7 +123,9 @@ class SparseLinear(Layer):
         self.needs_dx = True
 
     @classmethod
-    def from_scipy(cls, matrix: Any, bias: Any = None, dtype: Any = np.float32) -> SparseLinear:
+    def from_scipy(
+        cls, matrix: Any, bias: Any = None, dtype: Any = np.float32, *, group: int = 1
+    ) -> SparseLinear:
         """Return the layer with the weights of a SciPy sparse matrix.
 
         Parameters
@@ -133,6 +136,9 @@ class SparseLinear(Layer):
             The bias.
         dtype : dtype
             float32 or float64.
+        group : {1, 2, 4, 8}
+            So many neighbouring outputs share their inputs; those of a matrix in BSR with blocks of
+            (group, 1) do so without being asked.
 
         Returns
         -------
@@ -143,8 +149,10 @@ class SparseLinear(Layer):
         ------
         ParameterError
             If the bias does not fit.
+        PatternError
+            If rows do not share their columns.
         """
-        return cls.from_parameters(SparseParameter.from_scipy(matrix, dtype), bias)
+        return cls.from_parameters(SparseParameter.from_scipy(matrix, dtype, group=group), bias)
 
     @classmethod
     def from_parameters(cls, weight: SparseParameter, bias: Any = None) -> SparseLinear:
@@ -191,11 +199,16 @@ class SparseLinear(Layer):
     @classmethod
     def trace(cls, shape, options) -> tuple:
         out = int(options["out_features"])
+        checked_group(options.get("group", 1))
         return (out,), [(out, shape[0])]
 
     @classmethod
     def allot(cls, options, counts) -> dict[str, Any]:
         return {**options, "nnz": next(counts)}
+
+    @classmethod
+    def regroup(cls, options, sizes) -> dict[str, Any]:
+        return with_group(options, next(sizes))
 
     @property
     def in_features(self) -> int:
@@ -261,4 +274,6 @@ class SparseLinear(Layer):
         return found
 
     def describe(self) -> str:
-        return f"linear {self.in_features} -> {self.out_features}"
+        group = self.weight.pattern.group
+        words = f"linear {self.in_features} -> {self.out_features}"
+        return words + (f", group {group}" if group > 1 else "")

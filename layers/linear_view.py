@@ -22,12 +22,23 @@ class LinearView(GradientView):
         x, size = self.x, self.x.shape[2] * self.x.itemsize
         out = np.empty(pattern.nnz, dtype=x.dtype) if out is None else out
         check_places(pattern, (self.dy.shape[1], x.shape[1]), out, x.dtype)
-        if pattern.nnz:
+        if pattern.nnz and pattern.group > 1:
+            self._at_groups(pattern, out)
+        elif pattern.nnz:
             gradient_kernel(x.shape[2])(
                 *pattern.blocks(size), pattern.indices, x, self.dy, out, out[:0],
                 pattern.chunks_of(size),
             )  # fmt: skip
         return out
+
+    def _at_groups(self, pattern: Pattern, out: np.ndarray) -> None:
+        from sparsecpu.kernels.linear.grouped import gradient_kernel, tiles_at_once
+
+        x, groups, size = self.x, pattern.groups, self.x.shape[2] * self.x.itemsize
+        gradient_kernel(pattern.group, x.shape[2], x.itemsize)(
+            groups.indptr, *groups.blocks(size), groups.indices, x, self.dy, out, out[:0],
+            groups.chunks_of(size), tiles_at_once(x), 0,
+        )  # fmt: skip
 
     def tile(self, rows: slice, columns: slice, out: np.ndarray) -> None:
         from sparsecpu.kernels.linear.outer import outer

@@ -14,7 +14,7 @@ from sparsecpu.layers.network.autotune import Choice, tune
 from sparsecpu.layers.network.entry import as_images, read_singly, read_tiles
 from sparsecpu.layers.network.passes import loss_and_gradients, predictions
 from sparsecpu.layers.network.predictor import Predictor
-from sparsecpu.layers.network.sizes import FixedSizes, sample_shape, widest_tile
+from sparsecpu.layers.network.sizes import FixedSizes, most_common_group, sample_shape, widest_tile
 from sparsecpu.layers.network.summary import summary
 from sparsecpu.losses import Loss
 from sparsecpu.sparse.parameter import SparseParameter
@@ -23,7 +23,7 @@ from sparsecpu.step.lanes import choose_lanes
 from sparsecpu.step.samples import Samples, as_samples
 
 _PREDICT_BATCH = 1024
-_IMAGE_LANES = 16  # neighbouring pixels fill the registers
+IMAGE_LANES = 16  # neighbouring pixels fill the registers
 #: Layers that read each gradient once; in chains of these alone, two arrays take turns.
 _PLAIN = {"linear", "relu", "leaky_relu", "all_relu", "tanh", "sigmoid", "gelu", "identity",
           "dropout", "batch_norm"}  # fmt: skip
@@ -150,7 +150,10 @@ class Sequential(FixedSizes):
         batch : int
             Samples per step.
         """
-        return _IMAGE_LANES if self._images else choose_lanes(batch, widest_tile(self), self.dtype)
+        if self._images:
+            return IMAGE_LANES
+        widest = widest_tile(self.widths, self.density)
+        return choose_lanes(batch, widest, self.dtype, most_common_group(self))
 
     def lanes_to_predict(self, batch: int) -> int:
         """Return the width of a compiled predictor's tiles; 1 where samples go one by one.
@@ -190,7 +193,9 @@ class Sequential(FixedSizes):
 
         What is computed does not change but for rounding; weights and gradients stay in CSR, and a
         layer in dense form needs two or three full matrices of memory in training. Convolutions
-        with groups have one form only.
+        with groups have one form only. Which rows share their columns belongs to the pattern, whose
+        weights have been trained, and stays as it is; that is chosen when a network is made, by
+        ``train --group auto`` or ``group="auto"`` of an estimator.
 
         Parameters
         ----------

@@ -204,6 +204,8 @@ class Trainer:
         """Do one step on what was checked."""
         all_rows, rows = rows, self.ranks.part(rows)
         observe = self.topology.observer(self.steps_done) if self._started else None
+        if observe is not None:
+            observe = self.topology.run.observed(observe)
         apply = self._apply if self.lean and self._learns() else None
         ctx = self._contexts.of_step(rows, all_rows, observe, apply)
         loss = self._pass(samples, targets, rows, weights, ctx)

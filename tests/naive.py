@@ -157,9 +157,13 @@ class MaskedDense:
 
     ``remembers`` keeps the momentum of inactive weights, as sparse momentum needs it; all others
     have momentum of active weights only.
+
+    ``group`` rows share their columns, fewer in the last group of a layer: then positions are those
+    of a matrix with a row for each group, and scores are means over the rows of a group. ``seen``
+    are the weights that the engine grew, of which chance may have chosen some.
     """
 
-    remembers = False
+    remembers, group, seen = False, 1, None
 
     def __init__(self, weights, masks, biases, *, rate, momentum, p0, total_steps):
         self.w = [w.copy() for w in weights]
@@ -192,13 +196,62 @@ class MaskedDense:
                 self.b[k], gb[k], self.mb[k], self.rate, self.momentum, 0.0, True
             )
 
+    def columns(self, k):
+        """The mask of layer k, with a row for each group."""
+        return self.mask[k][:: self.group]
+
+    def fold(self, matrix):
+        """Mean magnitudes of the rows of each group."""
+        groups = range(0, len(matrix), self.group)
+        return np.array([np.abs(matrix[i : i + self.group]).mean(axis=0) for i in groups])
+
+    def spread(self, k, keys):
+        """The weights that some positions of groups have, in order."""
+        n_out, n_in = self.mask[k].shape
+        rows = [(key // n_in * self.group + r, key % n_in)
+                for key in keys for r in range(self.group)]  # fmt: skip
+        return np.sort(np.array([i * n_in + j for i, j in rows if i < n_out], dtype=int))
+
+    def gather(self, k, keys):
+        """The positions of groups that have these weights; all of each group, or the test fails."""
+        n_in = self.mask[k].shape[1]
+        found = np.unique(keys // n_in // self.group * n_in + keys % n_in)
+        assert np.array_equal(self.spread(k, found), np.sort(keys)), "a part of a shared column"
+        return found
+
+    def whole(self, k):
+        """How many positions lie in groups that have all their rows."""
+        return len(self.mask[k]) // self.group * self.mask[k].shape[1]
+
     def smallest(self, k, count):
         """The ``count`` active weights of layer k nearest zero, the first ones where some tie."""
-        magnitude = np.where(self.mask[k], np.abs(self.w[k]), np.inf).ravel()
+        magnitude = np.where(self.columns(k), self.fold(self.w[k]), np.inf).ravel()
         return np.sort(np.argsort(magnitude, kind="stable")[:count])
+
+    def settle(self, k, lost, won):
+        """As many come as go in a last group of fewer rows; the difference is made up elsewhere."""
+        size = {"last": won[won >= self.whole(k)], "whole": won[won < self.whole(k)]}
+        gone = lost[lost >= self.whole(k)]
+        more = len(size["last"]) - len(gone)
+        if more == 0:
+            return lost, won
+        score, active = self.fold(self.w[k]).ravel(), np.flatnonzero(self.columns(k))
+        in_last = active >= self.whole(k)
+        grows, shrinks = (in_last, ~in_last) if more > 0 else (~in_last, in_last)
+        stay = active[grows & ~np.isin(active, lost)]
+        too = stay[np.argsort(score[stay], kind="stable")[: abs(more)]]
+        back = active[shrinks & np.isin(active, lost) & ~np.isin(active, won)]
+        kept = back[np.argsort(-score[back], kind="stable")[: abs(more)]]
+        wide = np.sort(size["last" if more > 0 else "whole"])
+        won = np.setdiff1d(won, wide[len(wide) - abs(more) + len(too) :])
+        if len(kept) < abs(more):  # then chance grows the rest
+            fresh = np.setdiff1d(self.gather(k, self.seen[k]), won)
+            won = np.union1d(won, fresh[fresh < self.whole(k)][: abs(more) - len(kept)])
+        return np.union1d(np.setdiff1d(lost, kept), too), won
 
     def rewire(self, k, lost, won, values=0.0):
         """Drop and grow in layer k; a weight that goes and comes back keeps what it has."""
+        lost, won = (self.spread(k, keys) for keys in self.settle(k, lost, won))
         old = self.mask[k].ravel()
         mask = old.copy()
         mask[lost] = False
@@ -239,12 +292,15 @@ class MaskedDenseSparseMomentum(MaskedDense):
         q = v / v.sum()
         drops = []
         for k in layers:
-            nz, size = self.mask[k].sum(), self.mask[k].size
+            nz, size = self.columns(k).sum(), self.columns(k).size
             sparsity = 1 - nz / size
             rate = min(sparsity, p) if sparsity < 0.2 and q[k] > 1 / len(self.w) else p
             drops.append(self.smallest(k, min(math.ceil(rate * nz), nz - 1)))
-        total = sum(map(len, drops))
-        free = np.array([self.mask[k].size - self.mask[k].sum() + len(drops[k]) for k in layers])
+        # Layers exchange shared columns of whole groups.
+        last = [(drops[k] >= self.whole(k)).sum() for k in layers]
+        total = sum(map(len, drops)) - sum(last)
+        used = [self.columns(k).ravel()[: self.whole(k)].sum() for k in layers]
+        free = np.array([self.whole(k) - used[k] + len(drops[k]) - last[k] for k in layers])
         caps = 0.99 * free
         g = q * total
         full = np.zeros(len(g), bool)
@@ -257,10 +313,10 @@ class MaskedDenseSparseMomentum(MaskedDense):
         wanted = np.where(full, caps, g + c)
         counts = largest_remainders(wanted, total, np.floor(caps))
         for k in layers:
-            mask = self.mask[k].ravel().copy()
+            mask = self.columns(k).ravel().copy()
             mask[drops[k]] = False
-            score = np.where(mask, -1.0, np.abs(self.m[k].ravel()))
-            best = np.sort(np.argsort(-score, kind="stable")[: counts[k]])
+            score = np.where(mask, -1.0, self.fold(self.m[k]).ravel())
+            best = np.sort(np.argsort(-score, kind="stable")[: counts[k] + last[k]])
             assert (score[best] > 0).all()
             self.rewire(k, drops[k], best)
 
@@ -295,7 +351,8 @@ class MaskedDenseAdamMomentum(MaskedDenseSparseMomentum):
         self.t += 1
 
     def rewire(self, k, lost, won, values=0.0):
-        fresh = won[~self.mask[k].ravel()[won]]
+        fresh = self.spread(k, won)
+        fresh = fresh[~self.mask[k].ravel()[fresh]]
         super().rewire(k, lost, won, values)
         self.v[k].reshape(-1)[fresh] = self.m[k].reshape(-1)[fresh] ** 2
 
@@ -310,16 +367,16 @@ class MaskedDenseRigL(MaskedDense):
         gw, _ = self.gradients(x, y)
         alpha = self.p0 * (1 + math.cos(math.pi * t / self.total)) / 2
         for k, g in enumerate(gw):
-            count = type(self).rounding(alpha * self.mask[k].sum())
-            free = ~self.mask[k].ravel()
+            count = type(self).rounding(alpha * self.columns(k).sum())
+            free = ~self.columns(k).ravel()
             if allowed is not None:
                 count = min(count, len(allowed[k]))
                 free &= np.isin(np.arange(free.size), allowed[k])
             lost = self.smallest(k, count)
             free[lost] = self.regrows
-            score = np.where(free, np.abs(g).ravel(), -1.0)
+            score = np.where(free, self.fold(g).ravel(), -1.0)
             won = np.argsort(-score, kind="stable")[:count]
-            again = np.intersect1d(lost, won)
+            again = self.spread(k, np.intersect1d(lost, won))
             self.rewire(k, lost, won)
             if self.forgets:  # what comes back starts anew
                 self.w[k].reshape(-1)[again] = self.m[k].reshape(-1)[again] = 0
@@ -338,8 +395,10 @@ class MaskedDenseSET(MaskedDense):
 
     def drops(self, k, t):
         if not self.signed:
-            return self.smallest(k, int(cosine_rate(self.p0, t, self.total) * self.mask[k].sum()))
-        w, active = self.w[k].ravel(), np.flatnonzero(self.mask[k])
+            count = int(cosine_rate(self.p0, t, self.total) * self.columns(k).sum())
+            return self.smallest(k, count)
+        w = self.w[k].ravel() if self.group == 1 else self.fold(self.w[k]).ravel()  # without signs
+        active = np.flatnonzero(self.columns(k))
         lost = []
         for side in (active[w[active] > 0], active[w[active] <= 0]):
             nearest = np.argsort(np.abs(w[side]), kind="stable")[: int(self.p0 * len(side))]
@@ -348,7 +407,7 @@ class MaskedDenseSET(MaskedDense):
 
     def update(self, t, grown, values):
         for k, won in enumerate(grown):
-            lost = self.drops(k, t)
+            lost, won = self.drops(k, t), self.gather(k, won)
             assert len(won) == len(lost)
             self.rewire(k, lost, won, values[k] if self.signed else 0.0)
 
@@ -360,21 +419,28 @@ class MaskedDenseDSR(MaskedDense):
 
     def update(self, t, grown, values):
         layers = range(len(self.w))
-        nnz = np.array([mask.sum() for mask in self.mask])
-        below = [int((np.abs(self.w[k][self.mask[k]]) < self.height).sum()) for k in layers]
-        drops = [self.smallest(k, min(below[k], nnz[k] - 1)) for k in layers]
-        gone = np.array([len(lost) for lost in drops])
+        held = [self.fold(self.w[k])[self.columns(k)] for k in layers]
+        below = [int((magnitudes < self.height).sum()) for magnitudes in held]
+        drops = [self.smallest(k, min(below[k], len(held[k]) - 1)) for k in layers]
+        last = np.array([(drops[k] >= self.whole(k)).sum() for k in layers])
+        nnz = np.array([self.columns(k).ravel()[: self.whole(k)].sum() for k in layers])
+        gone = np.array([len(lost) for lost in drops]) - last
         if gone.sum() < 0.9 * self.p0 * nnz.sum():
             self.height *= 2
         elif gone.sum() > 1.1 * self.p0 * nnz.sum():
             self.height /= 2
-        stay, free = nnz - gone, np.array([mask.size for mask in self.mask]) - nnz
+        stay, free = nnz - gone, np.array([self.whole(k) for k in layers]) - nnz
         wanted, left = np.zeros(len(gone)), float(gone.sum())
         while left > 1e-9:
             weight = np.where(wanted < free, stay, 0)
             wanted = np.minimum(wanted + left * weight / weight.sum(), free)
             left = gone.sum() - wanted.sum()
-        assert [len(won) for won in grown] == largest_remainders(wanted, gone.sum(), free).tolist()
+        grown = [self.gather(k, grown[k]) for k in layers]
+        counts = largest_remainders(wanted, gone.sum(), free) + last
+        for k in layers:  # chance fills what a last group took where no dropped weight could stay
+            took = (grown[k] >= self.whole(k)).sum() - last[k]
+            counts[k] += max(0, took - gone[k])
+        assert [len(won) for won in grown] == counts.tolist()
         for k in layers:
             self.rewire(k, drops[k], grown[k])
 
@@ -388,9 +454,11 @@ class MaskedDenseDeepR(MaskedDense):
         for k, won in enumerate(grown):
             theta = (self.w[k] * self.sign[k] - self.rate * self.shrinkage) * self.mask[k]
             self.w[k] = theta * self.sign[k]
-            lost = np.flatnonzero(self.mask[k] & (theta <= 0))
-            assert len(won) == len(lost)
-            self.rewire(k, lost, won, 1e-12 * self.sign[k].ravel()[won])
+            groups = range(0, len(theta), self.group)
+            sums = np.array([theta[i : i + self.group].sum(axis=0) for i in groups])
+            lost, shared = np.flatnonzero(self.columns(k) & (sums <= 0)), self.gather(k, won)
+            assert len(shared) == len(lost) or self.whole(k) < self.columns(k).size
+            self.rewire(k, lost, shared, 1e-12 * self.sign[k].ravel()[np.sort(won)])
 
 
 class MaskedDensePruning(MaskedDense):
@@ -403,10 +471,21 @@ class MaskedDensePruning(MaskedDense):
         end = round(self.p0 * sum(mask.size for mask in self.mask))
         left = 1 - min(max(t - self.begin, 0) / (self.end - self.begin), 1)
         wanted = round(end + (self.start - end) * left**3)
-        magnitudes = [np.abs(w[mask]) for w, mask in zip(self.w, self.mask, strict=True)]
-        edge = np.sort(np.concatenate(magnitudes))[-wanted]
-        for k, w in enumerate(self.w):
-            self.rewire(k, np.flatnonzero(self.mask[k] & (np.abs(w) < edge)), grown[k])
+        left, drops = sum(mask.sum() for mask in self.mask) - wanted, [[] for _ in self.w]
+        scores = [self.fold(w).ravel() for w in self.w]
+        active = [np.flatnonzero(self.columns(k)) for k in range(len(self.w))]
+        order = sorted((score[key], k, key) for k, score in enumerate(scores) for key in active[k]
+                       if score[key] < score[active[k]].max())  # fmt: skip
+        for _, k, key in order:
+            size = len(self.spread(k, [key]))
+            if size <= left:
+                drops[k].append(key)
+                left -= size
+        for k, lost in enumerate(drops):
+            self.rewire(k, np.array(lost, dtype=int), grown[k])
+
+    def settle(self, k, lost, won):
+        return lost, won
 
 
 def largest_remainders(wanted, total, caps):

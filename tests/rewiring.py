@@ -14,11 +14,11 @@ from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.trainer import Trainer
 
 
-def make_network(widths, density, rng, dtype=np.float64):
+def make_network(widths, density, rng, dtype=np.float64, group=1):
     shapes = [(o, i) for i, o in pairwise(widths)]
     layers = []
     for (n_out, n_in), nnz in zip(shapes, allocate(shapes, density), strict=True):
-        layers += [SparseLinear(n_in, n_out, nnz=nnz, rng=rng, dtype=dtype), ReLU()]
+        layers += [SparseLinear(n_in, n_out, nnz=nnz, rng=rng, dtype=dtype, group=group), ReLU()]
     return Sequential(layers[:-1])
 
 

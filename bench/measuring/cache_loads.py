@@ -1,12 +1,13 @@
-"""What limits a sparse kernel: how fast the caches deliver vectors of floats.
+"""What limits a sparse kernel: how fast the caches deliver vectors, and how fast they multiply.
 
 A sparse product loads one vector of ``lanes`` floats per multiply-add, from a place that the
 pattern decides. How fast such loads come from the cache level that holds the tile is its limit.
+Where rows stand in groups, a load serves all of them: so many times as high is the limit of loads,
+and that of multiply-adds in registers comes first.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,14 +66,19 @@ class Loads:
         return 2e-6 * self.count * self.lanes / ms
 
 
-def peak_gflops(rounds: int = 9) -> float:
-    """Return the best GFLOP/s of multiply-adds in registers: float32, one thread."""
-    from sparsecpu.kernels.machine.probe import peak_kernel
+class Peak:
+    """Multiply-adds in registers: float32, one thread."""
 
-    steps, best = 200_000, 0.0
-    peak_kernel(1, np.float32(0.5))
-    for _ in range(rounds):
-        start = time.perf_counter()
-        peak_kernel(steps, np.float32(0.5))
-        best = max(best, 2e-9 * steps * 256 / (time.perf_counter() - start))
-    return best
+    def __init__(self, steps: int = 20_000) -> None:
+        self.steps = steps
+
+    def call(self) -> Callable[[], object]:
+        """Return the function to time."""
+        from sparsecpu.kernels.machine.probe import peak_kernel
+
+        factor = np.float32(0.5)
+        return lambda: peak_kernel(self.steps, factor)
+
+    def gflops(self, ms: float) -> float:
+        """Return the GFLOP/s of all of them in so many milliseconds."""
+        return 2e-6 * self.steps * 256 / ms

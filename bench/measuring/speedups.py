@@ -101,12 +101,6 @@ def known(found: dict[str, Any]) -> float | None:
     return found["least_speedup"] if clear is None else clear
 
 
-def dense_is_faster(found: dict[str, Any]) -> str:
-    """Return the warning for the end of a table's line, empty unless dense is known to win."""
-    value = known(found)
-    return "  use dense here" if value is not None and value < 1 else ""
-
-
 def break_even(results: list[dict[str, Any]]) -> tuple[float | None, bool]:
     """Return the sparsity above which sparse beats dense, and whether it was measured.
 

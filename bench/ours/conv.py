@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sparsecpu.bench.cases import ConvCase
+from sparsecpu.bench.cases import ConvCase, Variant
 from sparsecpu.kernels.machine.arrays import aligned_copy
 from sparsecpu.layers import SparseConv2d, Spec
 from sparsecpu.layers.images.planes import Planes
@@ -20,11 +20,11 @@ _LANES = 16
 class SparseConvolution:
     """Our layer on one batch; putting the weights in the order of the taps counts, both ways."""
 
-    def __init__(self, case: ConvCase, sparsity: float) -> None:
+    def __init__(self, case: ConvCase, variant: Variant) -> None:
         rng = np.random.default_rng(0)
         self.layer = SparseConv2d(
             case.channels, case.filters, case.kernel, stride=case.stride, padding=case.kernel // 2,
-            density=1 - sparsity, bias=False, rng=rng,
+            density=1 - variant.sparsity, bias=False, rng=rng, group=variant.group,
         )  # fmt: skip
         spec = self.layer.plan(Spec((case.channels, case.side, case.side), needs_gradient=True))
         self.ctx = Context(n_valid=case.batch)

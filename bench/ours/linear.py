@@ -116,7 +116,12 @@ class SparseLayer:
         calls = self.forward, self.input_gradient, self.weight_gradient
         return dict(zip(PARTS, calls, strict=True))
 
+    @property
+    def blocks(self) -> int:
+        """How many blocks the columns are cut into."""
+        return len(self.cuts[0])
+
     def limit(self) -> Loads:
         """Return the loads that limit these kernels: from one tile, or from one block of it."""
-        width = self.weight.shape[1] // len(self.cuts[0])
+        width = self.weight.shape[1] // self.blocks
         return Loads(min(width * self.lanes * 4, 2 * uncut_bytes()), lanes=self.lanes)

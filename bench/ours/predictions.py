@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparsecpu.bench.cases import NetworkCase
+from sparsecpu.bench.cases import NetworkCase, Variant
 from sparsecpu.sparse.parameter import SparseParameter
 
 
@@ -12,10 +12,9 @@ class OurPrediction:
     """A prediction of one batch: ``x`` of float32, shape (batch, features)."""
 
     def __init__(
-        self, case: NetworkCase, sparsity: float, x: np.ndarray, precision: str = "fp32"
+        self, case: NetworkCase, variant: Variant, x: np.ndarray, precision: str = "fp32"
     ) -> None:
-        described = case.described().sparsify(1 - sparsity, case.distribution)
-        self.network = described.build(np.random.default_rng(0))
+        self.network = case.sparse(variant).build(np.random.default_rng(0))
         self.predictor = self.network.compile(case.batch, threads=case.threads, precision=precision)
         self.x, self.out = x, np.empty((len(x), self.network.n_outputs), np.float32)
         weights = self.network.parameters().values()

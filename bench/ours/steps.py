@@ -7,7 +7,14 @@ from contextlib import AbstractContextManager
 
 import numpy as np
 
-from sparsecpu.bench.cases import LEARNING_RATE, MOMENTUM, WEIGHT_DECAY, Batches, NetworkCase
+from sparsecpu.bench.cases import (
+    LEARNING_RATE,
+    MOMENTUM,
+    WEIGHT_DECAY,
+    Batches,
+    NetworkCase,
+    Variant,
+)
 from sparsecpu.bench.measuring.step_clock import StepClock, watched
 from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.optimizers import SGD
@@ -15,13 +22,12 @@ from sparsecpu.trainer import Trainer
 
 
 class OurStep:
-    """A training step of ours at one sparsity, the weights distributed as the case says."""
+    """A training step of one of our networks, the weights distributed as the case says."""
 
     def __init__(
-        self, case: NetworkCase, sparsity: float, batches: Batches, precision: str = "fp32"
+        self, case: NetworkCase, variant: Variant, batches: Batches, precision: str = "fp32"
     ) -> None:
-        described = case.described().sparsify(1 - sparsity, case.distribution)
-        network = described.build(np.random.default_rng(0))
+        network = case.sparse(variant).build(np.random.default_rng(0))
         self.trainer = Trainer(
             network, loss=SoftmaxCrossEntropy(),
             optimizer=SGD(MOMENTUM, weight_decay=WEIGHT_DECAY), learning_rate=LEARNING_RATE,

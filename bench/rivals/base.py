@@ -1,4 +1,4 @@
-"""What all rivals have in common: a name, and what they need to be here."""
+"""What all rivals have in common: a name, what they need to be here, and their precision."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ class Rival:
     how: ClassVar[str] = "pip install 'sparsecpu[peers]'"
     #: True if it is one of those among which the fastest dense one is chosen.
     dense: ClassVar[bool] = True
+    #: What it multiplies in: float32, or bfloat16 with float32 sums.
+    precision: ClassVar[str] = "fp32"
 
     @classmethod
     def is_installed(cls) -> bool:
@@ -28,8 +30,19 @@ class Rival:
 AnyRival = TypeVar("AnyRival", bound=Rival)
 
 
-def installed(rivals: Iterable[type[AnyRival]]) -> tuple[list[type[AnyRival]], dict[str, str]]:
-    """Return the rivals that are installed, and how to get each of the others."""
-    rivals = list(rivals)
-    here = [rival for rival in rivals if rival.is_installed()]
-    return here, {rival.name: rival.how for rival in rivals if rival not in here}
+def installed(
+    rivals: Iterable[type[AnyRival]], *, no_bf16: bool = False
+) -> tuple[list[type[AnyRival]], dict[str, str]]:
+    """Return the rivals that are to be timed, and why each of the others is not.
+
+    ``no_bf16`` leaves those of bfloat16 out, by the user's wish.
+    """
+    here, missing = [], {}
+    for rival in rivals:
+        if not rival.is_installed():
+            missing[rival.name] = rival.how
+        elif no_bf16 and rival.precision == "bf16":
+            missing[rival.name] = "left out by --no-dense-bf16"
+        else:
+            here.append(rival)
+    return here, missing

@@ -40,9 +40,10 @@ class TorchConv(ConvRival):
         torch.set_num_threads(case.threads)
         layout = getattr(torch, self.layout)
         sizes = case.batch, case.channels, case.side, case.side
-        x = torch.randn(sizes).contiguous(memory_format=layout)
+        kind = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        x = torch.randn(sizes).contiguous(memory_format=layout).to(kind)
         w = torch.randn(case.filters, case.channels, case.kernel, case.kernel)
-        w = w.contiguous(memory_format=layout)
+        w = w.contiguous(memory_format=layout).to(kind)
         settings = {"stride": case.stride, "padding": case.kernel // 2}
         self.forward = lambda: torch.nn.functional.conv2d(x, w, **settings)
         dy = torch.randn_like(self.forward())
@@ -57,6 +58,18 @@ class TorchChannelsLastConv(TorchConv):
     """PyTorch's convolution, the channels of a pixel side by side in memory."""
 
     name, layout = "channels-last", "channels_last"
+
+
+class BFloat16Conv(TorchConv):
+    """The first in bfloat16; all operands lie ready in 16 bits."""
+
+    name, precision = "NCHW bf16", "bf16"
+
+
+class BFloat16ChannelsLastConv(TorchChannelsLastConv):
+    """The second in bfloat16."""
+
+    name, precision = "channels-last bf16", "bf16"
 
 
 class SparsePropConv(ConvRival):
@@ -90,6 +103,8 @@ class SparsePropPixelConv(SparsePropConv):
 RIVALS: tuple[type[ConvRival], ...] = (
     TorchConv,
     TorchChannelsLastConv,
+    BFloat16Conv,
+    BFloat16ChannelsLastConv,
     SparsePropConv,
     SparsePropPixelConv,
 )

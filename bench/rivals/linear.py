@@ -107,6 +107,17 @@ class OneDNN(DenseTorch):
         }
 
 
+class BFloat16Torch(DenseTorch):
+    """The same products in bfloat16, with float32 sums; all operands lie ready in 16 bits."""
+
+    name, precision = "dense PyTorch bf16", "bf16"
+
+    def setup(self) -> None:
+        super().setup()
+        kind = self.torch.bfloat16
+        self.w, self.xr, self.dyr = (t.to(kind) for t in (self.w, self.xr, self.dyr))
+
+
 class MaskedTorch(DenseTorch):
     """PyTorch as sparse training is usually simulated: dense products, weights times a mask."""
 
@@ -235,6 +246,7 @@ RIVALS: tuple[type[LinearRival], ...] = (
     SciPy,
     DenseTorch,
     OneDNN,
+    BFloat16Torch,
     MaskedTorch,
     SparseTorch,
     MKL,

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from sparsecpu.bench.cases import Batches, NetworkCase
+from sparsecpu.bench.cases import Batches, NetworkCase, Variant
 from sparsecpu.bench.measuring.step_clock import StepClock
 from sparsecpu.bench.rivals.base import Rival
 
@@ -25,13 +25,13 @@ class NetworkRival(Rival):
 class StepRival(NetworkRival):
     """Somebody else's training step."""
 
-    #: True if its time depends on the sparsity, so that it is made and timed for each.
+    #: True if its time depends on where the weights are, so that it is timed for each of ours.
     sparse: ClassVar[bool] = False
     #: True if its steps run in the process that makes it.
     here: ClassVar[bool] = True
 
-    def __init__(self, case: NetworkCase, batches: Batches, sparsity: float = 0.0) -> None:
-        self.case, self.batches, self.sparsity = case, batches, sparsity
+    def __init__(self, case: NetworkCase, batches: Batches, variant: Variant | None = None) -> None:
+        self.case, self.batches, self.variant = case, batches, variant or Variant(0.0)
         self.setup()
 
     def step(self) -> None:

@@ -1,28 +1,22 @@
 """A dense MLP's training step in plain NumPy, on whatever BLAS NumPy has.
 
 Run as ``python -m sparsecpu.bench.rivals.numpy_mlp``, it reads
-``{"layers": [784, 300, 10], "batch": 128}`` from its standard input and prints one line of JSON.
+``{"layers": [784, 300, 10], "batch": 128}`` from its standard input and prints one line of JSON,
+the milliseconds of a step: ``{"fp32": 1.2}``.
 It runs in a process of its own, so that BLAS has the number of threads it is given and none of
 Numba's are awake beside it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-
-#: Environment variables that set the number of threads of a BLAS when it is loaded.
-THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS",
-                     "VECLIB_MAXIMUM_THREADS")  # fmt: skip
 
 
 class DenseMLP:
@@ -100,49 +94,6 @@ def time_steps(layers: Sequence[int], batch: int, seconds: float = 0.25) -> dict
     return {"ms": float(middle), "quartiles": [float(low), float(high)], "steps": len(times)}
 
 
-class DenseChildren:
-    """Processes that load NumPy while others work, and then time dense steps once, in turn.
-
-    One of them has ``threads`` (None: as many as BLAS takes), the other a single thread, which is
-    faster for small products, and for all where other programs keep the cores busy. They wait on
-    their standard input, so they end by themselves when their parent does.
-    """
-
-    def __init__(self, threads: int | None) -> None:
-        self._children: list[subprocess.Popen[str]] = []
-        with contextlib.suppress(OSError):
-            for count in dict.fromkeys((threads, 1)):
-                self._children.append(_waiting_child(count))
-
-    def __enter__(self) -> DenseChildren:
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        for child in self._children:
-            if child.poll() is None:
-                child.kill()
-                child.communicate()
-
-    def time(self, layers: Sequence[int], batch: int) -> dict[str, Any] | None:
-        """Return what ``time_steps`` finds in the fastest process, None if all fail; only once."""
-        request, found = json.dumps({"layers": list(layers), "batch": batch}), []
-        for child in self._children:
-            with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError):
-                found.append(json.loads(child.communicate(request, timeout=600)[0]))
-        return min(found, key=lambda timed: timed["ms"], default=None)
-
-
-def _waiting_child(threads: int | None) -> subprocess.Popen[str]:
-    environment = dict(os.environ)
-    if threads is not None:
-        environment |= {name: str(threads) for name in THREAD_VARIABLES}
-    command = [sys.executable, "-m", "sparsecpu.bench.rivals.numpy_mlp"]
-    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
-    return subprocess.Popen(
-        command, env=environment, text=True, stdin=pipe, stdout=pipe, stderr=nothing
-    )
-
-
 def dense_bytes(layers: Sequence[int]) -> int:
     """Return the bytes of the dense network's weights, gradients and momentum."""
     return 12 * sum(i * o for i, o in itertools.pairwise(layers))
@@ -151,4 +102,5 @@ def dense_bytes(layers: Sequence[int]) -> int:
 if __name__ == "__main__":
     request = sys.stdin.read()
     if request:  # empty if the parent has ended
-        print(json.dumps(time_steps(**json.loads(request))))
+        found = time_steps(**json.loads(request))
+        print(json.dumps({"fp32": found["ms"]}))

@@ -53,6 +53,20 @@ class TorchPrediction(PredictionRival):
             return self.network(self.tensor)
 
 
+class BFloat16Prediction(TorchPrediction):
+    """PyTorch with its weights in bfloat16; rounding the samples is timed."""
+
+    name, precision = "dense PyTorch bf16", "bf16"
+
+    def setup(self) -> None:
+        super().setup()
+        self.network = self.network.to(self.torch.bfloat16)
+
+    def predict(self) -> object:
+        with self.torch.inference_mode():
+            return self.network(self.tensor.to(self.torch.bfloat16))
+
+
 class MaskedPrediction(TorchPrediction):
     """PyTorch as sparse networks are usually kept: weights times their mask, each time."""
 
@@ -93,11 +107,26 @@ class TorchChannelsLastPrediction(TorchImagePrediction):
     name, layout = "PyTorch channels-last", "channels_last"
 
 
+class BFloat16ImagePrediction(BFloat16Prediction, TorchImagePrediction):
+    """PyTorch's convolutional network in bfloat16, images as they come."""
+
+    name = "PyTorch NCHW bf16"
+
+
+class BFloat16ChannelsLastPrediction(BFloat16Prediction, TorchChannelsLastPrediction):
+    """PyTorch's convolutional network in bfloat16, channels last."""
+
+    name = "PyTorch channels-last bf16"
+
+
 #: A new rival is one class above and one entry here.
 RIVALS: tuple[type[PredictionRival], ...] = (
     NumPyPrediction,
     TorchPrediction,
+    BFloat16Prediction,
     MaskedPrediction,
     TorchImagePrediction,
     TorchChannelsLastPrediction,
+    BFloat16ImagePrediction,
+    BFloat16ChannelsLastPrediction,
 )

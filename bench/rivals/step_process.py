@@ -16,7 +16,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from sparsecpu.bench.cases import Batches, NetworkCase
+from sparsecpu.bench.cases import Batches, NetworkCase, Variant
 from sparsecpu.bench.measuring.machine import peak_memory, start_of_peak
 from sparsecpu.bench.measuring.step_clock import StepClock
 from sparsecpu.bench.measuring.timing import limited_threads
@@ -26,6 +26,8 @@ TUNED_MALLOC = {
     "MALLOC_MMAP_THRESHOLD_": "8589934592", "MALLOC_TRIM_THRESHOLD_": "17179869184",
     "MALLOC_TOP_PAD_": "268435456", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }  # fmt: skip
+#: What a rival that has all weights is.
+_DENSE = Variant(0.0)
 
 
 def has_tuned_malloc() -> bool:
@@ -37,8 +39,8 @@ class StepProcess:
     """The steps of a rival, by its name, or ``ours``, in a process of their own."""
 
     def __init__(
-        self, contestant: str, case: NetworkCase, sparsity: float = 0.0, precision: str = "fp32",
-        environment: dict[str, str] | None = None,
+        self, contestant: str, case: NetworkCase, variant: Variant = _DENSE,
+        precision: str = "fp32", environment: dict[str, str] | None = None,
     ) -> None:  # fmt: skip
         command = [sys.executable, "-m", "sparsecpu.bench.rivals.step_process"]
         self._child = subprocess.Popen(
@@ -48,7 +50,7 @@ class StepProcess:
         spec = {
             "contestant": contestant,
             "case": asdict(case),
-            "sparsity": sparsity,
+            "variant": asdict(variant),
             "precision": precision,
         }
         self._call(json.dumps(spec))
@@ -86,9 +88,8 @@ def _serve() -> None:
     answers, sys.stdout = sys.stdout, sys.stderr  # what others print must not come between
     spec = json.loads(sys.stdin.readline())
     options = spec["case"]
-    case = NetworkCase(
-        **options | {"sizes": tuple(options["sizes"]), "sparsities": tuple(options["sparsities"])}
-    )
+    several = {name: tuple(options[name]) for name in ("sizes", "sparsities", "groups")}
+    case = NetworkCase(**options | several)
     _import_libraries(spec["contestant"])
     with limited_threads(case.threads):
         before = start_of_peak()
@@ -118,10 +119,11 @@ def _make(spec: dict[str, Any], case: NetworkCase) -> Any:
     from sparsecpu.bench.ours.steps import OurStep
     from sparsecpu.bench.rivals.steps import RIVALS
 
+    variant = Variant(**spec["variant"])
     if spec["contestant"] == "ours":
-        return OurStep(case, spec["sparsity"], Batches(case), spec["precision"])
+        return OurStep(case, variant, Batches(case), spec["precision"])
     rival = next(rival for rival in RIVALS if rival.name == spec["contestant"])
-    return rival(case, Batches(case), spec["sparsity"])
+    return rival(case, Batches(case), variant)
 
 
 if __name__ == "__main__":

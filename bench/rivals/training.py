@@ -7,6 +7,8 @@ still while samples are prepared and while the test samples are scored.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
 import json
 import sys
@@ -58,17 +60,20 @@ def _sparsecpu(spec, x, y, x_test, y_test) -> dict[str, Any]:
         model=spec["hidden"], density=spec["density"], topology=spec["topology"],
         epochs=spec["epochs"], batch_size=spec["batch"], learning_rate=spec["learning_rate"],
         momentum=MOMENTUM, weight_decay=WEIGHT_DECAY, label_smoothing=SMOOTHING, seed=spec["seed"],
+        precision=spec["precision"],
     )  # fmt: skip
-    clock = _Clock()  # drawing patterns and compiling count
     classes = int(y.max()) + 1
-    architecture = describe(recipe, (x.shape[1],), classes)
+    architecture = describe(recipe, (x.shape[1],), classes).in_groups(spec["group"])
+    clock = _Clock()  # drawing patterns and compiling count
+    compiling = 0.0
+    uncounted = compile_clock.seconds  # and compiling for predictions, which no clock counts
     network = build(recipe, architecture, x, y, "global")
 
     class _Watch(Callback):
         def on_epoch_end(self, trainer: Any, record: dict[str, Any]) -> None:
+            nonlocal compiling
+            compiling = compile_clock.seconds - uncounted
             clock.end_epoch(accuracy)
-
-    uncounted = 0.0  # compiling for predictions, which no clock counts
 
     def accuracy() -> float:
         nonlocal uncounted
@@ -81,7 +86,7 @@ def _sparsecpu(spec, x, y, x_test, y_test) -> dict[str, Any]:
         recipe, network, "classification", len(y), threads=spec["threads"], callbacks=[_Watch()]
     )
     trainer.fit(x, y)
-    return _outcome(clock, network.nnz, compile_clock.seconds - uncounted)
+    return _outcome(clock, network.nnz, compiling, spec, len(y))
 
 
 def _pytorch(spec, x, y, x_test, y_test) -> dict[str, Any]:
@@ -111,6 +116,9 @@ def _pytorch(spec, x, y, x_test, y_test) -> dict[str, Any]:
         with torch.no_grad():
             return float(np.mean(network(x_test).argmax(dim=1).numpy() == y_test))
 
+    rounded: Callable[[], Any] = contextlib.nullcontext
+    if spec["precision"] == "bf16":
+        rounded = functools.partial(torch.autocast, "cpu", torch.bfloat16)
     clock, step = _Clock(), 0
     for _ in range(spec["epochs"]):
         order = torch.from_numpy(rng.permutation(len(y)))
@@ -119,11 +127,14 @@ def _pytorch(spec, x, y, x_test, y_test) -> dict[str, Any]:
             for group in optimizer.param_groups:
                 group["lr"] = rate(step)
             optimizer.zero_grad()
-            loss_of(network(x[rows]), y[rows]).backward()
+            with rounded():
+                loss = loss_of(network(x[rows]), y[rows])
+            loss.backward()
             optimizer.step()
             step += 1
         clock.end_epoch(accuracy)
-    return _outcome(clock, sum(layer.weight.numel() for layer in layers[::2]), 0.0)
+    weights = sum(layer.weight.numel() for layer in layers[::2])
+    return _outcome(clock, weights, 0.0, spec, len(y))
 
 
 def _sklearn(spec, x, y, x_test, y_test) -> dict[str, Any]:
@@ -140,7 +151,7 @@ def _sklearn(spec, x, y, x_test, y_test) -> dict[str, Any]:
         for _ in range(spec["epochs"]):
             network.partial_fit(x, y, classes=np.unique(y))
             clock.end_epoch(lambda: float(network.score(x_test, y_test)))
-    return _outcome(clock, sum(w.size for w in network.coefs_), 0.0)
+    return _outcome(clock, sum(w.size for w in network.coefs_), 0.0, spec, len(y))
 
 
 def _rates(spec: dict[str, Any], samples: int) -> Callable[[int], float]:
@@ -151,8 +162,18 @@ def _rates(spec: dict[str, Any], samples: int) -> Callable[[int], float]:
     return warmup(cosine(spec["learning_rate"], steps), steps // 20)
 
 
-def _outcome(clock: _Clock, nnz: int, compiling: float) -> dict[str, Any]:
+def _outcome(
+    clock: _Clock, nnz: int, compiling: float, spec: dict[str, Any], samples: int
+) -> dict[str, Any]:
+    """Return what is known now; a step counts with its part of what updates take.
+
+    It is that of the quickest epoch, for other work on the machine only adds to a time; the first
+    one compiles, unless there is no other.
+    """
+    spent = np.diff(clock.seconds, prepend=0.0)
+    fastest = (spent[1:] if len(spent) > 1 else spent).min()
     return {
+        "step_ms": 1e3 * float(fastest) / -(-samples // spec["batch"]),
         "seconds": [round(s, 3) for s in clock.seconds], "accuracy": clock.accuracy,
         "nnz": int(nnz), "compile_seconds": compiling,
     }  # fmt: skip

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.bench.cases import checked_sparsities
+from sparsecpu.bench.cases import checked_groups, checked_sparsities
 from sparsecpu.bench.measuring.benchmark import Benchmark
-from sparsecpu.bench.rivals.numpy_mlp import THREAD_VARIABLES
+from sparsecpu.bench.rivals.dense_children import THREAD_VARIABLES
 from sparsecpu.errors import ParameterError, SparseCPUError
+from sparsecpu.step.precision import check_precision
 
 #: How far below the dense network's accuracy a network still counts as equally good.
 TOLERANCE = 0.003
@@ -44,6 +45,8 @@ class Accuracy(Benchmark):
         self.epochs = self.options.get("epochs") or self.pick(4, 8, 10)
         self.topology = self.options.get("topology") or "sparse-momentum"
         self.sparsities = checked_sparsities(self.options.get("sparsities") or (0.9, 0.95, 0.98))
+        self.groups = checked_groups(self.options.get("group"), (1, 4))
+        self.precision = check_precision(self.options.get("precision", "fp32"), np.float32)
         self.seed = self.options.get("seed") or 0
         for name in ("samples", "epochs"):
             if getattr(self, name) < 1:
@@ -61,15 +64,23 @@ class Accuracy(Benchmark):
         if importlib.util.find_spec("torch") is None:
             self.missing["PyTorch"] = "pip install '.[peers]'"
         else:
-            found.append({"kind": "pytorch", "density": 1.0, "topology": "", **common})
-        found.append({"kind": "scikit-learn", "density": 1.0, "topology": "", **common})
+            found += [{"kind": "pytorch", "precision": p} for p in self._dense_precisions()]
+        found.append({"kind": "scikit-learn", "precision": "fp32"})
+        found = [{"density": 1.0, "topology": "", "group": 1, **case} for case in found]
         for sparsity in self.sparsities:
             density = round(1 - sparsity, 10)
             # Refuses what is not valid before anything is trained.
             Recipe(model=self.hidden, density=density, topology=self.topology)
-            case = {"kind": "sparsecpu", "density": density, "topology": self.topology, **common}
-            found.append(case)
-        return found
+            ours = {"kind": "sparsecpu", "density": density, "topology": self.topology}
+            ours["precision"] = self.precision
+            found += [{**ours, "group": group} for group in self.groups]
+        return [{**case, **common} for case in found]
+
+    def _dense_precisions(self) -> list[str]:
+        if not self.options.get("no_dense_bf16"):
+            return ["fp32", "bf16"]
+        self.missing["PyTorch in bf16"] = "left out by --no-dense-bf16"
+        return ["fp32"]
 
     def _data(self) -> str:
         """Return the file with the samples of all contestants, made at the first call."""
@@ -106,14 +117,15 @@ class Accuracy(Benchmark):
         return (
             f"784-{self.hidden.replace(',', '-')}-10, digits28, {self.samples:,} samples, "
             f"{self.epochs} epochs\n"
-            f"{'contestant':<34}{'weights':>12}{'seconds':>9}{'compiling':>11}{'accuracy %':>12}"
-            f"{'best %':>9}"
+            f"{'contestant':<42}{'weights':>12}{'ms per step':>13}{'seconds':>9}{'compiling':>11}"
+            f"{'accuracy %':>12}{'best %':>9}"
         )
 
     def row(self, result: dict[str, Any]) -> str:
         return (
-            f"{label(result):<34}{result['nnz']:>12,}{result['seconds'][-1]:>9.1f}"
-            f"{result['compile_seconds']:>11.1f}{100 * result['accuracy'][-1]:>12.2f}"
+            f"{label(result):<42}{result['nnz']:>12,}{result['step_ms']:>13.3f}"
+            f"{result['seconds'][-1]:>9.1f}{result['compile_seconds']:>11.1f}"
+            f"{100 * result['accuracy'][-1]:>12.2f}"
             f"{100 * max(result['accuracy']):>9.2f}"
         )
 
@@ -123,17 +135,18 @@ class Accuracy(Benchmark):
         reference = dense[0]
         target = reference["accuracy"][-1] - TOLERANCE
         times = {label(r): reached(r, target) for r in results}
-        dense_seconds = times[label(reference)]
+        theirs = [label(r) for r in dense if r["kind"] == reference["kind"]]
         lines = [
             "",
             f"seconds to {100 * target:.2f} %, which is {100 * TOLERANCE:.1f} points below what "
-            f"{label(reference)} reaches:",
+            f"{label(reference)} reaches; how many times as fast as each PyTorch:",
         ]
         for name, seconds in times.items():
-            ratio = f"{dense_seconds / seconds:.1f}x" if seconds and dense_seconds else ""
-            lines.append(
-                f"  {name:<34}" + (f"{seconds:8.1f} {ratio:>8}" if seconds else "   never")
+            known = [times[other] for other in theirs] if seconds else []
+            ratios = "".join(
+                f"{other / seconds:>8.1f}x" if other else f"{'-':>9}" for other in known
             )
+            lines.append(f"  {name:<42}" + (f"{seconds:8.1f}{ratios}" if seconds else "   never"))
         lines.append(
             "One training each: differences of a few tenths of a point are noise (360 test digits)."
         )
@@ -141,10 +154,13 @@ class Accuracy(Benchmark):
 
 
 def label(result: dict[str, Any]) -> str:
-    """Return a contestant's name: the library, or the algorithm and the sparsity."""
+    """Return a contestant's name: the library, or the algorithm, the sparsity and the group."""
+    rounded = f" {result['precision']}" if result["precision"] != "fp32" else ""
     if result["kind"] != "sparsecpu":
-        return {"pytorch": "PyTorch, dense"}.get(result["kind"], f"{result['kind']}, dense")
-    return f"{result['topology']}, {1 - result['density']:.0%} sparse"
+        library = {"pytorch": "PyTorch"}.get(result["kind"], result["kind"])
+        return f"{library}, dense{rounded}"
+    grouped = f", group {result['group']}" if result["group"] > 1 else ""
+    return f"{result['topology']}, {1 - result['density']:.0%} sparse{grouped}{rounded}"
 
 
 def reached(result: dict[str, Any], target: float) -> float | None:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from sparsecpu.bench.cases import ConvCase, checked_sparsities
+from sparsecpu.bench.cases import ConvCase, Variant, checked_groups, checked_sparsities
+from sparsecpu.bench.measuring import precisions
 from sparsecpu.bench.measuring.benchmark import Benchmark
-from sparsecpu.bench.measuring.speedups import (
-    beside_dense,
-    dense_is_faster,
-    known,
-    shown,
-    shown_beside_dense,
-)
+from sparsecpu.bench.measuring.speedups import beside_dense, known, shown
 from sparsecpu.bench.measuring.timing import Timing, compare, limited_threads
 from sparsecpu.bench.ours.conv import PARTS, SparseConvolution
 from sparsecpu.bench.rivals.base import installed
@@ -34,12 +30,15 @@ class Conv(Benchmark):
     )
 
     def setup(self) -> None:
-        here, missing = installed(RIVALS)
+        here, missing = installed(RIVALS, no_bf16=self.options.get("no_dense_bf16", False))
         self.dense = [rival for rival in here if rival.dense]
         self.sparse = [rival for rival in here if not rival.dense]
-        for rival, name in (("NCHW", "dense PyTorch"), ("SparseProp samples", "SparseProp")):
+        for rival, name in (("NCHW", "dense PyTorch"), ("NCHW bf16", "dense PyTorch bf16"),
+                            ("SparseProp samples", "SparseProp")):  # fmt: skip
             if rival in missing:
                 self.missing[name] = missing[rival]
+        self.groups = checked_groups(self.options.get("group"))
+        self.precisions = precisions.precisions_of(self.dense)
 
     def cases(self) -> list[ConvCase]:
         small = ["64-64-32-3", "256-256-8-3"]
@@ -51,43 +50,44 @@ class Conv(Benchmark):
         if self.scope == "full" and not self.options.get("batch"):
             batches = [32, 128]
         return [
-            ConvCase.parse(shape, batch, sparsities, self.threads)
+            ConvCase.parse(shape, batch, sparsities, self.threads, self.groups)
             for batch in batches
             for shape in shapes
         ]
 
     def run(self, case: ConvCase) -> dict[str, Any]:
-        ours = {sparsity: SparseConvolution(case, sparsity) for sparsity in case.sparsities}
+        ours = {variant: SparseConvolution(case, variant) for variant in case.variants()}
         contestants: dict[str, Callable[[], object]] = {}
-        for sparsity, made in ours.items():
-            contestants |= _named(f"ours/{sparsity}", made.parts())
+        for variant, made in ours.items():
+            contestants |= _named(f"ours/{variant}", made.parts())
         for rival in self.dense:
             contestants |= _named(rival.name, rival(case, None).parts())
-        for sparsity, made in ours.items():
+        for variant, made in ours.items():
             for rival in self.sparse:
                 parts = rival(case, made.layer.weight).parts()
-                contestants |= _named(f"{rival.name}/{sparsity}", parts)
+                contestants |= _named(f"{rival.name}/{variant}", parts)
         with limited_threads(case.threads):
             times = compare(contestants, rounds=self.rounds, budget=self.budget(15.0, 40.0))
         dense = {rival.name: _parts(rival.name, times) for rival in self.dense}
         results = []
-        for sparsity, made in ours.items():
-            our_times = _parts(f"ours/{sparsity}", times)
+        for variant, made in ours.items():
+            our_times = _parts(f"ours/{variant}", times)
             found = {
-                "sparsity": sparsity,
+                **asdict(variant),
                 **_our_figures(made, our_times),
-                **beside_dense(dense, our_times),
+                **precisions.beside_precisions(self.dense, dense, our_times),
             }
-            results.append(found | _beside_sparse(self.sparse, sparsity, our_times, times))
+            results.append(found | _beside_sparse(self.sparse, variant, our_times, times))
         return {
-            "case": str(case), "batch": case.batch, "threads": case.threads,
+            "case": str(case), "batch": case.batch, "threads": case.threads, "precision": "fp32",
             "rival_ms": {name: _total_ms(parts) for name, parts in dense.items()},
             "results": results,
         }  # fmt: skip
 
     def heading(self) -> str:
-        head = f"{'layer':<24}{'batch':>6}{'sparsity':>10}{'forward + (dx, dW), ms':>31}"
-        head += f"{'GFLOP/s':>13}{'vs dense':>10}"
+        head = f"{'layer':<24}{'batch':>6}{'sparsity':>10}{'group':>6}"
+        head += f"{'forward + (dx, dW), ms, fp32':>31}{'GFLOP/s':>13}"
+        head += precisions.heading(self.precisions)
         head += f"{'SparseProp':>12}" if self.sparse else ""
         return head + "  dense PyTorch, ms"
 
@@ -97,28 +97,32 @@ class Conv(Benchmark):
         for found in result["results"]:
             times = " + ".join(f"{found['ms'][part]:.2f}" for part in PARTS)
             rates = "/".join(f"{found['gflops'][part]:.0f}" for part in PARTS)
-            line = f"{result['case']:<24}{result['batch']:>6}{found['sparsity']:>10g}{times:>31}"
-            line += f"{rates:>13}{shown_beside_dense(found):>10}"
+            line = f"{result['case']:<24}{result['batch']:>6}{found['sparsity']:>10g}"
+            line += f"{found['group']:>6}{times:>31}{rates:>13}"
+            line += precisions.columns(found, self.precisions)
             if self.sparse:
                 ratios = (found[f"sparseprop_{kind}"] for kind in ("speedup", "least_speedup"))
                 line += f"{shown(*ratios):>12}"
-            lines.append(f"{line}  {rivals}{dense_is_faster(found)}")
+            lines.append(f"{line}  {rivals}{precisions.dense_is_faster(found)}")
         return "\n".join(lines)
 
     def verdict(self, results: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
-        found: dict[float, list[float]] = {}
-        for result in results:
-            for one in result["results"]:
-                speedup = known(one)
-                if speedup is not None:
-                    found.setdefault(one["sparsity"], []).append(speedup)
-        means = {s: float(np.exp(np.mean(np.log(ratios)))) for s, ratios in found.items()}
-        lines = [
-            f"sparsity {sparsity:g}: {means[sparsity]:.2f}x the speed of dense, "
-            f"the geometric mean of {len(ratios)} ({min(ratios):.2f}x to {max(ratios):.2f}x)"
-            for sparsity, ratios in sorted(found.items())
-        ]
-        return {"geometric_mean": {str(s): mean for s, mean in means.items()}}, lines
+        every = [found for result in results for found in result["results"]]
+        lines, means = precisions.fastest_lines(every), {}
+        for variant in sorted({(one["sparsity"], one["group"]) for one in every}):
+            for precision in self.precisions:
+                name = f"sparsity {variant[0]:g}, group {variant[1]}, beside dense {precision}"
+                ratios = [
+                    ratio for one in every if (one["sparsity"], one["group"]) == variant
+                    if (ratio := known(one["by_precision"][precision])) is not None
+                ]  # fmt: skip
+                if ratios:
+                    means[name] = float(np.exp(np.mean(np.log(ratios))))
+                    lines.append(
+                        f"{name}: {means[name]:.2f}x as fast, the geometric mean of {len(ratios)} "
+                        f"({min(ratios):.2f}x to {max(ratios):.2f}x)"
+                    )
+        return {"geometric_mean": means}, lines
 
 
 def _named(name: str, parts: dict[str, Callable[[], object]]) -> dict[str, Callable[[], object]]:
@@ -146,14 +150,14 @@ def _our_figures(made: SparseConvolution, our_times: list[Timing]) -> dict[str, 
 
 def _beside_sparse(
     rivals: list[type[ConvRival]],
-    sparsity: float,
+    variant: Variant,
     our_times: list[Timing],
     times: dict[str, Timing],
 ) -> dict[str, Any]:
     """Return our speed-up over the faster form of SparseProp's; empty without it."""
     if not rivals:
         return {}
-    forms = {rival.name: _parts(f"{rival.name}/{sparsity}", times) for rival in rivals}
+    forms = {rival.name: _parts(f"{rival.name}/{variant}", times) for rival in rivals}
     beside = beside_dense(forms, our_times)
     return {
         "sparseprop_speedup": beside["dense_speedup"],

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from sparsecpu.bench.cases import NetworkCase
-from sparsecpu.bench.measuring.speedups import beside_dense, beside_each
+from sparsecpu.bench.cases import NetworkCase, Variant
+from sparsecpu.bench.measuring.precisions import beside_precisions
+from sparsecpu.bench.measuring.speedups import beside_each
 from sparsecpu.bench.measuring.timing import Timing, compare, limited_threads
 from sparsecpu.bench.ours.predictions import OurPrediction
 from sparsecpu.bench.rivals.predictions import RIVALS
@@ -38,12 +40,12 @@ class Infer(NetworkBenchmark):
         x = np.random.default_rng(1).standard_normal((case.batch, case.sizes[0]), dtype=np.float32)
         rivals = self.rivals_of(case.images)
         with limited_threads(case.threads):
-            ours = {s: OurPrediction(case, s, x, self.precision) for s in case.sparsities}
+            ours = {v: OurPrediction(case, v, x, self.precision) for v in case.variants()}
             contestants: dict[str, Callable[[], object]] = {
-                f"ours/{s}": made.predict for s, made in ours.items()
+                f"ours/{variant}": made.predict for variant, made in ours.items()
             }
             if not case.images:
-                contestants |= {f"{_SCIPY}/{s}": made.scipy for s, made in ours.items()}
+                contestants |= {f"{_SCIPY}/{variant}": made.scipy for variant, made in ours.items()}
             contestants |= {f"{rival.name}/step": rival(case, x).predict for rival in rivals}
             budget = self.budget(6.0, 30.0)
             times = compare(contestants, rounds=self.rounds, seconds=0.02, budget=budget)
@@ -51,21 +53,21 @@ class Infer(NetworkBenchmark):
             "network": str(case), "batch": case.batch, "threads": case.threads,
             "distribution": case.distribution, "precision": self.precision,
             "rival_ms": {rival.name: times[f"{rival.name}/step"].ms for rival in rivals},
-            "results": [self._figures(s, made, times, case) for s, made in ours.items()],
+            "results": [self._figures(v, made, times, case) for v, made in ours.items()],
         }  # fmt: skip
 
     def _figures(
-        self, sparsity: float, made: OurPrediction, times: dict[str, Timing], case: NetworkCase
+        self, variant: Variant, made: OurPrediction, times: dict[str, Timing], case: NetworkCase
     ) -> dict[str, Any]:
-        rivals, ours = self.rivals_of(case.images), times[f"ours/{sparsity}"]
-        dense = {rival.name: [times[f"{rival.name}/step"]] for rival in rivals if rival.dense}
+        rivals, ours = self.rivals_of(case.images), times[f"ours/{variant}"]
         theirs = {rival.name: times[f"{rival.name}/step"] for rival in rivals}
+        beside = beside_precisions(rivals, {name: [t] for name, t in theirs.items()}, [ours])
         if not case.images:
-            theirs[_SCIPY] = times[f"{_SCIPY}/{sparsity}"]
+            theirs[_SCIPY] = times[f"{_SCIPY}/{variant}"]
         return {
-            "sparsity": sparsity, "nnz": made.network.nnz, "ms": ours.ms,
+            **asdict(variant), "nnz": made.network.nnz, "ms": ours.ms,
             "quartiles": [ours.low, ours.high], "samples_per_second": 1e3 * case.batch / ours.ms,
-            **beside_each(theirs, ours), **beside_dense(dense, [ours]),
+            **beside_each(theirs, ours), **beside,
         }  # fmt: skip
 
     def columns(self) -> list[str]:

@@ -8,19 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.bench.cases import LinearCase, checked_sparsities
+from sparsecpu.bench.cases import LinearCase, Variant, checked_groups, checked_sparsities
+from sparsecpu.bench.measuring import precisions
 from sparsecpu.bench.measuring.benchmark import Benchmark
-from sparsecpu.bench.measuring.cache_loads import Loads
-from sparsecpu.bench.measuring.speedups import (
-    beside_dense,
-    break_even,
-    dense_is_faster,
-    least_ratio,
-    ratio,
-    shown,
-    shown_beside_dense,
-)
+from sparsecpu.bench.measuring.cache_loads import Peak
+from sparsecpu.bench.measuring.speedups import least_ratio, ratio, shown
 from sparsecpu.bench.measuring.timing import Timing, compare, limited_threads
+from sparsecpu.bench.ours.grouped import GroupedLayer, our_layer
 from sparsecpu.bench.ours.linear import PARTS, SparseLayer
 from sparsecpu.bench.rivals.base import installed
 from sparsecpu.bench.rivals.linear import RIVALS, LinearRival
@@ -39,8 +33,11 @@ class Linear(Benchmark):
     title = "one layer: y = W x, dx = W' dy, and dW at the nonzeros"
 
     def setup(self) -> None:
-        self.rivals, self.missing = installed(RIVALS)
+        no_bf16 = self.options.get("no_dense_bf16", False)
+        self.rivals, self.missing = installed(RIVALS, no_bf16=no_bf16)
         self.precision = check_precision(self.options.get("precision", "fp32"), np.float32)
+        self.groups = checked_groups(self.options.get("group"), (1, 4))
+        self.precisions = precisions.precisions_of(self.rivals)
 
     def cases(self) -> list[LinearCase]:
         shapes = self.options.get("shapes") or self.pick(
@@ -56,7 +53,7 @@ class Linear(Benchmark):
             batches = [32, 128, 512]
         every = checked_sparsities(sparsities)
         cases = [
-            LinearCase.parse(shape, batch, every, self.threads)
+            LinearCase.parse(shape, batch, every, self.threads, self.groups)
             for batch in batches
             for shape in shapes
         ]
@@ -70,32 +67,35 @@ class Linear(Benchmark):
         ]
 
     def run(self, case: LinearCase) -> dict[str, Any]:
-        ours = {s: SparseLayer(case, s, precision=self.precision) for s in case.sparsities}
-        loads = {sparsity: layer.limit() for sparsity, layer in ours.items()}
-        contestants: dict[str, Callable[[], object]] = {}
-        for sparsity, layer in ours.items():
-            parts = {**layer.parts(), "limit": loads[sparsity].call()}
-            contestants |= {f"ours/{part}@{sparsity}": call for part, call in parts.items()}
+        ours = {variant: our_layer(case, variant, self.precision) for variant in case.variants()}
+        loads, peak = {variant: layer.limit() for variant, layer in ours.items()}, Peak()
+        contestants: dict[str, Callable[[], object]] = {"ours/peak": peak.call()}
+        for variant, layer in ours.items():
+            parts = {**layer.parts(), "limit": loads[variant].call()}
+            contestants |= {f"ours/{part}@{variant}": call for part, call in parts.items()}
         for rival in self.rivals:
             for sparsity in _timed_at(rival, case):
-                matrix = ours[sparsity].weight.to_scipy()
+                matrix = ours[Variant(sparsity, case.groups[0])].weight.to_scipy()
                 parts = rival(matrix, case.batch, case.threads).parts()
                 contestants |= {f"{rival.name}/{k}@{sparsity}": c for k, c in parts.items()}
         with limited_threads(case.threads):
             times = compare(contestants, rounds=self.rounds, budget=self.budget(20.0, 60.0))
+        most = peak.gflops(times["ours/peak"].ms) * case.threads
         results = []
-        for sparsity, layer in ours.items():
-            our_times = {part: times[f"ours/{part}@{sparsity}"] for part in PARTS}
-            limit = _limit_gflops(loads[sparsity], times[f"ours/limit@{sparsity}"], case.threads)
-            result = {"sparsity": sparsity, **_our_figures(layer, our_times, limit)}
-            results.append(result | self._beside(case, sparsity, times, list(our_times.values())))
+        for variant, layer in ours.items():
+            our_times = {part: times[f"ours/{part}@{variant}"] for part in PARTS}
+            limit = loads[variant].gflops(times[f"ours/limit@{variant}"].ms) * case.threads
+            figures = _our_figures(layer, our_times, limit * variant.group, most)
+            beside = self._beside(case, variant.sparsity, times, list(our_times.values()))
+            where = {"sparsity": variant.sparsity, "group": variant.group}
+            results.append({**where, **figures, **beside})
         sizes = {"n_out": case.n_out, "n_in": case.n_in, "batch": case.batch}
         sizes |= {"threads": case.threads, "precision": self.precision}
         return {**sizes, "results": results}
 
     def _beside(self, case, sparsity, times, ours: list[Timing]) -> dict[str, Any]:
         """Return each rival's milliseconds and our speed-ups: over the parts that it has."""
-        rival_ms, ratios, least, dense = {}, {}, {}, {}
+        rival_ms, ratios, least, every = {}, {}, {}, {}
         for rival in self.rivals:
             theirs = _times_of(rival, case, sparsity, times)
             covered = {part for name in theirs for part in name.split("+")}
@@ -103,16 +103,14 @@ class Linear(Benchmark):
             rival_ms[rival.name] = {name: t.ms for name, t in theirs.items()}
             ratios[rival.name] = ratio(theirs.values(), our_times) if theirs else None
             least[rival.name] = least_ratio(theirs.values(), our_times) if theirs else None
-            if rival.dense:
-                dense[rival.name] = list(theirs.values())
-        found = beside_dense(dense, ours)
-        dense_ms = sum(t.ms for t in dense[found["fastest_dense"]])
-        ratios = {"ratio": ratios, "least_ratio": least}
-        return {"rival_ms": rival_ms, **ratios, "dense_ms": dense_ms, **found}
+            every[rival.name] = list(theirs.values())
+        found = precisions.beside_precisions(self.rivals, every, ours)
+        return {"rival_ms": rival_ms, "ratio": ratios, "least_ratio": least, **found}
 
     def heading(self) -> str:
-        head = f"{'layer':<10}{'batch':>6}{'sparsity':>10}{'forward + dx + dw, ms':>31}"
-        head += f"{'GFLOP/s':>13}{'of the limit':>18}{'vs dense':>10}"
+        head = f"{'layer':<10}{'batch':>6}{'sparsity':>10}{'group':>6}"
+        head += f"{f'forward + dx + dw, ms, {self.precision}':>31}{'GFLOP/s':>13}"
+        head += f"{'of loads':>16}{'of FMA peak':>16}{precisions.heading(self.precisions)}"
         return head + "".join(f"{r.name:>{max(len(r.name) + 3, 10)}}" for r in self.rivals)
 
     def row(self, result: dict[str, Any]) -> str:
@@ -121,29 +119,30 @@ class Linear(Benchmark):
     def _line(self, result: dict[str, Any], found: dict[str, Any]) -> str:
         times = " + ".join(f"{found['ms'][part]:.3f}" for part in PARTS)
         rates = "/".join(f"{found['gflops'][part]:.0f}" for part in PARTS)
-        limits = "/".join(f"{found['limit_fraction'][part]:.2f}" for part in PARTS)
         shape = f"{result['n_out']}x{result['n_in']}"
-        line = f"{shape:<10}{result['batch']:>6}{found['sparsity']:>10g}{times:>31}{rates:>13}"
-        line += f"{limits:>18}{shown_beside_dense(found):>10}"
+        line = f"{shape:<10}{result['batch']:>6}{found['sparsity']:>10g}{found['group']:>6}"
+        line += f"{times:>31}{rates:>13}"
+        for kind in ("limit_fraction", "peak_fraction"):
+            line += f"{'/'.join(f'{found[kind][part]:.2f}' for part in PARTS):>16}"
+        line += precisions.columns(found, self.precisions)
         for name, value in found["ratio"].items():
             text = shown(value, found["least_ratio"][name]) if found["rival_ms"][name] else "-"
             line += f"{text:>{max(len(name) + 3, 10)}}"
-        return line + dense_is_faster(found)
+        return line + precisions.dense_is_faster(found)
 
     def verdict(self, results: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
-        lines, values = [], {}
+        every = [found for result in results for found in result["results"]]
+        lines, values = precisions.fastest_lines(every), {}
         for result in results:
-            found, measured = break_even(result["results"])
-            name = f"{result['n_out']}x{result['n_in']}, batch {result['batch']}"
-            if found is None:
-                lines.append(f"{name}: too few clear ratios to find the break-even sparsity")
-                continue
-            values[name] = {"sparsity": found, "measured": measured}
-            how = "" if measured else " (extrapolated)"
-            if found <= 0:
-                lines.append(f"{name}: sparse is faster at every measured sparsity")
-            else:
-                lines.append(f"{name}: break-even at {found:.0%} sparsity{how}; below, use dense")
+            for group in dict.fromkeys(found["group"] for found in result["results"]):
+                own = [found for found in result["results"] if found["group"] == group]
+                for precision in self.precisions:
+                    name = f"{result['n_out']}x{result['n_in']}, batch {result['batch']}"
+                    name += f", group {group}, beside dense {precision}"
+                    value, words = _break_even(own, precision)
+                    lines.append(f"{name}: {words}")
+                    if value:
+                        values[name] = value
         return {"break_even": values}, lines
 
 
@@ -165,19 +164,33 @@ def _times_of(
     return {n.removeprefix(head).removesuffix(tail): t for n, t in found.items()}
 
 
-def _limit_gflops(loads: Loads, timing: Timing, threads: int) -> float:
-    return loads.gflops(timing.ms) * threads
+def _break_even(found: list[dict[str, Any]], precision: str) -> tuple[dict[str, Any], str]:
+    """Return the break-even sparsity beside dense layers of a precision, and in words."""
+    sparsity, measured = precisions.break_evens(found, precision)
+    if sparsity is None:
+        return {}, "too few clear ratios to find the break-even sparsity"
+    value = {"sparsity": sparsity, "measured": measured}
+    if sparsity <= 0:
+        return value, "sparse is faster at every measured sparsity"
+    how = "" if measured else " (extrapolated)"
+    return value, f"break-even at {sparsity:.0%} sparsity{how}; below, use dense"
 
 
-def _our_figures(layer: SparseLayer, our_times: dict[str, Timing], limit: float) -> dict[str, Any]:
-    """Return our times, rates at the nonzeros, and the fraction of the limit that they reach."""
+def _our_figures(
+    layer: SparseLayer | GroupedLayer, our_times: dict[str, Timing], limit: float, peak: float
+) -> dict[str, Any]:
+    """Return our times, rates at the nonzeros, and which fraction of both limits they reach.
+
+    ``limit`` are the GFLOP/s that loads allow, ``peak`` those of multiply-adds in registers.
+    """
     ms = {part: timing.ms for part, timing in our_times.items()}
     operations = 2e-6 * layer.weight.nnz * layer.batch  # of a part, in GFLOP/s times milliseconds
     gflops = {part: operations / ms[part] for part in PARTS}
     return {
-        "nnz": layer.weight.nnz, "lanes": layer.lanes, "blocks": len(layer.cuts[0]),
+        "nnz": layer.weight.nnz, "lanes": layer.lanes, "blocks": layer.blocks,
         "ms": {**ms, "total": sum(ms.values())},
         "quartiles": {part: [t.low, t.high] for part, t in our_times.items()},
-        "gflops": gflops, "limit_gflops": limit,
+        "gflops": gflops, "limit_gflops": limit, "peak_gflops": peak,
         "limit_fraction": {part: rate / limit for part, rate in gflops.items()},
+        "peak_fraction": {part: rate / peak for part, rate in gflops.items()},
     }  # fmt: skip

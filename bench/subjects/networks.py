@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sparsecpu.bench.cases import NetworkCase
+from sparsecpu.bench.cases import NetworkCase, checked_groups
+from sparsecpu.bench.measuring import precisions
 from sparsecpu.bench.measuring.benchmark import Benchmark
-from sparsecpu.bench.measuring.speedups import dense_is_faster, shown, shown_beside_dense
+from sparsecpu.bench.measuring.speedups import shown
 from sparsecpu.bench.rivals.base import installed
 from sparsecpu.bench.rivals.networks import NetworkRival
 from sparsecpu.errors import ParameterError
@@ -27,7 +28,9 @@ class NetworkBenchmark(Benchmark):
             expected = f"one of {', '.join(rival.name for rival in self.rivals)}"
             raise ParameterError("rival", ", ".join(sorted(wanted)), expected)
         chosen = [rival for rival in self.rivals if rival.name in wanted or not wanted]
-        self.here, self.missing = installed(chosen)
+        no_bf16 = self.options.get("no_dense_bf16", False)
+        self.here, self.missing = installed(chosen, no_bf16=no_bf16)
+        self.groups = checked_groups(self.options.get("group"), (1, 4))
         self.precision = check_precision(self.options.get("precision", "fp32"), np.float32)
 
     def rivals_of(self, images: bool) -> list[Any]:
@@ -38,16 +41,23 @@ class NetworkBenchmark(Benchmark):
         """Return the case of a network's name or sizes."""
         distribution = self.options.get("distribution")
         return NetworkCase.parse(
-            model, sparsities, self.threads, batch=batch, distribution=distribution
-        )
+            model, sparsities, self.threads, batch=batch, distribution=distribution,
+            groups=self.groups,
+        )  # fmt: skip
 
     def columns(self) -> list[str]:
         """Return the names of the rivals for the kinds of networks that are timed."""
         kinds = {case.images for case in self.cases()}
         return [rival.name for images in sorted(kinds) for rival in self.rivals_of(images)]
 
+    def precisions(self) -> list[str]:
+        """Return the precisions of the dense rivals that are timed."""
+        kinds = {case.images for case in self.cases()}
+        return precisions.precisions_of(r for images in kinds for r in self.rivals_of(images))
+
     def heading(self) -> str:
-        head = f"{'network':<24}{'batch':>6}{'sparsity':>10}{'ours ms':>9}{'vs dense':>10}"
+        head = f"{'network':<24}{'batch':>6}{'sparsity':>10}{'group':>6}"
+        head += f"{f'{self.precision} ms':>10}{precisions.heading(self.precisions())}"
         return head + "".join(f"{name:>{max(len(name) + 3, 10)}}" for name in self.columns())
 
     def row(self, result: dict[str, Any]) -> str:
@@ -60,14 +70,19 @@ class NetworkBenchmark(Benchmark):
     def line(self, result: dict[str, Any], found: dict[str, Any]) -> str:
         """Return the line of one sparsity."""
         text = f"{result['network']:<24}{result['batch']:>6}{found['sparsity']:>10g}"
-        text += f"{found['ms']:>9.3f}{shown_beside_dense(found):>10}"
+        text += f"{found['group']:>6}{found['ms']:>10.3f}"
+        text += precisions.columns(found, self.precisions())
         for rival in self.columns():
             ratios = (found[kind].get(rival) for kind in ("ratio", "least_ratio"))
             value = shown(*ratios) if rival in found["ratio"] else "-"
             text += f"{value:>{max(len(rival) + 3, 10)}}"
-        return text + dense_is_faster(found)
+        return text + precisions.dense_is_faster(found)
 
     def rivals_line(self, result: dict[str, Any]) -> str:
         """Return the line with the rivals' times."""
         times = ", ".join(f"{rival} {ms:.3f} ms" for rival, ms in result["rival_ms"].items())
         return f"{'':<24}{times}"
+
+    def verdict(self, results: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
+        lines = precisions.fastest_lines([f for result in results for f in result["results"]])
+        return {}, lines

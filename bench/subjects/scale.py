@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsecpu.bench.cases import checked_groups
 from sparsecpu.bench.measuring.benchmark import Benchmark
 from sparsecpu.bench.measuring.cache_loads import level_of
 from sparsecpu.bench.measuring.machine import peak_memory, start_of_peak
@@ -32,8 +33,8 @@ class Scale(Benchmark):
         "update: what a change of the topology costs beyond its steps"
     )
 
-    def cases(self) -> list[tuple[int, bool]]:
-        """Return numbers of hidden neurons, each with and without stored gradients (lean)."""
+    def cases(self) -> list[tuple[int, int, bool]]:
+        """Return numbers of hidden neurons, each in groups, and with stored gradients or lean."""
         wanted = self.options.get("neurons") or ()
         if wanted and min(wanted) < _LEAST:
             raise ParameterError("neurons", min(wanted), f"an integer of at least {_LEAST}")
@@ -41,15 +42,16 @@ class Scale(Benchmark):
         if not sizes:
             sizes = [_LEAST * 2**k for k in range(self.pick(7, 10, 10))]
             sizes += self.pick((), (1_000_000,), (1_000_000, *_LARGE))
-        return [(size, lean) for size in sizes for lean in (False, True)]
+        groups = checked_groups(self.options.get("group"))
+        return [(n, group, lean) for n in sizes for group in groups for lean in (False, True)]
 
-    def run(self, case: tuple[int, bool]) -> dict[str, Any]:
+    def run(self, case: tuple[int, int, bool]) -> dict[str, Any]:
         from sparsecpu.losses import SoftmaxCrossEntropy
         from sparsecpu.networks.memory_estimate import bytes_per_connection, estimate
 
-        neurons, lean = case
-        found = {"neurons": neurons, "lean": lean, "threads": self.threads}
-        described = _describe(neurons)
+        neurons, group, lean = case
+        found = {"neurons": neurons, "group": group, "lean": lean, "threads": self.threads}
+        described = _describe(neurons, group)
         need, free = estimate(described, _BATCH, lean=lean).total, free_memory()
         if free is not None and need > free:
             return {**found, "skipped": f"needs {need / 1e9:.1f} GB of {free / 1e9:.1f} GB"}
@@ -73,7 +75,7 @@ class Scale(Benchmark):
             **found, "nnz": network.nnz, "ms": timing.ms, "quartiles": [timing.low, timing.high],
             "ns": 1e6 * timing.ms / (network.nnz * _BATCH), "update_ms": updates,
             "build_seconds": built, "bytes": held / network.nnz,
-            "budget": bytes_per_connection(lean=lean),
+            "budget": bytes_per_connection(lean=lean, group=group),
             "peak_mb": max(0, peak_memory() - before) / 1e6,
             "tile_bytes": tile, "level": level_of(tile), "lanes": lanes,
         }  # fmt: skip
@@ -116,13 +118,13 @@ class Scale(Benchmark):
 
     def heading(self) -> str:
         return (
-            f"{'neurons':>11}{'':>6}{'connections':>13}{'ms per step':>13}"
+            f"{'neurons':>11}{'group':>6}{'':>6}{'connections':>13}{'ms per step':>13}"
             f"{'ns per conn., sample':>22}{'GSE update ms':>15}{'SM update ms':>14}"
             f"{'bytes/conn.':>13}{'peak MB':>9}{'tile fits in':>16}"
         )
 
     def row(self, result: dict[str, Any]) -> str:
-        head = f"{result['neurons']:>11,}{'lean' if result['lean'] else '':>6}"
+        head = f"{result['neurons']:>11,}{result['group']:>6}{'lean' if result['lean'] else '':>6}"
         if "skipped" in result:
             return f"{head}  {result['skipped']}"
         held = f"{result['bytes']:.1f} of {result['budget']}"
@@ -135,11 +137,12 @@ class Scale(Benchmark):
     def verdict(self, results: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
         values: dict[str, Any] = {}
         lines = []
-        for lean in (False, True):
+        for group, lean in sorted({(r["group"], r["lean"]) for r in results}):
             for least in (0, 10_000):
                 found = [
                     r for r in results
-                    if r["lean"] == lean and "ms" in r and r["neurons"] >= least
+                    if (r["group"], r["lean"]) == (group, lean)
+                    and "ms" in r and r["neurons"] >= least
                 ]  # fmt: skip
                 if len(found) < 2:
                     continue
@@ -147,31 +150,36 @@ class Scale(Benchmark):
                 operations = float(np.polyfit(logs["neurons"], logs["nnz"], 1)[0])
                 time_ = float(np.polyfit(logs["neurons"], logs["ms"], 1)[0])
                 reach = f"from {found[0]['neurons']:,} to {found[-1]['neurons']:,} neurons"
-                title = "lean" if lean else "normal"
+                title = ("lean" if lean else "normal") + (f", group {group}" if group > 1 else "")
                 lines.append(
                     f"exponents {reach}, {title}: operations {operations:.2f}, time {time_:.2f} "
                     "(1 is linear)"
                 )
-                key = ("lean_" if lean else "") + (f"from_{least}_" if least else "")
+                key = f"group_{group}_" if group > 1 else ""
+                key += ("lean_" if lean else "") + (f"from_{least}_" if least else "")
                 values[f"{key}operations_exponent"] = operations
                 values[f"{key}time_exponent"] = time_
         return values, list(dict.fromkeys(lines))  # only once where all cases are large
 
 
-def _describe(neurons: int) -> Any:
-    """Describe the network with this many hidden neurons."""
+def _describe(neurons: int, group: int) -> Any:
+    """Describe the network with this many hidden neurons, its rows in groups."""
     from sparsecpu.networks.description import mlp
 
     width = neurons // _LAYERS
     described = mlp((_INPUTS,), (width,) * _LAYERS, _OUTPUTS)
     size = sum(rows * columns for rows, columns in described.weight_shapes())
-    return described.sparsify(min(1.0, _PER_NEURON * (neurons + _OUTPUTS) / size), "er")
+    density = min(1.0, _PER_NEURON * (neurons + _OUTPUTS) / size)
+    return described.sparsify(density, "er").in_groups(group)
 
 
 def _bytes(parameter: Any) -> int:
     """Return the bytes that grow with the connections of a layer."""
     pattern = parameter.pattern
-    held = sum(vector.nbytes for vector in parameter.vectors().values()) + pattern.indices.nbytes
+    held = sum(vector.nbytes for vector in parameter.vectors().values())
+    held += pattern.groups.indices.nbytes  # one for all rows of a group ...
+    if pattern.group > 1 and "indices" in vars(pattern):
+        held += pattern.indices.nbytes  # ... unless something has asked for each row's
     if "transposed" in vars(pattern):
         transposed = pattern.transposed
         held += transposed.indices.nbytes + transposed.perm.nbytes

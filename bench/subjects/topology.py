@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from sparsecpu.bench.cases import NetworkCase, Variant, checked_groups
 from sparsecpu.bench.measuring.benchmark import Benchmark
 from sparsecpu.step.samples import Samples
 
@@ -65,8 +67,8 @@ class Topology(Benchmark):
     name = "topology"
     title = "an update of the topology and the observation before it, per epoch of 60,000 samples"
 
-    def cases(self) -> list[tuple[str, tuple[int, ...], float]]:
-        """Return algorithms, networks by their sizes, and sparsities."""
+    def cases(self) -> list[tuple[str, tuple[int, ...], Variant]]:
+        """Return algorithms, networks by their sizes, and how sparse they are, in which groups."""
         algorithms = [
             "set", "dsr:prune_rate=0.3", "deep-r", "gse:stop_after=1",
             "gse:stop_after=1,distribution=graest", "rigl:stop_after=1",
@@ -78,32 +80,32 @@ class Topology(Benchmark):
             [(784, 300, 100, 10), (784, 1000, 1000, 10)],
             [(784, 300, 100, 10), (784, 1000, 1000, 10), (3072, 4000, 1000, 4000, 10)],
         )
-        return [(a, n, 0.95) for n in networks for a in algorithms]
+        groups = checked_groups(self.options.get("group"))
+        return [(a, n, Variant(0.95, g)) for n in networks for a in algorithms for g in groups]
 
-    def run(self, case: tuple[str, tuple[int, ...], float]) -> dict[str, Any]:
-        algorithm, sizes, sparsity = case
-        plain = float(np.median(self._train("static", sizes, sparsity, 2)["steps"]))
-        spent = self._train(algorithm, sizes, sparsity, 1 + self.pick(3, 5, 9))
+    def run(self, case: tuple[str, tuple[int, ...], Variant]) -> dict[str, Any]:
+        algorithm, sizes, variant = case
+        plain = float(np.median(self._train("static", sizes, variant, 2)["steps"]))
+        spent = self._train(algorithm, sizes, variant, 1 + self.pick(3, 5, 9))
         # Medians over epochs, step by step: observation happens at the same steps of each interval.
         table = np.array(spent["observing"][_INTERVAL:]).reshape(-1, _INTERVAL)
         watch, update = float(np.median(table, axis=0).sum()), float(np.median(spent["updates"]))
         return {
-            "algorithm": algorithm, "sizes": list(sizes), "sparsity": sparsity, "batch": 128,
+            "algorithm": algorithm, "sizes": list(sizes), **asdict(variant), "batch": 128,
             "interval": _INTERVAL, "step_ms": plain, "interval_ms": plain * _INTERVAL,
             "update_ms": update, "watch_ms": watch,
             "overhead": (update + watch) / (plain * _INTERVAL),
         }  # fmt: skip
 
-    def _train(self, algorithm, sizes, sparsity, epochs) -> dict[str, list[float]]:
+    def _train(self, algorithm, sizes, variant, epochs) -> dict[str, list[float]]:
         """Return the milliseconds of ``updates``, ``steps``, and ``observing`` in each step."""
         from sparsecpu.losses import SoftmaxCrossEntropy
-        from sparsecpu.networks.description import mlp
         from sparsecpu.topology import make_topology
         from sparsecpu.trainer import Trainer
 
         rng, batch = np.random.default_rng(0), 128
         topology = make_topology(algorithm)
-        described = mlp((sizes[0],), sizes[1:-1], sizes[-1]).sparsify(1 - sparsity)
+        described = NetworkCase(sizes, batch, (), self.threads).sparse(variant)
         trainer = Trainer(
             described.build(rng), loss=SoftmaxCrossEntropy(), topology=topology,
             learning_rate=1e-3, batch_size=batch, epochs=epochs + 1, threads=self.threads,
@@ -128,14 +130,14 @@ class Topology(Benchmark):
 
     def heading(self) -> str:
         return (
-            f"{'network':<24}{'algorithm':<52}{'step ms':>9}{'epoch ms':>10}{'update ms':>11}"
-            f"{'observing ms':>14}{'overhead':>10}"
+            f"{'network':<24}{'group':>6}  {'algorithm':<52}{'step ms':>9}"
+            f"{'epoch ms':>10}{'update ms':>11}{'observing ms':>14}{'overhead':>10}"
         )
 
     def row(self, result: dict[str, Any]) -> str:
         sizes = "-".join(map(str, result["sizes"]))
         return (
-            f"{sizes:<24}{result['algorithm']:<52}{result['step_ms']:>9.3f}"
+            f"{sizes:<24}{result['group']:>6}  {result['algorithm']:<52}{result['step_ms']:>9.3f}"
             f"{result['interval_ms']:>10.0f}{result['update_ms']:>11.1f}"
             f"{result['watch_ms']:>14.1f}{result['overhead']:>10.0%}"
         )

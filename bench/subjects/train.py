@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict
 from typing import Any
 
-from sparsecpu.bench.cases import NETWORKS, Batches, NetworkCase
-from sparsecpu.bench.measuring.speedups import beside_dense, beside_each
+from sparsecpu.bench.cases import NETWORKS, Batches, NetworkCase, Variant
+from sparsecpu.bench.measuring.precisions import beside_precisions
+from sparsecpu.bench.measuring.speedups import beside_each
 from sparsecpu.bench.measuring.step_clock import StepClock
 from sparsecpu.bench.measuring.timing import Timing, compare, limited_threads
 from sparsecpu.bench.ours.steps import OurStep
@@ -40,13 +42,13 @@ class Train(NetworkBenchmark):
 
     def run(self, case: NetworkCase) -> dict[str, Any]:
         batches, rivals = Batches(case), self.rivals_of(case.images)
-        ours = {s: OurStep(case, s, batches, self.precision) for s in case.sparsities}
+        ours = {v: OurStep(case, v, batches, self.precision) for v in case.variants()}
         theirs = {
-            (rival, sparsity): rival(case, batches, sparsity)
+            (rival, variant): rival(case, batches, variant)
             for rival in rivals
-            for sparsity in (case.sparsities if rival.sparse else (0.0,))
+            for variant in (case.variants() if rival.sparse else (Variant(0.0),))
         }
-        contestants: dict[str, OurStep | StepRival] = {f"ours/{s}": o for s, o in ours.items()}
+        contestants: dict[str, OurStep | StepRival] = {f"ours/{v}": o for v, o in ours.items()}
         contestants |= {_key(*which): rival for which, rival in theirs.items()}
         with limited_threads(case.threads):
             with ExitStack() as stack:
@@ -56,7 +58,7 @@ class Train(NetworkBenchmark):
                 times = compare(
                     calls, rounds=self.rounds, seconds=0.02, budget=self.budget(15.0, 60.0)
                 )
-            results = [_figures(s, made, times, rivals) for s, made in ours.items()]
+            results = [_figures(v, made, times, rivals) for v, made in ours.items()]
             if self.options.get("profile"):
                 for found, made in zip(results, ours.values(), strict=True):
                     found |= _profile(made, self.rounds)
@@ -73,7 +75,7 @@ class Train(NetworkBenchmark):
         rivals = [r for r in self.rivals_of(case.images) if r.needs == "torch" and r.here]
         found = {}
         for contestant in ["ours", *(rival.name for rival in rivals)]:
-            process = StepProcess(contestant, case, case.sparsities[0], self.precision)
+            process = StepProcess(contestant, case, next(case.variants()), self.precision)
             for _ in range(_MEASURED_STEPS):
                 process.step()
             found[contestant] = process.peak() / 1e6
@@ -104,13 +106,13 @@ class Train(NetworkBenchmark):
         return f"{times}\n{'':<24}peak memory: {memory}"
 
 
-def _key(rival: type[StepRival], sparsity: float) -> str:
+def _key(rival: type[StepRival], variant: Variant) -> str:
     """Return what ``compare`` calls a rival; a dense one is the same at every sparsity."""
-    return f"{rival.name}/{sparsity if rival.sparse else 'step'}"
+    return f"{rival.name}/{variant if rival.sparse else 'step'}"
 
 
-def _label(rival: type[StepRival], sparsity: float) -> str:
-    return f"{rival.name} at {sparsity:g}" if rival.sparse else rival.name
+def _label(rival: type[StepRival], variant: Variant) -> str:
+    return f"{rival.name} at {variant}" if rival.sparse else rival.name
 
 
 def _call(made: OurStep | StepRival, stack: ExitStack) -> Callable[[], object]:
@@ -126,21 +128,21 @@ def _call(made: OurStep | StepRival, stack: ExitStack) -> Callable[[], object]:
 
 
 def _figures(
-    sparsity: float, made: OurStep, times: dict[str, Timing], rivals: list[type[StepRival]]
+    variant: Variant, made: OurStep, times: dict[str, Timing], rivals: list[type[StepRival]]
 ) -> dict[str, Any]:
-    """Return our times at a sparsity, beside those of the rivals."""
-    our_times = times[f"ours/{sparsity}"]
-    dense = {rival.name: [times[_key(rival, 0.0)]] for rival in rivals if rival.dense}
-    theirs = {rival.name: times[_key(rival, sparsity)] for rival in rivals}
+    """Return our times, beside those of the rivals."""
+    our_times = times[f"ours/{variant}"]
+    theirs = {rival.name: times[_key(rival, variant)] for rival in rivals}
+    beside = beside_precisions(rivals, {name: [t] for name, t in theirs.items()}, [our_times])
     return {
-        "sparsity": sparsity, "nnz": made.trainer.network.nnz, "ms": our_times.ms,
+        **asdict(variant), "nnz": made.trainer.network.nnz, "ms": our_times.ms,
         "least_ms": our_times.least, "quartiles": [our_times.low, our_times.high],
-        **beside_each(theirs, our_times), **beside_dense(dense, [our_times]),
+        **beside_each(theirs, our_times), **beside,
     }  # fmt: skip
 
 
 def _rivals_figures(
-    rivals: list[tuple[type[StepRival], float]],
+    rivals: list[tuple[type[StepRival], Variant]],
     times: dict[str, Timing],
     calls: dict[str, Callable[[], object]],
 ) -> dict[str, Any]:

@@ -8,6 +8,9 @@ import numpy as np
 
 from sparsecpu.kernels.conv.sums import MOMENTS, NO_SUMS, PRODUCTS
 from sparsecpu.kernels.machine.cpu import widest_lanes
+from sparsecpu.layers.images.grouped_convolution import GroupedGradients
+from sparsecpu.layers.images.grouped_pass import GroupedForward, prepare_forward
+from sparsecpu.layers.images.grouped_taps import suits_groups
 from sparsecpu.layers.images.passes import sum_channels
 from sparsecpu.layers.images.planes import Planes, check_planes, no_gate, no_operand, nothing
 from sparsecpu.layers.images.prepared_pass import (
@@ -35,19 +38,20 @@ class SparseConvolution:
 
     def __init__(self, layer: SparseConv2d) -> None:
         self.layer = layer
+        self.grouped = GroupedGradients(self)
         self.plan()
 
     def plan(self) -> None:
         """Forget where nonzeros read: images have another size from now on."""
-        self._plan = object()  # what was prepared under another plan is out of date
+        self.plan_made = object()  # what was prepared under another plan is out of date
         self._known: tuple[Any, dict[tuple, Taps]] = (None, {})
 
     def forward(self, x: Planes, ctx: Context) -> Planes:
         """Return y, with the bias and a ReLU that the layer took over."""
         layer, dtype = self.layer, x.values.dtype
         kind = MOMENTS if layer.sums_output and ctx.train else NO_SUMS
-        key = self._key("y", x, x, kind, ctx)
-        found = self._prepared(key, layer.weight.pattern, ctx)
+        key = self.key("y", x, x, kind, ctx)
+        found = self.prepared(key, layer.weight.pattern, ctx)
         if found is None:
             found = ctx.workspace.keep(key, self._prepare_forward(x, kind, ctx))
         bias = nothing(dtype) if layer.bias is None else layer.bias.data
@@ -61,6 +65,9 @@ class SparseConvolution:
         if not self.layer.needs_dx:
             self.filter_gradient(x, dy, ctx)
             return None
+        if suits_groups(self.layer.weight.pattern, self.layer.geometry()):
+            self._bias_gradient(dy, ctx)
+            return self.grouped.backward(x, dy, ctx)
         if _in_one_pass(ctx.precision):
             self._bias_gradient(dy, ctx)
             return self._input_gradient(x, dy, ctx, with_dw=True)
@@ -70,19 +77,26 @@ class SparseConvolution:
     def filter_gradient(self, x: Planes, dy: Planes, ctx: Context) -> None:
         """Write dW and db."""
         self._bias_gradient(dy, ctx)
-        key, pattern = self._key("dw", x, dy, NO_SUMS, ctx), self.layer.weight.pattern
-        found = self._prepared(key, pattern, ctx)
+        pattern, dw = self.layer.weight.pattern, self.layer.weight.grad
+        if suits_groups(pattern, self.layer.geometry()):
+            self.grouped.write_dw("dw", pattern, x, dy, dw, ctx)
+            return
+        key = self.key("dw", x, dy, NO_SUMS, ctx)
+        found = self.prepared(key, pattern, ctx)
         if found is None:
             found = ctx.workspace.keep(key, self._prepare_dw(x, dy, ctx))
-        found.write_dw(x, dy, self.layer.weight.grad)
+        found.write_dw(x, dy, dw)
 
     def gradient_at(self, pattern: Pattern, x: Planes, dy: Planes, ctx: Context) -> np.ndarray:
         """Return what dW would be at the positions of another pattern, (nnz of that,)."""
-        key = self._key("dw elsewhere", x, dy, NO_SUMS, ctx)
-        found = self._prepared(key, pattern, ctx)
+        out = ctx.workspace.array(self.layer, "dw elsewhere", (pattern.nnz,), x.dtype)
+        if suits_groups(pattern, self.layer.geometry()):
+            self.grouped.write_dw("dw elsewhere", pattern, x, dy, out, ctx)
+            return out
+        key = self.key("dw elsewhere", x, dy, NO_SUMS, ctx)
+        found = self.prepared(key, pattern, ctx)
         if found is None:
             found = ctx.workspace.keep(key, self._prepare_dw_elsewhere(pattern, x, dy, ctx))
-        out = ctx.workspace.array(self.layer, "dw elsewhere", (pattern.nnz,), x.dtype)
         found.write_dw(x, dy, out)
         return out
 
@@ -90,8 +104,8 @@ class SparseConvolution:
         """Return dx, gated and summed with x where the layers before it need that."""
         layer, values = self.layer, x.values
         kind = PRODUCTS if layer.gates_dx and x.a is not None else NO_SUMS
-        key = self._key("dx and dw" if with_dw else "dx", x, dy, kind, ctx)
-        found = self._prepared(key, layer.weight.pattern, ctx)
+        key = self.key("dx and dw" if with_dw else "dx", x, dy, kind, ctx)
+        found = self.prepared(key, layer.weight.pattern, ctx)
         if found is None:
             found = ctx.workspace.keep(key, self._prepare_dx(x, dy, with_dw, kind, ctx))
         dx = ctx.workspace.lend(values.shape, values.dtype)
@@ -136,33 +150,38 @@ class SparseConvolution:
         often = layer.weight.nnz >= _NARROW_READS * max(layer.in_channels, layer.out_channels)
         return wanted if often else "fp32"
 
-    def _key(self, name: str, x: Planes, inputs: Planes, kind: int, ctx: Context) -> tuple:
+    def key(self, name: str, x: Planes, inputs: Planes, kind: int, ctx: Context) -> tuple:
         """Return all that tells a pass over x, which reads ``inputs``, from others."""
         from sparsecpu.kernels.machine.threads import current_threads
 
         return (self, name, x.values.shape, x.b is None, inputs.a is None, kind, ctx.n_valid,
                 ctx.precision, current_threads())  # fmt: skip
 
-    def _prepared(self, key: tuple, pattern: Pattern, ctx: Context) -> Any:
+    def prepared(self, key: tuple, pattern: Pattern, ctx: Context) -> Any:
         """Return the pass that was prepared under a key; None if there is none of this pattern."""
         known = ctx.workspace.prepared
         found: Prepared | None = known.get(key)
-        if found is None or (found.pattern is pattern and found.plan is self._plan):
+        if found is None or (found.pattern is pattern and found.plan is self.plan_made):
             return found
         for other in [k for k in known if k[0] is self and known[k].pattern is found.pattern]:
             del known[other]  # before new taps are made beside the old ones
         return None
 
-    def _prepare_forward(self, x: Planes, kind: int, ctx: Context) -> ConvolutionPass:
+    def _prepare_forward(
+        self, x: Planes, kind: int, ctx: Context
+    ) -> ConvolutionPass | GroupedForward:
         layer, precision = self.layer, self.precision(ctx.precision)
+        pattern, geometry = layer.weight.pattern, layer.geometry()
         check_planes(x, layer.tile_shapes[0], layer.weight.data.dtype)
-        taps = self.taps(x, precision, direct=not x.pending, alike=ctx.predicts)
-        height, width = layer.geometry().out_size
+        height, width = geometry.out_size
         shape = (x.shape[0], height, layer.out_channels, width, x.shape[-1])
+        y = ctx.workspace.array(layer, "y", shape, x.dtype)
+        if suits_groups(pattern, geometry):
+            return prepare_forward(layer, self.plan_made, geometry, x, precision, kind, y, ctx)
+        taps = self.taps(x, precision, direct=not x.pending, alike=ctx.predicts)
         return prepare_convolution(
-            layer, self._plan, layer.weight.pattern, taps, x, precision, ctx, kind=kind,
-            y=ctx.workspace.array(layer, "y", shape, x.dtype),
-        )  # fmt: skip
+            layer, self.plan_made, pattern, taps, x, precision, ctx, kind=kind, y=y
+        )
 
     def _prepare_dx(
         self, x: Planes, dy: Planes, with_dw: bool, kind: int, ctx: Context
@@ -170,18 +189,18 @@ class SparseConvolution:
         precision = self.precision(ctx.precision)
         taps = self.taps(x, precision, backward=True, direct=not dy.pending)
         return prepare_convolution(
-            self.layer, self._plan, self.layer.weight.pattern, taps, dy, _of_gradients(precision),
-            ctx, kind=kind, gradient_of=x, dx=True, dw=with_dw,
+            self.layer, self.plan_made, self.layer.weight.pattern, taps, dy,
+            _of_gradients(precision), ctx, kind=kind, gradient_of=x, dx=True, dw=with_dw,
         )  # fmt: skip
 
     def _prepare_dw(self, x: Planes, dy: Planes, ctx: Context) -> Prepared:
         pattern, precision = self.layer.weight.pattern, self.precision(ctx.precision)
         if not _in_one_pass(ctx.precision):
             taps = self.taps(x, precision)
-            return prepare_filter_gradient(self._plan, pattern, taps, x, precision, ctx)
+            return prepare_filter_gradient(self.plan_made, pattern, taps, x, precision, ctx)
         taps = self.taps(x, precision, backward=True, direct=not dy.pending)
         return prepare_convolution(
-            self.layer, self._plan, pattern, taps, dy, _of_gradients(precision), ctx,
+            self.layer, self.plan_made, pattern, taps, dy, _of_gradients(precision), ctx,
             gradient_of=x, dw=True,
         )  # fmt: skip
 
@@ -191,10 +210,10 @@ class SparseConvolution:
         geometry, tiles = self.layer.geometry(), Tiles(LEAST_JOBS, x.shape[-1], x.dtype.itemsize)
         if not _in_one_pass("fp32"):
             taps = forward_taps(pattern, geometry, tiles)
-            return prepare_filter_gradient(self._plan, pattern, taps, x, "fp32", ctx)
+            return prepare_filter_gradient(self.plan_made, pattern, taps, x, "fp32", ctx)
         taps = backward_taps(pattern, geometry, tiles)
         return prepare_convolution(
-            self.layer, self._plan, pattern, taps, dy, "fp32", ctx, gradient_of=x, dw=True
+            self.layer, self.plan_made, pattern, taps, dy, "fp32", ctx, gradient_of=x, dw=True
         )
 
 

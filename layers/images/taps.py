@@ -125,7 +125,7 @@ def forward_taps(
         step=step, room=cut.room, depth=kh, span=cut.span, tiles_per_job=cut.tiles_per_job,
         bands=cut.bands,
     )  # fmt: skip
-    codes = _codes(ky, pixel, sizes)
+    codes = codes_of(ky, pixel, sizes)
     order, starts, ends = _sorted(channel * blocks // g.channels, out, blocks, g.filters)
     return _made(codes, order, starts, ends, [(0, 0, 0, blocks)], sizes, cut.strip, cut.direct)
 
@@ -158,7 +158,7 @@ def backward_taps(
         room=cut.room, depth=ring.rows, span=cut.span, tiles_per_job=cut.tiles_per_job,
         bands=cut.bands,
     )  # fmt: skip
-    codes = _codes(row, pixel, sizes)
+    codes = codes_of(row, pixel, sizes)
     segment = (a * sx + b) * blocks + out * blocks // g.filters
     order, starts, ends = _sorted(segment, channel, phases * blocks, g.channels)
     table = [(n // sx, n % sx, n * blocks, (n + 1) * blocks) for n in range(phases)]
@@ -180,7 +180,7 @@ def _phase_reach(kernel: int, stride: int, padding: int) -> tuple[int, int]:
     return -min(whole), max(whole)
 
 
-def _codes(rows: np.ndarray, pixels: np.ndarray, sizes: Sizes) -> np.ndarray:
+def codes_of(rows: np.ndarray, pixels: np.ndarray, sizes: Sizes) -> np.ndarray:
     """Return a row and a pixel of the ring for each tap, as one number."""
     row = sizes.channels * sizes.step * sizes.room * sizes.tiles_per_job
     if row >= 1 << ROW_SHIFT or sizes.depth > 127:

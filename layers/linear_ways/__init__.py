@@ -8,7 +8,9 @@ import numpy as np
 
 from sparsecpu.layers.linear_ways.base import Way, check_tiles
 from sparsecpu.layers.linear_ways.dense_product import DenseProduct
+from sparsecpu.layers.linear_ways.grouped_pairs import GroupedPairs, pairs_pay
 from sparsecpu.layers.linear_ways.grouped_product import GroupedProduct
+from sparsecpu.layers.linear_ways.lean_groups import LeanGroups
 from sparsecpu.layers.linear_ways.lean_product import LeanProduct
 from sparsecpu.layers.linear_ways.single_samples import SingleSamples
 from sparsecpu.layers.linear_ways.sparse_product import SparseProduct
@@ -24,5 +26,7 @@ def choose_way(layer: Any, x: np.ndarray, ctx: Context) -> Way:
     if x.shape[2] == 1:
         return SingleSamples(layer, x, ctx)
     if pattern.group > 1:
-        return GroupedProduct(layer, x, ctx)
+        if not ctx.lean and pairs_pay(layer, x, ctx):
+            return GroupedPairs(layer, x, ctx)
+        return (LeanGroups if ctx.lean else GroupedProduct)(layer, x, ctx)
     return (LeanProduct if ctx.lean else SparseProduct)(layer, x, ctx)

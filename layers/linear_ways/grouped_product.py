@@ -49,24 +49,34 @@ class GroupedProduct(Way):
 
     def _bind_backward(self, dy: np.ndarray, ctx: Context) -> None:
         """Prepare the arguments of the kernels that write dW and dx."""
-        from sparsecpu.kernels.linear.grouped import gradient_kernel, scatter_kernel, tiles_at_once
+        from sparsecpu.kernels.linear.grouped import gradient_kernel, scatter_kernel
 
         if dy.shape != self.y.shape:
             raise ParameterError("shape of dy", dy.shape, str(self.y.shape))
         check_tiles(dy, self.layer.out_features, self.y.dtype, "dy")
-        self._dy, self._dw = dy, self.weight.grad
-        shared, size, x = self.shared, row_bytes(dy), self.x
-        self._gradient = gradient_kernel(*self.kind)
-        self._weight_gradient = (
-            shared.indptr, *self._cut, shared.indices, x, dy, self.weight.grad,
-            self.bias_gradient(), shared.chunks_of(size), tiles_at_once(x),
-        )  # fmt: skip
+        self._dy, self._gradient = dy, gradient_kernel(*self.kind)
+        self._bind_gradient(dy, ctx)
         if not self.layer.needs_dx:
             return
         self._dx, self._scatter = self.memory_of_dx(dy, ctx), scatter_kernel(*self.kind)
         self._input_gradient = (
-            shared.indptr, *self._columns(), shared.indices, self.weight.data, dy, x, self._dx,
-            self.layer.gated,
+            self.shared.indptr, *self._columns(), self.shared.indices, self.weight.data, dy,
+            self.x, self._dx, self.layer.gated,
+        )  # fmt: skip
+
+    def _bind_gradient(self, dy: np.ndarray, ctx: Context) -> None:
+        """Prepare the arguments of the kernel that writes dW."""
+        dw, chunks = self.weight.grad, self.shared.chunks_of(row_bytes(dy))
+        self._weight_gradient, self._dw = self._gradient_of(dw, 0, chunks), dw
+
+    def _gradient_of(self, dw: np.ndarray, first: int, chunks: np.ndarray) -> tuple:
+        """Return the arguments of the kernel that writes dW from place ``first`` on."""
+        from sparsecpu.kernels.linear.grouped import tiles_at_once
+
+        shared, x = self.shared, self.x
+        return (
+            shared.indptr, *self._cut, shared.indices, x, self._dy, dw, self.bias_gradient(),
+            chunks, tiles_at_once(x), first,
         )  # fmt: skip
 
     def _columns(self) -> tuple[np.ndarray, np.ndarray]:
@@ -76,5 +86,7 @@ class GroupedProduct(Way):
 
         strip = strip_of(*self.kind)
         jobs = len(self.x) * (self.x.shape[2] // strip)
-        wanted = blocks_of_dx(self.shared, self.pattern.group, strip * self.x.itemsize)
+        wanted = blocks_of_dx(
+            self.shared.indptr, self.shared.columns, self.pattern.group, strip * self.x.itemsize
+        )
         return self.shared.cut(max(wanted, -(-current_threads() // jobs)))

@@ -37,6 +37,8 @@ class Choice:
         Milliseconds of forward and backward pass in each form.
     form : {"sparse", "dense"}
         The faster one.
+    group : int
+        So many rows share their columns.
     """
 
     name: str
@@ -45,11 +47,14 @@ class Choice:
     sparse_ms: float
     dense_ms: float
     form: str
+    group: int = 1
 
     def __str__(self) -> str:
         size = "x".join(map(str, self.shape))
         times = f"sparse {self.sparse_ms:.3f} ms, dense {self.dense_ms:.3f} ms"
-        return f"{self.name} {size} at density {self.density:.3g}: {times}: {self.form}"
+        where = f"at density {self.density:.3g}"
+        where += f" in groups of {self.group}" if self.group > 1 else ""
+        return f"{self.name} {size} {where}: {times}: {self.form}"
 
 
 def tunable_layers(layer: Any) -> Iterator[tuple[str, Any]]:
@@ -104,35 +109,69 @@ def tune(network: Any, batch: int, lanes: int, threads: int | None) -> list[Choi
     choices = []
     with use_threads(threads), one_blas_thread():
         for name, layer in tunable_layers(network):
-            spent = _race(layer, batch, lanes, network.dtype)
+            runs = {form: (layer, form, lanes) for form in FORMS}
+            spent = race(runs, batch, network.dtype, _SECONDS)
             layer.form = min(FORMS, key=lambda form: spent[form])  # sparse where they are equal
             weight = layer.weight
             choice = Choice(name, weight.shape, weight.density, spent["sparse"], spent["dense"],
-                            layer.form)  # fmt: skip
+                            layer.form, weight.pattern.group)  # fmt: skip
             choices.append(choice)
     return choices
 
 
-def _race(layer: Any, batch: int, lanes: int, dtype: Any) -> dict[str, float]:
-    """Return the least milliseconds of each form, taking turns."""
-    rng, tiles = np.random.default_rng(0), -(-batch // lanes)
-    shapes = [(tiles, *shape, lanes) for shape in layer.tile_shapes]
-    x, dy = (rng.standard_normal(shape, dtype=np.float32).astype(dtype) for shape in shapes)
-    # Memory of its own for each form: what one has prepared is not for the other.
-    contexts = {form: Context(Workspace(), train=True, n_valid=batch) for form in FORMS}
-    times: dict[str, list[float]] = {form: [] for form in FORMS}
-    kept = {p: p.grad.copy() for p in layer.parameters().values()}
+def race(
+    runs: dict[str, tuple[Any, str, int]], batch: int, dtype: Any, seconds: float,
+    precision: str = "fp32",
+) -> dict[str, float]:  # fmt: skip
+    """Return the least milliseconds of layers, forward and backward, taking turns.
+
+    Parameters
+    ----------
+    runs : dict of str to tuple
+        A layer, the form that it is in, and the width of its tiles. It may be the same layer in
+        several forms; all of them take and give the same.
+    batch : int
+        Samples.
+    dtype : dtype
+        Type of values.
+    seconds : float
+        There are fewer turns where they take longer.
+    precision : {"fp32", "bf16", "fp16"}
+        How wide the layers read.
+
+    Returns
+    -------
+    dict of str to float
+        By the names of ``runs``.
+    """
+    # Memory of its own for each: what one has prepared is not for another.
+    contexts = {
+        name: Context(Workspace(), train=True, n_valid=batch, precision=precision) for name in runs
+    }
+    tiles = {lanes: _tiles(layer, batch, lanes, dtype) for layer, _, lanes in runs.values()}
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    kept = {p: p.grad.copy() for layer, *_ in runs.values() for p in layer.parameters().values()}
     began = 0.0
     for turn in range(_TURNS + 1):
-        if turn > _LEAST and time.perf_counter() - began > _SECONDS:
+        if turn > _LEAST and time.perf_counter() - began > seconds:
             break
-        for form in FORMS:
-            layer.form, ctx = form, contexts[form]
+        for name, (layer, form, lanes) in runs.items():
+            layer.form, ctx, (x, dy) = form, contexts[name], tiles[lanes]
             start = time.perf_counter()
             layer.backward(dy, layer.forward(x, ctx)[1], ctx)
             if turn:  # the first one compiles
-                times[form].append(time.perf_counter() - start)
+                times[name].append(time.perf_counter() - start)
         began = began or time.perf_counter()
     for parameter, grad in kept.items():
         parameter.grad[...] = grad
-    return {form: 1e3 * min(spent) for form, spent in times.items()}
+    return {name: 1e3 * min(spent) for name, spent in times.items()}
+
+
+def _tiles(layer: Any, batch: int, lanes: int, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return random inputs of a layer, and gradients of its outputs."""
+    rng, tiles = np.random.default_rng(0), -(-batch // lanes)
+    x, dy = (
+        rng.standard_normal((tiles, *shape, lanes), dtype=np.float32).astype(dtype, copy=False)
+        for shape in layer.tile_shapes
+    )
+    return x, dy

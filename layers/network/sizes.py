@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,10 +87,18 @@ def sample_shape(shape: Any, layers: Iterable[Layer]) -> tuple[int, ...]:
     return tuple(whole("input_shape", size, 1) for size in sizes)
 
 
-def widest_tile(network: Sequential) -> int:
+def widest_tile(widths: Sequence[int], density: float) -> int:
     """Return the features of the widest tile; of wide layers, only those in use at once."""
-    widest = max(network.widths)
+    widest = max(widths)
     if widest <= _NARROW:
         return widest
-    density = network.density
-    return max(effective_width(n, n * density) for n in network.widths)
+    return max(effective_width(n, n * density) for n in widths)
+
+
+def most_common_group(network: Sequential) -> int:
+    """Return the size of the groups that most weights stand in."""
+    counts: dict[int, int] = {}
+    for parameter in network.sparse_parameters().values():
+        group = parameter.pattern.group
+        counts[group] = counts.get(group, 0) + parameter.nnz
+    return max(counts, key=lambda group: (counts[group], -group), default=1)

@@ -23,11 +23,10 @@ def summary(network: Sequential) -> str:
             lines.append(line)
         for name, p in weights:
             line = f"  {i}.{name}" if len(weights) > 1 else line
-            stored = p.data.nbytes + p.pattern.indices.nbytes + p.pattern.indptr.nbytes
             flops = 2 * p.nnz * p.uses, 2 * p.pattern.size * p.uses
             sparse, dense = sparse + flops[0], dense + flops[1]
-            line = f"{line:<34}{p.nnz:>12,}{p.pattern.size:>14,}{p.density:>10.4f}{stored:>12,}"
-            lines.append(line + f"{flops[0]:>16,}{flops[1]:>16,}")
+            line = f"{line:<34}{p.nnz:>12,}{p.pattern.size:>14,}{p.density:>10.4f}"
+            lines.append(line + f"{p.stored_bytes:>12,}{flops[0]:>16,}{flops[1]:>16,}")
     nnz, size = network.nnz, network.size
     line = f"{'all weights':<34}{nnz:>12,}{size:>14,}{network.density:>10.4f}{'':>12}"
     lines.append(line + f"{sparse:>16,}{dense:>16,}")

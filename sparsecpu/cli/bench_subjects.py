@@ -32,6 +32,19 @@ _DISTRIBUTION = click.option(
     help="How the layers share the weights: erk, er or uniform.  [default: erk for MLPs, uniform "
     "for CNNs]",
 )  # fmt: skip
+_NO_BF16 = click.option(
+    "--no-dense-bf16", is_flag=True,
+    help="Leave out dense rivals in bfloat16, which take very long on CPUs without AVX512-BF16 or "
+    "AMX; the table says so.",
+)  # fmt: skip
+
+
+def _group(default: str) -> Any:
+    return click.option(
+        "--group",
+        help="So many neighbouring rows share their columns: 1, 2, 4 or 8, or several with commas "
+        f"between.  [default: {default}]",
+    )
 
 
 def _batch(default: str) -> Any:
@@ -72,7 +85,7 @@ SUBJECTS: Registry[Subject] = Registry(
             (
                 click.option("--shape", "shapes", multiple=True,
                              help="OUTxIN, such as 1000x784; may be given more than once."),
-                _SPARSITIES, _batch("128"), _ROUNDS, _PRECISION,
+                _SPARSITIES, _group("1,4"), _batch("128"), _ROUNDS, _PRECISION, _NO_BF16,
             ),
             uses_blas=True,
         ),
@@ -83,7 +96,7 @@ SUBJECTS: Registry[Subject] = Registry(
             (
                 click.option("--shape", "shapes", multiple=True,
                              help="IN-OUT-SIDE-KERNEL[-STRIDE]; may be given more than once."),
-                _SPARSITIES, _batch("32"), _ROUNDS,
+                _SPARSITIES, _group("1"), _batch("32"), _ROUNDS, _NO_BF16,
             ),
         ),
         Subject(
@@ -94,9 +107,9 @@ SUBJECTS: Registry[Subject] = Registry(
             Convolutional networks (vgg-d, alexnet-s, wrn-16-8, …) see 32x32 colour images.
             """,
             (
-                _MODELS, _SPARSITIES,
+                _MODELS, _SPARSITIES, _group("1,4"),
                 click.option("--batch", type=int, help="Samples per step."),
-                _ROUNDS, _PRECISION,
+                _ROUNDS, _PRECISION, _NO_BF16,
                 click.option("--rival", "rivals", multiple=True,
                              help="Only this rival, such as 'dense PyTorch'; may be given more "
                              "than once."),
@@ -114,13 +127,15 @@ SUBJECTS: Registry[Subject] = Registry(
             "infer",
             "infer:Infer",
             "Time predictions, of one sample and of batches, beside NumPy, PyTorch and SciPy.",
-            (_MODELS, _SPARSITIES, _batch("1, 16 and 128"), _ROUNDS, _PRECISION, _DISTRIBUTION),
+            (_MODELS, _SPARSITIES, _group("1,4"), _batch("1, 16 and 128"), _ROUNDS, _PRECISION,
+             _NO_BF16, _DISTRIBUTION),
             uses_blas=True,
         ),
         Subject(
             "topology",
             "topology:Topology",
             "Time updates of the topology beside the steps between them.",
+            (_group("1"),),
         ),
         Subject(
             "sources",
@@ -137,7 +152,8 @@ SUBJECTS: Registry[Subject] = Registry(
             Up to 1,000,000 neurons; with --full up to 50,000,000, as far as memory goes.
             """,
             (click.option("--neurons", type=int, multiple=True,
-                          help="Hidden neurons; may be given more than once."),),
+                          help="Hidden neurons; may be given more than once."),
+             _group("1")),
         ),
         Subject(
             "published",
@@ -166,7 +182,7 @@ SUBJECTS: Registry[Subject] = Registry(
                              help="Epochs of every network.  [default: 8]"),
                 click.option("--topology",
                              help="Topology of the sparse networks.  [default: sparse-momentum]"),
-                _SPARSITIES,
+                _SPARSITIES, _group("1,4"), _PRECISION, _NO_BF16,
                 click.option("--seed", type=int, help="Seed of every network.  [default: 0]"),
             ),
         ),

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,9 @@ from sparsecpu.errors import ParameterError
 from sparsecpu.experiments.comparison import Comparison, split_methods
 from sparsecpu.experiments.comparison.result_folder import ResultFolder, cell_of
 from sparsecpu.experiments.options import either
-from sparsecpu.experiments.recipe import Recipe
+from sparsecpu.experiments.recipe import ALONE, Recipe
 from sparsecpu.isoflop import TRANSFORMS
+from sparsecpu.networks.groups import AUTO, group_text
 from sparsecpu.topology import TOPOLOGIES
 
 
@@ -44,6 +46,11 @@ from sparsecpu.topology import TOPOLOGIES
 @click.option(
     "--densities", default="0.01,0.05,0.1,0.2", show_default=True,
     help="Fractions of the weights to keep, with commas between.",
+)  # fmt: skip
+@click.option(
+    "--group", "groups", default=ALONE, show_default=True,
+    help="How many neighbouring outputs of a layer share their inputs, as in sparsecpu train: "
+    "sizes to compare, with commas between, such as 1,4; auto is one of them.",
 )  # fmt: skip
 @click.option(
     "--seeds", type=int, default=5, show_default=True,
@@ -126,6 +133,7 @@ def _described(data: str, options: dict[str, Any]) -> Comparison:
         folds,
         Recipe(**recipe_values(options)),
         numbers("learning_rates", options["learning_rates"]) or (),
+        tuple(size.strip() for size in options["groups"].split(",")),
     )
 
 
@@ -140,11 +148,12 @@ def _carry_out(
     speaker.announce_compilation()
     runner: Runner | None = Runner(comparison)
     check_comparison(runner, jobs)
-    runner = runner if jobs == 1 else None  # each process reads the data for itself
     state = folder.open(comparison.to_dict())
     order = {cell: place for place, cell in enumerate(comparison.cells())}
     results = folder.results(order)
     try:
+        comparison = _choose_groups(comparison, folder, state, speaker, runner)
+        runner = runner if jobs == 1 else None  # each process reads the data for itself
         _tune(comparison, folder, state, jobs, speaker, runner)
         _run_missing(comparison, folder, state, results, jobs, speaker, runner)
     except (OSError, MemoryError, KeyboardInterrupt) as error:
@@ -164,6 +173,26 @@ def _tune(comparison, folder, state, jobs, speaker, runner) -> None:
     rate, scores = tune(comparison, jobs, lambda result: None, runner)
     state |= {"learning_rate": rate, "tuning": {str(r): s for r, s in scores.items()}}
     folder.write("plan.json", json.dumps(state, indent=2) + "\n")
+
+
+def _choose_groups(comparison, folder, state, speaker, runner) -> Comparison:
+    """Return the comparison with what auto stands for, timed here and noted, unless it is known."""
+    from sparsecpu.cli.group_table import group_table
+    from sparsecpu.networks.group_choice import choose_groups
+
+    chosen = state.setdefault("groups", {})
+    cells = {cell.kind: cell for cell in comparison.cells() if cell.group == AUTO}
+    for kind, cell in cells.items():
+        if kind in chosen:
+            continue
+        recipe, architecture = runner.described(cell, comparison.learning_rates[0])
+        batch = recipe.batch(runner.dataset.x_train.shape[0])
+        choices = choose_groups(architecture, batch, threads=1)
+        chosen[kind] = group_text(choice.takes for choice in choices)
+        speaker.say(f"{kind}\n{group_table(choices, batch)}")
+        folder.write("plan.json", json.dumps(state, indent=2) + "\n")
+    runner.comparison = comparison = replace(comparison, chosen=chosen)
+    return comparison
 
 
 def _run_missing(comparison, folder, state, results, jobs, speaker, runner) -> None:

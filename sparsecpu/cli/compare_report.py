@@ -6,34 +6,68 @@ import csv
 import io
 from typing import Any
 
+from sparsecpu.experiments.recipe import ALONE
+
+#: What a method is compared with.
+_OTHERS = ("dense", "static", "alone")
+
 
 def table(document: dict[str, Any]) -> str:
     """Return a comparison, as ``--json`` prints it, as a table for people."""
-    plan = document["plan"]
-    width = max(len(row["method"]) for row in document["rows"]) + 2
+    plan, rows = document["plan"], document["rows"]
     lines = [
         f"{plan['data']}, {plan['recipe']['model']}, {plan['recipe']['epochs']} epochs, learning "
         f"rate {document['learning_rate']:g}; {plan['seeds']} seeds"
-        + (f" of {plan['folds']} folds" if plan["folds"] else ""),
-        f"{'method':<{width}}{'density':>8}{'nnz':>10}{'score %':>16}{'minus dense':>26}"
-        f"{'minus static':>26}{'s/run':>8}",
+        + (f" of {plan['folds']} folds" if plan["folds"] else "")
     ]
-    for row in document["rows"]:
+    heads = _heads(rows)
+    lines.append(
+        f"{heads[0]}{'nnz':>10}{'score %':>16}{'minus dense':>26}{'minus static':>26}{'s/run':>8}"
+    )
+    for row, head in zip(rows, heads[1:], strict=True):
         lines.append(
-            f"{row['method']:<{width}}{row['density']:>8g}{row['nnz']:>10,}{_score(row):>16}"
-            f"{_difference(row['vs_dense']):>26}{_difference(row['vs_static']):>26}"
-            f"{row['seconds']:>8.2f}"
+            f"{head}{row['nnz']:>10,}{_score(row):>16}{_difference(row['vs_dense']):>26}"
+            f"{_difference(row['vs_static']):>26}{row['seconds']:>8.2f}"
         )
         if row["diverged"]:
-            lines.append(f"{'':<{width}}{row['diverged']} of {row['runs']} runs diverged")
+            lines.append(f"{'':<{len(head) - 8}}{row['diverged']} of {row['runs']} runs diverged")
     lines += [
         "",
+        *_beside_alone(rows),
         "Scores are means over seeds +- their standard error, in percent (accuracy, or R²).",
         "Differences are paired by seed, with 95 % bootstrap intervals; where 0 lies inside there",
         "is no significant difference, and '~' says so.",
         f"results: {document['out']}",
     ]
     return "\n".join(lines)
+
+
+def _heads(rows: list[dict[str, Any]]) -> list[str]:
+    """Return what stands at the left: names of columns, then what each row is of.
+
+    Groups are named where any rows stand in groups.
+    """
+    width = max(len(row["method"]) for row in rows) + 2
+    grouped = any(row["group"] != ALONE for row in rows)
+    heads = [f"{'method':<{width}}{'density':>8}"]
+    heads += [f"{row['method']:<{width}}{row['density']:>8g}" for row in rows]
+    groups = ["group", *(row["group"] for row in rows)]
+    return [
+        f"{head}{group:>7}" if grouped else head for head, group in zip(heads, groups, strict=True)
+    ]
+
+
+def _beside_alone(rows: list[dict[str, Any]]) -> list[str]:
+    """Return a table of what groups change: the score, and the seconds of a run."""
+    alone = {(row["method"], row["density"]): row for row in rows if row["group"] == ALONE}
+    heads = _heads(rows)
+    lines = [
+        f"{head}{_difference(row['vs_alone']):>26}"
+        f"{alone[row['method'], row['density']]['seconds'] / row['seconds']:>14.2f}x"
+        for row, head in zip(rows, heads[1:], strict=True)
+        if row["vs_alone"] is not None
+    ]
+    return [f"{heads[0]}{'minus group 1':>26}{'times as fast':>15}", *lines, ""] if lines else []
 
 
 def _score(row: dict[str, Any]) -> str:
@@ -60,12 +94,12 @@ def csv_of(rows: list[dict[str, Any]]) -> str:
     out = io.StringIO()
     plain = [k for k in rows[0] if not k.startswith("vs_")]
     pairs = ("difference", "error", "low", "high", "pairs", "significant")
-    names = plain + [f"vs_{o}_{k}" for o in ("dense", "static") for k in pairs]
+    names = plain + [f"vs_{o}_{k}" for o in _OTHERS for k in pairs]
     writer = csv.DictWriter(out, names, lineterminator="\n")
     writer.writeheader()
     for row in rows:
         flat = {k: row[k] for k in plain}
-        for other in ("dense", "static"):
+        for other in _OTHERS:
             flat |= {f"vs_{other}_{k}": v for k, v in (row[f"vs_{other}"] or {}).items()}
         writer.writerow(flat)
     return out.getvalue()

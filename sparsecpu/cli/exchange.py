@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from sparsecpu.cli.output import print_json, put
 from sparsecpu.cli.recipe_options import recipe_options
 from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.experiments.options import either
+from sparsecpu.registries import defaults
 from sparsecpu.sparse.densities import DISTRIBUTIONS
 
 _ENDINGS = {"torch": ".pt", "safetensors": ".safetensors", "scipy": ""}
@@ -43,6 +45,11 @@ _ENDINGS = {"torch": ".pt", "safetensors": ".safetensors", "scipy": ""}
     show_default=True,
     help="How --density is divided: by one threshold over all layers (global), or by "
     f"{either(DISTRIBUTIONS)}.",
+)
+@click.option(
+    "--group",
+    help="How many neighbouring outputs of a layer keep weights at the same inputs, those with the "
+    "largest sums; as in sparsecpu train.  [default: as FILE says, if it does]",
 )
 @click.option(
     "--map",
@@ -92,6 +99,7 @@ def import_model(file: str, **options: Any) -> None:
     if architecture is None:
         expected = f"the name of a network, for {file} does not describe one"
         raise ParameterError("model", None, expected)
+    architecture, group = _in_groups(options, architecture)
     network, report = import_network(
         {**tensors},
         architecture,
@@ -100,6 +108,7 @@ def import_model(file: str, **options: Any) -> None:
         names=_pairs(options["pairs"]),
         missing="draw" if options["new_head"] else "raise",
         rng=np.random.default_rng(options["seed"]),
+        group=group,
     )
     if options["mean"] is not None or options["std"] is not None:
         network.offset = _per_feature("mean", options["mean"], 0.0, network)
@@ -114,11 +123,40 @@ def import_model(file: str, **options: Any) -> None:
         names = ("layer", "from", "shape", "nnz")
         matched = [dict(zip(names, row, strict=True)) for row in report.matched]
         document = {"matched": matched, "missing": report.missing, "folded": report.folded}
+        groups = {name: p.pattern.group for name, p in network.sparse_parameters().items()}
+        document |= {"groups": groups}
         document |= {"unused": report.unused, "nnz": network.nnz, "density": network.density}
         return print_json({**document, "out": options["out"]})
     put(str(report))
-    put(f"{network.nnz:,} weights, density {network.density:.4f}: {options['out']}")
+    sizes = sorted({p.pattern.group for p in network.sparse_parameters().values()} - {1})
+    where = f", in groups of {' and '.join(map(str, sizes))}" if sizes else ""
+    put(f"{network.nnz:,} weights, density {network.density:.4f}{where}: {options['out']}")
     return None
+
+
+def _in_groups(options: dict[str, Any], architecture: Any) -> tuple[Any, int]:
+    """Return the description in the groups that the user asks for each layer, or one for all."""
+    from sparsecpu.cli.group_table import group_table
+    from sparsecpu.cli.output import Speaker
+    from sparsecpu.networks.group_choice import choose_groups, one_for_all
+    from sparsecpu.networks.groups import AUTO, in_groups, read_group
+
+    text, density = options["group"], options["density"]
+    if text is None:
+        return architecture, 1
+    group: Any = read_group(text)
+    if group == AUTO:
+        if density is None:
+            raise ParameterError("group", AUTO, "a size, or a --density to time layers at")
+        # One threshold for all layers gives each a number of weights that is not known yet.
+        rule = options["distribution"] if options["distribution"] in DISTRIBUTIONS else "uniform"
+        batch = defaults.TRAINER.batch_size
+        choices = choose_groups(architecture.sparsify(density, rule), batch)
+        # Of several sizes, one threshold for all layers would leave the larger ones the most.
+        group = one_for_all(choices)
+        choices = [replace(choice, takes=group) for choice in choices]
+        Speaker(options["as_json"]).say(group_table(choices, batch))
+    return (architecture, group) if isinstance(group, int) else (in_groups(architecture, group), 1)
 
 
 def _described(options: dict[str, Any], tensors: Any) -> Any:

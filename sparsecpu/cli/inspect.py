@@ -112,23 +112,24 @@ def layer_facts(name: str, parameter: Any) -> dict[str, Any]:
         "shape": list(pattern.shape),
         "nnz": pattern.nnz,
         "density": pattern.density,
+        "group": pattern.group,
         "fan_in": spread(pattern.fan_in),
         "fan_out": spread(pattern.fan_out),
-        "bytes": parameter.data.nbytes + pattern.indices.nbytes + pattern.indptr.nbytes,
+        "bytes": parameter.stored_bytes,
     }
 
 
 def table(document: dict[str, Any]) -> str:
     """Return the document as a table for people."""
     lines = [f"{document['model']}  {document['architecture']['name']}, {document['dtype']}", ""]
-    head = f"{'layer':<10}{'shape':>14}{'nnz':>12}{'density':>9}"
-    lines.append(f"{head}{'per output':>12}{'per input':>11}{'bytes':>12}")
+    head = f"{'layer':<10}{'shape':>13}{'nnz':>11}{'density':>8}{'group':>6}"
+    lines.append(f"{head}{'per output':>12}{'per input':>10}{'bytes':>10}")
     for layer in document["layers"]:
         shape = " x ".join(map(str, layer["shape"]))
-        low = f"{layer['name']:<10}{shape:>14}{layer['nnz']:>12,}{layer['density']:>9.4f}"
+        low = f"{layer['name']:<10}{shape:>13}{layer['nnz']:>11,}{layer['density']:>8.4f}"
         outputs, inputs = ("/".join(map(str, layer[side])) for side in ("fan_in", "fan_out"))
-        lines.append(f"{low}{outputs:>12}{inputs:>11}{layer['bytes']:>12,}")
-    everything = f"{'all':<10}{'':>14}{document['nnz']:>12,}{document['density']:>9.4f}"
+        lines.append(f"{low}{layer['group']:>6}{outputs:>12}{inputs:>10}{layer['bytes']:>10,}")
+    everything = f"{'all':<10}{'':>13}{document['nnz']:>11,}{document['density']:>8.4f}"
     lines.append(f"{everything}  (least/median/most)")
     lines += [
         f"{layer['name']}, spectrum: {_gap(layer['spectrum'])}"

@@ -85,7 +85,7 @@ def _shared(options: dict[str, Any]) -> dict[str, Any]:
 
 def _dense_children(options: dict[str, Any]) -> Any:
     """Return the processes that will time the dense network, or nothing."""
-    from sparsecpu.bench.rivals.numpy_mlp import DenseChildren
+    from sparsecpu.bench.rivals.dense_children import DenseChildren
 
     if options["no_dense_timing"]:
         return contextlib.nullcontext()

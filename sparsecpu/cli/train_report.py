@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 from sparsecpu.cli.train_run import TrainRun
@@ -30,10 +31,11 @@ def result(run: TrainRun, scores: dict[str, float], seconds: float, dense: Any) 
         "data": dataset.name,
         "model": recipe.init or recipe.model,
         "topology": recipe.topology,
+        "group_choice": run.group_choice and [asdict(choice) for choice in run.group_choice],
         "density": network.density,
         "nnz": network.nnz,
         "weights": network.size,
-        "weight_bytes": sum(map(_stored_bytes, parameters.values())),
+        "weight_bytes": sum(p.stored_bytes for p in parameters.values()),
         "dense_weight_bytes": 4 * sum(math.prod(s) for s in described.weight_shapes()),
         "iso_flop": _iso_flop(run, described),
         "train_samples": run.samples,
@@ -43,11 +45,9 @@ def result(run: TrainRun, scores: dict[str, float], seconds: float, dense: Any) 
         "seconds_per_epoch": run.clock.seconds_per_epoch(),
         "compile_seconds": compile_clock.seconds,
         "step_ms": run.clock.step_ms(),
-        "dense_step_ms": _dense_step_ms(run, described, dense),
-        "layers": [
-            {"name": name, "shape": list(p.shape), "nnz": p.nnz, "density": p.density}
-            for name, p in parameters.items()
-        ],
+        "precision": recipe.precision,
+        **_dense_steps(run, described, dense),
+        "layers": [_layer(name, parameter) for name, parameter in parameters.items()],
         "seed": recipe.seed,
         "out": None if run.folder is None else str(run.folder.path),
         "cpu": cpu_model(),
@@ -55,13 +55,26 @@ def result(run: TrainRun, scores: dict[str, float], seconds: float, dense: Any) 
     }
 
 
-def _stored_bytes(parameter: Any) -> int:
-    pattern = parameter.pattern
-    return parameter.data.nbytes + pattern.indices.nbytes + pattern.indptr.nbytes
+def _layer(name: str, parameter: Any) -> dict[str, Any]:
+    return {
+        "name": name, "shape": list(parameter.shape), "nnz": parameter.nnz,
+        "density": parameter.density, "group": parameter.pattern.group,
+    }  # fmt: skip
 
 
-def _dense_step_ms(run: TrainRun, described: Any, dense: Any) -> float | None:
-    """Time a step of the dense network, unless it is one of images or too large."""
+def _dense_steps(run: TrainRun, described: Any, dense: Any) -> dict[str, Any]:
+    """Time a step of the dense network, unless it is one of images or too large.
+
+    The fastest in float32 and in bfloat16, and whose they are; None where there is none.
+    """
+    timed = _timed_dense(run, described, dense)
+    found: dict[str, Any] = {}
+    for precision, name in (("fp32", "dense"), ("bf16", "dense_bf16")):
+        found[f"{name}_step_ms"], found[f"{name}_library"] = timed.get(precision, (None, None))
+    return found
+
+
+def _timed_dense(run: TrainRun, described: Any, dense: Any) -> dict[str, tuple[float, str]]:
     from sparsecpu.bench.rivals.numpy_mlp import dense_bytes
     from sparsecpu.reading.memory import free_memory
 
@@ -71,9 +84,8 @@ def _dense_step_ms(run: TrainRun, described: Any, dense: Any) -> float | None:
     free = free_memory()
     most = _DENSE_LIMIT if free is None else min(_DENSE_LIMIT, free // 2)
     if dense is None or images or dense_bytes(sizes) > most:
-        return None
-    timed = dense.time(sizes, run.recipe.batch(run.samples))
-    return timed["ms"] if timed else None
+        return {}
+    return dense.time(sizes, run.recipe.batch(run.samples))
 
 
 def _iso_flop(run: TrainRun, described: Any) -> list[dict[str, Any]] | None:
@@ -89,10 +101,11 @@ def _iso_flop(run: TrainRun, described: Any) -> list[dict[str, Any]] | None:
 
 def table(result: dict[str, Any]) -> str:
     """Return what was trained and what sparsity bought, in a few lines for people."""
-    lines = [f"{'layer':<12}{'shape':>14}{'nnz':>12}{'density':>10}"]
+    lines = [f"{'layer':<12}{'shape':>14}{'nnz':>12}{'density':>10}{'group':>7}"]
     for layer in result["layers"]:
         shape = " x ".join(map(str, layer["shape"]))
-        lines.append(f"{layer['name']:<12}{shape:>14}{layer['nnz']:>12,}{layer['density']:>10.4f}")
+        size = f"{layer['name']:<12}{shape:>14}{layer['nnz']:>12,}{layer['density']:>10.4f}"
+        lines.append(f"{size}{layer['group']:>7}")
     lines.append(f"{'all':<12}{'':>14}{result['nnz']:>12,}{result['density']:>10.4f}")
     lines.append("")
     if "test_accuracy" in result:
@@ -104,7 +117,7 @@ def table(result: dict[str, Any]) -> str:
         )
     sparse, dense = result["weight_bytes"], result["dense_weight_bytes"]
     lines.append(f"weights          {sparse:,} bytes; dense {dense:,} ({dense / sparse:.1f}x)")
-    lines.append(_step_line(result))
+    lines += _step_lines(result)
     if result["seconds_per_epoch"] is not None:
         lines.append(
             f"epoch            {result['seconds_per_epoch']:.3f} s, {result['epochs']} epochs"
@@ -124,13 +137,22 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _step_line(result: dict[str, Any]) -> str:
-    ours, dense = result["step_ms"], result["dense_step_ms"]
+def _step_lines(result: dict[str, Any]) -> list[str]:
+    """Return what a step takes, beside the fastest dense one of each precision."""
+    ours = result["step_ms"]
     if ours is None:
-        return "step             nothing was left to train"
-    line = f"step             {ours:.3f} ms at batch {result['batch_size']}"
-    if dense is None:
-        return f"{line}; the dense network was not timed"
-    ratio = dense / ours
-    verdict = f"{ratio:.1f}x faster" if ratio >= 1 else f"{1 / ratio:.1f}x slower: use dense here"
-    return f"{line}; dense (NumPy) {dense:.3f} ms: {verdict}"
+        return ["step             nothing was left to train"]
+    beside = []
+    for precision, name in (("fp32", "dense"), ("bf16", "dense_bf16")):
+        dense = result[f"{name}_step_ms"]
+        if dense is not None:
+            ratio = dense / ours
+            verdict = f"ours is {ratio:.1f}x as fast" if ratio >= 1 else "use dense here"
+            library = result[f"{name}_library"]
+            beside.append(f"dense {precision} ({library}) {dense:.3f} ms: {verdict}")
+    line = (
+        f"step             {ours:.3f} ms at batch {result['batch_size']} in {result['precision']}"
+    )
+    if not beside:
+        return [f"{line}; the dense network was not timed"]
+    return [line, *(f"{'':<17}{words}" for words in beside)]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sparsecpu.callbacks import Callback, History
+from sparsecpu.cli.group_table import group_table
 from sparsecpu.cli.output import Speaker
 from sparsecpu.cli.watchers import Interruption, ProgressBar, StepClock
 from sparsecpu.errors import DivergedError, ResumeError
@@ -17,11 +18,9 @@ from sparsecpu.experiments.networks import build, describe_for
 from sparsecpu.experiments.recipe import Recipe
 from sparsecpu.experiments.run_folder import Checkpoints, RunFolder, read_checkpoint
 from sparsecpu.experiments.trained_models import check_same_columns
-from sparsecpu.experiments.trainers import (
-    augmented,
-    make_trainer,
-    standardised_targets,
-)
+from sparsecpu.experiments.trainers import augmented, make_trainer, standardised_targets
+from sparsecpu.networks.group_choice import GroupChoice, choose_groups
+from sparsecpu.networks.groups import AUTO, group_text
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,9 @@ class TrainRun:
             check_same_columns(self.recipe.init, self.dataset.columns)
         self.samples, self.mark = self.dataset.x_train.shape[0], fingerprint_of(self.dataset)
         self.architecture = describe_for(self.recipe, self.dataset)
+        self.group_choice: list[GroupChoice] | None = None
+        if self.recipe.group == AUTO:
+            self._choose_groups()
         self.tracked = check_memory(self.architecture, self.recipe, self.samples, speaker.say)
         self.targets, facts = _targets(self.dataset)
         self.facts = facts | _noted(self.dataset, request.data)
@@ -65,6 +67,17 @@ class TrainRun:
         self.facts |= {"data": request.data, "recipe": recipe}
         self.clock, self.stopper = StepClock(), Interruption()
         self._open()
+
+    def _choose_groups(self) -> None:
+        """Time groups of each size, and put the fastest ones into the recipe, which a run keeps."""
+        recipe, batch = self.recipe, self.recipe.batch(self.samples)
+        threads, precision = self.options["threads"], recipe.precision
+        choices = choose_groups(self.architecture, batch, threads, precision=precision)
+        choices = self.comm.broadcast(choices)  # every rank measures something else: rank 0 decides
+        self.group_choice = choices
+        self.recipe = replace(recipe, group=group_text(choice.takes for choice in choices))
+        self.architecture = describe_for(self.recipe, self.dataset)
+        self.speaker.say(group_table(choices, batch))
 
     def _open(self) -> None:
         """Make or read the network, its trainer and its folder."""

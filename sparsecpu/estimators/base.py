@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from sparsecpu.callbacks import BestModel, Callback, History, Validation
 from sparsecpu.errors import ParameterError
 from sparsecpu.estimators.all_or_nothing import all_or_nothing, nothing_if_it_fails
+from sparsecpu.estimators.groups import grouped
 from sparsecpu.estimators.held_out import held_out
 from sparsecpu.estimators.in_use import in_training, reads
 from sparsecpu.estimators.interruption import ends_at_ctrl_c, keep_what_is_there
@@ -28,6 +29,7 @@ from sparsecpu.estimators.weights import check_some, read_weights
 from sparsecpu.experiments.scoring import outputs
 from sparsecpu.kernels.machine.threads import use_threads
 from sparsecpu.networks.description import mlp
+from sparsecpu.networks.groups import take_forms
 from sparsecpu.registries import defaults
 from sparsecpu.step.outcome import refuse_not_finite
 from sparsecpu.step.ranges import refuse_beyond
@@ -51,6 +53,7 @@ class SparseMLP(BaseEstimator):
         *,
         density=defaults.DENSITY,
         distribution=defaults.DISTRIBUTION,
+        group=defaults.GROUP,
         topology=defaults.TOPOLOGY,
         solver=defaults.ESTIMATOR.optimizer,
         alpha=0.0001,
@@ -83,6 +86,7 @@ class SparseMLP(BaseEstimator):
         self.activation = activation
         self.density = density
         self.distribution = distribution
+        self.group = group
         self.topology = topology
         self.solver = solver
         self.alpha = alpha
@@ -223,17 +227,25 @@ class SparseMLP(BaseEstimator):
         """Make the network."""
         sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes, dtype=object)).tolist()
         self.n_outputs_ = self._count_outputs(targets)
-        self.architecture_ = mlp(
+        described = mlp(
             self.n_features_in_,
             tuple(sizes),
             self.n_outputs_,
             activation=self.activation,
             dropout=self.dropout,
             batch_norm=self.batch_norm,
-        ).sparsify(self.density, self.distribution)
+        )
         self._seed = seed
-        refuse_too_large(self, len(targets))
-        self.network_ = self.architecture_.build(streams(seed)["init"], dtype=np.dtype(self.dtype))
+        self._build_described(described, len(targets))
+
+    def _build_described(self, dense, samples: int) -> None:
+        """Make the network of a dense description, as sparse as the parameters say."""
+        described = dense.sparsify(self.density, self.distribution)
+        self.architecture_ = grouped(self, described, samples)
+        refuse_too_large(self, samples)
+        rng = streams(self._seed)["init"]
+        self.network_ = self.architecture_.build(rng, dtype=np.dtype(self.dtype))
+        take_forms(self.network_, self.group_)
 
     def _draw_seed(self) -> int:
         """Return the seed of a fit, the same on all ranks."""

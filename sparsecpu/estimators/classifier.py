@@ -42,6 +42,8 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         The network.
     density_ : float
         Fraction of the weights that is kept.
+    group_ : int or list
+        Size of the groups, or for each layer a size or "dense".
     coefs_ : list of scipy.sparse.csr_array
         Weights, shape (n_in, n_out) each.
     intercepts_ : list of ndarray
@@ -68,6 +70,7 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         *,
         density=defaults.DENSITY,
         distribution=defaults.DISTRIBUTION,
+        group=defaults.GROUP,
         topology=defaults.TOPOLOGY,
         solver=defaults.ESTIMATOR.optimizer,
         alpha=0.0001,

@@ -9,15 +9,13 @@ import numpy as np
 
 from sparsecpu.errors import DataError, ParameterError, brief
 from sparsecpu.estimators.classifier import SparseMLPClassifier
-from sparsecpu.estimators.memory import refuse_too_large
 from sparsecpu.estimators.parameters import documented
 from sparsecpu.experiments.pixels import are_numbered
 from sparsecpu.networks.models import find_model, model_names
-from sparsecpu.networks.models.convolutional import as_image
+from sparsecpu.networks.models.pieces import as_image
 from sparsecpu.registries import defaults
 from sparsecpu.step.image_shapes import CHANNELS_FIRST, has_channels_last
 from sparsecpu.step.standardising import standardise
-from sparsecpu.step.streams import streams
 
 
 @documented
@@ -32,8 +30,8 @@ class SparseCNNClassifier(SparseMLPClassifier):
     ----------
     image_shape_ : tuple of ints
         Shape of one sample.
-    classes_, n_features_in_, n_iter_, loss_, loss_curve_, network_, architecture_, density_ : \
-object
+    classes_, n_features_in_, n_iter_, loss_, loss_curve_, network_, architecture_, density_, \
+group_ : object
         As in ``SparseMLPClassifier``.
     """
 
@@ -52,6 +50,7 @@ object
         image_shape=None,
         density=defaults.DENSITY,
         distribution=defaults.DISTRIBUTION,
+        group=defaults.GROUP,
         topology=defaults.TOPOLOGY,
         solver=defaults.IMAGE_ESTIMATOR.optimizer,
         alpha=0.01,
@@ -80,6 +79,7 @@ object
         self.image_shape = image_shape
         self.density = density
         self.distribution = distribution
+        self.group = group
         self.topology = topology
         self.solver = solver
         self.alpha = alpha
@@ -142,10 +142,8 @@ object
         self.n_outputs_ = self._count_outputs(targets)
         options = {} if callable(self.model) or self.width == 1.0 else {"width": self.width}
         dense = described(self.image_shape_, self.n_outputs_, **options)
-        self.architecture_ = dense.sparsify(self.density, self.distribution)
         self._seed = seed
-        refuse_too_large(self, len(targets))
-        self.network_ = self.architecture_.build(streams(seed)["init"], dtype=np.dtype(self.dtype))
+        self._build_described(dense, len(targets))
         standardise(self.network_, X[:10_000], "channel")
 
     def _raw(self, X) -> np.ndarray:

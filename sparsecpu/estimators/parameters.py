@@ -17,6 +17,7 @@ from sparsecpu.estimators.weights import check_class_weight
 from sparsecpu.experiments.options import Option, Rule, integer, one_of
 from sparsecpu.experiments.recipe import options
 from sparsecpu.layers import ACTIVATIONS
+from sparsecpu.networks.groups import check_group
 from sparsecpu.networks.models import model_names
 from sparsecpu.registries.numbers import (
     above_zero,
@@ -110,6 +111,16 @@ PARAMETERS: dict[str, tuple[str, Option]] = {
     ),
     "density": ("float", _RECIPE["density"]),
     "distribution": ("str", _RECIPE["distribution"]),
+    "group": (
+        '{1, 2, 4, 8}, "auto" or list',
+        Option(
+            "How many neighbouring outputs of a layer (filters of a convolution) share their "
+            'inputs. More of them make steps faster, and the choice of weights coarser. "auto" '
+            "times them on this machine and takes the fastest for each layer; ``group_`` is what "
+            "it took, a list, which makes the same network elsewhere.",
+            check_group,
+        ),
+    ),
     "topology": (
         "str or Topology",
         Option(f"{_RECIPE['topology'].help} See ``topology.make_topology``."),

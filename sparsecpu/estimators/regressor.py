@@ -26,7 +26,8 @@ class SparseMLPRegressor(RegressorMixin, SparseMLP):
 
     Attributes
     ----------
-    network_, density_, coefs_, intercepts_, n_iter_, t_, loss_, loss_curve_, best_loss_ : object
+    network_, density_, group_, coefs_, intercepts_, n_iter_, t_, loss_, loss_curve_, best_loss_ : \
+object
         As in ``SparseMLPClassifier``.
 
     Notes

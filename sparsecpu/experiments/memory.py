@@ -68,11 +68,10 @@ def check_memory(
 def check_comparison(runner: Any, processes: int) -> None:
     """Refuse a comparison whose largest run does not fit, or not so many at the same time."""
     comparison, largest = runner.comparison, (0, "")
-    kinds = {(cell.method, cell.density): cell for cell in comparison.cells()}
-    for (method, density), cell in kinds.items():
+    for cell in {(cell.kind, cell.group): cell for cell in comparison.cells()}.values():
         recipe, architecture = runner.described(cell, comparison.learning_rates[0])
         need = need_of(recipe, architecture, runner.dataset.x_train.shape[0]).total
-        largest = max(largest, (need, f"{method} at density {density:g}"))
+        largest = max(largest, (need, cell.kind))
     free, data = memory.free_memory(), _bytes(runner.dataset)
     # Samples are joined and cut into folds, and once more while the learning rate is tuned.
     one = largest[0] + (3 if comparison.folds else 1) * data

@@ -16,8 +16,9 @@ from sparsecpu.isoflop import TRANSFORMS
 from sparsecpu.layers import Sequential
 from sparsecpu.networks.at_start import CHOOSERS, choose, draw_batch
 from sparsecpu.networks.description import Architecture, mlp
+from sparsecpu.networks.groups import AUTO, in_groups, read_group, take_forms
 from sparsecpu.networks.models import find_model, model_names
-from sparsecpu.registries import read_options
+from sparsecpu.registries import defaults, read_options
 from sparsecpu.registries.registry import with_options
 from sparsecpu.sparse.first_patterns import PATTERNS
 from sparsecpu.step.standardising import standardise
@@ -66,6 +67,12 @@ def describe(recipe: Recipe, input_shape: tuple[int, ...], n_outputs: int) -> Ar
     """Describe the network that is trained, with its weights shared out among the layers."""
     if recipe.init:
         return _started(recipe, input_shape, n_outputs).architecture
+    described, group = _share_out(recipe, input_shape, n_outputs), read_group(recipe.group)
+    # A model that has groups of its own keeps them where the recipe says no others.
+    return described if group in (AUTO, defaults.GROUP) else in_groups(described, group)
+
+
+def _share_out(recipe: Recipe, input_shape: tuple[int, ...], n_outputs: int) -> Architecture:
     dense = describe_dense(recipe, input_shape, n_outputs)
     if recipe.ift != "none":
         return TRANSFORMS[recipe.ift](dense, recipe.sparsity)
@@ -109,6 +116,7 @@ def build(recipe: Recipe, architecture: Architecture, x: Any, y: Any, scaling: s
         chosen = _chosen_patterns(recipe, architecture, network, x, np.asarray(y))
         network = architecture.build(streams(recipe.seed)["init"], pattern=chosen)
         standardise(network, x, scaling)
+    take_forms(network, read_group(recipe.group))
     return network
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.networks.groups import read_group
 from sparsecpu.registries.numbers import whole
 from sparsecpu.sparse.densities import check_density
 
@@ -69,3 +70,8 @@ def integer(least: int) -> Rule:
 def a_density(name: str, value: Any) -> None:
     """Refuse everything but numbers in (0, 1]."""
     check_density(value, name)
+
+
+def a_group(name: str, value: Any) -> None:
+    """Refuse everything but groups as a command line says them."""
+    read_group(value)

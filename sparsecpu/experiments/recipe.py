@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass, fields
 from inspect import signature
 from typing import Any
 
-from sparsecpu.errors import ParameterError
+from sparsecpu.errors import ConflictError, ParameterError
 from sparsecpu.experiments.options import (
     Option,
     a_density,
+    a_group,
     either,
     integer,
     one_of,
@@ -29,6 +30,10 @@ from sparsecpu.step.augmentation import AUGMENTATIONS
 from sparsecpu.step.precision import PRECISIONS
 from sparsecpu.topology import TOPOLOGIES, Topology
 
+#: The group of rows that stand alone.
+ALONE = str(defaults.GROUP)
+#: Fields that came later, with what older runs meant: their folders and models do not name them.
+LATER = {"group": ALONE}
 #: Hidden layers of a network that is described by its number of neurons.
 HIDDEN_LAYERS = 5
 #: What such a network starts from in place of the usual defaults.
@@ -102,6 +107,14 @@ class Recipe:
         f"Where the first weights are: {either(_STARTS)}.",
         one_of(_STARTS),
     )
+    group: str = option(
+        ALONE,
+        "How many neighbouring outputs of a layer (filters of a convolution) share their inputs: "
+        "1, 2, 4 or 8. More of them make steps faster, and the choice of weights coarser. Also one "
+        "for each layer, such as 4,4,1 (or dense: alone, and computed as a full matrix); auto "
+        "times them on this machine and takes the fastest for each.",
+        a_group,
+    )
     topology: str = option(
         defaults.TOPOLOGY,
         f"How the pattern changes in training: {either(TOPOLOGIES)}; with options, for example "
@@ -162,6 +175,9 @@ class Recipe:
             known.check(name, getattr(self, name))
         self.make_topology()
         self.rates("0")
+        if self.init and self.group != ALONE:
+            reason = "whose weights stand where they are; sparsecpu import has --group, too"
+            raise ConflictError("group", "--init", reason)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as plain values."""

@@ -75,12 +75,14 @@ class RunFolder:
 
     def read_config(self) -> dict[str, Any]:
         """Return what ``create`` was given, checked."""
-        from sparsecpu.experiments.recipe import Recipe
+        from sparsecpu.experiments.recipe import LATER, Recipe
 
         if not self.config.is_file():
             raise ResumeError(f"{self.path} is not the folder of a run: it has no config.json")
-        recipe = {name: _kind_of(hint) for name, hint in get_type_hints(Recipe).items()}
-        return read_json(self.config, table({**_CONFIG, "recipe": table(recipe)}, _NEWER))
+        kinds = {name: _kind_of(hint) for name, hint in get_type_hints(Recipe).items()}
+        newer = {name: kinds.pop(name) for name in LATER}
+        config = read_json(self.config, table({**_CONFIG, "recipe": table(kinds, newer)}, _NEWER))
+        return {**config, "recipe": {**LATER, **config["recipe"]}}
 
 
 def _kind_of(hint: Any) -> Kind:
@@ -142,5 +144,9 @@ def read_checkpoint(
 
 def _begun_with(known: dict[str, Any]) -> Any:
     """Return data and recipe of a run; its first model may have moved since."""
+    from sparsecpu.experiments.recipe import LATER
+
     recipe = known.get("recipe")
-    return known.get("data"), {**recipe, "init": ""} if isinstance(recipe, dict) else recipe
+    if isinstance(recipe, dict):
+        recipe = {**LATER, **recipe, "init": ""}
+    return known.get("data"), recipe

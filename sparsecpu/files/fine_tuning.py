@@ -12,9 +12,9 @@ from sparsecpu.files.model import load_all
 from sparsecpu.layers import Sequential
 from sparsecpu.networks.description import Architecture
 from sparsecpu.sparse.dense_parameter import Parameter
+from sparsecpu.sparse.first_patterns import first_pattern
 from sparsecpu.sparse.first_values import scaled_uniform
 from sparsecpu.sparse.parameter import SparseParameter
-from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.streams import streams
 
 
@@ -56,13 +56,13 @@ def _with_new_head(
     old = network.sparse_parameters()[f"{last}.weight"]
     shape = (n_outputs, old.shape[1])
     nnz = min(max(round(old.density * math.prod(shape)), n_outputs), math.prod(shape))
-    rng = streams(seed)["init"]
-    pattern = Pattern.full(shape) if nnz == math.prod(shape) else Pattern.random(shape, nnz, rng)
+    rng, group = streams(seed)["init"], architecture.layers[last].options.get("group", 1)
+    pattern = first_pattern(shape, nnz, rng, "random", group)
     values = scaled_uniform(pattern, rng, gain=1.0, dtype=network.dtype)
     parameters[f"{last}.weight"] = SparseParameter(pattern, values, network.dtype)
     if f"{last}.bias" in parameters:
         parameters[f"{last}.bias"] = Parameter(np.zeros(n_outputs), network.dtype)
-    options = {**architecture.layers[last].options, "out_features": n_outputs, "nnz": nnz}
+    options = {**architecture.layers[last].options, "out_features": n_outputs, "nnz": pattern.nnz}
     layers = (*architecture.layers[:last], replace(architecture.layers[last], options=options))
     made = replace(architecture, layers=layers).build(dtype=network.dtype, parameters=parameters)
     for buffer, values in zip(made.buffers().values(), network.buffers().values(), strict=True):

@@ -1,10 +1,15 @@
-"""Model files: a sparse parameter is ``NAME.data``, ``NAME.indptr`` and ``NAME.indices``."""
+"""Model files: a sparse parameter is ``NAME.data``, ``NAME.indptr`` and ``NAME.indices``.
+
+Where rows stand in groups that share their columns, the index is that of the groups, and
+``NAME.group`` says how many rows they have.
+"""
 
 from __future__ import annotations
 
 import math
 import reprlib
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +22,8 @@ from sparsecpu.networks.description import Architecture
 from sparsecpu.reading.files import open_regular
 from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.sparse.parameter import SparseParameter
-from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.checked_arrays import behind, same_names, take
+from sparsecpu.step.pattern_arrays import pattern_arrays, take_pattern
 from sparsecpu.step.plain_values import anything, brief, named, one_of, table, text, whole
 
 FORMAT = "sparsecpu-model"
@@ -72,6 +77,8 @@ def save(
         weight = network.parameters().get(f"{i}.weight")
         if "nnz" in layer and isinstance(weight, SparseParameter):
             layer["nnz"] = weight.nnz
+            if not _stands_in(layer, weight):  # somebody gave the layer another pattern
+                layer["group"] = weight.pattern.group
     header = {
         "format": FORMAT,
         "version": VERSION,
@@ -88,11 +95,16 @@ def _arrays_of(network: Sequential) -> dict[str, np.ndarray]:
     for name, parameter in network.parameters().items():
         arrays[f"{name}.data"] = parameter.data
         if isinstance(parameter, SparseParameter):
-            arrays[f"{name}.indptr"] = parameter.pattern.indptr
-            arrays[f"{name}.indices"] = parameter.pattern.indices
+            index = pattern_arrays(parameter.pattern)
+            arrays |= {f"{name}.{key}": array for key, array in index.items()}
     for name, buffer in network.buffers().items():
         arrays[f"{name}.buffer"] = buffer
     return arrays
+
+
+def _stands_in(options: Mapping[str, Any], weight: SparseParameter) -> bool:
+    """Return True if weights are in the groups that a layer describes; full ones are in none."""
+    return weight.pattern.is_full or weight.pattern.group == options.get("group", 1)
 
 
 def is_model(path: Path | str) -> bool:
@@ -162,6 +174,11 @@ def _build(
         weight, nnz = weights.get(f"{i}.weight"), layer.options.get("nnz")
         if weight is not None and nnz not in (None, weight.nnz):
             raise FileFormatError(f"{i}.weight has {weight.nnz} weights; {nnz} are described")
+        if weight is not None and not _stands_in(layer.options, weight):
+            group = layer.options.get("group", 1)
+            raise FileFormatError(
+                f"{i}.weight has rows in groups of {weight.pattern.group}; {group} are described"
+            )
     for name, buffer in network.buffers().items():
         least = 0.0 if name.endswith("variance") else None
         buffer[...] = take(arrays, f"{name}.buffer", buffer.dtype, buffer.shape, least=least)
@@ -194,9 +211,7 @@ def _sparse_parameters(
         raise FileFormatError(f"{len(names)} sparse parameters; expected {len(shapes)}")
     found: dict[str, Parameter] = {}
     for name, shape in zip(sorted(names, key=natural_order), shapes, strict=True):
-        matrix = (shape[0], math.prod(shape[1:]))
-        indptr = take(arrays, f"{name}.indptr", np.int64, (matrix[0] + 1,))
-        pattern = Pattern(matrix, indptr, take(arrays, f"{name}.indices", np.int32, (None,)))
+        pattern = take_pattern(arrays, f"{name}.", (shape[0], math.prod(shape[1:])))
         data = take(arrays, f"{name}.data", dtype, (pattern.nnz,))
         found[name] = SparseParameter(pattern, data, dtype)
     return found

@@ -6,6 +6,8 @@ column k lies at ``k + (G - 1) * indptr[g] + r * n``, for all groups before it h
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import prange
 
@@ -35,6 +37,33 @@ def magnitudes(indptr, values, group, n_out, squares, out):
             for k in range(first, end):
                 value = values[at + k - first]
                 out[k] += value * value if squares else abs(value)
+
+
+@kernel()
+def fold(tile, group, squares, out):
+    """Write the mean magnitude (or the root of the mean square) of each group of a tile's rows.
+
+    A last group may have fewer rows.
+    """
+    for g in range(out.shape[0]):
+        rows = min(group, tile.shape[0] - g * group)
+        part = tile.dtype.type(1) / tile.dtype.type(rows)
+        for c in range(out.shape[1]):
+            out[g, c] = 0
+        for r in range(g * group, g * group + rows):
+            for c in range(out.shape[1]):
+                value = tile[r, c]
+                out[g, c] += value * value if squares else abs(value)
+        for c in range(out.shape[1]):
+            out[g, c] = math.sqrt(out[g, c] * part) if squares else out[g, c] * part
+
+
+def plain_fold(tile: np.ndarray, group: int, squares: bool) -> np.ndarray:
+    """Return what ``fold`` writes."""
+    parts = [tile[first : first + group] for first in range(0, len(tile), group)]
+    if squares:
+        return np.array([np.sqrt((part * part).mean(axis=0)) for part in parts])
+    return np.array([np.abs(part).mean(axis=0) for part in parts])
 
 
 def plain_to_rows(indptr: np.ndarray, values: np.ndarray, group: int, n_out: int) -> np.ndarray:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 
 from sparsecpu.errors import FileFormatError, ParameterError
-from sparsecpu.layers import ACTIVATIONS, KINDS, Sequential, Spec
+from sparsecpu.layers import ACTIVATIONS, KINDS, Layer, Sequential, Spec
 from sparsecpu.networks.described_layers import described_layer
 from sparsecpu.registries.numbers import is_number
 from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.sparse.densities import allocate
 from sparsecpu.sparse.first_values import GAINS
+from sparsecpu.sparse.groups import checked_group
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.plain_values import brief, listed, table, text, whole
 
@@ -98,8 +100,30 @@ class Architecture:
 
     def with_counts(self, counts: Iterator[int]) -> Architecture:
         """Return the same network with so many weights for each of ``weight_shapes``."""
+        return self._changed(lambda kind, options: kind.allot(options, counts))
+
+    def in_groups(self, group: int | Sequence[int]) -> Architecture:
+        """Return the same network whose rows stand in groups, which share their columns.
+
+        ``group`` is 1, 2, 4 or 8: one size for all layers, or one for each of ``weight_shapes``. A
+        layer that keeps all its weights, and a convolution whose channels stand in ``groups`` of
+        their own, is built as it is.
+        """
+        sizes: Iterator[int]
+        if isinstance(group, (list, tuple)):
+            count, sizes = len(self.weight_shapes()), map(checked_group, group)
+            if len(group) != count:
+                raise ParameterError("group", group, f"a size, or one for each of {count} layers")
+        else:
+            sizes = repeat(checked_group(group))
+        return self._changed(lambda kind, options: kind.regroup(options, sizes))
+
+    def _changed(
+        self, change: Callable[[type[Layer], dict[str, Any]], dict[str, Any]]
+    ) -> Architecture:
+        """Return a copy in which the options of each layer are changed, in order."""
         layers = tuple(
-            replace(layer, options=KINDS[layer.kind].allot(dict(layer.options), counts))
+            replace(layer, options=change(KINDS[layer.kind], dict(layer.options)))
             for layer in self.layers
         )
         return replace(self, layers=layers)
@@ -168,12 +192,14 @@ def mlp(
     activation: str = "relu",
     dropout: float = 0.0,
     batch_norm: bool = False,
+    group: int = 1,
     name: str = "mlp",
 ) -> Architecture:
     """Describe a multilayer perceptron with all its weights; the last layer has no activation.
 
     ``hidden`` are sizes of the hidden layers, ``activation`` a name in ``layers.ACTIVATIONS``;
-    ``dropout`` follows every hidden layer, ``batch_norm`` comes before every activation.
+    ``dropout`` follows every hidden layer, ``batch_norm`` comes before every activation; once it is
+    sparse, so many rows as ``group`` says share their columns.
     """
     shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
     if len(shape) == 2:
@@ -193,4 +219,4 @@ def mlp(
         if dropout:
             layers.append(LayerSpec("dropout", {"rate": float(dropout)}))
     layers.append(LayerSpec("linear", {"out_features": int(n_outputs), "nnz": None, "gain": 1.0}))
-    return Architecture(shape, tuple(layers), name)
+    return Architecture(shape, tuple(layers), name).in_groups(group)

@@ -11,8 +11,8 @@ from sparsecpu.errors import MemoryBudgetError
 from sparsecpu.networks.description import Architecture
 from sparsecpu.step.lanes import choose_lanes
 
-#: Bytes per weight, without the optimizer's: value, index, gradient.
-_WEIGHT = 12
+#: Bytes of a number: a value, its gradient, a column.
+_NUMBER = 4
 #: Bytes per weight of the transposed index: the index, its permutation, the values in that order.
 _TRANSPOSED = 12
 #: Bytes per weight of the largest layer that an update of the topology takes for a while.
@@ -53,25 +53,27 @@ class Estimate:
         return f"{self.total / unit:.{digits}f} {name} ({inner})"
 
 
-def bytes_per_connection(slots: int = 1, *, lean: bool = False) -> int:
+def bytes_per_connection(slots: int = 1, *, lean: bool = False, group: int = 1) -> float:
     """Return the bytes per weight in training: 28 with momentum, 12 if that is lean.
 
     ``slots`` are the optimizer's numbers per weight, 1 with momentum and 2 with Adam; ``lean``
-    training has neither the transposed index nor a gradient vector.
+    training has neither the transposed index nor a gradient vector. Rows in a group share one
+    column between them, and need no transposed index: 13 bytes in groups of 4, lean 9.
     """
-    return 8 + 4 * slots if lean else _WEIGHT + _TRANSPOSED + 4 * slots
+    index = _NUMBER / group + (_TRANSPOSED if group == 1 and not lean else 0)
+    return index + _NUMBER * (1 + slots + (not lean))
 
 
-def _kept(options: Any) -> Iterator[int | None]:
-    """Yield how many weights each layer of a description keeps, inner layers included."""
+def _layers(options: Any) -> Iterator[tuple[int | None, int]]:
+    """Yield weights to keep, and groups, of each layer of a description, of inner ones too."""
     if isinstance(options, Mapping):
         if "nnz" in options:
-            yield options["nnz"]
+            yield options["nnz"], options.get("group", 1)
         for value in options.values():
-            yield from _kept(value)
+            yield from _layers(value)
     elif isinstance(options, (list, tuple)):
         for value in options:
-            yield from _kept(value)
+            yield from _layers(value)
 
 
 def estimate(
@@ -88,11 +90,15 @@ def estimate(
     by itself, and that are taken to note what it does.
     """
     shapes, counts = architecture.weight_shapes(), weight_counts(architecture)
-    neurons = sum(shape[0] * (8 + 4 * (2 + slots)) for shape in shapes)
-    neurons += 0 if lean else sum(8 * math.prod(shape[1:]) for shape in shapes)
+    groups = weight_groups(architecture)
+    connections = neurons = 0.0
+    for shape, count, group in zip(shapes, counts, groups, strict=True):
+        connections += count * bytes_per_connection(slots, lean=lean, group=group)
+        neurons += shape[0] * (8 + 4 * (2 + slots)) + (8 * shape[0] / group if group > 1 else 0)
+        neurons += 8 * math.prod(shape[1:]) if group == 1 and not lean else 0
     return Estimate(
-        sum(counts) * bytes_per_connection(slots, lean=lean),
-        neurons,
+        int(connections),
+        int(neurons),
         _activation_bytes(architecture, batch),
         int(_UPDATE * max(counts, default=0) + watched),
         _PROGRAM_OF_IMAGES if len(architecture.input_shape) == 3 else _PROGRAM,
@@ -115,11 +121,23 @@ def refuse_unless_it_fits(need: Estimate, advice: str) -> int | None:
 
 def weight_counts(architecture: Architecture) -> list[int]:
     """Return how many weights each layer has."""
+    return [count for count, _ in _kept(architecture)]
+
+
+def weight_groups(architecture: Architecture) -> list[int]:
+    """Return the size of the groups in which the rows of each layer will stand."""
+    return [group for _, group in _kept(architecture)]
+
+
+def _kept(architecture: Architecture) -> list[tuple[int, int]]:
     sizes = [math.prod(shape) for shape in architecture.weight_shapes()]
-    given = [count for layer in architecture.layers for count in _kept(layer.options)]
+    given = [found for layer in architecture.layers for found in _layers(layer.options)]
     if len(given) != len(sizes):  # layers that are not ours: assume all weights, the most possible
-        return sizes
-    return [size if count is None else count for count, size in zip(given, sizes, strict=True)]
+        return [(size, 1) for size in sizes]
+    return [
+        (size, 1) if count in (None, size) else (count, group)
+        for (count, group), size in zip(given, sizes, strict=True)
+    ]
 
 
 def _activation_bytes(architecture: Architecture, batch: int) -> int:

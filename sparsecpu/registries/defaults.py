@@ -37,3 +37,5 @@ IMAGE_ESTIMATOR = Defaults(0.02, 20, 128, "sgd")
 
 #: What all of them that build a sparse network agree on.
 DENSITY, DISTRIBUTION, TOPOLOGY, PRECISION = 0.1, "erk", "sparse-momentum", "fp32"
+#: Rows stand alone.
+GROUP = 1

@@ -10,13 +10,13 @@ from sparsecpu.errors import ParameterError
 from sparsecpu.registries import Registry
 from sparsecpu.registries.numbers import whole
 from sparsecpu.sparse.apportioning import round_to_total
+from sparsecpu.sparse.format import INT32_MAX
 from sparsecpu.sparse.groups import checked_group
 from sparsecpu.sparse.keys import sorted_once
 from sparsecpu.sparse.pattern import Pattern
 
 #: Fraction of a small world's weights that are moved to a random input.
 _REWIRED = 0.1
-_INT32_MAX = 2**31 - 1
 
 
 def constant_fan_in(shape: tuple[int, int], nnz: int, rng: np.random.Generator) -> Pattern:
@@ -72,19 +72,29 @@ def first_pattern(
 ) -> Pattern:
     """Return a layer's first pattern: a given one, or one of ``nnz`` weights drawn by its name.
 
-    Where rows stand in groups, a pattern of the groups is drawn; a full one has none.
+    Where rows stand in groups, a pattern of the groups is drawn; a full one has none. A given one
+    has groups of its own, which must be those that are asked for, if any are.
     """
+    group = checked_group(group)
     if isinstance(kind, Pattern):
-        if kind.shape != shape:
-            raise ParameterError("pattern", kind.shape, f"a pattern of shape {shape}")
-        return kind
-    nnz = whole("nnz", nnz, 0, min(shape[0] * shape[1], _INT32_MAX))
+        return _given(kind, shape, group)
+    nnz = whole("nnz", nnz, 0, min(shape[0] * shape[1], INT32_MAX))
     if not isinstance(kind, str) or kind not in PATTERNS:
         raise ParameterError("pattern", kind, f"a Pattern, or one of {', '.join(PATTERNS)}")
+    draw = PATTERNS[kind]
     if nnz == shape[0] * shape[1]:
         return Pattern.full(shape)
-    if checked_group(group) == 1:
-        return PATTERNS[kind](shape, nnz, rng)
-    return Pattern.in_groups(
-        shape, nnz, group, lambda part, count: PATTERNS[kind](part, count, rng)
-    )
+    if group == 1:
+        return draw(shape, nnz, rng)
+    found = Pattern.in_groups(shape, nnz, group, lambda part, count: draw(part, count, rng))
+    return Pattern.full(shape) if found.is_full else found
+
+
+def _given(pattern: Pattern, shape: tuple[int, int], group: int) -> Pattern:
+    if pattern.shape != shape:
+        raise ParameterError("pattern", pattern.shape, f"a pattern of shape {shape}")
+    if pattern.group != group > 1 and not pattern.is_full:
+        raise ParameterError(
+            "pattern", pattern, f"a pattern with group={group}, or no group beside it"
+        )
+    return pattern

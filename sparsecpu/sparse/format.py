@@ -11,7 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.errors import PatternError
+from sparsecpu.errors import ParameterError, PatternError
+from sparsecpu.registries.numbers import whole
+
+#: Columns, and places of nonzeros, are numbers of 32 bits.
+INT32_MAX = 2**31 - 1
 
 
 def check_compressed(
@@ -67,6 +71,37 @@ def check_compressed(
         raise PatternError(f"{name}: indptr decreases; each row must begin where the last one ends")
     check_range(indices[:last], minor, f"{name}: indices")
     return last
+
+
+def matrix_shape(shape: Any) -> tuple[int, int]:
+    """Return the shape of a pattern, rows and columns; refuse what is none."""
+    try:
+        n_out, n_in = shape
+    except (TypeError, ValueError):
+        raise ParameterError("shape", shape, "two positive integers") from None
+    return whole("shape", n_out, 1, INT32_MAX), whole("shape", n_in, 1, INT32_MAX)
+
+
+def check_index(shape: tuple[int, int], indptr: Any, indices: Any) -> None:
+    """Raise ``PatternError`` unless this is CSR with columns in order, each once in a row."""
+    n_out, n_in = shape
+    indptr, indices = integers(indptr, "indptr"), integers(indices, "indices")
+    if len(indptr) != n_out + 1 or indptr[0] != 0 or indptr[-1] != len(indices):
+        raise PatternError(
+            f"indptr must have {n_out + 1} entries and run from 0 to nnz = {len(indices)}"
+        )
+    if (indptr[1:] < indptr[:-1]).any():
+        raise PatternError("indptr must not decrease")
+    check_count(len(indices))
+    check_range(indices, n_in, "indices")
+    if not in_order(indptr, indices):
+        raise PatternError("indices must be sorted and unique within each row")
+
+
+def check_count(nnz: int) -> None:
+    """Raise ``PatternError`` if there are more nonzeros than places have numbers."""
+    if nnz > INT32_MAX:
+        raise PatternError(f"at most {INT32_MAX} nonzeros fit, got {nnz}")
 
 
 def check_coordinates(rows: Any, columns: Any, data: Any, shape: Any, name: str = "matrix") -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError, PatternError
+from sparsecpu.registries.numbers import is_number
+from sparsecpu.sparse.keys import contained, sorted_once
 from sparsecpu.sparse.row_blocks import RowIndex
 
 #: Sizes that a group may have.
@@ -69,30 +71,75 @@ def shared_index(
     return shared, indices[keep]
 
 
-def keys_of_rows(keys: np.ndarray, n_out: int, n_in: int, group: int) -> np.ndarray:
-    """Return the keys of the nonzeros that some keys of groups stand for, row by row of each."""
-    g, column = np.divmod(keys, n_in)
-    rows = g[:, None] * group + np.arange(group)
-    found = rows * n_in + column[:, None]
-    return found[rows < n_out]
-
-
 def shared_keys(keys: np.ndarray, n_out: int, n_in: int, group: int) -> np.ndarray:
-    """Return the keys of groups that stand for keys of nonzeros, sorted; refuse parts of groups."""
+    """Return the keys of groups that stand for sorted, distinct keys of nonzeros, sorted.
+
+    Refuses what is not whole shared columns.
+    """
     rows, column = np.divmod(keys, n_in)
-    shared = np.sort(rows[rows % group == 0] // group * n_in + column[rows % group == 0])
-    if not np.array_equal(np.sort(keys), np.sort(keys_of_rows(shared, n_out, n_in, group))):
+    g = rows // group
+    return _each_once(g * n_in + column, g, n_out, group)
+
+
+def shared_places(
+    places: np.ndarray, indptr: np.ndarray, indptr_of_groups: np.ndarray, group: int
+) -> np.ndarray:
+    """Return the places of the shared columns that some nonzeros are of, sorted.
+
+    Refuses what is not whole shared columns. ``indptr`` is that of the rows.
+    """
+    n_out, places = len(indptr) - 1, sorted_once(places.astype(np.int64))
+    rows = np.searchsorted(indptr, places, side="right") - 1
+    g = rows // group
+    return _each_once(indptr_of_groups[g] + places - indptr[rows], g, n_out, group)
+
+
+def _each_once(shared: np.ndarray, g: np.ndarray, n_out: int, group: int) -> np.ndarray:
+    """Return numbers of shared columns once each, of which there is one per row of a group g."""
+    order = np.argsort(shared, kind="stable")
+    shared, g = shared[order], g[order]
+    first = np.ones(len(shared), dtype=bool)
+    np.not_equal(shared[1:], shared[:-1], out=first[1:])
+    starts = np.flatnonzero(first)
+    held = np.diff(starts, append=len(shared))
+    if not np.array_equal(held, np.minimum(group, n_out - g[starts] * group)):
         raise PatternError(
             f"rows stand in groups of {group}, which share their columns; expected whole groups"
         )
-    return shared
+    return shared[starts]
 
 
 def checked_group(group: Any) -> int:
     """Return the size of a group; refuse what is none."""
-    if isinstance(group, bool) or group not in SIZES:
+    if not is_number(group) or group not in SIZES:
         raise ParameterError("group", group, f"one of {', '.join(map(str, SIZES))}")
     return int(group)
+
+
+def with_group(options: dict[str, Any], group: int) -> dict[str, Any]:
+    """Return a layer's options with a group; rows that stand alone go without saying."""
+    rest = {name: value for name, value in options.items() if name != "group"}
+    return rest if checked_group(group) == 1 else {**rest, "group": int(group)}
+
+
+def nearest_columns(nnz: int, n_out: int, n_in: int, group: int) -> tuple[int, int]:
+    """Return how many shared columns come nearest to so many nonzeros, but not to none.
+
+    Those of all groups of full size together, and those of a last group that has fewer rows, which
+    gets as many as its rows have elsewhere.
+    """
+    full, rest = divmod(n_out, group)
+    few = min(round(nnz / n_out), n_in) if rest else 0
+    count = min(round((nnz - few * rest) / group), full * n_in)
+    if nnz and not count and not few:
+        return (1, 0) if full else (0, 1)
+    return count, few
+
+
+def nearest_nnz(nnz: int, n_out: int, n_in: int, group: int) -> int:
+    """Return the number of nonzeros nearest to a wanted one that a pattern in groups can have."""
+    count, few = nearest_columns(nnz, n_out, n_in, group)
+    return count * group + few * (n_out % group)
 
 
 def places_of_rows(groups: RowIndex, n_out: int, group: int, places: np.ndarray) -> np.ndarray:
@@ -105,4 +152,15 @@ def places_of_rows(groups: RowIndex, n_out: int, group: int, places: np.ndarray)
     r = np.arange(group)
     found = (places + (group - 1) * first)[:, None] + r * n[:, None]
     found[(g * group)[:, None] + r >= n_out] = -1
+    return found
+
+
+def contained_in_rows(groups: RowIndex, n_in: int, group: int, keys: np.ndarray) -> np.ndarray:
+    """Return which of some sorted keys of nonzeros the groups have, bool, one per key."""
+    rows, column = np.divmod(keys, n_in)
+    found = np.zeros(len(keys), dtype=bool)
+    for r in range(group):  # keys of the r-th rows of all groups are in order
+        here = rows % group == r
+        shared = rows[here] // group * n_in + column[here]
+        found[here] = contained(groups.indptr, groups.indices, n_in, shared)
     return found

@@ -15,11 +15,11 @@ from sparsecpu.errors import PatternError
 SLAB = 1 << 22
 
 
-def slabs(indptr: np.ndarray) -> Iterator[tuple[slice, slice]]:
-    """Yield the rows of each slab, and the places of their nonzeros; about ``SLAB`` of them."""
+def slabs(indptr: np.ndarray, most: int = 0) -> Iterator[tuple[slice, slice]]:
+    """Yield the rows of each slab and the places of their nonzeros: about ``most``, or ``SLAB``."""
     start, last = 0, len(indptr) - 1
     while start < last:
-        stop = int(np.searchsorted(indptr, indptr[start] + SLAB, side="right")) - 1
+        stop = int(np.searchsorted(indptr, indptr[start] + (most or SLAB), side="right")) - 1
         stop = min(max(stop, start + 1), last)
         yield slice(start, stop), slice(int(indptr[start]), int(indptr[stop]))
         start = stop

@@ -10,9 +10,12 @@ import numpy as np
 
 from sparsecpu.errors import PatternError
 from sparsecpu.sparse.format import check_compressed, check_coordinates, check_shape, in_order
+from sparsecpu.sparse.groups import SIZES, places_of_rows
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_array
+    from scipy.sparse import bsr_array, csr_array
+
+    from sparsecpu.sparse.pattern import Pattern
 
 Coordinates = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -53,6 +56,31 @@ def canonical_csr(matrix: Any, name: str = "matrix") -> csr_array:
         csr.sum_duplicates()
     csr.has_canonical_format = True
     return csr
+
+
+def group_of_blocks(matrix: Any) -> int:
+    """Return how many rows share their columns in a matrix that ``canonical_csr`` has checked.
+
+    That is the height of the blocks of one in BSR, where they are one column wide; 1 elsewhere.
+    """
+    if getattr(matrix, "format", "") != "bsr":
+        return 1
+    height, width = matrix.data.shape[1:]
+    return height if width == 1 and height in SIZES else 1
+
+
+def blocks_of_groups(pattern: Pattern, data: np.ndarray) -> bsr_array:
+    """Return values on a pattern as a SciPy BSR array, with a block for each shared column."""
+    from scipy.sparse import bsr_array
+
+    (n_out, _), group, groups = pattern.shape, pattern.group, pattern.groups
+    if n_out % group:
+        raise PatternError(
+            f"{n_out} rows do not divide into blocks of {group}, which format='bsr' has; use 'csr'"
+        )
+    places = places_of_rows(groups, n_out, group, np.arange(groups.nnz))
+    index = groups.indices.copy(), groups.indptr.copy()
+    return bsr_array((np.asarray(data)[places][..., None], *index), shape=pattern.shape)
 
 
 def _converted(matrix: Any, name: str) -> Any:

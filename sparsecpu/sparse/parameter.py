@@ -11,12 +11,13 @@ from sparsecpu.kernels.machine.arrays import aligned_empty
 from sparsecpu.kernels.machine.interrupts import uninterrupted
 from sparsecpu.sparse.dense_parameter import NO_ORDER, Parameter
 from sparsecpu.sparse.format import check_range, integers
-from sparsecpu.sparse.matrices import canonical_csr
+from sparsecpu.sparse.groups import checked_group
+from sparsecpu.sparse.matrices import canonical_csr, group_of_blocks
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.sparse.vectors import Slots, move, numbers, owned_vector
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_array
+    from scipy.sparse import bsr_array, csr_array
 
 
 class SparseParameter(Parameter):
@@ -87,6 +88,11 @@ class SparseParameter(Parameter):
     def sparsity(self) -> float:
         """1 - density."""
         return self.pattern.sparsity
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of the values and their index, which rows in a group have in common."""
+        return self.data.nbytes + self.pattern.nbytes
 
     @property
     def transposed_data(self) -> np.ndarray:
@@ -166,12 +172,16 @@ class SparseParameter(Parameter):
         self.rewire_keys(drop, rows.astype(np.int64) * n_in + cols, values)
 
     def rewire_keys(
-        self, drop: np.ndarray, keys: np.ndarray, values: dict[str, np.ndarray] | None = None
-    ) -> None:
-        """Do what ``rewire`` does, with new positions as keys ``i * n_in + j``."""
+        self, drop: np.ndarray, keys: np.ndarray, values: dict[str, np.ndarray] | None = None,
+        *, shared: bool = False,
+    ) -> None:  # fmt: skip
+        """Do what ``rewire`` does, with new positions as keys ``i * n_in + j``.
+
+        ``shared``: places and keys are those of ``pattern.groups``; values come row by row of each.
+        """
         self._set(_transposed_data=None, _stale=True)  # what follows needs the memory
         self.pattern.forget_transposed()
-        merge = self.pattern.merge(drop, keys)
+        merge = (self.pattern.merge_shared if shared else self.pattern.merge)(drop, keys)
         kind, old, values = self.data.dtype, self.vectors(), values or {}
         if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
             raise PatternError("values of new positions must be vectors by name")
@@ -210,15 +220,25 @@ class SparseParameter(Parameter):
             self.__dict__.pop("grad", None)
             self._set(**new, slots=slots, pattern=pattern, _transposed_data=None, _stale=True)
 
-    def to_scipy(self) -> csr_array:
-        """Return a copy as a SciPy CSR array of shape (n_out, n_in)."""
-        return self.pattern.to_scipy(self.data)
+    def to_scipy(self, format: str = "csr") -> csr_array | bsr_array:
+        """Return a copy as a SciPy array of shape (n_out, n_in).
+
+        ``format`` is ``"csr"``, or ``"bsr"`` of blocks of (group, 1), which has each shared column
+        once; the groups must all have as many rows then.
+        """
+        return self.pattern.to_scipy(self.data, format)
 
     @classmethod
-    def from_scipy(cls, matrix: Any, dtype: Any = np.float32) -> SparseParameter:
+    def from_scipy(cls, matrix: Any, dtype: Any = np.float32, *, group: int = 1) -> SparseParameter:
         """Return the parameter of a SciPy sparse matrix; stored zeros stay in the pattern.
 
-        Raises ``PatternError`` if the matrix is broken or holds no real numbers.
+        So many neighbouring rows as ``group`` says must share their columns; those of one in BSR
+        with blocks of (2, 1), (4, 1) or (8, 1) are in such groups without being asked. A full
+        matrix has none. Raises ``PatternError`` if the matrix is broken, holds no real numbers, or
+        has rows that do not share.
         """
         csr = canonical_csr(matrix)
-        return cls(Pattern(csr.shape, csr.indptr, csr.indices), csr.data, dtype)
+        if checked_group(group) == 1:
+            group = group_of_blocks(matrix)
+        pattern = Pattern(csr.shape, csr.indptr, csr.indices, group=group)
+        return cls(Pattern.full(csr.shape) if pattern.is_full else pattern, csr.data, dtype)

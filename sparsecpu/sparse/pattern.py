@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,63 +10,34 @@ import numpy as np
 from sparsecpu.errors import ParameterError, PatternError
 from sparsecpu.kernels.machine.cached import cached_property
 from sparsecpu.registries.numbers import whole
-from sparsecpu.sparse.format import check_range, in_order, integers
+from sparsecpu.sparse.format import (
+    INT32_MAX,
+    check_count,
+    check_index,
+    check_range,
+    integers,
+    matrix_shape,
+)
 from sparsecpu.sparse.groups import (
     checked_group,
+    contained_in_rows,
     indptr_of_rows,
+    nearest_columns,
     of_rows,
-    places_of_rows,
     shared_index,
-    shared_keys,
 )
-from sparsecpu.sparse.keys import (
-    SLAB,
-    contained,
-    distinct_keys,
-    draw_rows,
-    keys_of_rows,
-    merge_rows,
-    slabs,
-)
+from sparsecpu.sparse.keys import SLAB, contained, distinct_keys, draw_rows, keys_of_rows, slabs
 from sparsecpu.sparse.row_blocks import RowIndex, sealed
+from sparsecpu.sparse.transposed import TransposedPattern
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_array
+    from scipy.sparse import bsr_array, csr_array
 
-_INT32_MAX = 2**31 - 1
+    from sparsecpu.sparse.merging import Merge
+
 #: Full matrices with fewer elements go through the sparse kernels: these fuse bias, ReLU and its
 #: gate, which cost more than the products there (1000 -> 10 at batch 128: 0.08 ms against 0.8).
 BLAS_SIZE = 65_536
-
-
-class TransposedPattern(RowIndex):
-    """The same nonzeros, column by column; ``perm`` has the place of each in the pattern.
-
-    ``transposed_data = data[perm]``; ``perm`` is int32, shape (nnz,).
-    """
-
-    perm: np.ndarray
-
-    def __init__(self, pattern: Pattern) -> None:
-        from scipy.sparse import csr_array
-
-        order = np.arange(pattern.nnz, dtype=np.int32)
-        rows = csr_array((order, pattern.indices, pattern.indptr), shape=pattern.shape)
-        columns = rows.tocsc()
-        indices = columns.indices.astype(np.int32, copy=False)
-        super().__init__(
-            columns.indptr.astype(np.int64), indices, pattern.shape[0], perm=sealed(columns.data)
-        )
-
-
-@dataclass(frozen=True)
-class Merge:
-    """What became of the nonzeros when a pattern changed."""
-
-    pattern: Pattern  #: the new one
-    kept: np.ndarray  #: bool: which nonzeros of the old pattern stay
-    kept_at: np.ndarray  #: bool: which nonzeros of the new one these are, in the same order
-    new_at: np.ndarray  #: int64: places of the new positions, in the order in which they were given
 
 
 class Pattern(RowIndex):
@@ -99,12 +69,13 @@ class Pattern(RowIndex):
     def __init__(
         self, shape: Any, indptr: Any, indices: Any, *, group: int = 1, validate: bool = True
     ) -> None:
-        shape = _check_shape(shape)
+        shape = matrix_shape(shape)
         if validate:
-            _validate(shape, indptr, indices)
+            check_index(shape, indptr, indices)
         own = np.array if validate else np.ascontiguousarray
         indptr, indices = own(indptr, dtype=np.int64), own(indices, dtype=np.int32)
-        more = {"shape": shape, "group": checked_group(group)}
+        group = checked_group(group)
+        more: dict[str, Any] = {"shape": shape, "group": group}
         if group > 1:
             rows = -(-shape[0] // group), shape[1]
             more["groups"] = Pattern(rows, *shared_index(indptr, indices, group), validate=False)
@@ -118,9 +89,10 @@ class Pattern(RowIndex):
             raise PatternError(f"{n_out} rows do not stand in {groups.shape[0]} groups of {group}")
         if group == 1:
             return groups
-        self = cls.__new__(cls)
+        self, indptr = cls.__new__(cls), indptr_of_rows(groups, n_out, group)
+        check_count(int(indptr[-1]))
         RowIndex.__init__(
-            self, indptr_of_rows(groups, n_out, group), None, groups.shape[1],
+            self, indptr, None, groups.shape[1],
             shape=(n_out, groups.shape[1]), group=group, groups=groups,
         )  # fmt: skip
         return self
@@ -135,8 +107,7 @@ class Pattern(RowIndex):
         """
         n_out, n_in = shape
         full, rest = divmod(n_out, group)
-        few = min(round(nnz / n_out), n_in) if rest else 0
-        count = min(round((nnz - few * rest) / group), full * n_in)
+        count, few = nearest_columns(nnz, n_out, n_in, group)
         parts = [draw((full, n_in), count)] if full else []
         parts += [draw((1, n_in), few)] if rest else []
         indptr = np.concatenate([[0], *(part.fan_in for part in parts)]).cumsum()
@@ -153,7 +124,13 @@ class Pattern(RowIndex):
     @cached_property
     def indices(self) -> np.ndarray:  # type: ignore[override]
         """Column of every nonzero, int32, shape (nnz,)."""
-        return sealed(of_rows(self.groups, self.shape[0], self.group, self.groups.indices))
+        return sealed(self._columns())
+
+    def _columns(self) -> np.ndarray:
+        """Return ``indices``, which nobody keeps where rows stand in groups."""
+        if self.group == 1:
+            return self.indices
+        return of_rows(self.groups, self.shape[0], self.group, self.groups.indices)
 
     def __copy__(self) -> Pattern:
         return self  # it never changes
@@ -174,17 +151,16 @@ class Pattern(RowIndex):
     def random(cls, shape: Any, nnz: int, rng: np.random.Generator, *, group: int = 1) -> Pattern:
         """Draw a pattern uniformly among all with exactly ``nnz`` nonzeros.
 
-        Where rows stand in groups, uniformly among those that share their columns, and as near to
-        ``nnz`` as whole groups come.
+        Where rows stand in groups, these are drawn so, as near to ``nnz`` as whole groups come.
 
         Distinct 64-bit keys ``i * n_in + j`` are drawn (their complement, where more than half
         are kept), so time and memory are O(nnz) at any shape. Where there are very many, slab by
         slab: draws with replacement are divided among the slabs, repeated ones are dropped, and
         what is missing then is drawn again, which is uniform, too.
         """
-        shape = _check_shape(shape)
+        shape = matrix_shape(shape)
         size = shape[0] * shape[1]
-        nnz = whole("nnz", nnz, 0, min(size, _INT32_MAX))
+        nnz = whole("nnz", nnz, 0, min(size, INT32_MAX))
         if checked_group(group) > 1:
             return cls.in_groups(shape, nnz, group, lambda part, n: cls.random(part, n, rng))
         if nnz > SLAB and 2 * nnz <= size:
@@ -197,15 +173,18 @@ class Pattern(RowIndex):
     @classmethod
     def full(cls, shape: Any) -> Pattern:
         """Return the pattern that keeps everything, in dense row-major order."""
-        n_out, n_in = _check_shape(shape)
+        n_out, n_in = matrix_shape(shape)
         indptr = np.arange(n_out + 1, dtype=np.int64) * n_in
         indices = np.tile(np.arange(n_in, dtype=np.int32), n_out)
         return cls((n_out, n_in), indptr, indices, validate=False)
 
     @classmethod
-    def from_keys(cls, shape: Any, keys: np.ndarray) -> Pattern:
-        """Return the pattern of sorted, distinct keys ``i * n_in + j``; refuse others."""
-        n_out, n_in = _check_shape(shape)
+    def from_keys(cls, shape: Any, keys: np.ndarray, *, group: int = 1) -> Pattern:
+        """Return the pattern of sorted, distinct keys ``i * n_in + j``; refuse others.
+
+        With ``group``, of rows that stand in groups and share their columns.
+        """
+        n_out, n_in = shape = matrix_shape(shape)
         keys = integers(keys, "keys")
         check_range(keys, n_out * n_in, "keys")
         if (keys[1:] <= keys[:-1]).any():
@@ -214,7 +193,7 @@ class Pattern(RowIndex):
         indptr = np.searchsorted(keys, edges)
         indices = np.empty(len(keys), dtype=np.int32)
         np.remainder(keys, n_in, out=indices, casting="unsafe")
-        return cls((n_out, n_in), indptr, indices, validate=False)
+        return cls(shape, indptr, indices, group=group, validate=False)
 
     @cached_property
     def nnz(self) -> int:
@@ -254,7 +233,15 @@ class Pattern(RowIndex):
     @property
     def fan_out(self) -> np.ndarray:
         """Nonzeros per column (input)."""
-        return np.bincount(self.indices, minlength=self.shape[1])
+        groups, last = self.groups, self.groups.indptr[-2]
+        missing = -self.shape[0] % self.group  # rows that the last group has not
+        found = self.group * np.bincount(groups.indices, minlength=self.shape[1])
+        return found - missing * np.bincount(groups.indices[last:], minlength=self.shape[1])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the index, which holds each shared column once."""
+        return self.groups.indptr.nbytes + self.groups.indices.nbytes
 
     @cached_property
     def transposed(self) -> TransposedPattern:
@@ -271,64 +258,27 @@ class Pattern(RowIndex):
 
     def keys(self) -> np.ndarray:
         """Return ``i * n_in + j`` of every nonzero, sorted, int64, shape (nnz,)."""
-        return keys_of_rows(self.indptr, self.indices, self.shape[1], slice(0, self.shape[0]))
+        return keys_of_rows(self.indptr, self._columns(), self.shape[1], slice(0, self.shape[0]))
 
     def merge(self, drop: np.ndarray, new_keys: np.ndarray) -> Merge:
         """Return the pattern without the nonzeros at places ``drop`` and with new positions.
 
         ``new_keys`` are distinct, in any order; one that is dropped may come back. ``PatternError``
-        if a new position is already there, is out of range, or comes twice.
+        if a new position is already there, is out of range, or comes twice; or if either is not
+        whole shared columns, where rows stand in groups.
         """
-        if self.group > 1:
-            return self._merge_groups(drop, new_keys)
-        arrivals = integers(new_keys, "new positions")
-        order = np.argsort(arrivals, kind="stable")
-        arrivals = arrivals[order]
-        if len(arrivals) and (arrivals[0] < 0 or arrivals[-1] >= self.size):
-            raise PatternError(f"new positions must lie in a {self.shape} matrix")
-        if np.any(arrivals[1:] == arrivals[:-1]):
-            raise PatternError("new positions must be distinct")
-        drop = integers(drop, "places to drop")
-        check_range(drop, self.nnz, "places to drop")
-        keep = np.ones(self.nnz, dtype=bool)
-        keep[drop] = False
-        *index, kept_at, places = merge_rows(
-            self.indptr, self.indices, self.shape[1], keep, arrivals
-        )
-        new_at = np.empty_like(places)
-        new_at[order] = places
-        return Merge(Pattern(self.shape, *index, validate=False), keep, kept_at, new_at)
+        from sparsecpu.sparse.merging import merge
 
-    def _merge_groups(self, drop: np.ndarray, new_keys: np.ndarray) -> Merge:
-        """Do as ``merge``, with whole groups of nonzeros."""
-        n_out, n_in = self.shape
-        drop, arrivals = integers(drop, "places to drop"), integers(new_keys, "new positions")
-        check_range(drop, self.nnz, "places to drop")
-        check_range(arrivals, self.size, "new positions")
-        going = np.zeros(self.nnz, dtype=bool)
-        going[drop] = True
-        gone = shared_keys(self.keys()[going], n_out, n_in, self.group)
-        shared_drop = np.searchsorted(self.groups.keys(), gone)
-        found = self.merge_shared(shared_drop, shared_keys(arrivals, n_out, n_in, self.group))
-        order = np.argsort(arrivals, kind="stable")
-        new_at = np.empty_like(found.new_at)
-        new_at[order] = np.sort(found.new_at)
-        return replace(found, new_at=new_at)
+        return merge(self, drop, new_keys)
 
     def merge_shared(self, drop: np.ndarray, new_keys: np.ndarray) -> Merge:
         """Do as ``merge``, with shared columns: places and keys are those of ``groups``.
 
         The places of what is new are row by row of each key's group, as they were given.
         """
-        n_out, group, old = self.shape[0], self.group, self.groups
-        shared = old.merge(drop, new_keys)
-        pattern = Pattern.of_groups(n_out, group, shared.pattern)
-        if group == 1:
-            return shared
-        kept = of_rows(old, n_out, group, shared.kept)
-        kept_at = of_rows(shared.pattern, n_out, group, shared.kept_at)
-        places = places_of_rows(shared.pattern, n_out, group, shared.new_at)
-        return Merge(pattern, kept, kept_at, places[places >= 0])
+        from sparsecpu.sparse.merging import merge_shared
+
+        return merge_shared(self, drop, new_keys)
 
     def slabs(self) -> Iterator[tuple[slice, slice]]:
         """Yield the rows of each slab, and the places of their nonzeros."""
@@ -336,10 +286,18 @@ class Pattern(RowIndex):
 
     def contains(self, keys: np.ndarray) -> np.ndarray:
         """Return which of some sorted keys are in the pattern, bool, one per key."""
+        if self.group > 1:
+            return contained_in_rows(self.groups, self.shape[1], self.group, keys)
         return contained(self.indptr, self.indices, self.shape[1], keys)
 
-    def to_scipy(self, data: np.ndarray) -> csr_array:
-        """Return a SciPy CSR array with these values (copies)."""
+    def to_scipy(self, data: np.ndarray, format: str = "csr") -> csr_array | bsr_array:
+        """Return a SciPy array with these values (copies), in CSR or in blocks of (group, 1)."""
+        from sparsecpu.sparse.matrices import blocks_of_groups
+
+        if format == "bsr":
+            return blocks_of_groups(self, data)
+        if format != "csr":
+            raise ParameterError("format", format, "'csr' or 'bsr'")
         from scipy.sparse import csr_array
 
         parts = (np.array(data), self.indices.copy(), self.indptr.copy())
@@ -368,27 +326,3 @@ def _random_in_slabs(shape: tuple[int, int], nnz: int, rng: np.random.Generator)
         fresh = fresh[~pattern.contains(fresh)]
         pattern = pattern.merge(np.empty(0, dtype=np.int64), fresh).pattern
     return pattern
-
-
-def _check_shape(shape: Any) -> tuple[int, int]:
-    try:
-        n_out, n_in = shape
-    except (TypeError, ValueError):
-        raise ParameterError("shape", shape, "two positive integers") from None
-    return whole("shape", n_out, 1, _INT32_MAX), whole("shape", n_in, 1, _INT32_MAX)
-
-
-def _validate(shape: tuple[int, int], indptr: Any, indices: Any) -> None:
-    n_out, n_in = shape
-    indptr, indices = integers(indptr, "indptr"), integers(indices, "indices")
-    if len(indptr) != n_out + 1 or indptr[0] != 0 or indptr[-1] != len(indices):
-        raise PatternError(
-            f"indptr must have {n_out + 1} entries and run from 0 to nnz = {len(indices)}"
-        )
-    if (indptr[1:] < indptr[:-1]).any():
-        raise PatternError("indptr must not decrease")
-    if len(indices) > _INT32_MAX:
-        raise PatternError(f"at most {_INT32_MAX} nonzeros fit, got {len(indices)}")
-    check_range(indices, n_in, "indices")
-    if not in_order(indptr, indices):
-        raise PatternError("indices must be sorted and unique within each row")

@@ -119,7 +119,7 @@ class RowIndex:
         cuts = np.empty((count + 1, rows), dtype=np.int64)
         cuts[0], cuts[-1] = self.indptr[:-1], self.indptr[1:]
         for block in range(1, count):
-            cuts[block] = np.searchsorted(keys, first + block * width)
+            cuts[block] = np.searchsorted(keys, first + min(block * width, self.columns))
         freeze(cuts)
         return cuts[:-1], cuts[1:]
 

@@ -10,7 +10,8 @@ import numpy as np
 from sparsecpu.errors import PatternError
 from sparsecpu.kernels.machine.arrays import aligned_copy
 from sparsecpu.sparse.keys import slabs
-from sparsecpu.sparse.pattern import Merge, Pattern
+from sparsecpu.sparse.merging import Merge
+from sparsecpu.sparse.pattern import Pattern
 
 
 def numbers(values: Any, what: str, shape: tuple[int, ...] | None = None) -> np.ndarray:

@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.errors import FileFormatError, PatternError
 from sparsecpu.kernels.machine.arrays import aligned_copy
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.checked_arrays import Arrays, behind, same_names, take
-
-_INDEX = ("indptr", "indices")
+from sparsecpu.step.pattern_arrays import pattern_arrays, take_pattern
 
 
 class KeptNetwork:
@@ -59,7 +57,8 @@ class KeptNetwork:
         for name, vectors in self.vectors.items():
             found |= {f"vector/{name}/{key}": array for key, array in vectors.items()}
         for name, pattern in self.patterns.items():
-            found |= {f"pattern/{name}/{key}": getattr(pattern, key) for key in _INDEX}
+            own = pattern_arrays(pattern)
+            found |= {f"pattern/{name}/{key}": array for key, array in own.items()}
         return found
 
     @classmethod
@@ -69,7 +68,7 @@ class KeptNetwork:
         for name, parameter in network.parameters().items():
             count = parameter.nnz
             if isinstance(parameter, SparseParameter):
-                patterns[name] = _pattern(behind(arrays, f"pattern/{name}/"), parameter)
+                patterns[name] = take_pattern(arrays, f"pattern/{name}/", parameter.shape)
                 count = patterns[name].nnz
             own = behind(arrays, f"vector/{name}/")
             same_names(own, ("data", *parameter.slots), name)
@@ -78,12 +77,3 @@ class KeptNetwork:
         for name, buffer in network.buffers().items():
             buffers[name] = take(behind(arrays, "buffer/"), name, buffer.dtype, buffer.shape).copy()
         return cls(vectors, patterns, buffers)
-
-
-def _pattern(arrays: Arrays, parameter: SparseParameter) -> Pattern:
-    indptr = take(arrays, "indptr", np.int64, (parameter.shape[0] + 1,))
-    indices = take(arrays, "indices", np.int32, (None,))
-    try:
-        return Pattern(parameter.shape, indptr, indices)
-    except PatternError as error:
-        raise FileFormatError(f"a kept pattern is damaged: {error}") from error

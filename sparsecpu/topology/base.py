@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sparsecpu.errors import ParameterError, PatternError, brief
+from sparsecpu.errors import ParameterError, PatternError
 from sparsecpu.registries import Registry
 from sparsecpu.registries.numbers import is_number, whole
 from sparsecpu.schedules import Schedule, cosine, linear
@@ -23,9 +23,11 @@ from sparsecpu.topology.change import (
     fill_up,
     sorted_places,
 )
+from sparsecpu.topology.exchange import counts_to_grow
 from sparsecpu.topology.options import one_of
 from sparsecpu.topology.revival import revive_outputs
 from sparsecpu.topology.run import Report, Run
+from sparsecpu.topology.shared_columns import SCORES, weights_of
 
 Observer = Callable[[SparseParameter, GradientView], None]
 
@@ -39,6 +41,9 @@ class Topology:
 
     A subclass writes ``drop`` and ``grow`` (and ``quotas``, where layers exchange weights); or
     ``decide``, where both are decided at once. ``update`` keeps the number of weights exactly.
+
+    Where the rows of a layer stand in groups, positions are shared columns, and ``parameter`` is
+    what ``topology.shared_columns`` makes of it: a rule need not know.
 
     Parameters
     ----------
@@ -56,6 +61,9 @@ class Topology:
     revive : bool
         Whether every update gives outputs that have no weight left one at random, taken from the
         smallest of those that are not their output's last.
+    score : {"l1", "l2"}
+        How the weights of a shared column make one number, where rows stand in groups: the mean of
+        their magnitudes, or the root of their mean square. So it is with gradients and momenta.
 
     Raises
     ------
@@ -86,6 +94,7 @@ class Topology:
         stop_after: float = 1.0,
         regrow_keeps_value: bool = True,
         revive: bool = False,
+        score: str = "l1",
     ) -> None:
         if not (is_number(prune_rate) and 0.0 < prune_rate < 1.0):
             raise ParameterError("prune_rate", prune_rate, "a number in (0, 1)")
@@ -97,6 +106,7 @@ class Topology:
         self.decay = one_of("decay", decay, ("cosine", "linear"))
         self.update_every, self.stop_after = update_every, float(stop_after)
         self.regrow_keeps_value, self.revive = regrow_keeps_value, revive
+        self.score = one_of("score", score, SCORES)
 
     def memory(
         self, shapes: Sequence[tuple[int, ...]], counts: Sequence[int], batch_size: int,
@@ -194,22 +204,25 @@ class Topology:
             number of weights would change.
         """
         report, parameters = Report(steps_done, self.rate(steps_done)), self.run.parameters
-        before = sum(p.nnz for p in parameters.values())
+        expected = sum(weights_of(p).nnz for p in parameters.values())
         self.prepare(steps_done)
         for name, change in self.decide(steps_done, report.prune_rate):
             if name not in parameters:
                 raise PatternError(f"{self.name}: there is no layer {name!r}")
             with self._named(name):
                 facts = apply_change(
-                    parameters[name], change, regrow_keeps_value=self.regrow_keeps_value
-                )
+                    parameters[name], change, self.run.rng,
+                    regrow_keeps_value=self.regrow_keeps_value, keeps_nnz=self.keeps_nnz,
+                )  # fmt: skip
             del change  # what a layer needed is free for the next one
             if self.revive:
                 facts["revived"] = revive_outputs(parameters[name], self.run.rng)
+                now = weights_of(parameters[name]).nnz  # a last group may have come back to life
+                expected, facts["nnz"] = expected + now - facts["nnz"], now
             report.layers[name] = facts
-        after = sum(p.nnz for p in parameters.values())
-        if self.keeps_nnz and after != before:
-            raise PatternError(f"{self.name}: there were {before} weights, now there are {after}")
+        after = sum(weights_of(p).nnz for p in parameters.values())
+        if self.keeps_nnz and after != expected:
+            raise PatternError(f"{self.name}: there were {expected} weights, now there are {after}")
         return report
 
     def prepare(self, steps_done: int) -> None:
@@ -236,20 +249,10 @@ class Topology:
         for name, parameter in parameters.items():
             with self._named(name):
                 dropped[name] = sorted_places(parameter, self.drop(name, parameter, rate))
-        quotas, total = self._checked_quotas(dropped), sum(map(len, dropped.values()))
-        if sum(quotas.values()) != total:
-            raise PatternError(f"{self.name}: {total} weights go, {sum(quotas.values())} come")
+        counts = counts_to_grow(self.name, self.quotas, parameters, dropped)
         for name, parameter in parameters.items():
             with self._named(name):
-                yield name, self._change(name, parameter, dropped.pop(name), quotas[name])
-
-    def _checked_quotas(self, dropped: dict[str, np.ndarray]) -> dict[str, int]:
-        quotas = self.quotas(dropped)
-        if not isinstance(quotas, dict) or quotas.keys() != dropped.keys():
-            raise PatternError(
-                f"{self.name}: quotas are {brief(quotas)}; expected one for each layer"
-            )
-        return {name: whole(f"quota of {name}", count, 0) for name, count in quotas.items()}
+                yield name, self._change(name, parameter, dropped.pop(name), counts[name])
 
     def _change(
         self, name: str, parameter: SparseParameter, dropped: np.ndarray, count: int
@@ -285,9 +288,10 @@ class Topology:
         raise NotImplementedError
 
     def quotas(self, dropped: dict[str, np.ndarray]) -> dict[str, int]:
-        """Return how many weights each layer grows; by itself, as many as it ``dropped``.
+        """Return how many positions each layer grows; by itself, as many as it ``dropped``.
 
-        Their sum is the number of all that were dropped.
+        Their sum is the number of all that were dropped; of weights, where positions of different
+        layers stand for more than one (``shared_columns.unit_of``).
         """
         return {name: len(places) for name, places in dropped.items()}
 

@@ -14,6 +14,14 @@ from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.sparse.vectors import numbers
 from sparsecpu.topology.selection import largest
+from sparsecpu.topology.settling import settle
+from sparsecpu.topology.shared_columns import (
+    SharedColumns,
+    by_rows,
+    weights_of,
+    weights_of_keys,
+    weights_of_places,
+)
 
 
 @dataclass
@@ -25,7 +33,8 @@ class Growth:
     keys : ndarray of int64
         ``i * n_in + j``, distinct; positions that were dropped in the same update are allowed.
     values : dict of str to ndarray
-        What they start with, by name (``"data"`` or a slot); 0 where not named.
+        What they start with, by name (``"data"`` or a slot); 0 where not named. For shared columns
+        one for all weights of a position, or a row of them; see ``shape_of_values``.
     facts : dict
         For the report.
     """
@@ -76,8 +85,15 @@ def checked_growth(parameter: SparseParameter, growth: Any) -> Growth:
     check_range(keys, parameter.pattern.size, "positions that grow")
     if not isinstance(growth.values, dict):
         raise PatternError("first values of what grows must be vectors by name")
-    values = {n: numbers(v, f"first values of {n}", keys.shape) for n, v in growth.values.items()}
+    values = {n: _first_values(parameter, keys, v, n) for n, v in growth.values.items()}
     return replace(growth, keys=keys.astype(np.int64, copy=False), values=values)
+
+
+def _first_values(parameter: SparseParameter, keys: np.ndarray, values: Any, name: str) -> Any:
+    what = f"first values of {name}"
+    if not isinstance(parameter, SharedColumns):
+        return numbers(values, what, keys.shape)
+    return by_rows(parameter, keys, numbers(np.ravel(values), what).reshape(np.shape(values)))
 
 
 def fill_up(parameter: SparseParameter, change: Change, count: int) -> Change:
@@ -101,9 +117,13 @@ def fill_up(parameter: SparseParameter, change: Change, count: int) -> Change:
 
 
 def apply_change(
-    parameter: SparseParameter, change: Change, *, regrow_keeps_value: bool
-) -> dict[str, Any]:
-    """Rewire a layer and return the facts; a weight that goes and comes may keep its value."""
+    parameter: SparseParameter, change: Change, rng: np.random.Generator, *,
+    regrow_keeps_value: bool, keeps_nnz: bool = True,
+) -> dict[str, Any]:  # fmt: skip
+    """Rewire a layer and return the facts; a weight that goes and comes may keep its value.
+
+    ``keeps_nnz``: it is to have exactly as many weights as the change wants; see ``settle``.
+    """
     if not isinstance(change, Change):
         raise PatternError(f"a rule must decide a Change, not a {type(change).__name__}")
     growth = checked_growth(parameter, change.growth)
@@ -111,14 +131,22 @@ def apply_change(
     ordered = np.sort(keys)
     if (ordered[1:] == ordered[:-1]).any():
         raise PatternError("positions that grow must be distinct")
-    facts = {"dropped": len(drop), "grown": len(keys)}
+    if keeps_nnz and (settled := settle(parameter, drop, keys, rng)) is not None:
+        drop, keys, came = settled
+        ordered = np.sort(keys)
+        values = {n: np.concatenate([v, np.zeros_like(v, shape=(1, *v.shape[1:]))])[came]
+                  for n, v in values.items()}  # fmt: skip
     dropped_keys = keys_of(parameter.pattern, drop)
     returning = among(dropped_keys, ordered)[1]
-    facts["regrown"] = int(returning.sum())
+    facts = {
+        "dropped": weights_of_places(parameter, drop),
+        "grown": weights_of_keys(parameter, keys),
+        "regrown": weights_of_places(parameter, drop[returning]),
+    }
     if regrow_keeps_value:
         back = among(keys, dropped_keys[returning])[1]
         drop, keys = drop[~returning], keys[~back]
         values = {name: value[~back] for name, value in values.items()}
     del dropped_keys, returning, ordered  # in large layers every array counts
     parameter.rewire_keys(drop, keys, values)
-    return {**facts, **growth.facts, "nnz": parameter.nnz}
+    return {**facts, **growth.facts, "nnz": weights_of(parameter).nnz}

@@ -12,6 +12,7 @@ from sparsecpu.topology.base import Topology
 from sparsecpu.topology.change import Growth, keys_of
 from sparsecpu.topology.free_positions import grow_random
 from sparsecpu.topology.run import Run
+from sparsecpu.topology.shared_columns import SharedColumns, keys_of_weights, weights_of
 
 #: What an awakened connection starts with.
 _AWAKE = 1e-12
@@ -61,7 +62,8 @@ class DeepR(Topology):
     Notes
     -----
     Bellec et al., Deep rewiring: training very sparse deep networks (2018), algorithm 1. The
-    authors keep a matrix of signs; here a hash of the position stands for it.
+    authors keep a matrix of signs; here a hash of the position stands for it. A shared column
+    falls asleep where the sum of its :math:`\theta` is not above 0.
     """
 
     name = "deep-r"
@@ -81,21 +83,25 @@ class DeepR(Topology):
     def initialise(self) -> None:
         """Give every first weight its position's sign."""
         for name, parameter in self.run.parameters.items():
-            sign = signs(self.salts[name], parameter.pattern.keys())
-            parameter.data[:] = np.abs(parameter.data) * sign
-            parameter.touch()
+            weights = weights_of(parameter)
+            sign = signs(self.salts[name], weights.pattern.keys())
+            weights.data[:] = np.abs(weights.data) * sign
+            weights.touch()
 
     def prepare(self, steps_done: int) -> None:
         """Let all weights shrink and walk, with the learning rate of ``steps_done`` steps."""
         rate = self.run.learning_rate(steps_done - 1)
         self._sleeping = {}
         for name, parameter in self.run.parameters.items():
-            sign = signs(self.salts[name], parameter.pattern.keys())
-            theta = parameter.data * sign - rate * self.shrinkage * self.interval
-            walk = self.run.rng.standard_normal(parameter.nnz)
+            weights = weights_of(parameter)
+            sign = signs(self.salts[name], weights.pattern.keys())
+            theta = weights.data * sign - rate * self.shrinkage * self.interval
+            walk = self.run.rng.standard_normal(weights.nnz)
             theta += rate * self.noise * np.sqrt(self.interval) * walk
-            parameter.data[:] = theta * sign
-            parameter.touch()
+            weights.data[:] = theta * sign
+            weights.touch()
+            if isinstance(parameter, SharedColumns):
+                theta = parameter.sums(theta)
             self._sleeping[name] = np.flatnonzero(theta <= 0)
 
     def drop(self, name, parameter, rate) -> np.ndarray:
@@ -104,7 +110,8 @@ class DeepR(Topology):
     def grow(self, name, parameter, dropped, count) -> Growth:
         gone = keys_of(parameter.pattern, dropped)
         keys = grow_random(parameter.pattern, gone, count, self.run.rng)
-        return Growth(keys, {"data": _AWAKE * signs(self.salts[name], keys)})
+        sign = signs(self.salts[name], keys_of_weights(parameter, keys))
+        return Growth(keys, {"data": _AWAKE * sign})
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return {"salts": self.salts}, {}

@@ -14,6 +14,7 @@ from sparsecpu.topology.free_positions import grow_random
 from sparsecpu.topology.quotas import quotas_in_rounds
 from sparsecpu.topology.run import Run
 from sparsecpu.topology.selection import smallest
+from sparsecpu.topology.shared_columns import places_in_whole_groups, room, unit_of
 
 #: The threshold doubles below, and halves above, these multiples of the wanted number.
 _TOO_FEW, _TOO_MANY = 0.9, 1.1
@@ -79,15 +80,16 @@ class DSR(Topology):
 
     def quotas(self, dropped: dict[str, np.ndarray]) -> dict[str, int]:
         parameters = [self.run.parameters[name] for name in dropped]
-        gone = np.array([len(places) for places in dropped.values()])
-        nnz = np.array([p.nnz for p in parameters])
+        units = np.array([unit_of(p) for p in parameters])
+        gone = units * [len(places) for places in dropped.values()]
+        nnz = units * [places_in_whole_groups(p) for p in parameters]
         wanted = self.prune_rate * nnz.sum()
         if gone.sum() < _TOO_FEW * wanted:
             self.height *= 2
         elif gone.sum() > _TOO_MANY * wanted:
             self.height /= 2
-        free = np.array([p.pattern.size for p in parameters]) - nnz
-        counts = quotas_in_rounds(nnz - gone, free, gone)
+        free = np.array([room(p) for p in parameters])
+        counts = quotas_in_rounds(nnz - gone, free, gone, units) // units
         return dict(zip(dropped, counts.tolist(), strict=True))
 
     def grow(self, name, parameter, dropped, count) -> Growth:

@@ -11,12 +11,14 @@ from sparsecpu.errors import ParameterError
 from sparsecpu.registries.numbers import is_number
 from sparsecpu.schedules import Schedule, cubic
 from sparsecpu.sparse.densities import check_density
+from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.plain_values import named, table, whole
 from sparsecpu.topology.base import Topology
 from sparsecpu.topology.change import Change, Growth
 from sparsecpu.topology.options import one_of
 from sparsecpu.topology.run import Report, Run
 from sparsecpu.topology.selection import smallest, smallest_of_all
+from sparsecpu.topology.shared_columns import sizes_of_places, weights_of
 
 
 class GradualPruning(Topology):
@@ -66,7 +68,7 @@ class GradualPruning(Topology):
 
     def start(self, run: Run) -> None:
         super().start(run)
-        self._start = {name: p.nnz for name, p in run.parameters.items()}
+        self._start = {name: weights_of(p).nnz for name, p in run.parameters.items()}
 
     def schedule(self, start: int, size: int) -> Schedule:
         """Return how many weights of ``size`` positions there should be after so many steps.
@@ -77,7 +79,7 @@ class GradualPruning(Topology):
         return cubic(start, min(round(self.density * size), start), first, last)
 
     def update(self, steps_done: int) -> Report:
-        held = sum(p.nnz for p in self.run.parameters.values())
+        held = sum(weights_of(p).nnz for p in self.run.parameters.values())
         report = super().update(steps_done)
         dropped = sum(facts["dropped"] for facts in report.layers.values())
         report.prune_rate = dropped / max(held, 1)  # as the schedule has it
@@ -86,17 +88,24 @@ class GradualPruning(Topology):
     def decide(self, steps_done: int, rate: float) -> Iterator[tuple[str, Change]]:
         parameters = self.run.parameters
         if self.scope == "global":
-            held = sum(p.nnz for p in parameters.values())
-            size = sum(p.pattern.size for p in parameters.values())
+            held = sum(weights_of(p).nnz for p in parameters.values())
+            size = sum(weights_of(p).pattern.size for p in parameters.values())
             wanted = round(self.schedule(sum(self._start.values()), size)(steps_done))
-            drops = smallest_of_all([p.data for p in parameters.values()], max(held - wanted, 0))
+            units = [sizes_of_places(p) for p in parameters.values()]
+            layers = [p.data for p in parameters.values()]
+            drops = smallest_of_all(layers, max(held - wanted, 0), units)
         else:
-            drops = []
-            for name, p in parameters.items():
-                wanted = round(self.schedule(self._start[name], p.pattern.size)(steps_done))
-                drops.append(smallest(np.abs(p.data), p.nnz - max(wanted, 1)))
+            drops = [self._smallest(steps_done, name, p) for name, p in parameters.items()]
         for name, drop in zip(parameters, drops, strict=True):
             yield name, Change(drop, Growth(np.empty(0, dtype=np.int64)))
+
+    def _smallest(self, steps_done: int, name: str, parameter: SparseParameter) -> np.ndarray:
+        """Return the places that one layer drops by itself."""
+        weights, units = weights_of(parameter), sizes_of_places(parameter)
+        wanted = round(self.schedule(self._start[name], weights.pattern.size)(steps_done))
+        if weights is parameter:
+            return smallest(np.abs(weights.data), weights.nnz - max(wanted, 1))
+        return smallest_of_all([parameter.data], max(weights.nnz - wanted, 0), [units])[0]
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return {"start": self._start}, {}
@@ -104,5 +113,6 @@ class GradualPruning(Topology):
     def load_state(self, values: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         start = table({"start": named(whole(0), self.run.parameters)})(values, "topology")["start"]
         for name, parameter in self.run.parameters.items():
-            whole(parameter.nnz, parameter.pattern.size)(start[name], f"topology.start.{name}")
+            weights = weights_of(parameter)
+            whole(weights.nnz, weights.pattern.size)(start[name], f"topology.start.{name}")
         self._start = dict(start)

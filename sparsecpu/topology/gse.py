@@ -1,7 +1,11 @@
 """Guided stochastic exploration: grow by the gradient among drawn positions."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator
+from copy import copy
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +15,8 @@ from sparsecpu.topology.batch import BatchTopology
 from sparsecpu.topology.change import Change, Growth
 from sparsecpu.topology.options import one_of
 from sparsecpu.topology.sampling import draw_inactive
-from sparsecpu.topology.selection import choose_together, largest, smallest_of_all
+from sparsecpu.topology.selection import choose_weights, largest, smallest_of_all
+from sparsecpu.topology.shared_columns import places_in_whole_groups, unit_of, whole_groups
 
 #: Distributions, and the activity that each draws by; see ``GradientView.activity``.
 DISTRIBUTIONS = {"uniform": None, "grabo": "bound", "graest": "estimate"}
@@ -80,11 +85,54 @@ class GuidedStochasticExploration(BatchTopology):
 
     def decide(self, steps_done: int, rate: float) -> Iterator[tuple[str, Change]]:
         names = list(self.run.parameters)
-        for group in [[name] for name in names] if self.scope == "layer" else [names]:
-            weights = [self.run.parameters[name].data for name in group]
-            keys, scores, sizes = zip(*map(self.seen.pop, group), strict=True)
-            count = min(math.ceil(rate * sum(map(len, weights))), sum(map(len, scores)))
-            drops = smallest_of_all(weights, count)
-            best = choose_together(largest, list(scores), sum(map(len, drops)))
-            for name, drop, s, top, size in zip(group, drops, keys, best, sizes, strict=True):
-                yield name, Change(drop, Growth(s[top], facts={"drawn": size}))
+        if self.scope == "layer":
+            for name in names:
+                part = _Part(self.run.parameters[name], *self.seen[name][:2])
+                ((drop, keys),) = _exchange([part], rate)
+                yield name, Change(drop, Growth(keys, facts={"drawn": self.seen.pop(name)[2]}))
+            return
+        found = [self.seen.pop(name) for name in names]
+        halves = [_Part(self.run.parameters[name], *seen[:2]).halves()
+                  for name, seen in zip(names, found, strict=True)]  # fmt: skip
+        whole = _exchange([half[0] for half in halves], rate)
+        for name, (_, last), (drop, keys), seen in zip(names, halves, whole, found, strict=True):
+            if last is not None:  # a last group of fewer rows has to keep what it has
+                ((more, others),) = _exchange([last], rate)
+                drop, keys = np.append(drop, more), np.append(keys, others)
+            yield name, Change(drop, Growth(keys, facts={"drawn": seen[2]}))
+
+
+class _Part:
+    """Weights of a layer from some place on, and what might grow there."""
+
+    def __init__(self, parameter: Any, keys: np.ndarray, scores: np.ndarray) -> None:
+        self.parameter, self.keys, self.scores = parameter, keys, scores
+        self.data, self.first, self.unit = parameter.data, 0, unit_of(parameter)
+
+    def halves(self) -> tuple[_Part, _Part | None]:
+        """Return the groups that have all their rows, and the last one where it has fewer."""
+        groups, places = whole_groups(self.parameter), places_in_whole_groups(self.parameter)
+        if groups == self.parameter.shape[0]:
+            return self, None
+        last = copy(self)
+        edge = int(np.searchsorted(self.keys, groups * self.parameter.shape[1]))
+        last.data, self.data, last.first = self.data[places:], self.data[:places], places
+        last.keys, self.keys = self.keys[edge:], self.keys[:edge]
+        last.scores, self.scores = self.scores[edge:], self.scores[:edge]
+        return self, last
+
+
+def _exchange(parts: list[_Part], rate: float) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return places to drop and keys to grow in each part, of as many weights altogether."""
+    units = [part.unit for part in parts]
+    held = sum(unit * len(part.data) for unit, part in zip(units, parts, strict=True))
+    wanted = min(units) * math.ceil(rate * held / min(units))
+    total = min(wanted, sum(unit * len(p.keys) for unit, p in zip(units, parts, strict=True)))
+    while True:
+        drops = smallest_of_all([part.data for part in parts], total, units)
+        gone = sum(unit * len(drop) for unit, drop in zip(units, drops, strict=True))
+        best = choose_weights(largest, [part.scores for part in parts], gone, units)
+        total = sum(unit * len(top) for unit, top in zip(units, best, strict=True))
+        if total == gone:
+            return [(drop + part.first, part.keys[top])
+                    for part, drop, top in zip(parts, drops, best, strict=True)]  # fmt: skip

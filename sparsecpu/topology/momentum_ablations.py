@@ -16,6 +16,7 @@ from sparsecpu.topology.free_positions import grow_random
 from sparsecpu.topology.quotas import growth_quotas
 from sparsecpu.topology.run import Run
 from sparsecpu.topology.selection import largest_of_rows, smallest_of_all
+from sparsecpu.topology.shared_columns import unit_of, weights_of
 
 
 class MomentumRule(Protocol):
@@ -33,19 +34,21 @@ class MomentumRule(Protocol):
 
 def mean_magnitude(parameter: SparseParameter, slot: str) -> float:
     r"""Return the mean \|w\| of a layer."""
-    return float(np.abs(parameter.data).mean())
+    return float(np.abs(weights_of(parameter).data).mean())
 
 
 def nonzeros(parameter: SparseParameter, slot: str) -> float:
     """Return the number of weights of a layer."""
-    return float(parameter.nnz)
+    return float(weights_of(parameter).nnz)
 
 
 def drop_together(parameters: dict[str, SparseParameter], rate: float) -> dict[str, np.ndarray]:
     """Return the places of the smallest weights of all layers together."""
     weights = [p.data for p in parameters.values()]
-    count = math.ceil(rate * sum(map(len, weights)))
-    return dict(zip(parameters, smallest_of_all(weights, count), strict=True))
+    units = [unit_of(p) for p in parameters.values()]
+    held = sum(len(w) * unit for w, unit in zip(weights, units, strict=True))
+    count = min(units) * math.ceil(rate * held / min(units))
+    return dict(zip(parameters, smallest_of_all(weights, count, units), strict=True))
 
 
 def at_random(

@@ -32,26 +32,55 @@ def water_fill(shares: np.ndarray, caps: np.ndarray, total: int) -> np.ndarray:
         full |= over
 
 
-def growth_quotas(shares: np.ndarray, free: np.ndarray, total: int) -> np.ndarray:
+def round_to_units(
+    wanted: np.ndarray, total: int, caps: np.ndarray, units: np.ndarray
+) -> np.ndarray:
+    """Round amounts to multiples of units, powers of two, so that they add up to ``total``.
+
+    ``caps`` are multiples, too. Layers of one unit share a sum; what the larger units leave, the
+    smaller ones take. They add up to less only where caps leave no other way.
+    """
+    counts = np.zeros(len(wanted), dtype=np.int64)
+    for unit in sorted({*units.tolist()}, reverse=True):
+        own = units == unit
+        least = -(-(total - int(caps[units < unit].sum())) // unit) * unit
+        most = min(total, int(caps[own].sum())) // unit * unit
+        part = min(max(round(wanted[own].sum() / unit) * unit, least), most)
+        tops = caps[own] // unit
+        counts[own] = unit * round_to_total(wanted[own] / unit, part // unit, 0 * tops, tops)
+        total -= part
+    return counts
+
+
+def growth_quotas(
+    shares: np.ndarray, free: np.ndarray, total: int, units: np.ndarray | None = None
+) -> np.ndarray:
     """Return how many weights each layer grows, by its share; they add up to ``total`` exactly.
 
     Shares need not add up to 1. A layer takes 99 % of its free positions (those just dropped
-    included) at most, or all of them where the layers could not take ``total`` otherwise.
+    included) at most, or all of them where the layers could not take ``total`` otherwise. All are
+    numbers of weights, multiples of ``units`` where positions stand for more than one.
     """
+    units = np.ones(len(free), dtype=np.int64) if units is None else units
     weight = shares.sum()
     q = shares / weight if weight > 0 and np.isfinite(weight) else np.full(len(free), 1 / len(free))
-    caps = FILL * free
-    whole = np.floor(caps).astype(np.int64)
-    if whole.sum() < total:
-        caps, whole = free.astype(np.float64), free.astype(np.int64)
-    wanted = np.clip(water_fill(q, caps, total), 0, None)
-    return round_to_total(wanted, total, np.zeros_like(whole), whole)
+    for fill in (FILL, 1.0):
+        caps = fill * free
+        whole = np.floor(caps / units).astype(np.int64) * units
+        if whole.sum() >= total:
+            wanted = np.clip(water_fill(q, caps, total), 0, None)
+            counts = round_to_units(wanted, total, whole, units)
+            if counts.sum() == total:
+                break
+    return counts
 
 
-def share_in_rounds(weights: np.ndarray, caps: np.ndarray, total: int) -> np.ndarray:
+def share_in_rounds(
+    weights: np.ndarray, caps: np.ndarray, total: int, units: np.ndarray | None = None
+) -> np.ndarray:
     """Divide ``total`` in proportion to weights; what exceeds a cap goes round again.
 
-    The parts add up to ``total``, or to the sum of the caps where that is smaller.
+    The parts are multiples of ``units`` and add up to ``total``, or to less where caps want it.
     """
     total = min(total, int(caps.sum()))
     parts, open_, left = np.zeros(len(caps)), caps > 0, float(total)
@@ -59,17 +88,23 @@ def share_in_rounds(weights: np.ndarray, caps: np.ndarray, total: int) -> np.nda
         weight = np.where(open_, np.maximum(weights, 1e-12), 0.0)
         parts = np.minimum(parts + left * weight / weight.sum(), caps)
         left, open_ = total - parts.sum(), parts < caps
-    return round_to_total(parts, total, np.zeros_like(caps), caps)
+    units = np.ones(len(caps), dtype=np.int64) if units is None else units
+    return round_to_units(parts, total, caps, units)
 
 
-def quotas_in_rounds(stay: np.ndarray, free: np.ndarray, gone: np.ndarray) -> np.ndarray:
+def quotas_in_rounds(
+    stay: np.ndarray, free: np.ndarray, gone: np.ndarray, units: np.ndarray | None = None
+) -> np.ndarray:
     """Return how many weights each layer grows, in proportion to those that ``stay`` in it.
 
     They add up to all that are ``gone``. Where no layer has a ``free`` position left (of those that
-    were free before anything was dropped), some of the dropped come back.
+    were free before anything was dropped), some of the dropped come back. All are numbers of
+    weights, multiples of ``units`` where positions stand for more than one.
     """
+    units = np.ones(len(free), dtype=np.int64) if units is None else units
     total = int(gone.sum())
-    counts = share_in_rounds(stay, free, total)
+    counts = share_in_rounds(stay, free, total, units)
     missing = total - int(counts.sum())
     back = gone * (missing / max(1, total))
-    return counts + round_to_total(back, missing, np.zeros_like(gone), gone)
+    counts = counts + round_to_units(back, missing, gone, units)
+    return counts if counts.sum() == total else gone  # units may leave no other way

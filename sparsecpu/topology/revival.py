@@ -6,6 +6,11 @@ import numpy as np
 
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.topology.selection import smallest
+from sparsecpu.topology.shared_columns import (
+    places_in_whole_groups,
+    shape_of_values,
+    weights_of,
+)
 
 
 def revive_outputs(parameter: SparseParameter, rng: np.random.Generator) -> int:
@@ -14,6 +19,9 @@ def revive_outputs(parameter: SparseParameter, rng: np.random.Generator) -> int:
     As many of the smallest \|w\| go, never an output's last. A new weight is drawn from a normal
     distribution of the deviation that the layer's weights have. Return how many came back: fewer
     than were dead where there are too few weights.
+
+    Outputs that stand in groups come back together. A last group of fewer rows gives nothing up,
+    and where it comes back itself, nnz is less by what it lacks.
     """
     pattern, n_in = parameter.pattern, parameter.shape[1]
     dead, rows = np.flatnonzero(pattern.fan_in == 0), pattern.rows()
@@ -21,9 +29,11 @@ def revive_outputs(parameter: SparseParameter, rng: np.random.Generator) -> int:
         return 0
     order = np.lexsort((-np.abs(parameter.data), rows))
     last = np.searchsorted(rows[order], np.flatnonzero(pattern.fan_in))  # the largest of each row
-    spare = np.setdiff1d(np.arange(parameter.nnz), order[last], assume_unique=True)
+    most = places_in_whole_groups(parameter)
+    spare = np.setdiff1d(np.arange(most), order[last], assume_unique=True)
     count = min(len(dead), len(spare))
     lost = spare[smallest(np.abs(parameter.data[spare]), count)]
-    values = rng.normal(0.0, float(parameter.data.std()) or 1.0, count)
+    shape = shape_of_values(parameter, dead[:count])
+    values = rng.normal(0.0, float(weights_of(parameter).data.std()) or 1.0, shape)
     parameter.rewire(lost, dead[:count], rng.integers(n_in, size=count), {"data": values})
     return count

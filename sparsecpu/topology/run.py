@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from sparsecpu.schedules import Schedule
 from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.topology.shared_columns import columns_of, observed_columns
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,8 @@ class Run:
     Parameters
     ----------
     parameters : dict of str to SparseParameter
-        The layers it works on.
+        The layers it works on. Where the rows of one stand in groups, what it is told of is the
+        shared columns; see ``topology.shared_columns``.
     steps_per_epoch, total_steps : int
         Length of the run.
     batch_size : int
@@ -35,6 +38,8 @@ class Run:
         The schedule: a function of the step.
     steps_done : int
         Optimizer steps that lie behind, above 0 where the run is resumed.
+    score : {"l1", "l2"}
+        How the weights of a shared column make one number.
     """
 
     parameters: dict[str, SparseParameter]
@@ -47,6 +52,11 @@ class Run:
     rng: np.random.Generator
     learning_rate: Schedule
     steps_done: int = 0
+    score: str = "l1"
+
+    def __post_init__(self) -> None:
+        seen = {name: columns_of(p, self.score) for name, p in self.parameters.items()}
+        object.__setattr__(self, "parameters", seen)
 
     @classmethod
     def of(cls, trainer: Any, samples: int) -> Run:
@@ -72,7 +82,12 @@ class Run:
             trainer.rngs["topology"],
             trainer.schedule,
             trainer.steps_done,
+            trainer.topology.score,
         )
+
+    def observed(self, observe: Callable) -> Callable:
+        """Return an observer of layers that shows ``observe`` what is in ``parameters``."""
+        return observed_columns(observe, self.parameters)
 
 
 @dataclass

@@ -8,21 +8,31 @@ import numpy as np
 
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.topology.selection import strongest
+from sparsecpu.topology.shared_columns import SharedColumns
 
 
 class RunningTop:
     """The ``count`` entries of largest magnitude in a stream of keys and values, never a 0.
 
-    Magnitudes at or below ``threshold`` are known not to be among them. O(count) memory.
+    Magnitudes at or below ``threshold`` are known not to be among them. O(count) memory. Where
+    entries are shared columns, their values are scores, and ``rows`` has what each row has there.
     """
 
-    def __init__(self, count: int, dtype: Any, threshold: float = 0.0) -> None:
-        self.count, self.threshold = count, threshold
+    def __init__(
+        self, count: int, dtype: Any, threshold: float = 0.0, shared: SharedColumns | None = None
+    ) -> None:
+        self.count, self.threshold, self.shared = count, threshold, shared
         room = count + count // 3 + 1024
         self._keys, self._values = np.empty(room, dtype=np.int64), np.empty(room, dtype=dtype)
+        self._rows = np.empty((room, 0 if shared is None else shared.group), dtype=dtype)
         self._used = 0
 
-    def add(self, keys: np.ndarray, values: np.ndarray) -> None:
+    @property
+    def rows(self) -> np.ndarray:
+        """What the rows of each entry have there, 0 where there is no row."""
+        return self._rows[: self._used]
+
+    def add(self, keys: np.ndarray, values: np.ndarray, rows: np.ndarray | None = None) -> None:
         """Offer entries; keys must be distinct over the whole stream."""
         taken = 0
         while taken < len(keys):
@@ -32,21 +42,34 @@ class RunningTop:
             end = self._used + len(keys[part])
             self._keys[self._used : end] = keys[part]
             self._values[self._used : end] = values[part]
+            if rows is not None:
+                self._rows[self._used : end] = rows[part]
             self._used, taken = end, part.stop
 
     def offer(self, pattern: Pattern, tile: np.ndarray, row: int, column: int = 0) -> None:
-        """Offer the inactive entries of a contiguous tile that begins there; it is overwritten."""
+        """Offer the inactive entries of a contiguous tile that begins there; it is overwritten.
+
+        Of shared columns the tile has all rows, and ``row`` is the first group.
+        """
         from sparsecpu.kernels.select import clear_active, collect
 
-        clear_active(tile, pattern.indptr[row : row + len(tile) + 1], pattern.indices, column)
+        scores = tile if self.shared is None else self.shared.fold_rows(tile)
+        clear_active(scores, pattern.indptr[row : row + len(scores) + 1], pattern.indices, column)
         place, pitch = 0, pattern.shape[1]
-        while place < tile.size:
+        while place < scores.size:
             if len(self._keys) - self._used < 64:
                 self._shrink()
+            before = self._used
             self._used, place = collect(
-                tile, place, row * pitch + column, pitch, self.threshold,
+                scores, place, row * pitch + column, pitch, self.threshold,
                 self._keys, self._values, self._used,
             )  # fmt: skip
+            if self.shared is not None:
+                groups, columns = np.divmod(self._keys[before : self._used], pitch)
+                rows = (groups - row)[:, None] * self.shared.group + np.arange(self.shared.group)
+                there = rows < len(tile)
+                found = tile[np.where(there, rows, 0), (columns - column)[:, None]]
+                self._rows[before : self._used] = np.where(there, found, 0)
 
     def _shrink(self) -> None:
         keys, values = self._keys[: self._used], self._values[: self._used]
@@ -55,11 +78,16 @@ class RunningTop:
             # Strictly below: an equal value at an earlier position may still come.
             edge = np.abs(values[kept]).min()
             self.threshold = max(self.threshold, float(np.nextafter(edge, edge.dtype.type(0))))
-        self._used = int(kept.sum())
+        used, self._used = self._used, int(kept.sum())
         self._keys[: self._used], self._values[: self._used] = keys[kept], values[kept]
+        if self.shared is not None:
+            self._rows[: self._used] = self._rows[:used][kept]
 
     def result(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the keys kept, sorted, and their values."""
+        """Return the keys kept, sorted, and their values; ``rows`` are in their order, too."""
         self._shrink()
         order = np.argsort(self._keys[: self._used])
-        return self._keys[order], self._values[order]
+        keys, values = self._keys[order], self._values[order]
+        self._keys[: self._used], self._values[: self._used] = keys, values
+        self._rows[: self._used] = self._rows[order]
+        return keys, values

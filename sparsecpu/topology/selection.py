@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -35,12 +36,47 @@ def choose_together(
     return [part - (end - len(own)) for part, end, own in zip(parts, ends, scores, strict=True)]
 
 
-def smallest_of_all(weights: list[np.ndarray], count: int) -> list[np.ndarray]:
-    r"""Return the places of the smallest \|w\| over several layers; each keeps its largest."""
+def smallest_of_all(
+    weights: Sequence[np.ndarray], count: int, units: Sequence[Any] | None = None
+) -> list[np.ndarray]:
+    r"""Return the places of the smallest \|w\| over several layers; each keeps its largest.
+
+    Where places stand for more than one weight, ``count`` is of weights; see ``choose_weights``.
+    """
     magnitudes = [np.abs(layer) for layer in weights]
     for layer in magnitudes:
-        layer[np.argmax(layer)] = np.inf
-    return choose_together(smallest, magnitudes, min(count, sum(len(w) - 1 for w in weights)))
+        if len(layer):
+            layer[np.argmax(layer)] = np.inf
+    if units is None:
+        units = [1] * len(weights)
+    return choose_weights(smallest, magnitudes, count, units)
+
+
+def choose_weights(
+    choose: Callable[[np.ndarray, int], np.ndarray], scores: list[np.ndarray], total: int,
+    units: Sequence[Any],
+) -> list[np.ndarray]:  # fmt: skip
+    """Choose places among several arrays that stand for ``total`` weights, or a few less.
+
+    Places of an array stand for ``units`` weights: a number, or one for each place. The next one
+    that still fits is chosen, until none does; a smallest one is never infinite.
+    """
+    if all(isinstance(unit, int) and unit == units[0] for unit in units):
+        most = sum(int(np.isfinite(s).sum()) if choose is smallest else len(s) for s in scores)
+        return choose_together(choose, scores, min(total // units[0], most))
+    sizes = np.concatenate([np.broadcast_to(u, len(s)) for u, s in zip(units, scores, strict=True)])
+    flat = np.concatenate(scores)
+    ranks = flat if choose is smallest else -flat
+    chosen, left = np.zeros(len(flat), dtype=bool), np.flatnonzero(ranks < np.inf)
+    left = left[np.argsort(ranks[left], kind="stable")]
+    while len(left := left[sizes[left] <= total]):
+        ends = np.cumsum(sizes[left])
+        fitting = left[: np.searchsorted(ends, total, side="right")]
+        chosen[fitting] = True
+        total -= int(sizes[fitting].sum())
+        left = left[len(fitting) :]
+    parts = np.split(chosen, np.cumsum([len(part) for part in scores])[:-1])
+    return [np.flatnonzero(part) for part in parts]
 
 
 def largest_of_rows(rows: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:

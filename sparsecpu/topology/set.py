@@ -9,6 +9,7 @@ from sparsecpu.topology.change import Growth, keys_of
 from sparsecpu.topology.free_positions import grow_random
 from sparsecpu.topology.options import one_of
 from sparsecpu.topology.selection import smallest
+from sparsecpu.topology.shared_columns import shape_of_values
 
 
 class SET(Topology):
@@ -21,7 +22,8 @@ class SET(Topology):
     variant : {"magnitude", "paper"}
         ``"magnitude"`` drops the smallest \|w\| and grows zeros, with a prune rate that decays.
         ``"paper"`` drops the fraction among positive and among negative weights apart, at a
-        constant rate, and grows values from N(0, 0.1²).
+        constant rate, and grows values from N(0, 0.1²). Shared columns have no sign: it drops the
+        fraction of the smallest among all of them.
     update_every : int, optional
         Steps between updates; an epoch by default.
     revive : bool
@@ -64,4 +66,4 @@ class SET(Topology):
         keys = grow_random(pattern, keys_of(pattern, dropped), count, rng)
         if self.variant == "magnitude":
             return Growth(keys)
-        return Growth(keys, {"data": rng.normal(0.0, 0.1, len(keys))})
+        return Growth(keys, {"data": rng.normal(0.0, 0.1, shape_of_values(parameter, keys))})

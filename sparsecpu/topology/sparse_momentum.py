@@ -9,6 +9,7 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.registries.numbers import above_zero
+from sparsecpu.sparse.keys import among
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.checked_arrays import behind
 from sparsecpu.step.gradient_view import GradientView
@@ -22,6 +23,12 @@ from sparsecpu.topology.options import one_of
 from sparsecpu.topology.quotas import growth_quotas
 from sparsecpu.topology.run import Run
 from sparsecpu.topology.selection import smallest
+from sparsecpu.topology.shared_columns import (
+    SharedColumns,
+    room,
+    unit_of,
+    weights_of,
+)
 from sparsecpu.topology.sources import PROPOSALS, SOURCES, Source, choose_sources
 from sparsecpu.topology.sources.needs import sources_memory
 
@@ -31,9 +38,10 @@ _NEARLY_DENSE = 0.2
 
 def mean_momentum(parameter: SparseParameter, slot: str) -> float:
     r"""Return a layer's mean \|m\|; with Adam, that of :math:`|m / (\sqrt v + 10^{-8})|`."""
-    momentum = np.abs(parameter.slot(slot))
-    if "second_moment" in parameter.slots:  # Adam
-        momentum /= np.sqrt(parameter.slots["second_moment"]) + 1e-8
+    weights = weights_of(parameter)
+    momentum = np.abs(weights.slot(slot))
+    if "second_moment" in weights.slots:  # Adam
+        momentum /= np.sqrt(weights.slots["second_moment"]) + 1e-8
     return float(momentum.mean(dtype=np.float64))
 
 
@@ -211,10 +219,11 @@ class SparseMomentum(Topology):
         if self.redistribution == "none":
             return super().quotas(dropped)
         names, parameters = list(dropped), self.run.parameters
-        gone = np.array([len(dropped[name]) for name in names])
-        free = gone + [parameters[n].pattern.size - parameters[n].nnz for n in names]
+        units = np.array([unit_of(parameters[name]) for name in names])
+        gone = units * [len(dropped[name]) for name in names]
+        free = gone + [room(parameters[name]) for name in names]
         shares = np.array([self.shares[name] for name in names])
-        counts = growth_quotas(shares, free, int(gone.sum()))
+        counts = growth_quotas(shares, free, int(gone.sum()), units) // units
         return dict(zip(names, counts.tolist(), strict=True))
 
     def grow(self, name, parameter, dropped, count) -> Growth:
@@ -237,10 +246,20 @@ class SparseMomentum(Topology):
         facts = {"source": self.sources[name].name, "shortfall": shortfall}
         if self.grown_momentum == "zero":
             return Growth(keys, facts=facts)
+        if isinstance(parameter, SharedColumns):
+            values = self._momenta(name, parameter, keys)
         slots = {self.slot: values}
-        if "second_moment" in parameter.slots:  # Adam divides by the root of it
+        if "second_moment" in weights_of(parameter).slots:  # Adam divides by the root of it
             slots["second_moment"] = values * values
         return Growth(keys, slots, facts)
+
+    def _momenta(self, name: str, shared: SharedColumns, keys: np.ndarray) -> np.ndarray:
+        """Return the momenta of the weights of some shared columns: a row for each of them."""
+        momenta = self.sources[name].at(keys)
+        before, known = among(keys, shared.pattern.keys())  # what was just dropped
+        slot = shared.weights.slot(self.slot)
+        momenta[known] = shared.take(slot, before[known], shared.pattern)
+        return momenta
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         arrays = {

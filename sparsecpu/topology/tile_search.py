@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.kernels.machine.arrays import aligned_empty
-from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.gradient_view import GradientView
 from sparsecpu.topology.running_top import RunningTop
+from sparsecpu.topology.shared_columns import SharedColumns, weights_of
+from sparsecpu.topology.shared_view import view_of_weights
 
 #: A tile is at most this part of a matrix (one of so many): it must stay far from a dense one.
 TILE_FRACTION = 32
@@ -36,30 +37,41 @@ def largest_inactive(
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Return the inactive positions of largest \|score\|, exactly: sorted keys, and scores.
 
-    They are ``count``, or fewer where fewer are not 0. ``whole``: tiles must have whole rows. A few
-    rows tell about which threshold ``1.3 count`` entries exceed; everything below it is passed
-    over. Where that was too high, the search is done again without it.
+    They are ``count``, or fewer where fewer are not 0. ``whole``: tiles must have whole rows.
     """
-    n_out, n_in = pattern.shape
-    most = min(TILE_BYTES // np.dtype(dtype).itemsize, pattern.size // TILE_FRACTION)
-    most = max(1, most, min(_LEAST, pattern.size // 4))
+    return search(pattern, count, dtype, form, whole=whole).result()
+
+
+def search(
+    pattern: Pattern, count: int, dtype: Any, form: Form, *, whole: bool = False,
+    shared: SharedColumns | None = None,
+) -> RunningTop:  # fmt: skip
+    """Find what ``largest_inactive`` returns; of shared columns, tiles that are formed have rows.
+
+    A few rows tell about which threshold ``1.3 count`` entries exceed; everything below it is
+    passed over. Where that was too high, the search is done again without it.
+    """
+    group, (n_out, n_in) = (shared.group if shared else 1), pattern.shape
+    rows = shared.weights.shape[0] if shared else n_out
+    most = min(TILE_BYTES // np.dtype(dtype).itemsize, rows * n_in // TILE_FRACTION)
+    most = max(group, most, min(_LEAST, rows * n_in // 4))
     width = n_in if whole else min(n_in, max(1, math.isqrt(most // 2)))
-    height = min(n_out, max(1, most // width))
+    height = min(n_out, max(1, most // (group * width)))
     threshold = 0.0
-    if n_out >= _ENOUGH and not whole:
-        threshold = _guess(pattern, count, dtype, form)
-    buffer = aligned_empty(height * width, dtype)
+    if rows >= _ENOUGH and not whole:
+        threshold = _guess(pattern, count, dtype, form, shared)
+    buffer = aligned_empty(height * group * width, dtype)
     while True:
-        top = RunningTop(count, dtype, threshold)
+        top = RunningTop(count, dtype, threshold, shared)
         for row in range(0, n_out, height):
+            here = slice(row * group, min((row + height) * group, rows))
             for column in range(0, n_in, width):
-                shape = min(height, n_out - row), min(width, n_in - column)
+                shape = here.stop - here.start, min(width, n_in - column)
                 tile = buffer[: shape[0] * shape[1]].reshape(shape)
-                form(slice(row, row + shape[0]), slice(column, column + shape[1]), tile)
+                form(here, slice(column, column + shape[1]), tile)
                 top.offer(pattern, tile, row, column)
-        keys, scores = top.result()
-        if len(keys) == count or threshold == 0.0:
-            return keys, scores
+        if threshold == 0.0 or len(top.result()[0]) == count:
+            return top
         threshold = 0.0
 
 
@@ -70,22 +82,36 @@ def search_memory(shape: tuple[int, ...]) -> int:
     return 4 * sampled * n_in + 3 * min(TILE_BYTES, 4 * n_out * n_in)
 
 
-def _guess(pattern: Pattern, count: int, dtype: Any, form: Form) -> float:
+def _guess(
+    pattern: Pattern, count: int, dtype: Any, form: Form, shared: SharedColumns | None = None
+) -> float:
     """Return a threshold that somewhat more than ``count`` scores exceed, by some of the rows."""
     n_out, n_in = pattern.shape
-    some = aligned_empty((len(range(0, n_out, _SAMPLED)), n_in), dtype)
-    form(slice(0, n_out, _SAMPLED), slice(0, n_in), some)
+    if shared is None:
+        some = aligned_empty((len(range(0, n_out, _SAMPLED)), n_in), dtype)
+        form(slice(0, n_out, _SAMPLED), slice(0, n_in), some)
+        np.abs(some, out=some)
+    else:
+        parts = []
+        for g in range(0, n_out, _SAMPLED // shared.group):
+            rows = slice(g * shared.group, min((g + 1) * shared.group, shared.weights.shape[0]))
+            part = aligned_empty((rows.stop - rows.start, n_in), dtype)
+            form(rows, slice(0, n_in), part)
+            parts.append(shared.fold_rows(part))
+        some = np.concatenate(parts)
     wanted = int(1.3 * count * len(some) / n_out) + 100
     if wanted >= some.size:
         return 0.0
-    scores = np.abs(some, out=some).reshape(-1)
+    scores = some.reshape(-1)
     scores.partition(scores.size - wanted)
     return float(scores[-wanted])
 
 
 def largest_gradients(
-    parameter: SparseParameter, view: GradientView, count: int
+    parameter: Any, view: GradientView, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Return the inactive positions of largest \|dW\| exactly: sorted keys, and dW there."""
-    pattern, dtype = parameter.pattern, parameter.data.dtype
-    return largest_inactive(pattern, count, dtype, view.tile, whole=view.whole_rows)
+    shared = parameter if isinstance(parameter, SharedColumns) else None
+    form = view_of_weights(view).tile
+    dtype, pattern = weights_of(parameter).data.dtype, parameter.pattern
+    return search(pattern, count, dtype, form, whole=view.whole_rows, shared=shared).result()

@@ -142,7 +142,8 @@ def checksum(parameters: Iterable[Parameter]) -> int:
     for parameter in parameters:
         arrays = [parameter.data]
         if isinstance(parameter, SparseParameter):
-            arrays += [parameter.pattern.indptr, parameter.pattern.indices]
+            groups = parameter.pattern.groups
+            arrays += [groups.indptr, groups.indices]
         for array in arrays:
             found = zlib.crc32(array.view(np.uint8).data, found)
     return found

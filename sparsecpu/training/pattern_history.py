@@ -76,7 +76,7 @@ class Explored:
 
 
 class _Layer:
-    """What is known about one layer's patterns so far."""
+    """What is known so far about the patterns of a layer, or of its groups of rows."""
 
     def __init__(self, pattern: Pattern) -> None:
         self.start, self.pattern = pattern.keys(), pattern
@@ -110,11 +110,18 @@ class _Layer:
             "survivor_age": float(ages.mean()) if len(ages) else 0.0,
             "explored": self.explored.fraction,
             "distance": 1.0 - float(kept) / max(1, len(self.start)),
-            "fan_in": spread(pattern.fan_in),
-            "fan_out": spread(pattern.fan_out),
-            "dead_outputs": int((pattern.fan_in == 0).sum()),
-            "dead_inputs": int((pattern.fan_out == 0).sum()),
         }
+
+
+def per_neuron(pattern: Pattern) -> dict[str, Any]:
+    """Return statistics of the weights per output and per input."""
+    fan_in, fan_out = pattern.fan_in, pattern.fan_out
+    return {
+        "fan_in": spread(fan_in),
+        "fan_out": spread(fan_out),
+        "dead_outputs": int((fan_in == 0).sum()),
+        "dead_inputs": int((fan_out == 0).sum()),
+    }
 
 
 def spread(counts: np.ndarray) -> list[int]:
@@ -135,7 +142,8 @@ class Tracker(Callback):
 
     Liu et al., Do we actually need dense over-parameterization? In-time over-parameterization in
     sparse training (2021), section 3.1, for R_s. Memory: 16 bytes per weight, and at most a bit per
-    position.
+    position. Where rows stand in groups, ages, positions and distances are those of their shared
+    columns, each of which is counted once.
     """
 
     def __init__(self, spectrum: bool = False) -> None:
@@ -145,13 +153,13 @@ class Tracker(Callback):
     def on_fit_start(self, trainer: Any) -> None:
         if not self._layers:
             self._layers = {
-                n: _Layer(p.pattern) for n, p in trainer.topology.run.parameters.items()
+                n: _Layer(p.pattern.groups) for n, p in trainer.topology.run.parameters.items()
             }
 
     def on_update(self, trainer: Any, report: Any) -> None:
         for number, (name, layer) in enumerate(self._layers.items()):
             pattern = trainer.topology.run.parameters[name].pattern
-            found = layer.update(pattern, report.step)
+            found = layer.update(pattern.groups, report.step) | per_neuron(pattern)
             if number == 0 and pattern.shape[1] <= _MOST_INPUTS:
                 found["inputs"] = pattern.fan_out.tolist()
             if self.spectrum:
@@ -167,6 +175,6 @@ class Tracker(Callback):
 
     def load_arrays(self, arrays: dict[str, np.ndarray], trainer: Any) -> None:
         self._layers = {
-            name: _Layer.from_arrays(arrays, name, parameter.pattern, trainer.steps_done)
+            name: _Layer.from_arrays(arrays, name, parameter.pattern.groups, trainer.steps_done)
             for name, parameter in trainer.topology.run.parameters.items()
         }

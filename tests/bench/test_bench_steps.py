@@ -1,5 +1,6 @@
 """Whole steps as bench times them: ours, the dense twins of NumPy and PyTorch, layer by layer."""
 
+import importlib.util
 import json
 import time
 
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 from commands import run
 
-from sparsecpu.bench.cases import Batches, NetworkCase
+from sparsecpu.bench.cases import Batches, NetworkCase, Variant
 from sparsecpu.bench.measuring.step_clock import StepClock, watched, watched_torch
 from sparsecpu.bench.ours.steps import OurStep
+from sparsecpu.bench.rivals.dense_children import DenseChildren
 from sparsecpu.bench.rivals.numpy_mlp import DenseMLP
 from sparsecpu.bench.rivals.step_process import StepProcess, has_tuned_malloc
 from sparsecpu.bench.rivals.steps import RIVALS, TorchTunedStep
@@ -23,10 +25,12 @@ from sparsecpu.optimizers import SGD
 
 def test_steps_from_the_command_line():
     result = run("bench", "train", "--model", "20-16-4", "--sparsity", 0.5, "--batch", 16,
-                 "--rounds", 1, "--profile", "--json", "--quiet", "--blas", "as-is")  # fmt: skip
+                 "--rounds", 1, "--profile", "--json", "--quiet", "--blas", "as-is", "--group",
+                 "1,4")  # fmt: skip
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)["train"]["results"][0]
-    one = found["results"][0]
+    one, grouped = found["results"]
+    assert (one["group"], grouped["group"], grouped["nnz"]) == (1, 4, one["nnz"])
     assert found["sizes"] == [20, 16, 4]
     assert one["nnz"] == round(0.5 * (20 * 16 + 16 * 4))
     assert sum(one["profile"].values()) == pytest.approx(1)
@@ -111,7 +115,7 @@ def test_pytorch_tells_what_it_does():
 def test_steps_in_a_process_of_their_own():
     """Its stretches reach our clock, and its memory is its own."""
     case = NetworkCase((20, 16, 4), 8, (0.5,), 1)
-    process = StepProcess("ours", case, 0.5)
+    process = StepProcess("ours", case, Variant(0.5))
     clock = StepClock(lambda: clock.take_over(*process.step()))
     clock()
     clock()
@@ -122,6 +126,19 @@ def test_steps_in_a_process_of_their_own():
     assert 0 <= peak < 2**30
     with pytest.raises(RuntimeError, match="ended"):
         StepProcess("nobody", case)
+
+
+def test_dense_steps_are_timed_beside_a_run():
+    """By the fastest library of each precision; a child that fails is not waited for."""
+    with DenseChildren(1) as children:
+        found = children.time((20, 16, 4), 8)
+    assert found["fp32"][0] > 0
+    assert set(found) == ({"fp32", "bf16"} if importlib.util.find_spec("torch") else {"fp32"})
+    assert {library for _, library in found.values()} <= {"NumPy", "PyTorch"}
+    with DenseChildren(1) as children:
+        for _, child in children._children:
+            child.kill()
+        assert children.time((20, 16, 4), 8) == {}
 
 
 def test_pytorch_with_another_allocator():
@@ -157,7 +174,7 @@ def test_steps_learn():
     case = Train("quick", 1, models=["20-32-4"], batch=64).cases()[0]
     batches = Batches(case)
     batches.order = batches.order[:1].repeat(8, axis=0)
-    ours = OurStep(case, 0.5, batches)
+    ours = OurStep(case, Variant(0.5), batches)
     before = {n: p.data.copy() for n, p in ours.trainer.network.parameters().items()}
     ours.step()
     assert all((p.data != before[n]).any() for n, p in ours.trainer.network.parameters().items())
@@ -170,7 +187,7 @@ def test_steps_of_convolutional_networks():
     case = Train("quick", 1, models=["lenet-5-caffe"], batch=16).cases()[0]
     assert (case.batch, case.distribution, str(case)) == (16, "uniform", "lenet-5-caffe")
     batches = Batches(case)
-    ours = OurStep(case, 0.9, batches)
+    ours = OurStep(case, Variant(0.9), batches)
     ours.step()
     assert ours.trainer.steps_done == 1
     assert set(ours.parts()) >= {"forward", "backward"}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from commands import run
 
-from sparsecpu.bench.cases import NetworkCase
+from sparsecpu.bench.cases import NetworkCase, Variant
 from sparsecpu.bench.measuring.cache_loads import Loads, cache_sizes, level_of
 from sparsecpu.bench.plots import plot
 from sparsecpu.bench.subjects import published, ranks, topology
@@ -42,7 +42,8 @@ def test_convolutions_from_the_command_line(tmp_path, drawn):
     if importlib.util.find_spec("torch"):
         plot("conv", [found], {"machine": MACHINE}, tmp_path / "conv.svg")
         lines = lines_of(drawn[0])
-        ratio = min(found["rival_ms"].values()) / found["results"][0]["ms"]["total"]
+        one = found["results"][0]
+        ratio = one["by_precision"]["fp32"]["dense_ms"] / one["ms"]["total"]
         assert lines == {"4-6 3x3/2 8x8, batch 16": ([0.5], pytest.approx([ratio]))}
     for bad in ("4-6-8", "4-6-8-x", "0-6-8-3"):
         assert run("bench", "conv", "--shape", bad).exit_code == 2
@@ -50,7 +51,7 @@ def test_convolutions_from_the_command_line(tmp_path, drawn):
 
 def test_scale_grows_with_width():
     scale = Scale("quick", 1)
-    results = [scale.run((n, lean)) for n in (1000, 4000) for lean in (False, True)]
+    results = [scale.run((n, 1, lean)) for n in (1000, 4000) for lean in (False, True)]
     assert [r["neurons"] for r in results] == [1000, 1000, 4000, 4000]
     whole, lean = ([r["bytes"] for r in results[i::2]] for i in (0, 1))
     assert lean == [12, 12]
@@ -61,12 +62,14 @@ def test_scale_grows_with_width():
     assert values["lean_operations_exponent"] == pytest.approx(1, abs=0.02)
     assert len(lines) == 2
     assert "1,000" in scale.row(results[0])
-    assert scale.cases()[0] == (1000, False)
-    assert Scale("full", 1).cases()[-1] == (50_000_000, True)
+    assert scale.cases()[0] == (1000, 1, False)
+    assert Scale("full", 1).cases()[-1] == (50_000_000, 1, True)
 
 
 def test_scale_takes_numbers_of_neurons():
-    assert Scale("quick", 1, neurons=(3000,)).cases() == [(3000, False), (3000, True)]
+    assert Scale("quick", 1, neurons=(3000,)).cases() == [(3000, 1, False), (3000, 1, True)]
+    grouped = Scale("quick", 1, neurons=(3000,), group="1,4").cases()
+    assert [group for _, group, _ in grouped] == [1, 1, 4, 4]
     with pytest.raises(ParameterError):
         Scale("quick", 1, neurons=(3000, 10)).cases()
 
@@ -74,7 +77,7 @@ def test_scale_takes_numbers_of_neurons():
 def test_scale_leaves_out_what_does_not_fit(monkeypatch):
     monkeypatch.setattr("sparsecpu.bench.subjects.scale.free_memory", lambda: 1000)
     scale = Scale("quick", 1)
-    found = scale.run((2000, False))
+    found = scale.run((2000, 1, False))
     assert "ms" not in found
     assert "needs" in scale.row(found)
     assert scale.verdict([found]) == ({}, [])
@@ -107,7 +110,7 @@ def test_topology_counts_updates(monkeypatch):
     monkeypatch.setattr(topology, "_INTERVAL", 12)
     bench = topology.Topology("quick", 1)
     for algorithm in ("set", "sparse-momentum:source=tiles"):
-        found = bench.run((algorithm, (30, 20, 5), 0.8))
+        found = bench.run((algorithm, (30, 20, 5), Variant(0.8)))
         assert found["update_ms"] > 0
         assert (found["watch_ms"] > 0) == (algorithm != "set")
         assert algorithm in bench.row(found)
@@ -128,14 +131,17 @@ def test_limits():
 
 
 def test_pictures(tmp_path, drawn):
-    scale = {"neurons": 10, "ms": 1.0, "level": "L2", "lean": False}
-    one = {"algorithm": "set", "sizes": [3, 2], "watch_ms": 1, "update_ms": 2, "interval_ms": 9}
-    noisy = {"sparsity": 0.99, "ms": 0.5, "fastest_dense": "dense NumPy", "dense_speedup": None}
-    clear = {**noisy, "sparsity": 0.9, "dense_speedup": 4.0}
-    steps = {"network": "3-2", "rival_ms": {"dense NumPy": 4.0}, "results": [clear, noisy]}
-    loads = {"kib": 32, "random_gflops": 9.0, "forward": 7.0, "dx": 7.0, "dw": 6.0}
+    scale = {"neurons": 10, "ms": 1.0, "level": "L2", "group": 1, "lean": False}
+    one = {"algorithm": "set", "sizes": [3, 2], "watch_ms": 1, "update_ms": 2, "interval_ms": 9,
+           "group": 1}  # fmt: skip
+    unclear, sure = ({"dense_ms": 4.0, "dense_speedup": ratio} for ratio in (None, 4.0))
+    noisy = {"sparsity": 0.99, "group": 1, "ms": 0.5, "by_precision": {"fp32": unclear}}
+    clear = {**noisy, "sparsity": 0.9, "by_precision": {"fp32": sure}}
+    steps = {"network": "3-2", "batch": 9, "results": [clear, noisy]}
+    loads = {"kib": 32, "random_gflops": 9.0, "peak_gflops": 20.0, "forward": 7.0, "dx": 7.0,
+             "dw": 6.0}  # fmt: skip
     wide = {**scale, "neurons": 20, "ms": 2.0}
-    left_out = {"neurons": 30, "lean": False, "skipped": "large"}
+    left_out = {"neurons": 30, "group": 1, "lean": False, "skipped": "large"}
     widths = [scale, wide, {**scale, "lean": True}, left_out]
     for kind, results in {
         "scale": widths, "topology": [one], "train": [steps], "kernels": [loads],
@@ -151,11 +157,12 @@ def test_pictures(tmp_path, drawn):
     assert (observing.get_x(), observing.get_width()) == (0, pytest.approx(100 * 1 / 9))
     assert (update.get_x(), update.get_width()) == pytest.approx((100 * 1 / 9, 100 * 2 / 9))
     assert [text.get_text() for text in costs.axes[0].get_yticklabels()] == ["set\n3-2"]
-    assert lines_of(speedups) == {"3-2": (pytest.approx([0.01, 0.1]), [8.0, 8.0])}
+    assert lines_of(speedups) == {"3-2, batch 9": (pytest.approx([0.01, 0.1]), [8.0, 8.0])}
     hollow, filled = speedups.axes[0].collections[0].get_facecolors()
     assert hollow.tolist() == [1, 1, 1, 1]  # too noisy for a figure
     assert filled.tolist() != [1, 1, 1, 1]
     assert {name.split(",")[0]: y for name, (_, y) in lines_of(roofline).items()} == {
+        "the limit of groups: multiply-adds in registers": [20.0, 20.0],
         "the limit: random loads of 512 bytes": [9.0], "forward": [7.0], "dx": [7.0],
         "dw": [6.0],
     }  # fmt: skip
@@ -185,14 +192,17 @@ def test_sources_are_judged_by_the_exact_momentum():
 def test_race_to_the_dense_accuracy(tmp_path, drawn):
     from sparsecpu.bench.subjects.accuracy import Accuracy, reached
 
-    bench = Accuracy("quick", 1, hidden="30", samples=1500, epochs=3, sparsities=(0.5,))
+    options = {"hidden": "30", "samples": 1500, "epochs": 3, "sparsities": (0.5,), "group": "4"}
+    bench = Accuracy("quick", 1, topology="static", **options)
     cases = [case for case in bench.cases() if case["kind"] != "pytorch"]
     results = [bench.run(case) for case in cases]
-    assert [r["kind"] for r in results] == ["scikit-learn", "sparsecpu"]
+    assert [(r["kind"], r["group"]) for r in results] == [("scikit-learn", 1), ("sparsecpu", 4)]
     for result in results:
         assert len(result["seconds"]) == len(result["accuracy"]) == 3
         assert np.all(np.diff(result["seconds"]) > 0)
         assert result["accuracy"][-1] > 0.5
+        fastest = min(np.diff(result["seconds"]))
+        assert result["step_ms"] == pytest.approx(1e3 * fastest / 12, abs=0.1)  # of 12 steps
     assert results[1]["compile_seconds"] > 1  # its cache was empty
     assert results[1]["seconds"][-1] > results[1]["compile_seconds"]
     assert results[1]["nnz"] * 2 == results[0]["nnz"]
@@ -203,6 +213,9 @@ def test_race_to_the_dense_accuracy(tmp_path, drawn):
     assert reached({"seconds": [1, 2, 3], "accuracy": [0.1, 0.9, 0.95]}, 0.9) == 2
     assert reached({"seconds": [1], "accuracy": [0.1]}, 0.9) is None
     plot("accuracy", results, {"machine": MACHINE}, tmp_path / "a.png")
+    (trade,) = drawn[0].axes[1].containers[:1]
+    assert trade.get_label() == "group 4"
+    assert trade[0].get_xdata() == [results[1]["step_ms"]]
     assert list(lines_of(drawn[0]).values()) == [
         (result["seconds"], pytest.approx([100 * (1 - a) for a in result["accuracy"]]))
         for result in results
@@ -216,7 +229,7 @@ def test_race_to_the_dense_accuracy(tmp_path, drawn):
 def test_predictions_are_timed_and_drawn(tmp_path, drawn):
     picture = tmp_path / "infer.png"
     result = run("bench", "infer", "--model", "30-20-5", "--sparsity", 0.5, "--batch", 2,
-                 "--rounds", 1, "--quiet", "--blas", "as-is", "--json",
+                 "--rounds", 1, "--quiet", "--blas", "as-is", "--json", "--group", 1,
                  "--plot", picture)  # fmt: skip
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)["infer"]["results"][0]
@@ -226,7 +239,7 @@ def test_predictions_are_timed_and_drawn(tmp_path, drawn):
     assert row["samples_per_second"] == pytest.approx(2e3 / row["ms"])
     assert {"dense NumPy", "SciPy"} <= set(row["ratio"])
     assert picture.exists()
-    ratio = found["rival_ms"][row["fastest_dense"]] / row["ms"]
+    ratio = row["by_precision"]["fp32"]["dense_ms"] / row["ms"]
     assert lines_of(drawn[0]) == {"30-20-5, batch 2": ([0.5], pytest.approx([ratio]))}
     for bad in (("--model", "x"), ("--batch", 0), ("--precision", "fp8")):
         assert run("bench", "infer", *bad, "--blas", "as-is").exit_code == 2
@@ -253,17 +266,16 @@ def test_infer_contestants_agree(rng):
 
     case = NetworkCase((30, 20, 5), 7, (0.5,), 1)
     x = rng.standard_normal((7, 30)).astype(np.float32)
-    made = OurPrediction(case, 0.5, x)
+    made = OurPrediction(case, Variant(0.5), x)
     np.testing.assert_allclose(made.predict(), made.scipy().T, atol=1e-5)
 
 
 def test_a_picture_where_nothing_dense_ran(tmp_path, drawn):
-    found = {"sparsity": 0.9, "fastest_dense": None, "dense_speedup": None}
+    found = {"sparsity": 0.9, "group": 1, "by_precision": {}}
     rows = {
-        "train": {"network": "a", "rival_ms": {}, "results": [found | {"ms": 1.0}]},
-        "conv": {"case": "c", "batch": 1, "rival_ms": {},
-                 "results": [found | {"ms": {"total": 1.0}}]},
-    }  # fmt: skip
+        "train": {"network": "a", "batch": 1, "results": [found | {"ms": 1.0}]},
+        "conv": {"case": "c", "batch": 1, "results": [found | {"ms": {"total": 1.0}}]},
+    }
     for kind, row in rows.items():
         with warnings.catch_warnings():
             warnings.simplefilter("error")

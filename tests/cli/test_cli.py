@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import os
 import signal
@@ -24,7 +25,7 @@ def trained(tmp_path_factory):
 def test_train_prints_what_sparsity_bought():
     result = run("train", "digits", "--epochs", 3, "--model", "50")
     assert result.exit_code == 0, result.output
-    for word in ("test accuracy", "density", "bytes", "dense (NumPy)", "compiling"):
+    for word in ("test accuracy", "density", "bytes", "in fp32", "dense fp32 (", "compiling"):
         assert word in result.stdout
 
 
@@ -38,6 +39,9 @@ def test_train_json_is_one_document_with_stable_keys(tmp_path):
     assert {"name", "shape", "nnz", "density"} <= found["layers"][0].keys()
     assert found["nnz"] == round(0.1 * found["weights"]) == sum(x["nnz"] for x in found["layers"])
     assert found["dense_step_ms"] > 0
+    assert found["dense_library"] in ("NumPy", "PyTorch")
+    if importlib.util.find_spec("torch"):
+        assert found["dense_bf16_step_ms"] > 0
     assert sorted(os.listdir(tmp_path / "r")) == [
         "checkpoint.npz", "config.json", "history.jsonl", "model.npz"]  # fmt: skip
 

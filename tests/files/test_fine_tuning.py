@@ -217,7 +217,7 @@ def test_a_run_with_a_start_is_resumed(tmp_path):
 def test_forms_are_kept_with_a_run(tmp_path, monkeypatch):
     from sparsecpu.layers.network import autotune
 
-    monkeypatch.setattr(autotune, "_race", lambda *args: {"sparse": 2.0, "dense": 1.0})
+    monkeypatch.setattr(autotune, "race", lambda *args: {"sparse": 2.0, "dense": 1.0})
     common = ("--no-dense-timing", "--threads", 1)
     out = tmp_path / "run"
     result = run("train", "digits", "--model", "20", "--epochs", 3, "--autotune", "--out", out,

@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.files.interop.prune import kept_entries
-from sparsecpu.files.interop.tensors import array_tensor
+from sparsecpu.files.interop.tensors import MaskedTensor, array_tensor, sparse_tensor
 from sparsecpu.interop import import_network
 from sparsecpu.networks.description import Architecture, LayerSpec, mlp
+from sparsecpu.sparse.densities import allocate
+from sparsecpu.sparse.pattern import Pattern
 
 
 def test_layers_are_found_by_order_and_shape(rng):
@@ -118,3 +121,42 @@ def test_the_largest_weights_stay(distribution, density, rng, monkeypatch):
         smallest = min(np.abs(values).min() for _, values in found)
         for array, (keys, _) in zip(arrays, found, strict=True):
             assert np.delete(np.abs(array.reshape(-1)), keys).max(initial=0) <= smallest
+
+
+@pytest.mark.parametrize("distribution", ["global", "erk"])
+@pytest.mark.parametrize("density", [0.01, 0.3, 1.0])
+@pytest.mark.parametrize("kind", ["dense", "sparse", "masked"])
+def test_the_largest_shared_columns_stay(kind, distribution, density, rng, monkeypatch):
+    """By the sums over their rows, whole, and as many weights as there should be, or fewer."""
+    monkeypatch.setattr("sparsecpu.files.interop.tensors.TILE_BYTES", 1500)  # 18 rows: no groups
+    arrays = [rng.standard_normal((30, 20)), 0.01 * rng.standard_normal((7, 30)),
+              rng.standard_normal((4, 2, 3, 3))]  # fmt: skip
+    masks = [rng.random(a.shape) < 0.5 for a in arrays]
+    groups = [4, 4, 1]
+    held = arrays if kind == "dense" else [a * m for a, m in zip(arrays, masks, strict=True)]
+    if kind == "dense":
+        tensors = [array_tensor("w", a) for a in arrays]
+    elif kind == "masked":
+        tensors = [
+            MaskedTensor(array_tensor("w", a), array_tensor("m", mask.astype(float)))
+            for a, mask in zip(arrays, masks, strict=True)
+        ]
+    else:
+        tensors = [sparse_tensor("w", csr_array(a.reshape(len(a), -1))) for a in held]
+    found = kept_entries(tensors, density, distribution, groups)
+    for array, group, (keys, values) in zip(held, groups, found, strict=True):
+        matrix = array.reshape(len(array), -1)
+        pattern = Pattern.from_keys(matrix.shape, keys, group=group)  # which refuses parts
+        np.testing.assert_array_equal(matrix.reshape(-1)[keys], values)
+        sums = np.add.reduceat(np.abs(matrix), np.arange(0, len(matrix), group), axis=0)
+        stay = np.zeros(sums.shape, bool)
+        stay.reshape(-1)[pattern.groups.keys()] = True
+        assert stay.any()
+        assert sums[stay].min() >= np.max(sums[~stay], initial=0)
+    counts = [len(keys) for keys, _ in found]
+    few = allocate([a.shape for a in arrays], density, "erk")
+    if kind == "dense" and distribution == "erk":
+        assert all(abs(count - wanted) < 4 for count, wanted in zip(counts, few, strict=True))
+    elif kind == "dense":
+        # Three shared columns may have to be, of 4, 4 and 1 weights.
+        assert sum(few) - 4 < sum(counts) <= max(sum(few), 9)

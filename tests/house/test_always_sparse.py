@@ -169,6 +169,20 @@ def test_training_with_adam_and_lean(rule, lean):
     watched(lambda network, x, y: train(network, rule, Adam(), x, y, lean=lean), "linear")
 
 
+@pytest.mark.parametrize("lean", [False, True])
+def test_rows_in_groups(lean):
+    def action():
+        network = linear_network(group=4)
+        x, y = samples(network)
+        train(network, "static", SGD(0.9), x, y, lean=lean)
+        network.predict(x[:BATCH])
+        network.compile(1)(x[:1])
+
+    action()
+    with nothing_dense(LARGE["linear"]):
+        action()
+
+
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_first_patterns_and_values(pattern):
     linear_network(40, pattern=pattern)

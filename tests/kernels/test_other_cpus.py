@@ -8,13 +8,15 @@ from pathlib import Path
 import llvmlite.binding as llvm
 import pytest
 
+from sparsecpu.kernels.machine import cpu
+
 ROOT = Path(__file__).parents[2]
-#: A linear layer and a convolution against plain twins; then, what was compiled.
+#: Linear layers and a convolution against plain twins; then, what was compiled.
 CODE = """
 import naive
 import numpy as np
 from sparsecpu.kernels.machine import compile, spread
-from sparsecpu.kernels.machine.cpu import wide_vectors_pay, widest_lanes
+from sparsecpu.kernels.machine.cpu import registers, wide_vectors_pay, widest_lanes
 
 compiled, make = [], compile._compiled
 
@@ -28,7 +30,7 @@ from sparsecpu.layers import SparseConv2d, SparseLinear, Spec
 from sparsecpu.step.context import Context
 from sparsecpu.step.workspace import Workspace
 
-assert widest_lanes() == 64 and wide_vectors_pay()
+assert widest_lanes() == 64 and wide_vectors_pay() and registers() == (16, 32)
 rng = np.random.default_rng(0)
 
 def close(found, wanted):
@@ -49,9 +51,11 @@ def run(layer, x, dy):
 
 with use_threads(1):
     x, dy = (rng.standard_normal((70, n)).astype(np.float32) for n in (50, 41))
-    y, dx, grad, w, at = run(SparseLinear(50, 41, density=0.3, bias=False, rng=rng), x, dy)
-    wanted = naive.linear_backward(w, x, dy)
-    close(y, x @ w.T), close(dx, wanted[0]), close(grad, at(wanted[1]))
+    for group in (1, 4):
+        linear = SparseLinear(50, 41, density=0.3, bias=False, group=group, rng=rng)
+        y, dx, grad, w, at = run(linear, x, dy)
+        wanted = naive.linear_backward(w, x, dy)
+        close(y, x @ w.T), close(dx, wanted[0]), close(grad, at(wanted[1]))
     x, dy = (rng.standard_normal((17, n, 5, 9)).astype(np.float32) for n in (4, 6))
     conv = SparseConv2d(4, 6, 3, padding=1, density=0.5, bias=False, rng=rng)
     y, dx, grad, w, at = run(conv, x, dy)
@@ -62,7 +66,7 @@ with use_threads(1):
 
 assembly = [text for k in compiled if k.signatures for text in k.inspect_asm().values()]
 names = {k.__name__ for k in compiled if k.signatures}
-assert {"matmul", "gradient", "work"} <= names, names
+assert {"matmul", "gradient", "scatter", "work"} <= names, names
 assert any("_gradient_row" in text for text in assembly)  # dW in a pass by itself
 assert any("ymm" in text for text in assembly)
 assert not any("zmm" in text for text in assembly)
@@ -90,3 +94,17 @@ def test_kernels_without_avx512(tmp_path):
         [sys.executable, "-c", CODE], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize(
+    ("has", "found"),
+    [
+        ({"avx512f", "avx2"}, (32, 64)),
+        ({"avx2"}, (16, 32)),
+        ({"neon"}, (32, 16)),
+        (set(), (16, 16)),
+    ],
+)
+def test_registers_of_all_kinds_of_cpus(has, found, monkeypatch):
+    monkeypatch.setattr(cpu, "_compiles_for", has.__contains__)
+    assert cpu.registers.__wrapped__() == found

@@ -27,19 +27,33 @@ def dense_weights(network):
     return found
 
 
-def top(scores, count):
-    """Positions of the largest scores over all layers, one sorted array per layer."""
-    flat = np.concatenate([s.reshape(-1) for s in scores])
-    chosen = np.sort(np.argsort(-flat, kind="stable")[:count])
-    ends = np.cumsum([s.size for s in scores])
-    parts = np.split(chosen, np.searchsorted(chosen, ends[:-1]))
-    return [part - (end - s.size) for part, end, s in zip(parts, ends, scores, strict=True)]
+def top(scores, count, group=1):
+    """Positions of the largest scores over all layers, one sorted array per layer.
+
+    Shared columns have the sums over their rows; as many stay as ``count`` has room for.
+    """
+    entries = []
+    for layer, own in enumerate(scores):
+        for first in range(0, len(own), group):
+            rows = own[first : first + group]
+            entries += [(-s, layer, first, j, len(rows)) for j, s in enumerate(rows.sum(axis=0))]
+    found, room = [set() for _ in scores], count
+    for _, layer, first, column, rows in sorted(entries):
+        room -= rows
+        if room < 0:
+            break
+        width = scores[layer].shape[1]
+        found[layer] |= {(first + r) * width + column for r in range(rows)}
+    return [np.array(sorted(keys), dtype=int) for keys in found]
 
 
-@pytest.fixture
-def network(monkeypatch):
-    monkeypatch.setattr(generated, "_PARTS", 6)  # several tiles
-    return GeneratedNetwork(mlp(20, (30, 25), 4).sparsify(0.2), 3)
+@pytest.fixture(params=[1, 4])
+def network(monkeypatch, request):
+    """With several tiles for each layer, and groups of three rows and two at the ends."""
+    monkeypatch.setattr(generated, "_PARTS", 6)
+    sizes = {1: (30, 25), 4: (30, 23)}[request.param]
+    architecture = mlp(20, sizes, 4).sparsify(0.2)
+    return GeneratedNetwork(architecture.in_groups(request.param), 3)
 
 
 def test_tiles_are_the_same_in_every_pass(network):
@@ -60,9 +74,11 @@ def test_snip_is_the_published_choice(network, rng):
     d2 = (w3.T @ d3) * (h2 > 0)
     d1 = (w2.T @ d2) * (h1 > 0)
     scores = [np.abs(w1 * (d1 @ x.T)), np.abs(w2 * (d2 @ h1.T)), np.abs(w3 * (d3 @ h2.T))]
-    patterns = snip(network, x, y)
-    for pattern, keys in zip(patterns.values(), top(scores, sum(network.counts)), strict=True):
+    group = network.group[0]
+    chosen = top(scores, sum(network.counts), group)
+    for pattern, keys in zip(snip(network, x, y).values(), chosen, strict=True):
         np.testing.assert_array_equal(pattern.keys(), keys)
+        assert pattern.group == group
 
 
 def test_snip_bends_where_a_relu_stands(rng):
@@ -89,8 +105,8 @@ def test_snip_bends_where_a_relu_stands(rng):
 
 def test_synflow_is_the_published_choice(network):
     weights = [np.abs(w) for w in dense_weights(network)]
-    masks, size, wanted = [np.ones(w.shape) for w in weights], 0, sum(network.counts)
-    size = sum(w.size for w in weights)
+    masks, wanted = [np.ones(w.shape) for w in weights], sum(network.counts)
+    size, group = sum(w.size for w in weights), network.group[0]
     for k in range(1, 101):
         w1, w2, w3 = (w * m for w, m in zip(weights, masks, strict=True))
         a1 = w1 @ np.ones(20)
@@ -99,7 +115,9 @@ def test_synflow_is_the_published_choice(network):
         b1 = w2.T @ b2
         scores = [w1 * b1[:, None], w2 * b2[:, None] * a1, w3 * a2]
         count = round(size * (wanted / size) ** (k / 100))
-        for mask, keys in zip(masks, top(scores, count), strict=True):
+        # All but the last round keep what is as good as the last that there is no room for.
+        up = (group - 1) * (k < 100)
+        for mask, keys in zip(masks, top(scores, count + up, group), strict=True):
             mask[...] = 0
             mask.reshape(-1)[keys] = 1
     for pattern, mask in zip(synflow(network).values(), masks, strict=True):
@@ -111,6 +129,27 @@ def test_no_layer_is_left_empty():
     patterns = synflow(network)
     assert sum(p.nnz for p in patterns.values()) == sum(network.counts)
     assert min(p.nnz for p in patterns.values()) >= 1
+
+
+@pytest.mark.parametrize("offered", [0, 3, 30])
+def test_free_positions_fill_up_whole_groups(offered):
+    """Also where all scores are of one layer, which then gives to the others."""
+    network = GeneratedNetwork(mlp(30, (14, 9), 5).sparsify(0.2).in_groups(4), 0)
+    best = network.best()
+    scores = np.random.default_rng(0).random((4, 30)) + 1e-9
+    for row in range(4 if offered else 0):
+        best.offer_rows(0, row, scores[row : row + 1, :offered])
+    patterns = network.patterns(best).values()
+    assert 0 <= sum(network.counts) - sum(p.nnz for p in patterns) < 4
+    for pattern, shape in zip(patterns, network.shapes, strict=True):
+        assert (pattern.shape, pattern.group) == (shape, 4)
+        assert pattern.nnz >= 1
+
+
+def test_what_is_chosen_full_has_no_groups():
+    architecture = mlp(6, (8,), 4).sparsify(1.0).in_groups(4)
+    for pattern in synflow(GeneratedNetwork(architecture, 0)).values():
+        assert pattern == Pattern.full(pattern.shape)
 
 
 def test_choosing_holds_nothing_as_large_as_the_network():

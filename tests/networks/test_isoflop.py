@@ -28,6 +28,7 @@ from sparsecpu.isoflop import (
 from sparsecpu.layers import Parallel, ReLU, Sequential, SparseConv2d, SparseLinear
 from sparsecpu.losses import SoftmaxCrossEntropy, SquaredError
 from sparsecpu.networks.description import Architecture, mlp
+from sparsecpu.networks.isoflop.placed_layers import weighted_layers
 from sparsecpu.networks.models import find_model, resnet
 from sparsecpu.optimizers import SGD
 from sparsecpu.sparse.parameter import SparseParameter
@@ -112,6 +113,24 @@ def test_sizes_are_those_of_the_paper():
         branches = sparse_parallel(mlp(8, (6,), 3), sparsity).layers[0].options["branches"]
         assert len(branches) == round(1 / (1 - sparsity))
         assert [e["kind"] for e in branches[0]] == ["linear", "relu"]
+
+
+@pytest.mark.parametrize("member", TRANSFORMS)
+def test_rows_that_share_columns_still_do(member, rng):
+    """What takes the place of a layer stands in its groups; counts are within a group of it."""
+    dense = mlp(41, (30, 26), 6).in_groups(4)
+    described = TRANSFORMS[member](dense, 0.75)
+    network = described.build(rng)
+    wanted = [layer.entry.get("nnz") for layer in weighted_layers(described)]
+    for weight, nnz in zip(network.sparse_parameters().values(), wanted, strict=True):
+        if nnz is None or weight.pattern.is_full:
+            assert (weight.pattern.is_full, weight.pattern.group) == (True, 1)
+        else:
+            assert weight.pattern.group == 4
+            assert abs(weight.nnz - nnz) < (1 if member == "wide" else 4)
+    if member == "wide":
+        assert flops(described) == pytest.approx(flops(dense), rel=2e-3)
+    assert network.predict(rng.standard_normal((3, 41))).shape == (3, 6)
 
 
 def test_bad_sparsities():

@@ -1,6 +1,7 @@
 """Statistics of changing patterns, and outputs that come back to life."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -172,3 +173,27 @@ def test_spectra_in_history_and_pictures(tmp_path, drawn):
     found = json.loads(run("inspect", folder, "--spectrum", "--json").stdout)
     assert found["layers"][0]["spectrum"]["sigma1"] > found["layers"][0]["spectrum"]["sigma2"]
     assert "Ramanujan" in run("inspect", folder, "--spectrum").stdout
+
+
+def test_shared_columns_are_counted_once(rng):
+    """Where rows stand in groups; the weights per neuron are those of all rows."""
+    p = SparseParameter(Pattern.random((12, 9), 48, rng, group=4), np.zeros(48))
+    trainer = SimpleNamespace(topology=SimpleNamespace(run=SimpleNamespace(parameters={"w": p})))
+    tracker, report = Tracker(), SimpleNamespace(step=5, layers={})
+    tracker.on_fit_start(trainer)
+    before = p.pattern
+    merged = p.pattern.merge_shared([0, 7], [np.setdiff1d(np.arange(27), before.groups.keys())[0]])
+    p.restore(merged.pattern, {"data": np.zeros(44)})
+    tracker.on_update(trainer, report)
+    found = report.layers["w"]
+    assert found["survivor_age"] == 5
+    assert found["explored"] == 13 / 27
+    assert found["distance"] == pytest.approx(2 / 12)
+    fan_in = np.bincount(p.pattern.rows(), minlength=12)
+    assert found["fan_in"] == [fan_in.min(), int(np.median(fan_in)), fan_in.max()]
+    assert found["inputs"] == np.bincount(p.pattern.indices, minlength=9).tolist()
+    arrays = tracker.arrays()
+    assert [len(arrays[f"w/{name}"]) for name in ("start", "born", "ever")] == [12, 11, 4]
+    again = Tracker()
+    again.load_arrays(arrays, SimpleNamespace(topology=trainer.topology, steps_done=5))
+    assert again.arrays().keys() == arrays.keys()

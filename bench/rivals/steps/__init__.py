@@ -6,6 +6,10 @@ from sparsecpu.bench.rivals.networks import StepRival
 from sparsecpu.bench.rivals.steps.plain import NumPyStep, ScikitStep
 from sparsecpu.bench.rivals.steps.sparseprop import SparsePropStep
 from sparsecpu.bench.rivals.steps.torch import (
+    AutocastChannelsLastStep,
+    AutocastImageStep,
+    AutocastStep,
+    AutocastTunedStep,
     MaskedStep,
     TorchChannelsLastStep,
     TorchImageStep,
@@ -20,9 +24,13 @@ RIVALS: tuple[type[StepRival], ...] = (
     NumPyStep,
     ScikitStep,
     TorchStep,
+    AutocastStep,
     MaskedStep,
     TorchImageStep,
     TorchChannelsLastStep,
     TorchTunedStep,
+    AutocastImageStep,
+    AutocastChannelsLastStep,
+    AutocastTunedStep,
     SparsePropStep,
 )

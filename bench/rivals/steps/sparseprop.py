@@ -21,7 +21,7 @@ class SparsePropStep(TorchImageStep):
 
         from sparsecpu.interop import to_torch
 
-        described = self.case.described().sparsify(1 - self.sparsity, self.case.distribution)
+        described = self.case.sparse(self.variant)
         network = to_torch(described.build(np.random.default_rng(0))).train()
         for name, x in _inputs(network, self.x[self.batches.order[0]]).items():
             conv, (parent, _, last) = network.get_submodule(name), name.rpartition(".")

@@ -46,8 +46,18 @@ class TorchStep(StepRival):
 
         rows = torch.from_numpy(self.batches.next())
         self.optimizer.zero_grad()
-        self.loss(self.network(self.x[rows]), self.y[rows]).backward()
+        with self.arithmetic():
+            loss = self.loss(self.network(self.x[rows]), self.y[rows])
+        loss.backward()
         self.update()
+
+    def arithmetic(self) -> contextlib.AbstractContextManager[None]:
+        """Return the context of the forward pass: autocast, where products are in bfloat16."""
+        if self.precision == "fp32":
+            return contextlib.nullcontext()
+        import torch
+
+        return torch.autocast("cpu", torch.bfloat16)
 
     def update(self) -> None:
         """Change the weights by their gradients."""
@@ -55,6 +65,12 @@ class TorchStep(StepRival):
 
     def watched(self, clock: StepClock) -> contextlib.AbstractContextManager[None]:
         return watched_torch(self.network, self.optimizer, clock)
+
+
+class AutocastStep(TorchStep):
+    """PyTorch under autocast: products in bfloat16, weights and their update in float32."""
+
+    name, precision = "dense PyTorch bf16", "bf16"
 
 
 class MaskedStep(TorchStep):
@@ -94,19 +110,32 @@ class TorchChannelsLastStep(TorchImageStep):
     name, layout = "PyTorch channels-last", "channels_last"
 
 
+class AutocastImageStep(TorchImageStep):
+    """PyTorch's convolutional network under autocast, images as they come."""
+
+    name, precision = "PyTorch NCHW bf16", "bf16"
+
+
+class AutocastChannelsLastStep(TorchChannelsLastStep):
+    """PyTorch's convolutional network under autocast, channels last."""
+
+    name, precision = "PyTorch channels-last bf16", "bf16"
+
+
 class TorchTunedStep(StepRival):
-    """The same in a process of its own, whose allocator keeps the memory that is freed."""
+    """Channels last in a process of its own, whose allocator keeps the memory that is freed."""
 
     name, needs, images, here = "PyTorch tuned malloc", "torch", True, False
     how = "needs glibc and PyTorch"
+    #: What runs in that process.
+    runs: ClassVar[type[StepRival]] = TorchChannelsLastStep
 
     @classmethod
     def is_installed(cls) -> bool:
         return has_tuned_malloc() and super().is_installed()
 
     def setup(self) -> None:
-        name = TorchChannelsLastStep.name
-        self.process = StepProcess(name, self.case, environment=TUNED_MALLOC)
+        self.process = StepProcess(self.runs.name, self.case, environment=TUNED_MALLOC)
         self.clock: StepClock | None = None
 
     def step(self) -> None:
@@ -122,3 +151,9 @@ class TorchTunedStep(StepRival):
 
     def close(self) -> None:
         self.process.close()
+
+
+class AutocastTunedStep(TorchTunedStep):
+    """The same under autocast."""
+
+    name, precision, runs = "PyTorch tuned malloc bf16", "bf16", AutocastChannelsLastStep

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.experiments.comparison.methods import DENSE, recipe_of_method
+from sparsecpu.experiments.comparison.methods import DENSE, SMALL_DENSE, recipe_of_method
 from sparsecpu.experiments.options import a_density
-from sparsecpu.experiments.recipe import Recipe
+from sparsecpu.experiments.recipe import ALONE, Recipe
+from sparsecpu.networks.groups import AUTO
 
 
 @dataclass(frozen=True)
@@ -18,13 +19,20 @@ class Cell:
 
     ``method`` is ``"dense"`` (of density 1), ``"small-dense"``, a topology with its options, or
     ``"ift-wide/set"`` and the like; ``seed`` is that of everything random and of the folds;
-    ``fold`` is the part that is held out, 0 where the data has its own test part.
+    ``fold`` is the part that is held out, 0 where the data has its own test part; ``group`` is as
+    in a recipe.
     """
 
     method: str
     density: float
     seed: int
     fold: int
+    group: str = ALONE
+
+    @property
+    def kind(self) -> str:
+        """What is compared, whatever the seed: method and density in words."""
+        return f"{self.method} at density {self.density:g}"
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,7 @@ class Comparison:
 
     ``data`` and ``reading`` are arguments of ``datasets.open_data``; ``folds`` of 0 stand for the
     data's own test part; of several ``learning_rates`` the dense network's best serves all methods.
+    ``groups`` are sizes, or "auto", of which ``chosen`` says what it took for each kind of cell.
     """
 
     data: str
@@ -43,12 +52,15 @@ class Comparison:
     folds: int = 5
     recipe: Recipe = field(default_factory=Recipe)
     learning_rates: tuple[float, ...] = (0.02, 0.05, 0.1)
+    groups: tuple[str, ...] = (ALONE,)
+    chosen: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, values in (
             ("methods", self.methods),
             ("densities", self.densities),
             ("learning_rates", self.learning_rates),
+            ("groups", self.groups),
         ):
             if not values or len(set(values)) < len(values):
                 raise ParameterError(name, values, "at least one, and none twice")
@@ -77,16 +89,19 @@ class Comparison:
             for fold in range(max(1, self.folds)):
                 for method in self.methods:
                     for density in (1.0,) if method == DENSE else self.densities:
-                        yield Cell(method, density, seed, fold)
+                        for group in (ALONE,) if method in (DENSE, SMALL_DENSE) else self.groups:
+                            yield Cell(method, density, seed, fold, group)
 
     def recipe_of(self, cell: Cell, learning_rate: float) -> Recipe:
         """Return the recipe of a run, with the learning rate that was chosen."""
-        changes = {"seed": cell.seed, "learning_rate": learning_rate}
+        group = self.chosen.get(cell.kind, cell.group) if cell.group == AUTO else cell.group
+        changes = {"seed": cell.seed, "learning_rate": learning_rate, "group": group}
         return recipe_of_method(self.recipe, cell.method, cell.density, **changes)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison as plain values, as JSON has them."""
         found = asdict(self)
-        for name in ("methods", "densities", "learning_rates"):
+        for name in ("methods", "densities", "learning_rates", "groups"):
             found[name] = list(found[name])
+        del found["chosen"]
         return found

@@ -11,6 +11,7 @@ from typing import Any
 from sparsecpu.errors import FileFormatError, ResumeError
 from sparsecpu.experiments.comparison.comparison import Cell
 from sparsecpu.experiments.output_folder import check_empty, opened
+from sparsecpu.experiments.recipe import ALONE, LATER
 from sparsecpu.files.documents import read_json, read_json_lines
 from sparsecpu.files.locks import FolderLock
 from sparsecpu.files.writing import write_text
@@ -21,7 +22,7 @@ _FAR = 1e100
 #: What ``plan.json`` says: the mean scores of learning rates are minus infinity where one diverged.
 _STATE = table(
     {"plan": named(anything)},
-    {"learning_rate": real(0.0), "tuning": named(real(finite=False))},
+    {"learning_rate": real(0.0), "tuning": named(real(finite=False)), "groups": named(text)},
 )
 _RESULT = table(
     {
@@ -29,13 +30,23 @@ _RESULT = table(
         "learning_rate": real(0.0), "score": maybe(real(-_FAR, _FAR)),
         "nnz": whole(0), "weights": whole(1),
         "seconds": real(0.0),
-    }
+    },
+    {"group": text},
 )  # fmt: skip
 
 
 def cell_of(result: dict[str, Any]) -> Cell:
     """Return which run of the comparison a result is of."""
-    return Cell(**{name: result[name] for name in ("method", "density", "seed", "fold")})
+    names = ("method", "density", "seed", "fold", "group")
+    return Cell(**{name: result[name] for name in names if name in result})
+
+
+def _with_later(plan: dict[str, Any]) -> dict[str, Any]:
+    """Return a plan with what older ones did not name."""
+    recipe = plan.get("recipe")
+    if isinstance(recipe, dict):
+        plan = {**plan, "recipe": {**LATER, **recipe}}
+    return {"groups": [ALONE], **plan}
 
 
 class ResultFolder:
@@ -61,7 +72,7 @@ class ResultFolder:
         """Return the plan that was begun with; refuse to go on with another one."""
         file = self.path / "plan.json"
         state = read_json(file, _STATE)
-        known, now = state["plan"], json.loads(json.dumps(plan))
+        known, now = _with_later(state["plan"]), json.loads(json.dumps(plan))
         changed = [name for name in {**now, **known} if known.get(name) != now.get(name)]
         if changed:
             raise ResumeError(

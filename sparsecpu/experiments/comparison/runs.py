@@ -24,7 +24,7 @@ from sparsecpu.errors import (
 from sparsecpu.experiments.comparison.comparison import Cell, Comparison
 from sparsecpu.experiments.comparison.methods import DENSE, SMALL_DENSE, narrowed, weights_of
 from sparsecpu.experiments.networks import build, describe_for
-from sparsecpu.experiments.recipe import Recipe
+from sparsecpu.experiments.recipe import ALONE, Recipe
 from sparsecpu.experiments.scoring import score
 from sparsecpu.experiments.trainers import augmented, make_trainer, standardised_targets
 from sparsecpu.networks.description import Architecture
@@ -205,6 +205,7 @@ def run_with_warnings(runner: Runner, job: Job) -> tuple[dict[str, Any], list[st
         if other not in ours:
             warnings.showwarning(other.message, other.category, other.filename, other.lineno)
     name = f"{cell.method} at density {cell.density}, seed {cell.seed}"
+    name += "" if cell.group == ALONE else f", group {cell.group}"
     return result, [f"{name}: {warning.message}" for warning in ours]
 
 

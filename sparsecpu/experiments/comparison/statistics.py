@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.experiments.comparison.methods import DENSE
+from sparsecpu.experiments.recipe import ALONE
 
 _RESAMPLES = 9999
 
@@ -44,39 +45,44 @@ def _interval(d: np.ndarray) -> tuple[float, float]:
 
 
 def summarise(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return a row per method and density for the results of ``Runner.run``, in their order.
+    """Return a row per method, density and group for the results of ``Runner.run``, in their order.
 
     ``score`` is the mean over seeds of the mean over folds, with its standard ``error``; ``nnz``
-    and ``seconds`` are medians; ``vs_dense`` and ``vs_static`` are as ``paired`` returns them, None
-    where there is nothing to compare with.
+    and ``seconds`` are medians; ``vs_dense``, ``vs_static`` (in the same groups) and ``vs_alone``
+    (the same method, rows standing alone) are as ``paired`` returns them, None where there is
+    nothing to compare with.
     """
-    groups: dict[tuple[str, float], list[dict[str, Any]]] = defaultdict(list)
+    cells: dict[tuple[str, float, str], list[dict[str, Any]]] = defaultdict(list)
     for result in results:
-        groups[result["method"], result["density"]].append(result)
-    by_seed = {key: _by_seed(group) for key, group in groups.items()}
+        cells[result["method"], result["density"], result.get("group", ALONE)].append(result)
+    by_seed = {key: _by_seed(cell) for key, cell in cells.items()}
     rows = []
-    for (method, density), group in groups.items():
-        scores = np.array(list(by_seed[method, density].values()))
+    for key, cell in cells.items():
+        method, density, group = key
+        scores = np.array(list(by_seed[key].values()))
         many = len(scores) > 1
         row = {
-            "method": method, "density": density, "runs": len(group),
-            "diverged": sum(r["score"] is None for r in group),
+            "method": method, "density": density, "group": group, "runs": len(cell),
+            "diverged": sum(r["score"] is None for r in cell),
             "score": float(scores.mean()) if len(scores) else None,
             "error": float(scores.std(ddof=1) / np.sqrt(len(scores))) if many else None,
-            "nnz": int(np.median([r["nnz"] for r in group])), "weights": group[0]["weights"],
-            "seconds": float(np.median([r["seconds"] for r in group])),
+            "nnz": int(np.median([r["nnz"] for r in cell])), "weights": cell[0]["weights"],
+            "seconds": float(np.median([r["seconds"] for r in cell])),
         }  # fmt: skip
-        for name, other in (("dense", (DENSE, 1.0)), ("static", ("static", density))):
-            known = other in by_seed and other != (method, density)
-            row[f"vs_{name}"] = paired(by_seed[method, density], by_seed[other]) if known else None
+        for name, other in (
+            ("dense", (DENSE, 1.0, ALONE)), ("static", ("static", density, group)),
+            ("alone", (method, density, ALONE)),
+        ):  # fmt: skip
+            known = other in by_seed and other != key
+            row[f"vs_{name}"] = paired(by_seed[key], by_seed[other]) if known else None
         rows.append(row)
     return rows
 
 
-def _by_seed(group: list[dict[str, Any]]) -> dict[int, float]:
+def _by_seed(cell: list[dict[str, Any]]) -> dict[int, float]:
     """Return the mean score over folds; seeds with a diverged run are left out."""
     scores: dict[int, list[float | None]] = defaultdict(list)
-    for result in group:
+    for result in cell:
         scores[result["seed"]].append(result["score"])
     whole = max(len(found) for found in scores.values())
     return {

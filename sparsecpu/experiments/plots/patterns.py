@@ -44,6 +44,7 @@ def plot_patterns(network: Any, path: Path | str) -> None:
         )
         exact = density.shape == pattern.shape
         what = "each dot is a weight" if exact else "darker is denser"
+        what = f"group {pattern.group}, {what}" if pattern.group > 1 else what
         picture.set_title(
             f"layer {name}\ndensity {pattern.density:.3f}, {what}", fontsize=9, color=INK
         )

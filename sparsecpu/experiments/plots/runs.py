@@ -9,18 +9,25 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.experiments.plots.figures import GRID, INK, figure, keep, plain
+from sparsecpu.experiments.recipe import ALONE
 
 #: Updates whose weights per input are drawn.
 _PICTURES = 6
 
 
+def _label(row: dict[str, Any]) -> str:
+    """Return what a curve is called: the method, and its groups where rows stand in any."""
+    group = row.get("group", ALONE)
+    return row["method"] if group == ALONE else f"{row['method']}, group {group}"
+
+
 def plot_comparison(rows: list[dict[str, Any]], title: str, path: Path | str) -> None:
     """Draw test error over density for every method, with 95 % bars, dense as a band."""
     drawing, axis = figure(figsize=(6.4, 4.4))
-    methods = list(dict.fromkeys(row["method"] for row in rows if row["score"] is not None))
+    methods = dict.fromkeys(_label(row) for row in rows if row["score"] is not None)
     sparse = [method for method in methods if method != "dense"]
     for number, method in enumerate(sparse):
-        own = sorted((r for r in rows if r["method"] == method and r["score"] is not None),
+        own = sorted((r for r in rows if _label(r) == method and r["score"] is not None),
                      key=lambda r: r["density"])  # fmt: skip
         shift = 1.015 ** (number - len(sparse) / 2)  # so that bars stand side by side
         axis.errorbar(

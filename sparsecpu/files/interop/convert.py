@@ -25,6 +25,7 @@ from sparsecpu.layers import Sequential
 from sparsecpu.networks.description import Architecture
 from sparsecpu.reading.files import read_content, refusing
 from sparsecpu.reading.memory import check_memory
+from sparsecpu.sparse.groups import checked_group
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.plain_values import anything, named, table
 
@@ -117,6 +118,7 @@ def import_network(
     missing: str = "raise",
     rng: np.random.Generator | None = None,
     dtype: Any = np.float32,
+    group: int = 1,
 ) -> tuple[Sequential, ImportReport]:
     r"""Return the sparse network of a file, a ``state_dict``, or arrays by name, and a report.
 
@@ -143,11 +145,15 @@ def import_network(
         Draws these; ``numpy.random.default_rng(0)`` by default.
     dtype : dtype
         float32 or float64.
+    group : {1, 2, 4, 8}
+        So many neighbouring rows share their columns in every layer; 1 leaves that to the
+        description. With a density, shared columns are kept by the sums over their rows.
 
     Raises
     ------
     ParameterError
-        If an argument is out of range.
+        If an argument is out of range; or if there is a group, no density, and nonzeros are not
+        those of whole shared columns.
     FileFormatError
         If the file is damaged or does not fit.
 
@@ -164,6 +170,9 @@ def import_network(
     architecture = known.get("architecture") if architecture is None else architecture
     if architecture is None:
         raise ParameterError("architecture", None, "a description; the file has none")
+    asked = checked_group(group) > 1
+    described = architecture.in_groups(group) if asked else architecture
+    strict, architecture = described != architecture, described
     offered = modules(tensors)
     _check_sizes(architecture, tensors, offered, missing)
     wanted = layers_to_fill(architecture)
@@ -174,7 +183,7 @@ def import_network(
     if len(report.missing) == len(wanted) or (report.missing and missing == "raise"):
         layer = next(layer for layer in wanted if layer.name in report.missing)
         raise _nothing_fits(f"layer {layer.name}", layer.shapes["weight"], offered)
-    filled = Filling(wanted, offered, chosen, report, rng, dtype)
+    filled = Filling(wanted, offered, chosen, report, rng, dtype, strict)
     filled.weights(density, distribution)
     filled.vectors()
     counts = iter([p.nnz for p in filled.parameters.values() if isinstance(p, SparseParameter)])

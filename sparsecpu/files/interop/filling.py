@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 
-from sparsecpu.errors import FileFormatError
+from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.files.interop.names import LayerToFill
-from sparsecpu.files.interop.prune import kept_entries
+from sparsecpu.files.interop.prune import Entries, kept_entries
 from sparsecpu.files.interop.tensors import Tensor
 from sparsecpu.sparse.dense_parameter import Parameter
+from sparsecpu.sparse.first_patterns import first_pattern
 from sparsecpu.sparse.first_values import scaled_uniform
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
@@ -20,13 +21,15 @@ class Filling:
     """The parameters and buffers of our layers, filled one after the other.
 
     ``wanted`` are our layers, ``offered`` the file's (see ``names.modules``), ``chosen`` says which
-    of them fills which of ours; ``rng`` draws what is missing.
+    of them fills which of ours; ``rng`` draws what is missing. With ``strict``, nonzeros of rows
+    that should share their columns must do so; else columns with any of them are shared by all.
     """
 
-    def __init__(self, wanted, offered, chosen, report, rng, dtype) -> None:
+    def __init__(self, wanted, offered, chosen, report, rng, dtype, strict) -> None:
         self.layers: list[LayerToFill] = wanted
         self.found = {name: dict(offered[theirs]) for name, theirs in chosen.items()}
         self.theirs, self.report, self.dtype = chosen, report, np.dtype(dtype)
+        self.strict = strict
         self.rng = np.random.default_rng(0) if rng is None else rng
         self.parameters: dict[str, Parameter] = {}
         self.buffers: dict[str, np.ndarray] = {}
@@ -39,7 +42,10 @@ class Filling:
         matrices = [layer for layer in self.layers if not layer.norm]
         given = [layer for layer in matrices if layer.name in self.found]
         tensors = [self.found[layer.name]["weight"] for layer in given]
-        kept = kept_entries(tensors, density, distribution)
+        groups = [layer.group for layer in given]
+        kept = kept_entries(tensors, density, distribution, groups)
+        if density is None and self.strict:
+            _check_shared(tensors, groups, kept)
         entries = {layer.name: found for layer, found in zip(given, kept, strict=True)}
         size = sum(tensor.size for tensor in tensors)
         overall = sum(len(keys) for keys, _ in kept) / max(1, size)
@@ -57,12 +63,14 @@ class Filling:
         self._mark_used(tensor)
         row = (layer.name, self.theirs[layer.name], layer.shapes["weight"], len(keys))
         self.report.matched.append(row)
-        pattern = Pattern.from_keys(layer.matrix_shape, keys)
+        shape = layer.matrix_shape
+        full = len(keys) == math.prod(shape)
+        pattern = Pattern.full(shape) if full else Pattern.from_keys(shape, keys, group=layer.group)
         return SparseParameter(pattern, checked(tensor, values, self.dtype), self.dtype)
 
     def _drawn_weight(self, layer: LayerToFill, density: float) -> SparseParameter:
         nnz = max(1, round(density * math.prod(layer.matrix_shape)))
-        pattern = Pattern.random(layer.matrix_shape, nnz, self.rng)
+        pattern = first_pattern(layer.matrix_shape, nnz, self.rng, "random", layer.group)
         values = scaled_uniform(pattern, self.rng, gain=1.0, dtype=self.dtype)
         return SparseParameter(pattern, values, self.dtype)
 
@@ -120,6 +128,18 @@ class Filling:
 
     def _mark_used(self, tensor: Tensor) -> None:
         self.used += [tensor, *tensor.parts]
+
+
+def _check_shared(tensors: list[Tensor], groups: list[int], kept: list[Entries]) -> None:
+    """Refuse matrices whose nonzeros are not whole shared columns."""
+    for tensor, group, (keys, values) in zip(tensors, groups, kept, strict=True):
+        zeros = len(keys) - np.count_nonzero(values)
+        if zeros:
+            expected = (
+                f"1, or a density to choose shared columns by: {tensor.name} has {zeros} zeros "
+                f"beside nonzeros in the same column of a group"
+            )
+            raise ParameterError("group", group, expected)
 
 
 def checked(tensor: Tensor, values: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.files.interop.tensors import MaskedTensor, Tensor
 from sparsecpu.networks.description import Architecture
+from sparsecpu.sparse.groups import SIZES
+from sparsecpu.sparse.parameter import SparseParameter
 
 Shape = tuple[int, ...]
 #: PyTorch's names for what we call otherwise.
@@ -34,12 +36,14 @@ def torch_name(name: str) -> str:
 class LayerToFill:
     """A layer of ours that has tensors to fill.
 
-    ``norm`` is True for normalisations; ``shapes`` are by the names that PyTorch gives the tensors.
+    ``norm`` is True for normalisations; ``shapes`` are by the names that PyTorch gives the tensors;
+    ``group`` is how many rows of the weights share their columns.
     """
 
     name: str
     norm: bool
     shapes: dict[str, Shape]
+    group: int = 1
 
     @property
     def matrix_shape(self) -> tuple[int, int]:
@@ -97,7 +101,20 @@ def layers_to_fill(architecture: Architecture) -> list[LayerToFill]:
         shape = shapes.get(name) or getattr(values, "data", values).shape
         layer, _, leaf = torch_name(name).rpartition(".")
         found.setdefault(layer, {})[leaf] = tuple(shape)
-    return [LayerToFill(name, "running_mean" in leaves, leaves) for name, leaves in found.items()]
+    weights = template.sparse_parameters()
+    return [
+        LayerToFill(name, "running_mean" in leaves, leaves, _group(weights.get(f"{name}.weight")))
+        for name, leaves in found.items()
+    ]
+
+
+def _group(weight: SparseParameter | None) -> int:
+    """Return the size of the groups of a layer, from one that should have a single weight."""
+    if weight is None:
+        return 1
+    if weight.pattern.is_full:  # one shared column is all there is
+        return next(size for size in SIZES if size >= weight.shape[0])
+    return weight.pattern.group
 
 
 def modules(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:

@@ -40,6 +40,7 @@ _PARTS = {
 def write_scipy(network: Any, folder: Path | str, description: str = "") -> None:
     """Write a network as a folder of ``scipy.sparse.load_npz`` files, one per matrix.
 
+    They are in CSR; in BSR, of blocks of (group, 1), where rows stand in groups that are all whole.
     Biases, norms and the scale of the inputs go to ``vectors.npz``, the description to
     ``DESCRIPTION``: it comes last, so that a folder that is not whole does not describe itself. An
     earlier network in the folder, if that is described, goes; of a new folder that cannot be
@@ -72,8 +73,10 @@ def _write_matrices(network: Any, folder: Path) -> set[str]:
     written = set()
     for name, parameter in network.parameters().items():
         if isinstance(parameter, SparseParameter):
+            pattern = parameter.pattern
+            blocks = pattern.group > 1 and pattern.shape[0] % pattern.group == 0
             with atomic_write(folder / f"{name}.npz") as file:
-                save_npz(file, parameter.to_scipy())
+                save_npz(file, parameter.to_scipy("bsr" if blocks else "csr"))
             written.add(f"{name}.npz")
         else:
             vectors[name] = parameter.data

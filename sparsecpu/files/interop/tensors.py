@@ -10,6 +10,8 @@ import numpy as np
 
 from sparsecpu.errors import FileFormatError
 from sparsecpu.kernels.machine.cached import cached_property
+from sparsecpu.sparse.keys import among
+from sparsecpu.sparse.pattern import Pattern
 
 #: Bytes that are read at once, unless one row is larger.
 TILE_BYTES = 1 << 22
@@ -34,13 +36,16 @@ class Tensor:
         """Number of elements."""
         return math.prod(self.shape)
 
-    def tiles(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield the number of a first row and the rows from there on, checked to be finite."""
+    def tiles(self, group: int = 1) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield the number of a first row and the rows from there on, checked to be finite.
+
+        The rows of a group are together.
+        """
         if not self.size:  # and perhaps endless rows of nothing
             return
         rows = self.shape[0] if self.shape else 1
         columns = self.size // rows
-        step = max(1, TILE_BYTES // (4 * max(columns, 1)))
+        step = max(group, TILE_BYTES // (4 * max(columns, 1)) // group * group)
         for start in range(0, rows, step):
             tile = self._read(start, min(rows, start + step))
             if not np.isfinite(tile).all():
@@ -54,6 +59,30 @@ class Tensor:
             flat = tile.reshape(-1)
             keys = np.flatnonzero(flat)
             yield keys + start * columns, flat[keys]
+
+    def shared(self, group: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield keys of shared columns, and the sums of magnitudes in their rows, none of them 0.
+
+        Where ``group`` is 1, what ``entries`` does.
+        """
+        if group == 1:
+            yield from self.entries()
+            return
+        columns = math.prod(self.shape[1:])
+        for start, tile in self.tiles(group):
+            edges = np.arange(0, len(tile), group)
+            sums = np.add.reduceat(np.abs(tile), edges, axis=0, dtype=np.float64).reshape(-1)
+            keys = np.flatnonzero(sums)
+            yield keys + start // group * columns, sums[keys]
+
+    def at(self, pattern: Pattern) -> np.ndarray:
+        """Return the elements at the positions of a pattern, a row for each of the first axis."""
+        parts = []
+        for start, tile in self.tiles():
+            first, stop = pattern.indptr[[start, start + len(tile)]]
+            rows = np.repeat(np.arange(len(tile)), pattern.fan_in[start : start + len(tile)])
+            parts.append(tile[rows, pattern.indices[first:stop]])
+        return np.concatenate(parts)
 
     def values(self) -> np.ndarray:
         """Return all elements, flattened."""
@@ -90,6 +119,24 @@ class SparseTensor(Tensor):
         nonzero = matrix.data != 0
         yield keys[nonzero], matrix.data[nonzero]
 
+    def shared(self, group: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        columns = math.prod(self.shape[1:])
+        for keys, values in self.entries():
+            if group > 1:
+                shared = keys // columns // group * columns + keys % columns
+                order = np.argsort(shared, kind="stable")
+                starts = np.flatnonzero(np.diff(shared[order], prepend=-1))
+                values = np.add.reduceat(np.abs(values[order]), starts, dtype=np.float64)
+                keys = shared[order[starts]]
+            yield keys, values
+
+    def at(self, pattern: Pattern) -> np.ndarray:
+        found = np.zeros(pattern.nnz, dtype=np.result_type(self._matrix.dtype, np.float32))
+        for keys, values in self.entries():
+            places, there = among(pattern.keys(), keys)
+            found[there] = values[places[there]]
+        return found
+
 
 def sparse_tensor(name: str, matrix: Any) -> SparseTensor:
     """Return a CSR matrix in memory, with sorted columns, each once, as a tensor."""
@@ -107,8 +154,9 @@ class MaskedTensor(Tensor):
         super().__init__(tensor.name, tensor.shape, lambda start, stop: np.empty(0))
         self.parts = tensor, mask
 
-    def tiles(self) -> Iterator[tuple[int, np.ndarray]]:
-        for (start, tile), (_, mask) in zip(*(part.tiles() for part in self.parts), strict=True):
+    def tiles(self, group: int = 1) -> Iterator[tuple[int, np.ndarray]]:
+        both = (part.tiles(group) for part in self.parts)
+        for (start, tile), (_, mask) in zip(*both, strict=True):
             yield start, np.where(mask != 0, tile, np.float32(0))
 
 

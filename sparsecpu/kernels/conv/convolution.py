@@ -35,7 +35,13 @@ from sparsecpu.kernels.conv.prefetch import (
     rows_ahead,
 )
 from sparsecpu.kernels.conv.ring import NO_ROW, fill_ring, write_bases
-from sparsecpu.kernels.conv.rows import RowOfOutputs, stage_row, write_row, write_strip
+from sparsecpu.kernels.conv.rows import (
+    RowOfOutputs,
+    all_lines,
+    stage_row,
+    write_row,
+    write_strip,
+)
 from sparsecpu.kernels.conv.sizes import Sizes
 from sparsecpu.kernels.conv.sums import NO_SUMS
 from sparsecpu.kernels.conv.tap_sums import add_taps, dot_and_add
@@ -107,8 +113,8 @@ def _convolve_row(pixel, strip, conv, dw, dw_start, job, phase, worker):
     row = _outputs_of(sizes, job, phase)
     write_bases(pixel, strip, sizes, job, conv.direct.reads, space.bases, worker)
     if dw is not None and not conv.direct.factors:
-        stage_row(pixel, strip, conv.factor, conv.mask, sizes, job, row, space.scratch,
-                  worker.factors)  # fmt: skip
+        lines = all_lines(sizes, sizes.filters, worker.factors, lanes)
+        stage_row(pixel, strip, conv.factor, conv.mask, sizes, job, row, space.scratch, lines)
     mask = load_like(conv.mask, np.int64(job.first_tile) * lanes, pixel)
     first_pixel = (job.first_tile * sizes.out_height + row.row) * sizes.filters * sizes.out_width
     first_pixel += row.column
@@ -147,8 +153,9 @@ def _convolve_row(pixel, strip, conv, dw, dw_start, job, phase, worker):
                     else:
                         store(space.scratch, here, y)
     if conv.out.y.shape[0] > 0 and not conv.direct.writes:
+        lines = all_lines(sizes, sizes.filters, worker.outputs, lanes)
         write_row(pixel, strip, conv.out, conv.gate, conv.mask, sizes, job, row, space.scratch,
-                  worker.outputs)  # fmt: skip
+                  lines)  # fmt: skip
 
 
 @functools.cache

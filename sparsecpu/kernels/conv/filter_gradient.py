@@ -17,7 +17,7 @@ from sparsecpu.kernels.conv.operands import Operand, Space, TapIndex
 from sparsecpu.kernels.conv.pixels import to_ring_order
 from sparsecpu.kernels.conv.prefetch import prefetch_operand, prefetch_some, rows_ahead
 from sparsecpu.kernels.conv.ring import NO_ROW, fill_ring, write_bases
-from sparsecpu.kernels.conv.rows import RowOfOutputs, stage_row
+from sparsecpu.kernels.conv.rows import RowOfOutputs, all_lines, stage_row
 from sparsecpu.kernels.conv.sizes import Sizes
 from sparsecpu.kernels.conv.tap_sums import dot
 from sparsecpu.kernels.machine.compile import kernel
@@ -51,8 +51,8 @@ def _gradient_row(pixel, strip, problem, dw, dw_start, job, last, worker):
     """Add to dW what a row of outputs gives."""
     sizes, taps, space = problem.sizes, problem.taps, problem.space
     row = RowOfOutputs(job.row, job.first_column, min(sizes.span, sizes.columns - job.first_column))
-    stage_row(pixel, strip, problem.dy, problem.mask, sizes, job, row, space.scratch,
-              worker.outputs)  # fmt: skip
+    lines = all_lines(sizes, sizes.filters, worker.outputs, count(pixel))
+    stage_row(pixel, strip, problem.dy, problem.mask, sizes, job, row, space.scratch, lines)
     write_bases(pixel, strip, sizes, job, False, space.bases, worker)
     segments = taps.starts.shape[0]
     ahead = rows_ahead(sizes, job, job.strips * segments * sizes.filters)

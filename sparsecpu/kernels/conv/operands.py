@@ -57,6 +57,16 @@ class TapIndex(NamedTuple):
     ends: np.ndarray
 
 
+class GroupIndex(NamedTuple):
+    """The taps of filters that stand in groups: group g's are ``codes[indptr[g]:indptr[g + 1]]``.
+
+    Codes are as in ``TapIndex``, in the order of the pattern of groups.
+    """
+
+    codes: np.ndarray
+    indptr: np.ndarray
+
+
 class Direct(NamedTuple):
     """What takes no detour through a worker's own memory.
 

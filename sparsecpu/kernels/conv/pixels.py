@@ -90,3 +90,18 @@ def to_ring_order(typing_context, ring, v, pixel):
 def to_memory_order(typing_context, ring, v, pixel):
     """Return a vector that is in the order of the ring in the order of memory."""
     return _reordered(ring, v, pixel, back=True)
+
+
+@intrinsic
+def rows_to_memory_order(typing_context, ring, bundle, pixel):
+    """Return a bundle whose rows are in the order of the ring in the order of memory."""
+    _, reorder = _reordered(ring, bundle.dtype, pixel, back=True)
+
+    def generate(context, builder, signature, args):
+        rows = []
+        for r in range(bundle.count):
+            row = builder.extract_value(args[1], r)
+            rows.append(reorder(context, builder, signature, [args[0], row]))
+        return context.make_tuple(builder, bundle, rows)
+
+    return bundle(ring, bundle, pixel), generate

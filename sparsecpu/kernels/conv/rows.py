@@ -42,6 +42,19 @@ class RowOfOutputs(NamedTuple):
     columns: int
 
 
+class Lines(NamedTuple):
+    """Lines of a row, one for each of some channels, as they lie in scratch memory or in a ring."""
+
+    #: The first channel, and the one after the last.
+    first: int
+    end: int
+    #: Where the first one's line begins, and how many numbers it is from a line to the next.
+    start: int
+    size: int
+    #: Columns of planes from a pixel of a line to the next.
+    skip: int
+
+
 class Line(NamedTuple):
     """One channel of one tile of a row: where it lies in planes, and where in scratch."""
 
@@ -52,42 +65,50 @@ class Line(NamedTuple):
 
 
 @kernel(inlined=True)
-def _line(turn, planes, sizes, job, row, start):
-    """Return line number ``turn`` of a row, tile by tile; ``start`` is where scratch begins."""
+def all_lines(sizes, channels, start, lanes):
+    """Return the lines of all channels of a row in scratch memory, which begin at ``start``."""
+    size = np.int64(sizes.span) * sizes.tiles_per_job * lanes
+    return Lines(np.int64(0), np.int64(channels), start, size, np.int64(sizes.skip_columns))
+
+
+@kernel(inlined=True)
+def _line(turn, planes, job, row, lines):
+    """Return line number ``turn`` of a row, tile by tile."""
     _, height, channels, width, lanes = planes.shape
-    tile, channel = job.first_tile + turn // channels, np.int64(turn % channels)
+    count = lines.end - lines.first
+    tile, number = job.first_tile + turn // count, np.int64(turn % count)
+    channel = lines.first + number
     there = (
         ((np.int64(tile) * height + row.row) * channels + channel) * width + row.column
     ) * lanes
-    here = start + channel * (np.int64(sizes.span) * sizes.tiles_per_job * lanes)
+    here = lines.start + number * lines.size
     return Line(tile, channel, there, here + (tile - job.first_tile) * lanes)
 
 
 @kernel(inlined=True)
-def _in_whole_strips(sizes, columns, strip_pixels):
+def _in_whole_strips(sizes, lines, columns, strip_pixels):
     """Return how many columns lie in planes as in registers: strip by strip."""
-    alone = sizes.skip_columns * sizes.tiles_per_job == 1
+    alone = lines.skip * sizes.tiles_per_job == 1
     return columns // strip_pixels * strip_pixels if alone else 0
 
 
 @kernel(part=True)
-def stage_row(pixel, strip, inputs, mask, sizes, job, row, scratch, start):
-    """Lay out a row of planes as the outputs of a job's row lie, at the pixels of these.
+def stage_row(pixel, strip, inputs, mask, sizes, job, row, scratch, lines):
+    """Lay out lines of a row of planes as the outputs of a job's row lie, at their pixels.
 
     Lanes of padding are 0, and so are the pixels that fill up the last strip.
     """
-    tiles, _, channels, _, lanes = inputs.values.shape
+    tiles, lanes = inputs.values.shape[0], count(pixel)
     strip_pixels, columns = count(strip) // lanes, max(0, row.columns)
-    skip, apart = sizes.skip_columns, sizes.tiles_per_job
+    skip, apart, channels = lines.skip, sizes.tiles_per_job, lines.end - lines.first
     existing = min(apart, tiles - job.first_tile)
-    whole = _in_whole_strips(sizes, columns, strip_pixels)
-    size = np.int64(sizes.span) * apart * lanes
+    whole = _in_whole_strips(sizes, lines, columns, strip_pixels)
     if columns * existing < job.strips * strip_pixels:
         for i in range(channels):
             for p in range(whole * apart, job.strips * strip_pixels, strip_pixels):
-                store(scratch, start + i * size + p * lanes, strip)
+                store(scratch, lines.start + i * lines.size + p * lanes, strip)
     for turn in range(existing * channels):
-        line = _line(turn, inputs.values, sizes, job, row, start)
+        line = _line(turn, inputs.values, job, row, lines)
         pixel_mask = load_like(mask, np.int64(line.tile) * lanes, pixel)
         strip_mask = repeated(pixel_mask, strip)
         pending = coefficients(inputs, line.channel)
@@ -100,14 +121,14 @@ def stage_row(pixel, strip, inputs, mask, sizes, job, row, scratch, start):
 
 
 @kernel(part=True)
-def write_row(pixel, strip, out, gate, mask, sizes, job, row, scratch, start):
-    """Write a row of outputs that waits in scratch memory, and add to the job's sums."""
-    tiles, _, channels, _, lanes = out.y.shape
+def write_row(pixel, strip, out, gate, mask, sizes, job, row, scratch, lines):
+    """Write lines of a row of outputs that wait in memory, and add to the job's sums."""
+    tiles, lanes = out.y.shape[0], count(pixel)
     strip_pixels, large = count(strip) // lanes, is_large(out.y)
-    skip, apart = sizes.skip_columns, sizes.tiles_per_job
-    whole = _in_whole_strips(sizes, row.columns, strip_pixels)
+    skip, apart, channels = lines.skip, sizes.tiles_per_job, lines.end - lines.first
+    whole = _in_whole_strips(sizes, lines, row.columns, strip_pixels)
     for turn in range(min(apart, tiles - job.first_tile) * channels):
-        line = _line(turn, out.y, sizes, job, row, start)
+        line = _line(turn, out.y, job, row, lines)
         pixel_mask = load_like(mask, np.int64(line.tile) * lanes, pixel)
         strip_mask = repeated(pixel_mask, strip)
         pending = coefficients(gate, line.channel)

@@ -17,7 +17,7 @@ _PLACE = (1 << 24) - 1
 
 
 @kernel(inlined=True)
-def _tap(codes, k, bases, first_base, pixel):
+def place_of_tap(codes, k, bases, first_base, pixel):
     """Return where tap ``k`` stands."""
     code = np.int64(at(codes, k))
     return at(bases, first_base + (code >> 24)) + (code & _PLACE) * count(pixel)
@@ -30,14 +30,14 @@ def add_taps(space, codes, weights, first_base, k, end, y, pixel):
     if count(y) <= 64:  # a second sum hides an FMA's latency
         more = splat_like(weights.dtype.type(0), y)
         while k + 2 <= end:
-            first = _tap(codes, k, bases, first_base, pixel)
-            second = _tap(codes, k + 1, bases, first_base, pixel)
+            first = place_of_tap(codes, k, bases, first_base, pixel)
+            second = place_of_tap(codes, k + 1, bases, first_base, pixel)
             y = fma(y, at(weights, k), load_like(ring, first, y))
             more = fma(more, at(weights, k + 1), load_like(ring, second, y))
             k += 2
         y = add(y, more)
     while k < end:
-        place = _tap(codes, k, bases, first_base, pixel)
+        place = place_of_tap(codes, k, bases, first_base, pixel)
         y = fma(y, at(weights, k), load_like(ring, place, y))
         k += 1
     return y

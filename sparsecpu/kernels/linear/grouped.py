@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import prange
 
 from sparsecpu.kernels.linear.finishes import RELU
 from sparsecpu.kernels.machine.compile import kernel
-from sparsecpu.kernels.machine.cpu import level_one_cache, level_two_cache, widest_lanes
+from sparsecpu.kernels.machine.cpu import level_one_cache, level_two_cache, registers
 from sparsecpu.kernels.vectors.arithmetic import (
     splat,
     total,
@@ -42,9 +41,6 @@ from sparsecpu.kernels.vectors.bundles import (
 )
 from sparsecpu.kernels.vectors.memory import at, load, load_like, store
 
-if TYPE_CHECKING:
-    from sparsecpu.sparse.row_blocks import RowIndex
-
 #: Group sizes that kernels are built for.
 GROUPS = (2, 4, 8)
 #: Columns that a group should have in a block of dx, in the mean.
@@ -53,8 +49,9 @@ _COLUMNS_OF_A_BLOCK = 16
 
 @functools.cache
 def sums_bytes() -> int:
-    """Return how many bytes of sums the registers hold beside what is added to them."""
-    return 1024 if widest_lanes() == 128 else 256
+    """Return how many bytes of sums the registers hold beside what is added to them: half."""
+    count, size = registers()
+    return count * size // 2
 
 
 def strip_of(group: int, lanes: int, itemsize: int) -> int:
@@ -62,18 +59,18 @@ def strip_of(group: int, lanes: int, itemsize: int) -> int:
     return max(min(lanes, sums_bytes() // (group * itemsize)), 1)
 
 
-def blocks_of_dx(groups: RowIndex, group: int, strip_bytes: int) -> int:
-    """Return into how many blocks of columns dx is cut.
+def blocks_of_dx(indptr: np.ndarray, n_in: int, group: int, strip_bytes: int) -> int:
+    """Return into how many blocks of columns dx is cut; ``indptr`` is that of the groups.
 
     Each column that a group has is read and written, so a block should stay in the level-1 cache;
     but a group's rows of dy are read anew for each block, which few columns do not repay, nor
     does it pay where dy comes from beyond the level-2 cache.
     """
-    rows = len(groups.indptr) - 1
-    near = 8 * rows * group * strip_bytes <= level_two_cache()
+    groups = len(indptr) - 1
+    near = 8 * groups * group * strip_bytes <= level_two_cache()
     room = level_one_cache() * 2 // 3 if near else level_two_cache() // 4
-    fitting = -(-groups.columns * strip_bytes // room)
-    return max(1, min(fitting, len(groups.indices) // (_COLUMNS_OF_A_BLOCK * rows)))
+    fitting = -(-n_in * strip_bytes // room)
+    return max(1, min(fitting, int(indptr[-1]) // (_COLUMNS_OF_A_BLOCK * groups)))
 
 
 def tiles_at_once(x: np.ndarray) -> int:
@@ -218,24 +215,24 @@ def scatter_kernel(group: int, lanes: int, itemsize: int) -> Callable:
 
 def _dot_tile(group: int, lanes: int, itemsize: int) -> tuple[int, int]:
     """Return how many columns are taken at once, and how wide the sums of their products are."""
-    register = sums_bytes() // 16  # 64 bytes, or 16: NEON's, and half of AVX2's
-    width = min(lanes, register // itemsize)
-    return max(16 // group, 1), width
+    count, size = registers()
+    return max(count // 2 // group, 1), min(lanes, size // itemsize)
 
 
 @functools.cache
 def gradient_kernel(group: int, lanes: int, itemsize: int) -> Callable:
     """Return the kernel of ``dw = dy x'`` at the nonzeros, and of the bias gradient.
 
-    ``gradient(indptr, starts, ends, indices, x, dy, dw, dbias, chunks, span)``: so many tiles at a
-    time are gone through for each few columns; an empty ``dbias`` is left alone. Groups are cut
-    between threads, so each nonzero has one writer and its sum one order.
+    ``gradient(indptr, starts, ends, indices, x, dy, dw, dbias, chunks, span, skipped)``: so many
+    tiles at a time are gone through for each few columns; an empty ``dbias`` is left alone. Chunks
+    may be those of some groups only: ``dw`` begins with the nonzero at place ``skipped``. Groups
+    are cut between threads, so each nonzero has one writer and its sum one order.
     """
     columns, width = _dot_tile(group, lanes, itemsize)
     pairs = group * columns
 
     @kernel(parallel=True)
-    def gradient(indptr, starts, ends, indices, x, dy, dw, dbias, chunks, span):
+    def gradient(indptr, starts, ends, indices, x, dy, dw, dbias, chunks, span, skipped):
         tiles, n_in, n_out = x.shape[0], x.shape[1], dy.shape[1]
         n_chunks, blocks, groups = chunks.shape[0] - 1, starts.shape[0], starts.shape[1]
         for chunk in prange(n_chunks):
@@ -249,7 +246,8 @@ def gradient_kernel(group: int, lanes: int, itemsize: int) -> Callable:
                         k = at(starts, np.int64(block) * groups + g)
                         end = at(ends, np.int64(block) * groups + g)
                         first, i = at(indptr, np.int64(g)), np.int64(g) * group
-                        n, apart = at(indptr, np.int64(g) + 1) - first, (group - 1) * first
+                        n = at(indptr, np.int64(g) + 1) - first
+                        apart = (group - 1) * first - skipped
                         if i + group <= n_out:
                             while k + columns <= end:
                                 sums = full

@@ -9,8 +9,10 @@ import numpy as np
 
 from sparsecpu.errors import ConflictError
 from sparsecpu.networks.description import Architecture
+from sparsecpu.sparse.groups import checked_group
 from sparsecpu.sparse.keys import sorted_once
 from sparsecpu.sparse.pattern import Pattern
+from sparsecpu.topology.best_shared import BestShared
 
 #: Weights that are generated at a time, at most; and at most one of so many parts of a layer.
 _TILE, _PARTS = 1 << 19, 32
@@ -27,6 +29,8 @@ class GeneratedNetwork:
         self.names: list[str] = []
         #: How many weights the description keeps in each layer.
         self.counts: list[int] = []
+        #: How many rows of each layer share their columns.
+        self.group: list[int] = []
         #: Whether a ReLU stands before the first layer, before the second … and behind the last.
         self.bends = [False]
         width = architecture.widths()
@@ -36,6 +40,7 @@ class GeneratedNetwork:
                 self.shapes.append((width[i + 1], width[i]))
                 size = width[i + 1] * width[i]
                 self.counts.append(layer.options.get("nnz") or size)
+                self.group.append(checked_group(layer.options.get("group", 1)))
                 self.bends.append(False)
             elif layer.kind == "relu":
                 self.bends[-1] = True
@@ -43,14 +48,12 @@ class GeneratedNetwork:
                 reason = "which snip and synflow cannot score; random patterns suit all layers"
                 raise ConflictError("pattern", f"{layer.kind} layers", reason)
         self.seed = seed
-        #: Where the keys of each layer begin, if all layers are numbered as one.
-        self.offsets = np.cumsum([0] + [o * i for o, i in self.shapes])
 
     def tiles(self, layer: int) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield rows of a layer and their weights, float64 of shape (rows, inputs)."""
-        n_out, n_in = self.shapes[layer]
+        """Yield rows of a layer, whole groups, and their weights, float64, (rows, inputs)."""
+        (n_out, n_in), group = self.shapes[layer], self.group[layer]
         most = min(_TILE, max(n_in, n_out * n_in // _PARTS))
-        height = max(1, most // n_in)
+        height = max(group, most // n_in // group * group)
         bound = math.sqrt(6.0 / n_in)
         for number, first in enumerate(range(0, n_out, height)):
             counter = np.array([0, 0, number, layer], dtype=np.uint64)
@@ -61,32 +64,46 @@ class GeneratedNetwork:
             tile *= 2 * bound
             yield rows, tile
 
-    def key_of_row(self, layer: int, row: int) -> int:
-        """Return the key of a row's first weight, if all layers are numbered as one."""
-        return int(self.offsets[layer]) + row * self.shapes[layer][1]
+    def groups_of(self, layer: int, rows: slice) -> slice:
+        """Return the numbers of the groups that rows of a tile are in."""
+        return slice(rows.start // self.group[layer], -(-rows.stop // self.group[layer]))
 
-    def patterns(self, keys: np.ndarray) -> dict[str, Pattern]:
-        """Return patterns by layer from the keys of the best weights over all layers.
+    def shared_scores(self, layer: int, scores: np.ndarray) -> np.ndarray:
+        """Return the scores of shared columns from those of a tile: sums over the rows."""
+        group = self.group[layer]
+        if group == 1:
+            return scores
+        return np.add.reduceat(scores, np.arange(0, len(scores), group), axis=0)
 
-        As many weights as the description keeps, and at least one in each layer: where fewer keys
-        are given, free positions fill up; where an empty layer gets one, the fullest gives one.
+    def best(self) -> BestShared:
+        """Return what finds the best shared columns over all layers, for what is to be kept."""
+        return BestShared(self.shapes, self.group, sum(self.counts))
+
+    def patterns(self, best: BestShared) -> dict[str, Pattern]:
+        """Return patterns by layer of the best shared columns over all layers.
+
+        Their weights are as many as the description keeps, less than a group apart, and there is at
+        least one in each layer: where fewer scores were offered, free positions fill up; where an
+        empty layer gets one, the fullest gives one.
         """
-        cuts = np.searchsorted(keys, self.offsets)
-        parts = [
-            keys[a:b] - start for a, b, start in zip(cuts, cuts[1:], self.offsets, strict=False)
-        ]
-        missing = sum(self.counts) - sum(map(len, parts))
+        parts = [keys for keys, _ in best.result()]
+
+        def weights(layer: int, keys: np.ndarray) -> int:
+            return int(best.weights_of(layer, keys).sum())
+
+        missing = best.count - sum(weights(layer, part) for layer, part in enumerate(parts))
         for layer, part in enumerate(parts):
-            size = math.prod(self.shapes[layer])
-            short = max(0 if missing <= 0 else min(missing, size - len(part)), int(len(part) == 0))
+            size = math.prod(best.shared[layer])
+            wanted = max(missing, 0) // self.group[layer]
+            short = max(min(wanted, size - len(part)), int(len(part) == 0))
             if short:
                 free = np.setdiff1d(np.arange(min(size, len(part) + short)), part)[:short]
                 parts[layer] = sorted_once(part, free)
-                missing -= short
-        for _ in range(max(0, -missing)):
+                missing -= weights(layer, free)
+        while missing < 0:
             fullest = max(range(len(parts)), key=lambda i: len(parts[i]))
+            if len(parts[fullest]) == 1:
+                break
+            missing += weights(fullest, parts[fullest][-1:])
             parts[fullest] = parts[fullest][:-1]
-        return {
-            name: Pattern.from_keys(shape, part)
-            for name, shape, part in zip(self.names, self.shapes, parts, strict=True)
-        }
+        return {name: best.pattern(i, parts[i]) for i, name in enumerate(self.names)}

@@ -11,7 +11,6 @@ from sparsecpu.networks.at_start.generated import GeneratedNetwork
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
 from sparsecpu.step.workspace import Workspace
-from sparsecpu.topology.running_top import RunningTop
 
 #: Samples in the batch that SNIP scores weights by.
 _BATCH = 128
@@ -21,7 +20,8 @@ def snip(network: GeneratedNetwork, x: np.ndarray, targets: np.ndarray) -> dict[
     r"""Return patterns of the weights with largest \|g w\|, g being the gradient of one batch.
 
     ``x`` has shape (features, batch), as the first layer sees it; ``targets`` are class numbers.
-    Weights are ranked over all layers together.
+    Weights are ranked over all layers together; where rows share their columns, by the sums that
+    these have over the rows.
 
     Lee, Ajanthan and Torr, SNIP: single-shot network pruning based on connection sensitivity
     (2019), equation 6 and algorithm 1.
@@ -39,22 +39,16 @@ def snip(network: GeneratedNetwork, x: np.ndarray, targets: np.ndarray) -> dict[
     delta[targets, np.arange(len(targets))] -= 1.0
     delta /= len(targets)
     delta *= inputs[-1] > 0 if bends[-1] else 1
-    top = RunningTop(sum(network.counts), np.float64)
+    best = network.best()
     for layer in range(last, -1, -1):
         before = np.zeros_like(inputs[layer])
         for rows, w in network.tiles(layer):
             before += w.T @ delta[rows]
             w *= delta[rows] @ inputs[layer].T
-            offer_scores(top, np.abs(w, out=w), network.key_of_row(layer, rows.start))
+            scores = network.shared_scores(layer, np.abs(w, out=w))
+            best.offer_rows(layer, network.groups_of(layer, rows).start, scores)
         delta = before * (inputs[layer] > 0) if bends[layer] else before
-    return network.patterns(top.result()[0])
-
-
-def offer_scores(top: RunningTop, scores: np.ndarray, first_key: int) -> None:
-    """Offer the scores of neighbouring rows to the largest so far."""
-    flat = scores.reshape(-1)
-    above = np.flatnonzero(flat > top.threshold)
-    top.add(first_key + above, flat[above])
+    return network.patterns(best)
 
 
 def draw_batch(network: Any, x: Any, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -43,10 +43,7 @@ def compare_costs(
         steps.append(step)
         rows.append({
             "name": architecture.name, "flops": flops(architecture), "weights": network.nnz,
-            "weight_bytes": sum(
-                p.data.nbytes + p.pattern.indices.nbytes + p.pattern.indptr.nbytes
-                for p in network.sparse_parameters().values()
-            ),
+            "weight_bytes": sum(p.stored_bytes for p in network.sparse_parameters().values()),
             "activation_bytes": 4 * batch_size * activations(architecture),
         })  # fmt: skip
     for row, ms in zip(rows, _median_ms(steps), strict=True):

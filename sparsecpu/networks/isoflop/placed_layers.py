@@ -9,6 +9,7 @@ from typing import Any
 
 from sparsecpu.layers import KINDS
 from sparsecpu.networks.description import Architecture, LayerSpec
+from sparsecpu.sparse.groups import nearest_nnz
 
 #: A layer as plain values: its ``kind``, and its options.
 Entry = dict[str, Any]
@@ -66,6 +67,11 @@ class PlacedLayer:
         """Multiplications per sample, at the nonzeros."""
         nnz = self.entry.get("nnz")
         return (self.size if nnz is None else nnz) * self.uses
+
+    def nearest_nnz(self, nnz: int) -> int:
+        """Return how many weights the layer has where so many are wanted: whole groups of rows."""
+        group = self.entry.get("group", 1)
+        return nearest_nnz(nnz, self.fans[1], self.fans[0], group)
 
 
 def flops(architecture: Architecture) -> int:

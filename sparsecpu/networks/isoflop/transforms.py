@@ -278,7 +278,8 @@ def _match(
     uses = np.array([layer.uses for layer in free], dtype=np.int64)
 
     def counts(density: float) -> list[int]:
-        return allocate(shapes, max(density, 1e-12), distribution)
+        wanted = allocate(shapes, max(density, 1e-12), distribution)
+        return [layer.nearest_nnz(nnz) for layer, nnz in zip(free, wanted, strict=True)]
 
     low, high = 0.0, 1.0
     for _ in range(50):

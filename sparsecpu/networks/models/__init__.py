@@ -7,19 +7,18 @@ from collections.abc import Callable
 from functools import partial
 
 from sparsecpu.networks.description import Architecture, mlp
-from sparsecpu.networks.models.convolutional import (
-    alexnet,
-    lenet5_caffe,
-    resnet,
-    vgg16,
-    wide_resnet,
-)
+from sparsecpu.networks.models.convolutional import alexnet, lenet5_caffe, vgg16
+from sparsecpu.networks.models.residual import resnet, wide_resnet
 from sparsecpu.registries import Registry, read_options
 from sparsecpu.registries.registry import with_options
 
 
 def lenet_300_100(
-    input_shape: tuple[int, ...] = (784,), n_outputs: int = 10, *, activation: str = "relu"
+    input_shape: tuple[int, ...] = (784,),
+    n_outputs: int = 10,
+    *,
+    activation: str = "relu",
+    group: int = 1,
 ) -> Architecture:
     """Describe LeNet-300-100: two hidden layers (266,200 weights on 28×28 pixels).
 
@@ -31,6 +30,8 @@ def lenet_300_100(
         Classes, or numbers to predict.
     activation : str
         A name in ``layers.ACTIVATIONS``.
+    group : {1, 2, 4, 8}
+        So many outputs of a layer share their inputs, once the network is made sparse.
 
     Returns
     -------
@@ -41,11 +42,17 @@ def lenet_300_100(
     -----
     LeCun et al., Gradient-based learning applied to document recognition (1998).
     """
-    return mlp(input_shape, (300, 100), n_outputs, activation=activation, name="lenet-300-100")
+    return mlp(
+        input_shape, (300, 100), n_outputs, activation=activation, group=group, name="lenet-300-100"
+    )
 
 
 def mlp_1000_1000(
-    input_shape: tuple[int, ...] = (784,), n_outputs: int = 10, *, activation: str = "relu"
+    input_shape: tuple[int, ...] = (784,),
+    n_outputs: int = 10,
+    *,
+    activation: str = "relu",
+    group: int = 1,
 ) -> Architecture:
     """Describe an MLP with two hidden layers of 1000.
 
@@ -57,13 +64,22 @@ def mlp_1000_1000(
         Classes, or numbers to predict.
     activation : str
         A name in ``layers.ACTIVATIONS``.
+    group : {1, 2, 4, 8}
+        So many outputs of a layer share their inputs, once the network is made sparse.
 
     Returns
     -------
     Architecture
         With all weights kept.
     """
-    return mlp(input_shape, (1000, 1000), n_outputs, activation=activation, name="mlp-1000-1000")
+    return mlp(
+        input_shape,
+        (1000, 1000),
+        n_outputs,
+        activation=activation,
+        group=group,
+        name="mlp-1000-1000",
+    )
 
 
 #: Networks by the name that users give: ``MODELS[name](input_shape, n_outputs)``. Those of images

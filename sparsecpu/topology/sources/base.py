@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 
 from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.kernels.machine.arrays import aligned_copy
-from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.sparse.keys import among
 from sparsecpu.step.checked_arrays import Arrays, take, take_keys
 from sparsecpu.step.gradient_view import GradientView
+from sparsecpu.topology.running_top import RunningTop
+from sparsecpu.topology.shared_columns import SharedColumns, shape_of_values, weights_of
 
 
 class Source:
@@ -19,7 +22,8 @@ class Source:
     Parameters
     ----------
     parameter : SparseParameter
-        The layer's weights.
+        The layer's weights, or their shared columns: then what is found are magnitudes, and ``at``
+        has the momenta of the weights.
     steps : int
         K, the length of the window.
     batch_size : int
@@ -37,7 +41,7 @@ class Source:
 
     def __init__(
         self,
-        parameter: SparseParameter,
+        parameter: Any,
         *,
         steps: int,
         batch_size: int,
@@ -46,9 +50,11 @@ class Source:
         interval: int,
     ) -> None:
         self.parameter, self.steps, self.batch_size = parameter, steps, batch_size
-        self.interval = interval
+        self.weights, self.interval = weights_of(parameter), interval
+        self.shared = parameter if isinstance(parameter, SharedColumns) else None
         self.momentum, self.gradient_weight = momentum, gradient_weight
-        self.dtype = parameter.data.dtype
+        self.dtype = self.weights.data.dtype
+        self._told = np.empty(0, dtype=np.int64), np.empty((0, 0), dtype=self.dtype)
 
     def widen(self, batch_size: int) -> None:
         """Get ready for steps of up to so many samples; what was observed stays."""
@@ -65,6 +71,22 @@ class Source:
         """
         raise NotImplementedError
 
+    def at(self, keys: np.ndarray) -> np.ndarray:
+        """Return M at the weights of shared columns that were found last: a row of each; else 0."""
+        order = np.argsort(keys)
+        there = among(keys[order], self._told[0])[1]
+        found = among(self._told[0], keys[order])[1]
+        momenta = np.zeros(shape_of_values(self.parameter, keys), dtype=self.dtype)
+        momenta[order[there]] = self._told[1][found]
+        return momenta
+
+    def _tell(self, top: RunningTop) -> tuple[np.ndarray, np.ndarray]:
+        """Return what a search found; keep what rows have there, where they share columns."""
+        found = top.result()
+        if self.shared is not None:
+            self._told = found[0], top.rows
+        return found
+
     def top_of_rows(self, counts: np.ndarray, steps_done: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the same for each row, at most ``counts[i]`` of row i; not all sources can."""
         raise ParameterError("source", self.name, "window or candidates, to grow row by row")
@@ -80,11 +102,16 @@ class Source:
         """
         raise NotImplementedError
 
-    def _take_inactive(self, arrays: Arrays, most: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return copies of ``keys``, at most so many inactive positions, and of ``values``."""
+    def _take_inactive(
+        self, arrays: Arrays, most: int, shape: Callable[[np.ndarray], tuple[int, ...]] = np.shape
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return copies of ``keys``, at most so many inactive positions, and of ``values``.
+
+        For some keys, values have a ``shape``.
+        """
         pattern = self.parameter.pattern
         keys = take_keys(arrays, "keys", pattern.size)
-        values = take(arrays, "values", self.dtype, keys.shape)
+        values = take(arrays, "values", self.dtype, shape(keys))
         if len(keys) > most or pattern.contains(keys).any():
             raise FileFormatError(f"the array keys must hold at most {most} inactive positions")
         return aligned_copy(keys), aligned_copy(values)

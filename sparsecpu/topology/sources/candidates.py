@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.kernels.machine.arrays import aligned_empty, aligned_zeros
-from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.checked_arrays import Arrays, behind
 from sparsecpu.step.gradient_view import GradientView
 from sparsecpu.topology.sampling import draw_pairs, inactive
 from sparsecpu.topology.selection import largest, largest_of_rows
+from sparsecpu.topology.shared_columns import weights_of_keys
+from sparsecpu.topology.shared_view import view_of_weights
 from sparsecpu.topology.sources.base import Source
 from sparsecpu.topology.sources.lowrank import LowRank
 
@@ -29,7 +30,7 @@ class Candidates(Source):
 
     def __init__(
         self,
-        parameter: SparseParameter,
+        parameter: Any,
         *,
         factor: float,
         rng: np.random.Generator,
@@ -51,7 +52,7 @@ class Candidates(Source):
             self._scout.observe(step, left - self.steps, view)
         if left == self.steps + 1:
             self.keys, self._pattern = self._draw(view), None
-            self.values = aligned_zeros(len(self.keys), self.dtype)
+            self.values = aligned_zeros(self._shape_of(self.keys), self.dtype)
         elif left <= self.steps and len(self.keys):
             self._accumulate(view)
 
@@ -67,27 +68,47 @@ class Candidates(Source):
             return np.empty(0, dtype=np.int64)
         return inactive(draw_pairs(rows, columns, count, self.rng), pattern)
 
-    def _accumulate(self, view: GradientView) -> None:
+    def _shape_of(self, keys: np.ndarray) -> tuple[int]:
+        """Return the shape of the values of some candidates: one for each of their weights."""
+        return (weights_of_keys(self.parameter, keys),)
+
+    def _candidates(self) -> Pattern:
+        """Return the pattern of all their weights."""
         if self._pattern is None:
-            self._pattern = Pattern.from_keys(self.parameter.shape, self.keys)
-        if len(self._scratch) != len(self.keys):
-            self._scratch = aligned_empty(len(self.keys), self.dtype)
-        fresh = view.at(self._pattern, self._scratch)
+            n_out, group = self.weights.shape[0], self.weights.pattern.group
+            columns = Pattern.from_keys(self.parameter.shape, self.keys)
+            self._pattern = Pattern.of_groups(n_out, group, columns)
+        return self._pattern
+
+    def _accumulate(self, view: GradientView) -> None:
+        if len(self._scratch) != len(self.values):
+            self._scratch = aligned_empty(len(self.values), self.dtype)
+        fresh = view_of_weights(view).at(self._candidates(), self._scratch)
         np.multiply(self.values, self.dtype.type(self.momentum), out=self.values)
         np.multiply(fresh, self.dtype.type(self.gradient_weight), out=fresh)
         np.add(self.values, fresh, out=self.values)
 
     def top(self, count: int, steps_done: int) -> tuple[np.ndarray, np.ndarray]:
-        chosen = largest(np.abs(self.values), count)
-        return self._take(chosen[self.values[chosen] != 0])
+        scores = self._scores()
+        chosen = largest(np.abs(scores), count)
+        return self._take(scores, chosen[scores[chosen] != 0])
 
     def top_of_rows(self, counts: np.ndarray, steps_done: int) -> tuple[np.ndarray, np.ndarray]:
         rows = self.keys // self.parameter.shape[1]
-        return self._take(largest_of_rows(rows, self.values, counts))
+        scores = self._scores()
+        return self._take(scores, largest_of_rows(rows, scores, counts))
 
-    def _take(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _scores(self) -> np.ndarray:
+        if self.shared is None:
+            return self.values
+        return self.shared.fold(self.values, self._candidates().groups)
+
+    def _take(self, scores: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return some of the candidates, and forget all."""
-        found = self.keys[chosen], self.values[chosen]
+        found = self.keys[chosen], scores[chosen]
+        if self.shared is not None:
+            groups = self._candidates().groups
+            self._told = found[0], self.shared.take(self.values, chosen, groups)
         self._forget()
         return found
 
@@ -102,7 +123,7 @@ class Candidates(Source):
 
     def load_state(self, arrays: Arrays, steps_done: int) -> None:
         pattern = self.parameter.pattern
-        keys, values = self._take_inactive(arrays, pattern.size - pattern.nnz)
+        keys, values = self._take_inactive(arrays, pattern.size - pattern.nnz, self._shape_of)
         if self._scout is not None:
             self._scout.load_state(behind(arrays, "scout "), steps_done)
         self.keys, self.values, self._pattern = keys, values, None

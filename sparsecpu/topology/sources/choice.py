@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.topology.shared_columns import weights_of
 from sparsecpu.topology.sources.base import Source
 from sparsecpu.topology.sources.candidates import Candidates
 from sparsecpu.topology.sources.lowrank import LowRank
@@ -47,17 +48,17 @@ def choose_sources(
     sources: dict[str, Source] = {}
     need = {
         name: Window.nbytes(p.shape, p.data.itemsize, steps, batch_size)
-        for name, p in parameters.items()
+        for name, p in ((name, weights_of(columns)) for name, columns in parameters.items())
     }
     order = sorted(parameters, key=lambda name: need[name])
     for position, name in enumerate(order):
-        parameter = parameters[name]
+        parameter, weights = parameters[name], weights_of(parameters[name])
         chosen = kind
         if kind == "auto" and need[name] <= memory:
             chosen = "window"
         elif kind == "auto":
             pays = sketch_pays(
-                parameter.shape, parameter.nnz, rank, memory, parameter.data.itemsize, **options
+                weights.shape, weights.nnz, rank, memory, weights.data.itemsize, **options
             )
             chosen = "lowrank" if pays else "candidates"
         proposed = proposal
@@ -69,7 +70,7 @@ def choose_sources(
             memory -= need[name]
         elif chosen == "lowrank":
             sources[name] = LowRank(parameter, rank=rank, rng=rng, **options)
-            memory -= LowRank.nbytes(parameter.shape, parameter.data.itemsize, rank)
+            memory -= LowRank.nbytes(weights.shape, weights.data.itemsize, rank)
         elif chosen == "tiles":
             parts = Tiles.parts_for(parameter, memory / (len(order) - position))
             turns = {**options, "steps": max(1, min(steps, interval // parts))}

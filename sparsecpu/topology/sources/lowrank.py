@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.kernels.machine.arrays import aligned_copy, aligned_zeros
-from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.checked_arrays import Arrays, take
 from sparsecpu.step.gradient_view import GradientView
+from sparsecpu.topology.shared_view import view_of_weights
 from sparsecpu.topology.sources.base import Source
-from sparsecpu.topology.tile_search import largest_inactive
+from sparsecpu.topology.tile_search import search
 
 
 class LowRank(Source):
@@ -29,10 +29,10 @@ class LowRank(Source):
     name = "lowrank"
 
     def __init__(
-        self, parameter: SparseParameter, *, rank: int, rng: np.random.Generator, **options: Any
+        self, parameter: Any, *, rank: int, rng: np.random.Generator, **options: Any
     ) -> None:
         super().__init__(parameter, **options)
-        n_out, n_in = parameter.shape
+        n_out, n_in = self.weights.shape
         self.rank = max(1, min(rank, n_out, n_in))
         narrow, wide = (min(n, n_out, n_in) for n in (2 * self.rank + 1, 4 * self.rank + 3))
         self.omega = rng.standard_normal((n_in, narrow), dtype=np.float32).astype(self.dtype)
@@ -55,7 +55,7 @@ class LowRank(Source):
     def observe(self, step: int, left: int, view: GradientView) -> None:
         if left > self.steps:
             return
-        factors = view.factors()
+        factors = view_of_weights(view).factors()
         assert factors is not None, "filters have no sketches"
         beta = 0.0 if left == self.steps else self.momentum
         for sketch in (self.right, self.left):
@@ -93,4 +93,5 @@ class LowRank(Source):
         def form(rows: slice, columns: slice, out: np.ndarray) -> None:
             np.matmul(tall[rows], flat[:, columns], out=out)
 
-        return largest_inactive(self.parameter.pattern, count, self.dtype, form)
+        pattern = self.parameter.pattern
+        return self._tell(search(pattern, count, self.dtype, form, shared=self.shared))

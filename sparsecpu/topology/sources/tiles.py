@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.kernels.machine.arrays import aligned_copy, aligned_zeros
-from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.checked_arrays import Arrays, take
 from sparsecpu.step.gradient_view import GradientView, whole_rows
 from sparsecpu.topology.running_top import RunningTop
+from sparsecpu.topology.shared_columns import shape_of_values, weights_of
+from sparsecpu.topology.shared_view import view_of_weights
 from sparsecpu.topology.sources.base import Source
 from sparsecpu.topology.tile_search import TILE_FRACTION
 
@@ -25,23 +26,25 @@ class Tiles(Source):
 
     name = "tiles"
 
-    def __init__(self, parameter: SparseParameter, *, parts: int, **options: Any) -> None:
+    def __init__(self, parameter: Any, *, parts: int, **options: Any) -> None:
         super().__init__(parameter, **options)
-        n_out, n_in = parameter.shape
-        self.rows = -(-n_out // parts)
+        n_out, n_in = self.weights.shape
+        group = self.weights.pattern.group
+        self.rows = -(-n_out // (parts * group)) * group  # whole groups
         self.parts = -(-n_out // self.rows)
         self.tile = aligned_zeros((self.rows, n_in), self.dtype)
         self._whole: tuple[int, Pattern] | None = None
         self._found: RunningTop | None = None  # made when the first part has had its turn
 
     @staticmethod
-    def parts_for(parameter: SparseParameter, memory: float) -> int:
+    def parts_for(parameter: Any, memory: float) -> int:
         """Return how many parts make a tile and its search fit in ``memory`` bytes.
 
         They are enough to stay far from a dense matrix.
         """
-        n_out, n_in = parameter.shape
-        per_row = n_in * (2 * parameter.data.itemsize + 1)  # the tile, its magnitudes and a mask
+        weights = weights_of(parameter)
+        n_out, n_in = weights.shape
+        per_row = n_in * (2 * weights.data.itemsize + 1)  # the tile, its magnitudes and a mask
         fitting = math.ceil(n_out / max(1, int(memory // per_row)))
         return min(max(min(TILE_FRACTION, n_out), fitting), n_out)
 
@@ -51,16 +54,18 @@ class Tiles(Source):
         if part < 0:
             return
         first = part * self.rows
-        tile = self.tile[: self.parameter.shape[0] - first]
+        tile = self.tile[: self.weights.shape[0] - first]
         self._accumulate(tile, first, 0.0 if remaining == self.steps - 1 else self.momentum, view)
         if remaining == 0:
             self._found = self._found or self._nothing()
-            self._found.offer(self.parameter.pattern, tile, first)
+            group = self.weights.pattern.group
+            self._found.offer(self.parameter.pattern, tile, first // group)
 
     def _accumulate(self, tile: np.ndarray, first: int, beta: float, view: GradientView) -> None:
         """Let the tile be beta times itself, plus this step's gradient, of rows from first on."""
         from sparsecpu.kernels.linear.outer import outer
 
+        view = view_of_weights(view)
         factors = view.factors()
         if factors is None:
             fresh = view.at(self._rows(first, len(tile))).reshape(tile.shape)
@@ -79,24 +84,34 @@ class Tiles(Source):
 
     def _rows(self, first: int, count: int) -> Pattern:
         if self._whole is None or self._whole[0] != first:
-            self._whole = first, whole_rows(self.parameter.shape, slice(first, first + count))
+            self._whole = first, whole_rows(self.weights.shape, slice(first, first + count))
         return self._whole[1]
 
     def _nothing(self) -> RunningTop:
         pattern = self.parameter.pattern
-        return RunningTop(min(pattern.nnz, pattern.size - pattern.nnz), self.dtype)
+        most = min(pattern.nnz, pattern.size - pattern.nnz)
+        return RunningTop(most, self.dtype, shared=self.shared)
 
     def top(self, count: int, steps_done: int) -> tuple[np.ndarray, np.ndarray]:
         found, self._found = self._found or self._nothing(), None
         found.count = min(count, found.count)
-        return found.result()
+        return self._tell(found)
 
     def state(self) -> dict[str, np.ndarray]:
-        keys, values = (self._found or self._nothing()).result()
+        found = self._found or self._nothing()
+        keys, values = found.result()
+        if self.shared is not None:  # scores are made of them
+            values = found.rows
         return {"tile": self.tile, "keys": keys, "values": values}
 
     def load_state(self, arrays: Arrays, steps_done: int) -> None:
         found = self._nothing()
         tile = take(arrays, "tile", self.dtype, self.tile.shape)
-        found.add(*self._take_inactive(arrays, found.count))
+        keys, values = self._take_inactive(
+            arrays, found.count, lambda keys: shape_of_values(self.parameter, keys)
+        )
+        if self.shared is None:
+            found.add(keys, values)
+        else:
+            found.add(keys, self.shared.fold_values(keys, values), values)
         self.tile, self._found = aligned_copy(tile), found

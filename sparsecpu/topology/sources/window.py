@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.kernels.machine.arrays import aligned_copy, aligned_zeros
-from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.checked_arrays import Arrays, take
 from sparsecpu.step.gradient_view import GradientView
+from sparsecpu.topology.running_top import RunningTop
 from sparsecpu.topology.selection import largest
+from sparsecpu.topology.shared_view import view_of_weights
 from sparsecpu.topology.sources.base import Source
-from sparsecpu.topology.tile_search import Form, largest_inactive
+from sparsecpu.topology.tile_search import Form, search
 
 
 class Window(Source):
@@ -20,9 +21,9 @@ class Window(Source):
 
     name = "window"
 
-    def __init__(self, parameter: SparseParameter, **options: Any) -> None:
+    def __init__(self, parameter: Any, **options: Any) -> None:
         super().__init__(parameter, **options)
-        n_out, n_in = parameter.shape
+        n_out, n_in = self.weights.shape
         columns = self.steps * self.batch_size
         self.x = aligned_zeros((n_in, columns), self.dtype)
         self.dy = aligned_zeros((n_out, columns), self.dtype)
@@ -49,7 +50,7 @@ class Window(Source):
             return
         turn = int(self.seen[0]) % self.steps
         first = turn * self.batch_size
-        factors = view.factors()
+        factors = view_of_weights(view).factors()
         assert factors is not None, "filters have no windows"
         for kept, new in zip((self.x, self.dy), factors, strict=True):
             lanes = new.shape[2]
@@ -63,22 +64,27 @@ class Window(Source):
 
     def top(self, count: int, steps_done: int) -> tuple[np.ndarray, np.ndarray]:
         pattern, form = self.parameter.pattern, self._form(steps_done)
-        found = largest_inactive(pattern, count, self.dtype, form)
+        found = self._tell(search(pattern, count, self.dtype, form, shared=self.shared))
         self._forget()
         return found
 
     def top_of_rows(self, counts: np.ndarray, steps_done: int) -> tuple[np.ndarray, np.ndarray]:
         pattern, form = self.parameter.pattern, self._form(steps_done)
-        row = aligned_zeros((1, pattern.shape[1]), self.dtype)
-        keys, values = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=self.dtype)]
-        for i in np.flatnonzero(counts):
-            form(slice(i, i + 1), slice(0, row.size), row)
-            row[0, pattern.indices[pattern.indptr[i] : pattern.indptr[i + 1]]] = 0
-            chosen = largest(np.abs(row[0]), int(counts[i]))
-            keys.append(i * row.size + chosen)
-            values.append(row[0, chosen])
+        n_in, group = pattern.shape[1], self.weights.pattern.group
+        rows = aligned_zeros((group, n_in), self.dtype)
+        top = RunningTop(int(counts.sum()), self.dtype, shared=self.shared)
+        for i in np.flatnonzero(counts).tolist():
+            here = slice(i * group, min((i + 1) * group, self.weights.shape[0]))
+            tile = rows[: here.stop - here.start]
+            form(here, slice(0, n_in), tile)
+            row = tile[0] if self.shared is None else self.shared.fold_rows(tile)[0]
+            row[pattern.indices[pattern.indptr[i] : pattern.indptr[i + 1]]] = 0
+            chosen = largest(np.abs(row), int(counts[i]))
+            momenta = np.zeros((len(chosen), group), self.dtype)
+            momenta[:, : len(tile)] = tile[:, chosen].T
+            top.add(i * n_in + chosen, row[chosen], momenta if self.shared else None)
         self._forget()
-        return np.concatenate(keys), np.concatenate(values)
+        return self._tell(top)
 
     def _form(self, steps_done: int) -> Form:
         """Return a function that writes a tile of M."""

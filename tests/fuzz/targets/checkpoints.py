@@ -11,7 +11,7 @@ from sparsecpu.files.model import load_all, save
 from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.networks.description import mlp
 from sparsecpu.optimizers import SGD, Adam
-from sparsecpu.topology import DSR, SET, DeepR, GradualPruning, SparseMomentum
+from sparsecpu.topology import DSR, SET, DeepR, GradualPruning, SparseMomentum, Static
 from sparsecpu.topology import GuidedStochasticExploration as GSE
 from sparsecpu.trainer import Trainer
 from sparsecpu.training.pattern_history import Tracker
@@ -39,6 +39,7 @@ _RUNS = {
     "deep-r": (SGD, lambda: DeepR(update_every=2), False),
     "dsr": (SGD, lambda: DSR(update_every=3), False),
     "gradual": (SGD, lambda: GradualPruning(density=0.1, update_every=3), False),
+    "grouped": (SGD, Static, True),
 }
 
 
@@ -67,7 +68,8 @@ def _saved():
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in _RUNS:
-            trainer = _trainer(name, _ARCHITECTURE.build(np.random.default_rng(1)), _Stop())
+            described = _ARCHITECTURE.in_groups(4 if name == "grouped" else 1)
+            trainer = _trainer(name, described.build(np.random.default_rng(1)), _Stop())
             trainer.fit(_X, _Y)
             values, arrays = trainer.state()
             save(trainer.network, Path(folder, "c.npz"), facts={"trainer": values}, extra=arrays)

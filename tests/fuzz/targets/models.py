@@ -39,7 +39,8 @@ def _networks():
     classes |= {"columns": columns.to_dict(), "training_data": {"samples": 9, "mark": "0a"}}
     scales = {"task": "regression", "target_mean": [0.0, 1.0], "target_scale": [1.0, 2.0],
               "first_feature": 1}  # fmt: skip
-    return (first, classes), (images.build(rng, dtype=np.float64), scales)
+    grouped = mlp(6, (9, 7), 3).sparsify(0.4).in_groups(4).build(rng)
+    return (first, classes), (images.build(rng, dtype=np.float64), scales), (grouped, {})
 
 
 @cache

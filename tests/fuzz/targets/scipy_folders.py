@@ -9,6 +9,7 @@ from scipy import sparse
 from sparsecpu.files.interop.scipy_folders import read_scipy
 from sparsecpu.files.interop.tensors import SparseTensor
 from sparsecpu.interop import import_network
+from sparsecpu.layers import SparseLinear
 from sparsecpu.networks.description import mlp
 from tests.fuzz.alter_archive import alter_archive
 from tests.fuzz.alter_bytes import boundary
@@ -16,7 +17,7 @@ from tests.fuzz.alter_json import alter_json_text
 from tests.fuzz.target import Target
 from tests.fuzz.zips import Array, Member, write_zip
 
-_ARCHITECTURE = mlp(4, (3,), 2)
+_ARCHITECTURE = mlp(4, (3,), 2).in_groups([1, 2])
 _DESCRIPTION = {"architecture": _ARCHITECTURE.to_dict(), "facts": {"task": "classification"}}
 
 
@@ -39,6 +40,10 @@ def _folders():
     for kind in ("csr", "csc", "coo", "dia", "bsr"):
         matrices = {"0.weight": _saved(first.asformat(kind)), "2.weight": _saved(second)}
         found.append(({**matrices, "vectors": vectors}, kind in ("csr", "coo")))
+    shared = SparseLinear(3, 2, nnz=4, group=2).weight.to_scipy("bsr")
+    found.append(
+        ({"0.weight": _saved(first), "2.weight": _saved(shared), "vectors": vectors}, True)
+    )
     return found
 
 

@@ -1,0 +1,151 @@
+"""Pictures of speed-ups over the fastest dense rival, over density."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.bench.plots.looks import COLOURS, INK, STYLES
+
+#: With more lines than this, the legend stands beside the axes.
+_FEW = 6
+#: Density, speed-up over the fastest dense rival, and whether the latter is certain.
+Point = tuple[float, float, bool]
+
+
+def draw_linear(axes: Any, results: list[dict[str, Any]]) -> None:
+    """Draw single layers, and where they are as fast as dense ones."""
+    from sparsecpu.bench.measuring.precisions import break_evens
+
+    def ended(own: list[dict[str, Any]], precision: str) -> str:
+        sparsity, measured = break_evens(own, precision)
+        if sparsity is None or not measured:
+            return ""
+        axes.plot([1 - sparsity], [1], "|", color=INK, markersize=14)
+        return f" (break-even at {sparsity:.0%} sparsity)"
+
+    _draw(axes, results, "forward + dx + dW", ended)
+    axes.set_title("One sparse layer beside the fastest dense one", loc="left", fontsize=11)
+
+
+def draw_conv(axes: Any, results: list[dict[str, Any]]) -> None:
+    """Draw single convolutions."""
+    _draw(axes, results, "one convolution")
+    axes.set_title("Forward, dx and dW of a convolution beside PyTorch's", loc="left", fontsize=11)
+
+
+def draw_train(axes: Any, results: list[dict[str, Any]]) -> None:
+    """Draw steps of whole networks."""
+    _draw(axes, results, "training step")
+    axes.set_title("A whole training step beside the fastest dense one", loc="left", fontsize=11)
+
+
+def draw_infer(axes: Any, results: list[dict[str, Any]]) -> None:
+    """Draw predictions of whole networks."""
+    _draw(axes, results, "prediction")
+    axes.set_title("A prediction beside the fastest dense one", loc="left", fontsize=11)
+
+
+def _draw(
+    axes: Any,
+    results: list[dict[str, Any]],
+    what: str,
+    ended: Callable[[list[dict[str, Any]], str], str] = lambda own, precision: "",
+) -> None:
+    """Draw a line for each of our layers or networks and each size of groups.
+
+    They stand over the fastest dense rival in float32; others are lines of their own.
+    """
+    rows = [found for result in results for found in result["results"]]
+    precisions = list(dict.fromkeys(p for found in rows for p in found["by_precision"]))
+    base, *others = precisions or ["dense"]
+    several = {found["group"] for found in rows} != {1}
+    lines: dict[str, list[Point]] = {}
+    beside: dict[str, list[float]] = {other: [] for other in others}
+    for result in results:
+        for group in dict.fromkeys(found["group"] for found in result["results"]):
+            own = [found for found in result["results"] if found["group"] == group]
+            name = name_of(result) + (f", group {group}" if several else "")
+            name += f", batch {result['batch']}" + (ended(own, base) if precisions else "")
+            lines[name] = [_point(found, base) for found in own]
+        for other in others:
+            ms = [result["results"][0]["by_precision"][p]["dense_ms"] for p in (base, other)]
+            beside[other].append(ms[0] / ms[1])
+    if _draw_lines(axes, lines, f"{what}: time of the fastest dense {base} / ours"):
+        _draw_others(axes, base, beside)
+
+
+def name_of(result: dict[str, Any]) -> str:
+    """Return what was timed: a network, or the shape of a layer."""
+    if "n_out" in result:
+        return f"{result['n_out']}x{result['n_in']}"
+    return result.get("network") or result["case"]
+
+
+def _point(found: dict[str, Any], precision: str) -> Point:
+    """Return the point of one of ours beside the fastest dense rival of a precision."""
+    ms = found["ms"]["total"] if isinstance(found["ms"], dict) else found["ms"]
+    dense = found["by_precision"].get(precision, {"dense_ms": np.nan, "dense_speedup": None})
+    return 1 - found["sparsity"], dense["dense_ms"] / ms, dense["dense_speedup"] is not None
+
+
+def _draw_lines(axes: Any, lines: dict[str, list[Point]], label: str) -> bool:
+    """Draw speed-ups over density; those that are too noisy to print are hollow."""
+    lines = {name: [p for p in points if np.isfinite(p[1])] for name, points in lines.items()}
+    lines = {name: points for name, points in lines.items() if points}
+    if not lines:
+        axes.text(0.5, 0.5, "nothing dense ran: no ratio to draw", ha="center", fontsize=11)
+        axes.set(xticks=[], yticks=[])
+        return False
+    looks = _colours_and_styles(list(lines))
+    for name, points in lines.items():
+        x, y, clear = zip(*sorted(points), strict=True)
+        colour, style = looks[name]
+        axes.plot(x, y, style, color=colour, label=name, linewidth=1.6)
+        faces = [colour if sure else "white" for sure in clear]
+        axes.scatter(x, y, s=22, c=faces, edgecolors=colour, zorder=3)
+    if not all(point[2] for points in lines.values() for point in points):
+        axes.plot([], [], "o", color=INK, markerfacecolor="white", markersize=5,
+                  label="hollow: too noisy for a figure")  # fmt: skip
+    _decorate(axes, [point for points in lines.values() for point in points], label)
+    beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if len(lines) > _FEW else {}
+    axes.legend(frameon=False, fontsize=8, **beside)
+    return True
+
+
+def _decorate(axes: Any, points: list[Point], label: str) -> None:
+    """Draw labels and ticks."""
+    axes.set(yscale="log", xlabel="density (fraction of weights kept), log scale", xscale="log",
+             ylabel=label)  # fmt: skip
+    densities = sorted({density for density, _, _ in points})
+    axes.set_xticks(densities, [f"{d:.2g}" for d in densities])
+    axes.minorticks_off()
+    most = 2 * max(speedup for _, speedup, _ in points)
+    ticks = [tick for tick in (0.5, 1, 2, 4, 8, 16, 32, 64, 128) if tick <= most]
+    axes.set_yticks(ticks, [f"{t:g}x" for t in ticks])
+    axes.invert_xaxis()
+
+
+def _draw_others(axes: Any, base: str, beside: dict[str, list[float]]) -> None:
+    """Draw where ours is as fast as the fastest dense rival of each precision."""
+    for precision, ratios in {base: [1.0], **beside}.items():
+        for ratio in ratios:
+            style = "--" if precision == base else ":"
+            axes.axhline(ratio, color=INK, linewidth=1, linestyle=style)
+        axes.annotate(f"as fast as dense {precision}", (0.99, max(ratios)), va="bottom", ha="right",
+                      xycoords=("axes fraction", "data"), fontsize=8, color=INK)  # fmt: skip
+
+
+def _colours_and_styles(names: list[str]) -> dict[str, tuple[str, str]]:
+    """Return each line's colour and style: lines that differ only in the batch share a colour."""
+    colours: dict[str, str] = {}
+    batches: dict[str, str] = {}
+    found = {}
+    for name in names:
+        what, _, rest = name.partition(", batch ")
+        colour = colours.setdefault(what, COLOURS[len(colours) % len(COLOURS)])
+        batch = rest.split(" ")[0]
+        found[name] = colour, batches.setdefault(batch, STYLES[len(batches) % len(STYLES)])
+    return found

@@ -1,0 +1,53 @@
+"""The picture by which to choose a group size: test error over the milliseconds of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sparsecpu.experiments.plots.figures import GRID, INK
+
+_MARKERS = "osD^vPX*"
+
+
+class Trained(NamedTuple):
+    """What training gave: milliseconds per step, test error in per cent, and what to write there.
+
+    ``half`` is half of a 95 % interval of the error.
+    """
+
+    ms: float
+    error: float
+    half: float = 0.0
+    words: str = ""
+
+
+def draw_trade(
+    axes: Any, lines: Mapping[str, Sequence[Trained]], dense: Mapping[str, Trained]
+) -> None:
+    """Draw sparse networks as lines through their densities, and dense ones as stars.
+
+    Lower is more accurate, and further left is faster: a line that lies below and to the left of
+    another is the better choice.
+    """
+    for number, (name, points) in enumerate(lines.items()):
+        own = sorted(points)
+        drawn = axes.errorbar(
+            [p.ms for p in own], [p.error for p in own], yerr=[p.half for p in own], label=name,
+            marker=_MARKERS[number % len(_MARKERS)], markersize=4, linewidth=1.4, capsize=2,
+        )  # fmt: skip
+        for p in own:
+            axes.annotate(p.words, (p.ms, p.error), fontsize=6.5, xytext=(4, 3),
+                          textcoords="offset points", color=drawn[0].get_color())  # fmt: skip
+    for name, p in dense.items():
+        axes.errorbar([p.ms], [p.error], yerr=[p.half], fmt="*", color=INK, markersize=9, capsize=2)
+        axes.annotate(name, (p.ms, p.error), fontsize=8, xytext=(0, 7), color=INK, ha="center",
+                      textcoords="offset points")  # fmt: skip
+    axes.set(xscale="log", yscale="log", xlabel="milliseconds per training step",
+             ylabel="test error, %")  # fmt: skip
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: f"{value:g}")
+        axis.set_minor_formatter(lambda value, _: f"{value:.2g}")
+    axes.tick_params(labelsize=7, which="both")
+    axes.grid(color=GRID, linewidth=0.5, which="both")
+    axes.legend(fontsize=8, frameon=False)

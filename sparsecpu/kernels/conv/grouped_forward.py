@@ -1,0 +1,131 @@
+"""The kernel of a convolution whose filters stand in groups that share their taps.
+
+A strip of the ring that is read once then serves all filters of a group: arithmetic is the limit,
+not loads. Otherwise it is as ``kernels.conv.convolution``; ``kernels.linear.grouped`` says where
+the values of a group lie. There are no blocks of channels: a strip is read so rarely that the
+level-2 cache is near enough, so each output is one sum, in the order of its taps.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sparsecpu.kernels.conv.jobs import begin_job, count_jobs, named, next_row, places_of
+from sparsecpu.kernels.conv.operands import Gate, GroupIndex, Operand, Output, Space
+from sparsecpu.kernels.conv.pixels import rows_to_memory_order
+from sparsecpu.kernels.conv.prefetch import prefetch_some, rows_ahead
+from sparsecpu.kernels.conv.ring import NO_ROW, fill_ring, write_bases
+from sparsecpu.kernels.conv.rows import Lines, RowOfOutputs, write_row
+from sparsecpu.kernels.conv.sizes import Sizes
+from sparsecpu.kernels.conv.sums import NO_SUMS
+from sparsecpu.kernels.conv.tap_sums import place_of_tap
+from sparsecpu.kernels.machine.compile import kernel
+from sparsecpu.kernels.machine.spread import spread
+from sparsecpu.kernels.vectors.arithmetic import count, splat
+from sparsecpu.kernels.vectors.bundles import add_to_rows, bundle_of, splat_rows, store_rows
+from sparsecpu.kernels.vectors.memory import at, fence, load_like
+
+
+class GroupedConvolution(NamedTuple):
+    """What such a convolution reads and writes, the same for all jobs."""
+
+    sizes: Sizes
+    taps: GroupIndex
+    weights: np.ndarray
+    bias: np.ndarray
+    inputs: Operand
+    out: Output
+    gate: Gate
+    mask: np.ndarray
+    reads: bool
+    space: Space
+
+
+@kernel(inlined=True)
+def _sum_filters(like, pixel, conv, bases, k, end, apart, n, i, here, line):
+    """Write the sums of some filters of a group, from filter i on, in one strip.
+
+    Their values lie ``apart`` from the taps' places, each filter's n after those before it.
+    """
+    sums, space = like, conv.space
+    if conv.bias.shape[0] > 0:
+        sums = splat_rows(conv.bias, i, like)
+    while k < end:
+        place = place_of_tap(conv.taps.codes, k, space.bases, bases, pixel)
+        v = load_like(space.ring, place, like[0])
+        sums = add_to_rows(sums, conv.weights, k + apart, n, v)
+        k += 1
+    store_rows(space.scratch, here, line, rows_to_memory_order(space.ring, sums, pixel))
+
+
+@kernel(part=True)
+def _convolve_row(pixel, rows, one, conv, job, worker):
+    """Compute a row of outputs, group by group."""
+    sizes, strip, group = conv.sizes, one[0], len(rows)
+    indptr = conv.taps.indptr
+    write_bases(pixel, strip, sizes, job, conv.reads, conv.space.bases, worker)
+    columns = min(sizes.span, sizes.out_width - job.first_column)
+    row = RowOfOutputs(job.row, job.first_column, columns)
+    line = np.int64(sizes.span) * sizes.tiles_per_job * count(pixel)
+    ahead = rows_ahead(sizes, job, job.strips * (indptr.shape[0] - 1))
+    for g in range(indptr.shape[0] - 1):
+        first, i = at(indptr, np.int64(g)), np.int64(g) * group
+        end, apart = at(indptr, np.int64(g) + 1), (group - 1) * first
+        n = end - first
+        for s in range(job.strips):
+            ahead = prefetch_some(pixel, strip, conv.inputs, sizes, job, ahead)
+            here, bases = worker.outputs + s * count(strip), worker.bases + s * sizes.depth
+            if i + group <= sizes.filters:
+                _sum_filters(rows, pixel, conv, bases, first, end, apart, n, i, here, line)
+            else:
+                for r in range(sizes.filters - i):
+                    _sum_filters(one, pixel, conv, bases, first, end, apart + r * n, n, i + r,
+                                 here + r * line, line)  # fmt: skip
+        lines = Lines(i, min(i + group, sizes.filters), worker.outputs, line, np.int64(1))
+        write_row(pixel, strip, conv.out, conv.gate, conv.mask, sizes, job, row,
+                  conv.space.scratch, lines)  # fmt: skip
+
+
+@functools.cache
+def grouped_convolution_kernel(group: int, lanes: int, strip_pixels: int) -> Callable:
+    """Return the kernel of ``y = W * x + bias``.
+
+    ``convolve(sizes, taps, weights, bias, inputs, out, gate, mask, reads, space)`` takes what
+    ``kernels.conv.operands`` describes; for ``mask`` see ``convolution_kernel``. With ``reads``,
+    filters of one pixel read planes where they lie.
+    """
+    four_lanes, strip_lanes = 4 * lanes, strip_pixels * lanes
+
+    @kernel(part=True)
+    def work(number, sizes, taps, weights, bias, inputs, out, gate, mask, reads, space):
+        conv = GroupedConvolution(named(sizes), taps, weights, bias, inputs, out, gate, mask,
+                                  reads, space)  # fmt: skip
+        zero, worker = weights.dtype.type(0), places_of(number, space)
+        pixel, four = splat(zero, lanes), splat(zero, four_lanes)
+        strip = splat(zero, strip_lanes)
+        rows, one = bundle_of(strip, group), bundle_of(strip, 1)
+        jobs, workers = count_jobs(conv.sizes, inputs.values.shape[0]), space.scratch.shape[0]
+        for job_number in range(number * jobs // workers, (number + 1) * jobs // workers):
+            if out.kind != NO_SUMS:
+                out.sums[job_number] = 0
+            job, last = begin_job(job_number, conv.sizes, strip_pixels)
+            ready = NO_ROW
+            while job.row < last:
+                if not reads:
+                    ready = fill_ring(pixel, four, inputs, conv.sizes, job, ready, space.ring,
+                                      worker.ring)  # fmt: skip
+                _convolve_row(pixel, rows, one, conv, job, worker)
+                job = next_row(job)
+        fence()
+
+    run = spread(work)
+
+    def convolve(sizes: np.ndarray, taps: GroupIndex, weights: np.ndarray, *others: Any) -> None:
+        space = others[-1]
+        run(len(space.scratch), (weights.dtype, space.ring.dtype), sizes, taps, weights, *others)
+
+    return convolve
