@@ -15,16 +15,19 @@ class RunningTop:
     """The ``count`` entries of largest magnitude in a stream of keys and values, never a 0.
 
     Magnitudes at or below ``threshold`` are known not to be among them. O(count) memory. Where
-    entries are shared columns, their values are scores, and ``rows`` has what each row has there.
+    entries are shared columns, their values are scores, and ``rows`` has what each row has there,
+    if that is kept.
     """
 
     def __init__(
-        self, count: int, dtype: Any, threshold: float = 0.0, shared: SharedColumns | None = None
-    ) -> None:
+        self, count: int, dtype: Any, threshold: float = 0.0, shared: SharedColumns | None = None,
+        *, rows_kept: bool = True,
+    ) -> None:  # fmt: skip
         self.count, self.threshold, self.shared = count, threshold, shared
         room = count + count // 3 + 1024
         self._keys, self._values = np.empty(room, dtype=np.int64), np.empty(room, dtype=dtype)
-        self._rows = np.empty((room, 0 if shared is None else shared.group), dtype=dtype)
+        self._kept = 0 if shared is None or not rows_kept else shared.group
+        self._rows = np.empty((room, self._kept), dtype=dtype)
         self._used = 0
 
     @property
@@ -64,9 +67,9 @@ class RunningTop:
                 scores, place, row * pitch + column, pitch, self.threshold,
                 self._keys, self._values, self._used,
             )  # fmt: skip
-            if self.shared is not None:
+            if self._kept:
                 groups, columns = np.divmod(self._keys[before : self._used], pitch)
-                rows = (groups - row)[:, None] * self.shared.group + np.arange(self.shared.group)
+                rows = (groups - row)[:, None] * self._kept + np.arange(self._kept)
                 there = rows < len(tile)
                 found = tile[np.where(there, rows, 0), (columns - column)[:, None]]
                 self._rows[before : self._used] = np.where(there, found, 0)
@@ -80,7 +83,7 @@ class RunningTop:
             self.threshold = max(self.threshold, float(np.nextafter(edge, edge.dtype.type(0))))
         used, self._used = self._used, int(kept.sum())
         self._keys[: self._used], self._values[: self._used] = keys[kept], values[kept]
-        if self.shared is not None:
+        if self._kept:
             self._rows[: self._used] = self._rows[:used][kept]
 
     def result(self) -> tuple[np.ndarray, np.ndarray]:
@@ -89,5 +92,6 @@ class RunningTop:
         order = np.argsort(self._keys[: self._used])
         keys, values = self._keys[order], self._values[order]
         self._keys[: self._used], self._values[: self._used] = keys, values
-        self._rows[: self._used] = self._rows[order]
+        if self._kept:
+            self._rows[: self._used] = self._rows[order]
         return keys, values

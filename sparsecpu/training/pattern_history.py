@@ -12,6 +12,7 @@ from sparsecpu.errors import FileFormatError
 from sparsecpu.sparse.keys import sorted_once
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.checked_arrays import Arrays, take, take_keys
+from sparsecpu.topology.shared_columns import weights_of
 from sparsecpu.training.spectral_gap import spectral_gap
 
 #: The weights per input of the first layer are recorded up to this number of inputs.
@@ -159,7 +160,7 @@ class Tracker(Callback):
 
     def on_update(self, trainer: Any, report: Any) -> None:
         for number, (name, layer) in enumerate(self._layers.items()):
-            pattern = trainer.topology.run.parameters[name].pattern
+            pattern = weights_of(trainer.topology.run.parameters[name]).pattern
             found = layer.update(pattern.groups, report.step) | per_neuron(pattern)
             if number == 0 and pattern.shape[1] <= _MOST_INPUTS:
                 found["inputs"] = pattern.fan_out.tolist()

@@ -158,6 +158,13 @@ def test_training(rule, made):
     assert updates or rule == "static"
 
 
+@pytest.mark.parametrize("rule", [RULES[0], RULES[1], RULES[2], "rigl:update_every=6"])
+def test_training_with_groups(rule, monkeypatch):
+    """Rules look at shared columns: all that they keep of weights is as sparse as before."""
+    monkeypatch.setitem(MADE, "linear", lambda: linear_network(WIDTH, 2 * DENSITY, group=4))
+    assert watched(lambda *given: train(given[0], rule, SGD(0.9), *given[1:]), "linear")
+
+
 def test_every_rule_is_here():
     ours = {n for n, rule in TOPOLOGIES.items() if rule.__module__.startswith("sparsecpu.")}
     assert {rule.split(":")[0] for rule in RULES} == ours

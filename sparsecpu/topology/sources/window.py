@@ -92,12 +92,15 @@ class Window(Source):
         columns = used * self.batch_size
         age = steps_done - 1 - self.when[:used]
         weight = np.repeat(self.gradient_weight * self.momentum**age, self.batch_size)
-        weight = weight.astype(self.dtype)
+        weight, dy = weight.astype(self.dtype), self.dy[:, :columns]
+        forgotten = self.steps <= self.interval  # then the factors themselves may be weighted
+        if forgotten:
+            np.multiply(dy, weight, out=dy)
 
         from sparsecpu.kernels.linear.outer import outer
 
         def form(rows: slice, places: slice, out: np.ndarray) -> None:
-            outer(self.dy[rows, :columns] * weight, self.x[places, :columns], out)
+            outer(dy[rows] if forgotten else dy[rows] * weight, self.x[places, :columns], out)
 
         return form
 
