@@ -47,20 +47,24 @@ def largest_inactive(
 
 def search(
     pattern: Pattern, count: int, dtype: Any, form: Form, *, whole: bool = False,
-    shared: SharedColumns | None = None, rows_kept: bool = True,
+    shared: SharedColumns | None = None, rows_kept: bool = True, tall: bool = True,
 ) -> RunningTop:  # fmt: skip
     """Find what ``largest_inactive`` returns; of shared columns, tiles that are formed have rows.
 
     Some positions tell about which threshold ``2 count`` entries exceed; everything below it is
-    passed over. Where that was too high, the search is done again without it.
+    passed over. Where that was too high, the search is done again without it. Tiles that are not
+    ``tall`` are twice as high as wide, as BLAS likes them, whose sums depend on shapes.
     """
     group, (n_out, n_in) = (shared.group if shared else 1), pattern.shape
     rows = shared.weights.shape[0] if shared else n_out
     most = min(TILE_BYTES // np.dtype(dtype).itemsize, rows * n_in // TILE_FRACTION)
     most = max(group, most, min(_LEAST, rows * n_in // 4))
-    height = min(n_out, max(1, most // (group * (n_in if whole else _WIDTH))))
-    width = n_in if whole else min(n_in, max(1, most // (group * height)))
-    width = width // _WIDTH * _WIDTH if _WIDTH < width < n_in else width
+    narrow = _WIDTH if tall else max(1, math.isqrt(most // 2))
+    height = min(n_out, max(1, most // (group * (n_in if whole else min(n_in, narrow)))))
+    width = n_in if whole else min(n_in, narrow)
+    if tall and not whole:
+        width = min(n_in, max(1, most // (group * height)))
+        width = width // _WIDTH * _WIDTH if _WIDTH < width < n_in else width
     threshold = 0.0
     if min(rows, n_in) >= _ENOUGH and not whole:
         threshold = _guess(pattern, count, dtype, form, shared)

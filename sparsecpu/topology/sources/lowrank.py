@@ -94,4 +94,5 @@ class LowRank(Source):
             np.matmul(tall[rows], flat[:, columns], out=out)
 
         pattern = self.parameter.pattern
-        return self._tell(search(pattern, count, self.dtype, form, shared=self.shared))
+        found = search(pattern, count, self.dtype, form, shared=self.shared, tall=False)
+        return self._tell(found)
