@@ -153,7 +153,9 @@ def _in_groups(options: dict[str, Any], architecture: Any) -> tuple[Any, int]:
         choices = choose_groups(architecture.sparsify(density, rule), batch)
         group = [choice.takes for choice in choices]
         Speaker(options["as_json"]).say(group_table(choices, batch))
-    return (architecture, group) if isinstance(group, int) else (in_groups(architecture, group), 1)
+    if isinstance(group, int) and group > 1:
+        return architecture, group
+    return in_groups(architecture, group), 1
 
 
 def _described(options: dict[str, Any], tensors: Any) -> Any:

@@ -181,6 +181,9 @@ def test_import_keeps_whole_groups(tmp_path, rng, timed):
     done = run(*args, "--density", 0.25, "--group", "auto")
     assert done.exit_code == 0, done.output
     assert groups_of(load(tmp_path / "m.npz")[0]) == [4, 1]  # the second one would be dense
+    alone = run("import", tmp_path / "m.npz", "--group", 1, "--out", tmp_path / "alone.npz")
+    assert alone.exit_code == 0, alone.output
+    assert groups_of(load(tmp_path / "alone.npz")[0]) == [1, 1]
     for bad in (("--group", 3), ("--group", "auto"), ("--group", "4,4,4", "--density", 0.2)):
         refused = run(*args, *bad)
         assert refused.exit_code == 2
