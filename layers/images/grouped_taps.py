@@ -12,7 +12,6 @@ import numpy as np
 
 from sparsecpu.kernels.conv.operands import GroupIndex
 from sparsecpu.kernels.conv.sizes import Sizes
-from sparsecpu.kernels.linear.grouped import sums_bytes
 from sparsecpu.kernels.machine.cached import cached_property
 from sparsecpu.kernels.machine.cpu import level_two_cache
 from sparsecpu.layers.images.geometry import Geometry
@@ -156,6 +155,8 @@ def choose_grouped_strip(width: int, group: int, tiles: Tiles) -> tuple[int, int
     Sums of all filters of a group stay in registers. Narrow planes of several tiles are
     interleaved to fill a strip.
     """
+    from sparsecpu.kernels.linear.grouped import sums_bytes
+
     most = max(1, sums_bytes() // (group * tiles.bytes * tiles.lanes))
     pairs = [
         (n, per_job) for n in (16, 8, 4, 2, 1) if n <= most

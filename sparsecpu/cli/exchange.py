@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,7 @@ _ENDINGS = {"torch": ".pt", "safetensors": ".safetensors", "scipy": ""}
 @click.option(
     "--group",
     help="How many neighbouring outputs of a layer keep weights at the same inputs, those with the "
-    "largest sums; as in sparsecpu train.  [default: as FILE says, if it does]",
+    "largest means; as in sparsecpu train.  [default: as FILE says, if it does]",
 )
 @click.option(
     "--map",
@@ -138,7 +137,7 @@ def _in_groups(options: dict[str, Any], architecture: Any) -> tuple[Any, int]:
     """Return the description in the groups that the user asks for each layer, or one for all."""
     from sparsecpu.cli.group_table import group_table
     from sparsecpu.cli.output import Speaker
-    from sparsecpu.networks.group_choice import choose_groups, one_for_all
+    from sparsecpu.networks.group_choice import choose_groups
     from sparsecpu.networks.groups import AUTO, in_groups, read_group
 
     text, density = options["group"], options["density"]
@@ -152,11 +151,11 @@ def _in_groups(options: dict[str, Any], architecture: Any) -> tuple[Any, int]:
         rule = options["distribution"] if options["distribution"] in DISTRIBUTIONS else "uniform"
         batch = defaults.TRAINER.batch_size
         choices = choose_groups(architecture.sparsify(density, rule), batch)
-        # Of several sizes, one threshold for all layers would leave the larger ones the most.
-        group = one_for_all(choices)
-        choices = [replace(choice, takes=group) for choice in choices]
+        group = [choice.takes for choice in choices]
         Speaker(options["as_json"]).say(group_table(choices, batch))
-    return (architecture, group) if isinstance(group, int) else (in_groups(architecture, group), 1)
+    if isinstance(group, int) and group > 1:
+        return architecture, group
+    return in_groups(architecture, group), 1
 
 
 def _described(options: dict[str, Any], tensors: Any) -> Any:

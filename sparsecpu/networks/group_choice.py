@@ -76,12 +76,6 @@ def choose_groups(
     return [_choice(place, timed[place.alike]) for place in places]
 
 
-def one_for_all(choices: list[GroupChoice]) -> int:
-    """Return the size with which all layers together are fastest."""
-    total = {n: sum(choice.ms.get(str(n), 0.0) for choice in choices) for n in SIZES}
-    return next(n for n in SIZES if total[n] <= _AS_FAST * min(total.values()))
-
-
 @dataclass(frozen=True)
 class _Place:
     """A layer with weights, where it stands: shapes of a sample before and behind it."""

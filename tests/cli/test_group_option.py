@@ -12,7 +12,7 @@ from sparsecpu.experiments.recipe import Recipe
 from sparsecpu.files.model import load, save
 from sparsecpu.networks import group_choice
 from sparsecpu.networks.description import mlp
-from sparsecpu.networks.group_choice import GroupChoice, choose_groups, one_for_all
+from sparsecpu.networks.group_choice import GroupChoice, choose_groups
 from sparsecpu.networks.groups import check_group, read_group
 
 SMALL = ("--model", "40,24", "--distribution", "uniform", "--density", 0.25, "--epochs", 3,
@@ -147,16 +147,6 @@ def test_layers_too_large_to_be_made_are_timed_by_some_rows(timed):
     assert choices[0].ms["1"] == pytest.approx(4.0 * 1_000_000 / layer.out_features, rel=0.01)
 
 
-def test_one_size_for_all():
-    def choice(**ms):
-        return GroupChoice("0", (8, 8), 0.5, 1, {name.strip("_"): t for name, t in ms.items()})
-
-    assert (
-        one_for_all([choice(_1=9.0, _2=5.0, _4=2.0, _8=1.9), choice(_1=1, _2=1, _4=1, _8=1)]) == 4
-    )
-    assert one_for_all([GroupChoice("0", (8, 8), 1.0, 1)]) == 1
-
-
 def test_inspect_shows_them_and_draws_them(tmp_path, rng):
     from sparsecpu.experiments.plots.patterns import local_density
 
@@ -190,7 +180,10 @@ def test_import_keeps_whole_groups(tmp_path, rng, timed):
     assert groups_of(load(tmp_path / "m.npz")[0]) == [4, 2]
     done = run(*args, "--density", 0.25, "--group", "auto")
     assert done.exit_code == 0, done.output
-    assert set(groups_of(load(tmp_path / "m.npz")[0])) == {int(done.stderr.split()[-1])}
+    assert groups_of(load(tmp_path / "m.npz")[0]) == [4, 1]  # the second one would be dense
+    alone = run("import", tmp_path / "m.npz", "--group", 1, "--out", tmp_path / "alone.npz")
+    assert alone.exit_code == 0, alone.output
+    assert groups_of(load(tmp_path / "alone.npz")[0]) == [1, 1]
     for bad in (("--group", 3), ("--group", "auto"), ("--group", "4,4,4", "--density", 0.2)):
         refused = run(*args, *bad)
         assert refused.exit_code == 2

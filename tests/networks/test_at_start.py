@@ -27,21 +27,22 @@ def dense_weights(network):
     return found
 
 
-def top(scores, count, group=1):
+def top(scores, count, group=1, *, full=False):
     """Positions of the largest scores over all layers, one sorted array per layer.
 
-    Shared columns have the sums over their rows; as many stay as ``count`` has room for.
+    Shared columns have the means over their rows; as many stay as ``count`` has room for, or one
+    more so that it is full.
     """
     entries = []
     for layer, own in enumerate(scores):
         for first in range(0, len(own), group):
             rows = own[first : first + group]
-            entries += [(-s, layer, first, j, len(rows)) for j, s in enumerate(rows.sum(axis=0))]
+            entries += [(-s, layer, first, j, len(rows)) for j, s in enumerate(rows.mean(axis=0))]
     found, room = [set() for _ in scores], count
     for _, layer, first, column, rows in sorted(entries):
-        room -= rows
-        if room < 0:
+        if room < (1 if full else rows):
             break
+        room -= rows
         width = scores[layer].shape[1]
         found[layer] |= {(first + r) * width + column for r in range(rows)}
     return [np.array(sorted(keys), dtype=int) for keys in found]
@@ -116,8 +117,7 @@ def test_synflow_is_the_published_choice(network):
         scores = [w1 * b1[:, None], w2 * b2[:, None] * a1, w3 * a2]
         count = round(size * (wanted / size) ** (k / 100))
         # All but the last round keep what is as good as the last that there is no room for.
-        up = (group - 1) * (k < 100)
-        for mask, keys in zip(masks, top(scores, count + up, group), strict=True):
+        for mask, keys in zip(masks, top(scores, count, group, full=k < 100), strict=True):
             mask[...] = 0
             mask.reshape(-1)[keys] = 1
     for pattern, mask in zip(synflow(network).values(), masks, strict=True):

@@ -147,7 +147,7 @@ def import_network(
         float32 or float64.
     group : {1, 2, 4, 8}
         So many neighbouring rows share their columns in every layer; 1 leaves that to the
-        description. With a density, shared columns are kept by the sums over their rows.
+        description. With a density, shared columns are kept by the means over their rows.
 
     Raises
     ------

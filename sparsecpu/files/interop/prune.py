@@ -30,7 +30,7 @@ def kept_entries(
     one threshold for all layers (``"global"``) or a rule that gives each layer a number of weights.
     Every layer keeps at least its largest weight; of equal magnitudes, those at earlier positions
     stay. ``groups`` are the sizes of the groups of rows, 1 by default: shared columns stay or go as
-    a whole, by the sums over their rows, zeros among them included; their weights are as many as
+    a whole, by the means over their rows, zeros among them included; their weights are as many as
     there should be, to within one group.
     """
     groups = [1] * len(tensors) if groups is None else groups
@@ -75,11 +75,14 @@ def _matrix_shape(tensor: Tensor) -> tuple[int, int]:
 
 
 def _offered(tensors: Sequence[Tensor], groups: Sequence[int], count: int) -> BestShared:
-    """Return what has found the largest entries over some layers, as if they were one."""
+    """Return what has found the largest entries over some layers, as if they were one.
+
+    Shared columns are ranked by means over their rows: sums would favour large groups.
+    """
     best = BestShared([_matrix_shape(tensor) for tensor in tensors], groups, count)
     for layer, (tensor, group) in enumerate(zip(tensors, groups, strict=True)):
         for keys, scores in tensor.shared(group):
-            best.offer(layer, keys, scores)
+            best.offer(layer, keys, scores if group == 1 else scores / best.weights_of(layer, keys))
     return best
 
 

@@ -69,11 +69,16 @@ class GeneratedNetwork:
         return slice(rows.start // self.group[layer], -(-rows.stop // self.group[layer]))
 
     def shared_scores(self, layer: int, scores: np.ndarray) -> np.ndarray:
-        """Return the scores of shared columns from those of a tile: sums over the rows."""
+        """Return the scores of shared columns from those of a tile: means over the rows.
+
+        Sums would favour layers with large groups, whose shared columns take more weights, too.
+        """
         group = self.group[layer]
         if group == 1:
             return scores
-        return np.add.reduceat(scores, np.arange(0, len(scores), group), axis=0)
+        starts = np.arange(0, len(scores), group)
+        sums = np.add.reduceat(scores, starts, axis=0)
+        return sums / np.diff(starts, append=len(scores))[:, None]
 
     def best(self) -> BestShared:
         """Return what finds the best shared columns over all layers, for what is to be kept."""

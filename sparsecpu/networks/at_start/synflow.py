@@ -3,7 +3,7 @@ r"""SynFlow: keep the weights through which most flows, without any data.
 A hundred rounds each keep the weights of largest :math:`|w_{ij}| a_j b_i`. Here a is what arrives
 at the layer from inputs of 1, and b what arrives, backwards, from outputs of 1, through \|w\| of
 the weights that were kept so far. Round k keeps a fraction :math:`d^{k/100}`. Where rows share
-their columns, these have the sums over the rows, and stay or go as a whole.
+their columns, these have the means over the rows, and stay or go as a whole.
 
 Tanaka et al., Pruning neural networks without any data by iteratively conserving synaptic flow
 (2020), algorithm 1.
