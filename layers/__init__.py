@@ -2,7 +2,6 @@
 
 from sparsecpu.layers.activations import (
     ACTIVATIONS,
-    GELU,
     Activation,
     AllReLU,
     Identity,
@@ -23,6 +22,7 @@ from sparsecpu.layers.network.autotune import Choice, set_forms, tunable_layers
 from sparsecpu.layers.network.predictor import Predictor
 from sparsecpu.layers.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from sparsecpu.layers.sequential import Sequential
+from sparsecpu.layers.smooth_activations import GELU, SiLU
 from sparsecpu.layers.subsample import Subsample
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "ReLU",
     "Residual",
     "Sequential",
+    "SiLU",
     "Sigmoid",
     "SparseConv2d",
     "SparseLinear",

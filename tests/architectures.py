@@ -201,7 +201,11 @@ KINDS: dict[str, Kind] = {
     ),
     "tanh": Kind(_plain(ours.Tanh), lambda t, layer, name, x: x.tanh()),
     "sigmoid": Kind(_plain(ours.Sigmoid), lambda t, layer, name, x: x.sigmoid()),
-    "gelu": Kind(_plain(ours.GELU), lambda t, layer, name, x: t.functional.gelu(x)),
+    "gelu": Kind(
+        lambda draw, shape: ours.GELU(draw.one_of("none", "tanh")),
+        lambda t, layer, name, x: t.functional.gelu(x, approximate=layer.approximate),
+    ),
+    "silu": Kind(_plain(ours.SiLU), lambda t, layer, name, x: t.functional.silu(x)),
     "identity": Kind(_plain(ours.Identity), lambda t, layer, name, x: x),
     "dropout": Kind(
         lambda draw, shape: ours.Dropout(draw.one_of(0.0, 0.2, 0.5)),
