@@ -194,6 +194,8 @@ MODULES: dict[str, Callable[[Any, Shape, Options], Any]] = {
     "linear": _linear,
     "conv2d": _conv,
     "batch_norm": _norm,
+    "layer_norm": lambda nn, s, options: nn.LayerNorm(s[0], options.get("epsilon", 1e-5)),
+    "rms_norm": lambda nn, s, options: nn.RMSNorm(s[0], options.get("epsilon", 1e-6)),
     "max_pool2d": _pool("MaxPool2d"),
     "avg_pool2d": _pool("AvgPool2d"),
     "global_avg_pool2d": lambda nn, _, __: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
