@@ -17,8 +17,9 @@ from sparsecpu.trainer import Trainer
 def make_network(widths, density, rng, dtype=np.float64, group=1):
     shapes = [(o, i) for i, o in pairwise(widths)]
     layers = []
-    for (n_out, n_in), nnz in zip(shapes, allocate(shapes, density), strict=True):
-        layers += [SparseLinear(n_in, n_out, nnz=nnz, rng=rng, dtype=dtype, group=group), ReLU()]
+    groups = [group] * len(shapes) if isinstance(group, int) else group
+    for (n_out, n_in), nnz, rows in zip(shapes, allocate(shapes, density), groups, strict=True):
+        layers += [SparseLinear(n_in, n_out, nnz=nnz, rng=rng, dtype=dtype, group=rows), ReLU()]
     return Sequential(layers[:-1])
 
 

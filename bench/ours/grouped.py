@@ -29,7 +29,7 @@ class GroupedLayer:
         layer.gate_by_input()
         self.weight, self.batch, self.group = layer.weight, case.batch, variant.group
         widest = max(effective_width(n, n * self.weight.density) for n in self.weight.shape)
-        self.lanes = choose_lanes(case.batch, widest)
+        self.lanes = choose_lanes(case.batch, widest, group=self.group)
         tiles = -(-case.batch // self.lanes)
 
         def tile(features: int) -> np.ndarray:
@@ -49,11 +49,7 @@ class GroupedLayer:
     def parts(self) -> dict[str, Callable[[], object]]:
         """Return what to time, by the names in ``PARTS``."""
         way, ctx = self.way, self.ctx
-        calls = (
-            lambda: way.output(ctx),
-            lambda: way._scatter(*way._input_gradient),
-            lambda: way._gradient(*way._weight_gradient),
-        )
+        calls = lambda: way.output(ctx), way.input_gradient, way.weight_gradient
         return dict(zip(PARTS, calls, strict=True))
 
     def limit(self) -> Loads:

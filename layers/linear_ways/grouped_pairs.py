@@ -58,16 +58,13 @@ class GroupedPairs(GroupedProduct):
         self._multiply(*self._forward)
         return self.y
 
-    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
-        if dy is not self._dy or self.weight.grad is not self._dw:
-            self._bind_backward(dy, ctx)
-        _weave(dy, self._read_dy)
-        self._gradient(*self._weight_gradient)
-        if not self.layer.needs_dx:
-            return None
+    def weight_gradient(self) -> None:
+        _weave(self._dy, self._read_dy)
+        super().weight_gradient()
+
+    def input_gradient(self) -> None:
         self._pair_values(*self._copying)
-        self._scatter(*self._input_gradient)
-        return self._dx
+        super().input_gradient()
 
     def _bind_backward(self, dy: np.ndarray, ctx: Context) -> None:
         from sparsecpu.kernels.linear.grouped_pairs import (

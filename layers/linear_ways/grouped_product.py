@@ -41,11 +41,19 @@ class GroupedProduct(Way):
     def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
         if dy is not self._dy or self.weight.grad is not self._dw:
             self._bind_backward(dy, ctx)
-        self._gradient(*self._weight_gradient)
+        self.weight_gradient()
         if not self.layer.needs_dx:
             return None
-        self._scatter(*self._input_gradient)
+        self.input_gradient()
         return self._dx
+
+    def weight_gradient(self) -> None:
+        """Write dW and db, of the dy that ``backward`` had last."""
+        self._gradient(*self._weight_gradient)
+
+    def input_gradient(self) -> None:
+        """Write dx."""
+        self._scatter(*self._input_gradient)
 
     def _bind_backward(self, dy: np.ndarray, ctx: Context) -> None:
         """Prepare the arguments of the kernels that write dW and dx."""

@@ -12,11 +12,16 @@ class SingleSamples(Way):
     """For predictions of so few samples that tiles would stay all but empty."""
 
     def output(self, ctx: Context) -> np.ndarray:
+        from sparsecpu.kernels.linear.group_dots import group_dots_kernel
         from sparsecpu.kernels.linear.row_dots import row_dots
 
-        pattern, y = self.pattern, self.y
-        row_dots(
-            pattern.indptr, pattern.indices, self.weight.data, self.x[..., 0], self.bias,
-            y[..., 0], self.layer.relu, pattern.chunks,
+        shared, group, y = self.pattern.groups, self.pattern.group, self.y
+        arguments = (
+            shared.indptr, shared.indices, self.weight.data, self.x[..., 0], self.bias, y[..., 0],
+            self.layer.relu, shared.chunks,
         )  # fmt: skip
+        if group > 1:
+            group_dots_kernel()(group, *arguments)
+        else:
+            row_dots(*arguments)
         return y

@@ -43,6 +43,7 @@ class DotChain:
         self.network, self._bound = network, [_arrays(layer) for layer in _linear(network)]
         self.layers = np.array([_addresses(layer) for layer in _linear(network)], dtype=np.int64)
         self.in_order = alike or all(x.weight.pattern.is_full for x in _linear(network))
+        self.in_groups = any(x.weight.pattern.group > 1 for x in _linear(network))
         self.slopes = np.ones(len(self.layers), dtype=network.dtype)
         done = 0
         for layer in network.layers:
@@ -94,7 +95,7 @@ class DotChain:
         from sparsecpu.kernels.linear.row_dots import chain_of_row_dots
 
         offset, scale = self.network.offset, self.network.scale
-        chain = chain_of_row_dots(self.in_order)
+        chain = chain_of_row_dots(self.in_order, self.in_groups)
         chain(self.layers, self.slopes, array, rows, offset, scale, work, out)
 
 
@@ -105,10 +106,11 @@ def _linear(network: Sequential) -> list[SparseLinear]:
 def _adds_up_as_tiles(network: Sequential) -> bool:
     """Return True if no layer has blocks of columns, and tiles are not those of portable kernels.
 
-    This kernel knows neither's order.
+    This kernel knows neither's order. Where rows stand in groups, blocks change no order.
     """
     size = LANES_ALIKE * network.dtype.itemsize
-    blocks = [len(layer.weight.pattern.blocks(size)[0]) for layer in _linear(network)]
+    patterns = [layer.weight.pattern for layer in _linear(network)]
+    blocks = [len(pattern.blocks(size)[0]) for pattern in patterns if pattern.group == 1]
     return wide_vectors_pay() and all(count == 1 for count in blocks)
 
 
@@ -120,10 +122,11 @@ def _arrays(layer: SparseLinear) -> tuple[Any, ...]:
 def _addresses(layer: SparseLinear) -> tuple[int, ...]:
     """Return a row of ``layers``, as ``kernels.linear.row_dots`` reads it."""
     pattern, weight, bias = layer.weight.pattern, layer.weight, layer.bias
-    arrays = pattern.indptr, pattern.indices, weight.data
+    arrays = pattern.groups.indptr, pattern.groups.indices, weight.data
     return (
         *(array.ctypes.data for array in arrays),
         0 if bias is None else bias.data.ctypes.data,
         layer.out_features,
         not pattern.is_full,
+        pattern.group,
     )

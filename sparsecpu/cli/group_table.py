@@ -14,14 +14,14 @@ def group_table(choices: Iterable[GroupChoice], batch: int) -> str:
     names = [*map(str, SIZES), DENSE]
     lines = [
         f"group: milliseconds forward and backward at batch {batch}",
-        f"{'layer':<14}{'shape':>13}{'density':>8}"
-        + "".join(f"{name:>8}" for name in names) + f"{'':>2}takes",
-    ]  # fmt: skip
+        _line("layer", "shape", "density", names, "takes"),
+    ]
     for choice in choices:
         shape = " x ".join(map(str, choice.shape))
-        times = (f"{choice.ms[name]:.3f}" if name in choice.ms else "-" for name in names)
-        lines.append(
-            f"{choice.name:<14}{shape:>13}{choice.density:>8.3f}"
-            + "".join(f"{time:>8}" for time in times) + f"{'':>2}{choice.takes}"
-        )  # fmt: skip
+        times = [f"{choice.ms[name]:.3f}" if name in choice.ms else "-" for name in names]
+        lines.append(_line(choice.name, shape, f"{choice.density:.4f}", times, str(choice.takes)))
     return "\n".join(lines)
+
+
+def _line(name: str, shape: str, density: str, times: list[str], takes: str) -> str:
+    return f"{name:<11}{shape:>14}{density:>8}{''.join(f'{t:>8}' for t in times)}{takes:>7}"

@@ -15,6 +15,7 @@ from sparsecpu.networks.memory_estimate import (
     estimate,
     refuse_unless_it_fits,
     weight_counts,
+    weight_groups,
 )
 from sparsecpu.reading import memory
 from sparsecpu.training.pattern_history import tracking_memory
@@ -38,7 +39,10 @@ def need_of(
     if tracked:
         steps = -(-samples // batch) * recipe.epochs * topology.stop_after
         grown = topology.prune_rate * (steps // interval) / 2  # the rate falls to about 0
-        watched += tracking_memory(map(math.prod, shapes), counts, grown)
+        groups = weight_groups(architecture)  # shared columns are noted, each once
+        sizes = [math.prod(shape) // group for shape, group in zip(shapes, groups, strict=True)]
+        shared = [count // group for count, group in zip(counts, groups, strict=True)]
+        watched += tracking_memory(sizes, shared, grown)
     slots = make_optimizer(recipe).slots_per_weight
     return estimate(architecture, batch, slots=slots, lean=recipe.lean, watched=watched)
 

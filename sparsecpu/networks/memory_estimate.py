@@ -15,8 +15,9 @@ from sparsecpu.step.lanes import choose_lanes
 _NUMBER = 4
 #: Bytes per weight of the transposed index: the index, its permutation, the values in that order.
 _TRANSPOSED = 12
-#: Bytes per weight of the largest layer that an update of the topology takes for a while.
-_UPDATE = 50
+#: Bytes per weight of the largest layer that an update of the topology takes for a while: for
+#: vectors, and for its pattern, which rows in a group have in common.
+_MOVED, _REWIRED = 12, 38
 #: Bytes that a run takes beside its network: libraries that are loaded late, and the compiler.
 #: Measured where no kernel was compiled before: 57 MB for linear layers, 245 MB for images.
 _PROGRAM, _PROGRAM_OF_IMAGES = 60_000_000, 240_000_000
@@ -91,16 +92,17 @@ def estimate(
     """
     shapes, counts = architecture.weight_shapes(), weight_counts(architecture)
     groups = weight_groups(architecture)
-    connections = neurons = 0.0
+    connections = neurons = update = 0.0
     for shape, count, group in zip(shapes, counts, groups, strict=True):
         connections += count * bytes_per_connection(slots, lean=lean, group=group)
         neurons += shape[0] * (8 + 4 * (2 + slots)) + (8 * shape[0] / group if group > 1 else 0)
         neurons += 8 * math.prod(shape[1:]) if group == 1 and not lean else 0
+        update = max(update, count * (_MOVED + _REWIRED / group))
     return Estimate(
         int(connections),
         int(neurons),
         _activation_bytes(architecture, batch),
-        int(_UPDATE * max(counts, default=0) + watched),
+        int(update + watched),
         _PROGRAM_OF_IMAGES if len(architecture.input_shape) == 3 else _PROGRAM,
     )
 

@@ -69,6 +69,8 @@ class BestShared:
             for a, b, start in zip(cuts[:-1], cuts[1:], self._offsets, strict=False)
         ]
         held = np.concatenate([self.weights_of(i, own) for i, (own, _) in enumerate(layers)])
+        if held.sum() <= self.count:  # always, where all groups have as many rows
+            return layers
         order = np.lexsort((keys, -np.abs(scores)))
         stays = np.zeros(len(keys), dtype=bool)
         stays[order[np.cumsum(held[order]) <= self.count]] = True

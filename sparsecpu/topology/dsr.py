@@ -39,6 +39,8 @@ class DSR(Topology):
         after 25, 50 and 75 % of the training.
     revive : bool
         Whether outputs without a weight get one back; see ``Topology``.
+    score : {"l1", "l2"}
+        How the weights of a shared column make one number, where rows stand in groups.
 
     Raises
     ------
@@ -57,11 +59,11 @@ class DSR(Topology):
 
     def __init__(
         self, *, prune_rate: float = 0.05, threshold: float = 1e-3,
-        update_every: int | None = None, revive: bool = False,
+        update_every: int | None = None, revive: bool = False, score: str = "l1",
     ) -> None:  # fmt: skip
         super().__init__(
             prune_rate=prune_rate, update_every=update_every, revive=revive,
-            regrow_keeps_value=False,
+            regrow_keeps_value=False, score=score,
         )  # fmt: skip
         self.threshold = float(above_zero("threshold", threshold))
 

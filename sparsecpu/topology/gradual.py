@@ -39,6 +39,8 @@ class GradualPruning(Topology):
         update that is not before ``end``.
     update_every : int, optional
         Steps between updates; an epoch by default.
+    score : {"l1", "l2"}
+        How the weights of a shared column make one number, where rows stand in groups.
 
     Raises
     ------
@@ -56,9 +58,9 @@ class GradualPruning(Topology):
 
     def __init__(
         self, *, density: float = 0.1, scope: str = "global", begin: float = 0.0, end: float = 0.75,
-        update_every: int | None = None,
+        update_every: int | None = None, score: str = "l1",
     ) -> None:  # fmt: skip
-        super().__init__(update_every=update_every)
+        super().__init__(update_every=update_every, score=score)
         if not (is_number(begin) and is_number(end) and 0.0 <= begin < end <= 1.0):
             raise ParameterError("begin", begin, "a number of at least 0 and below end, at most 1")
         self.density = check_density(density)

@@ -48,6 +48,8 @@ class GuidedStochasticExploration(BatchTopology):
         Whether the batch whose gradient decides serves that alone, as in the paper's algorithm.
     revive : bool
         Whether outputs without a weight get one back; see ``Topology``.
+    score : {"l1", "l2"}
+        How the weights of a shared column make one number, where rows stand in groups.
 
     Raises
     ------
@@ -66,10 +68,11 @@ class GuidedStochasticExploration(BatchTopology):
     def __init__(
         self, *, prune_rate: float = 0.2, distribution: str = "uniform", subset: float = 1.0,
         scope: str = "layer", update_every: int | None = None, stop_after: float = 0.6,
-        skip_step: bool = True, revive: bool = False,
+        skip_step: bool = True, revive: bool = False, score: str = "l1",
     ) -> None:  # fmt: skip
         super().__init__(prune_rate=prune_rate, update_every=update_every, stop_after=stop_after,
-                         skip_step=skip_step, regrow_keeps_value=False, revive=revive)  # fmt: skip
+                         skip_step=skip_step, regrow_keeps_value=False, revive=revive,
+                         score=score)  # fmt: skip
         self.distribution = one_of("distribution", distribution, DISTRIBUTIONS)
         self.scope = one_of("scope", scope, ("layer", "global"))
         self.subset = float(above_zero("subset", subset))

@@ -36,6 +36,8 @@ class RigL(BatchTopology):
         Whether a weight that is dropped and grown in the same update keeps its value and slots.
     revive : bool
         Whether outputs without a weight get one back; see ``Topology``.
+    score : {"l1", "l2"}
+        How the weights of a shared column make one number, where rows stand in groups.
 
     Raises
     ------
@@ -57,11 +59,12 @@ class RigL(BatchTopology):
     def __init__(
         self, *, prune_rate: float = 0.3, decay: str = "cosine", update_every: int | None = None,
         stop_after: float = 0.75, skip_step: bool = True, regrow_keeps_value: bool = True,
-        revive: bool = False,
+        revive: bool = False, score: str = "l1",
     ) -> None:  # fmt: skip
         super().__init__(
             prune_rate=prune_rate, decay=decay, update_every=update_every, stop_after=stop_after,
             skip_step=skip_step, regrow_keeps_value=regrow_keeps_value, revive=revive,
+            score=score,
         )  # fmt: skip
 
     def memory(self, shapes, counts, batch_size, interval, momentum) -> float:

@@ -28,6 +28,8 @@ class SET(Topology):
         Steps between updates; an epoch by default.
     revive : bool
         Whether outputs without a weight get one back; see ``Topology``.
+    score : {"l1", "l2"}
+        How the weights of a shared column make one number, where rows stand in groups.
 
     Raises
     ------
@@ -44,11 +46,11 @@ class SET(Topology):
 
     def __init__(
         self, *, prune_rate: float = 0.3, variant: str = "magnitude",
-        update_every: int | None = None, revive: bool = False,
+        update_every: int | None = None, revive: bool = False, score: str = "l1",
     ) -> None:  # fmt: skip
         super().__init__(
             prune_rate=prune_rate, update_every=update_every, revive=revive,
-            regrow_keeps_value=False,
+            regrow_keeps_value=False, score=score,
         )  # fmt: skip
         self.variant = one_of("variant", variant, ("magnitude", "paper"))
 

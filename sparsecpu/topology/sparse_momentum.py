@@ -87,6 +87,8 @@ class SparseMomentum(Topology):
         Whether a weight that is dropped and grown in the same update keeps its value.
     revive : bool
         Whether outputs without a weight get one back; see ``Topology``.
+    score : {"l1", "l2"}
+        How the weights of a shared column make one number, where rows stand in groups.
 
     Raises
     ------
@@ -127,10 +129,11 @@ class SparseMomentum(Topology):
         grown_momentum: str = "carry",
         regrow_keeps_value: bool = True,
         revive: bool = False,
+        score: str = "l1",
     ) -> None:
         super().__init__(
             prune_rate=prune_rate, decay=decay, update_every=update_every,
-            regrow_keeps_value=regrow_keeps_value, revive=revive,
+            regrow_keeps_value=regrow_keeps_value, revive=revive, score=score,
         )  # fmt: skip
         self.redistribution = one_of(
             "redistribution", redistribution, ("momentum", *REDISTRIBUTIONS)

@@ -21,7 +21,8 @@ _MOST_INPUTS = 4096
 def tracking_memory(sizes: Iterable[int], counts: Iterable[int], grown: float) -> float:
     """Estimate the bytes that ``Tracker`` takes for layers of these sizes and numbers of weights.
 
-    ``grown`` are the weights that a run grows in all, per weight of a layer.
+    ``grown`` are the weights that a run grows in all, per weight of a layer. Where rows stand in
+    groups, positions and weights are those of the pattern of groups.
     """
     layers = list(zip(sizes, counts, strict=True))
     kept = sum(16 * count + min(size / 8, 8 * (1 + grown) * count) for size, count in layers)

@@ -160,3 +160,19 @@ def test_the_largest_shared_columns_stay(kind, distribution, density, rng, monke
     elif kind == "dense":
         # Three shared columns may have to be, of 4, 4 and 1 weights.
         assert sum(few) - 4 < sum(counts) <= max(sum(few), 9)
+
+
+@pytest.mark.parametrize("group", [1, 4])
+def test_layers_that_would_be_empty_take_from_the_others(group, rng):
+    """As many weights as they are given; the largest of the others stay."""
+    arrays = [rng.standard_normal((20, 20)), *(0.001 * rng.standard_normal((3, 8, 6)))]
+    tensors = [array_tensor("w", a) for a in arrays]
+    found = kept_entries(tensors, 0.1, "global", [group] * 4)
+    counts = [len(keys) for keys, _ in found]
+    total = round(0.1 * sum(a.size for a in arrays))
+    assert counts[1:] == [group] * 3
+    assert total - group < sum(counts) <= total
+    sums = np.abs(arrays[0]).reshape(-1, group, 20).sum(axis=1)
+    shared = Pattern.from_keys((20, 20), found[0][0], group=group).groups.keys()
+    order = np.argsort(-sums.reshape(-1), kind="stable")[: counts[0] // group]
+    np.testing.assert_array_equal(shared, np.sort(order))

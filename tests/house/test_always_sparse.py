@@ -183,11 +183,12 @@ def test_rows_in_groups(lean):
         action()
 
 
+@pytest.mark.parametrize("group", [1, 4])
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_first_patterns_and_values(pattern):
-    linear_network(40, pattern=pattern)
+def test_first_patterns_and_values(pattern, group):
+    linear_network(40, pattern=pattern, group=group)
     with nothing_dense(LARGE["linear"]):
-        linear_network(pattern=pattern)
+        linear_network(pattern=pattern, group=group)
 
 
 def test_first_filters():
@@ -219,6 +220,7 @@ def exchange(network, folder):
     export_network(network, folder / "it.safetensors", "safetensors")
     import_network(folder / "it.safetensors")
     import_network(folder / "it.safetensors", density=0.002)
+    import_network(folder / "it.safetensors", density=0.002, group=4)
 
 
 @pytest.mark.parametrize("action", [files, exchange])

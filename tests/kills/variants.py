@@ -62,6 +62,7 @@ VARIANTS = [
           f"{MLP} --topology {name}") for name in TOPOLOGIES),
     run("lean", f"{MLP} --topology static --lean"),
     run("lean-gse", f"{MLP} --topology gse --lean"),
+    run("groups", f"{MLP} --topology static --group 4"),
     run("adam", f"{MLP} --topology rigl --optimizer adam --learning-rate 0.005"),
     run("spectrum", f"{MLP} --topology set --spectrum"),
     run("one-cycle", f"{MLP} --topology set --schedule one-cycle --label-smoothing 0.1"),
@@ -76,6 +77,8 @@ VARIANTS = [
     Variant("compare-jobs", (*OURS, *COMPARE.split(), "--epochs", "2", "--learning-rates",
                              "0.02,0.1", "--jobs", "2", "--out", "{out}")),
     Variant("import", (*OURS, "import", "{model}", "--density", "0.2", "--out", "{out}/m.npz")),
+    Variant("import-groups", (*OURS, "import", "{model}", "--density", "0.2", "--group", "4",
+                              "--out", "{out}/m.npz")),
     exported("safetensors", ".safetensors"), exported("torch", ".pt"), exported("scipy", ""),
     run("ranks", f"{MLP} --topology gse", ranks=2),
 ]  # fmt: skip

@@ -6,7 +6,14 @@ import scipy.sparse
 from architectures import random_case
 
 from sparsecpu.kernels.machine.threads import use_threads
-from sparsecpu.layers import tunable_layers
+from sparsecpu.layers import (
+    LeakyReLU,
+    ReLU,
+    Sequential,
+    SparseLinear,
+    Tanh,
+    tunable_layers,
+)
 from sparsecpu.layers.images import strips
 from sparsecpu.networks.description import mlp
 from sparsecpu.networks.models import find_model
@@ -60,6 +67,22 @@ def test_a_network_whose_layers_are_cut_into_blocks(rng, monkeypatch):
     network = mlp(600, (500,), 5).sparsify(0.3).build(rng)
     pattern = network.layers[0].weight.pattern
     assert len(pattern.blocks(64)[0]) != len(pattern.blocks(128)[0])
+    same_in_any_company(network, rng.standard_normal((140, 600)).astype(np.float32), rng)
+
+
+@pytest.mark.parametrize(("group", "between"), [(2, LeakyReLU), (4, ReLU), (4, Tanh)])
+def test_rows_in_groups(group, between, rng, monkeypatch):
+    """A chain in one call, or layer by layer; neither groups nor blocks restart their sums."""
+    monkeypatch.setattr(row_blocks, "uncut_bytes", lambda: 20_000)
+    monkeypatch.setattr(row_blocks, "block_bytes", lambda: 10_000)
+    network = Sequential(
+        [SparseLinear(600, 131, density=0.3, group=group, rng=rng), between(),
+         SparseLinear(131, 77, density=0.3, rng=rng), between(),
+         SparseLinear(77, 6, density=0.3, group=8, rng=rng)],
+    )  # fmt: skip
+    for _, layer in tunable_layers(network):
+        layer.bias.data[:] = rng.standard_normal(layer.out_features)
+    assert len(network.layers[0].weight.pattern.groups.blocks(64)[0]) > 1
     same_in_any_company(network, rng.standard_normal((140, 600)).astype(np.float32), rng)
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from sparsecpu.errors import DataError, ParameterError
+from sparsecpu.kernels.linear.group_dots import group_dots_kernel, plain_group_dots
+from sparsecpu.kernels.linear.row_dots import row_dots
 from sparsecpu.layers import (
     AllReLU,
     Dropout,
@@ -21,6 +23,7 @@ from sparsecpu.layers import (
 )
 from sparsecpu.networks.description import mlp
 from sparsecpu.networks.models import find_model
+from sparsecpu.sparse.pattern import Pattern
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -28,9 +31,6 @@ from sparsecpu.networks.models import find_model
 @pytest.mark.parametrize("density", [0.0, 0.02, 0.5, 1.0])
 @pytest.mark.parametrize("samples", [1, 2, 5])
 def test_row_dots(dtype, relu, density, samples, rng):
-    from sparsecpu.kernels.linear.row_dots import row_dots
-    from sparsecpu.sparse.pattern import Pattern
-
     pattern = Pattern.random((37, 53), round(density * 37 * 53), rng)
     data, x = rng.standard_normal(pattern.nnz).astype(dtype), rng.standard_normal((samples, 53))
     bias, y = rng.standard_normal(37).astype(dtype), np.empty((samples, 37), dtype)
@@ -43,6 +43,25 @@ def test_row_dots(dtype, relu, density, samples, rng):
     row_dots(pattern.indptr, pattern.indices, data, x, bias[:0], y, False, pattern.chunks)
     wanted = naive.linear(matrix, 0 * bias, x)
     np.testing.assert_allclose(y, wanted, atol=2e-5 if dtype == np.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("group", [2, 4, 8])
+@pytest.mark.parametrize(("rows", "nnz"), [(37, 600), (3, 25), (8, 0)])
+def test_group_dots(dtype, group, rows, nnz, rng):
+    """Of columns that fill vectors, and of what is left; the last group has other rows."""
+    pattern = Pattern.random((rows, 53), nnz, rng, group=group)
+    shared, data = pattern.groups, rng.standard_normal(pattern.nnz).astype(dtype)
+    x, bias = (rng.standard_normal(n).astype(dtype) for n in ((3, 53), rows))
+    x[1, 7], y, kernel = np.inf, np.empty((3, rows), dtype), group_dots_kernel()
+    index, near = (shared.indptr, shared.indices), 2e-5 if dtype == np.float32 else 1e-12
+    for relu, biases in ((False, bias), (True, bias), (False, bias[:0])):
+        kernel(group, *index, data, x, biases, y, relu, np.unique([0, 1, shared.shape[0]]))
+        for sample in range(3):
+            wanted = plain_group_dots(group, *index, data, x[sample], biases if len(biases)
+                                      else 0 * bias)  # fmt: skip
+            wanted = np.where(relu & (wanted < 0), 0, wanted)
+            np.testing.assert_allclose(y[sample], wanted, atol=near)
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "gelu", "leaky_relu", "sigmoid"])
@@ -103,13 +122,14 @@ def test_a_predictor_reads_16_bits_where_asked(rng):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("bias", [True, False])
-def test_a_chain_in_one_call_is_the_layers_one_by_one(dtype, bias, rng):
-    def linear(n_in, n_out):
-        return SparseLinear(n_in, n_out, density=0.2, bias=bias, rng=rng, dtype=dtype)
+@pytest.mark.parametrize(("bias", "group"), [(True, 1), (False, 1), (True, 4), (False, 2)])
+def test_a_chain_in_one_call_is_the_layers_one_by_one(dtype, bias, group, rng):
+    def linear(n_in, n_out, group=1):
+        return SparseLinear(n_in, n_out, density=0.2, bias=bias, group=group, rng=rng, dtype=dtype)
 
     network = Sequential([Flatten(), linear(60, 50), LeakyReLU(0.3), Dropout(0.5), linear(50, 40),
-                          AllReLU(0.6, 2), linear(40, 33), ReLU(), Identity(), linear(33, 7)],
+                          AllReLU(0.6, 2), linear(40, 33, group), ReLU(), Identity(),
+                          linear(33, 7, group)],
                          input_shape=(3, 4, 5))  # fmt: skip
     for layer in network.layers[1::3]:
         if bias and hasattr(layer, "bias"):

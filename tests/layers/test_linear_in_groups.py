@@ -124,6 +124,14 @@ def test_training_needs_no_index_but_that_of_the_groups(rng):
         assert not layer.weight.holds_transposed
 
 
+def arrays_held():
+    """Bytes of NumPy's arrays since tracemalloc was started, which is ended."""
+    arrays = tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)
+    taken = tracemalloc.take_snapshot().filter_traces([arrays])
+    tracemalloc.stop()
+    return sum(trace.size for trace in taken.traces)
+
+
 @pytest.mark.parametrize(("lean", "wanted"), [(False, 13), (True, 9)])
 def test_bytes_per_connection_in_training(lean, wanted, rng, monkeypatch):
     """Value and momentum 4 each, a column for four of them, and a gradient unless it is lean."""
@@ -135,14 +143,23 @@ def test_bytes_per_connection_in_training(lean, wanted, rng, monkeypatch):
     trainer = Trainer(network, loss=SoftmaxCrossEntropy(), optimizer=SGD(0.9), lean=lean, epochs=2,
                       batch_size=16)  # fmt: skip
     trainer.fit(x, y)
-    arrays = tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)
-    taken = tracemalloc.take_snapshot().filter_traces([arrays])
-    tracemalloc.stop()
-    held = sum(trace.size for trace in taken.traces)
+    held = arrays_held()
     rows = 4000 * (8 + 3 * 4) + 1000 * 8  # where they start, their biases; where groups start
     tiles = 16 * 4 * (2000 + 3 * 4000)  # x, y, dy, and what the loss holds
     slab = 4 * lean_groups.SLAB if lean else 0
     assert wanted * pattern.nnz < held < wanted * pattern.nnz + rows + tiles + slab
+
+
+def test_bytes_per_connection_in_prediction(rng):
+    """A value, and a column for four of them: one sample, a few, and many."""
+    x = rng.standard_normal((100, 2000), dtype=np.float32)
+    tracemalloc.start()
+    network = chain((2000, 4000), 4, rng, 0.05)
+    nnz, predict = network.nnz, network.compile(1)
+    predict(x[:1])
+    network.predict(x[:1])
+    network.predict(x)
+    assert 5 * nnz < arrays_held() < 5.5 * nnz
 
 
 @pytest.mark.parametrize("optimizer", [SGD(0.9, weight_decay=1e-3), Adam()])

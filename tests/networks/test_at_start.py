@@ -152,15 +152,16 @@ def test_what_is_chosen_full_has_no_groups():
         assert pattern == Pattern.full(pattern.shape)
 
 
-def test_choosing_holds_nothing_as_large_as_the_network():
-    network = GeneratedNetwork(mlp(1500, (1500,), 10).sparsify(0.01), 0)
+@pytest.mark.parametrize("group", [1, 4])
+def test_choosing_holds_nothing_as_large_as_the_network(group):
+    network = GeneratedNetwork(mlp(1500, (1500,), 10).sparsify(0.01).in_groups(group), 0)
     x, y = np.random.default_rng(0).standard_normal((1500, 32)), np.arange(32) % 10
     snip(GeneratedNetwork(mlp(30, (20,), 10).sparsify(0.1), 0), x[:30], y)  # imports
     tracemalloc.start()
     patterns = snip(network, x, y)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert sum(p.nnz for p in patterns.values()) == sum(network.counts)
+    assert 0 <= sum(network.counts) - sum(p.nnz for p in patterns.values()) < group
     assert peak < 4 * 1500 * 1500  # its weights alone, in float32
 
 

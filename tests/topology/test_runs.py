@@ -87,15 +87,16 @@ def images(rng, samples=48):
         lambda: SparseMomentum(update_every=6, source="candidates", proposal="lowrank", window=2),
     ],
 )
-def test_same_bits_on_any_number_of_threads(topology):
+@pytest.mark.parametrize("group", [1, 4])
+def test_same_bits_on_any_number_of_threads(topology, group):
     """Filters and full matrices, one and two threads; nnz is kept."""
 
     def run(threads):
         rng = np.random.default_rng(0)
         network = Sequential(
             [SparseConv2d(3, 8, 3, padding=1, density=0.3, rng=rng), ReLU(), Flatten(),
-             SparseLinear(288, 24, density=0.1, rng=rng), ReLU(),
-             SparseLinear(24, 4, density=0.5, rng=rng)], (3, 6, 6),
+             SparseLinear(288, 26, density=0.1, rng=rng, group=group), ReLU(),
+             SparseLinear(26, 4, density=0.5, rng=rng)], (3, 6, 6),
         )  # fmt: skip
         target = network.nnz
         seen = train(network, topology(), *images(rng), threads=threads, batch_size=20,
@@ -117,17 +118,19 @@ def test_same_bits_on_any_number_of_threads(topology):
         lambda: DSR(update_every=5, threshold=0.02),
         lambda: DeepR(update_every=5, noise=1e-2),
         lambda: SparseMomentum(update_every=5, source="lowrank", rank=2, window=7),
+        lambda: SparseMomentum(update_every=8, source="tiles", window=2, growth_memory=2000),
         lambda: SparseMomentum(
             update_every=8, source="candidates", proposal="lowrank", rank=2, window=3
         ),
     ],
 )
-def test_resumed_runs_go_on_bit_for_bit(topology, rng):
+@pytest.mark.parametrize("group", [1, 4])
+def test_resumed_runs_go_on_bit_for_bit(topology, group, rng):
     """Broken off after 21 of 48 steps, between two updates, and taken up by a new trainer."""
     x, y = blobs(rng)
 
     def made():
-        network = make_network((12, 24, 16, 4), 0.25, np.random.default_rng(0))
+        network = make_network((12, 26, 19, 4), 0.25, np.random.default_rng(0), group=group)
         return Trainer(network, loss=SoftmaxCrossEntropy(), topology=topology(), batch_size=16,
                        optimizer=SGD(0.9), epochs=8, callbacks=[Tracker()])  # fmt: skip
 

@@ -148,7 +148,16 @@ def test_the_sum_is_kept_where_a_rule_decides_at_once(rng):
         updated(Moves([5]), layers(), rng)
 
 
-@pytest.mark.parametrize("optimizer", [SGD(0.9, weight_decay=1e-3), Adam(weight_decay=1e-3)])
+#: Rows in groups: none, all of them but for last groups of one and two, and those of one layer.
+GROUPS = {"1": (1, (40, 30)), "4": (4, (41, 30)), "4 and 1": ((4, 1, 4), (39, 30))}
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "groups"),
+    [(SGD(0.9, weight_decay=1e-3), "1"), (Adam(weight_decay=1e-3), "1"),
+     (SGD(0.9, weight_decay=1e-3), "4"), (Adam(weight_decay=1e-3), "4 and 1")],
+    ids=["1-sgd", "1-adam", "4-sgd", "4-and-1-adam"],
+)  # fmt: skip
 @pytest.mark.parametrize(
     "topology",
     [
@@ -164,17 +173,21 @@ def test_the_sum_is_kept_where_a_rule_decides_at_once(rng):
         lambda: make_topology("set"),
         lambda: make_topology("set:variant=paper"),
         lambda: make_topology("rigl:stop_after=1"),
+        lambda: SparseMomentum(source="lowrank", rank=3, score="l2"),
         lambda: make_topology("gse:scope=global,stop_after=1,subset=0.5", update_every=3),
+        lambda: make_topology("gse:stop_after=1,distribution=graest", update_every=3),
         lambda: make_topology("dsr:threshold=.1", update_every=3),
         lambda: make_topology("deep-r:noise=0.01", update_every=3),
     ],
 )
-def test_nnz_is_exact_after_every_update(topology, optimizer, rng):
-    network = make_network((12, 40, 30, 4), 0.15, rng, np.float32)
+def test_nnz_is_exact_after_every_update(topology, optimizer, groups, rng):
+    group, widths = GROUPS[groups]
+    network = make_network((12, *widths, 4), 0.15, rng, np.float32, group=group)
     target = network.nnz
 
     def look():
         assert network.nnz == target
+        assert network.layers[0].weight.pattern.group == (1 if groups == "1" else 4)
         for p in network.sparse_parameters().values():
             assert p.nnz >= 1
             assert (np.diff(p.pattern.keys()) > 0).all()

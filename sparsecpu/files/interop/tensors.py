@@ -70,10 +70,12 @@ class Tensor:
             return
         columns = math.prod(self.shape[1:])
         for start, tile in self.tiles(group):
-            edges = np.arange(0, len(tile), group)
-            sums = np.add.reduceat(np.abs(tile), edges, axis=0, dtype=np.float64).reshape(-1)
+            sums = np.zeros((-(-len(tile) // group), columns))
+            for r in range(group):
+                rows = np.abs(tile[r::group])
+                sums[: len(rows)] += rows
             keys = np.flatnonzero(sums)
-            yield keys + start // group * columns, sums[keys]
+            yield keys + start // group * columns, sums.reshape(-1)[keys]
 
     def at(self, pattern: Pattern) -> np.ndarray:
         """Return the elements at the positions of a pattern, a row for each of the first axis."""

@@ -6,10 +6,10 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
-from llvmlite import ir
-from numba import prange, types
-from numba.core.extending import intrinsic
+from numba import prange
 
+from sparsecpu.kernels.linear.addresses import read, read_int32, read_int64, write
+from sparsecpu.kernels.linear.group_dots import groups_kernel
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.vectors.memory import at
 
@@ -37,49 +37,9 @@ def row_dots(indptr, indices, data, x, bias, y, relu, chunks):
             y[sample, i] = max(summed, zero) if relu else summed
 
 
-#: What stands in a row of ``layers`` below: addresses of arrays (0 without a bias), a size, and 1
-#: where products are added two by two.
-INDPTR, INDICES, DATA, BIAS, OUTPUTS, PAIRED = range(6)
-
-
-@intrinsic
-def _read(typing_context, address, i, like):
-    """Read number ``i`` of an array at an address, of the type of the array ``like``."""
-
-    def generate(context, builder, signature, args):
-        place = builder.inttoptr(args[0], context.get_data_type(like.dtype).as_pointer())
-        return builder.load(builder.gep(place, [args[1]]))
-
-    return like.dtype(types.int64, types.int64, like), generate
-
-
-@intrinsic
-def _write(typing_context, address, i, value):
-    """Write number ``i`` of an array at an address."""
-
-    def generate(context, builder, signature, args):
-        place = builder.inttoptr(args[0], args[2].type.as_pointer())
-        builder.store(args[2], builder.gep(place, [args[1]]))
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, value), generate
-
-
-def _reader(kind, bits):
-    """Return an intrinsic that reads integer ``i``, of so many bits, of an array at an address."""
-
-    @intrinsic
-    def read(typing_context, address, i):
-        def generate(context, builder, signature, args):
-            place = builder.inttoptr(args[0], ir.IntType(bits).as_pointer())
-            return builder.load(builder.gep(place, [args[1]]))
-
-        return kind(types.int64, types.int64), generate
-
-    return read
-
-
-_read_int32, _read_int64 = _reader(types.int32, 32), _reader(types.int64, 64)
+#: What stands in a row of ``layers`` below: addresses of arrays (0 without a bias; the index is of
+#: groups), a size, 1 where products are added two by two, and how many rows share columns.
+INDPTR, INDICES, DATA, BIAS, OUTPUTS, PAIRED, GROUP = range(7)
 
 
 @kernel(inlined=True)
@@ -87,15 +47,15 @@ def _add_pairs(summed, k, end, indices, data, inputs, work):
     """Return a sum with its products added, but for the last of an odd number, as tiles do it."""
     other = work.dtype.type(0)
     while k + 2 <= end:
-        j, after = np.int64(_read_int32(indices, k)), np.int64(_read_int32(indices, k + 1))
-        summed += _read(data, k, work) * _read(inputs, j, work)
-        other += _read(data, k + 1, work) * _read(inputs, after, work)
+        j, after = np.int64(read_int32(indices, k)), np.int64(read_int32(indices, k + 1))
+        summed += read(data, k, work) * read(inputs, j, work)
+        other += read(data, k + 1, work) * read(inputs, after, work)
         k += 2
     return summed + other
 
 
 @functools.cache
-def chain_of_row_dots(in_order: bool) -> Callable:
+def chain_of_row_dots(in_order: bool, in_groups: bool = False) -> Callable:
     """Return the kernel that writes ``out[s]``: sample ``x[rows[s]]`` after a chain of layers.
 
     It is ``chain(layers, slopes, x, rows, offset, scale, work, out)``. ``layers`` has a row of
@@ -106,8 +66,10 @@ def chain_of_row_dots(in_order: bool) -> Callable:
 
     Sums ``in_order`` are those of tiles of up to 32 lanes: they begin with the bias and go through
     the columns, two by two in layers that are ``PAIRED`` (``wide.matmul_kernel``), else one by one
-    (``full.product``). In the order that LLVM chooses they take half the time or less.
+    (``full.product``, ``grouped.matmul_kernel``). In the order that LLVM chooses they take half the
+    time or less. Only where rows stand ``in_groups``, in some layer, is it compiled for that.
     """
+    groups = groups_kernel(in_order)
 
     @kernel(part=in_order)
     def chain(layers, slopes, x, rows, offset, scale, work, out):
@@ -126,20 +88,26 @@ def chain_of_row_dots(in_order: bool) -> Callable:
                     target = out.ctypes.data + sample * out.shape[1] * out.itemsize
                 indptr, indices = layers[layer, INDPTR], layers[layer, INDICES]
                 data, bias = layers[layer, DATA], layers[layer, BIAS]
-                slope, end = slopes[layer], _read_int64(indptr, 0)
+                if in_groups and layers[layer, GROUP] > 1:
+                    group, outputs = layers[layer, GROUP], layers[layer, OUTPUTS]
+                    last = (outputs + group - 1) // group
+                    groups(0, last, group, outputs, indptr, indices, data, bias, inputs, target,
+                           slopes[layer], work)  # fmt: skip
+                    continue
+                slope, end = slopes[layer], read_int64(indptr, 0)
                 for i in range(layers[layer, OUTPUTS]):
-                    start, end = end, _read_int64(indptr, i + 1)
-                    summed = _read(bias, i, work) if in_order and bias != 0 else zero
+                    start, end = end, read_int64(indptr, i + 1)
+                    summed = read(bias, i, work) if in_order and bias != 0 else zero
                     if in_order and layers[layer, PAIRED] != 0:
                         summed = _add_pairs(summed, start, end, indices, data, inputs, work)
                         start = end - (end - start) % 2
                     for k in range(start, end):
-                        j = np.int64(_read_int32(indices, k))
-                        summed += _read(data, k, work) * _read(inputs, j, work)
+                        j = np.int64(read_int32(indices, k))
+                        summed += read(data, k, work) * read(inputs, j, work)
                     if bias != 0 and not in_order:
-                        summed += _read(bias, i, work)
+                        summed += read(bias, i, work)
                     if summed < 0:  # written so that NaN stays NaN, and infinity times 0 is 0
                         summed = slope * summed if slope != 0 else zero
-                    _write(target, i, summed)
+                    write(target, i, summed)
 
     return chain
