@@ -2,7 +2,6 @@
 
 from sparsecpu.layers.activations import (
     ACTIVATIONS,
-    GELU,
     Activation,
     AllReLU,
     Identity,
@@ -18,11 +17,14 @@ from sparsecpu.layers.chain import Chain
 from sparsecpu.layers.conv2d import SparseConv2d
 from sparsecpu.layers.dropout import Dropout
 from sparsecpu.layers.flatten import Flatten
+from sparsecpu.layers.layer_norm import LayerNorm
 from sparsecpu.layers.linear import SparseLinear
 from sparsecpu.layers.network.autotune import Choice, set_forms, tunable_layers
 from sparsecpu.layers.network.predictor import Predictor
 from sparsecpu.layers.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from sparsecpu.layers.rms_norm import RMSNorm
 from sparsecpu.layers.sequential import Sequential
+from sparsecpu.layers.smooth_activations import GELU, SiLU
 from sparsecpu.layers.subsample import Subsample
 
 __all__ = [
@@ -40,13 +42,16 @@ __all__ = [
     "GlobalAvgPool2d",
     "Identity",
     "Layer",
+    "LayerNorm",
     "LeakyReLU",
     "MaxPool2d",
     "Parallel",
     "Predictor",
+    "RMSNorm",
     "ReLU",
     "Residual",
     "Sequential",
+    "SiLU",
     "Sigmoid",
     "SparseConv2d",
     "SparseLinear",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -219,32 +218,3 @@ class Sigmoid(Activation):
     def gradient(self, x, y, slope, ctx) -> None:
         np.subtract(1, y, out=slope)
         np.multiply(slope, y, out=slope)
-
-
-class GELU(Activation):
-    r""":math:`y = x\,\Phi(x)`, with the normal distribution function :math:`\Phi`.
-
-    Notes
-    -----
-    Hendrycks and Gimpel, Gaussian error linear units (2016); the exact form, not the tanh one.
-    """
-
-    kind = "gelu"
-
-    def apply(self, x, y, ctx) -> None:
-        from scipy.special import ndtr
-
-        ndtr(x, out=y)
-        np.multiply(x, y, out=y)
-
-    def gradient(self, x, y, slope, ctx) -> None:
-        from scipy.special import ndtr
-
-        density = like(x, self, "density", ctx)  # x phi(x)
-        np.multiply(x, x, out=density)
-        np.multiply(density, -0.5, out=density)
-        np.exp(density, out=density)
-        np.multiply(density, x, out=density)
-        np.multiply(density, 1.0 / math.sqrt(2.0 * math.pi), out=density)
-        ndtr(x, out=slope)
-        np.add(slope, density, out=slope)

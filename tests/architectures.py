@@ -144,6 +144,14 @@ def _norm(draw: Draw, shape: tuple) -> Layer:
                           epsilon=draw.one_of(1e-5, 1e-3, 0.1), dtype=draw.dtype)  # fmt: skip
 
 
+def _norm_of_samples(kind: type) -> Callable[[Draw, tuple], Layer | None]:
+    def make(draw: Draw, shape: tuple) -> Layer | None:
+        epsilon = draw.one_of(1e-5, 1e-3, 0.1)
+        return kind(*shape, epsilon=epsilon, dtype=draw.dtype) if len(shape) == 1 else None
+
+    return make
+
+
 def _pool(kind: type) -> Callable[[Draw, tuple], Layer | None]:
     def make(draw: Draw, shape: tuple) -> Layer | None:
         kernel = draw.one_of(1, 2, 2, 3, (1, 2), (3, 2))
@@ -190,6 +198,18 @@ KINDS: dict[str, Kind] = {
     "linear": Kind(_linear, lambda t, layer, name, x: t.linear(layer, name, x)),
     "conv2d": Kind(_conv, lambda t, layer, name, x: t.conv(layer, name, x)),
     "batch_norm": Kind(_norm, lambda t, layer, name, x: t.norm(layer, name, x)),
+    "layer_norm": Kind(
+        _norm_of_samples(ours.LayerNorm),
+        lambda t, layer, name, x: t.functional.layer_norm(
+            x, x.shape[1:], t.leaves[f"{name}gamma"], t.leaves[f"{name}beta"], layer.epsilon
+        ),
+    ),
+    "rms_norm": Kind(
+        _norm_of_samples(ours.RMSNorm),
+        lambda t, layer, name, x: t.functional.rms_norm(
+            x, x.shape[1:], t.leaves[f"{name}gamma"], layer.epsilon
+        ),
+    ),
     "relu": Kind(_plain(ours.ReLU), lambda t, layer, name, x: x.relu()),
     "leaky_relu": Kind(
         lambda draw, shape: ours.LeakyReLU(draw.one_of(0.01, 0.3, -0.2)),
@@ -201,7 +221,11 @@ KINDS: dict[str, Kind] = {
     ),
     "tanh": Kind(_plain(ours.Tanh), lambda t, layer, name, x: x.tanh()),
     "sigmoid": Kind(_plain(ours.Sigmoid), lambda t, layer, name, x: x.sigmoid()),
-    "gelu": Kind(_plain(ours.GELU), lambda t, layer, name, x: t.functional.gelu(x)),
+    "gelu": Kind(
+        lambda draw, shape: ours.GELU(draw.one_of("none", "tanh")),
+        lambda t, layer, name, x: t.functional.gelu(x, approximate=layer.approximate),
+    ),
+    "silu": Kind(_plain(ours.SiLU), lambda t, layer, name, x: t.functional.silu(x)),
     "identity": Kind(_plain(ours.Identity), lambda t, layer, name, x: x),
     "dropout": Kind(
         lambda draw, shape: ours.Dropout(draw.one_of(0.0, 0.2, 0.5)),

@@ -99,6 +99,23 @@ def batch_norm(x, gamma, beta, eps):
     return gamma * (x - mean) / np.sqrt(var + eps) + beta
 
 
+def layer_norm(x, dy, gamma, beta, eps):
+    """Return y, dx, dgamma and dbeta."""
+    inverse = 1 / np.sqrt(x.var(axis=1, keepdims=True) + eps)
+    h, g = (x - x.mean(axis=1, keepdims=True)) * inverse, gamma * dy
+    part = (g * h).mean(axis=1, keepdims=True)
+    dx = (g - g.mean(axis=1, keepdims=True) - h * part) * inverse
+    return gamma * h + beta, dx, (dy * h).sum(axis=0), dy.sum(axis=0)
+
+
+def rms_norm(x, dy, gamma, eps):
+    """Return y, dx and dgamma."""
+    inverse = 1 / np.sqrt((x**2).mean(axis=1, keepdims=True) + eps)
+    h, g = x * inverse, gamma * dy
+    dx = (g - h * (g * h).mean(axis=1, keepdims=True)) * inverse
+    return gamma * h, dx, (dy * h).sum(axis=0)
+
+
 def attention(q, k, v, owner, heads, causal):
     """(tokens, heads * size); tokens see those of the same owner, from 0 on, and not later ones."""
     y = np.zeros(q.shape)

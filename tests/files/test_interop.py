@@ -123,7 +123,11 @@ def test_from_pytorch_and_back(name, rng, tmp_path):
 
 
 @needs_torch
-@pytest.mark.parametrize("kind", ["leaky_relu", "all_relu", "tanh", "sigmoid", "gelu", "identity"])
+@pytest.mark.parametrize(
+    "kind",
+    ["leaky_relu", "all_relu", "tanh", "sigmoid", "gelu", "silu", "identity", "layer_norm",
+     "rms_norm"],
+)  # fmt: skip
 def test_activations_have_pytorch_twins(kind, rng):
     import torch
 

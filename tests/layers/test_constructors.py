@@ -16,6 +16,9 @@ WRONG = [None, "x", 3, 2.5, object(), TABLE, [None], {"a": 3}, float("nan"), int
 KINDS = {
     "AllReLU": [("alpha", {"layer": 2}), ("layer", {})],
     "BatchNorm": [("features", {}), ("dtype", {"features": 3})],
+    "GELU": [("approximate", {})],
+    "LayerNorm": [(name, {"features": 3}) for name in ("epsilon", "dtype")],
+    "RMSNorm": [("features", {})],
     "Subsample": [("channels", {}), ("stride", {"channels": 2})],
     "SparseLinear": [(name, {"in_features": 4, "out_features": 3})
                      for name in ("bias", "fan", "dtype", "density", "rng", "pattern")],

@@ -15,6 +15,7 @@ from sparsecpu.layers import (
     ReLU,
     Sequential,
     Sigmoid,
+    SiLU,
     SparseLinear,
     Tanh,
 )
@@ -64,6 +65,8 @@ ACTIVATIONS = {
     "tanh": Tanh,
     "sigmoid": Sigmoid,
     "gelu": GELU,
+    "gelu tanh": lambda: GELU("tanh"),
+    "silu": SiLU,
     "identity": Identity,
 }
 

@@ -67,6 +67,16 @@ def minus(typing_context, v, scalar):
 
 
 @intrinsic
+def subtract(typing_context, u, v):
+    """Return ``u - v``."""
+
+    def generate(context, builder, signature, args):
+        return builder.fsub(args[0], args[1], flags=emit.FLAGS)
+
+    return v(u, v), generate
+
+
+@intrinsic
 def multiply(typing_context, u, v):
     """Return ``u * v``."""
 
@@ -164,6 +174,24 @@ def without_tiny(typing_context, v):
         return builder.select(small, ir.Constant(kind, [0.0] * kind.count), args[0])
 
     return v(v), generate
+
+
+@intrinsic
+def inverse_root(typing_context, v, scalar):
+    """Return ``1 / sqrt(v + scalar)``."""
+
+    def generate(context, builder, signature, args):
+        kind = args[0].type
+        suffix = "f64" if isinstance(kind.element, ir.DoubleType) else "f32"
+        same = ir.FunctionType(kind, [kind])
+        root = cgutils.get_or_insert_function(
+            builder.module, same, f"llvm.sqrt.v{kind.count}{suffix}"
+        )
+        value = builder.fadd(args[0], emit.splat(builder, args[1], kind))
+        one = ir.Constant(kind, [1.0] * kind.count)
+        return builder.fdiv(one, builder.call(root, [value]))
+
+    return v(v, v.dtype), generate
 
 
 @intrinsic

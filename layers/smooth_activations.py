@@ -1,0 +1,72 @@
+"""Activations made of the exponential function, in one pass each way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.layers.activations import Activation
+from sparsecpu.layers.base import like
+from sparsecpu.layers.images.passes import gradient_as_array
+from sparsecpu.step.context import Context
+
+
+class SmoothActivation(Activation):
+    """Base of activations that have kernels; ``function`` is their name there."""
+
+    function = ""
+
+    def apply(self, x, y, ctx) -> None:
+        from sparsecpu.kernels.activations import activation_kernel
+
+        activation_kernel(self.function)(x.reshape(-1), y.reshape(-1))
+
+    def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
+        from sparsecpu.kernels.activations import slope_kernel
+
+        (x, _), dy = saved, gradient_as_array(dy, self, ctx)
+        dx = like(dy, self, "dx", ctx)
+        slope_kernel(self.function)(x.reshape(-1), dy.reshape(-1), dx.reshape(-1))
+        return dx
+
+
+class GELU(SmoothActivation):
+    r""":math:`y = x\,\Phi(x)`, with the normal distribution function :math:`\Phi`.
+
+    Parameters
+    ----------
+    approximate : str
+        ``"none"``, or ``"tanh"`` for :math:`y = x\,(1 + \tanh(\sqrt{2/\pi}(x + 0.044715 x^3)))/2`,
+        as GPT-2 has it.
+
+    Raises
+    ------
+    ParameterError
+        If ``approximate`` is something else.
+
+    Notes
+    -----
+    Hendrycks and Gimpel, Gaussian error linear units (2016).
+    """
+
+    kind = "gelu"
+
+    def __init__(self, approximate: str = "none") -> None:
+        if not isinstance(approximate, str) or approximate not in ("none", "tanh"):
+            raise ParameterError("approximate", approximate, '"none" or "tanh"')
+        self.approximate = approximate
+        self.function = "gelu" if approximate == "none" else "gelu_tanh"
+
+
+class SiLU(SmoothActivation):
+    r""":math:`y = x / (1 + e^{-x})`.
+
+    Notes
+    -----
+    Elfwing, Uchibe and Doya, Sigmoid-weighted linear units (2018); also known as swish.
+    """
+
+    kind = "silu"
+    function = "silu"
