@@ -3,7 +3,8 @@
 A strip of the ring that is read once then serves all filters of a group: arithmetic is the limit,
 not loads. Otherwise it is as ``kernels.conv.convolution``; ``kernels.linear.grouped`` says where
 the values of a group lie. There are no blocks of channels: a strip is read so rarely that the
-level-2 cache is near enough, so each output is one sum, in the order of its taps.
+level-2 cache is near enough, so each output is one sum, in the order of its taps. Weights in 16
+bits, uint16, are multiplied in pairs (``kernels.vectors.tap_pairs``); the ring holds bf16 then.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ from sparsecpu.kernels.conv.tap_sums import place_of_tap
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.machine.spread import spread
 from sparsecpu.kernels.vectors.arithmetic import count, splat
-from sparsecpu.kernels.vectors.bundles import add_to_rows, bundle_of, splat_rows, store_rows
-from sparsecpu.kernels.vectors.memory import at, fence, load_like
+from sparsecpu.kernels.vectors.bundles import bundle_of, splat_rows, store_rows
+from sparsecpu.kernels.vectors.memory import at, fence
+from sparsecpu.kernels.vectors.tap_pairs import add_tap, add_two_taps, taps_at_once
 
 
 class GroupedConvolution(NamedTuple):
@@ -54,10 +56,15 @@ def _sum_filters(like, pixel, conv, bases, k, end, apart, n, i, here, line):
     sums, space = like, conv.space
     if conv.bias.shape[0] > 0:
         sums = splat_rows(conv.bias, i, like)
+    if taps_at_once(conv.weights) == 2:
+        while k + 1 < end:
+            first = place_of_tap(conv.taps.codes, k, space.bases, bases, pixel)
+            second = place_of_tap(conv.taps.codes, k + 1, space.bases, bases, pixel)
+            sums = add_two_taps(sums, conv.weights, k + apart, n, space.ring, first, second)
+            k += 2
     while k < end:
         place = place_of_tap(conv.taps.codes, k, space.bases, bases, pixel)
-        v = load_like(space.ring, place, like[0])
-        sums = add_to_rows(sums, conv.weights, k + apart, n, v)
+        sums = add_tap(sums, conv.weights, k + apart, n, space.ring, place)
         k += 1
     store_rows(space.scratch, here, line, rows_to_memory_order(space.ring, sums, pixel))
 
@@ -104,7 +111,7 @@ def grouped_convolution_kernel(group: int, lanes: int, strip_pixels: int) -> Cal
     def work(number, sizes, taps, weights, bias, inputs, out, gate, mask, reads, space):
         conv = GroupedConvolution(named(sizes), taps, weights, bias, inputs, out, gate, mask,
                                   reads, space)  # fmt: skip
-        zero, worker = weights.dtype.type(0), places_of(number, space)
+        zero, worker = bias.dtype.type(0), places_of(number, space)
         pixel, four = splat(zero, lanes), splat(zero, four_lanes)
         strip = splat(zero, strip_lanes)
         rows, one = bundle_of(strip, group), bundle_of(strip, 1)

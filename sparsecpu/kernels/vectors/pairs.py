@@ -150,23 +150,34 @@ def store_rounded(typing_context, out, offset, v):
     return types.void(out, types.int64, v), generate
 
 
+def row_factors(context, builder, weights, args, count, single):
+    """Return the pair of weights of each row, in all words of a register; see below.
+
+    ``args`` are the array, the place in it and how far rows are apart. With ``single``, the second
+    of each pair is 0.
+    """
+    weights_, k_, stride_ = args
+    factors = []
+    for r in range(count):
+        place = builder.add(k_, builder.mul(stride_, ir.Constant(emit.I64, r)))
+        place = emit.address(context, builder, weights, weights_, place)
+        if single:
+            word = builder.zext(_load_aligned_to(builder, place, I16, 2), emit.I32)
+        else:
+            word = _load_aligned_to(builder, place, emit.I32, 2)
+        factors.append(emit.splat(builder, word, ir.VectorType(emit.I32, WORDS)))
+    return factors
+
+
 def _add_woven(typing_context, sums, weights, k, stride, x, first, second):
     """Return the signature and code of the two intrinsics below."""
     lanes, i64 = sums.dtype.lanes, types.int64
     single = isinstance(second, types.NoneType)
 
     def generate(context, builder, signature, args):
-        sums_, weights_, k_, stride_, x_, first_, second_ = args
+        sums_, x_, first_, second_ = args[0], *args[4:]
         rows = [registers(builder, builder.extract_value(sums_, r)) for r in range(sums.count)]
-        factors = []
-        for r in range(sums.count):
-            place = builder.add(k_, builder.mul(stride_, ir.Constant(emit.I64, r)))
-            place = emit.address(context, builder, weights, weights_, place)
-            if single:
-                word = builder.zext(_load_aligned_to(builder, place, I16, 2), emit.I32)
-            else:
-                word = _load_aligned_to(builder, place, emit.I32, 2)
-            factors.append(emit.splat(builder, word, ir.VectorType(emit.I32, WORDS)))
+        factors = row_factors(context, builder, weights, args[1:4], sums.count, single)
         offsets = (first_, None if single else second_)
         starts = [o and emit.address(context, builder, x, x_, o) for o in offsets]
         for here, words in column_pairs(builder, *starts, lanes):
