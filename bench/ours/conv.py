@@ -20,14 +20,14 @@ _LANES = 16
 class SparseConvolution:
     """Our layer on one batch; putting the weights in the order of the taps counts, both ways."""
 
-    def __init__(self, case: ConvCase, variant: Variant) -> None:
+    def __init__(self, case: ConvCase, variant: Variant, precision: str = "fp32") -> None:
         rng = np.random.default_rng(0)
         self.layer = SparseConv2d(
             case.channels, case.filters, case.kernel, stride=case.stride, padding=case.kernel // 2,
             density=1 - variant.sparsity, bias=False, rng=rng, group=variant.group,
         )  # fmt: skip
         spec = self.layer.plan(Spec((case.channels, case.side, case.side), needs_gradient=True))
-        self.ctx = Context(n_valid=case.batch)
+        self.ctx = Context(n_valid=case.batch, precision=precision)
         #: Multiplications of a forward pass.
         self.products = self.layer.weight.nnz * spec.shape[1] * spec.shape[2] * case.batch
         tiles = -(-case.batch // _LANES)

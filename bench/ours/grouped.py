@@ -29,7 +29,7 @@ class GroupedLayer:
         layer.gate_by_input()
         self.weight, self.batch, self.group = layer.weight, case.batch, variant.group
         widest = max(effective_width(n, n * self.weight.density) for n in self.weight.shape)
-        self.lanes = choose_lanes(case.batch, widest)
+        self.lanes = choose_lanes(case.batch, widest, group=self.group)
         tiles = -(-case.batch // self.lanes)
 
         def tile(features: int) -> np.ndarray:

@@ -16,6 +16,7 @@ from sparsecpu.bench.measuring.timing import Timing, compare, limited_threads
 from sparsecpu.bench.ours.conv import PARTS, SparseConvolution
 from sparsecpu.bench.rivals.base import installed
 from sparsecpu.bench.rivals.conv import RIVALS, ConvRival
+from sparsecpu.step.precision import check_precision
 
 #: Multiply-adds per nonzero and pixel in each part.
 _PRODUCTS = {"forward": 1, "dx+dw": 2}
@@ -37,7 +38,8 @@ class Conv(Benchmark):
                             ("SparseProp samples", "SparseProp")):  # fmt: skip
             if rival in missing:
                 self.missing[name] = missing[rival]
-        self.groups = checked_groups(self.options.get("group"))
+        self.groups = checked_groups(self.options.get("group"), (1, 4))
+        self.precision = check_precision(self.options.get("precision", "fp32"), np.float32)
         self.precisions = precisions.precisions_of(self.dense)
 
     def cases(self) -> list[ConvCase]:
@@ -56,7 +58,7 @@ class Conv(Benchmark):
         ]
 
     def run(self, case: ConvCase) -> dict[str, Any]:
-        ours = {variant: SparseConvolution(case, variant) for variant in case.variants()}
+        ours = {v: SparseConvolution(case, v, self.precision) for v in case.variants()}
         contestants: dict[str, Callable[[], object]] = {}
         for variant, made in ours.items():
             contestants |= _named(f"ours/{variant}", made.parts())
@@ -79,14 +81,15 @@ class Conv(Benchmark):
             }
             results.append(found | _beside_sparse(self.sparse, variant, our_times, times))
         return {
-            "case": str(case), "batch": case.batch, "threads": case.threads, "precision": "fp32",
+            "case": str(case), "batch": case.batch, "threads": case.threads,
+            "precision": self.precision,
             "rival_ms": {name: _total_ms(parts) for name, parts in dense.items()},
             "results": results,
         }  # fmt: skip
 
     def heading(self) -> str:
         head = f"{'layer':<24}{'batch':>6}{'sparsity':>10}{'group':>6}"
-        head += f"{'forward + (dx, dW), ms, fp32':>31}{'GFLOP/s':>13}"
+        head += f"{f'forward + (dx, dW), ms, {self.precision}':>31}{'GFLOP/s':>13}"
         head += precisions.heading(self.precisions)
         head += f"{'SparseProp':>12}" if self.sparse else ""
         return head + "  dense PyTorch, ms"

@@ -44,10 +44,10 @@ def draw() -> Drawing:
     d.words(right, below + 19, "four sums stay in registers", GREEN, size=13)
 
     for r in range(GROUP):
-        d.line([(left + INPUTS * CELL + 6, top + (r + 0.5) * CELL),
-                (middle - 6, top + (COLUMN + 0.5) * CELL)], ORANGE, arrow=r == GROUP - 1)  # fmt: skip
-        d.line([(middle + LANES * CELL + 2, top + (COLUMN + 0.5) * CELL),
-                (right - 4, top + (r + 0.5) * CELL)], BLUE, arrow=True)  # fmt: skip
+        row, column = top + (r + 0.5) * CELL, top + (COLUMN + 0.5) * CELL
+        d.line([(left + INPUTS * CELL + 6, row), (middle - 6, column)], ORANGE,
+               arrow=r == GROUP - 1)  # fmt: skip
+        d.line([(middle + LANES * CELL + 2, column), (right - 4, row)], BLUE, arrow=True)
     d.words(400, 316, "one load, four multiply-adds: arithmetic is the limit, not the cache",
             size=16, anchor="middle", bold=True)  # fmt: skip
     return d

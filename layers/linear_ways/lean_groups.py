@@ -21,16 +21,14 @@ class LeanGroups(GroupedProduct):
     def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
         if dy is not self._dy:
             self._bind_backward(dy, ctx)
-        dx = None
         if self.layer.needs_dx:
-            self._scatter(*self._input_gradient)
-            dx = self._dx
+            self.input_gradient()
         if ctx.apply is not None:
             for chunks, places in self._slabs:
                 dw = self._slab[: places.stop - places.start]
                 self._gradient(*self._gradient_of(dw, places.start, chunks))
                 ctx.apply(self.weight, places, dw)
-        return dx
+        return self._dx if self.layer.needs_dx else None
 
     def _bind_gradient(self, dy: np.ndarray, ctx: Context) -> None:
         self._slabs = list(self._cut_slabs())

@@ -96,7 +96,7 @@ SUBJECTS: Registry[Subject] = Registry(
             (
                 click.option("--shape", "shapes", multiple=True,
                              help="IN-OUT-SIDE-KERNEL[-STRIDE]; may be given more than once."),
-                _SPARSITIES, _group("1"), _batch("32"), _ROUNDS, _NO_BF16,
+                _SPARSITIES, _group("1,4"), _batch("32"), _ROUNDS, _PRECISION, _NO_BF16,
             ),
         ),
         Subject(

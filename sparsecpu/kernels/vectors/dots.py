@@ -50,6 +50,17 @@ def _exchange(builder, a, b, level):
     return emit.pick(builder, a, b, first), emit.pick(builder, a, b, second)
 
 
+def transposed(builder, grid):
+    """Return as many vectors as they have lanes, a power of two, transposed."""
+    grid = list(grid)
+    for level in range(len(grid).bit_length() - 1):
+        step = 1 << level  # after this level, runs of 2 * step lanes are where they belong
+        for q in range(len(grid)):
+            if not q & step:
+                grid[q], grid[q + step] = _exchange(builder, grid[q], grid[q + step], level)
+    return grid
+
+
 def _merge(builder, a, b, level):
     """Do as ``plain_merge``."""
     return builder.fadd(*_exchange(builder, a, b, level), flags=emit.FLAGS)
@@ -106,12 +117,7 @@ def transpose(typing_context, x, rows, sample, feature, offset, scale, out, plac
             value.align = 1 if isinstance(kind, types.Integer) else 4
             value = _to_float(builder, value, kind, wide)
             grid.append(builder.fmul(builder.fsub(value, offset_), scale_))
-        for level in range(4):  # after level l, runs of 2**(l+1) lanes are where they belong
-            step = 1 << level
-            for q in range(emit.FOLD):
-                if not q & step:
-                    grid[q], grid[q + step] = _exchange(builder, grid[q], grid[q + step], level)
-        for q, value in enumerate(grid):
+        for q, value in enumerate(transposed(builder, grid)):
             here = builder.add(place_, builder.mul(lanes, ir.Constant(emit.I64, q)))
             emit.store(builder, emit.address(context, builder, out, out_, here), value)
         return context.get_dummy_value()

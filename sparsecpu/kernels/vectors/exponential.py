@@ -9,6 +9,7 @@ NaN.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from llvmlite import ir
 from numba.core import cgutils
 from numba.core.extending import intrinsic
 
+from sparsecpu.kernels.machine.compile import TINY
 from sparsecpu.kernels.vectors import llvm as emit
 
 
@@ -128,6 +130,19 @@ def exp(builder, x):
     scales = [power_of_two(builder, part, x.type) for part in (half, builder.sub(n, half))]
     found = builder.fadd(rest, constant(x.type, 1))
     return builder.fmul(builder.fmul(found, scales[0]), scales[1])
+
+
+def exp_of_negative(builder, x):
+    """Return ``exp(x)`` where x <= 0, and 0 where that is smaller than ``compile.TINY``.
+
+    Arithmetic with subnormal numbers takes many times as long, even where it ends as 0.
+    """
+    least = constant(x.type, math.log(TINY))
+    n, rest = split(builder, at_least(builder, x, math.log(TINY)))
+    found = builder.fadd(rest, constant(x.type, 1))
+    found = builder.fmul(found, power_of_two(builder, n, x.type))
+    small = builder.fcmp_ordered("<", x, least)
+    return builder.select(small, constant(x.type, 0), found)
 
 
 @intrinsic

@@ -1,0 +1,63 @@
+"""Which tokens of a batch see each other, and the strips in which attention goes through them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.kernels.linear.grouped import sums_bytes
+
+#: Rows of a bundle: keys whose scores, or features whose sums, are made at once.
+ROWS = 4
+
+
+def strip_of(lanes: int, itemsize: int) -> int:
+    """Return how many tokens stand in a strip: what a bundle has in registers, at most a tile.
+
+    It is a power of two, as squares are transposed, and strips make up a tile.
+    """
+    return min(lanes & -lanes, sums_bytes() // (ROWS * itemsize))
+
+
+class Sequences(NamedTuple):
+    """The tokens of a batch, in strips; the strips of a tile follow each other."""
+
+    owner: np.ndarray  #: (tokens,), the number of each token's sequence; -1 for padding
+    least: np.ndarray  #: (strips,), the smallest number in each strip
+    most: np.ndarray  #: (strips,), the largest
+    opens: np.ndarray  #: (strips,), the first strip of the run to which a strip belongs
+    runs: np.ndarray  #: (runs + 1,), where runs begin: no sequence reaches into two of them
+
+    @classmethod
+    def of(cls, owner: np.ndarray, lanes: int, itemsize: int) -> Sequences:
+        """Return sequences by the number of each token's, in the order of tiles and lanes.
+
+        Tokens of a sequence stand in the order of time; others may stand between them.
+        """
+        owner = np.ascontiguousarray(owner, np.int32)
+        strip = strip_of(lanes, itemsize)
+        if owner.ndim != 1 or len(owner) % lanes:
+            raise ParameterError("owner", owner.shape, f"a number per token of tiles of {lanes}")
+        strips = owner.reshape(-1, strip)
+        least, most = strips.min(axis=1), strips.max(axis=1)
+        starts = _starts_of_runs(owner, strip)
+        runs = np.append(starts, len(strips))
+        opens = np.repeat(starts, np.diff(runs))
+        return cls(owner, least, most, opens, runs)
+
+
+def _starts_of_runs(owner: np.ndarray, strip: int) -> np.ndarray:
+    """Return the strips before which every sequence that has begun has ended."""
+    strips = len(owner) // strip
+    real = np.flatnonzero(owner >= 0)
+    _, names = np.unique(owner[real], return_inverse=True)
+    count = int(names.max(initial=-1)) + 1
+    first, last = np.full(count, strips), np.zeros(count, np.int64)
+    np.minimum.at(first, names, real // strip)
+    np.maximum.at(last, names, real // strip)
+    open_ = np.zeros(strips + 1, np.int64)  # sequences that reach from the strip before into this
+    np.add.at(open_, first + 1, 1)
+    np.add.at(open_, last + 1, -1)
+    return np.flatnonzero(np.cumsum(open_[:strips]) == 0)
