@@ -169,13 +169,18 @@ def row_factors(context, builder, weights, args, count, single):
     return factors
 
 
-def _add_woven(typing_context, sums, weights, k, stride, x, first, second):
-    """Return the signature and code of the two intrinsics below."""
+@intrinsic
+def add_column_pair(typing_context, sums, weights, k, stride, x, first, second):
+    """Return the bundle ``sums`` with the products of two shared columns added.
+
+    Row r's weights are ``weights[k + r * stride]`` and the one behind it; the woven rows of x start
+    at ``first`` and ``second``. With None for ``second`` there is one column only.
+    """
     lanes, i64 = sums.dtype.lanes, types.int64
     single = isinstance(second, types.NoneType)
 
     def generate(context, builder, signature, args):
-        sums_, x_, first_, second_ = args[0], *args[4:]
+        sums_, _, _, _, x_, first_, second_ = args
         rows = [registers(builder, builder.extract_value(sums_, r)) for r in range(sums.count)]
         factors = row_factors(context, builder, weights, args[1:4], sums.count, single)
         offsets = (first_, None if single else second_)
@@ -186,16 +191,6 @@ def _add_woven(typing_context, sums, weights, k, stride, x, first, second):
         return context.make_tuple(builder, sums, [emit.concatenate(builder, row) for row in rows])
 
     return sums(sums, weights, i64, i64, x, i64, second if single else i64), generate
-
-
-@intrinsic
-def add_column_pair(typing_context, sums, weights, k, stride, x, first, second):
-    """Return the bundle ``sums`` with the products of two shared columns added.
-
-    Row r's weights are ``weights[k + r * stride]`` and the one behind it; the woven rows of x start
-    at ``first`` and ``second``. With None for ``second`` there is one column only.
-    """
-    return _add_woven(typing_context, sums, weights, k, stride, x, first, second)
 
 
 @intrinsic
