@@ -63,9 +63,9 @@ def made(shape, kernel, size, *, density=0.4, dtype=np.float64, empty=(), **opti
     if len(empty):
         pattern = layer.weight.pattern
         kept = ~np.isin(pattern.rows(), empty)
-        keys = pattern.keys()[kept]
-        weight = SparseParameter(Pattern.from_keys(pattern.shape, keys), layer.weight.data[kept],
-                                 dtype)  # fmt: skip
+        rest = Pattern.from_keys(pattern.shape, pattern.keys()[kept])
+        rest = Pattern(rest.shape, rest.indptr, rest.indices, group=pattern.group)
+        weight = SparseParameter(rest, layer.weight.data[kept], dtype)
         layer._set(weight, None if layer.bias is None else layer.bias.data)
     if layer.bias is not None:
         layer.bias.data[:] = rng.standard_normal(filters)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sparsecpu.kernels.conv.sums import NO_SUMS, PRODUCTS
-from sparsecpu.layers.images.grouped_pass import GroupedBackward, prepare_backward
+from sparsecpu.layers.images.grouped_pass import prepare_gradient, prepare_scatter
 from sparsecpu.layers.images.planes import Planes, no_gate
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
@@ -17,39 +17,33 @@ if TYPE_CHECKING:
 
 
 class GroupedGradients:
-    """dx and dW, in one pass over dy where both rings fit the cache, or in two."""
+    """dx and dW, each in a pass of its own."""
 
     def __init__(self, products: SparseConvolution) -> None:
         self.products, self.layer = products, products.layer
 
-    def backward(self, x: Planes, dy: Planes, ctx: Context) -> Planes:
-        """Write dW and return dx."""
-        layer, values = self.layer, x.values
+    def input_gradient(self, x: Planes, dy: Planes, ctx: Context) -> Planes:
+        """Return dx, gated and summed with x where the layers before it need that."""
+        layer, products, values = self.layer, self.products, x.values
         kind = PRODUCTS if layer.gates_dx and x.a is not None else NO_SUMS
-        both = self._prepared("dx and dw", layer.weight.pattern, x, dy, kind, ctx, dx=True, dw=True)
+        key = products.key("dx", x, dy, kind, ctx)
+        found = products.prepared(key, layer.weight.pattern, ctx)
+        if found is None:
+            made = prepare_scatter(layer, products.plan_made, layer.geometry(), x, kind, ctx)
+            found = ctx.workspace.keep(key, made)
         dx = ctx.workspace.lend(values.shape, values.dtype)
         gate = x.gate() if layer.gates_dx else no_gate(values.dtype)
-        sums = both.run(x, dy, layer.weight.data, dx, gate, layer.weight.grad)
-        return Planes(dx, sums=sums, summed_with=x)
+        return Planes(dx, sums=found.run(dy, layer.weight.data, dx, gate), summed_with=x)
 
     def write_dw(
         self, name: str, pattern: Pattern, x: Planes, dy: Planes, out: np.ndarray, ctx: Context
     ) -> None:
         """Write dW at the positions of a pattern to ``out``."""
-        found = self._prepared(name, pattern, x, dy, NO_SUMS, ctx, dx=False, dw=True)
-        found.write_dw(x, dy, out)
-
-    def _prepared(
-        self, name: str, pattern: Pattern, x: Planes, dy: Planes, kind: int, ctx: Context,
-        **made: Any,
-    ) -> GroupedBackward:  # fmt: skip
-        products, layer = self.products, self.layer
-        key = products.key(name, x, dy, kind, ctx)
+        products = self.products
+        key = products.key(name, x, dy, NO_SUMS, ctx)
         found = products.prepared(key, pattern, ctx)
         if found is None:
-            found = prepare_backward(
-                layer, products.plan_made, pattern, layer.geometry(), x, dy,
-                products.precision(ctx.precision), kind, ctx, **made,
-            )  # fmt: skip
-            ctx.workspace.keep(key, found)
-        return found
+            made = prepare_gradient(products.plan_made, pattern, self.layer.geometry(), x,
+                                    products.precision(ctx.precision), ctx)  # fmt: skip
+            found = ctx.workspace.keep(key, made)
+        found.write_dw(x, dy, out)

@@ -14,15 +14,13 @@ from sparsecpu.kernels.machine.cpu import PAIRED_GROUPS, bf16_products
 from sparsecpu.layers.images.geometry import Geometry
 from sparsecpu.layers.images.grouped_taps import (
     GroupedTaps,
-    grouped_backward_taps,
     grouped_forward_taps,
+    grouped_gradient_taps,
+    grouped_scatter_taps,
 )
 from sparsecpu.layers.images.planes import (
     Planes,
     lane_mask,
-    no_gate,
-    no_planes,
-    nothing,
     sum_memory,
     total,
 )
@@ -75,41 +73,50 @@ class GroupedForward:
 
 
 @dataclass(frozen=True)
-class GroupedBackward:
-    """dx, dW, or both of them, from one reading of dy."""
+class GroupedScatter:
+    """dx."""
 
     pattern: Pattern
     plan: object
     kernel: Callable
     taps: GroupedTaps
     steps: Any
-    makes: Any
-    space: Any
     mask: np.ndarray
     sums: np.ndarray
     kind: int
-    dw: np.ndarray
+    space: Space
 
-    def run(
-        self, x: Planes, dy: Planes, weights: np.ndarray, dx: np.ndarray, gate: Gate,
-        out: np.ndarray,
-    ) -> np.ndarray | None:  # fmt: skip
-        """Write dx and, to ``out``, dW, as far as they are made; return the sums of dx."""
-        from sparsecpu.kernels.conv.grouped_backward import sum_parts
-
+    def run(self, dy: Planes, weights: np.ndarray, dx: np.ndarray, gate: Gate) -> np.ndarray | None:
+        """Write dx and return its sums."""
         self.kernel(
-            self.taps.sizes_array, self.steps, self.taps.index, weights, x.operand(), dy.operand(),
-            Output(dx, False, self.sums, self.kind), gate, self.mask, self.dw, self.makes,
-            self.space,
+            self.taps.sizes_array, self.steps, self.taps.index, weights, dy.operand(),
+            Output(dx, False, self.sums, self.kind), gate, self.mask, self.space,
         )  # fmt: skip
-        if self.makes.dw:
-            sum_parts(self.dw, out)
         return None if self.kind == NO_SUMS else total(self.sums)
+
+
+@dataclass(frozen=True)
+class GroupedGradient:
+    """dW."""
+
+    pattern: Pattern
+    plan: object
+    kernel: Callable
+    taps: GroupedTaps
+    steps: Any
+    mask: np.ndarray
+    dw: np.ndarray
+    space: Space
 
     def write_dw(self, x: Planes, dy: Planes, out: np.ndarray) -> None:
         """Write dW to ``out``, (nnz,), in the order of the pattern, and nothing else."""
-        dtype = x.values.dtype
-        self.run(x, dy, nothing(dtype), no_planes(dtype), no_gate(dtype), out)
+        from sparsecpu.kernels.conv.grouped_filter_gradient import sum_parts
+
+        self.kernel(
+            self.taps.sizes_array, self.steps, self.taps.index, x.operand(), dy.operand(),
+            self.mask, self.dw, self.space,
+        )  # fmt: skip
+        sum_parts(self.dw, out)
 
 
 def prepare_forward(
@@ -128,39 +135,46 @@ def prepare_forward(
         pattern, plan, grouped_convolution_kernel(pattern.group, lanes, taps.strip), taps,
         lane_mask(values, ctx), sum_memory(jobs, geometry.filters, values, layer, "y", ctx), kind,
         None if taps.direct else _ring(taps, values, precision, ctx),
-        *_bases_and_scratch(taps, pattern.group, values, ctx), y,
+        *_bases_and_scratch(taps, values, ctx), y,
         _memory_of_pairs(pattern, taps, lanes, precision, ctx),
     )  # fmt: skip
 
 
-def prepare_backward(
-    layer: Any, plan: object, pattern: Pattern, geometry: Geometry, x: Planes, dy: Planes,
-    precision: str, kind: int, ctx: Context, *, dx: bool, dw: bool,
-) -> GroupedBackward:  # fmt: skip
-    """Prepare ``dx``, with the sums of ``kind``, ``dw``, or both."""
-    from sparsecpu.kernels.conv.grouped_backward import (
-        BackwardSpace,
-        Makes,
-        Steps,
-        dot_tile,
-        grouped_gradient_kernel,
-    )
+def prepare_scatter(
+    layer: Any, plan: object, geometry: Geometry, x: Planes, kind: int, ctx: Context
+) -> GroupedScatter:
+    """Prepare dx, with the sums of ``kind``."""
+    from sparsecpu.kernels.conv.grouped_parts import Steps
+    from sparsecpu.kernels.conv.grouped_scatter import grouped_scatter_kernel
 
-    values, dtype, array = x.values, x.values.dtype, ctx.workspace.array
-    lanes, group = values.shape[-1], pattern.group
-    taps = grouped_backward_taps(pattern, geometry, _tiles(values, precision), rings=dx + dw, dw=dw)
-    narrow = precision != "fp32"
-    tile = dot_tile(group, lanes, dtype.itemsize, narrow=narrow)
-    jobs = taps.sizes.jobs(len(values))
-    bases, scratch = _bases_and_scratch(taps, group, values, ctx)
+    pattern, values = layer.weight.pattern, x.values
+    taps = grouped_scatter_taps(pattern, geometry, _tiles(values, "fp32"))
+    jobs = 0 if kind == NO_SUMS else taps.sizes.jobs(len(values))
+    return GroupedScatter(
+        pattern, plan, grouped_scatter_kernel(pattern.group, values.shape[-1], taps.strip), taps,
+        Steps(taps.rows, taps.high), lane_mask(values, ctx),
+        sum_memory(jobs, geometry.channels, values, layer, "dx", ctx), kind,
+        Space(_ring(taps, values, "fp32", ctx), *_bases_and_scratch(taps, values, ctx)),
+    )  # fmt: skip
+
+
+def prepare_gradient(
+    plan: object, pattern: Pattern, geometry: Geometry, x: Planes, precision: str, ctx: Context
+) -> GroupedGradient:
+    """Prepare dW at the positions of a pattern."""
+    from sparsecpu.kernels.conv.grouped_filter_gradient import dot_tile, grouped_gradient_kernel
+    from sparsecpu.kernels.conv.grouped_parts import Steps
+
+    values, lanes, group = x.values, x.values.shape[-1], pattern.group
+    taps = grouped_gradient_taps(pattern, geometry, _tiles(values, precision))
+    tile = dot_tile(group, lanes, values.itemsize, narrow=precision != "fp32")
+    parts = min(_PARTS, taps.sizes.jobs(len(values)))
     ring = _ring(taps, values, precision, ctx)
-    sums = array("conv2d", "ring of sums", (len(scratch), ring_size(taps, lanes)), dtype)
-    return GroupedBackward(
+    return GroupedGradient(
         pattern, plan, grouped_gradient_kernel(group, lanes, taps.strip, tile), taps,
-        Steps(taps.rows, taps.high), Makes(dx, dw), BackwardSpace(ring, sums, bases, scratch),
-        lane_mask(values, ctx),
-        sum_memory(0 if kind == NO_SUMS else jobs, geometry.channels, values, layer, "dx", ctx),
-        kind, array("conv2d", "dw", (min(_PARTS, jobs), pattern.nnz if dw else 0), dtype),
+        Steps(taps.rows, taps.high), lane_mask(values, ctx),
+        ctx.workspace.array("conv2d", "dw", (parts, pattern.nnz), values.dtype),
+        Space(ring, *_bases_and_scratch(taps, values, ctx)),
     )  # fmt: skip
 
 
@@ -174,11 +188,6 @@ def _memory_of_pairs(
     return ctx.workspace.array("pairs", "values", (pattern.nnz,), np.uint16)
 
 
-def ring_size(taps: GroupedTaps, lanes: int) -> int:
-    """Return how many numbers a worker's ring holds."""
-    return -(-(taps.ring_pixels + taps.strip) * lanes // 1024) * 1024 + 32
-
-
 def _tiles(values: np.ndarray, precision: str) -> Tiles:
     ring_bytes = values.itemsize if precision == "fp32" else 2
     return Tiles(values.shape[0], values.shape[-1], values.itemsize, ring_bytes)
@@ -188,7 +197,8 @@ def _ring(taps: GroupedTaps, values: np.ndarray, precision: str, ctx: Context) -
     from sparsecpu.kernels.machine.threads import current_threads
     from sparsecpu.kernels.vectors.sixteen_bits import narrow_shape
 
-    size, kind = ring_size(taps, values.shape[-1]), values.dtype
+    size = -(-taps.ring_pixels * values.shape[-1] // 1024) * 1024 + 32
+    kind: Any = values.dtype
     if precision != "fp32":
         (size,), kind = narrow_shape((size,), precision)
     shape = current_threads(), size
@@ -196,11 +206,11 @@ def _ring(taps: GroupedTaps, values: np.ndarray, precision: str, ctx: Context) -
 
 
 def _bases_and_scratch(
-    taps: GroupedTaps, group: int, values: np.ndarray, ctx: Context
+    taps: GroupedTaps, values: np.ndarray, ctx: Context
 ) -> tuple[np.ndarray, np.ndarray]:
     from sparsecpu.kernels.machine.threads import current_threads
 
     workers, array = current_threads(), ctx.workspace.array
-    size = 2 * taps.line_pixels(group) * values.shape[-1]
+    size = 2 * taps.line_pixels * values.shape[-1]
     bases = array("conv2d", "bases", (workers, taps.bases), np.int64)
     return bases, array("conv2d", "scratch", (workers, size), values.dtype)

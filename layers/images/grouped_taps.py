@@ -1,9 +1,7 @@
 """The taps of filters that stand in groups, and how the work on them is cut.
 
 Taps are as in ``taps.py``, but there is one for each shared column, in the order of the pattern:
-values are read where they lie, and both directions read the same index. dx is scattered, so its
-ring and that of x have the same rows. See ``kernels.conv.grouped_forward`` and
-``kernels.conv.grouped_backward``.
+values are read where they lie. dx is scattered, so its ring is like that of x.
 """
 
 from __future__ import annotations
@@ -22,10 +20,12 @@ from sparsecpu.layers.images.strips import Tiles, choose_jobs, ring_room
 from sparsecpu.layers.images.taps import codes_of
 from sparsecpu.sparse.pattern import Pattern
 
-#: Part of the level-2 cache that the rings may take.
+#: Part of the level-2 cache that a ring may take.
 _RING_PART = 0.6
-#: Pixels of a row of dy, or of several, that dW sums up at once where the cache has the room.
-_PIXELS = 64
+#: Pixels that dW sums up at once where the cache has the room, and that a band has for it.
+_PIXELS, _LEAST_PIXELS = 64, 16
+#: What a strip costs beside its arithmetic, as part of the arithmetic of the widest.
+_STRIP_COST = 0.3
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class GroupedTaps:
     """
 
     index: GroupIndex
+    group: int
     sizes: Sizes
     strip: int
     rows: int
@@ -52,9 +53,9 @@ class GroupedTaps:
 
     @property
     def ring_pixels(self) -> int:
-        """Pixels of the ring."""
+        """Pixels of the ring, and a strip more, into which the last one may reach."""
         s = self.sizes
-        return s.channels * s.step * s.room * s.depth * s.tiles_per_job
+        return s.channels * s.step * s.room * s.depth * s.tiles_per_job + self.strip
 
     @property
     def bases(self) -> int:
@@ -62,9 +63,10 @@ class GroupedTaps:
         strips = self.sizes.span * self.sizes.tiles_per_job // self.strip
         return -(-(strips * self.rows * self.high) // 128) * 128
 
-    def line_pixels(self, group: int) -> int:
-        """Return the pixels of a group's lines in the rows that are computed at a time."""
-        return self.rows * group * self.sizes.span * self.sizes.tiles_per_job
+    @property
+    def line_pixels(self) -> int:
+        """Pixels of a group's lines in the rows that are computed at a time."""
+        return self.rows * self.group * self.sizes.span * self.sizes.tiles_per_job
 
 
 def suits_groups(pattern: Pattern, geometry: Geometry) -> bool:
@@ -76,68 +78,76 @@ def suits_groups(pattern: Pattern, geometry: Geometry) -> bool:
 def grouped_forward_taps(
     pattern: Pattern, geometry: Geometry, tiles: Tiles, *, direct: bool
 ) -> GroupedTaps:
-    """Return the taps of ``y = W * x``."""
-    g, (kh, kw), (_, sx) = geometry, geometry.kernel, geometry.stride
+    """Return the taps of ``y = W * x``; ``direct`` as in ``forward_taps``."""
+    g, (kh, kw), sx = geometry, geometry.kernel, geometry.stride[1]
     strip, tiles_per_job = choose_grouped_strip(g.out_size[1], pattern.group, tiles)
-    direct = direct and g.pointwise and g.size[1] % strip == 0
-    if direct:
-        tiles_per_job = 1
-    step, reach = min(sx, kw), (kw - 1) // sx
+    if direct and g.pointwise and g.size[1] % strip == 0:
+        span, bands = choose_jobs(g.out_size, strip, 1, g.size[1] + strip, tiles.count, kh)
+        sizes = _sizes(g, step=1, room=g.size[1], depth=1, span=span, tiles_per_job=1, bands=bands)
+        return _taps(pattern, g, sizes, strip, rows=1, direct=True)
+    step, reach = min(sx, kw), (kw - 1) // sx  # columns that no tap reads are not kept
     column = kh * g.channels * step * tiles.lanes * tiles.ring_bytes * tiles_per_job
-    whole_row = g.out_size[1] + strip
-    most = whole_row if direct else _RING_PART * level_two_cache() / column - reach
+    most = _RING_PART * level_two_cache() / column - reach
     span, bands = choose_jobs(g.out_size, strip, tiles_per_job, most, tiles.count, kh)
-    room = span + reach
-    if direct:
-        room = g.size[1]
-    else:
-        room = ring_room(span, reach, tiles_per_job * tiles.lanes, tiles.ring_bytes)
-    return _taps(pattern, g, strip, tiles_per_job, step, room, span, bands, 1, kh, direct)
+    room = ring_room(span, reach, tiles_per_job * tiles.lanes, tiles.ring_bytes)
+    sizes = _sizes(g, step=step, room=room, depth=kh, span=span, tiles_per_job=tiles_per_job,
+                   bands=bands)  # fmt: skip
+    return _taps(pattern, g, sizes, strip, rows=1)
 
 
-def grouped_backward_taps(
-    pattern: Pattern, geometry: Geometry, tiles: Tiles, *, rings: int, dw: bool
-) -> GroupedTaps:
-    """Return the taps of dx and dW, which need so many ``rings`` together."""
+def grouped_scatter_taps(pattern: Pattern, geometry: Geometry, tiles: Tiles) -> GroupedTaps:
+    """Return the taps of dx. Its ring has all of its columns, and jobs have whole rows."""
+    g, sy, sx = geometry, *geometry.stride
+    strip, tiles_per_job = choose_grouped_strip(g.out_size[1], pattern.group, tiles)
+    span, bands = choose_jobs(
+        g.out_size, strip, tiles_per_job, g.out_size[1] + strip, tiles.count, g.kernel[0]
+    )
+    room = ring_room(span, (g.kernel[1] - 1) // sx, tiles_per_job * tiles.lanes, tiles.bytes)
+    room = max(room, (g.size[1] + g.padding[1] - 1) // sx + 1)
+    sizes = _sizes(g, step=sx, room=room, depth=max(g.kernel[0], sy), span=span,
+                   tiles_per_job=tiles_per_job, bands=bands)  # fmt: skip
+    return _taps(pattern, g, sizes, strip, rows=1)
+
+
+def grouped_gradient_taps(pattern: Pattern, geometry: Geometry, tiles: Tiles) -> GroupedTaps:
+    """Return the taps of dW: of so many rows at a time that sums over lanes are seldom made."""
     g, (kh, kw), (sy, sx) = geometry, geometry.kernel, geometry.stride
     strip, tiles_per_job = choose_grouped_strip(g.out_size[1], pattern.group, tiles)
-    reach = (kw - 1) // sx
+    step, reach = min(sx, kw), (kw - 1) // sx
     span, bands = choose_jobs(
         g.out_size, strip, tiles_per_job, g.out_size[1] + strip, tiles.count, kh
     )
-    bytes_ = max(tiles.bytes, tiles.ring_bytes)
-    room = ring_room(span, reach, tiles_per_job * tiles.lanes, bytes_)
-    room = max(room, (g.size[1] + g.padding[1] - 1) // sx + 1)
-    rows = 1
-    if dw:
-        row = g.channels * sx * room * tiles_per_job * tiles.lanes * bytes_ * rings
-        most = (_RING_PART * level_two_cache() / row - kh) // sy + 1
-        rows = -(-_PIXELS // (g.out_size[1] * tiles_per_job))
-        rows = int(max(1, min(rows, most, -(-g.out_size[0] // bands))))
-    depth = max((rows - 1) * sy + kh, rows * sy)
-    return _taps(pattern, g, strip, tiles_per_job, sx, room, span, bands, rows, depth, False)
+    bands = min(bands, max(1, g.out_size[0] * g.out_size[1] * tiles_per_job // _LEAST_PIXELS))
+    room = ring_room(span, reach, tiles_per_job * tiles.lanes, tiles.ring_bytes)
+    row = g.channels * step * room * tiles_per_job * tiles.lanes * tiles.ring_bytes
+    most = (_RING_PART * level_two_cache() / row - kh) // sy + 1
+    wanted = -(-_PIXELS // (g.out_size[1] * tiles_per_job))
+    rows = int(max(1, min(wanted, most, -(-g.out_size[0] // bands))))
+    sizes = _sizes(g, step=step, room=room, depth=(rows - 1) * sy + kh, span=span,
+                   tiles_per_job=tiles_per_job, bands=bands)  # fmt: skip
+    return _taps(pattern, g, sizes, strip, rows=rows)
+
+
+def _sizes(g: Geometry, **cut: int) -> Sizes:
+    return Sizes(
+        g.channels, *g.size, g.filters, *g.out_size, down=g.stride[0], across=g.stride[1],
+        rows=g.out_size[0], columns=g.out_size[1], top=g.padding[0], left=g.padding[1],
+        skip_rows=1, skip_columns=1, **cut,
+    )  # fmt: skip
 
 
 def _taps(
-    pattern: Pattern, g: Geometry, strip: int, tiles_per_job: int, step: int, room: int, span: int,
-    bands: int, rows: int, depth: int, direct: bool,
-) -> GroupedTaps:  # fmt: skip
-    sizes = Sizes(
-        g.channels, *g.size, g.filters, *g.out_size, down=g.stride[0], across=g.stride[1],
-        rows=g.out_size[0], columns=g.out_size[1], top=g.padding[0], left=g.padding[1],
-        skip_rows=1, skip_columns=1, step=step, room=room, depth=depth, span=span,
-        tiles_per_job=tiles_per_job, bands=bands,
-    )  # fmt: skip
-    groups, (kh, kw) = pattern.groups, g.kernel
-    per_filter = g.channels // g.groups
-    channel, ky, kx = np.unravel_index(groups.indices, (per_filter, kh, kw))
+    pattern: Pattern, g: Geometry, sizes: Sizes, strip: int, *, rows: int, direct: bool = False
+) -> GroupedTaps:
+    groups, per_filter, sx = pattern.groups, g.channels // g.groups, g.stride[1]
+    channel, ky, kx = np.unravel_index(groups.indices, (per_filter, *g.kernel))
     if g.groups > 1:
-        first = groups.rows() * pattern.group // (g.filters // g.groups) * per_filter
-        channel = channel + first
-    pixel = ((channel * step + kx % g.stride[1]) * room + kx // g.stride[1]) * tiles_per_job
+        channel = channel + groups.rows() * pattern.group // (g.filters // g.groups) * per_filter
+    pixel = ((channel * sizes.step + kx % sx) * sizes.room + kx // sx) * sizes.tiles_per_job
     codes = codes_of(ky, pixel, sizes)
     codes.setflags(write=False)
-    return GroupedTaps(GroupIndex(codes, groups.indptr), sizes, strip, rows, kh, direct)
+    index = GroupIndex(codes, groups.indptr)
+    return GroupedTaps(index, pattern.group, sizes, strip, rows, g.kernel[0], direct)
 
 
 def choose_grouped_strip(width: int, group: int, tiles: Tiles) -> tuple[int, int]:
@@ -155,6 +165,6 @@ def choose_grouped_strip(width: int, group: int, tiles: Tiles) -> tuple[int, int
     def cost(pair: tuple[int, int]) -> float:
         n, per_job = pair
         strips = -(-tiles.count // per_job) * -(-width * per_job // n)
-        return strips * (n + most / 3)  # what each strip costs beside its arithmetic
+        return strips * (n + _STRIP_COST * most)
 
     return min(pairs, key=cost)

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 #: A ring is in 16 bits where each of its numbers is read at least so often.
 _NARROW_READS = 8
+#: Where groups have no more taps than that, the backward pass reads dy and x once for dx and dW, as
+#: without groups: with so little arithmetic, reading planes takes most of the time.
+_FEW_TAPS = 32
 #: Taps are kept for so many sizes of batches and directions.
 _KNOWN = 4
 
@@ -65,10 +68,12 @@ class SparseConvolution:
         if not self.layer.needs_dx:
             self.filter_gradient(x, dy, ctx)
             return None
-        if suits_groups(self.layer.weight.pattern, self.layer.geometry()):
-            self._bias_gradient(dy, ctx)
-            return self.grouped.backward(x, dy, ctx)
-        if _in_one_pass(ctx.precision):
+        pattern, one_pass = self.layer.weight.pattern, _in_one_pass(ctx.precision)
+        few = one_pass and pattern.groups.nnz <= _FEW_TAPS * pattern.groups.shape[0]
+        if suits_groups(pattern, self.layer.geometry()) and not few:
+            self.filter_gradient(x, dy, ctx)
+            return self.grouped.input_gradient(x, dy, ctx)
+        if one_pass:
             self._bias_gradient(dy, ctx)
             return self._input_gradient(x, dy, ctx, with_dw=True)
         self.filter_gradient(x, dy, ctx)

@@ -33,6 +33,7 @@ from sparsecpu.layers import (
     Spec,
     Subsample,
 )
+from sparsecpu.layers.images import sparse_convolution
 from sparsecpu.layers.images.planes import Planes
 from sparsecpu.losses import SoftmaxCrossEntropy, SquaredError
 from sparsecpu.networks.description import Architecture, LayerSpec
@@ -76,12 +77,12 @@ def test_pooling(size, pending, rng):
             np.testing.assert_allclose(dx.sums[1], (found * raw).sum(axis=(0, 2, 3)), atol=1e-10)
 
 
-def network(rng, *, fused=True):
+def network(rng, *, fused=True, group=1):
     """Return a small network with every kind of connection, in float64."""
     D = np.float64
 
     def conv(i, o, k, **options):
-        return SparseConv2d(i, o, k, density=0.6, rng=rng, dtype=D, **options)
+        return SparseConv2d(i, o, k, density=0.6, rng=rng, dtype=D, group=group, **options)
 
     def norm(n):
         layer = BatchNorm(n, dtype=D)
@@ -106,8 +107,15 @@ def network(rng, *, fused=True):
     return Sequential(layers, (2, 11, 10))
 
 
-def test_fused_and_materialised_networks_agree():
-    a, b = network(np.random.default_rng(5)), network(np.random.default_rng(5), fused=False)
+@pytest.fixture(params=[1, 4])
+def group(request, monkeypatch):
+    """How many filters share their taps; none of these layers has few of them."""
+    monkeypatch.setattr(sparse_convolution, "_FEW_TAPS", -1)
+    return request.param
+
+
+def test_fused_and_materialised_networks_agree(group):
+    a, b = (network(np.random.default_rng(5), fused=way, group=group) for way in (True, False))
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((19, 220)), rng.integers(0, 3, 19)
     loss, gradients = a.loss_and_gradients(x, y, SoftmaxCrossEntropy())
@@ -121,8 +129,8 @@ def test_fused_and_materialised_networks_agree():
 
 
 @pytest.mark.parametrize("train", [True, False])
-def test_gradients_by_central_differences(train):
-    net = network(np.random.default_rng(5))
+def test_gradients_by_central_differences(train, group):
+    net = network(np.random.default_rng(5), group=group)
     rng = np.random.default_rng(1)
     x, y = rng.standard_normal((5, 220)), rng.standard_normal((5, 3))
     _, gradients = net.loss_and_gradients(x, y, SquaredError(), train=train)

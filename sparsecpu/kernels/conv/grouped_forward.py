@@ -2,9 +2,9 @@
 
 A strip of the ring that is read once then serves all filters of a group: arithmetic is the limit,
 not loads. Otherwise it is as ``kernels.conv.convolution``; ``kernels.linear.grouped`` says where
-the values of a group lie. There are no blocks of channels: a strip is read so rarely that the
-level-2 cache is near enough, so each output is one sum, in the order of its taps. Weights in 16
-bits, uint16, are multiplied in pairs (``kernels.vectors.tap_pairs``); the ring holds bf16 then.
+the values of a group lie. Each output is one sum in the order of its taps, whatever the strips and
+blocks. Weights in 16 bits, uint16, are multiplied in pairs (``kernels.vectors.tap_pairs``); the
+ring holds bf16 then.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sparsecpu.kernels.conv.grouped_parts import group_of
 from sparsecpu.kernels.conv.jobs import begin_job, count_jobs, named, next_row, places_of
 from sparsecpu.kernels.conv.operands import Gate, GroupIndex, Operand, Output, Space
 from sparsecpu.kernels.conv.pixels import rows_to_memory_order
@@ -28,7 +29,7 @@ from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.machine.spread import spread
 from sparsecpu.kernels.vectors.arithmetic import count, splat
 from sparsecpu.kernels.vectors.bundles import bundle_of, splat_rows, store_rows
-from sparsecpu.kernels.vectors.memory import at, fence
+from sparsecpu.kernels.vectors.memory import fence
 from sparsecpu.kernels.vectors.tap_pairs import add_tap, add_two_taps, taps_at_once
 
 
@@ -72,27 +73,27 @@ def _sum_filters(like, pixel, conv, bases, k, end, apart, n, i, here, line):
 @kernel(part=True)
 def _convolve_row(pixel, rows, one, conv, job, worker):
     """Compute a row of outputs, group by group."""
-    sizes, strip, group = conv.sizes, one[0], len(rows)
-    indptr = conv.taps.indptr
+    sizes, taps, strip, group = conv.sizes, conv.taps, one[0], len(rows)
     write_bases(pixel, strip, sizes, job, conv.reads, conv.space.bases, worker)
     columns = min(sizes.span, sizes.out_width - job.first_column)
     row = RowOfOutputs(job.row, job.first_column, columns)
     line = np.int64(sizes.span) * sizes.tiles_per_job * count(pixel)
-    ahead = rows_ahead(sizes, job, job.strips * (indptr.shape[0] - 1))
-    for g in range(indptr.shape[0] - 1):
-        first, i = at(indptr, np.int64(g)), np.int64(g) * group
-        end, apart = at(indptr, np.int64(g) + 1), (group - 1) * first
-        n = end - first
+    groups = taps.indptr.shape[0] - 1
+    ahead = rows_ahead(sizes, job, job.strips * groups)
+    for g in range(groups):
+        own = group_of(taps, sizes.filters, g, group)
+        n, i = own.end - own.first, own.filter
         for s in range(job.strips):
             ahead = prefetch_some(pixel, strip, conv.inputs, sizes, job, ahead)
             here, bases = worker.outputs + s * count(strip), worker.bases + s * sizes.depth
-            if i + group <= sizes.filters:
-                _sum_filters(rows, pixel, conv, bases, first, end, apart, n, i, here, line)
+            if own.filters == group:
+                _sum_filters(rows, pixel, conv, bases, own.first, own.end, own.apart, n, i, here,
+                             line)  # fmt: skip
             else:
-                for r in range(sizes.filters - i):
-                    _sum_filters(one, pixel, conv, bases, first, end, apart + r * n, n, i + r,
-                                 here + r * line, line)  # fmt: skip
-        lines = Lines(i, min(i + group, sizes.filters), worker.outputs, line, np.int64(1))
+                for r in range(own.filters):
+                    _sum_filters(one, pixel, conv, bases, own.first, own.end, own.apart + r * n, n,
+                                 i + r, here + r * line, line)  # fmt: skip
+        lines = Lines(i, i + own.filters, worker.outputs, line, np.int64(1))
         write_row(pixel, strip, conv.out, conv.gate, conv.mask, sizes, job, row,
                   conv.space.scratch, lines)  # fmt: skip
 

@@ -56,6 +56,21 @@ def prefetch_operand(operand, place, like):
 
 
 @kernel(inlined=True)
+def prefetch_lines(pixel, strip, planes, strips, ahead):
+    """Prefetch what is overdue, of lines of so many strips; return what is left."""
+    reads, outputs, overdue, next_strip, row = ahead
+    width = planes.values.shape[3]
+    overdue += reads
+    while overdue >= outputs:
+        overdue -= outputs
+        prefetch_operand(planes, row * count(pixel) + next_strip * count(strip), strip)
+        next_strip += 1
+        if next_strip == strips:
+            next_strip, row = np.int64(0), row + width
+    return Ahead(reads, outputs, overdue, next_strip, row)
+
+
+@kernel(inlined=True)
 def prefetch_some(pixel, strip, inputs, sizes, job, ahead):
     """Prefetch what is overdue after one more strip of outputs; return what is left."""
     reads, outputs, overdue, next_strip, row = ahead

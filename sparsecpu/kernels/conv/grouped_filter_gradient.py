@@ -1,0 +1,184 @@
+"""The kernel of dW of a convolution whose filters stand in groups that share their taps.
+
+A worker goes down the rows of dy, several at a time, beside the ring of x that these see. dW is
+made in tiles of all filters of a group and a few taps: dot products of their lines, each vector of
+which is read once for a row, or a column, of the tile. The more rows at a time, the more seldom the
+lanes of a tile are summed.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import prange
+
+from sparsecpu.kernels.conv.grouped_parts import (
+    Place,
+    Steps,
+    group_of,
+    moved,
+    stage_group,
+    write_row_bases,
+)
+from sparsecpu.kernels.conv.jobs import begin_job, count_jobs, named
+from sparsecpu.kernels.conv.operands import GroupIndex, Operand, Space
+from sparsecpu.kernels.conv.pixels import numbers
+from sparsecpu.kernels.conv.ring import NO_ROW, fill_ring
+from sparsecpu.kernels.conv.sizes import Sizes
+from sparsecpu.kernels.linear.grouped import sums_bytes
+from sparsecpu.kernels.machine.compile import kernel
+from sparsecpu.kernels.machine.spread import spread
+from sparsecpu.kernels.vectors.arithmetic import count, splat
+from sparsecpu.kernels.vectors.bundles import bundle_of, store_dot_tile
+from sparsecpu.kernels.vectors.tap_tiles import add_products, places_of_taps
+
+
+class GroupedFilterGradient(NamedTuple):
+    """What dW is made of, the same for all jobs."""
+
+    sizes: Sizes
+    steps: Steps
+    taps: GroupIndex
+    x: Operand
+    dy: Operand
+    mask: np.ndarray
+    space: Space
+
+
+class Reading(NamedTuple):
+    """Lines of dy and of the ring that tiles are made of.
+
+    A row of dy is ``size`` numbers of scratch memory, each line of it ``line``; ``length`` of these
+    are there, and count. There are so many ``rows``, of so many strips.
+    """
+
+    start: int
+    line: int
+    size: int
+    length: int
+    rows: int
+    strips: int
+    bases: int
+
+
+def dot_tile(group: int, lanes: int, itemsize: int, *, narrow: bool) -> tuple[int, int]:
+    """Return how many taps wide a tile of dW is, and how many numbers its vectors have.
+
+    Pixels of 16-bit numbers are read whole.
+    """
+    register = sums_bytes() // 16  # 64 bytes, or 16: NEON's, and half of AVX2's
+    width = lanes if narrow else min(lanes, register // itemsize)
+    return max(sums_bytes() // (group * width * itemsize), 1), width
+
+
+@kernel(inlined=True)
+def _dot_tile(tile, across, pixel, problem, k, filter_, reading):
+    """Return a tile with the dot products of lines of dy and of taps, from number k on, added.
+
+    There are as many taps as ``across`` is long.
+    """
+    space, high = problem.space, problem.steps.high
+    for row in range(reading.rows):
+        bases = reading.bases + row * reading.strips * high
+        places = places_of_taps(problem.taps.codes, space.bases, k, bases, across, pixel)
+        dy = reading.start + row * reading.size + filter_ * reading.line
+        for here in range(0, reading.length, count(tile[0])):
+            tile = add_products(tile, space.ring, places, here, space.scratch, dy + here,
+                                reading.line)  # fmt: skip
+    return tile
+
+
+@kernel(parallel=True)
+def sum_parts(parts, out):
+    """``out = parts.sum(axis=0)``, the partial sums in their order."""
+    for k in prange(out.shape[0]):
+        total = parts[0, k]
+        for part in range(1, parts.shape[0]):
+            total += parts[part, k]
+        out[k] = total
+
+
+@functools.cache
+def grouped_gradient_kernel(group: int, lanes: int, strip_pixels: int, tile: tuple) -> Callable:
+    """Return the kernel of dW.
+
+    ``gradient(sizes, steps, taps, x, dy, mask, dw, space)`` takes what ``kernels.conv.operands``
+    describes; ``dw`` is ``(parts, nnz)``, a partial sum for each group of jobs. A ``tile`` of dW is
+    so many taps wide, and its vectors are so many numbers.
+    """
+    four_lanes, strip_lanes, (columns, width) = 4 * lanes, strip_pixels * lanes, tile
+    few = max(1, columns // 2)
+    pairs, few_pairs = group * columns, group * few
+
+    @kernel(part=True)
+    def dots(zeros, pixel, problem, own, reading, dw, dw_start):
+        k, n, onto = own.first, own.end - own.first, dw_start + own.apart
+        if own.filters == group:
+            while k + columns <= own.end:
+                sums, across = bundle_of(zeros, pairs), bundle_of(zeros, columns)
+                sums = _dot_tile(sums, across, pixel, problem, k, 0, reading)
+                store_dot_tile(dw, onto + k, n, columns, sums, True)
+                k += columns
+            while k + few <= own.end:
+                sums, several = bundle_of(zeros, few_pairs), bundle_of(zeros, few)
+                sums = _dot_tile(sums, several, pixel, problem, k, 0, reading)
+                store_dot_tile(dw, onto + k, n, few, sums, True)
+                k += few
+            while k < own.end:
+                sums, one = bundle_of(zeros, group), bundle_of(zeros, 1)
+                sums = _dot_tile(sums, one, pixel, problem, k, 0, reading)
+                store_dot_tile(dw, onto + k, n, 1, sums, True)
+                k += 1
+        else:
+            for r in range(own.filters):
+                for k in range(own.first, own.end):
+                    sums = bundle_of(zeros, 1)
+                    sums = _dot_tile(sums, sums, pixel, problem, k, r, reading)
+                    store_dot_tile(dw, onto + k + r * n, n, 1, sums, True)
+
+    @kernel(part=True)
+    def go_down(pixel, strip, zeros, problem, job, rows, dw, dw_start, place):
+        sizes, steps, space = problem.sizes, problem.steps, problem.space
+        line, groups = np.int64(job.strips) * strip_lanes, problem.taps.indptr.shape[0] - 1
+        length = np.int64(sizes.out_width) * sizes.tiles_per_job * lanes
+        reading = Reading(place.scratch, line, group * line, length, rows, job.strips, place.bases)
+        write_row_bases(pixel, strip, sizes, steps, job, rows, space.bases, place)
+        for g in range(groups):
+            own = group_of(problem.taps, sizes.filters, g, group)
+            stage_group(pixel, strip, problem.dy, problem.mask, sizes, job, rows, own, group * line,
+                        line, space.scratch, place)  # fmt: skip
+            dots(zeros, pixel, problem, own, reading, dw, dw_start)
+
+    @kernel(part=True)
+    def work(number, sizes, steps, taps, x, dy, mask, dw, space):
+        problem = GroupedFilterGradient(named(sizes), steps, taps, x, dy, mask, space)
+        zero, s = dy.values.dtype.type(0), problem.sizes
+        pixel, four = splat(zero, lanes), splat(zero, four_lanes)
+        strip, zeros = splat(zero, strip_lanes), splat(zero, width)
+        place = Place(
+            number, number * numbers(space.ring), number * space.bases.shape[1],
+            number * space.scratch.shape[1],
+        )  # fmt: skip
+        jobs, workers, parts = count_jobs(s, dy.values.shape[0]), len(space.scratch), dw.shape[0]
+        for part in range(number * parts // workers, (number + 1) * parts // workers):
+            dw_start = np.int64(part) * dw.shape[1]
+            dw[part] = 0
+            for job_number in range(part * jobs // parts, (part + 1) * jobs // parts):
+                job, last = begin_job(job_number, s, strip_pixels)
+                ready = NO_ROW
+                while job.row < last:
+                    rows = min(steps.rows, last - job.row)
+                    ready = fill_ring(pixel, four, x, s, job, ready, space.ring, place.ring)
+                    go_down(pixel, strip, zeros, problem, job, rows, dw, dw_start, place)
+                    job = moved(job, job.row + rows)
+
+    run = spread(work)
+
+    def gradient(*arguments: Any) -> None:
+        dy, space = arguments[4], arguments[-1]
+        run(len(space.scratch), (dy.values.dtype, space.ring.dtype), *arguments)
+
+    return gradient

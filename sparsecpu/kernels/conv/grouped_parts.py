@@ -1,0 +1,95 @@
+"""What the kernels of dx and of dW have in common where filters stand in groups."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sparsecpu.kernels.conv.prefetch import Ahead
+from sparsecpu.kernels.conv.rows import Lines, RowOfOutputs, stage_row
+from sparsecpu.kernels.conv.sizes import Job
+from sparsecpu.kernels.machine.compile import kernel
+from sparsecpu.kernels.vectors.arithmetic import count
+from sparsecpu.kernels.vectors.memory import at
+
+
+class Steps(NamedTuple):
+    """How a worker goes through a band: rows of dy at a time, and rows that a filter is tall."""
+
+    rows: int
+    high: int
+
+
+class Place(NamedTuple):
+    """Where the memory of a worker begins."""
+
+    number: int
+    ring: int
+    bases: int
+    scratch: int
+
+
+class Group(NamedTuple):
+    """A group: its first filter, how many filters it has, and where its taps and values are.
+
+    Values lie ``apart`` from the taps' places, each filter's as many as there are taps after those
+    before it; see ``kernels.linear.grouped``.
+    """
+
+    filter: int
+    filters: int
+    first: int
+    end: int
+    apart: int
+
+
+@kernel(inlined=True)
+def row_size(sizes, lanes):
+    """Return how many numbers a row of the ring holds."""
+    return np.int64(sizes.channels) * sizes.step * sizes.room * sizes.tiles_per_job * lanes
+
+
+@kernel(inlined=True)
+def group_of(taps, filters, g, group):
+    """Return group number ``g`` of groups of ``group``."""
+    first, i = at(taps.indptr, np.int64(g)), np.int64(g) * group
+    end = at(taps.indptr, np.int64(g) + 1)
+    return Group(i, min(np.int64(group), filters - i), first, end, (group - 1) * first)
+
+
+@kernel(inlined=True)
+def moved(job, row):
+    """Return the job at another row."""
+    return Job(job.number, job.first_tile, job.first_column, job.strips, row)
+
+
+@kernel(part=True)
+def write_row_bases(pixel, strip, sizes, steps, job, rows, bases, place):
+    """Note where each strip of some rows of dy, from a job's on, finds each row of the ring."""
+    size = row_size(sizes, count(pixel))
+    for row in range(rows):
+        for d in range(steps.high):
+            there = ((job.row + row) * sizes.down + d) % sizes.depth * size
+            for s in range(job.strips):
+                here = (row * job.strips + s) * steps.high + d
+                bases[place.number, here] = place.ring + there + s * count(strip)
+
+
+@kernel(part=True)
+def stage_group(pixel, strip, dy, mask, sizes, job, rows, own, size, line, scratch, place):
+    """Lay out a group's lines of some rows of dy, from a job's on; one row is ``size`` numbers."""
+    for row in range(rows):
+        start = place.scratch + row * size
+        lines = Lines(own.filter, own.filter + own.filters, start, line, np.int64(1))
+        outputs = RowOfOutputs(job.row + row, job.first_column, sizes.out_width)
+        stage_row(pixel, strip, dy, mask, sizes, job, outputs, scratch, lines)
+
+
+@kernel(inlined=True)
+def next_rows(planes, job, turns):
+    """Return the row of planes below a job's, to be prefetched over so many turns."""
+    _, height, channels, width, _ = planes.values.shape
+    begin = (np.int64(job.first_tile) * height + job.row + 1) * channels * width
+    strips = channels * job.strips if job.row + 1 < height else 0
+    return Ahead(np.int64(strips), turns, np.int64(0), np.int64(0), begin)

@@ -1,0 +1,173 @@
+"""The kernel of dx of a convolution whose filters stand in groups: dx by scattering.
+
+A worker goes down the rows of dy. A strip of all filters of a group stays in registers; for each of
+their taps one strip of a *ring of sums* is read, added to, and written back. The ring has the rows
+and places of that in ``kernels.conv.ring``, but rows count from the first row of padding. A row
+that no later row of dy reaches is complete: it is written to dx, and its place begins anew.
+
+A job has a band of rows of dy, and the rows of dx that are complete by its end and were not before.
+For these, rows of dy above the band are scattered once more; but a worker that comes from the band
+above has done so already. The sums of dx have the same order either way: row of dy by row, group by
+group, tap by tap.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sparsecpu.kernels.conv.grouped_parts import (
+    Place,
+    Steps,
+    group_of,
+    moved,
+    next_rows,
+    row_size,
+    stage_group,
+    write_row_bases,
+)
+from sparsecpu.kernels.conv.jobs import begin_job, count_jobs, named
+from sparsecpu.kernels.conv.operands import Gate, GroupIndex, Operand, Output, Space
+from sparsecpu.kernels.conv.prefetch import prefetch_lines
+from sparsecpu.kernels.conv.rows import Lines, RowOfOutputs, write_row
+from sparsecpu.kernels.conv.sizes import Sizes
+from sparsecpu.kernels.conv.sums import NO_SUMS
+from sparsecpu.kernels.conv.tap_sums import place_of_tap
+from sparsecpu.kernels.machine.compile import kernel
+from sparsecpu.kernels.machine.spread import spread
+from sparsecpu.kernels.vectors.arithmetic import count, splat
+from sparsecpu.kernels.vectors.bundles import bundle_of, load_rows, sum_of_rows
+from sparsecpu.kernels.vectors.memory import fence, load_like, store
+
+
+class Scattering(NamedTuple):
+    """What is read and written, the same for all jobs; ``sizes`` are those of the forward pass.
+
+    The ring in ``space`` is that of sums.
+    """
+
+    sizes: Sizes
+    steps: Steps
+    taps: GroupIndex
+    weights: np.ndarray
+    dy: Operand
+    out: Output
+    gate: Gate
+    mask: np.ndarray
+    space: Space
+
+
+@kernel(inlined=True)
+def _scatter_strip(like, pixel, problem, bases, own, apart, here, line):
+    """Add a strip of some filters, each times its values, to what their taps reach."""
+    space, strip, n, k = problem.space, like[0], own.end - own.first, own.first
+    rows = load_rows(space.scratch, here, line, like)
+    while k < own.end:
+        place = place_of_tap(problem.taps.codes, k, space.bases, bases, pixel)
+        v = sum_of_rows(load_like(space.ring, place, strip), problem.weights, k + apart, n, rows)
+        store(space.ring, place, v)
+        k += 1
+
+
+@kernel(part=True)
+def _scatter_row(pixel, all_rows, one, problem, job, place):
+    """Add a row of dy to the ring of sums."""
+    sizes, steps, taps, strip = problem.sizes, problem.steps, problem.taps, one[0]
+    line, groups = np.int64(job.strips) * count(strip), taps.indptr.shape[0] - 1
+    write_row_bases(pixel, strip, sizes, steps, job, 1, problem.space.bases, place)
+    ahead = next_rows(problem.dy, job, job.strips * groups)
+    for g in range(groups):
+        own = group_of(taps, sizes.filters, g, len(all_rows))
+        stage_group(pixel, strip, problem.dy, problem.mask, sizes, job, 1, own, line, line,
+                    problem.space.scratch, place)  # fmt: skip
+        for s in range(job.strips):
+            ahead = prefetch_lines(pixel, strip, problem.dy, job.strips, ahead)
+            bases, here = place.bases + s * steps.high, place.scratch + s * count(strip)
+            if own.filters == len(all_rows):
+                _scatter_strip(all_rows, pixel, problem, bases, own, own.apart, here, line)
+            else:
+                for r in range(own.filters):
+                    apart = own.apart + r * (own.end - own.first)
+                    _scatter_strip(one, pixel, problem, bases, own, apart, here + r * line, line)
+
+
+@kernel(part=True)
+def _let_go(pixel, strip, problem, job, row, first, until, place):
+    """Let rows of the ring go, from ``row`` on and before ``until``; return ``until``.
+
+    Those from ``first`` on that exist are rows of dx, which are written.
+    """
+    sizes, lanes, ring = problem.sizes, count(pixel), problem.space.ring
+    size, whole = np.int64(sizes.room) * sizes.tiles_per_job * lanes, row_size(sizes, lanes)
+    while row < until:
+        start = place.ring + row % sizes.depth * whole
+        if first <= row < sizes.height + sizes.top:
+            for column in range(min(sizes.across, sizes.width)):
+                shifted = column + sizes.left
+                within = shifted // sizes.across * np.int64(sizes.tiles_per_job * lanes)
+                lines = Lines(
+                    np.int64(0), np.int64(sizes.channels),
+                    start + shifted % sizes.across * size + within, sizes.step * size,
+                    np.int64(sizes.across),
+                )  # fmt: skip
+                columns = (sizes.width - column + sizes.across - 1) // sizes.across
+                outputs = RowOfOutputs(row - sizes.top, np.int64(column), columns)
+                write_row(pixel, strip, problem.out, problem.gate, problem.mask, sizes, job,
+                          outputs, ring, lines)  # fmt: skip
+        for here in range(start, start + whole, lanes):
+            store(ring, here, pixel)
+        row += 1
+    return until
+
+
+@functools.cache
+def grouped_scatter_kernel(group: int, lanes: int, strip_pixels: int) -> Callable:
+    """Return the kernel of dx.
+
+    ``scatter(sizes, steps, taps, weights, dy, out, gate, mask, space)`` takes what
+    ``kernels.conv.operands`` describes.
+    """
+    strip_lanes = strip_pixels * lanes
+
+    @kernel(part=True)
+    def work(number, sizes, steps, taps, weights, dy, out, gate, mask, space):
+        problem = Scattering(named(sizes), steps, taps, weights, dy, out, gate, mask, space)
+        zero, s = weights.dtype.type(0), problem.sizes
+        pixel, strip = splat(zero, lanes), splat(zero, strip_lanes)
+        all_rows, one = bundle_of(strip, group), bundle_of(strip, 1)
+        place = Place(
+            number, number * space.ring.shape[1], number * space.bases.shape[1],
+            number * space.scratch.shape[1],
+        )  # fmt: skip
+        jobs, workers = count_jobs(s, dy.values.shape[0]), len(space.scratch)
+        reach = (steps.high - 1) // s.down  # rows of dy above a band that reach into its dx
+        row, before = np.int64(0), np.int64(-1)
+        space.ring[number] = 0  # as all rows of it that are not in use
+        for job_number in range(number * jobs // workers, (number + 1) * jobs // workers):
+            if out.kind != NO_SUMS:
+                out.sums[job_number] = 0
+            job, last = begin_job(job_number, s, strip_pixels)
+            own = max(job.row * s.down, s.top)
+            if before != job_number - 1 or job.row == 0:
+                job = moved(job, max(0, job.row - reach))
+                row = np.int64(job.row) * s.down
+            before = job_number
+            while job.row < last:
+                _scatter_row(pixel, all_rows, one, problem, job, place)
+                job = moved(job, job.row + 1)
+                row = _let_go(pixel, strip, problem, job, row, own, job.row * s.down, place)
+            if last == s.rows:
+                end = max(row, s.height + s.top, (last - 1) * s.down + steps.high)
+                row = _let_go(pixel, strip, problem, job, row, own, end, place)
+        fence()
+
+    run = spread(work)
+
+    def scatter(*arguments: Any) -> None:
+        dy, space = arguments[4], arguments[-1]
+        run(len(space.scratch), dy.values.dtype, *arguments)
+
+    return scatter

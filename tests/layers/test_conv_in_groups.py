@@ -1,0 +1,143 @@
+"""Convolutions whose filters stand in groups that share their taps, against plain twins."""
+
+import naive
+import numpy as np
+import pytest
+from convolving import check
+from small import made
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.kernels.machine.threads import use_threads
+from sparsecpu.layers import SparseConv2d
+from sparsecpu.layers.images import grouped_taps, sparse_convolution
+from sparsecpu.layers.images.grouped_taps import suits_groups
+from sparsecpu.layers.images.planes import Planes
+from sparsecpu.sparse.pattern import Pattern
+from sparsecpu.step.context import Context
+from sparsecpu.step.workspace import Workspace
+
+
+@pytest.fixture(autouse=True)
+def _no_filter_has_few_taps(monkeypatch):
+    """Small layers would go backward as filters that stand alone do."""
+    monkeypatch.setattr(sparse_convolution, "_FEW_TAPS", -1)
+
+
+CASES = [
+    # channels and filters, kernel, stride, padding, groups of channels, image, batch
+    ((4, 8), 3, 1, 1, 1, (9, 7), 17),
+    ((4, 6), 3, 2, 1, 1, (9, 11), 3),  # a last group of two filters
+    ((3, 1), 3, 1, 1, 1, (6, 5), 2),  # a group of one
+    ((4, 8), 1, 1, 0, 1, (5, 8), 1),
+    ((4, 8), 1, 2, 0, 1, (7, 15), 4),
+    ((4, 8), 1, 3, 0, 1, (8, 9), 2),  # pixels, rows and columns of x that no tap reads
+    ((4, 8), 5, 2, 2, 2, (13, 13), 4),
+    ((4, 8), 11, 2, 2, 1, (20, 19), 2),
+    ((4, 8), (3, 5), (1, 2), (0, 2), 2, (9, 33), 2),
+    ((4, 8), 7, 3, 3, 1, (17, 40), 2),
+    ((4, 8), 3, 1, 2, 1, (4, 4), 3),
+    ((4, 8), 3, 1, 1, 4, (6, 6), 5),  # groups of channels cut through groups of filters
+    ((4, 8), 3, 1, 1, 1, (1, 7), 2),
+    ((4, 8), 3, 1, 1, 1, (4, 4), 50),
+    ((4, 8), 3, 2, 1, 1, (5, 5), 70),
+    ((4, 8), 3, 1, 1, 2, (2, 2), 40),
+    ((4, 8), 1, 1, 0, 1, (1, 1), 33),
+    ((4, 8), (5, 3), (2, 1), (2, 1), 1, (7, 3), 65),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_grouped_convolution(case):
+    shape, kernel, stride, padding, groups, size, batch = case
+    options = {"stride": stride, "padding": padding, "groups": groups}
+    layer = made(shape, kernel, size, group=4, **options)
+    assert suits_groups(layer.weight.pattern, layer.geometry()) == (groups < 4)
+    check(layer, size, batch, np.float64)
+
+
+@pytest.mark.parametrize("moments", [False, True])
+def test_grouped_convolution_in_float32(moments):
+    layer = made((6, 10), 3, (9, 10), padding=1, group=4, dtype=np.float32)
+    if moments:
+        layer.sum_moments()
+    check(layer, (9, 10), 40, np.float32)
+
+
+@pytest.mark.parametrize("group", [2, 8])
+def test_other_sizes_of_groups(group):
+    layer = made((5, 18), 3, (6, 7), padding=1, group=group, empty=range(8), dtype=np.float32)
+    check(layer, (6, 7), 18, np.float32)
+
+
+@pytest.mark.parametrize(
+    "options", [{"empty": (0, 1, 2, 3)}, {"empty": range(8)}, {"bias": False}], ids=str
+)
+def test_odd_patterns_of_groups(options):
+    check(made((4, 8), 3, (9, 7), padding=1, group=4, **options), (9, 7), 2, np.float64)
+
+
+def test_spans_of_columns_and_small_caches(monkeypatch):
+    """Where a ring of whole rows would be too large, y is made in spans, dW row by row."""
+    monkeypatch.setattr(grouped_taps, "level_two_cache", lambda: 4096)
+    layer = made((4, 8), 3, (9, 33), padding=1, group=4)
+    tiles = grouped_taps.Tiles(1, 16, 8, 8)
+    pattern, geometry = layer.weight.pattern, layer.geometry()
+    assert grouped_taps.grouped_forward_taps(pattern, geometry, tiles, direct=False).sizes.spans > 1
+    assert grouped_taps.grouped_gradient_taps(pattern, geometry, tiles).rows == 1
+    check(layer, (9, 33), 3, np.float64)
+
+
+def _run(layer, x, dy, precision="fp32"):
+    ctx = Context(Workspace(), train=True, n_valid=len(x), precision=precision)
+    y, saved = layer.forward(naive.to_planes(x, 16), ctx)
+    dx = layer.backward(naive.to_planes(dy, 16), saved, ctx)
+    arrays = y.values, y.sums, dx.values, layer.weight.grad, layer.bias.grad
+    return [array.copy() for array in arrays]
+
+
+@pytest.mark.parametrize(("size", "batch"), [((12, 20), 70), ((12, 20), 16), ((3, 3), 70)])
+def test_threads_do_not_matter_to_groups(size, batch, rng):
+    """With few tiles, threads share bands of rows of one tile."""
+    layer = made((6, 10), 3, size, padding=1, group=4, dtype=np.float32)
+    x, dy = (rng.standard_normal((batch, n, *size)).astype(np.float32) for n in (6, 10))
+    layer.sum_moments()
+    results = []
+    for threads in (1, 2):
+        with use_threads(threads):
+            results.append(_run(layer, x, dy))
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_grouped_rings_of_16_bits(precision, rng):
+    layer = made((6, 8), 3, (9, 7), padding=1, group=4, density=0.9, dtype=np.float32)
+    layer.sum_moments()
+    x, dy = (rng.standard_normal((18, n, 9, 7)).astype(np.float32) for n in (6, 8))
+    exact, found = _run(layer, x, dy), _run(layer, x, dy, precision)
+    for place, (a, b) in enumerate(zip(exact, found, strict=True)):
+        np.testing.assert_allclose(b, a, rtol=0, atol=0.02 * np.abs(a).max())
+        assert np.array_equal(a, b) == (place in (2, 4))  # dx and db read no x
+
+
+def test_a_source_asks_for_dw_at_groups_of_positions(rng):
+    layer = made((4, 6), 3, (7, 5), padding=1, group=4, bias=False)
+    x, dy = (rng.standard_normal((18, n, 7, 5)) for n in (4, 6))
+    ctx = Context(Workspace(), train=True, n_valid=18)
+    found = {}
+    for group in (1, 4):
+        pattern = Pattern.full(layer.weight.shape)
+        pattern = Pattern(pattern.shape, pattern.indptr, pattern.indices, group=group)
+        planes = (Planes(naive.to_planes(images, 16)) for images in (x, dy))
+        found[group] = layer.sparse.gradient_at(pattern, *planes, ctx).copy()
+    np.testing.assert_allclose(found[1], found[4], rtol=0, atol=1e-11)
+
+
+def test_filters_with_few_taps_go_backward_as_if_alone(monkeypatch):
+    monkeypatch.setattr(sparse_convolution, "_FEW_TAPS", 100)
+    check(made((4, 8), 3, (9, 7), padding=1, group=4), (9, 7), 17, np.float64)
+
+
+def test_a_group_of_another_size_is_refused():
+    with pytest.raises(ParameterError, match="group"):
+        SparseConv2d(4, 8, 3, density=0.3, group=3)
