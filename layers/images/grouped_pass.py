@@ -10,6 +10,7 @@ import numpy as np
 
 from sparsecpu.kernels.conv.operands import Gate, Operand, Output, Space
 from sparsecpu.kernels.conv.sums import NO_SUMS
+from sparsecpu.kernels.machine.cpu import PAIRED_GROUPS, bf16_products
 from sparsecpu.layers.images.geometry import Geometry
 from sparsecpu.layers.images.grouped_taps import (
     GroupedTaps,
@@ -46,6 +47,7 @@ class GroupedForward:
     bases: np.ndarray
     scratch: np.ndarray
     y: np.ndarray
+    in_16_bits: np.ndarray | None
 
     def weights_in_order(self, data: np.ndarray) -> np.ndarray:
         """Return the weights in the order of taps, which is their own."""
@@ -56,6 +58,11 @@ class GroupedForward:
         gradient_of: Operand, gate: Gate,
     ) -> np.ndarray | None:  # fmt: skip
         """Write ``out`` and return its sums."""
+        if self.in_16_bits is not None:
+            from sparsecpu.kernels.linear.grouped_pairs import round_values
+
+            round_values(weights, self.in_16_bits)
+            weights = self.in_16_bits
         ring = inputs.values.reshape(1, -1) if self.ring is None else self.ring
         self.kernel(
             self.taps.sizes_array, self.taps.index, weights, bias, inputs.operand(),
@@ -129,6 +136,7 @@ def prepare_forward(
         lane_mask(values, ctx), sum_memory(jobs, geometry.filters, values, layer, "y", ctx), kind,
         None if taps.direct else _ring(taps, values, precision, ctx),
         *_bases_and_scratch(taps, values, ctx), y,
+        _memory_of_pairs(pattern, taps, lanes, precision, ctx),
     )  # fmt: skip
 
 
@@ -168,6 +176,16 @@ def prepare_gradient(
         ctx.workspace.array("conv2d", "dw", (parts, pattern.nnz), values.dtype),
         Space(ring, *_bases_and_scratch(taps, values, ctx)),
     )  # fmt: skip
+
+
+def _memory_of_pairs(
+    pattern: Pattern, taps: GroupedTaps, lanes: int, precision: str, ctx: Context
+) -> np.ndarray | None:
+    """Return memory for a copy of the weights in bf16, which all layers share; None for float32."""
+    suits = pattern.group in PAIRED_GROUPS and taps.strip * lanes % 32 == 0
+    if precision != "bf16" or not suits or bf16_products() != "pairs":
+        return None
+    return ctx.workspace.array("pairs", "values", (pattern.nnz,), np.uint16)
 
 
 def _tiles(values: np.ndarray, precision: str) -> Tiles:

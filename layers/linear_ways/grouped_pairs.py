@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.kernels.machine.cpu import bf16_products
+from sparsecpu.kernels.machine.cpu import PAIRED_GROUPS, bf16_products
 from sparsecpu.layers.base import row_bytes
 from sparsecpu.layers.linear_ways.grouped_product import GroupedProduct
 from sparsecpu.step.context import Context
 
-#: Sizes of groups that pairs are for.
-GROUPS = (4, 8)
 #: Lanes that are woven together; tiles have a multiple of them.
 _RUN = 32
 #: Rounding pays from so many products of each number on.
@@ -23,7 +21,7 @@ def pairs_pay(layer: Any, x: np.ndarray, ctx: Context) -> bool:
     """Return True if a layer in groups is to compute this pass by pairs."""
     pattern = layer.weight.pattern
     return (
-        ctx.precision == "bf16" and pattern.group in GROUPS and x.shape[2] % _RUN == 0
+        ctx.precision == "bf16" and pattern.group in PAIRED_GROUPS and x.shape[2] % _RUN == 0
         and pattern.nnz >= _PRODUCTS * x.shape[1] and bf16_products() == "pairs"
     )  # fmt: skip
 

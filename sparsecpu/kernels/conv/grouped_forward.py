@@ -3,7 +3,8 @@
 A strip of the ring that is read once then serves all filters of a group: arithmetic is the limit,
 not loads. Otherwise it is as ``kernels.conv.convolution``; ``kernels.linear.grouped`` says where
 the values of a group lie. Each output is one sum in the order of its taps, whatever the strips and
-blocks.
+blocks. Weights in 16 bits, uint16, are multiplied in pairs (``kernels.vectors.tap_pairs``); the
+ring holds bf16 then.
 """
 
 from __future__ import annotations
@@ -27,13 +28,9 @@ from sparsecpu.kernels.conv.tap_sums import place_of_tap
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.machine.spread import spread
 from sparsecpu.kernels.vectors.arithmetic import count, splat
-from sparsecpu.kernels.vectors.bundles import (
-    add_to_rows,
-    bundle_of,
-    splat_rows,
-    store_rows,
-)
-from sparsecpu.kernels.vectors.memory import fence, load_like
+from sparsecpu.kernels.vectors.bundles import bundle_of, splat_rows, store_rows
+from sparsecpu.kernels.vectors.memory import fence
+from sparsecpu.kernels.vectors.tap_pairs import add_tap, add_two_taps, taps_at_once
 
 
 class GroupedConvolution(NamedTuple):
@@ -60,10 +57,15 @@ def _sum_filters(like, pixel, conv, bases, k, end, apart, n, i, here, line):
     sums, space = like, conv.space
     if conv.bias.shape[0] > 0:
         sums = splat_rows(conv.bias, i, like)
+    if taps_at_once(conv.weights) == 2:
+        while k + 1 < end:
+            first = place_of_tap(conv.taps.codes, k, space.bases, bases, pixel)
+            second = place_of_tap(conv.taps.codes, k + 1, space.bases, bases, pixel)
+            sums = add_two_taps(sums, conv.weights, k + apart, n, space.ring, first, second)
+            k += 2
     while k < end:
         place = place_of_tap(conv.taps.codes, k, space.bases, bases, pixel)
-        v = load_like(space.ring, place, like[0])
-        sums = add_to_rows(sums, conv.weights, k + apart, n, v)
+        sums = add_tap(sums, conv.weights, k + apart, n, space.ring, place)
         k += 1
     store_rows(space.scratch, here, line, rows_to_memory_order(space.ring, sums, pixel))
 
@@ -110,7 +112,7 @@ def grouped_convolution_kernel(group: int, lanes: int, strip_pixels: int) -> Cal
     def work(number, sizes, taps, weights, bias, inputs, out, gate, mask, reads, space):
         conv = GroupedConvolution(named(sizes), taps, weights, bias, inputs, out, gate, mask,
                                   reads, space)  # fmt: skip
-        zero, worker = weights.dtype.type(0), places_of(number, space)
+        zero, worker = bias.dtype.type(0), places_of(number, space)
         pixel, four = splat(zero, lanes), splat(zero, four_lanes)
         strip = splat(zero, strip_lanes)
         rows, one = bundle_of(strip, group), bundle_of(strip, 1)

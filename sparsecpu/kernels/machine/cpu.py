@@ -67,6 +67,10 @@ def wide_vectors_pay() -> bool:
     return any(_compiles_for(name) for name in ("avx2", "avx512f", "neon"))
 
 
+#: Sizes of groups that products in pairs are for: of fewer rows, making the pairs takes as long.
+PAIRED_GROUPS = (4, 8)
+
+
 @cache
 def bf16_products() -> str:
     """Return how this CPU multiplies bf16 faster than float32: by "pairs", or "" for not at all.

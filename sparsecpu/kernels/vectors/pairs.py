@@ -150,31 +150,23 @@ def store_rounded(typing_context, out, offset, v):
     return types.void(out, types.int64, v), generate
 
 
-def _add_woven(typing_context, sums, weights, k, stride, x, first, second):
-    """Return the signature and code of the two intrinsics below."""
-    lanes, i64 = sums.dtype.lanes, types.int64
-    single = isinstance(second, types.NoneType)
+def row_factors(context, builder, weights, args, count, single):
+    """Return the pair of weights of each row, in all words of a register; see below.
 
-    def generate(context, builder, signature, args):
-        sums_, weights_, k_, stride_, x_, first_, second_ = args
-        rows = [registers(builder, builder.extract_value(sums_, r)) for r in range(sums.count)]
-        factors = []
-        for r in range(sums.count):
-            place = builder.add(k_, builder.mul(stride_, ir.Constant(emit.I64, r)))
-            place = emit.address(context, builder, weights, weights_, place)
-            if single:
-                word = builder.zext(_load_aligned_to(builder, place, I16, 2), emit.I32)
-            else:
-                word = _load_aligned_to(builder, place, emit.I32, 2)
-            factors.append(emit.splat(builder, word, ir.VectorType(emit.I32, WORDS)))
-        offsets = (first_, None if single else second_)
-        starts = [o and emit.address(context, builder, x, x_, o) for o in offsets]
-        for here, words in column_pairs(builder, *starts, lanes):
-            for row, factor in zip(rows, factors, strict=True):
-                row[here] = add_products(builder, row[here], words, factor)
-        return context.make_tuple(builder, sums, [emit.concatenate(builder, row) for row in rows])
-
-    return sums(sums, weights, i64, i64, x, i64, second if single else i64), generate
+    ``args`` are the array, the place in it and how far rows are apart. With ``single``, the second
+    of each pair is 0.
+    """
+    weights_, k_, stride_ = args
+    factors = []
+    for r in range(count):
+        place = builder.add(k_, builder.mul(stride_, ir.Constant(emit.I64, r)))
+        place = emit.address(context, builder, weights, weights_, place)
+        if single:
+            word = builder.zext(_load_aligned_to(builder, place, I16, 2), emit.I32)
+        else:
+            word = _load_aligned_to(builder, place, emit.I32, 2)
+        factors.append(emit.splat(builder, word, ir.VectorType(emit.I32, WORDS)))
+    return factors
 
 
 @intrinsic
@@ -184,7 +176,21 @@ def add_column_pair(typing_context, sums, weights, k, stride, x, first, second):
     Row r's weights are ``weights[k + r * stride]`` and the one behind it; the woven rows of x start
     at ``first`` and ``second``. With None for ``second`` there is one column only.
     """
-    return _add_woven(typing_context, sums, weights, k, stride, x, first, second)
+    lanes, i64 = sums.dtype.lanes, types.int64
+    single = isinstance(second, types.NoneType)
+
+    def generate(context, builder, signature, args):
+        sums_, _, _, _, x_, first_, second_ = args
+        rows = [registers(builder, builder.extract_value(sums_, r)) for r in range(sums.count)]
+        factors = row_factors(context, builder, weights, args[1:4], sums.count, single)
+        offsets = (first_, None if single else second_)
+        starts = [o and emit.address(context, builder, x, x_, o) for o in offsets]
+        for here, words in column_pairs(builder, *starts, lanes):
+            for row, factor in zip(rows, factors, strict=True):
+                row[here] = add_products(builder, row[here], words, factor)
+        return context.make_tuple(builder, sums, [emit.concatenate(builder, row) for row in rows])
+
+    return sums(sums, weights, i64, i64, x, i64, second if single else i64), generate
 
 
 @intrinsic

@@ -1,0 +1,104 @@
+"""Taps of a group of filters, one at a time or, where their factors are bf16, two at a time.
+
+What filters read from, a ring of pixels, holds bf16 as ``kernels.vectors.sixteen_bits`` says: a
+word has two lanes of one pixel, far apart. Halves of words of two pixels make pairs for
+``kernels.vectors.pairs``. Weights in 16 bits, an array of uint16, ask for it.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba.core import types
+from numba.core.extending import intrinsic
+
+from sparsecpu.kernels.vectors import llvm as emit
+from sparsecpu.kernels.vectors.pairs import add_products, registers, row_factors
+
+
+def _pixel_words(context, builder, ring, ring_, place, count):
+    """Read so many words at a place that counts lanes."""
+    here = emit.address(context, builder, ring, ring_, emit.place(builder, ring.dtype, place))
+    kind = ir.VectorType(emit.I32, count)
+    words = builder.load(builder.bitcast(here, kind.as_pointer()))
+    words.align = 4
+    return words
+
+
+def _add_words(context, builder, sums, sums_, factors, a, b):
+    """Return a bundle with products of the lanes of words added: all low halves come first."""
+
+    def bits(value):
+        return ir.Constant(a.type, [value] * a.type.count)
+
+    low, high = builder.and_(a, bits(0xFFFF)), builder.lshr(a, bits(16))
+    if b is not None:
+        low = builder.or_(low, builder.shl(b, bits(16)))
+        high = builder.or_(high, builder.and_(b, bits(0xFFFF0000)))
+    pairs, rows = registers(builder, low) + registers(builder, high), []
+    for r, factor in enumerate(factors):
+        parts = registers(builder, builder.extract_value(sums_, r))
+        parts = [add_products(builder, s, w, factor) for s, w in zip(parts, pairs, strict=True)]
+        rows.append(emit.concatenate(builder, parts))
+    return context.make_tuple(builder, sums, rows)
+
+
+@intrinsic
+def taps_at_once(typing_context, weights):
+    """Return how many taps products of these weights take at once: 2 in 16 bits, else 1."""
+
+    def generate(context, builder, signature, args):
+        return ir.Constant(emit.I64, 1 + (weights.dtype == types.uint16))
+
+    return types.int64(weights), generate
+
+
+@intrinsic
+def add_two_taps(typing_context, sums, weights, k, stride, ring, first, second):
+    """Return the bundle with the products of two taps added, those of weights in 16 bits.
+
+    Row r's weights are ``weights[k + r * stride]`` and the one behind it. Of other weights there
+    are no such products: nothing is added.
+    """
+
+    def generate(context, builder, signature, args):
+        if weights.dtype != types.uint16:
+            return args[0]
+        factors = row_factors(context, builder, weights, args[1:4], sums.count, False)
+        count = sums.dtype.lanes // 2
+        a, b = (_pixel_words(context, builder, ring, args[4], at, count) for at in args[5:])
+        return _add_words(context, builder, sums, args[0], factors, a, b)
+
+    i64 = types.int64
+    return sums(sums, weights, i64, i64, ring, i64, i64), generate
+
+
+@intrinsic
+def add_tap(typing_context, sums, weights, k, stride, ring, place):
+    """Return the bundle with a tap's products added: row r's weight is ``weights[k + r * stride]``.
+
+    Weights are of any type.
+    """
+    lanes = sums.dtype.lanes
+
+    def generate(context, builder, signature, args):
+        sums_, weights_, k_, stride_, ring_, place_ = args
+        if weights.dtype == types.uint16:
+            factors = row_factors(context, builder, weights, args[1:4], sums.count, True)
+            a = _pixel_words(context, builder, ring, ring_, place_, lanes // 2)
+            return _add_words(context, builder, sums, sums_, factors, a, None)
+        here = emit.place(builder, ring.dtype, place_)
+        here = emit.address(context, builder, ring, ring_, here)
+        if ring.dtype == sums.dtype.dtype:
+            v = emit.load(builder, here, emit.llvm_vector(sums.dtype.dtype, lanes))
+        else:
+            v = emit.concatenate(builder, emit.row(builder, ring.dtype, here, lanes))
+        rows = []
+        for r in range(sums.count):
+            at = builder.add(k_, builder.mul(stride_, ir.Constant(emit.I64, r)))
+            weight = builder.load(emit.address(context, builder, weights, weights_, at))
+            row = builder.extract_value(sums_, r)
+            rows.append(emit.fma(builder, row, emit.splat(builder, weight, v.type), v))
+        return context.make_tuple(builder, sums, rows)
+
+    i64 = types.int64
+    return sums(sums, weights, i64, i64, ring, i64), generate
