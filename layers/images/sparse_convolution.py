@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _NARROW_READS = 8
 #: Where groups have no more taps than that, the backward pass reads dy and x once for dx and dW, as
 #: without groups: with so little arithmetic, reading planes takes most of the time.
-_FEW_TAPS = 32
+_FEW_TAPS = 48
 #: Taps are kept for so many sizes of batches and directions.
 _KNOWN = 4
 
