@@ -32,7 +32,7 @@ def lines_of(figure):
 
 def test_convolutions_from_the_command_line(tmp_path, drawn):
     args = ("bench", "conv", "--shape", "4-6-8-3-2", "--sparsity", 0.5, "--batch", 16, "--rounds",
-            1, "--quiet")  # fmt: skip
+            1, "--quiet", "--group", 1)  # fmt: skip
     result = run(*args, "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)["conv"]["results"][0]
