@@ -15,7 +15,7 @@ from sparsecpu.kernels.machine.threads import use_threads
 from sparsecpu.kernels.vectors.pairs import plain_bf16, plain_woven
 from sparsecpu.sparse.pattern import Pattern
 
-KINDS = [(4, 64), (8, 32)]
+KINDS = [(4, 64)]
 needs_pairs = pytest.mark.skipif(
     not cpu._compiles_for("avx512bf16"), reason="needs a CPU with AVX512-BF16"
 )
@@ -159,7 +159,7 @@ def test_products_at_the_ends_of_the_range(value, number, product):
 
 
 @needs_pairs
-@pytest.mark.parametrize(("group", "lanes"), KINDS[:1])
+@pytest.mark.parametrize(("group", "lanes"), KINDS)
 def test_bits_do_not_depend_on_threads(group, lanes, rng):
     p = Pattern.of_groups(43, group, Pattern.random((11, 37), 11 * 9, rng))
     _, _, values, bias, xt, dyt = problem(p, lanes, 130, 0)

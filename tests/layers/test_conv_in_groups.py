@@ -63,9 +63,8 @@ def test_grouped_convolution_in_float32(moments):
     check(layer, (9, 10), 40, np.float32)
 
 
-@pytest.mark.parametrize("group", [2, 8])
-def test_other_sizes_of_groups(group):
-    layer = made((5, 18), 3, (6, 7), padding=1, group=group, empty=range(8), dtype=np.float32)
+def test_groups_of_eight():
+    layer = made((5, 18), 3, (6, 7), padding=1, group=8, empty=range(8), dtype=np.float32)
     check(layer, (6, 7), 18, np.float32)
 
 
