@@ -219,6 +219,21 @@ def _dot_tile(group: int, lanes: int, itemsize: int) -> tuple[int, int]:
     return max(count // 2 // group, 1), min(lanes, size // itemsize)
 
 
+def _dots_of(columns: int, lanes: int) -> Callable:
+    """Return what writes the dot products of some rows of dy with so many shared rows of x."""
+
+    @kernel(inlined=True)
+    def dots(like, x, dy, i, indices, k, dw, place, n, from_tile, to_tile):
+        sums = like
+        for tile in range(from_tile, to_tile):
+            x_base = np.int64(tile) * x.shape[1] * lanes
+            dy_first = (np.int64(tile) * dy.shape[1] + i) * lanes
+            sums = add_dot_tile(sums, x, x_base, indices, k, columns, dy, dy_first, lanes)
+        store_dot_tile(dw, place, n, columns, sums, from_tile > 0)
+
+    return dots
+
+
 @functools.cache
 def gradient_kernel(group: int, lanes: int, itemsize: int) -> Callable:
     """Return the kernel of ``dw = dy x'`` at the nonzeros, and of the bias gradient.
@@ -230,10 +245,11 @@ def gradient_kernel(group: int, lanes: int, itemsize: int) -> Callable:
     """
     columns, width = _dot_tile(group, lanes, itemsize)
     pairs = group * columns
+    dot_tile, dot_column = _dots_of(columns, lanes), _dots_of(1, lanes)
 
     @kernel(parallel=True)
     def gradient(indptr, starts, ends, indices, x, dy, dw, dbias, chunks, span, skipped):
-        tiles, n_in, n_out = x.shape[0], x.shape[1], dy.shape[1]
+        tiles, n_out = x.shape[0], dy.shape[1]
         n_chunks, blocks, groups = chunks.shape[0] - 1, starts.shape[0], starts.shape[1]
         for chunk in prange(n_chunks):
             zeros = splat(dw.dtype.type(0), width)
@@ -250,54 +266,18 @@ def gradient_kernel(group: int, lanes: int, itemsize: int) -> Callable:
                         apart = (group - 1) * first - skipped
                         if i + group <= n_out:
                             while k + columns <= end:
-                                sums = full
-                                for tile in range(from_tile, to_tile):
-                                    sums = add_dot_tile(
-                                        sums,
-                                        x,
-                                        np.int64(tile) * n_in * lanes,
-                                        indices,
-                                        k,
-                                        columns,
-                                        dy,
-                                        (np.int64(tile) * n_out + i) * lanes,
-                                        lanes,
-                                    )
-                                store_dot_tile(dw, k + apart, n, columns, sums, from_tile > 0)
+                                dot_tile(full, x, dy, i, indices, k, dw, k + apart, n, from_tile,
+                                         to_tile)  # fmt: skip
                                 k += columns
                             while k < end:
-                                sums = single
-                                for tile in range(from_tile, to_tile):
-                                    sums = add_dot_tile(
-                                        sums,
-                                        x,
-                                        np.int64(tile) * n_in * lanes,
-                                        indices,
-                                        k,
-                                        1,
-                                        dy,
-                                        (np.int64(tile) * n_out + i) * lanes,
-                                        lanes,
-                                    )
-                                store_dot_tile(dw, k + apart, n, 1, sums, from_tile > 0)
+                                dot_column(single, x, dy, i, indices, k, dw, k + apart, n,
+                                           from_tile, to_tile)  # fmt: skip
                                 k += 1
                         else:
                             for r in range(n_out - i):
                                 for q in range(k, end):
-                                    sums = one
-                                    for tile in range(from_tile, to_tile):
-                                        sums = add_dot_tile(
-                                            sums,
-                                            x,
-                                            np.int64(tile) * n_in * lanes,
-                                            indices,
-                                            q,
-                                            1,
-                                            dy,
-                                            (np.int64(tile) * n_out + i + r) * lanes,
-                                            lanes,
-                                        )
-                                    store_dot_tile(dw, q + apart + r * n, n, 1, sums, from_tile > 0)
+                                    dot_column(one, x, dy, i + r, indices, q, dw, q + apart + r * n,
+                                               n, from_tile, to_tile)  # fmt: skip
                         if dbias.shape[0] > 0 and block == 0:
                             for r in range(i, min(i + group, n_out)):
                                 if from_tile == 0:
