@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sparsecpu.experiments.plots.figures import GRID, INK
 
-_MARKERS = "osD^vPX*"
+_MARKERS = "osD^vPX"
+#: Dense networks may lie close together: the legend tells them apart, not words beside them.
+_DENSE = "*dhp8<>"
 
 
 class Trained(NamedTuple):
@@ -25,7 +28,7 @@ class Trained(NamedTuple):
 def draw_trade(
     axes: Any, lines: Mapping[str, Sequence[Trained]], dense: Mapping[str, Trained]
 ) -> None:
-    """Draw sparse networks as lines through their densities, and dense ones as stars.
+    """Draw sparse networks as lines through their densities, and dense ones as signs.
 
     Lower is more accurate, and further left is faster: a line that lies below and to the left of
     another is the better choice.
@@ -39,10 +42,9 @@ def draw_trade(
         for p in own:
             axes.annotate(p.words, (p.ms, p.error), fontsize=6.5, xytext=(4, 3),
                           textcoords="offset points", color=drawn[0].get_color())  # fmt: skip
-    for name, p in dense.items():
-        axes.errorbar([p.ms], [p.error], yerr=[p.half], fmt="*", color=INK, markersize=9, capsize=2)
-        axes.annotate(name, (p.ms, p.error), fontsize=8, xytext=(0, 7), color=INK, ha="center",
-                      textcoords="offset points")  # fmt: skip
+    for (name, p), marker in zip(dense.items(), itertools.cycle(_DENSE)):
+        axes.errorbar([p.ms], [p.error], yerr=[p.half], fmt=marker, color=INK, markersize=8,
+                      capsize=2, alpha=0.7, label=name)  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel="milliseconds per training step",
              ylabel="test error, %")  # fmt: skip
     for axis in (axes.xaxis, axes.yaxis):
