@@ -16,6 +16,7 @@ from sparsecpu.layers.branches import Parallel, Residual
 from sparsecpu.layers.chain import Chain
 from sparsecpu.layers.conv2d import SparseConv2d
 from sparsecpu.layers.dropout import Dropout
+from sparsecpu.layers.embedding import Embedding
 from sparsecpu.layers.flatten import Flatten
 from sparsecpu.layers.layer_norm import LayerNorm
 from sparsecpu.layers.linear import SparseLinear
@@ -38,6 +39,7 @@ __all__ = [
     "Chain",
     "Choice",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GlobalAvgPool2d",
     "Identity",

@@ -147,14 +147,17 @@ class Branches(Layer):
 
     def _add_features(self, parts: list[np.ndarray], name: str, ctx: Context) -> np.ndarray:
         total = ctx.workspace.array(self, name, parts[0].shape, parts[0].dtype)
-        total[...] = parts[0]
-        for part in parts[1:]:
+        if len(parts) == 1:
+            total[...] = parts[0]
+            return total
+        np.add(parts[0], parts[1], out=total)
+        for part in parts[2:]:
             total += part
         return total
 
 
 class Residual(Branches):
-    """The sum of a branch and a shortcut: ``y = branch(x) + shortcut(x)``, of images.
+    """The sum of a branch and a shortcut: ``y = branch(x) + shortcut(x)``.
 
     Post-activation blocks have their ReLU behind it; pre-activation ones begin their branch with
     normalisation and ReLU, or stand behind them where the shortcut is to see these too.
@@ -184,12 +187,6 @@ class Residual(Branches):
     @classmethod
     def as_options(cls, branches) -> dict[str, Any]:
         return branches
-
-    @classmethod
-    def _check(cls, shapes: list[Shape]) -> None:
-        super()._check(shapes)
-        if len(shapes[0]) != 3:
-            raise ParameterError(cls.outputs, shapes[0], "images")
 
     def describe(self) -> str:
         long, short = (len(chain.layers) for chain in self.by_name.values())

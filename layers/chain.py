@@ -54,16 +54,19 @@ class Chain(Layer):
         return bool(self.layers) and self.layers[0].reads_moments
 
     def plan(self, spec: Spec) -> Spec:
-        self.widths = [spec.features]
+        self.widths, self.lengths = [spec.features], [spec.length]
         self._needs_dx, self._first = spec.needs_gradient, 0
         for i, layer in enumerate(self.layers):
             learns = spec.needs_gradient or bool(layer.parameters())
-            spec = replace(layer.plan(spec), needs_gradient=learns)
+            out = layer.plan(spec)
+            length = out.length if layer.sets_length else spec.length
+            spec = replace(out, needs_gradient=learns, length=length)
             if not learns:
                 self._first = i + 1  # where a backward pass ends: nothing learns up to here
             for _, inner in inner_layers(layer):
                 inner.alternates = False  # until a plain network says otherwise
             self.widths.append(spec.features)
+            self.lengths.append(spec.length)
         for i, layer in enumerate(self.layers):
             if isinstance(layer, ReLU):  # neighbours do its work while storing theirs, if they can
                 layer.done_before = i > 0 and self.layers[i - 1].absorb_relu()

@@ -195,7 +195,7 @@ class Trainer:
         if not len(rows):
             raise DataError("rows are empty; expected at least one")
         if self._started and len(rows) > self.topology.run.batch_size:
-            self.topology.expect(len(rows))
+            self.topology.expect(self.network.tokens(len(rows)))
         return self._step(*data, rows)
 
     def _step(
@@ -378,7 +378,7 @@ class Trainer:
         self.batch_size = whole("batch_size", self.batch_size, 1)
         self.position = whole("position", self.position, 0, count)
         if self._started:
-            self.topology.expect(min(self.batch_size, count))
+            self.topology.expect(self.network.tokens(min(self.batch_size, count)))
         order = self._order(count)
         while self.position < count:
             rows = order[self.position : self.position + self.batch_size]

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import FileFormatError, ParameterError
-from sparsecpu.layers import ACTIVATIONS, KINDS, Layer, Sequential, Spec
+from sparsecpu.layers import ACTIVATIONS, KINDS, Layer, Sequential
+from sparsecpu.layers.network.sizes import spec_of_samples
 from sparsecpu.networks.described_layers import described_layer
 from sparsecpu.registries.numbers import is_number
 from sparsecpu.sparse.dense_parameter import Parameter
@@ -31,10 +32,13 @@ _DESCRIPTION = table(
 
 def _check_size(name: str, shape: tuple[int, ...]) -> None:
     """Refuse shapes of samples that are empty, or larger than any index could count."""
-    good = len(shape) in (1, 3) and min(shape) >= 1
-    if not good or math.prod(shape) > _MOST or max(shape[1:], default=0) > _LONGEST_SIDE:
-        expected = f"(features,) or (channels, height, width) of at most {_MOST} numbers"
-        raise ParameterError(name, shape, f"{expected}, no side above {_LONGEST_SIDE}")
+    good = len(shape) in (1, 2, 3) and min(shape) >= 1
+    sides = shape[1:] if len(shape) == 3 else ()
+    if not good or math.prod(shape) > _MOST or max(sides, default=0) > _LONGEST_SIDE:
+        expected = (
+            f"(features,), (length, features) or (channels, height, width) of at most {_MOST}"
+        )
+        raise ParameterError(name, shape, f"{expected} numbers, no side above {_LONGEST_SIDE}")
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,8 @@ class LayerSpec:
 class Architecture:
     """A network: the shape of one sample, and layers in order.
 
-    Samples are ``(features,)`` or ``(channels, height, width)``.
+    Samples are ``(features,)``, ``(channels, height, width)`` or ``(length, features)``; where the
+    first layer is an embedding, ``(length,)`` numbers of tokens.
     """
 
     input_shape: tuple[int, ...]
@@ -80,8 +85,8 @@ class Architecture:
 
     def _traced(self) -> Iterator[tuple[tuple[int, ...], list[tuple[int, ...]]]]:
         """Yield what each layer puts out and its weights; refuse a layer that does not fit."""
-        here = self.input_shape
-        _check_size("input_shape", here)
+        _check_size("input_shape", self.input_shape)
+        here = spec_of_samples(self.input_shape).shape
         for number, layer in enumerate(self.layers):
             try:
                 here, weights = KINDS[layer.kind].trace(here, dict(layer.options))
@@ -162,7 +167,7 @@ class Architecture:
         (``"0.weight"`` …); layers that have none, and those inside of others, draw at random.
         """
         rng = np.random.default_rng(0) if rng is None else rng
-        spec, layers = Spec(self.input_shape), []
+        spec, layers = spec_of_samples(self.input_shape), []
         for i, entry in enumerate(self.layers):
             prefix, given = f"{i}.", None
             if parameters is not None:

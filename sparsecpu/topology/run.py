@@ -25,7 +25,7 @@ class Run:
     steps_per_epoch, total_steps : int
         Length of the run.
     batch_size : int
-        Samples per step.
+        Samples per step; lanes, where samples are sequences of tokens.
     momentum_slot : str or None
         Slot in which the optimizer keeps its momentum.
     momentum : float
@@ -75,7 +75,7 @@ class Run:
             {n: p for n, p in trainer.network.sparse_parameters().items() if not p.fixed},
             per_epoch,
             per_epoch * trainer.epochs,
-            min(trainer.batch_size, samples),
+            trainer.network.tokens(min(trainer.batch_size, samples)),
             optimizer.momentum_slot,
             optimizer.history_decay,
             optimizer.gradient_weight,
