@@ -214,9 +214,9 @@ def test_the_standard_library(monkeypatch, tmp_path):
         path.write_text("import sys\n" * 300)
     monkeypatch.setattr(sources.sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path)})
     data = open_data("text:python")
-    assert data.facts()["files"] == ["json/__init__.py", "os.py"]
-    assert data.facts()["bytes"] == 6600
-    assert "2 files" in data.in_words()
+    assert data.text.facts()["files"] == ["json/__init__.py", "os.py"]
+    assert data.text.facts()["bytes"] == 6600
+    assert "2 files" in data.text.in_words()
 
 
 def test_large_texts_are_mapped_from_a_file(file, tmp_path, monkeypatch):
