@@ -114,7 +114,8 @@ class Layer:
         options : dict
             The options of the description.
         **context : object
-            ``rng``, ``dtype``, and ``parameters`` (name to parameter) where a file gives them.
+            ``rng``, ``dtype``, ``length`` (of sequences, or None), and ``parameters`` (name to
+            parameter) where a file gives them.
 
         Returns
         -------

@@ -12,6 +12,7 @@ import numpy as np
 
 from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.layers import ACTIVATIONS, KINDS, Layer, Sequential
+from sparsecpu.layers.chain import plan_layer
 from sparsecpu.layers.network.sizes import spec_of_samples
 from sparsecpu.networks.described_layers import described_layer
 from sparsecpu.registries.numbers import is_number
@@ -176,9 +177,9 @@ class Architecture:
             drawn = pattern if isinstance(pattern, str) else pattern.get(f"{prefix}weight")
             layer = KINDS[entry.kind].build(
                 spec.shape, dict(entry.options), rng=rng, dtype=dtype, parameters=given,
-                pattern=drawn,
+                pattern=drawn, length=spec.length,
             )  # fmt: skip
-            spec = layer.plan(spec)
+            spec = plan_layer(layer, spec)
             layers.append(layer)
         network = Sequential(layers, self.input_shape)
         network.architecture = self
