@@ -16,7 +16,7 @@ from sparsecpu.datasets.text import (
     open_text,
     tokenizer_from_dict,
 )
-from sparsecpu.errors import DataError, FileFormatError, ParameterError
+from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.layers import KINDS
 from sparsecpu.networks.description import Architecture
 
