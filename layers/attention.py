@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +11,8 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import Layer, Shape, Spec
+from sparsecpu.layers.composite import Composite, Entries
 from sparsecpu.layers.linear import SparseLinear
-from sparsecpu.layers.projections import Projections
 from sparsecpu.layers.required import require_vector
 from sparsecpu.registries.numbers import float_type, generator, truth_value, whole
 from sparsecpu.step.context import Context
@@ -20,7 +20,20 @@ from sparsecpu.step.context import Context
 _NAMES = ("query", "key", "value", "output")
 
 
-class Attention(Projections):
+def _heads(heads: Any) -> int:
+    return whole("heads", heads, 1, 2**20)
+
+
+def _size_of_heads(features: int, heads: int, given: Any) -> int:
+    """Return the features of a head: what is given, or an equal part of all."""
+    if given is not None:
+        return whole("head_size", given, 1, 2**20)
+    if features % heads:
+        raise ParameterError("heads", heads, f"a divisor of the {features} features")
+    return features // heads
+
+
+class Attention(Composite):
     r"""Multi-head attention between the tokens of a sequence, with sparse projections.
 
     With :math:`q = W_q x + b_q`, and k and v alike, cut into heads of d features:
@@ -48,8 +61,8 @@ class Attention(Projections):
         So many neighbouring outputs of a projection share their inputs; see ``SparseLinear``.
     gain : float
         Scale of the first values; see ``SparseLinear``.
-    query, key, value, output : mapping, optional
-        Options of ``SparseLinear`` for one of the projections, in place of those for all.
+    query, key, value, output : iterable of Layer, optional
+        Layers to use as one of the projections, in place of a linear layer.
     dtype : dtype
         float32 or float64.
 
@@ -78,59 +91,68 @@ class Attention(Projections):
         rng: np.random.Generator | None = None,
         group: int = 1,
         gain: float = 1.0,
-        query: Mapping[str, Any] | None = None,
-        key: Mapping[str, Any] | None = None,
-        value: Mapping[str, Any] | None = None,
-        output: Mapping[str, Any] | None = None,
+        query: Iterable[Layer] | None = None,
+        key: Iterable[Layer] | None = None,
+        value: Iterable[Layer] | None = None,
+        output: Iterable[Layer] | None = None,
         dtype: Any = np.float32,
     ) -> None:
-        features = whole("features", features, 1, 2**31 - 1)
-        sizes = self.sizes((features,), {"heads": heads, "head_size": head_size})
-        own = {"query": query, "key": key, "value": value, "output": output}
-        shared = {"density": density, "bias": bias, "group": group, "gain": gain}
-        shared |= {"rng": generator(rng), "dtype": float_type(dtype)}
-        self._set(self.drawn(sizes, own, **shared), heads, causal)
-
-    def _set(self, inner: dict[str, SparseLinear], heads: int, causal: bool) -> None:
-        self.inner = inner
-        self.heads, self.causal = int(heads), truth_value("causal", causal)
-        self.features = inner["output"].out_features
-        self.scale = 1.0 / math.sqrt(inner["query"].out_features // self.heads)
-
-    @classmethod
-    def sizes(cls, shape: Shape, options: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
-        features, heads = shape[0], whole("heads", options["heads"], 1, 2**20)
-        head_size = options.get("head_size")
-        if head_size is None and features % heads:
-            raise ParameterError("heads", heads, f"a divisor of the {features} features")
-        size = features // heads if head_size is None else whole("head_size", head_size, 1, 2**20)
-        inner = heads * size
-        return {**dict.fromkeys(_NAMES[:3], (inner, features)), "output": (features, inner)}
+        self.features = whole("features", features, 1, 2**31 - 1)
+        self.heads, self.causal = _heads(heads), truth_value("causal", causal)
+        inner = self.heads * _size_of_heads(self.features, self.heads, head_size)
+        drawn = {"density": density, "bias": bias, "group": group, "gain": gain}
+        drawn |= {"rng": generator(rng), "dtype": float_type(dtype)}
+        given = {"query": query, "key": key, "value": value, "output": output}
+        chains = {}
+        for name, layers in given.items():
+            n_in, n_out = (inner, self.features) if name == "output" else (self.features, inner)
+            chains[name] = [SparseLinear(n_in, n_out, **drawn)] if layers is None else layers
+        super().__init__(chains)
 
     @classmethod
-    def of(cls, inner: dict[str, SparseLinear], options: dict[str, Any]) -> Layer:
-        layer = cls.__new__(cls)
-        layer._set(inner, options["heads"], options.get("causal", False))
-        return layer
+    def entries(cls, options) -> dict[str, Entries]:
+        features, heads = int(options["features"]), _heads(options["heads"])
+        inner = heads * _size_of_heads(features, heads, options.get("head_size"))
+        found = {}
+        for name in _NAMES:
+            n_out = features if name == "output" else inner
+            usual = {"kind": "linear", "out_features": n_out, "nnz": None, "gain": 1.0}
+            found[name] = options.get(name) or [usual]
+        return found
 
     @classmethod
-    def names(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
-        return _NAMES
+    def inputs(cls, shape, options) -> dict[str, Shape]:
+        features, heads = int(options["features"]), _heads(options["heads"])
+        if shape != (features,):
+            raise ParameterError("input shape", shape, f"({features},)")
+        inner = heads * _size_of_heads(features, heads, options.get("head_size"))
+        return {name: (inner,) if name == "output" else shape for name in _NAMES}
+
+    @classmethod
+    def trace(cls, shape, options) -> tuple:
+        ends, weights = cls.trace_chains(shape, options)
+        expected = cls.inputs(shape, options)["output"]
+        for name in _NAMES[:3]:
+            if ends[name] != expected:
+                raise ParameterError(f"output of {name}", ends[name], f"{expected}")
+        return ends["output"], weights
 
     def plan(self, spec: Spec) -> Spec:
         if require_vector(spec, self) != self.features:
             raise ParameterError("input shape", spec.shape, f"({self.features},)")
         if spec.length is None:
             raise ParameterError("input", "samples", "tokens of sequences")
-        for name in _NAMES[:3]:
-            self.inner[name].plan(spec)
-        between = replace(spec, shape=(self.inner["output"].in_features,), needs_gradient=True)
-        return replace(self.inner["output"].plan(between), length=spec.length)
+        ends = [self.by_name[name].plan(spec).shape for name in _NAMES[:3]]
+        if len(set(ends)) > 1 or len(ends[0]) != 1 or ends[0][0] % self.heads:
+            expected = f"the same for all, a multiple of {self.heads} heads"
+            raise ParameterError("outputs of query, key and value", ends, expected)
+        self.scale = 1.0 / math.sqrt(ends[0][0] // self.heads)
+        return self.by_name["output"].plan(replace(spec, shape=ends[0], needs_gradient=True))
 
     def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
         from sparsecpu.kernels.attention.forward import attend_kernel
 
-        q, k, v = ((self.inner[name].forward(x, ctx)) for name in _NAMES[:3])
+        q, k, v = ((self.by_name[name].forward(x, ctx)) for name in _NAMES[:3])
         tiles, _, lanes = x.shape
         a = ctx.workspace.array(self, "a", q[0].shape, x.dtype)
         shape = 2, tiles, self.heads, lanes
@@ -141,14 +163,14 @@ class Attention(Projections):
             len(scratch), x.dtype, q[0], k[0], v[0], *strips, self.heads,
             x.dtype.type(self.scale), a, statistics, scratch,
         )  # fmt: skip
-        y, kept = self.inner["output"].forward(a, ctx)
+        y, kept = self.by_name["output"].forward(a, ctx)
         return y, (q, k, v, a, statistics, strips, kept)
 
     def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray | None:
         from sparsecpu.kernels.attention.backward import attend_backward_kernel
 
         q, k, v, a, statistics, strips, kept = saved
-        da = self.inner["output"].backward(dy, kept, ctx)
+        da = self.by_name["output"].backward(dy, kept, ctx)
         gradients = [ctx.workspace.array(self, f"d{i}", a.shape, a.dtype) for i in range(3)]
         scratch = self._scratch(a, ctx)
         attend_backward_kernel(a.shape[2], a.itemsize, int(self.causal))(
@@ -156,7 +178,7 @@ class Attention(Projections):
             a.dtype.type(self.scale), a, statistics, da, *gradients, scratch,
         )  # fmt: skip
         parts = [
-            self.inner[name].backward(gradient, projected[1], ctx)
+            self.by_name[name].backward(gradient, projected[1], ctx)
             for name, gradient, projected in zip(_NAMES, gradients, (q, k, v), strict=False)
         ]
         if parts[0] is None:

@@ -114,7 +114,8 @@ class Layer:
         options : dict
             The options of the description.
         **context : object
-            ``rng``, ``dtype``, and ``parameters`` (name to parameter) where a file gives them.
+            ``rng``, ``dtype``, ``length`` (of sequences, or None), and ``parameters`` (name to
+            parameter) where a file gives them.
 
         Returns
         -------
@@ -142,6 +143,26 @@ class Layer:
             Shapes of its sparse weights; a convolution's are (out, in, height, width).
         """
         return shape, []
+
+    @classmethod
+    def trace_length(cls, shape: Shape, options: dict[str, Any], length: int | None) -> int | None:
+        """Return the most tokens per sample that a described layer would put out.
+
+        Parameters
+        ----------
+        shape : tuple of ints
+            Shape of one sample, or token, of its input.
+        options : dict
+            The options of the description.
+        length : int or None
+            The most tokens per sample of its input; None where samples are no sequences.
+
+        Returns
+        -------
+        int or None
+            The same, unless the layer ``sets_length``.
+        """
+        return length
 
     @classmethod
     def allot(cls, options: dict[str, Any], counts: Iterator[int]) -> dict[str, Any]:

@@ -47,13 +47,6 @@ def _arguments(made: type) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(made).parameters
 
 
-def _linear_options(value: Any, where: str) -> dict[str, Any]:
-    """Check the options of a linear layer inside of another."""
-    table({}, others=anything)(value, where)
-    described_layer({**value, "kind": "linear"}, where)
-    return value
-
-
 #: What stands behind the arguments of layers, as text, and what a file may say there.
 _TYPES: dict[str, Kind] = {
     "int": whole(),
@@ -62,7 +55,7 @@ _TYPES: dict[str, Kind] = {
     "str": text,
     "int | None": maybe(whole()),
     "float | None": maybe(real()),
-    "Mapping[str, Any] | None": maybe(_linear_options),
     "Iterable[Layer]": listed(described_layer),
+    "Iterable[Layer] | None": maybe(listed(described_layer)),
     "Iterable[Iterable[Layer]]": listed(listed(described_layer)),
 }

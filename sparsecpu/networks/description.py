@@ -12,6 +12,7 @@ import numpy as np
 
 from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.layers import ACTIVATIONS, KINDS, Layer, Sequential
+from sparsecpu.layers.chain import plan_layer
 from sparsecpu.layers.network.sizes import spec_of_samples
 from sparsecpu.networks.described_layers import described_layer
 from sparsecpu.registries.numbers import is_number
@@ -78,6 +79,20 @@ class Architecture:
     def widths(self) -> list[int]:
         """Return how many numbers a sample is as it goes in and behind every layer."""
         return [math.prod(shape) for shape in self.shapes()]
+
+    def lengths(self) -> list[int | None]:
+        """Return the most tokens per sample as it goes in and behind every layer; None for none."""
+        spec = spec_of_samples(self.input_shape)
+        shapes, found = [spec.shape, *self.shapes()[1:]], [spec.length]
+        for layer, shape in zip(self.layers, shapes, strict=False):
+            length = KINDS[layer.kind].trace_length(shape, dict(layer.options), found[-1])
+            found.append(length)
+        return found
+
+    @property
+    def longest(self) -> int:
+        """The most tokens per sample anywhere; 0 where samples are no sequences."""
+        return max((length for length in self.lengths() if length), default=0)
 
     def weight_shapes(self) -> list[tuple[int, ...]]:
         """Return the shapes of all sparse weights in order, as the layers' ``trace`` gives them."""
@@ -176,9 +191,9 @@ class Architecture:
             drawn = pattern if isinstance(pattern, str) else pattern.get(f"{prefix}weight")
             layer = KINDS[entry.kind].build(
                 spec.shape, dict(entry.options), rng=rng, dtype=dtype, parameters=given,
-                pattern=drawn,
+                pattern=drawn, length=spec.length,
             )  # fmt: skip
-            spec = layer.plan(spec)
+            spec = plan_layer(layer, spec)
             layers.append(layer)
         network = Sequential(layers, self.input_shape)
         network.architecture = self

@@ -70,12 +70,12 @@ def test_a_twin_in_pytorch_has_the_same_outputs_and_gradients(causal):
     at = {k.removeprefix("1.branch."): t for k, t in tensors.items() if k.startswith("1.")}
     n = torch.nn.functional.layer_norm(h, (6,), at["0.gamma"], at["0.beta"], 1e-5)
     q, k, v = (
-        (n @ at[f"1.{p}.weight"].T + at[f"1.{p}.bias"]).reshape(1, LENGTH, 2, 3).transpose(1, 2)
+        (n @ at[f"1.{p}.0.weight"].T + at[f"1.{p}.0.bias"]).reshape(1, LENGTH, 2, 3).transpose(1, 2)
         for p in ("query", "key", "value")
     )
     a = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
     a = a.transpose(1, 2).reshape(1, LENGTH, 6)
-    h = h + a @ at["1.output.weight"].T + at["1.output.bias"]
+    h = h + a @ at["1.output.0.weight"].T + at["1.output.0.bias"]
     z = h @ tensors["2.weight"].T + tensors["2.bias"]
     torch.nn.functional.cross_entropy(z[0], torch.tensor(y[0])).backward()
     np.testing.assert_allclose(made.predict(x), z.detach().numpy(), atol=1e-12)
