@@ -10,12 +10,14 @@ from sparsecpu.layers.activations import (
     Sigmoid,
     Tanh,
 )
+from sparsecpu.layers.attention import Attention
 from sparsecpu.layers.base import KINDS, Layer, Spec
 from sparsecpu.layers.batch_norm import BatchNorm
 from sparsecpu.layers.branches import Parallel, Residual
 from sparsecpu.layers.chain import Chain
 from sparsecpu.layers.conv2d import SparseConv2d
 from sparsecpu.layers.dropout import Dropout
+from sparsecpu.layers.embedding import Embedding
 from sparsecpu.layers.flatten import Flatten
 from sparsecpu.layers.layer_norm import LayerNorm
 from sparsecpu.layers.linear import SparseLinear
@@ -33,11 +35,13 @@ __all__ = [
     "KINDS",
     "Activation",
     "AllReLU",
+    "Attention",
     "AvgPool2d",
     "BatchNorm",
     "Chain",
     "Choice",
     "Dropout",
+    "Embedding",
     "Flatten",
     "GlobalAvgPool2d",
     "Identity",

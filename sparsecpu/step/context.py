@@ -45,6 +45,14 @@ class Context:
     #: ``grad_ready(layer)`` is told in the backward pass when a layer has its gradients.
     grad_ready: Callable[[Any], None] | None = None
 
+    @property
+    def sequences(self) -> Any:
+        """Where the tokens of the batch stand, ``kernels.attention.sequences.Sequences``.
+
+        The layer that makes tokens sets it on the way forward; None where samples are no sequences.
+        """
+        return self.workspace.sequences
+
 
 class StepContexts:
     """Contexts of training steps: that of the step before, where nothing differs."""

@@ -25,7 +25,8 @@ class Run:
     steps_per_epoch, total_steps : int
         Length of the run.
     batch_size : int
-        Samples that pass at once: those of a step, or of the last batch where batches make it.
+        Samples that pass at once (lanes, where they are sequences of tokens): those of a step, or
+        of the last batch where batches make it.
     momentum_slot : str or None
         Slot in which the optimizer keeps its momentum.
     momentum : float
@@ -75,7 +76,7 @@ class Run:
             {n: p for n, p in trainer.network.sparse_parameters().items() if not p.fixed},
             per_epoch,
             per_epoch * trainer.epochs,
-            min(trainer.batch_size, samples),
+            trainer.network.tokens(min(trainer.batch_size, samples)),
             optimizer.momentum_slot,
             optimizer.history_decay,
             optimizer.gradient_weight,

@@ -49,7 +49,7 @@ class Epochs(Steps):
         self.batch_size = whole("batch_size", self.batch_size, 1)
         self.position = whole("position", self.position, 0, count)
         if self._started:
-            self.topology.expect(min(self.batch_size, count))
+            self.topology.expect(self.network.tokens(min(self.batch_size, count)))
         order, per_step = self._order(count), self.batch_size * self.accumulate
         while self.position < count:
             rows = order[self.position : self.position + per_step]
