@@ -22,11 +22,13 @@ from sparsecpu.layers.layer_norm import LayerNorm
 from sparsecpu.layers.linear import SparseLinear
 from sparsecpu.layers.network.autotune import Choice, set_forms, tunable_layers
 from sparsecpu.layers.network.predictor import Predictor
+from sparsecpu.layers.patch_embedding import PatchEmbedding
 from sparsecpu.layers.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from sparsecpu.layers.rms_norm import RMSNorm
 from sparsecpu.layers.sequential import Sequential
 from sparsecpu.layers.smooth_activations import GELU, SiLU
 from sparsecpu.layers.subsample import Subsample
+from sparsecpu.layers.token_pooling import ClassToken, MeanTokens
 
 __all__ = [
     "ACTIVATIONS",
@@ -38,6 +40,7 @@ __all__ = [
     "BatchNorm",
     "Chain",
     "Choice",
+    "ClassToken",
     "Dropout",
     "Embedding",
     "Flatten",
@@ -47,7 +50,9 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "MaxPool2d",
+    "MeanTokens",
     "Parallel",
+    "PatchEmbedding",
     "Predictor",
     "RMSNorm",
     "ReLU",

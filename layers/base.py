@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -76,6 +76,8 @@ class Layer:
     planned: Plan | None = None
     #: True if it reads the numbers of tokens, int64 of shape ``(tiles, 1, lanes)``.
     reads_tokens: ClassVar[bool] = False
+    #: True if, as the first layer, it takes images as features, in the users' order.
+    reads_flat: ClassVar[bool] = False
     #: True if tokens become samples in it, or samples tokens: ``plan`` says the length.
     sets_length: ClassVar[bool] = False
     #: Attributes that kernels know the size of: what replaces one has to fit.
@@ -114,7 +116,8 @@ class Layer:
         options : dict
             The options of the description.
         **context : object
-            ``rng``, ``dtype``, and ``parameters`` (name to parameter) where a file gives them.
+            ``rng``, ``dtype``, ``length`` (of its input, as in ``Spec``), and ``parameters`` (name
+            to parameter) where a file gives them.
 
         Returns
         -------
@@ -142,6 +145,26 @@ class Layer:
             Shapes of its sparse weights; a convolution's are (out, in, height, width).
         """
         return shape, []
+
+    @classmethod
+    def trace_length(cls, shape: Shape, length: int | None, options: dict[str, Any]) -> int | None:
+        """Return how many tokens of a sample a described layer would put out; see ``Spec.length``.
+
+        Parameters
+        ----------
+        shape : tuple of ints
+            Shape of one sample of its input, or of one token.
+        length : int or None
+            The most tokens of a sample of its input; None where samples are no sequences.
+        options : dict
+            The options of the description.
+
+        Returns
+        -------
+        int or None
+            The most tokens of a sample of its output, None for samples that are no sequences.
+        """
+        return length
 
     @classmethod
     def allot(cls, options: dict[str, Any], counts: Iterator[int]) -> dict[str, Any]:
@@ -290,6 +313,14 @@ class Layer:
             True if the layer can, and will.
         """
         return False
+
+
+def planned(layer: Layer, spec: Spec) -> Spec:
+    """Let a layer plan for its input, and return what comes out, with the length of sequences."""
+    out = layer.plan(spec)
+    length = out.length if layer.sets_length else spec.length
+    learns = spec.needs_gradient or bool(layer.parameters())
+    return replace(out, needs_gradient=learns, length=length)
 
 
 def inner_layers(layer: Layer, name: str = "") -> Iterator[tuple[str, Layer]]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers.activations import ReLU
-from sparsecpu.layers.base import KINDS, Layer, Shape, Spec, inner_layers
+from sparsecpu.layers.base import KINDS, Layer, Shape, Spec, inner_layers, planned
 from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.step.context import Context
 
@@ -57,11 +56,8 @@ class Chain(Layer):
         self.widths, self.lengths = [spec.features], [spec.length]
         self._needs_dx, self._first = spec.needs_gradient, 0
         for i, layer in enumerate(self.layers):
-            learns = spec.needs_gradient or bool(layer.parameters())
-            out = layer.plan(spec)
-            length = out.length if layer.sets_length else spec.length
-            spec = replace(out, needs_gradient=learns, length=length)
-            if not learns:
+            spec = planned(layer, spec)
+            if not spec.needs_gradient:
                 self._first = i + 1  # where a backward pass ends: nothing learns up to here
             for _, inner in inner_layers(layer):
                 inner.alternates = False  # until a plain network says otherwise
@@ -108,15 +104,16 @@ def build_layers(
     Parameters are taken from ``given``, where it is not None, by their names behind ``name``;
     ``context`` is that of ``Layer.build``.
     """
-    layers, spec = [], Spec(shape)
+    layers, spec = [], Spec(shape, length=context.pop("length", None))
     for i, entry in enumerate(entries):
         own = None
         if given is not None:
             head = f"{name}.{i}."
             own = {k.removeprefix(head): p for k, p in given.items() if k.startswith(head)}
         inner = {key: value for key, value in entry.items() if key != "kind"}
+        context["length"] = spec.length
         layer = KINDS[entry["kind"]].build(spec.shape, inner, parameters=own, **context)
-        spec = layer.plan(spec)
+        spec = planned(layer, spec)
         layers.append(layer)
     return layers
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.layers import ACTIVATIONS, KINDS, Layer, Sequential
+from sparsecpu.layers.base import planned
 from sparsecpu.layers.network.sizes import spec_of_samples
 from sparsecpu.networks.described_layers import described_layer
 from sparsecpu.registries.numbers import is_number
@@ -78,6 +79,17 @@ class Architecture:
     def widths(self) -> list[int]:
         """Return how many numbers a sample is as it goes in and behind every layer."""
         return [math.prod(shape) for shape in self.shapes()]
+
+    def lengths(self) -> list[int | None]:
+        """Return how many tokens a sample is at most, as it goes in and behind every layer.
+
+        Where samples are no sequences, that is None, and None for the numbers of tokens themselves.
+        """
+        found = [spec_of_samples(self.input_shape).length]
+        for shape, layer in zip(self.shapes()[:-1], self.layers, strict=True):
+            kind, options = KINDS[layer.kind], dict(layer.options)
+            found.append(kind.trace_length(shape, found[-1], options))
+        return found
 
     def weight_shapes(self) -> list[tuple[int, ...]]:
         """Return the shapes of all sparse weights in order, as the layers' ``trace`` gives them."""
@@ -176,9 +188,9 @@ class Architecture:
             drawn = pattern if isinstance(pattern, str) else pattern.get(f"{prefix}weight")
             layer = KINDS[entry.kind].build(
                 spec.shape, dict(entry.options), rng=rng, dtype=dtype, parameters=given,
-                pattern=drawn,
+                pattern=drawn, length=spec.length,
             )  # fmt: skip
-            spec = layer.plan(spec)
+            spec = planned(layer, spec)
             layers.append(layer)
         network = Sequential(layers, self.input_shape)
         network.architecture = self
