@@ -10,6 +10,7 @@ from sparsecpu.layers.activations import (
     Sigmoid,
     Tanh,
 )
+from sparsecpu.layers.attention import Attention
 from sparsecpu.layers.base import KINDS, Layer, Spec
 from sparsecpu.layers.batch_norm import BatchNorm
 from sparsecpu.layers.branches import Parallel, Residual
@@ -36,6 +37,7 @@ __all__ = [
     "KINDS",
     "Activation",
     "AllReLU",
+    "Attention",
     "AvgPool2d",
     "BatchNorm",
     "Chain",

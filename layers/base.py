@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -116,8 +116,8 @@ class Layer:
         options : dict
             The options of the description.
         **context : object
-            ``rng``, ``dtype``, ``length`` (of its input, as in ``Spec``), and ``parameters`` (name
-            to parameter) where a file gives them.
+            ``rng``, ``dtype``, ``length`` (of sequences, or None), and ``parameters`` (name to
+            parameter) where a file gives them.
 
         Returns
         -------
@@ -313,14 +313,6 @@ class Layer:
             True if the layer can, and will.
         """
         return False
-
-
-def planned(layer: Layer, spec: Spec) -> Spec:
-    """Let a layer plan for its input, and return what comes out, with the length of sequences."""
-    out = layer.plan(spec)
-    length = out.length if layer.sets_length else spec.length
-    learns = spec.needs_gradient or bool(layer.parameters())
-    return replace(out, needs_gradient=learns, length=length)
 
 
 def inner_layers(layer: Layer, name: str = "") -> Iterator[tuple[str, Layer]]:

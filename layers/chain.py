@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers.activations import ReLU
-from sparsecpu.layers.base import KINDS, Layer, Shape, Spec, inner_layers, planned
+from sparsecpu.layers.base import KINDS, Layer, Shape, Spec, inner_layers
 from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.step.context import Context
 
@@ -56,8 +57,9 @@ class Chain(Layer):
         self.widths, self.lengths = [spec.features], [spec.length]
         self._needs_dx, self._first = spec.needs_gradient, 0
         for i, layer in enumerate(self.layers):
-            spec = planned(layer, spec)
-            if not spec.needs_gradient:
+            learns = spec.needs_gradient or bool(layer.parameters())
+            spec = replace(plan_layer(layer, spec), needs_gradient=learns)
+            if not learns:
                 self._first = i + 1  # where a backward pass ends: nothing learns up to here
             for _, inner in inner_layers(layer):
                 inner.alternates = False  # until a plain network says otherwise
@@ -92,6 +94,12 @@ class Chain(Layer):
         return {str(i): layer for i, layer in enumerate(self.layers)}
 
 
+def plan_layer(layer: Layer, spec: Spec) -> Spec:
+    """Plan a layer; return what comes out, which is as many tokens unless the layer says others."""
+    out = layer.plan(spec)
+    return out if layer.sets_length else replace(out, length=spec.length)
+
+
 def build_layers(
     entries: Iterable[dict[str, Any]],
     shape: Shape,
@@ -104,7 +112,7 @@ def build_layers(
     Parameters are taken from ``given``, where it is not None, by their names behind ``name``;
     ``context`` is that of ``Layer.build``.
     """
-    layers, spec = [], Spec(shape, length=context.pop("length", None))
+    layers, spec = [], Spec(shape, length=context.get("length"))
     for i, entry in enumerate(entries):
         own = None
         if given is not None:
@@ -113,7 +121,7 @@ def build_layers(
         inner = {key: value for key, value in entry.items() if key != "kind"}
         context["length"] = spec.length
         layer = KINDS[entry["kind"]].build(spec.shape, inner, parameters=own, **context)
-        spec = planned(layer, spec)
+        spec = plan_layer(layer, spec)
         layers.append(layer)
     return layers
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.layers.base import Layer, Spec
+from sparsecpu.layers.base import Layer, Shape, Spec
+from sparsecpu.layers.composite import Composite, Entries
 from sparsecpu.layers.flatten import Flatten
 from sparsecpu.layers.images.geometry import pair
 from sparsecpu.layers.linear import SparseLinear
@@ -15,14 +17,13 @@ from sparsecpu.layers.network.entry import layout
 from sparsecpu.layers.required import require_images
 from sparsecpu.registries.numbers import float_type, generator, truth_value, whole
 from sparsecpu.sparse.dense_parameter import Parameter, Table
-from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
 
 #: Standard deviation of the first values, as the paper's code has it.
 _DEVIATION = 0.02
 
 
-class PatchEmbedding(Layer):
+class PatchEmbedding(Composite):
     r"""Cut images into patches and make a token of each.
 
     :math:`y_t = W p_t + b + P_t` for the pixels :math:`p_t` of patch t, in the order (channel, row,
@@ -49,23 +50,17 @@ class PatchEmbedding(Layer):
         Add a bias.
     rng : numpy.random.Generator, optional
         Draws pattern and values; ``numpy.random.default_rng(0)`` by default.
-    nnz : int, optional
-        Weights to keep, instead of ``density``.
-    pattern : str or Pattern
-        How it is drawn, a name in ``sparse.first_patterns.PATTERNS``; or the pattern itself.
     group : {1, 2, 4, 8}
         So many neighbouring features share their pixels; see ``SparseLinear``.
     gain : float
         Scale of the first values; see ``sparse.first_values.scaled_uniform``.
-    fixed : bool
-        Keep topology from changing the pattern.
+    projection : iterable of Layer, optional
+        Layers to use in place of a linear layer.
     dtype : dtype
         float32 or float64.
 
     Attributes
     ----------
-    projection : SparseLinear
-        What makes a token of a patch.
     class_token : Parameter or None
         The class token. Weight decay leaves it alone.
     positions : Table or None
@@ -98,106 +93,72 @@ class PatchEmbedding(Layer):
         density: float = 0.1,
         bias: bool = True,
         rng: np.random.Generator | None = None,
-        nnz: int | None = None,
-        pattern: str | Pattern = "random",
         group: int = 1,
         gain: float = 1.0,
-        fixed: bool = False,
+        projection: Iterable[Layer] | None = None,
         dtype: Any = np.float32,
     ) -> None:
         rng, dtype = generator(rng), float_type(dtype)
-        self._set_sizes(in_channels, patch_size, image_size)
-        self.projection = SparseLinear(
-            self._pixels, features, density=density, bias=bias, rng=rng, nnz=nnz, pattern=pattern,
-            group=group, gain=gain, fixed=fixed, dtype=dtype,
-        )  # fmt: skip
-        self._draw(class_token, positions, rng, dtype)
-
-    def _set_sizes(self, in_channels: int, patch_size: Any, image_size: Any) -> None:
-        self.in_channels = whole("in_channels", in_channels, 1, 2**31 - 1)
-        self.patch_size, self.image_size = pair("patch_size", patch_size, 1), image_size
-        self.image_size = height, width = pair("image_size", image_size, 1)
-        down, right = self.patch_size
-        if height % down or width % right:
-            expected = f"multiples of the patch, {down} x {right}"
-            raise ParameterError("image_size", self.image_size, expected)
-        self.grid = height // down, width // right
-        self._pixels = self.in_channels * down * right
+        self.sizes = _Sizes(in_channels, patch_size, image_size)
+        self.features = whole("features", features, 1, 2**31 - 1)
+        if projection is None:
+            drawn = {"density": density, "bias": bias, "group": group, "gain": gain}
+            pixels = self.sizes.pixels
+            projection = [SparseLinear(pixels, self.features, rng=rng, dtype=dtype, **drawn)]
+        super().__init__({"projection": projection})
         self._flat = Flatten()
-
-    def _draw(self, class_token: bool, positions: bool, rng: np.random.Generator, dtype: Any):
         self.class_token: Parameter | None = None
         self.positions: Table | None = None
-        features, ahead = self.features, int(truth_value("class_token", class_token))
-        self.length = ahead + self.grid[0] * self.grid[1]
+        ahead = int(truth_value("class_token", class_token))
+        self.length = ahead + self.sizes.patches
         if ahead:
-            self.class_token = Parameter(rng.normal(0.0, _DEVIATION, features), dtype)
+            self.class_token = Parameter(rng.normal(0.0, _DEVIATION, self.features), dtype)
         if truth_value("positions", positions):
-            self.positions = Table(rng.normal(0.0, _DEVIATION, (self.length, features)), dtype)
+            shape = self.length, self.features
+            self.positions = Table(rng.normal(0.0, _DEVIATION, shape), dtype)
 
     @classmethod
     def build(cls, shape: tuple[int, ...], options: dict[str, Any], **context: Any) -> Layer:
-        options = dict(options)
-        channels, *size = _checked(shape)
-        token = options.pop("class_token", True), options.pop("positions", True)
-        layer = cls.__new__(cls)
-        layer._set_sizes(channels, options.pop("patch_size"), size)
-        inner = {"gain": 1.0, **options, "out_features": options["features"]}
-        del inner["features"]
-        given = context.pop("parameters", None)
-        own = None if given is None else _inside(given, "projection.")
-        built = SparseLinear.build((layer._pixels,), inner, parameters=own, **context)
-        layer.projection = built
-        rng = context.get("rng") if given is None else np.random.default_rng(0)
-        layer._draw(*token, generator(rng), context["dtype"])
+        sizes, given = _sizes_for(shape, options), context.get("parameters")
+        more = {"in_channels": sizes.channels, "image_size": sizes.image}
+        more |= {"rng": context.get("rng"), "dtype": context["dtype"]}
+        layer = super().build(shape, {**options, **more}, **context)
         for name in ("class_token", "positions") if given is not None else ():
-            layer._take(name, given.get(name))
+            own, new = getattr(layer, name), given.get(name)
+            shapes = [None if p is None else p.data.shape for p in (new, own)]
+            if shapes[0] != shapes[1]:
+                raise ParameterError(name, shapes[0], f"shape {shapes[1]}")
+            if own is not None:
+                own.data = new.data
         return layer
 
-    def _take(self, name: str, given: Parameter | None) -> None:
-        """Take over the values that a file gives, if it gives any just where there are to be."""
-        own = getattr(self, name)
-        shapes = [None if p is None else p.data.shape for p in (given, own)]
-        if shapes[0] != shapes[1]:
-            raise ParameterError(name, shapes[0], f"shape {shapes[1]}")
-        if own is not None:
-            own.data = given.data
+    @classmethod
+    def entries(cls, options) -> dict[str, Entries]:
+        usual = {"kind": "linear", "out_features": int(options["features"]), "nnz": None}
+        usual |= {"bias": options.get("bias", True), "gain": options.get("gain", 1.0)}
+        return {"projection": options.get("projection") or [usual]}
+
+    @classmethod
+    def inputs(cls, shape, options) -> dict[str, Shape]:
+        return {"projection": (_sizes_for(shape, options).pixels,)}
 
     @classmethod
     def trace(cls, shape, options) -> tuple:
-        made, features = cls.__new__(cls), int(options["features"])
-        channels, *size = _checked(shape)
-        made._set_sizes(channels, options["patch_size"], size)
-        SparseLinear.trace((made._pixels,), {**options, "out_features": features})
-        return (features,), [(features, made._pixels)]
+        ends, weights = cls.trace_chains(shape, options)
+        _check_projection(ends["projection"], int(options["features"]))
+        return ends["projection"], weights
 
     @classmethod
     def trace_length(cls, shape, length, options) -> int:
-        down, right = pair("patch_size", options["patch_size"], 1)
-        return int(options.get("class_token", True)) + shape[1] // down * (shape[2] // right)
-
-    @classmethod
-    def allot(cls, options, counts) -> dict[str, Any]:
-        return SparseLinear.allot(options, counts)
-
-    @classmethod
-    def regroup(cls, options, sizes) -> dict[str, Any]:
-        return SparseLinear.regroup(options, sizes)
-
-    @property
-    def features(self) -> int:
-        """Numbers per token."""
-        return self.projection.out_features
-
-    def children(self) -> dict[str, Layer]:
-        return {"projection": self.projection}
+        return int(options.get("class_token", True)) + _sizes_for(shape, options).patches
 
     def plan(self, spec: Spec) -> Spec:
-        shape = self.in_channels, *self.image_size
+        shape = self.sizes.channels, *self.sizes.image
         if require_images(spec, self) != shape:
             raise ParameterError("input shape", spec.shape, str(shape))
         self._needs_dx = spec.needs_gradient
-        self.projection.plan(Spec((self._pixels,), spec.needs_gradient, self.length))
+        patches = Spec((self.sizes.pixels,), spec.needs_gradient, self.length)
+        _check_projection(self.by_name["projection"].plan(patches).shape, self.features)
         return Spec((self.features,), length=self.length)
 
     def forward(self, x: Any, ctx: Context) -> tuple[np.ndarray, Any]:
@@ -208,36 +169,27 @@ class PatchEmbedding(Layer):
         lanes = x.shape[2]
         places = layout(np.full(ctx.n_valid, self.length), lanes, x.itemsize, ctx.workspace)
         at = self._corners(places, lanes, ctx)
-        patches = ctx.workspace.array(
-            self, "patches", (len(places.owner) // lanes, self._pixels, lanes), x.dtype
-        )
+        tiles = len(places.owner) // lanes
+        patches = ctx.workspace.array(self, "patches", (tiles, self.sizes.pixels, lanes), x.dtype)
         take_patches(x.reshape(-1), *at, patches)
-        y, kept = self.projection.forward(patches, ctx)
+        projected, kept = self.by_name["projection"].forward(patches, ctx)
+        y = ctx.workspace.array(self, "y", projected.shape, projected.dtype)
+        y[...] = projected
         if self.class_token is not None:
-            y[_lanes_of(places, lanes)] = self.class_token.data
+            y[_first_lanes(places, lanes)] = self.class_token.data
         if self.positions is not None:
             add_rows(places.position, self.positions.values, y, True)
         return y, (places, x.shape, shape, kept, at)
 
     def _corners(self, places: Any, lanes: int, ctx: Context) -> tuple[np.ndarray, np.ndarray]:
-        """Return where each token's patch begins in flat samples, and the way to its pixels."""
+        """Return what ``_Sizes.corners`` does, for the places of a batch."""
         key = self, "corners", id(places)
         found = ctx.workspace.prepared.get(key)
         if found is None:
-            found = ctx.workspace.keep(key, (places, self._find_corners(places, lanes)))
+            number = places.position.astype(np.int64) - (self.length - self.sizes.patches)
+            corners = self.sizes.corners(places.owner.astype(np.int64), number, lanes)
+            found = ctx.workspace.keep(key, (places, corners))
         return found[1]
-
-    def _find_corners(self, places: Any, lanes: int) -> tuple[np.ndarray, np.ndarray]:
-        (height, width), (down, right) = self.image_size, self.patch_size
-        sample, number = places.owner.astype(np.int64), places.position - self.length
-        number = number + self.grid[0] * self.grid[1]  # of the patch; -1 for the class token
-        row, column = np.divmod(number, self.grid[1])
-        tile, lane = np.divmod(sample, lanes)
-        pixel = row * down * width + column * right
-        corner = (tile * self.in_channels * height * width + pixel) * lanes + lane
-        channel, y, x = np.indices((self.in_channels, down, right), np.int64).reshape(3, -1)
-        steps = ((channel * height + y) * width + x) * lanes
-        return np.where((sample < 0) | (number < 0), -1, corner), steps
 
     def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> Any:
         from sparsecpu.kernels.embedding import sum_rows
@@ -247,12 +199,12 @@ class PatchEmbedding(Layer):
         if self.positions is not None:
             sum_rows(places.position, dy, self.positions.grad.reshape(self.positions.shape))
         if self.class_token is not None:
-            ahead, given = _lanes_of(places, dy.shape[2]), dy
+            ahead, given = _first_lanes(places, dy.shape[2]), dy
             self.class_token.grad = given[ahead].sum(axis=0)
             dy = ctx.workspace.array(self, "dy", given.shape, given.dtype)
             dy[...] = given
             dy[ahead] = 0  # the projection has no part in it
-        dpatches = self.projection.backward(dy, kept, ctx)
+        dpatches = self.by_name["projection"].backward(dy, kept, ctx)
         if not self._needs_dx:
             return None
         dx = ctx.workspace.array(self, "dx", flat, dy.dtype)
@@ -269,22 +221,52 @@ class PatchEmbedding(Layer):
         return found
 
     def describe(self) -> str:
-        words = "x".join(map(str, self.patch_size))
-        return f"patches of {words} in {self.features}"
+        return f"patches of {'x'.join(map(str, self.sizes.patch))} in {self.features}"
 
 
-def _checked(shape: tuple[int, ...]) -> tuple[int, ...]:
+class _Sizes:
+    """Sizes of images and of the patches they are cut into; each is a pair, height and width."""
+
+    def __init__(self, channels: Any, patch: Any, image: Any) -> None:
+        self.channels = whole("in_channels", channels, 1, 2**31 - 1)
+        self.patch, self.image = pair("patch_size", patch, 1), pair("image_size", image, 1)
+        if any(side % part for side, part in zip(self.image, self.patch, strict=True)):
+            expected = f"multiples of the patch, {self.patch[0]} x {self.patch[1]}"
+            raise ParameterError("image_size", self.image, expected)
+        self.across = self.image[1] // self.patch[1]
+        self.patches = self.image[0] // self.patch[0] * self.across
+        self.pixels = self.channels * self.patch[0] * self.patch[1]
+
+    def corners(
+        self, sample: np.ndarray, number: np.ndarray, lanes: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return where each token's patch begins in tiles of samples, and the way to its pixels.
+
+        Of each lane, ``sample`` and ``number`` of the patch are given; one of them is -1, as what
+        is returned is, where there is no patch.
+        """
+        (height, width), (down, right) = self.image, self.patch
+        row, column = np.divmod(number, self.across)
+        tile, lane = np.divmod(sample, lanes)
+        pixel = row * down * width + column * right
+        corner = (tile * self.channels * height * width + pixel) * lanes + lane
+        channel, y, x = np.indices((self.channels, down, right), np.int64).reshape(3, -1)
+        steps = ((channel * height + y) * width + x) * lanes
+        return np.where((sample < 0) | (number < 0), -1, corner), steps
+
+
+def _sizes_for(shape: Shape, options: dict[str, Any]) -> _Sizes:
     if len(shape) != 3:
         raise ParameterError("input shape", shape, "(channels, height, width)")
-    return shape
+    return _Sizes(shape[0], options["patch_size"], shape[1:])
 
 
-def _inside(given: Any, prefix: str) -> dict[str, Parameter]:
-    """Return the parameters of a child by their names there."""
-    return {n.removeprefix(prefix): p for n, p in given.items() if n.startswith(prefix)}
+def _check_projection(shape: Shape, features: int) -> None:
+    if shape != (features,):
+        raise ParameterError("output of projection", shape, f"({features},)")
 
 
-def _lanes_of(places: Any, lanes: int) -> tuple[np.ndarray, slice, np.ndarray]:
+def _first_lanes(places: Any, lanes: int) -> tuple[np.ndarray, slice, np.ndarray]:
     """Return where the first token of each sequence stands, as an index of tiles."""
     tile, lane = np.divmod(places.place[:, :1].reshape(-1), lanes)
     return tile, slice(None), lane

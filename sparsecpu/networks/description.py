@@ -12,7 +12,7 @@ import numpy as np
 
 from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.layers import ACTIVATIONS, KINDS, Layer, Sequential
-from sparsecpu.layers.base import planned
+from sparsecpu.layers.chain import plan_layer
 from sparsecpu.layers.network.sizes import spec_of_samples
 from sparsecpu.networks.described_layers import described_layer
 from sparsecpu.registries.numbers import is_number
@@ -190,7 +190,7 @@ class Architecture:
                 spec.shape, dict(entry.options), rng=rng, dtype=dtype, parameters=given,
                 pattern=drawn, length=spec.length,
             )  # fmt: skip
-            spec = planned(layer, spec)
+            spec = plan_layer(layer, spec)
             layers.append(layer)
         network = Sequential(layers, self.input_shape)
         network.architecture = self

@@ -46,9 +46,10 @@ def batch(count=7, seed=0):
 
 def expected_tokens(layer, images):
     """Return what the layer is to put out, (samples, length, features), by its definition."""
-    p = layer.projection.weight.pattern
-    w = naive.dense(p.shape, p.indptr, p.indices, layer.projection.weight.data)
-    y = plain_patches(images, layer.patch_size) @ w.T + layer.projection.bias.data
+    projection = layer.by_name["projection"].layers[0]
+    p = projection.weight.pattern
+    w = naive.dense(p.shape, p.indptr, p.indices, projection.weight.data)
+    y = plain_patches(images, layer.sizes.patch) @ w.T + projection.bias.data
     if layer.class_token is not None:
         y = np.concatenate([np.tile(layer.class_token.data, (len(y), 1, 1)), y], axis=1)
     return y if layer.positions is None else y + layer.positions.values
@@ -57,7 +58,7 @@ def expected_tokens(layer, images):
 @pytest.mark.parametrize("options", [{}, {"class_token": False}, {"positions": False}])
 def test_patches_become_tokens(options):
     layer, (x, _) = patches(**options), batch()
-    layer.projection.bias.data[:] = np.arange(FEATURES)
+    layer.by_name["projection"].layers[0].bias.data[:] = np.arange(FEATURES)
     network = Sequential([layer], SHAPE)
     assert network.output_length == layer.length
     assert np.allclose(network.predict(x), expected_tokens(layer, x.reshape(-1, *SHAPE)))
@@ -116,7 +117,7 @@ def test_a_sample_predicts_alike_in_any_company():
 
 def test_descriptions_build_the_same():
     layers = [
-        LayerSpec("patch_embedding", {"features": 8, "patch_size": 2, "nnz": None}),
+        LayerSpec("patch_embedding", {"features": 8, "patch_size": 2}),
         LayerSpec("residual", {"branch": [{"kind": "layer_norm"},
                   {"kind": "linear", "out_features": 8, "nnz": None}]}),
         LayerSpec("mean_tokens"), LayerSpec("linear", {"out_features": 3, "nnz": None}),
@@ -125,7 +126,7 @@ def test_descriptions_build_the_same():
     assert described.weight_shapes() == [(8, 8), (8, 8), (3, 8)]
     assert described.lengths() == [None, 7, 7, None, None]
     network = described.in_groups(2).build(np.random.default_rng(0))
-    assert network.layers[0].projection.weight.pattern.group == 2
+    assert network.parameters()["0.projection.0.weight"].pattern.group == 2
     again = Architecture.from_dict(described.in_groups(2).to_dict())
     other = again.build(parameters=network.parameters())
     x = np.random.default_rng(1).standard_normal((3, 48)).astype(np.float32)
