@@ -18,6 +18,7 @@ from sparsecpu.layers.chain import Chain
 from sparsecpu.layers.conv2d import SparseConv2d
 from sparsecpu.layers.dropout import Dropout
 from sparsecpu.layers.embedding import Embedding
+from sparsecpu.layers.feed_forward import FeedForward
 from sparsecpu.layers.flatten import Flatten
 from sparsecpu.layers.layer_norm import LayerNorm
 from sparsecpu.layers.linear import SparseLinear
@@ -45,6 +46,7 @@ __all__ = [
     "ClassToken",
     "Dropout",
     "Embedding",
+    "FeedForward",
     "Flatten",
     "GlobalAvgPool2d",
     "Identity",
