@@ -25,13 +25,12 @@ from sparsecpu.layers.network.summary import summary
 from sparsecpu.losses import Loss
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.context import Context
-from sparsecpu.step.lanes import choose_lanes
+from sparsecpu.step.lanes import choose_lanes, token_lanes
 from sparsecpu.step.samples import Samples, as_samples
 from sparsecpu.step.sequences import as_sequences
 
 _PREDICT_BATCH = 1024
 IMAGE_LANES = 16  # neighbouring pixels fill the registers
-_TOKEN_BYTES = 256  # of a tile's row of tokens: what attention takes at once
 #: Layers that read each gradient once; in chains of these alone, two arrays take turns.
 _PLAIN = {"linear", "relu", "leaky_relu", "all_relu", "tanh", "sigmoid", "gelu", "identity",
           "dropout", "batch_norm"}  # fmt: skip
@@ -98,7 +97,7 @@ class Sequential(FixedSizes):
         self.reads_tokens = first is not None and first.reads_tokens
         self.reads_sequences = self.reads_tokens or self.lengths[0] is not None
         self.longest = max((length for length in self.lengths if length), default=0)
-        flat = isinstance(first, Flatten) or bool(self.longest)
+        flat = first is not None and first.reads_flat
         self.reads_images = len(self.input_shape) == 3 and not flat
         alternate = not self.reads_images and all(layer.kind in _PLAIN for layer in self.layers)
         for layer in self.layers:
@@ -168,10 +167,10 @@ class Sequential(FixedSizes):
         batch : int
             Samples per step.
         """
+        if self.longest:
+            return token_lanes(self.dtype)
         if self.reads_images:
             return IMAGE_LANES
-        if self.longest:
-            return _TOKEN_BYTES // self.dtype.itemsize
         widest = widest_tile(self.widths, self.density)
         return choose_lanes(batch, widest, self.dtype, most_common_group(self))
 
