@@ -97,7 +97,7 @@ class Sequential(FixedSizes):
         self.reads_tokens = first is not None and first.reads_tokens
         self.reads_sequences = self.reads_tokens or self.lengths[0] is not None
         self.longest = max((length for length in self.lengths if length), default=0)
-        flat = isinstance(first, Flatten) or bool(self.longest)
+        flat = first is not None and first.reads_flat
         self.reads_images = len(self.input_shape) == 3 and not flat
         alternate = not self.reads_images and all(layer.kind in _PLAIN for layer in self.layers)
         for layer in self.layers:
@@ -167,10 +167,10 @@ class Sequential(FixedSizes):
         batch : int
             Samples per step.
         """
-        if self.reads_images:
-            return IMAGE_LANES
         if self.longest:
             return token_lanes(self.dtype)
+        if self.reads_images:
+            return IMAGE_LANES
         widest = widest_tile(self.widths, self.density)
         return choose_lanes(batch, widest, self.dtype, most_common_group(self))
 

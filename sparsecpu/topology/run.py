@@ -25,8 +25,8 @@ class Run:
     steps_per_epoch, total_steps : int
         Length of the run.
     batch_size : int
-        Samples that pass at once: those of a step, or of the last batch where batches make it;
-        lanes, where samples are sequences of tokens.
+        Samples that pass at once (lanes, where they are sequences of tokens): those of a step, or
+        of the last batch where batches make it.
     momentum_slot : str or None
         Slot in which the optimizer keeps its momentum.
     momentum : float

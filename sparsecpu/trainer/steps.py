@@ -59,6 +59,7 @@ class Steps:
         self._tile_width, self._sums, self._norm = TileWidth(), GradientSums(), GlobalNorm()
         self._applied: set[int] = set()  # parameters whose gradients are applied already
         self._started = False  # True once the topology knows about the run
+        self._widest = 0  # samples of the largest batch that it knows of
         self.topology_start: dict[str, Any] | None = None  # its stream when the run began
         self.gradient_norm: float | None = None
         self.steps_done = 0
@@ -111,7 +112,8 @@ class Steps:
         if not len(rows):
             raise DataError("rows are empty; expected at least one")
         largest = len(rows) if self.accumulate == 1 else min(self.batch_size, len(rows))
-        if self._started and largest > self.topology.run.batch_size:
+        if self._started and largest > self._widest:
+            self._widest = largest
             self.topology.expect(self.network.tokens(largest))
         return self._step(data, rows)
 
@@ -218,7 +220,7 @@ class Steps:
         self.steps_per_epoch = self.course.epoch_steps
         self.topology_start = dict(self.rngs["topology"].bit_generator.state)
         self.topology.start(Run.of(self, samples))
-        self._started = True
+        self._started, self._widest = True, min(self.batch_size, samples)
         self._tile_width.forget()
 
     @contextlib.contextmanager
