@@ -12,6 +12,7 @@ class Training(Protocol):
     """What a callback may ask of the trainer, and change."""
 
     network: Any
+    accumulate: int
     epochs: int
     steps_done: int
     epochs_done: int

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from sparsecpu.cli.train_run import TrainRun
+from sparsecpu.experiments.language_scores import in_words
 from sparsecpu.experiments.networks import describe, describe_dense
 
 #: A dense network above so many bytes is not timed beside ours.
@@ -83,7 +84,7 @@ def _timed_dense(run: TrainRun, described: Any, dense: Any) -> dict[str, tuple[f
     images = any(p.spatial for p in network.sparse_parameters().values())
     free = free_memory()
     most = _DENSE_LIMIT if free is None else min(_DENSE_LIMIT, free // 2)
-    if dense is None or images or dense_bytes(sizes) > most:
+    if dense is None or images or network.longest or dense_bytes(sizes) > most:
         return {}
     return dense.time(sizes, run.recipe.batch(run.samples))
 
@@ -111,6 +112,9 @@ def table(result: dict[str, Any]) -> str:
     if "test_accuracy" in result:
         right = f"{100 * result['test_accuracy']:.2f} %"
         lines.append(f"test accuracy    {right} of {result['test_samples']} held-out samples")
+    elif "test_loss" in result:
+        found = {name: result[f"test_{name}"] for name in ("loss", "perplexity", "bits_per_byte")}
+        lines.append(f"test loss        {in_words(found, result['test_samples'])}")
     else:
         lines.append(
             f"test R2          {result['test_r2']:.4f} on {result['test_samples']} samples"

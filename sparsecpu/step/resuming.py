@@ -49,7 +49,8 @@ _MADE_WITH = table(
     {
         "optimizer": text, "topology": text, "batch_size": whole(1), "shuffle": truth,
         "lean": truth, "precision": text,
-    }
+    },
+    {"accumulate": whole(1)},  # later than the others
 )  # fmt: skip
 
 
@@ -104,6 +105,7 @@ def _made_with(trainer: Any) -> dict[str, Any]:
         "shuffle": bool(trainer.shuffle),
         "lean": trainer.lean,
         "precision": trainer.precision,
+        "accumulate": trainer.accumulate,
     }
 
 
@@ -149,7 +151,7 @@ def go_on(
 def _refuse_another_run(trainer: Any, values: dict[str, Any]) -> None:
     if "made_with" not in values:
         return
-    theirs = _MADE_WITH(values["made_with"], "made_with")
+    theirs = {"accumulate": 1, **_MADE_WITH(values["made_with"], "made_with")}
     for name, ours in _made_with(trainer).items():
         if theirs[name] != ours:
             begun = shown(str(theirs[name]))
@@ -158,7 +160,7 @@ def _refuse_another_run(trainer: Any, values: dict[str, Any]) -> None:
 
 def _check_progress(trainer: Any, values: dict[str, Any], samples: int) -> None:
     """Refuse numbers of steps, epochs and samples that do not fit one another."""
-    batch = trainer.batch_size
+    batch = trainer.batch_size * trainer.accumulate
     steps, epochs, position = (values[n] for n in ("steps_done", "epochs_done", "position"))
     if epochs > trainer.epochs:
         raise ResumeError(f"the run has done {epochs} epochs; this one is to do {trainer.epochs}")

@@ -25,7 +25,8 @@ class Run:
     steps_per_epoch, total_steps : int
         Length of the run.
     batch_size : int
-        Samples per step.
+        Samples that pass at once (lanes, where they are sequences of tokens): those of a step, or
+        of the last batch where batches make it.
     momentum_slot : str or None
         Slot in which the optimizer keeps its momentum.
     momentum : float
@@ -70,12 +71,12 @@ class Run:
             Samples per epoch.
         """
         optimizer = trainer.optimizer
-        per_epoch = -(-samples // trainer.batch_size)
+        per_epoch = -(-samples // (trainer.batch_size * trainer.accumulate))
         return cls(
             {n: p for n, p in trainer.network.sparse_parameters().items() if not p.fixed},
             per_epoch,
             per_epoch * trainer.epochs,
-            min(trainer.batch_size, samples),
+            trainer.network.tokens(min(trainer.batch_size, samples)),
             optimizer.momentum_slot,
             optimizer.history_decay,
             optimizer.gradient_weight,
