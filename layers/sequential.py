@@ -25,13 +25,12 @@ from sparsecpu.layers.network.summary import summary
 from sparsecpu.losses import Loss
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.context import Context
-from sparsecpu.step.lanes import choose_lanes
+from sparsecpu.step.lanes import choose_lanes, token_lanes
 from sparsecpu.step.samples import Samples, as_samples
 from sparsecpu.step.sequences import as_sequences
 
 _PREDICT_BATCH = 1024
 IMAGE_LANES = 16  # neighbouring pixels fill the registers
-_TOKEN_BYTES = 256  # of a tile's row of tokens: what attention takes at once
 #: Layers that read each gradient once; in chains of these alone, two arrays take turns.
 _PLAIN = {"linear", "relu", "leaky_relu", "all_relu", "tanh", "sigmoid", "gelu", "identity",
           "dropout", "batch_norm"}  # fmt: skip
@@ -169,7 +168,7 @@ class Sequential(FixedSizes):
             Samples per step.
         """
         if self.longest:
-            return _TOKEN_BYTES // self.dtype.itemsize
+            return token_lanes(self.dtype)
         if self.reads_images:
             return IMAGE_LANES
         widest = widest_tile(self.widths, self.density)
