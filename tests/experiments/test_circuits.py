@@ -63,7 +63,7 @@ def test_the_command_needs_a_language_model(tmp_path):
     assert json.loads(told.stdout)["circuit"]["edges"]
     save(made, tmp_path / "other.npz")
     for wrong in (
-        (tmp_path / "m.npz", "--circuit", "nine signs"),
+        (tmp_path / "m.npz", "--circuit", "x" * 65),
         (tmp_path / "m.npz", "--circuit", ""),
         (tmp_path / "other.npz", "--circuit", "a"),
         (tmp_path / "m.npz", "--plot-circuit", "c.png"),

@@ -98,9 +98,9 @@ def plot_circuit(
         if right == count - 1 and edge.output in words:
             axis.annotate(words[edge.output], (right, y[1]), xytext=(6, 0), fontsize=8,
                           textcoords="offset points", va="center", color=INK)  # fmt: skip
-    for y in {y for x, y in dots if x in columns.stream}:  # what is there stays, for all behind
-        there = [x for x, at in dots if at == y and x in columns.stream]
-        axis.plot([min(there), max(there)], [y, y], color=GRID, linewidth=1.5, zorder=0)
+    for level in {y for x, y in dots if x in columns.stream}:  # what is there stays there
+        there = [x for x, at in dots if at == level and x in columns.stream]
+        axis.plot([min(there), max(there)], [level, level], color=GRID, linewidth=1.5, zorder=0)
     for x in range(count):
         axis.axvline(x, color=GRID, linewidth=0.8, zorder=0)
     axis.scatter(*zip(*sorted(dots), strict=True), s=9, color=INK, zorder=3) if dots else None
