@@ -39,12 +39,14 @@ from sparsecpu.datasets.samples import read_samples
 from sparsecpu.datasets.shapes import make_shapes
 from sparsecpu.datasets.svmlight import read_svmlight
 from sparsecpu.datasets.tables import read_csv
+from sparsecpu.datasets.text import TextDataset, is_text, open_text
 from sparsecpu.datasets.wide import make_wide
 from sparsecpu.errors import DataError, brief
 
 __all__ = [
     "Columns",
     "Dataset",
+    "TextDataset",
     "class_numbers",
     "fetch_openml",
     "load_breast_cancer",
@@ -110,7 +112,10 @@ def open_data(
         OpenML (``openml:NAME``, ``openml:NAME@VERSION`` or ``openml:NUMBER``), a table, an
         ``.npz`` or a svmlight file of any name, or a folder: of IDX files (``folder:letters`` for
         one of several sets), of CIFAR's binary ones, or with a folder of PNG or JPEG images for
-        each class.
+        each class. Text for language models is ``text:FILE``, ``text:FOLDER`` or ``text:python``,
+        the standard library of the running interpreter; ``text:FILE:tokens=bytes`` reads bytes in
+        place of characters, ``tokens=bpe,vocabulary=4096`` byte pairs, and ``step=16`` lets a
+        window of tokens begin at every sixteenth.
     samples : int, optional
         How many samples to generate, of data that is generated.
     target : str, optional
@@ -137,6 +142,8 @@ def open_data(
     tasks = ("auto", "classification", "regression")
     if task not in tasks:
         raise DataError(f"task is {task!r}; expected one of {', '.join(tasks)}")
+    if is_text(name) and scaling != "auto":
+        raise DataError(f"scaling is {scaling!r}; {name} is text, which has no scale")
     if scaling not in ("auto", *SCALINGS):
         raise DataError(f"scaling is {scaling!r}; expected auto, {', '.join(SCALINGS)}")
     read: dict[str, Any] = {
@@ -154,6 +161,8 @@ def open_data(
 
 def _found(name: str, samples: int | None, **options: Any) -> Dataset:
     """Return the data set of a name; ``options`` are for files."""
+    if is_text(name):
+        return open_text(name, samples=samples, **options)
     if is_named(name):
         return open_named(name, samples=samples, **options)
     path, known = Path(name), name in (*_GENERATED, *_BUNDLED)
@@ -171,7 +180,7 @@ def _found(name: str, samples: int | None, **options: Any) -> Dataset:
     if place is not None:
         return read_folder(*place)
     if not name or not path.exists():
-        names = ", ".join([*_BUNDLED, *_GENERATED, *IMAGE_SETS, "openml:NAME"])
+        names = ", ".join([*_BUNDLED, *_GENERATED, *IMAGE_SETS, "openml:NAME", "text:FILE"])
         raise DataError(f"DATA is {name!r}; expected a file, a folder, or one of {names}")
     return _opened(path, **options)
 

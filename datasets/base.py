@@ -26,8 +26,8 @@ class Dataset:
     ----------
     name : str
         Its name for people.
-    task : {"classification", "regression"}
-        What is to be learnt.
+    task : {"classification", "regression", "language"}
+        What is to be learnt; text is for the last (see ``TextDataset``).
     x_train, x_test : array_like, sparse matrix or Samples
         Shape (samples, features); ``Samples`` have ``shape`` and ``take_samples(rows)``.
     y_train, y_test : ndarray

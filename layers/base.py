@@ -23,14 +23,18 @@ class Spec:
     Parameters
     ----------
     shape : tuple of ints
-        Shape of one sample: ``(features,)`` or ``(channels, height, width)``.
+        Shape of one sample, or one token: ``(features,)`` or ``(channels, height, width)``.
     needs_gradient : bool
         True if something before it learns; otherwise a layer skips its dx. The chain that plans the
         layers sees to it, whatever they return.
+    length : int or None
+        Where samples are sequences of tokens, the most tokens that one may have: ``shape`` is that
+        of a token, and the lanes are tokens. The chain hands it on, too; see ``sets_length``.
     """
 
     shape: tuple[int, ...]
     needs_gradient: bool = False
+    length: int | None = None
 
     @property
     def features(self) -> int:
@@ -70,6 +74,12 @@ class Layer:
     alternates: bool = False
     #: The plan of the network around it.
     planned: Plan | None = None
+    #: True if it reads the numbers of tokens, int64 of shape ``(tiles, 1, lanes)``.
+    reads_tokens: ClassVar[bool] = False
+    #: True if, as the first layer, it takes images as features, in the users' order.
+    reads_flat: ClassVar[bool] = False
+    #: True if tokens become samples in it, or samples tokens: ``plan`` says the length.
+    sets_length: ClassVar[bool] = False
     #: Attributes that kernels know the size of: what replaces one has to fit.
     keeps_size: ClassVar[tuple[str, ...]] = ()
 
@@ -106,7 +116,8 @@ class Layer:
         options : dict
             The options of the description.
         **context : object
-            ``rng``, ``dtype``, and ``parameters`` (name to parameter) where a file gives them.
+            ``rng``, ``dtype``, ``length`` (of sequences, or None), and ``parameters`` (name to
+            parameter) where a file gives them.
 
         Returns
         -------
@@ -134,6 +145,26 @@ class Layer:
             Shapes of its sparse weights; a convolution's are (out, in, height, width).
         """
         return shape, []
+
+    @classmethod
+    def trace_length(cls, shape: Shape, options: dict[str, Any], length: int | None) -> int | None:
+        """Return the most tokens per sample that a described layer would put out.
+
+        Parameters
+        ----------
+        shape : tuple of ints
+            Shape of one sample, or token, of its input.
+        options : dict
+            The options of the description.
+        length : int or None
+            The most tokens per sample of its input; None where samples are no sequences.
+
+        Returns
+        -------
+        int or None
+            The same, unless the layer ``sets_length``.
+        """
+        return length
 
     @classmethod
     def allot(cls, options: dict[str, Any], counts: Iterator[int]) -> dict[str, Any]:

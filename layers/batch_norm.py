@@ -84,6 +84,8 @@ class BatchNorm(Layer):
         if spec.shape[0] != self.gamma.nnz or len(spec.shape) not in (1, 3):
             expected = f"({self.gamma.nnz},) or ({self.gamma.nnz}, height, width)"
             raise ParameterError("input shape", spec.shape, expected)
+        if spec.length is not None:
+            raise ParameterError("input", "tokens", "samples; LayerNorm and RMSNorm take tokens")
         self._form = NormOfImages(self) if len(spec.shape) == 3 else NormOfFeatures(self)
         return Spec(spec.shape, needs_gradient=True)
 

@@ -2,84 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.layers.base import KINDS, Layer, Shape, Spec
-from sparsecpu.layers.chain import Chain, build_layers, listed, trace_layers
+from sparsecpu.layers.base import Layer, Shape, Spec
+from sparsecpu.layers.chain import listed
+from sparsecpu.layers.composite import Composite, Entries
 from sparsecpu.layers.images.passes import add, add_gradients, gate_gradient
 from sparsecpu.layers.images.planes import as_planes
 from sparsecpu.step.context import Context
 
-#: What a description lists of a branch: ``kind`` and options of each layer.
-Entries = Iterable[dict[str, Any]]
 
-
-class Branches(Layer):
-    """The sum of what branches make of one input; an empty branch passes it on as it is.
-
-    A subclass says what its branches are called, in files and in descriptions.
-    """
+class Branches(Composite):
+    """The sum of what branches make of one input; an empty branch passes it on as it is."""
 
     #: What an error calls the outputs of its branches.
     outputs: ClassVar[str] = "outputs of branches"
 
-    def __init__(self, branches: dict[str, Iterable[Layer]]) -> None:
-        self.by_name = {name: Chain(listed(name, layers)) for name, layers in branches.items()}
-
-    @classmethod
-    def entries(cls, options: dict[str, Any]) -> dict[str, Entries]:
-        """Return what a description's options list for each branch, by its name."""
-        raise NotImplementedError
-
-    @classmethod
-    def as_options(cls, branches: dict[str, Any]) -> dict[str, Any]:
-        """Return branches as the options of a description, or as arguments: undo ``entries``."""
-        raise NotImplementedError
-
-    @classmethod
-    def build(cls, shape: Shape, options: dict[str, Any], **context: Any) -> Layer:
-        given = context.pop("parameters", None)
-        branches = {
-            name: build_layers(entries, shape, name, given, **context)
-            for name, entries in cls.entries(options).items()
-        }
-        return cls(**cls.as_options(branches))
-
     @classmethod
     def trace(cls, shape, options) -> tuple:
-        ends = [trace_layers(entries, shape) for entries in cls.entries(options).values()]
-        cls._check([end for end, _ in ends])
-        return ends[0][0], [weight for _, weights in ends for weight in weights]
-
-    @classmethod
-    def allot(cls, options: dict[str, Any], counts: Iterator[int]) -> dict[str, Any]:
-        return cls._changed(options, lambda kind, entry: kind.allot(entry, counts))
-
-    @classmethod
-    def regroup(cls, options: dict[str, Any], sizes: Iterator[int]) -> dict[str, Any]:
-        return cls._changed(options, lambda kind, entry: kind.regroup(entry, sizes))
-
-    @classmethod
-    def _changed(
-        cls, options: dict[str, Any], change: Callable[[type[Layer], Any], dict[str, Any]]
-    ) -> dict[str, Any]:
-        """Return options in which each layer of the branches is changed, in order."""
-        return cls.as_options({
-            name: [change(KINDS[entry["kind"]], entry) for entry in entries]
-            for name, entries in cls.entries(options).items()
-        })  # fmt: skip
+        ends, weights = cls.trace_chains(shape, options)
+        cls._check(list(ends.values()))
+        return next(iter(ends.values())), weights
 
     @classmethod
     def _check(cls, shapes: list[Shape]) -> None:
         if len(set(shapes)) > 1:
             raise ParameterError(cls.outputs, shapes, "all of one shape")
-
-    def children(self) -> dict[str, Layer]:
-        return dict(self.by_name)
 
     def plan(self, spec: Spec) -> Spec:
         ends = [branch.plan(spec) for branch in self.by_name.values()]
@@ -147,14 +99,17 @@ class Branches(Layer):
 
     def _add_features(self, parts: list[np.ndarray], name: str, ctx: Context) -> np.ndarray:
         total = ctx.workspace.array(self, name, parts[0].shape, parts[0].dtype)
-        total[...] = parts[0]
-        for part in parts[1:]:
+        if len(parts) == 1:
+            total[...] = parts[0]
+            return total
+        np.add(parts[0], parts[1], out=total)
+        for part in parts[2:]:
             total += part
         return total
 
 
 class Residual(Branches):
-    """The sum of a branch and a shortcut: ``y = branch(x) + shortcut(x)``, of images.
+    """The sum of a branch and a shortcut: ``y = branch(x) + shortcut(x)``.
 
     Post-activation blocks have their ReLU behind it; pre-activation ones begin their branch with
     normalisation and ReLU, or stand behind them where the shortcut is to see these too.
@@ -180,16 +135,6 @@ class Residual(Branches):
     @classmethod
     def entries(cls, options) -> dict[str, Entries]:
         return {name: options.get(name, ()) for name in ("branch", "shortcut")}
-
-    @classmethod
-    def as_options(cls, branches) -> dict[str, Any]:
-        return branches
-
-    @classmethod
-    def _check(cls, shapes: list[Shape]) -> None:
-        super()._check(shapes)
-        if len(shapes[0]) != 3:
-            raise ParameterError(cls.outputs, shapes[0], "images")
 
     def describe(self) -> str:
         long, short = (len(chain.layers) for chain in self.by_name.values())
@@ -228,8 +173,8 @@ class Parallel(Branches):
         return {f"branches.{i}": entries for i, entries in enumerate(options["branches"])}
 
     @classmethod
-    def as_options(cls, branches) -> dict[str, Any]:
-        return {"branches": list(branches.values())}
+    def as_options(cls, chains, options) -> dict[str, Any]:
+        return {**options, "branches": list(chains.values())}
 
     def describe(self) -> str:
         lengths = (str(len(chain.layers)) for chain in self.by_name.values())

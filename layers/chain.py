@@ -54,16 +54,17 @@ class Chain(Layer):
         return bool(self.layers) and self.layers[0].reads_moments
 
     def plan(self, spec: Spec) -> Spec:
-        self.widths = [spec.features]
+        self.widths, self.lengths = [spec.features], [spec.length]
         self._needs_dx, self._first = spec.needs_gradient, 0
         for i, layer in enumerate(self.layers):
             learns = spec.needs_gradient or bool(layer.parameters())
-            spec = replace(layer.plan(spec), needs_gradient=learns)
+            spec = replace(plan_layer(layer, spec), needs_gradient=learns)
             if not learns:
                 self._first = i + 1  # where a backward pass ends: nothing learns up to here
             for _, inner in inner_layers(layer):
                 inner.alternates = False  # until a plain network says otherwise
             self.widths.append(spec.features)
+            self.lengths.append(spec.length)
         for i, layer in enumerate(self.layers):
             if isinstance(layer, ReLU):  # neighbours do its work while storing theirs, if they can
                 layer.done_before = i > 0 and self.layers[i - 1].absorb_relu()
@@ -93,6 +94,12 @@ class Chain(Layer):
         return {str(i): layer for i, layer in enumerate(self.layers)}
 
 
+def plan_layer(layer: Layer, spec: Spec) -> Spec:
+    """Plan a layer; return what comes out, which is as many tokens unless the layer says others."""
+    out = layer.plan(spec)
+    return out if layer.sets_length else replace(out, length=spec.length)
+
+
 def build_layers(
     entries: Iterable[dict[str, Any]],
     shape: Shape,
@@ -105,15 +112,16 @@ def build_layers(
     Parameters are taken from ``given``, where it is not None, by their names behind ``name``;
     ``context`` is that of ``Layer.build``.
     """
-    layers, spec = [], Spec(shape)
+    layers, spec = [], Spec(shape, length=context.get("length"))
     for i, entry in enumerate(entries):
         own = None
         if given is not None:
             head = f"{name}.{i}."
             own = {k.removeprefix(head): p for k, p in given.items() if k.startswith(head)}
         inner = {key: value for key, value in entry.items() if key != "kind"}
+        context["length"] = spec.length
         layer = KINDS[entry["kind"]].build(spec.shape, inner, parameters=own, **context)
-        spec = layer.plan(spec)
+        spec = plan_layer(layer, spec)
         layers.append(layer)
     return layers
 

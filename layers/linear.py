@@ -234,6 +234,7 @@ class SparseLinear(Layer):
             raise ParameterError("input shape", spec.shape, f"({self.in_features},)")
         self.relu = self.gated = False
         self.needs_dx = spec.needs_gradient
+        self.weight.uses = spec.length or 1
         return Spec((self.out_features,))
 
     def absorb_relu(self) -> bool:

@@ -11,16 +11,23 @@ from sparsecpu.kernels.machine.cached import cached_property
 from sparsecpu.layers.base import Layer, Plan, Spec
 from sparsecpu.layers.flatten import Flatten
 from sparsecpu.layers.network.autotune import Choice, tune
-from sparsecpu.layers.network.entry import as_images, read_singly, read_tiles
+from sparsecpu.layers.network.entry import enter, lanes_filled
 from sparsecpu.layers.network.passes import loss_and_gradients, predictions
 from sparsecpu.layers.network.predictor import Predictor
-from sparsecpu.layers.network.sizes import FixedSizes, most_common_group, sample_shape, widest_tile
+from sparsecpu.layers.network.sizes import (
+    FixedSizes,
+    most_common_group,
+    sample_shape,
+    spec_of_samples,
+    widest_tile,
+)
 from sparsecpu.layers.network.summary import summary
 from sparsecpu.losses import Loss
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.context import Context
-from sparsecpu.step.lanes import choose_lanes
+from sparsecpu.step.lanes import choose_lanes, token_lanes
 from sparsecpu.step.samples import Samples, as_samples
+from sparsecpu.step.sequences import as_sequences
 
 _PREDICT_BATCH = 1024
 IMAGE_LANES = 16  # neighbouring pixels fill the registers
@@ -52,7 +59,9 @@ class Sequential(FixedSizes):
         Inputs are read as ``(x - offset) * scale``, per feature; empty for as they are. Where one
         is assigned, the other is 0 or 1 until it is, too; an empty array empties both.
     n_outputs : int
-        Numbers per sample that come out.
+        Numbers per sample, or per token, that come out.
+    output_length : int or None
+        The most tokens per sample that come out; None where samples come out whole.
     architecture : Architecture or None
         The description that the network was built from, where there is one.
 
@@ -71,7 +80,7 @@ class Sequential(FixedSizes):
         self._plan = Plan()
         self._set_scaling(None)
         self._made_for = sample_shape(input_shape, self.layers)
-        self.plan(Spec(self._made_for))
+        self.plan(spec_of_samples(self._made_for))
 
     @cached_property
     def dtype(self) -> np.dtype:
@@ -83,9 +92,14 @@ class Sequential(FixedSizes):
     def _plan_layers(self, spec: Spec) -> Spec:
         spec = super()._plan_layers(spec)
         self.output_shape, self.n_outputs = spec.shape, spec.features
+        self.output_length = spec.length
         first = self.layers[0] if self.layers else None
-        self._images = len(self.input_shape) == 3 and not isinstance(first, Flatten)
-        alternate = not self._images and all(layer.kind in _PLAIN for layer in self.layers)
+        self.reads_tokens = first is not None and first.reads_tokens
+        self.reads_sequences = self.reads_tokens or self.lengths[0] is not None
+        self.longest = max((length for length in self.lengths if length), default=0)
+        flat = first is not None and first.reads_flat
+        self.reads_images = len(self.input_shape) == 3 and not flat
+        alternate = not self.reads_images and all(layer.kind in _PLAIN for layer in self.layers)
         for layer in self.layers:
             layer.alternates = alternate
         self._plan = Plan()
@@ -135,12 +149,15 @@ class Sequential(FixedSizes):
             The samples.
         """
         self._keep_plan()
-        return as_samples(x, self.widths[0], self.dtype)
+        if not self.reads_sequences:
+            return as_samples(x, self.widths[0], self.dtype)
+        features = None if self.reads_tokens else self.widths[0]
+        return as_sequences(x, self.input_shape[0], features, self.dtype)
 
     def _keep_plan(self) -> None:
         """Plan anew if another network has planned any of the layers since."""
         if not self._plan.current:
-            self.plan(Spec(self._made_for))
+            self.plan(spec_of_samples(self._made_for))
 
     def lanes(self, batch: int) -> int:
         """Return the width of the tiles for this batch size.
@@ -150,7 +167,9 @@ class Sequential(FixedSizes):
         batch : int
             Samples per step.
         """
-        if self._images:
+        if self.longest:
+            return token_lanes(self.dtype)
+        if self.reads_images:
             return IMAGE_LANES
         widest = widest_tile(self.widths, self.density)
         return choose_lanes(batch, widest, self.dtype, most_common_group(self))
@@ -163,7 +182,23 @@ class Sequential(FixedSizes):
         batch : int
             Samples that pass at once.
         """
-        return 1 if batch <= _FEW and not self._images else self.lanes(batch)
+        singly = batch <= _FEW and not (self.reads_images or self.longest)
+        return 1 if singly else self.lanes(batch)
+
+    def tokens(self, batch: int) -> int:
+        """Return how many lanes this many samples fill at most: one each, or all their tokens.
+
+        Parameters
+        ----------
+        batch : int
+            Samples per step.
+        """
+        return lanes_filled(self.longest, batch, self.lanes(batch), self.dtype)
+
+    def outputs_shape(self, samples: int) -> tuple[int, ...]:
+        """Return the shape of what so many samples become, in the users' order."""
+        inner = () if self.output_length is None else (self.output_length,)
+        return (samples, *inner, self.n_outputs)
 
     def compile(
         self, batch_size: int = 1, *, threads: int | None = None, precision: str = "fp32"
@@ -234,19 +269,11 @@ class Sequential(FixedSizes):
         -------
         ndarray
             The input, ``(tiles, features, lanes)`` or, of images, ``(tiles, height, channels,
-            width, lanes)``; lanes after the last sample are 0.
+            width, lanes)``; lanes after the last sample are 0. Of sequences, lanes are tokens.
         """
         if not self._plan.current:
             self._keep_plan()
-        out = ctx.workspace.array(
-            self, "input", (max(1, -(-len(rows) // lanes)), self.widths[0], lanes), self.dtype
-        )
-        # A rank may have no sample of the last batch; it computes with padding alone.
-        array, here = samples.take_samples(rows if len(rows) else np.zeros(1, dtype=np.int64))
-        if lanes == 1:
-            return read_singly(array, here, self.offset, self.scale, out)
-        read_tiles(array, here, len(rows), self.offset, self.scale, out, ctx.workspace)
-        return as_images(out, self.input_shape, self, ctx.workspace) if self._images else out
+        return enter(self, samples, rows, lanes, ctx)
 
     def predict(self, x: Any, *, batch_size: int = _PREDICT_BATCH) -> np.ndarray:
         """Return the raw outputs of the last layer.
@@ -258,12 +285,12 @@ class Sequential(FixedSizes):
         x : array_like, sparse matrix or Samples
             Samples in the users' order.
         batch_size : int
-            Samples that pass at once.
+            Samples that pass at once; tokens, where they are sequences.
 
         Returns
         -------
         ndarray, shape (samples, n_outputs)
-            The outputs.
+            The outputs; (samples, output_length, n_outputs) where tokens come out.
 
         Raises
         ------

@@ -11,6 +11,7 @@ from sparsecpu.errors import DataError, ParameterError
 from sparsecpu.registries import Registry
 from sparsecpu.registries.numbers import is_number
 from sparsecpu.step.context import Context
+from sparsecpu.step.sequences import checked_tokens
 
 _NO_WEIGHTS = np.empty(0, dtype=np.float64)
 
@@ -140,6 +141,69 @@ class SoftmaxCrossEntropy(Loss):
         softmax_cross_entropy(z, rows, targets, weights, self.label_smoothing, scale, dz, tile_loss)
 
 
+class TokenCrossEntropy(SoftmaxCrossEntropy):
+    r"""Cross-entropy of a softmax over a vocabulary, for each token of sequences.
+
+    :math:`\ell = -\sum_c q_c \log \mathrm{softmax}(z_t)_c` at each token t, with q as for classes;
+    the loss of a batch is the mean over its tokens that have a target.
+
+    Parameters
+    ----------
+    label_smoothing : float
+        Part of the target that the whole vocabulary shares, in [0, 1).
+
+    Raises
+    ------
+    ParameterError
+        If ``label_smoothing`` is out of range.
+    """
+
+    name = "token-cross-entropy"
+
+    def prepare(self, targets: Any, n_outputs: int) -> np.ndarray:
+        """Return token numbers as they are; each batch is checked when it is read.
+
+        Parameters
+        ----------
+        targets : array_like of int, shape (samples, length)
+            What is to be said at each token, such as the one that comes next; -1 for nothing.
+        n_outputs : int
+            Size of the vocabulary.
+
+        Raises
+        ------
+        ParameterError
+            If they are not integers of that shape.
+        """
+        expected = "token numbers of shape (samples, length)"
+        array = _numbers(targets, expected)
+        if array.ndim != 2 or array.dtype.kind not in "iu":
+            raise ParameterError("targets", f"{array.dtype} of shape {array.shape}", expected)
+        return array
+
+    def __call__(self, z, rows, targets, ctx, weights=None) -> tuple[float, np.ndarray]:
+        """Return the mean loss of tokens, each with its sequence's weight, and its gradient."""
+        place = ctx.sequences.place
+        batch = rows if ctx.all_rows is None else ctx.all_rows
+        asked = checked_tokens("targets", targets[batch], batch, z.shape[1])
+        of_each = np.count_nonzero(asked >= 0, axis=1)
+        total = float(of_each.sum() if weights is None else of_each @ weights[batch])
+        here = targets[rows] if batch is not rows else asked
+        told = here >= 0
+        if told[:, place.shape[1] :].any() or (told[:, : place.shape[1]] & (place < 0)).any():
+            raise DataError("there are targets at which x has no token; expected -1 there")
+        told = told[:, : place.shape[1]]
+        lanes = np.full(z.shape[0] * z.shape[2], -1, np.int64)
+        lanes[place[:, : told.shape[1]][told]] = np.arange(np.count_nonzero(told))
+        given = _NO_WEIGHTS if weights is None else np.repeat(weights[rows], told.sum(axis=1))
+        tokens = here[:, : place.shape[1]][told].astype(np.int32)
+        dz = ctx.workspace.array(self, "dz", z.shape, z.dtype)
+        tile_loss = ctx.workspace.array(self, "tile_loss", z.shape[:1], np.float64)
+        scale = 1.0 / total if total > 0 else 0.0
+        self._run(z, lanes, tokens, given, scale, dz, tile_loss, ctx)
+        return float(tile_loss.sum()), dz
+
+
 def _numbers(targets: Any, expected: str) -> np.ndarray:
     """Return targets as an array of real numbers with an axis of samples; refuse all others."""
     try:
@@ -200,10 +264,13 @@ def readable_targets(loss: Loss, prepared: Any, n_outputs: int, samples: int) ->
 
     There must be one for each of the ``samples``, for ``n_outputs``.
     """
-    ours: tuple[type[Loss], ...] = (SoftmaxCrossEntropy, SigmoidCrossEntropy, SquaredError)
+    ours: tuple[type[Loss], ...] = (
+        TokenCrossEntropy, SoftmaxCrossEntropy, SigmoidCrossEntropy, SquaredError,
+    )  # fmt: skip
     for kind in ours:  # whose kernels read them, whoever has prepared them
         if isinstance(loss, kind) and type(loss)._run is kind._run:
             prepared = kind.prepare(loss, prepared, n_outputs)
+            break
     if samples == 0 or len(prepared) != samples:
         raise DataError(f"x has {samples} samples and y has {len(prepared)}")
     return prepared
@@ -211,5 +278,5 @@ def readable_targets(loss: Loss, prepared: Any, n_outputs: int, samples: int) ->
 
 #: Losses by name.
 LOSSES: Registry[type[Loss]] = Registry(
-    "loss", (SoftmaxCrossEntropy, SigmoidCrossEntropy, SquaredError)
+    "loss", (SoftmaxCrossEntropy, SigmoidCrossEntropy, SquaredError, TokenCrossEntropy)
 )

@@ -9,6 +9,7 @@ import numpy as np
 from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.machine.blas import one_blas_thread
 from sparsecpu.layers.network.dot_chain import DotChain
+from sparsecpu.layers.network.entry import write
 from sparsecpu.losses import Loss, checked_targets
 from sparsecpu.registries.numbers import whole
 from sparsecpu.step.context import Context
@@ -22,15 +23,17 @@ if TYPE_CHECKING:
 def predictions(network: Sequential, x: Any, batch_size: int) -> np.ndarray:
     """Return the raw outputs of the last layer; see ``Sequential.predict``."""
     from sparsecpu.kernels.machine.threads import use_threads
-    from sparsecpu.kernels.tiling import scatter_samples
 
     batch_size = whole("batch_size", batch_size, 1)
     x, workspace = network.samples(x), Workspace()
     samples = x.shape[0]
     most = min(samples, batch_size)
-    out = np.empty((samples, network.n_outputs), dtype=network.dtype)
+    out = np.empty(network.outputs_shape(samples), dtype=network.dtype)
+    if network.longest:  # then tokens are counted, and all tiles have one width
+        batch_size = max(1, batch_size // network.longest)
     # Narrow tiles, however many samples there are: in these a sample's sums have one order.
-    lanes, team = min(network.lanes(most), LANES_ALIKE), _team(network, most)
+    lanes, team = network.lanes(most), _team(network, most)
+    lanes = lanes if network.longest else min(lanes, LANES_ALIKE)
     rows = np.arange(samples, dtype=np.int64)
     singly = samples and network.lanes_to_predict(most) == 1
     if singly and DotChain.suits(network, alike=True):
@@ -42,7 +45,7 @@ def predictions(network: Sequential, x: Any, batch_size: int) -> np.ndarray:
             part = rows[start : start + batch_size]
             ctx = Context(workspace, predicts=True, n_valid=len(part))
             y, _ = network.forward(network.gather(x, part, lanes, ctx), ctx)
-            scatter_samples(y, out[start : start + batch_size])
+            write(y, ctx, out[start : start + batch_size])
     return out
 
 

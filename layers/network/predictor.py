@@ -9,6 +9,7 @@ import numpy as np
 
 from sparsecpu.errors import DataError
 from sparsecpu.layers.network.dot_chain import DotChain
+from sparsecpu.layers.network.entry import write
 from sparsecpu.registries.numbers import whole
 from sparsecpu.step.context import Context
 from sparsecpu.step.precision import check_precision
@@ -75,7 +76,7 @@ class Predictor:
         from sparsecpu.kernels.machine.threads import use_threads
 
         with use_threads(self.threads):  # refuses a number that cannot be
-            self(np.zeros((self.batch_size, network.widths[0]), dtype=network.dtype))  # compiles
+            self(_blank(network, self.batch_size))  # compiles
 
     def __call__(self, x: Any, out: np.ndarray | None = None) -> np.ndarray:
         """Return the raw outputs of the last layer.
@@ -103,13 +104,13 @@ class Predictor:
         if samples > self.batch_size:
             raise DataError(f"x has {samples} samples; expected at most {self.batch_size}")
         if out is None:
-            out = np.empty((samples, network.n_outputs), dtype=network.dtype)
+            out = np.empty(network.outputs_shape(samples), dtype=network.dtype)
         elif (
             not isinstance(out, np.ndarray) or not out.flags.behaved
-            or out.shape != (samples, network.n_outputs) or out.dtype != network.dtype
+            or out.shape != network.outputs_shape(samples) or out.dtype != network.dtype
         ):  # fmt: skip
             given = getattr(out, "shape", None), getattr(out, "dtype", type(out).__name__)
-            expected = f"shape {(samples, network.n_outputs)} and {network.dtype}, writeable"
+            expected = f"shape {network.outputs_shape(samples)} and {network.dtype}, writeable"
             raise DataError(f"out has shape {given[0]} and {given[1]}; expected {expected}")
         if not samples:
             return out
@@ -127,13 +128,12 @@ class Predictor:
     def _pass(self, x: Samples, samples: int, workspace: Workspace, out: np.ndarray) -> None:
         """Write what the layers, one after the other, make of the samples."""
         from sparsecpu.kernels.machine.threads import use_threads
-        from sparsecpu.kernels.tiling import scatter_samples
 
         network = self.network
         ctx = Context(workspace, predicts=True, n_valid=samples, precision=self.precision)
         with use_threads(self.threads):
             tiles = network.gather(x, self._rows[:samples], self.lanes, ctx)
-            scatter_samples(network.forward(tiles, ctx)[0], out)
+            write(network.forward(tiles, ctx)[0], ctx, out)
 
     def _dot_chain(self) -> DotChain | None:
         """Return the network as one call of a kernel, where it can be that."""
@@ -148,3 +148,10 @@ class Predictor:
         except AttributeError:
             held.workspace = Workspace()
             return held.workspace
+
+
+def _blank(network: Sequential, samples: int) -> np.ndarray:
+    """Return samples of nothing but 0."""
+    if network.reads_sequences:
+        return np.zeros((samples, *network.input_shape), np.int64 if network.reads_tokens else None)
+    return np.zeros((samples, network.widths[0]), dtype=network.dtype)

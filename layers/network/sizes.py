@@ -56,7 +56,7 @@ class FixedSizes(Chain):
     def plan(self, spec: Spec) -> Spec:
         before = {name: self.__dict__.pop(name) for name in _PLANNED if name in self.__dict__}
         try:
-            self.input_shape = spec.shape
+            self.input_shape = spec.shape if spec.length is None else (spec.length, *spec.shape)
             return self._plan_layers(spec)
         except BaseException:
             self.__dict__.update(before)
@@ -68,8 +68,13 @@ class FixedSizes(Chain):
         return super().plan(spec)
 
 
+def spec_of_samples(shape: tuple[int, ...]) -> Spec:
+    """Return what samples of a shape are: ``(length, features)`` is a sequence of tokens."""
+    return Spec(shape[1:], length=shape[0]) if len(shape) == 2 else Spec(shape)
+
+
 def sample_shape(shape: Any, layers: Iterable[Layer]) -> tuple[int, ...]:
-    """Return the shape of one sample: features, or channels, height and width.
+    """Return the shape of one sample: features, or channels, height and width, or a sequence's.
 
     Where it is not given, the first of the layers that has ``in_features`` says it.
     """
@@ -82,8 +87,9 @@ def sample_shape(shape: Any, layers: Iterable[Layer]) -> tuple[int, ...]:
         sizes = tuple(shape)
     except TypeError:
         sizes = ()
-    if len(sizes) not in (1, 3):
-        raise ParameterError("input_shape", shape, "(features,) or (channels, height, width)")
+    if len(sizes) not in (1, 2, 3):
+        expected = "(features,), (length, features) or (channels, height, width)"
+        raise ParameterError("input_shape", shape, expected)
     return tuple(whole("input_shape", size, 1) for size in sizes)
 
 

@@ -56,5 +56,6 @@ _TYPES: dict[str, Kind] = {
     "int | None": maybe(whole()),
     "float | None": maybe(real()),
     "Iterable[Layer]": listed(described_layer),
+    "Iterable[Layer] | None": maybe(listed(described_layer)),
     "Iterable[Iterable[Layer]]": listed(listed(described_layer)),
 }

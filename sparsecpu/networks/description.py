@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import FileFormatError, ParameterError
-from sparsecpu.layers import ACTIVATIONS, KINDS, Layer, Sequential, Spec
+from sparsecpu.layers import ACTIVATIONS, KINDS, Layer, Sequential
+from sparsecpu.layers.chain import plan_layer
+from sparsecpu.layers.network.sizes import spec_of_samples
 from sparsecpu.networks.described_layers import described_layer
 from sparsecpu.registries.numbers import is_number
 from sparsecpu.sparse.dense_parameter import Parameter
@@ -31,10 +33,13 @@ _DESCRIPTION = table(
 
 def _check_size(name: str, shape: tuple[int, ...]) -> None:
     """Refuse shapes of samples that are empty, or larger than any index could count."""
-    good = len(shape) in (1, 3) and min(shape) >= 1
-    if not good or math.prod(shape) > _MOST or max(shape[1:], default=0) > _LONGEST_SIDE:
-        expected = f"(features,) or (channels, height, width) of at most {_MOST} numbers"
-        raise ParameterError(name, shape, f"{expected}, no side above {_LONGEST_SIDE}")
+    good = len(shape) in (1, 2, 3) and min(shape) >= 1
+    sides = shape[1:] if len(shape) == 3 else ()
+    if not good or math.prod(shape) > _MOST or max(sides, default=0) > _LONGEST_SIDE:
+        expected = (
+            f"(features,), (length, features) or (channels, height, width) of at most {_MOST}"
+        )
+        raise ParameterError(name, shape, f"{expected} numbers, no side above {_LONGEST_SIDE}")
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,8 @@ class LayerSpec:
 class Architecture:
     """A network: the shape of one sample, and layers in order.
 
-    Samples are ``(features,)`` or ``(channels, height, width)``.
+    Samples are ``(features,)``, ``(channels, height, width)`` or ``(length, features)``; where the
+    first layer is an embedding, ``(length,)`` numbers of tokens.
     """
 
     input_shape: tuple[int, ...]
@@ -74,14 +80,28 @@ class Architecture:
         """Return how many numbers a sample is as it goes in and behind every layer."""
         return [math.prod(shape) for shape in self.shapes()]
 
+    def lengths(self) -> list[int | None]:
+        """Return the most tokens per sample as it goes in and behind every layer; None for none."""
+        spec = spec_of_samples(self.input_shape)
+        shapes, found = [spec.shape, *self.shapes()[1:]], [spec.length]
+        for layer, shape in zip(self.layers, shapes, strict=False):
+            length = KINDS[layer.kind].trace_length(shape, dict(layer.options), found[-1])
+            found.append(length)
+        return found
+
+    @property
+    def longest(self) -> int:
+        """The most tokens per sample anywhere; 0 where samples are no sequences."""
+        return max((length for length in self.lengths() if length), default=0)
+
     def weight_shapes(self) -> list[tuple[int, ...]]:
         """Return the shapes of all sparse weights in order, as the layers' ``trace`` gives them."""
         return [shape for _, weights in self._traced() for shape in weights]
 
     def _traced(self) -> Iterator[tuple[tuple[int, ...], list[tuple[int, ...]]]]:
         """Yield what each layer puts out and its weights; refuse a layer that does not fit."""
-        here = self.input_shape
-        _check_size("input_shape", here)
+        _check_size("input_shape", self.input_shape)
+        here = spec_of_samples(self.input_shape).shape
         for number, layer in enumerate(self.layers):
             try:
                 here, weights = KINDS[layer.kind].trace(here, dict(layer.options))
@@ -162,7 +182,7 @@ class Architecture:
         (``"0.weight"`` …); layers that have none, and those inside of others, draw at random.
         """
         rng = np.random.default_rng(0) if rng is None else rng
-        spec, layers = Spec(self.input_shape), []
+        spec, layers = spec_of_samples(self.input_shape), []
         for i, entry in enumerate(self.layers):
             prefix, given = f"{i}.", None
             if parameters is not None:
@@ -171,9 +191,9 @@ class Architecture:
             drawn = pattern if isinstance(pattern, str) else pattern.get(f"{prefix}weight")
             layer = KINDS[entry.kind].build(
                 spec.shape, dict(entry.options), rng=rng, dtype=dtype, parameters=given,
-                pattern=drawn,
+                pattern=drawn, length=spec.length,
             )  # fmt: skip
-            spec = layer.plan(spec)
+            spec = plan_layer(layer, spec)
             layers.append(layer)
         network = Sequential(layers, self.input_shape)
         network.architecture = self

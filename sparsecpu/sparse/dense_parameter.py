@@ -92,3 +92,24 @@ class Parameter:
         slots = {name: aligned_copy(slot) for name, slot in state["slots"].items()}
         self._set(**state)
         self._set(**held, slots=Slots(held["data"].shape, held["data"].dtype, slots))
+
+
+class Table(Parameter):
+    """Trainable values with a row for each thing that they describe: dense, and they decay.
+
+    ``values`` is a view of ``data`` with the shape of the table.
+    """
+
+    decays = True
+
+    def __init__(self, values: Any, dtype: Any = np.float32) -> None:
+        array = np.asarray(values)
+        super().__init__(array.reshape(-1), dtype)
+        self._set(shape=array.shape)
+
+    shape: tuple[int, int]
+
+    @property
+    def values(self) -> np.ndarray:
+        """The values, shape (rows, columns)."""
+        return self.data.reshape(self.shape)

@@ -38,6 +38,10 @@ class Network(Protocol):
         """Return the width of the tiles."""
         ...
 
+    def tokens(self, batch: int) -> int:
+        """Return how many lanes this many samples fill at most."""
+        ...
+
     def gather(self, samples: Samples, rows: np.ndarray, lanes: int, ctx: Context) -> np.ndarray:
         """Read samples into the input buffer."""
         ...

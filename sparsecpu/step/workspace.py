@@ -23,7 +23,10 @@ class Workspace:
 
     ``prepared`` is what layers prepared for passes that come again, ``(layer, pass, …)`` to
     anything: look there first, and ``keep`` what was not found. It is emptied when memory moves.
+    ``sequences`` is where the tokens stand that pass at the moment; see ``Context.sequences``.
     """
+
+    sequences: Any = None
 
     def __init__(self) -> None:
         self._memory: dict[tuple, np.ndarray] = {}

@@ -33,7 +33,7 @@ def attend(q, k, v, dy, owner, heads, causal, lanes, threads=1):
     y, dq, dk, dv = (np.full_like(tiles[0], np.nan) for _ in range(4))
     statistics = aligned_empty((2, len(y), heads, lanes), q.dtype)
     scratch = aligned_empty((threads, scratch_size(lanes, itemsize)), q.dtype)
-    given = *tiles[:3], *sequences, heads, q.dtype.type(1 / math.sqrt(q.shape[1] // heads))
+    given = *tiles[:3], *sequences.strips, heads, q.dtype.type(1 / math.sqrt(q.shape[1] // heads))
     with use_threads(threads):
         attend_kernel(lanes, itemsize, causal)(threads, q.dtype, *given, y, statistics, scratch)
         attend_backward_kernel(lanes, itemsize, causal)(

@@ -1,4 +1,4 @@
-"""Which tokens of a batch see each other, and the strips in which attention goes through them."""
+"""Where the tokens of a batch stand, which see each other, and the strips of attention."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from sparsecpu.kernels.linear.grouped import sums_bytes
 
 #: Rows of a bundle: keys whose scores, or features whose sums, are made at once.
 ROWS = 4
+#: Sequences begin at a multiple of so many lanes.
+_STEP = 16
 
 
 def strip_of(lanes: int, itemsize: int) -> int:
@@ -29,6 +31,13 @@ class Sequences(NamedTuple):
     most: np.ndarray  #: (strips,), the largest
     opens: np.ndarray  #: (strips,), the first strip of the run to which a strip belongs
     runs: np.ndarray  #: (runs + 1,), where runs begin: no sequence reaches into two of them
+    position: np.ndarray  #: (tokens,), the place of each token in its sequence; 0 for padding
+    place: np.ndarray  #: (sequences, length), where each sequence's tokens stand; -1 for none
+
+    @property
+    def strips(self) -> tuple[np.ndarray, ...]:
+        """What the kernels of attention take: ``owner, least, most, opens, runs``."""
+        return self[:5]
 
     @classmethod
     def of(cls, owner: np.ndarray, lanes: int, itemsize: int) -> Sequences:
@@ -45,7 +54,40 @@ class Sequences(NamedTuple):
         starts = _starts_of_runs(owner, strip)
         runs = np.append(starts, len(strips))
         opens = np.repeat(starts, np.diff(runs))
-        return cls(owner, least, most, opens, runs)
+        return cls(owner, least, most, opens, runs, *_positions(owner))
+
+    @classmethod
+    def of_lengths(cls, lengths: np.ndarray, lanes: int, itemsize: int) -> Sequences:
+        """Return sequences of so many tokens each, laid out in tiles; there is at least one tile.
+
+        A sequence begins at a multiple of 16 lanes and lies within one strip, or begins at a strip:
+        so that its sums have one order, whatever stands beside it.
+        """
+        strip, step = strip_of(lanes, itemsize), min(_STEP, lanes)
+        sizes = np.asarray(lengths, np.int64)
+        starts, end = [], 0
+        for size in (-(-sizes // step) * step).tolist():
+            if end % strip + size > strip:
+                end = -(-end // strip) * strip
+            starts.append(end)
+            end += size
+        owner = np.full(max(-(-end // lanes), 1) * lanes, -1, np.int32)
+        for number, (start, size) in enumerate(zip(starts, sizes.tolist(), strict=True)):
+            owner[start : start + size] = number
+        return cls.of(owner, lanes, itemsize)
+
+
+def _positions(owner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each token's place in its sequence, and where each sequence's tokens stand."""
+    order = np.argsort(owner, kind="stable")
+    order = order[np.searchsorted(owner[order], 0) :]  # without padding
+    named = owner[order]
+    counts = np.bincount(named, minlength=int(named.max(initial=-1)) + 1)
+    rank = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+    position = np.zeros(len(owner), np.int32)
+    place = np.full((len(counts), counts.max(initial=0)), -1, np.int64)
+    position[order], place[named, rank] = rank, order
+    return position, place
 
 
 def _starts_of_runs(owner: np.ndarray, strip: int) -> np.ndarray:

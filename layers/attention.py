@@ -1,0 +1,200 @@
+"""Attention: what each token takes from the others of its sequence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.layers.base import Layer, Shape, Spec
+from sparsecpu.layers.composite import Composite, Entries
+from sparsecpu.layers.linear import SparseLinear
+from sparsecpu.layers.required import require_vector
+from sparsecpu.registries.numbers import float_type, generator, truth_value, whole
+from sparsecpu.step.context import Context
+
+_NAMES = ("query", "key", "value", "output")
+
+
+def _heads(heads: Any) -> int:
+    return whole("heads", heads, 1, 2**20)
+
+
+def _size_of_heads(features: int, heads: int, given: Any) -> int:
+    """Return the features of a head: what is given, or an equal part of all."""
+    if given is not None:
+        return whole("head_size", given, 1, 2**20)
+    if features % heads:
+        raise ParameterError("heads", heads, f"a divisor of the {features} features")
+    return features // heads
+
+
+class Attention(Composite):
+    r"""Multi-head attention between the tokens of a sequence, with sparse projections.
+
+    With :math:`q = W_q x + b_q`, and k and v alike, cut into heads of d features:
+    :math:`a_t = \sum_s p_{ts} v_s`, :math:`p_{ts} = \mathrm{softmax}_s(q_t \cdot k_s / \sqrt d)`,
+    and :math:`y = W_o a + b_o`. Scores are made strip by strip and kept nowhere, so that memory
+    grows with the length of sequences, not with its square.
+
+    Parameters
+    ----------
+    features : int
+        Numbers per token, in and out.
+    heads : int
+        How many heads.
+    head_size : int, optional
+        Features of a head; by default the heads share out ``features``.
+    causal : bool
+        A token sees itself and those before it, but none behind.
+    density : float
+        Fraction of the weights of each projection to keep, in (0, 1].
+    bias : bool
+        Give the projections biases.
+    rng : numpy.random.Generator, optional
+        Draws patterns and values; ``numpy.random.default_rng(0)`` by default.
+    group : {1, 2, 4, 8}
+        So many neighbouring outputs of a projection share their inputs; see ``SparseLinear``.
+    gain : float
+        Scale of the first values; see ``SparseLinear``.
+    query, key, value, output : iterable of Layer, optional
+        Layers to use as one of the projections, in place of a linear layer.
+    dtype : dtype
+        float32 or float64.
+
+    Raises
+    ------
+    ParameterError
+        If an argument is out of range, or the heads cannot share out the features.
+
+    Notes
+    -----
+    Vaswani et al., Attention is all you need (2017), section 3.2; Dao et al., FlashAttention
+    (2022), for scores that are kept nowhere.
+    """
+
+    kind = "attention"
+
+    def __init__(
+        self,
+        features: int,
+        heads: int,
+        *,
+        head_size: int | None = None,
+        causal: bool = False,
+        density: float = 0.1,
+        bias: bool = True,
+        rng: np.random.Generator | None = None,
+        group: int = 1,
+        gain: float = 1.0,
+        query: Iterable[Layer] | None = None,
+        key: Iterable[Layer] | None = None,
+        value: Iterable[Layer] | None = None,
+        output: Iterable[Layer] | None = None,
+        dtype: Any = np.float32,
+    ) -> None:
+        self.features = whole("features", features, 1, 2**31 - 1)
+        self.heads, self.causal = _heads(heads), truth_value("causal", causal)
+        inner = self.heads * _size_of_heads(self.features, self.heads, head_size)
+        drawn = {"density": density, "bias": bias, "group": group, "gain": gain}
+        drawn |= {"rng": generator(rng), "dtype": float_type(dtype)}
+        given = {"query": query, "key": key, "value": value, "output": output}
+        chains = {}
+        for name, layers in given.items():
+            n_in, n_out = (inner, self.features) if name == "output" else (self.features, inner)
+            chains[name] = [SparseLinear(n_in, n_out, **drawn)] if layers is None else layers
+        super().__init__(chains)
+
+    @classmethod
+    def entries(cls, options) -> dict[str, Entries]:
+        features, heads = int(options["features"]), _heads(options["heads"])
+        inner = heads * _size_of_heads(features, heads, options.get("head_size"))
+        found = {}
+        for name in _NAMES:
+            n_out = features if name == "output" else inner
+            usual = {"kind": "linear", "out_features": n_out, "nnz": None, "gain": 1.0}
+            found[name] = options.get(name) or [usual]
+        return found
+
+    @classmethod
+    def inputs(cls, shape, options) -> dict[str, Shape]:
+        features, heads = int(options["features"]), _heads(options["heads"])
+        if shape != (features,):
+            raise ParameterError("input shape", shape, f"({features},)")
+        inner = heads * _size_of_heads(features, heads, options.get("head_size"))
+        return {name: (inner,) if name == "output" else shape for name in _NAMES}
+
+    @classmethod
+    def trace(cls, shape, options) -> tuple:
+        ends, weights = cls.trace_chains(shape, options)
+        expected = cls.inputs(shape, options)["output"]
+        for name in _NAMES[:3]:
+            if ends[name] != expected:
+                raise ParameterError(f"output of {name}", ends[name], f"{expected}")
+        return ends["output"], weights
+
+    def plan(self, spec: Spec) -> Spec:
+        if require_vector(spec, self) != self.features:
+            raise ParameterError("input shape", spec.shape, f"({self.features},)")
+        if spec.length is None:
+            raise ParameterError("input", "samples", "tokens of sequences")
+        ends = [self.by_name[name].plan(spec).shape for name in _NAMES[:3]]
+        if len(set(ends)) > 1 or len(ends[0]) != 1 or ends[0][0] % self.heads:
+            expected = f"the same for all, a multiple of {self.heads} heads"
+            raise ParameterError("outputs of query, key and value", ends, expected)
+        self.scale = 1.0 / math.sqrt(ends[0][0] // self.heads)
+        return self.by_name["output"].plan(replace(spec, shape=ends[0], needs_gradient=True))
+
+    def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
+        from sparsecpu.kernels.attention.forward import attend_kernel
+
+        q, k, v = ((self.by_name[name].forward(x, ctx)) for name in _NAMES[:3])
+        tiles, _, lanes = x.shape
+        a = ctx.workspace.array(self, "a", q[0].shape, x.dtype)
+        shape = 2, tiles, self.heads, lanes
+        statistics = ctx.workspace.array(self, "statistics", shape, x.dtype)
+        scratch = self._scratch(x, ctx)
+        strips = ctx.sequences.strips
+        attend_kernel(lanes, x.itemsize, int(self.causal))(
+            len(scratch), x.dtype, q[0], k[0], v[0], *strips, self.heads,
+            x.dtype.type(self.scale), a, statistics, scratch,
+        )  # fmt: skip
+        y, kept = self.by_name["output"].forward(a, ctx)
+        return y, (q, k, v, a, statistics, strips, kept)
+
+    def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray | None:
+        from sparsecpu.kernels.attention.backward import attend_backward_kernel
+
+        q, k, v, a, statistics, strips, kept = saved
+        da = self.by_name["output"].backward(dy, kept, ctx)
+        gradients = [ctx.workspace.array(self, f"d{i}", a.shape, a.dtype) for i in range(3)]
+        scratch = self._scratch(a, ctx)
+        attend_backward_kernel(a.shape[2], a.itemsize, int(self.causal))(
+            len(scratch), a.dtype, q[0], k[0], v[0], *strips, self.heads,
+            a.dtype.type(self.scale), a, statistics, da, *gradients, scratch,
+        )  # fmt: skip
+        parts = [
+            self.by_name[name].backward(gradient, projected[1], ctx)
+            for name, gradient, projected in zip(_NAMES, gradients, (q, k, v), strict=False)
+        ]
+        if parts[0] is None:
+            return None
+        dx = np.add(parts[0], parts[1], out=ctx.workspace.array(self, "dx", dy.shape, dy.dtype))
+        dx += parts[2]  # dx = Wq' dq + Wk' dk + Wv' dv
+        return dx
+
+    def _scratch(self, x: np.ndarray, ctx: Context) -> np.ndarray:
+        """Return memory for each thread of the attention kernels."""
+        from sparsecpu.kernels.attention.forward import scratch_size
+        from sparsecpu.kernels.machine.threads import current_threads
+
+        shape = current_threads(), scratch_size(x.shape[2], x.itemsize)
+        return ctx.workspace.array(self, "scratch", shape, x.dtype)
+
+    def describe(self) -> str:
+        causal = ", causal" if self.causal else ""
+        return f"attention, {self.heads} heads{causal}"

@@ -1,0 +1,147 @@
+"""What tokens mean: a row of numbers for each, and one for each place where they may stand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.layers.base import Layer, Spec
+from sparsecpu.registries.numbers import float_type, generator, truth_value, whole
+from sparsecpu.sparse.dense_parameter import Parameter, Table
+from sparsecpu.step.context import Context
+
+#: Standard deviation of the first values, as GPT-2 has it.
+_DEVIATION = 0.02
+
+
+class Embedding(Layer):
+    r"""Write for each token its row of a table, and add that of its place in the sequence.
+
+    :math:`y_t = E_{i_t} + P_t` for a token number :math:`i_t` at place t; backward
+    :math:`dE_i = \sum_{t: i_t = i} dy_t`, :math:`dP_t = \sum dy_t` over the sequences.
+
+    Parameters
+    ----------
+    vocabulary : int
+        How many tokens there are.
+    features : int
+        Numbers per token.
+    length : int, optional
+        The most tokens of a sequence; needed where places are learnt.
+    positions : bool
+        Learn a row for each place. Without, tokens mean the same everywhere.
+    rng : numpy.random.Generator, optional
+        Draws the first values; ``numpy.random.default_rng(0)`` by default.
+    dtype : dtype
+        float32 or float64.
+
+    Attributes
+    ----------
+    table : Table
+        A row for each token.
+    positions : Table or None
+        A row for each place.
+
+    Raises
+    ------
+    ParameterError
+        If an argument is out of range.
+
+    Notes
+    -----
+    Radford et al., Language models are unsupervised multitask learners (2019), for the first
+    values: normal with a deviation of 0.02.
+    """
+
+    kind = "embedding"
+    keeps_size = ("table", "positions")
+    reads_tokens = True
+    sets_length = True
+
+    def __init__(
+        self,
+        vocabulary: int,
+        features: int,
+        *,
+        length: int | None = None,
+        positions: bool = True,
+        rng: np.random.Generator | None = None,
+        dtype: Any = np.float32,
+    ) -> None:
+        self.vocabulary = whole("vocabulary", vocabulary, 1, 2**31 - 1)
+        features, rng, dtype = (
+            whole("features", features, 1, 2**31 - 1),
+            generator(rng),
+            float_type(dtype),
+        )
+        values = rng.normal(0.0, _DEVIATION, (self.vocabulary, features))
+        self.table = Table(values, dtype)
+        self.positions: Table | None = None
+        if truth_value("positions", positions):
+            if length is None:
+                raise ParameterError("length", None, "the most tokens of a sequence")
+            length = whole("length", length, 1, 2**31 - 1)
+            self.positions = Table(rng.normal(0.0, _DEVIATION, (length, features)), dtype)
+
+    @classmethod
+    def build(cls, shape: tuple[int, ...], options: dict[str, Any], **context: Any) -> Layer:
+        options = {"length": shape[0], **options}
+        given = context.get("parameters")
+        layer = cls(**options, rng=context.get("rng"), dtype=context["dtype"])
+        for name, own in layer.parameters().items() if given is not None else ():
+            if given[name].data.shape != own.data.shape:
+                raise ParameterError(name, given[name].data.shape, f"shape {own.data.shape}")
+            own.data = given[name].data
+        return layer
+
+    @classmethod
+    def trace(cls, shape, options) -> tuple:
+        return (int(options["features"]),), []
+
+    @classmethod
+    def trace_length(cls, shape, options, length) -> int:
+        return shape[0]
+
+    @property
+    def features(self) -> int:
+        """Numbers per token."""
+        return self.table.shape[1]
+
+    def plan(self, spec: Spec) -> Spec:
+        if len(spec.shape) != 1 or spec.length is not None:
+            raise ParameterError("input shape", spec.shape, "(length,), as the first layer")
+        if self.positions is not None and spec.shape[0] > self.positions.shape[0]:
+            expected = f"at most {self.positions.shape[0]} tokens, which have places"
+            raise ParameterError("input shape", spec.shape, expected)
+        return Spec((self.features,), length=spec.shape[0])
+
+    def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
+        from sparsecpu.kernels.embedding import add_rows
+
+        tiles, _, lanes = x.shape
+        shape = tiles, self.features, lanes
+        y = ctx.workspace.array(self, "y", shape, self.table.data.dtype)
+        tokens, places = x.reshape(-1), ctx.sequences.position
+        add_rows(tokens, self.table.values, y, False)
+        if self.positions is not None:
+            add_rows(places, self.positions.values, y, True)
+        return y, (tokens, places)
+
+    def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> None:
+        from sparsecpu.kernels.embedding import sum_rows
+
+        tokens, places = saved
+        sum_rows(tokens, dy, self.table.grad.reshape(self.table.shape))
+        if self.positions is not None:
+            sum_rows(places, dy, self.positions.grad.reshape(self.positions.shape))
+
+    def parameters(self) -> dict[str, Parameter]:
+        found: dict[str, Parameter] = {"table": self.table}
+        if self.positions is not None:
+            found["positions"] = self.positions
+        return found
+
+    def describe(self) -> str:
+        return f"embedding of {self.vocabulary} in {self.features}"

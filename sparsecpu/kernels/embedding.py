@@ -1,0 +1,42 @@
+"""Rows of tables, written into lanes: what tokens mean, and where they stand."""
+
+from __future__ import annotations
+
+from numba import prange
+
+from sparsecpu.kernels.machine.compile import kernel
+
+#: Features that a thread takes at once: a cache line of them.
+_FEATURES = 16
+
+
+def plain_embedding(tokens, table):
+    """Return the rows of a table that tokens stand for, as (features, tokens)."""
+    return table[tokens].T
+
+
+@kernel(parallel=True)
+def add_rows(tokens, table, y, adds):
+    """Write ``y[t, f, l] = table[tokens[t * lanes + l], f]``, or add it if ``adds``."""
+    tiles, features, lanes = y.shape
+    for tile in prange(tiles):
+        for lane in range(lanes):
+            row = tokens[tile * lanes + lane]
+            for f in range(features):
+                if adds:
+                    y[tile, f, lane] += table[row, f]
+                else:
+                    y[tile, f, lane] = table[row, f]
+
+
+@kernel(parallel=True)
+def sum_rows(tokens, dy, grad):
+    """Write ``grad[r, f] = sum of dy[t, f, l] over the lanes whose token is r``, in their order."""
+    tiles, features, lanes = dy.shape
+    for part in prange((features + _FEATURES - 1) // _FEATURES):
+        first, end = part * _FEATURES, min((part + 1) * _FEATURES, features)
+        grad[:, first:end] = 0
+        for tile in range(tiles):
+            for f in range(first, end):
+                for lane in range(lanes):
+                    grad[tokens[tile * lanes + lane], f] += dy[tile, f, lane]
