@@ -9,6 +9,7 @@ from sparsecpu.networks.models import (
     mlp_1000_1000,
     resnet,
     vgg16,
+    vit,
     wide_resnet,
 )
 
@@ -21,5 +22,6 @@ __all__ = [
     "mlp_1000_1000",
     "resnet",
     "vgg16",
+    "vit",
     "wide_resnet",
 ]

@@ -9,6 +9,7 @@ from functools import partial
 from sparsecpu.networks.description import Architecture, mlp
 from sparsecpu.networks.models.convolutional import alexnet, lenet5_caffe, vgg16
 from sparsecpu.networks.models.residual import resnet, wide_resnet
+from sparsecpu.networks.models.vit import vit
 from sparsecpu.registries import Registry, read_options
 from sparsecpu.registries.registry import with_options
 
@@ -99,6 +100,8 @@ MODELS: Registry[Callable[..., Architecture]] = Registry(
         "resnet-18": resnet,
         "resnet-50": partial(resnet, depth=50),
         "resnet-56": partial(resnet, depth=56),
+        "vit": vit,
+        "vit-tiny": partial(vit, name="vit-tiny", features=64, heads=4, head_size=16, hidden=128),
     },
 )
 #: Networks whose names hold numbers; words in capitals are the function's integers.
