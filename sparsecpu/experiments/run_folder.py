@@ -50,6 +50,7 @@ _NEWER: dict[str, Kind] = {
     "forms": named(one_of(("sparse", "dense"))),
     "spectrum": truth,
     "versions": named(text),
+    "text": table({"files": listed(text), "bytes": whole(1), "sha256": text}),
 }
 
 
