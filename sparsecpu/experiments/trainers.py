@@ -8,19 +8,22 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.callbacks import Callback
+from sparsecpu.datasets.text import LANGUAGE
 from sparsecpu.errors import ConflictError, ParameterError
 from sparsecpu.experiments.recipe import Recipe
 from sparsecpu.files.fine_tuning import last_weighted_layer
 from sparsecpu.layers import Sequential
-from sparsecpu.losses import Loss, SoftmaxCrossEntropy, SquaredError
+from sparsecpu.losses import Loss, SoftmaxCrossEntropy, SquaredError, TokenCrossEntropy
 from sparsecpu.step.augmentation import AUGMENTATIONS
 from sparsecpu.trainer import Trainer
 
 
 def make_loss(recipe: Recipe, task: str) -> Loss:
-    """Return softmax cross-entropy for ``"classification"``, the squared error for the rest."""
+    """Return softmax cross-entropy, of tokens for language; for regression the squared error."""
     if task == "regression":
         return SquaredError()
+    if task == LANGUAGE:
+        return TokenCrossEntropy(recipe.label_smoothing)
     return SoftmaxCrossEntropy(recipe.label_smoothing)
 
 
@@ -40,9 +43,10 @@ def make_trainer(
         loss=make_loss(recipe, task),
         optimizer=recipe.make_optimizer(),
         topology=recipe.make_topology(),
-        learning_rate=recipe.make_schedule(recipe.steps_per_epoch(samples) * recipe.epochs),
+        learning_rate=recipe.make_schedule(recipe.course(samples).total_steps),
         batch_size=recipe.batch(samples),
         epochs=recipe.epochs,
+        steps=recipe.steps,
         seed=recipe.seed,
         threads=threads,
         precision=recipe.precision,
