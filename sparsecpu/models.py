@@ -10,6 +10,7 @@ from sparsecpu.networks.models import (
     mlp_1000_1000,
     resnet,
     vgg16,
+    vit,
     wide_resnet,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "mlp_1000_1000",
     "resnet",
     "vgg16",
+    "vit",
     "wide_resnet",
 ]

@@ -161,6 +161,7 @@ def _resumed(
     if options["out"] is not None:
         raise ConflictError("out", "--resume", "which goes on in the folder that it names")
     options["spectrum"] = options["spectrum"] or config.get("spectrum", False)
+    options["evaluate_every"] = options["evaluate_every"] or config.get("evaluate_every")
     chosen = dict(config["recipe"])
     if chosen["init"] and not Path(chosen["init"]).exists() and folder.checkpoint.exists():
         chosen["init"] = str(folder.checkpoint)  # which has taken everything from it
