@@ -10,8 +10,9 @@ from sparsecpu import load, save
 from sparsecpu.errors import ParameterError
 from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.models import MODELS, vit
-from sparsecpu.networks.memory_estimate import weight_counts
+from sparsecpu.networks.memory_estimate import estimate, lanes_of, weight_counts
 from sparsecpu.optimizers import Adam
+from sparsecpu.step.context import Context
 from sparsecpu.topology import make_topology
 from sparsecpu.trainer import Trainer
 
@@ -56,6 +57,20 @@ def test_each_layer_keeps_its_share():
     densities = [count / math.prod(shape) for count, shape in zip(counts, shapes, strict=True)]
     for density, part in zip(densities, raw, strict=True):  # ERK; none of them is full
         assert density / part == pytest.approx(densities[1] / raw[1], rel=0.01)
+
+
+def test_memory_is_estimated_by_tokens():
+    described = MODELS["vit-tiny"]((784,), 10).sparsify(0.1)
+    network, rng, count = described.build(), np.random.default_rng(0), 20
+    trainer = Trainer(network, loss=SoftmaxCrossEntropy(), **{**STEP, "batch_size": count})
+    samples = network.samples(rng.standard_normal((count, 784), dtype=np.float32))
+    ctx = Context(train=True, n_valid=count)
+    with trainer.machine():
+        x = network.gather(samples, np.arange(count), network.lanes(count), ctx)
+        y, kept = network.forward(x, ctx)
+        network.backward(y, kept, ctx)
+    assert lanes_of(described, count) == 64 * count  # 50 tokens leave 14 lanes of a tile
+    assert estimate(described, count).activations == pytest.approx(ctx.workspace.nbytes, rel=0.1)
 
 
 class Twin:
