@@ -137,6 +137,11 @@ class Attention(Composite):
                 raise ParameterError(f"output of {name}", ends[name], f"{expected}")
         return ends["output"], weights
 
+    @classmethod
+    def numbers(cls, shape, options) -> int:
+        inner = math.prod(cls.inputs(shape, options)["output"])
+        return math.prod(shape) + 4 * inner  # a, dq, dk and dv
+
     def plan(self, spec: Spec) -> Spec:
         if require_vector(spec, self) != self.features:
             raise ParameterError("input shape", spec.shape, f"({self.features},)")
