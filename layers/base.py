@@ -147,22 +147,22 @@ class Layer:
         return shape, []
 
     @classmethod
-    def trace_length(cls, shape: Shape, length: int | None, options: dict[str, Any]) -> int | None:
-        """Return how many tokens of a sample a described layer would put out; see ``Spec.length``.
+    def trace_length(cls, shape: Shape, options: dict[str, Any], length: int | None) -> int | None:
+        """Return the most tokens per sample that a described layer would put out.
 
         Parameters
         ----------
         shape : tuple of ints
-            Shape of one sample of its input, or of one token.
-        length : int or None
-            The most tokens of a sample of its input; None where samples are no sequences.
+            Shape of one sample, or token, of its input.
         options : dict
             The options of the description.
+        length : int or None
+            The most tokens per sample of its input; None where samples are no sequences.
 
         Returns
         -------
         int or None
-            The most tokens of a sample of its output, None for samples that are no sequences.
+            The same, unless the layer ``sets_length``.
         """
         return length
 

@@ -101,7 +101,7 @@ class Embedding(Layer):
         return (int(options["features"]),), []
 
     @classmethod
-    def trace_length(cls, shape, length, options) -> int:
+    def trace_length(cls, shape, options, length) -> int:
         return shape[0]
 
     @property

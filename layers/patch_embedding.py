@@ -149,7 +149,7 @@ class PatchEmbedding(Composite):
         return ends["projection"], weights
 
     @classmethod
-    def trace_length(cls, shape, length, options) -> int:
+    def trace_length(cls, shape, options, length) -> int:
         return int(options.get("class_token", True)) + _sizes_for(shape, options).patches
 
     def plan(self, spec: Spec) -> Spec:

@@ -20,7 +20,7 @@ class TokenPooling(Layer):
     takes_first: ClassVar[bool] = False
 
     @classmethod
-    def trace_length(cls, shape, length, options) -> None:
+    def trace_length(cls, shape, options, length) -> None:
         return None
 
     def plan(self, spec: Spec) -> Spec:

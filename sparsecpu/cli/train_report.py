@@ -41,7 +41,8 @@ def result(run: TrainRun, scores: dict[str, float], seconds: float, dense: Any) 
         "iso_flop": _iso_flop(run, described),
         "train_samples": run.samples,
         "test_samples": dataset.x_test.shape[0],
-        "epochs": recipe.epochs,
+        "epochs": trainer.epochs,
+        "steps": trainer.steps_done,
         "batch_size": recipe.batch(run.samples),
         "seconds_per_epoch": run.clock.seconds_per_epoch(),
         "compile_seconds": compile_clock.seconds,
@@ -124,7 +125,8 @@ def table(result: dict[str, Any]) -> str:
     lines += _step_lines(result)
     if result["seconds_per_epoch"] is not None:
         lines.append(
-            f"epoch            {result['seconds_per_epoch']:.3f} s, {result['epochs']} epochs"
+            f"epoch            {result['seconds_per_epoch']:.3f} s, {result['epochs']} epochs, "
+            f"{result['steps']:,} steps"
         )
     whole = f"{result['seconds']:.1f} s, of which compiling {result['compile_seconds']:.1f} s"
     lines.append(f"in all           {whole}")

@@ -75,7 +75,7 @@ class ProgressBar(Callback):
         self._smooth: float | None = None
 
     def _open(self, trainer: Training) -> None:
-        total = trainer.steps_per_epoch * trainer.epochs
+        total = trainer.course.total_steps
         self._bar = click.progressbar(
             length=total,
             label="training",

@@ -33,10 +33,11 @@ def need_of(
     """Estimate what training takes beside its data; ``tracked``: with a history of patterns."""
     topology, batch = recipe.make_topology(), recipe.batch(samples)
     shapes, counts = architecture.weight_shapes(), weight_counts(architecture)
-    interval = topology.update_every or recipe.steps_per_epoch(samples)
+    course = recipe.course(samples)
+    interval = topology.update_every or course.epoch_steps
     watched = topology.memory(shapes, counts, batch, interval, recipe.momentum)
     if tracked:
-        steps = recipe.steps_per_epoch(samples) * recipe.epochs * topology.stop_after
+        steps = course.total_steps * topology.stop_after
         grown = topology.prune_rate * (steps // interval) / 2  # the rate falls to about 0
         groups = weight_groups(architecture)  # shared columns are noted, each once
         sizes = [math.prod(shape) // group for shape, group in zip(shapes, groups, strict=True)]

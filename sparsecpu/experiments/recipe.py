@@ -27,13 +27,14 @@ from sparsecpu.schedules import SCHEDULES, Schedule, make_schedule
 from sparsecpu.sparse.densities import DISTRIBUTIONS
 from sparsecpu.sparse.first_patterns import PATTERNS
 from sparsecpu.step.augmentation import AUGMENTATIONS
+from sparsecpu.step.course import Course
 from sparsecpu.step.precision import PRECISIONS
 from sparsecpu.topology import TOPOLOGIES, Topology
 
 #: The group of rows that stand alone.
 ALONE = str(defaults.GROUP)
 #: Fields that came later, with what older runs meant: their folders and models do not name them.
-LATER: dict[str, Any] = {"group": ALONE, "clip": 0.0, "accumulate": 1}
+LATER: dict[str, Any] = {"group": ALONE, "clip": 0.0, "accumulate": 1, "steps": None}
 #: Hidden layers of a network that is described by its number of neurons.
 HIDDEN_LAYERS = 5
 #: What such a network starts from in place of the usual defaults.
@@ -121,6 +122,14 @@ class Recipe:
         "gse:distribution=grabo,subset=2.",
     )
     epochs: int = option(defaults.RECIPE.epochs, "Passes over the training samples.", integer(1))
+    steps: int | None = option(
+        None,
+        "Steps of the optimizer, in place of --epochs: the run ends after these. The history then "
+        "has a line for each pass over the samples, or for each tenth of the run where that is "
+        "shorter.",
+        integer(1),
+        unset="as many as --epochs makes; for text 2000",
+    )
     batch_size: int | None = option(
         defaults.RECIPE.batch_size,
         "Samples that pass at once.",
@@ -204,9 +213,9 @@ class Recipe:
             return self.batch_size
         return 32 if samples < _MANY_SAMPLES else 128
 
-    def steps_per_epoch(self, samples: int) -> int:
-        """Return the optimizer's steps per epoch, for so many training samples."""
-        return -(-samples // (self.batch(samples) * self.accumulate))
+    def course(self, samples: int) -> Course:
+        """Return how long the run is, for so many training samples."""
+        return Course(samples, self.batch(samples) * self.accumulate, self.epochs, self.steps)
 
     def rates(self, head: str) -> dict[str, float]:
         """Return factors of the learning rate by layer; ``head`` is the last layer's name."""

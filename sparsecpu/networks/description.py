@@ -85,7 +85,7 @@ class Architecture:
         spec = spec_of_samples(self.input_shape)
         shapes, found = [spec.shape, *self.shapes()[1:]], [spec.length]
         for layer, shape in zip(self.layers, shapes, strict=False):
-            length = KINDS[layer.kind].trace_length(shape, found[-1], dict(layer.options))
+            length = KINDS[layer.kind].trace_length(shape, dict(layer.options), found[-1])
             found.append(length)
         return found
 

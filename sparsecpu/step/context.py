@@ -44,6 +44,9 @@ class Context:
     all_rows: np.ndarray | None = None
     #: ``grad_ready(layer)`` is told in the backward pass when a layer has its gradients.
     grad_ready: Callable[[Any], None] | None = None
+    #: What the tokens of streams have left for those that come later, one by one, while a model
+    #: generates; see ``layers.network.generation.Memory``.
+    memory: Any = None
 
     @property
     def sequences(self) -> Any:

@@ -48,6 +48,10 @@ class Trainer(Epochs):
         Samples that pass at once; the last batch of an epoch may be smaller.
     epochs : int
         Passes over the samples.
+    steps : int, optional
+        Steps of the optimizer, in place of ``epochs``: training ends after these, wherever in a
+        pass that is. What counts as an epoch is a pass then, or a tenth of all steps where that is
+        less; ``epochs`` says how many there are once training has begun.
     seed : int
         Seed of all randomness in training: order, dropout, topology.
     threads : int, optional
@@ -109,6 +113,7 @@ class Trainer(Epochs):
         learning_rate: float | Schedule = defaults.TRAINER.learning_rate,
         batch_size: int = defaults.TRAINER.batch_size,
         epochs: int = defaults.TRAINER.epochs,
+        steps: int | None = None,
         seed: int = 0,
         threads: int | None = None,
         precision: str = "fp32",
@@ -132,6 +137,7 @@ class Trainer(Epochs):
                 raise ParameterError(name, given, f"an object of a subclass of {kind.__name__}")
         self.batch_size = whole("batch_size", batch_size, 1)
         self.epochs = whole("epochs", epochs, 0)
+        self.steps = None if steps is None else whole("steps", steps, 1)
         self.threads, self.shuffle = threads, shuffle
         self.layer_rates = LayerRates(layer_rates)
         self.layer_rates.groups(network)  # refuses what is not allowed
@@ -185,7 +191,8 @@ class Trainer(Epochs):
         targets = self.loss.prepare(y, self.network.n_outputs)
         samples, targets, weights = self._data.of(self, samples, targets, sample_weight)
         count = samples.shape[0]
-        told = f"{self.epochs} epochs in batches of {self.batch_size} at {self.learning_rate_now()}"
+        told = f"{self.epochs} epochs" if self.steps is None else f"{self.steps} steps"
+        told += f" in batches of {self.batch_size} at {self.learning_rate_now()}"
         self.ranks.check_fit(told, samples, targets)
         if not self._started:
             self.start(count)
@@ -198,7 +205,7 @@ class Trainer(Epochs):
                 self.run_epoch(samples, targets, weights)
             for callback in self.callbacks:
                 callback.on_fit_end(self)
-            if self.epochs_done and self.position == 0 and self.ranks.rank == 0:
+            if self.epochs_done and self._begins_epoch() and self.ranks.rank == 0:
                 self.warn_if_worse(targets, loss_after(self, samples, targets, weights))
         return self
 
@@ -216,7 +223,8 @@ class Trainer(Epochs):
             The loss after the last step.
         """
         of_zeros, last = self.loss.of_zeros(targets, self.network.n_outputs), self.losses
-        self.loss_watch.warn_if_far_above(last / len(targets), after, of_zeros, stacklevel=3)
+        mean = last / len(targets) if self.steps is None else self.epoch_loss
+        self.loss_watch.warn_if_far_above(mean, after, of_zeros, stacklevel=3)
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Return all that a resumed run needs beside the model: plain values, and arrays."""

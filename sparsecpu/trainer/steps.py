@@ -18,6 +18,7 @@ from sparsecpu.schedules import Schedule
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.checked_data import CheckedData, Data
 from sparsecpu.step.context import StepContexts
+from sparsecpu.step.course import Course
 from sparsecpu.step.gradient_view import standing_for
 from sparsecpu.step.gradients import GlobalNorm, GradientSums
 from sparsecpu.step.lanes import TileWidth
@@ -38,6 +39,9 @@ class Steps:
     schedule: Schedule
     callbacks: list[Any]
     batch_size: int
+    epochs: int
+    steps: int | None
+    course: Course
     accumulate: int
     clip: float
     lean: bool
@@ -207,10 +211,13 @@ class Steps:
         Parameters
         ----------
         samples : int
-            Samples per epoch.
+            Samples of a pass over all.
         """
-        samples = whole("samples", samples, 1)
-        self.steps_per_epoch = -(-samples // (self.batch_size * self.accumulate))
+        samples, per_step = whole("samples", samples, 1), self.batch_size * self.accumulate
+        self.course = Course(samples, per_step, self.epochs, self.steps)
+        if self.steps is not None:
+            self.epochs = self.course.total_epochs
+        self.steps_per_epoch = self.course.epoch_steps
         self.topology_start = dict(self.rngs["topology"].bit_generator.state)
         self.topology.start(Run.of(self, samples))
         self._started, self._widest = True, min(self.batch_size, samples)
