@@ -172,8 +172,10 @@ class SharedColumns:
         First values are one for all weights of a position, or a row of ``group`` for each.
         """
         keys = integers(keys, "new positions")
-        there = self.rows_of(keys) >= 0
-        first = {n: by_rows(self, keys, np.asarray(v))[there] for n, v in (values or {}).items()}
+        first = {}
+        if values:
+            there = self.rows_of(keys) >= 0
+            first = {n: by_rows(self, keys, np.asarray(v))[there] for n, v in values.items()}
         self.weights.rewire_keys(drop, keys, first, shared=True)
 
 
