@@ -8,19 +8,24 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.linear.grouped import sums_bytes
+from sparsecpu.kernels.machine.cpu import registers
 
-#: Rows of a bundle: keys whose scores, or features whose sums, are made at once.
-ROWS = 4
 #: Sequences begin at a multiple of so many lanes.
 _STEP = 16
 
 
 def strip_of(lanes: int, itemsize: int) -> int:
-    """Return how many tokens stand in a strip: what a bundle has in registers, at most a tile.
+    """Return how many tokens stand in a strip: two registers of them, at most a tile.
 
-    It is a power of two, as squares are transposed, and strips make up a tile.
+    It is a power of two, as squares are transposed, and strips make up a tile. Narrow strips waste
+    little where a causal sequence ends, or a short one, and what two of them need is near.
     """
-    return min(lanes & -lanes, sums_bytes() // (ROWS * itemsize))
+    return min(lanes & -lanes, 2 * registers()[1] // itemsize)
+
+
+def rows_of(width: int, itemsize: int) -> int:
+    """Return the rows of a bundle: keys or queries, or features, whose sums are made at once."""
+    return max(min(sums_bytes() // (2 * registers()[1]), width), 1)
 
 
 class Sequences(NamedTuple):
