@@ -151,13 +151,13 @@ def attend_backward_kernel(lanes: int, itemsize: int, causal: int) -> Callable:
                                           scale, scratch, means + i)  # fmt: skip
                         store_rows(scratch, slopes + at_i, width, found)
                     if of_keys:
-                        add_products(rows, one, unit, dv, there, dy, base, size, lanes, scratch,
+                        add_products(rows, one, unit, dv, there, dy, (base, base), width, size, lanes, scratch,
                                      weights)  # fmt: skip
-                        add_products(rows, one, unit, dk, there, q, base, size, lanes, scratch,
+                        add_products(rows, one, unit, dk, there, q, (base, base), width, size, lanes, scratch,
                                      slopes)  # fmt: skip
                     if of_queries:
                         transpose_square(scratch, slopes, scratch, turned, zero)
-                        add_products(rows, one, unit, dq, base, k, there, size, lanes, scratch,
+                        add_products(rows, one, unit, dq, base, k, (there, there), width, size, lanes, scratch,
                                      turned)  # fmt: skip
 
     return spread(attend_backward)

@@ -72,30 +72,36 @@ def attend_kernel(lanes: int, itemsize: int, causal: int) -> Callable:
             for f in range(size):
                 store(y, base + np.int64(f) * lanes, zero)
             highest, total = splat(number(LEAST), width), zero
-            last = strip
+            last, bases = strip, (np.int64(0), np.int64(0))
             if not causal:
                 last = runs[np.searchsorted(runs, strip, side="right")] - 1
-            for other in range(opens[strip], last + 1):
-                if not meets(strip, other, least, most):
+            for first in range(opens[strip], last + 1, 2):
+                keys, before = 0, highest
+                for other in range(first, min(first + 2, last + 1)):
+                    if not meets(strip, other, least, most):
+                        continue
+                    masked = is_mixed(strip, other, least, most) or (causal and other == strip)
+                    there = place_of(other, features, feature, lanes, parts, width)
+                    for j in range(0, width, few):
+                        found = dots_over_features(rows, k, there + j, q, base, size, lanes)
+                        if masked:
+                            found = visible(found, owner, np.int64(strip) * width,
+                                            np.int64(other) * width + j, causal)  # fmt: skip
+                        highest = largest(highest, found)
+                        store_rows(scratch, start + keys * width, width, found)
+                        keys += few
+                    bases = (bases[1], there)
+                if not keys:
                     continue
-                masked = is_mixed(strip, other, least, most) or (causal and other == strip)
-                there = place_of(other, features, feature, lanes, parts, width)
-                before = highest
-                for j in range(0, width, few):
-                    found = dots_over_features(rows, k, there + j, q, base, size, lanes)
-                    if masked:
-                        found = visible(found, owner, np.int64(strip) * width,
-                                        np.int64(other) * width + j, causal)  # fmt: skip
-                    highest = largest(highest, found)
-                    store_rows(scratch, start + np.int64(j) * width, width, found)
                 factor = power_of_difference(before, highest, power)
                 total = multiply(total, factor)
-                for j in range(width):
+                for j in range(keys):
                     here = start + np.int64(j) * width
                     weight = power_of_difference(load_like(scratch, here, zero), highest, power)
                     total = add(total, weight)
                     store(scratch, here, weight)
-                add_products(rows, one, factor, y, base, v, there, size, lanes, scratch, start)
+                add_products(rows, one, factor, y, base, v, bases, keys, size, lanes, scratch,
+                             start)  # fmt: skip
             inverse = inverse_or_zero(total)
             for f in range(size):
                 here = base + np.int64(f) * lanes
@@ -109,4 +115,4 @@ def attend_kernel(lanes: int, itemsize: int, causal: int) -> Callable:
 
 def scratch_size(lanes: int, itemsize: int) -> int:
     """Return how many numbers of scratch memory a worker needs, for both passes."""
-    return 3 * strip_of(lanes, itemsize) ** 2 + lanes
+    return 3 * strip_of(lanes, itemsize) ** 2 + lanes  # forward two squares

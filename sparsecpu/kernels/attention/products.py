@@ -40,27 +40,35 @@ def dots_over_features(zeros, x, x_base, y, y_base, size, lanes):
 
 
 @kernel(inlined=True)
-def add_products(rows, one, factor, out, out_base, x, x_base, size, lanes, square, start):
+def _add_square(sums, x, bases, keys, lanes, square, start, like):
+    """Return sums with ``x square`` added for the features of a bundle."""
+    width, step = np.int64(count(like)), np.int64(1)
+    if keys > width:
+        sums = add_steps(sums, x, bases[0], lanes, step, square, start, width, width)
+        start += width * width
+    return add_steps(sums, x, bases[1], lanes, step, square, start, width, width)
+
+
+@kernel(inlined=True)
+def add_products(rows, one, factor, out, out_base, x, bases, keys, size, lanes, square, start):
     """Write ``factor * out + x square``, feature by feature, for a strip of tokens.
 
-    ``square`` has a row for each token of a strip of x, from ``start`` on, and as many of them as
-    lanes.
+    ``square`` has a row for each token of one strip of x, or of two, from ``start`` on, and as many
+    lanes. The strips of x begin at ``bases``, of which one strip has the second.
     """
-    f, width, step = np.int64(0), np.int64(count(factor)), np.int64(1)
+    f = np.int64(0)
     while f + len(rows) <= size:
-        here = out_base + f * lanes
+        here, row = out_base + f * lanes, f * lanes
         found = rescaled(load_rows(out, here, lanes, rows), factor)
-        found = add_steps(
-            found, x, x_base + f * lanes, lanes, step, square, start, width, width
-        )
+        at = (bases[0] + row, bases[1] + row)
+        found = _add_square(found, x, at, keys, lanes, square, start, factor)
         store_rows(out, here, lanes, found)
         f += len(rows)
     while f < size:
-        here = out_base + f * lanes
+        here, row = out_base + f * lanes, f * lanes
         found = rescaled(load_rows(out, here, lanes, one), factor)
-        found = add_steps(
-            found, x, x_base + f * lanes, lanes, step, square, start, width, width
-        )
+        at = (bases[0] + row, bases[1] + row)
+        found = _add_square(found, x, at, keys, lanes, square, start, factor)
         store_rows(out, here, lanes, found)
         f += 1
 
