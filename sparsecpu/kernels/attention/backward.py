@@ -133,9 +133,10 @@ def attend_backward_kernel(lanes: int, itemsize: int, causal: int) -> Callable:
                 mean = _products_of_features(y, dy, base, size, lanes, zero)
                 store(scratch, means, times(mean, scale))
                 for other in range(k_first, min(strip + 1, k_last) if causal else k_last):
-                    if not meets(strip, other, least, most):
+                    if not meets(least[strip], most[strip], least[other], most[other]):
                         continue
-                    masked = is_mixed(strip, other, least, most) or (causal and other == strip)
+                    masked = is_mixed(least[strip], most[strip], least[other], most[other])
+                    masked = masked or (causal and other == strip)
                     there = place_of(other, features, feature, lanes, parts, width)
                     for i in range(0, width, few):
                         at_i = np.int64(i) * width
@@ -151,13 +152,13 @@ def attend_backward_kernel(lanes: int, itemsize: int, causal: int) -> Callable:
                                           scale, scratch, means + i)  # fmt: skip
                         store_rows(scratch, slopes + at_i, width, found)
                     if of_keys:
-                        add_products(rows, one, unit, dv, there, dy, (base, base), width, size, lanes, scratch,
-                                     weights)  # fmt: skip
-                        add_products(rows, one, unit, dk, there, q, (base, base), width, size, lanes, scratch,
-                                     slopes)  # fmt: skip
+                        add_products(rows, one, unit, dv, there, dy, base, width, size, lanes,
+                                     scratch, weights)  # fmt: skip
+                        add_products(rows, one, unit, dk, there, q, base, width, size, lanes,
+                                     scratch, slopes)  # fmt: skip
                     if of_queries:
                         transpose_square(scratch, slopes, scratch, turned, zero)
-                        add_products(rows, one, unit, dq, base, k, (there, there), width, size, lanes, scratch,
-                                     turned)  # fmt: skip
+                        add_products(rows, one, unit, dq, base, k, there, width, size, lanes,
+                                     scratch, turned)  # fmt: skip
 
     return spread(attend_backward)

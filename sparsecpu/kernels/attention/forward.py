@@ -1,8 +1,8 @@
-"""Attention, forward: a strip of queries meets its keys strip by strip.
+"""Attention, forward: a block of queries meets its keys block by block.
 
 The lanes of every vector are queries, so that no sum or maximum runs across a vector: scores of
 a few keys are sums over features, in registers; maxima and sums over keys are taken lane by lane;
-outputs of a few features are sums over keys, in registers. When a later strip has a larger score,
+outputs of a few features are sums over keys, in registers. When a later block has a larger score,
 what was summed before is scaled down.
 """
 
@@ -22,7 +22,7 @@ from sparsecpu.kernels.attention.products import (
     place_of,
 )
 from sparsecpu.kernels.attention.rows import inverse_or_zero, largest, power_of_difference, visible
-from sparsecpu.kernels.attention.sequences import rows_of, strip_of
+from sparsecpu.kernels.attention.sequences import block_of, rows_of, strip_of
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.machine.spread import spread
 from sparsecpu.kernels.vectors.arithmetic import add, multiply, splat
@@ -44,6 +44,15 @@ def plain_attention(q, k, v, scale, causal):
     return weights / weights.sum(axis=1, keepdims=True) @ v
 
 
+@kernel(inlined=True)
+def _bounds(block, together, least, most):
+    """Return the smallest and the largest number of the sequences in a block of strips."""
+    low, high = least[block * together], most[block * together]
+    for strip in range(block * together + 1, (block + 1) * together):
+        low, high = min(low, least[strip]), max(high, most[strip])
+    return low, high
+
+
 @functools.cache
 def attend_kernel(lanes: int, itemsize: int, causal: int) -> Callable:
     """Return the kernel of attention, ``attend(workers, key, *arguments)``; see ``spread``.
@@ -53,60 +62,59 @@ def attend_kernel(lanes: int, itemsize: int, causal: int) -> Callable:
     with a key, and 1 over the sum of ``exp(scale (product - largest))``; ``scale`` is above 0.
     ``scratch`` is ``(workers, scratch_size)``.
     """
-    width = strip_of(lanes, itemsize)
+    width = block_of(lanes, itemsize)
     parts, few = lanes // width, rows_of(width, itemsize)
+    together = width // strip_of(lanes, itemsize)
 
     @kernel()
     def attend(worker, q, k, v, owner, least, most, opens, runs, heads, scale, y, statistics,
                scratch):  # fmt: skip
         tiles, features = q.shape[0], q.shape[1]
-        size, strips, start = features // heads, tiles * parts, worker * scratch.shape[1]
+        size, start = features // heads, worker * scratch.shape[1]
         number = q.dtype.type
         power = number(scale * LOG2_E)
         zero = splat(number(0), width)
         rows, one = bundle_of(zero, few), bundle_of(zero, 1)
-        for job in range(worker, strips * heads, scratch.shape[0]):
-            strip, head = job // heads, job % heads
+        for job in range(worker, tiles * parts * heads, scratch.shape[0]):
+            block, head = job // heads, job % heads
+            low, high = _bounds(block, together, least, most)
             feature = head * size
-            base = place_of(strip, features, feature, lanes, parts, width)
+            base = place_of(block, features, feature, lanes, parts, width)
             for f in range(size):
                 store(y, base + np.int64(f) * lanes, zero)
             highest, total = splat(number(LEAST), width), zero
-            last, bases = strip, (np.int64(0), np.int64(0))
+            first, last = opens[block * together] // together, block
             if not causal:
-                last = runs[np.searchsorted(runs, strip, side="right")] - 1
-            for first in range(opens[strip], last + 1, 2):
-                keys, before = 0, highest
-                for other in range(first, min(first + 2, last + 1)):
-                    if not meets(strip, other, least, most):
-                        continue
-                    masked = is_mixed(strip, other, least, most) or (causal and other == strip)
-                    there = place_of(other, features, feature, lanes, parts, width)
-                    for j in range(0, width, few):
-                        found = dots_over_features(rows, k, there + j, q, base, size, lanes)
-                        if masked:
-                            found = visible(found, owner, np.int64(strip) * width,
-                                            np.int64(other) * width + j, causal)  # fmt: skip
-                        highest = largest(highest, found)
-                        store_rows(scratch, start + keys * width, width, found)
-                        keys += few
-                    bases = (bases[1], there)
-                if not keys:
+                behind = runs[np.searchsorted(runs, (block + 1) * together - 1, side="right")]
+                last = (behind - 1) // together
+            for other in range(first, last + 1):
+                bounds = _bounds(other, together, least, most)
+                if not meets(low, high, *bounds):
                     continue
+                masked = is_mixed(low, high, *bounds) or (causal and other == block)
+                there = place_of(other, features, feature, lanes, parts, width)
+                before = highest
+                for j in range(0, width, few):
+                    found = dots_over_features(rows, k, there + j, q, base, size, lanes)
+                    if masked:
+                        found = visible(found, owner, np.int64(block) * width,
+                                        np.int64(other) * width + j, causal)  # fmt: skip
+                    highest = largest(highest, found)
+                    store_rows(scratch, start + np.int64(j) * width, width, found)
                 factor = power_of_difference(before, highest, power)
                 total = multiply(total, factor)
-                for j in range(keys):
+                for j in range(width):
                     here = start + np.int64(j) * width
                     weight = power_of_difference(load_like(scratch, here, zero), highest, power)
                     total = add(total, weight)
                     store(scratch, here, weight)
-                add_products(rows, one, factor, y, base, v, bases, keys, size, lanes, scratch,
+                add_products(rows, one, factor, y, base, v, there, width, size, lanes, scratch,
                              start)  # fmt: skip
             inverse = inverse_or_zero(total)
             for f in range(size):
                 here = base + np.int64(f) * lanes
                 store(y, here, multiply(load_like(y, here, zero), inverse))
-            here = place_of(strip, heads, head, lanes, parts, width)
+            here = place_of(block, heads, head, lanes, parts, width)
             store(statistics, here, highest)
             store(statistics, np.int64(tiles) * heads * lanes + here, inverse)
 
@@ -115,4 +123,4 @@ def attend_kernel(lanes: int, itemsize: int, causal: int) -> Callable:
 
 def scratch_size(lanes: int, itemsize: int) -> int:
     """Return how many numbers of scratch memory a worker needs, for both passes."""
-    return 3 * strip_of(lanes, itemsize) ** 2 + lanes  # forward two squares
+    return 4 * strip_of(lanes, itemsize) ** 2

@@ -40,35 +40,23 @@ def dots_over_features(zeros, x, x_base, y, y_base, size, lanes):
 
 
 @kernel(inlined=True)
-def _add_square(sums, x, bases, keys, lanes, square, start, like):
-    """Return sums with ``x square`` added for the features of a bundle."""
-    width, step = np.int64(count(like)), np.int64(1)
-    if keys > width:
-        sums = add_steps(sums, x, bases[0], lanes, step, square, start, width, width)
-        start += width * width
-    return add_steps(sums, x, bases[1], lanes, step, square, start, width, width)
-
-
-@kernel(inlined=True)
-def add_products(rows, one, factor, out, out_base, x, bases, keys, size, lanes, square, start):
+def add_products(rows, one, factor, out, out_base, x, x_base, keys, size, lanes, square, start):
     """Write ``factor * out + x square``, feature by feature, for a strip of tokens.
 
-    ``square`` has a row for each token of one strip of x, or of two, from ``start`` on, and as many
-    lanes. The strips of x begin at ``bases``, of which one strip has the second.
+    ``square`` has a row for each of so many tokens of x, from ``start`` on, and as many lanes as
+    ``factor``.
     """
-    f = np.int64(0)
+    f, width, step = np.int64(0), np.int64(count(factor)), np.int64(1)
     while f + len(rows) <= size:
-        here, row = out_base + f * lanes, f * lanes
+        here, there = out_base + f * lanes, x_base + f * lanes
         found = rescaled(load_rows(out, here, lanes, rows), factor)
-        at = (bases[0] + row, bases[1] + row)
-        found = _add_square(found, x, at, keys, lanes, square, start, factor)
+        found = add_steps(found, x, there, lanes, step, square, start, width, keys)
         store_rows(out, here, lanes, found)
         f += len(rows)
     while f < size:
-        here, row = out_base + f * lanes, f * lanes
+        here, there = out_base + f * lanes, x_base + f * lanes
         found = rescaled(load_rows(out, here, lanes, one), factor)
-        at = (bases[0] + row, bases[1] + row)
-        found = _add_square(found, x, at, keys, lanes, square, start, factor)
+        found = add_steps(found, x, there, lanes, step, square, start, width, keys)
         store_rows(out, here, lanes, found)
         f += 1
 
@@ -81,14 +69,15 @@ def place_of(strip, features, feature, lanes, parts, width):
 
 
 @kernel(inlined=True)
-def meets(strip, other, least, most):
-    """Return True if tokens of two strips may belong to one sequence."""
-    apart = most[strip] < least[other] or most[other] < least[strip]
-    return not (apart or most[strip] < 0 or most[other] < 0)
+def meets(low, high, least, most):
+    """Return True if tokens of two strips may belong to one sequence.
+
+    Their sequences have numbers from ``low`` to ``high``, and from ``least`` to ``most``.
+    """
+    return not (high < least or most < low or high < 0 or most < 0)
 
 
 @kernel(inlined=True)
-def is_mixed(strip, other, least, most):
+def is_mixed(low, high, least, most):
     """Return True if tokens of two strips do not all belong to one sequence."""
-    low, high = min(least[strip], least[other]), max(most[strip], most[other])
-    return low != high or low < 0
+    return min(low, least) != max(high, most) or min(low, least) < 0

@@ -23,9 +23,14 @@ def strip_of(lanes: int, itemsize: int) -> int:
     return min(lanes & -lanes, 2 * registers()[1] // itemsize)
 
 
+def block_of(lanes: int, itemsize: int) -> int:
+    """Return how many queries, and keys, meet at once forward: two strips, at most a tile."""
+    return min(lanes & -lanes, 2 * strip_of(lanes, itemsize))
+
+
 def rows_of(width: int, itemsize: int) -> int:
     """Return the rows of a bundle: keys or queries, or features, whose sums are made at once."""
-    return max(min(sums_bytes() // (2 * registers()[1]), width), 1)
+    return min(sums_bytes() // (width * itemsize), width)
 
 
 class Sequences(NamedTuple):
@@ -65,15 +70,15 @@ class Sequences(NamedTuple):
     def of_lengths(cls, lengths: np.ndarray, lanes: int, itemsize: int) -> Sequences:
         """Return sequences of so many tokens each, laid out in tiles; there is at least one tile.
 
-        A sequence begins at a multiple of 16 lanes and lies within one strip, or begins at a strip:
+        A sequence begins at a multiple of 16 lanes and lies within one block, or begins at a block:
         so that its sums have one order, whatever stands beside it.
         """
-        strip, step = strip_of(lanes, itemsize), min(_STEP, lanes)
+        block, step = block_of(lanes, itemsize), min(_STEP, lanes)
         sizes = np.asarray(lengths, np.int64)
         starts, end = [], 0
         for size in (-(-sizes // step) * step).tolist():
-            if end % strip + size > strip:
-                end = -(-end // strip) * strip
+            if end % block + size > block:
+                end = -(-end // block) * block
             starts.append(end)
             end += size
         owner = np.full(max(-(-end // lanes), 1) * lanes, -1, np.int32)
