@@ -23,7 +23,7 @@ def tiled(x, lanes):
     return aligned_copy(naive.to_tiles(x, lanes))
 
 
-def attend(q, k, v, dy, owner, heads, causal, lanes, threads=1):
+def attend(q, k, v, dy, owner, heads, causal, lanes, threads=1, *, seed=0, rate=0.0):
     """Return y, dq, dk and dv in the users' order, the lanes that are padding at the end too."""
     tokens, itemsize = -(-len(owner) // lanes) * lanes, q.itemsize
     numbers = np.full(tokens, -1)
@@ -34,9 +34,13 @@ def attend(q, k, v, dy, owner, heads, causal, lanes, threads=1):
     statistics = aligned_empty((2, len(y), heads, lanes), q.dtype)
     scratch = aligned_empty((threads, scratch_size(lanes, itemsize)), q.dtype)
     given = *tiles[:3], *sequences.strips, heads, q.dtype.type(1 / math.sqrt(q.shape[1] // heads))
+    given = *given, seed, q.dtype.type(rate)
+    drops = int(rate > 0)
     with use_threads(threads):
-        attend_kernel(lanes, itemsize, causal)(threads, q.dtype, *given, y, statistics, scratch)
-        attend_backward_kernel(lanes, itemsize, causal)(
+        attend_kernel(lanes, itemsize, causal, drops)(
+            threads, q.dtype, *given, y, statistics, scratch
+        )
+        attend_backward_kernel(lanes, itemsize, causal, drops)(
             threads, q.dtype, *given, y, statistics, tiles[3], dq, dk, dv, scratch
         )
     return [naive.from_tiles(x, tokens) for x in (y, dq, dk, dv)]

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from sparsecpu.kernels.attention.chance import dropped_by_chance, kept, start_of
 from sparsecpu.kernels.attention.forward import LOG2_E
 from sparsecpu.kernels.attention.products import (
     add_products,
@@ -92,25 +93,27 @@ def _next_job(job, heads, uneven, strips, runs, opens):
 
 
 @functools.cache
-def attend_backward_kernel(lanes: int, itemsize: int, causal: int) -> Callable:
+def attend_backward_kernel(lanes: int, itemsize: int, causal: int, drops: int = 0) -> Callable:
     """Return the kernel of its gradients, ``attend_backward(workers, key, *arguments)``.
 
-    The arguments are ``q, k, v, owner, least, most, opens, runs, heads, scale, y, statistics, dy,
-    dq, dk, dv, scratch``; see ``attend_kernel``.
+    The arguments are ``q, k, v, owner, least, most, opens, runs, heads, scale, seed, rate, y,
+    statistics, dy, dq, dk, dv, scratch``; see ``attend_kernel``.
     """
     width = strip_of(lanes, itemsize)
     parts, few = lanes // width, rows_of(width, itemsize)
     square, order = width * width, -causal
 
     @kernel()
-    def attend_backward(worker, q, k, v, owner, least, most, opens, runs, heads, scale, y,
-                        statistics, dy, dq, dk, dv, scratch):  # fmt: skip
+    def attend_backward(worker, q, k, v, owner, least, most, opens, runs, heads, scale, seed,
+                        rate, y, statistics, dy, dq, dk, dv, scratch):  # fmt: skip
         tiles, features = q.shape[0], q.shape[1]
         size, strips, workers = features // heads, tiles * parts, scratch.shape[0]
         weights = worker * scratch.shape[1]  # P and dS of a pair of strips, and that transposed
         slopes, turned, means = weights + square, weights + 2 * square, weights + 3 * square
         number = q.dtype.type
-        power = number(scale * LOG2_E)
+        power, scaled_up = number(scale * LOG2_E), number(1 / (1 - rate))
+        threshold = np.int64(rate * 4294967296.0)
+        slope = number(scale * scaled_up) if drops else scale
         zero, unit = splat(number(0), width), splat(number(1), width)
         rows, one = bundle_of(zero, few), bundle_of(zero, 1)
         uneven = _is_uneven(runs, heads, workers, causal)
@@ -119,7 +122,7 @@ def attend_backward_kernel(lanes: int, itemsize: int, causal: int) -> Callable:
             head, q_first, q_last, k_first, k_last, of_queries, of_keys = _next_job(
                 job, heads, uneven, strips, runs, opens
             )
-            feature = head * size
+            feature, chance = head * size, start_of(seed, head)
             if of_keys:
                 for other in range(k_first, k_last):
                     there = place_of(other, features, feature, lanes, parts, width)
@@ -146,11 +149,18 @@ def attend_backward_kernel(lanes: int, itemsize: int, causal: int) -> Callable:
                                             np.int64(strip) * width + i, order)  # fmt: skip
                         found = weights_of(found, power, statistics, here + i,
                                            np.int64(tiles) * heads * lanes + here + i)  # fmt: skip
+                        if drops:
+                            found = dropped_by_chance(
+                                found, chance, np.int64(other) * width,
+                                np.int64(strip) * width + i, threshold, -1,
+                            )  # fmt: skip
                         store_rows(scratch, weights + at_i, width, found)
                         found = dots_over_features(rows, dy, base + i, v, there, size, lanes)
-                        found = slopes_of(found, load_rows(scratch, weights + at_i, width, rows),
-                                          scale, scratch, means + i)  # fmt: skip
+                        weight = load_rows(scratch, weights + at_i, width, rows)
+                        found = slopes_of(found, weight, slope, scratch, means + i, drops)
                         store_rows(scratch, slopes + at_i, width, found)
+                        if drops:
+                            store_rows(scratch, weights + at_i, width, kept(weight, scaled_up))
                     if of_keys:
                         add_products(rows, one, unit, dv, there, dy, base, width, size, lanes,
                                      scratch, weights)  # fmt: skip

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from sparsecpu.kernels.attention.chance import dropped_by_chance, kept, start_of
 from sparsecpu.kernels.attention.products import (
     add_products,
     dots_over_features,
@@ -54,11 +55,12 @@ def _bounds(block, together, least, most):
 
 
 @functools.cache
-def attend_kernel(lanes: int, itemsize: int, causal: int) -> Callable:
+def attend_kernel(lanes: int, itemsize: int, causal: int, drops: int = 0) -> Callable:
     """Return the kernel of attention, ``attend(workers, key, *arguments)``; see ``spread``.
 
-    The arguments are ``q, k, v, owner, least, most, opens, runs, heads, scale, y, statistics,
-    scratch``. ``statistics`` is ``(2, tiles, heads, lanes)``: of each query the largest product
+    The arguments are ``q, k, v, owner, least, most, opens, runs, heads, scale, seed, rate, y,
+    statistics, scratch``. Where ``drops`` is 1, weights are dropped at that rate, those that the
+    seed tells, and the others scaled up. ``statistics`` is ``(2, tiles, heads, lanes)``: of each query the largest product
     with a key, and 1 over the sum of ``exp(scale (product - largest))``; ``scale`` is above 0.
     ``scratch`` is ``(workers, scratch_size)``.
     """
@@ -67,18 +69,19 @@ def attend_kernel(lanes: int, itemsize: int, causal: int) -> Callable:
     together = width // strip_of(lanes, itemsize)
 
     @kernel()
-    def attend(worker, q, k, v, owner, least, most, opens, runs, heads, scale, y, statistics,
-               scratch):  # fmt: skip
+    def attend(worker, q, k, v, owner, least, most, opens, runs, heads, scale, seed, rate, y,
+               statistics, scratch):  # fmt: skip
         tiles, features = q.shape[0], q.shape[1]
         size, start = features // heads, worker * scratch.shape[1]
         number = q.dtype.type
-        power = number(scale * LOG2_E)
+        power, scaled_up = number(scale * LOG2_E), number(1 / (1 - rate))
+        threshold = np.int64(rate * 4294967296.0)
         zero = splat(number(0), width)
         rows, one = bundle_of(zero, few), bundle_of(zero, 1)
         for job in range(worker, tiles * parts * heads, scratch.shape[0]):
             block, head = job // heads, job % heads
             low, high = _bounds(block, together, least, most)
-            feature = head * size
+            feature, chance = head * size, start_of(seed, head)
             base = place_of(block, features, feature, lanes, parts, width)
             for f in range(size):
                 store(y, base + np.int64(f) * lanes, zero)
@@ -107,6 +110,11 @@ def attend_kernel(lanes: int, itemsize: int, causal: int) -> Callable:
                     here = start + np.int64(j) * width
                     weight = power_of_difference(load_like(scratch, here, zero), highest, power)
                     total = add(total, weight)
+                    if drops:
+                        (weight,) = kept(dropped_by_chance(
+                            (weight,), chance, np.int64(block) * width,
+                            np.int64(other) * width + j, threshold, 1,
+                        ), scaled_up)  # fmt: skip
                     store(scratch, here, weight)
                 add_products(rows, one, factor, y, base, v, there, width, size, lanes, scratch,
                              start)  # fmt: skip

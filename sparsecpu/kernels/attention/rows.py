@@ -11,7 +11,7 @@ from numba.core.extending import intrinsic
 
 from sparsecpu.kernels.vectors import llvm as emit
 from sparsecpu.kernels.vectors.dots import transposed
-from sparsecpu.kernels.vectors.exponential import constant, power_of_two_of
+from sparsecpu.kernels.vectors.exponential import constant, magnitude, power_of_two_of
 
 
 def rows_in(builder, bundle, value):
@@ -118,26 +118,31 @@ def weights_of(typing_context, bundle, factor, statistics, highest, inverse):
     return bundle(bundle, factor, statistics, i64, i64), generate
 
 
-@intrinsic
-def slopes_of(typing_context, bundle, weights, factor, means, first):
+@intrinsic(prefer_literal=True)
+def slopes_of(typing_context, bundle, weights, factor, means, first, drops):
     """Return ``weight * (factor row - mean)`` of each row, its weights and its mean.
 
-    Where a weight is negative, its product was dropped: there it is ``weight * mean``.
+    Where ``drops`` is 1, a weight with a minus sign was dropped, and with it ``factor row``.
     """
+    may_drop = drops.literal_value
 
     def generate(context, builder, signature, args):
-        bundle_, weights_, factor_, means_, first_ = args
+        bundle_, weights_, factor_, means_, first_, _ = args
         of_rows = _splats(context, builder, means, means_, first_, bundle)
-        pairs = zip(rows_in(builder, bundle, bundle_), rows_in(builder, bundle, weights_),
-                    of_rows, strict=True)  # fmt: skip
-        rows = []
-        for row, weight, mean in pairs:
-            factors = emit.splat(builder, factor_, row.type)
-            slope = emit.fma(builder, builder.fneg(mean), row, factors)
+        of_weights, rows = rows_in(builder, bundle, weights_), []
+        for row, weight, mean in zip(
+            rows_in(builder, bundle, bundle_), of_weights, of_rows, strict=True
+        ):
+            low = builder.fneg(mean)
+            slope = emit.fma(builder, low, row, emit.splat(builder, factor_, row.type))
+            if may_drop:
+                negative = builder.fcmp_ordered("<", weight, constant(row.type, 0))
+                slope = builder.select(negative, low, slope)
+                weight = magnitude(builder, weight)
             rows.append(builder.fmul(weight, slope))
         return context.make_tuple(builder, bundle, rows)
 
-    return bundle(bundle, weights, factor, means, types.int64), generate
+    return bundle(bundle, weights, factor, means, types.int64, drops), generate
 
 
 @intrinsic
