@@ -60,9 +60,9 @@ def attend_kernel(lanes: int, itemsize: int, causal: int, drops: int = 0) -> Cal
 
     The arguments are ``q, k, v, owner, least, most, opens, runs, heads, scale, seed, rate, y,
     statistics, scratch``. Where ``drops`` is 1, weights are dropped at that rate, those that the
-    seed tells, and the others scaled up. ``statistics`` is ``(2, tiles, heads, lanes)``: of each query the largest product
-    with a key, and 1 over the sum of ``exp(scale (product - largest))``; ``scale`` is above 0.
-    ``scratch`` is ``(workers, scratch_size)``.
+    seed tells, and the others scaled up. ``statistics`` is ``(2, tiles, heads, lanes)``: of each
+    query the largest product with a key, and 1 over the sum of ``exp(scale (product - largest))``;
+    ``scale`` is above 0. ``scratch`` is ``(workers, scratch_size)``.
     """
     width = block_of(lanes, itemsize)
     parts, few = lanes // width, rows_of(width, itemsize)
