@@ -18,16 +18,19 @@ from sparsecpu.layers.chain import Chain
 from sparsecpu.layers.conv2d import SparseConv2d
 from sparsecpu.layers.dropout import Dropout
 from sparsecpu.layers.embedding import Embedding
+from sparsecpu.layers.feed_forward import FeedForward
 from sparsecpu.layers.flatten import Flatten
 from sparsecpu.layers.layer_norm import LayerNorm
 from sparsecpu.layers.linear import SparseLinear
 from sparsecpu.layers.network.autotune import Choice, set_forms, tunable_layers
 from sparsecpu.layers.network.predictor import Predictor
+from sparsecpu.layers.patch_embedding import PatchEmbedding
 from sparsecpu.layers.pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from sparsecpu.layers.rms_norm import RMSNorm
 from sparsecpu.layers.sequential import Sequential
 from sparsecpu.layers.smooth_activations import GELU, SiLU
 from sparsecpu.layers.subsample import Subsample
+from sparsecpu.layers.token_pooling import ClassToken, MeanTokens
 
 __all__ = [
     "ACTIVATIONS",
@@ -40,8 +43,10 @@ __all__ = [
     "BatchNorm",
     "Chain",
     "Choice",
+    "ClassToken",
     "Dropout",
     "Embedding",
+    "FeedForward",
     "Flatten",
     "GlobalAvgPool2d",
     "Identity",
@@ -49,7 +54,9 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "MaxPool2d",
+    "MeanTokens",
     "Parallel",
+    "PatchEmbedding",
     "Predictor",
     "RMSNorm",
     "ReLU",

@@ -155,6 +155,11 @@ class Attention(Composite):
         q, k, v = ((self.by_name[name].forward(x, ctx)) for name in _NAMES[:3])
         tiles, _, lanes = x.shape
         a = ctx.workspace.array(self, "a", q[0].shape, x.dtype)
+        if ctx.memory is not None:
+            if ctx.memory.takes_one:
+                ctx.memory.attend(self, q[0], k[0], v[0], a)
+                return self.by_name["output"].forward(a, ctx)
+            ctx.memory.keep(self, k[0], v[0], ctx.sequences)
         shape = 2, tiles, self.heads, lanes
         statistics = ctx.workspace.array(self, "statistics", shape, x.dtype)
         scratch = self._scratch(x, ctx)

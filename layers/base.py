@@ -76,6 +76,8 @@ class Layer:
     planned: Plan | None = None
     #: True if it reads the numbers of tokens, int64 of shape ``(tiles, 1, lanes)``.
     reads_tokens: ClassVar[bool] = False
+    #: True if, as the first layer, it takes images as features, in the users' order.
+    reads_flat: ClassVar[bool] = False
     #: True if tokens become samples in it, or samples tokens: ``plan`` says the length.
     sets_length: ClassVar[bool] = False
     #: Attributes that kernels know the size of: what replaces one has to fit.
@@ -143,6 +145,26 @@ class Layer:
             Shapes of its sparse weights; a convolution's are (out, in, height, width).
         """
         return shape, []
+
+    @classmethod
+    def trace_length(cls, shape: Shape, options: dict[str, Any], length: int | None) -> int | None:
+        """Return the most tokens per sample that a described layer would put out.
+
+        Parameters
+        ----------
+        shape : tuple of ints
+            Shape of one sample, or token, of its input.
+        options : dict
+            The options of the description.
+        length : int or None
+            The most tokens per sample of its input; None where samples are no sequences.
+
+        Returns
+        -------
+        int or None
+            The same, unless the layer ``sets_length``.
+        """
+        return length
 
     @classmethod
     def allot(cls, options: dict[str, Any], counts: Iterator[int]) -> dict[str, Any]:

@@ -100,6 +100,10 @@ class Embedding(Layer):
     def trace(cls, shape, options) -> tuple:
         return (int(options["features"]),), []
 
+    @classmethod
+    def trace_length(cls, shape, options, length) -> int:
+        return shape[0]
+
     @property
     def features(self) -> int:
         """Numbers per token."""

@@ -16,6 +16,7 @@ class Flatten(Layer):
     """View each sample as a vector, in the order (channel, height, width)."""
 
     kind = "flatten"
+    reads_flat = True
 
     def plan(self, spec: Spec) -> Spec:
         return Spec((spec.features,))

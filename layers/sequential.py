@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from sparsecpu.layers.base import Layer, Plan, Spec
 from sparsecpu.layers.flatten import Flatten
 from sparsecpu.layers.network.autotune import Choice, tune
 from sparsecpu.layers.network.entry import enter, lanes_filled
+from sparsecpu.layers.network.generation import generate
 from sparsecpu.layers.network.passes import loss_and_gradients, predictions
 from sparsecpu.layers.network.predictor import Predictor
 from sparsecpu.layers.network.sizes import (
@@ -25,13 +26,12 @@ from sparsecpu.layers.network.summary import summary
 from sparsecpu.losses import Loss
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.context import Context
-from sparsecpu.step.lanes import choose_lanes
+from sparsecpu.step.lanes import choose_lanes, token_lanes
 from sparsecpu.step.samples import Samples, as_samples
 from sparsecpu.step.sequences import as_sequences
 
 _PREDICT_BATCH = 1024
 IMAGE_LANES = 16  # neighbouring pixels fill the registers
-_TOKEN_BYTES = 256  # of a tile's row of tokens: what attention takes at once
 #: Layers that read each gradient once; in chains of these alone, two arrays take turns.
 _PLAIN = {"linear", "relu", "leaky_relu", "all_relu", "tanh", "sigmoid", "gelu", "identity",
           "dropout", "batch_norm"}  # fmt: skip
@@ -98,7 +98,7 @@ class Sequential(FixedSizes):
         self.reads_tokens = first is not None and first.reads_tokens
         self.reads_sequences = self.reads_tokens or self.lengths[0] is not None
         self.longest = max((length for length in self.lengths if length), default=0)
-        flat = isinstance(first, Flatten) or bool(self.longest)
+        flat = first is not None and first.reads_flat
         self.reads_images = len(self.input_shape) == 3 and not flat
         alternate = not self.reads_images and all(layer.kind in _PLAIN for layer in self.layers)
         for layer in self.layers:
@@ -168,10 +168,10 @@ class Sequential(FixedSizes):
         batch : int
             Samples per step.
         """
+        if self.longest:
+            return token_lanes(self.dtype)
         if self.reads_images:
             return IMAGE_LANES
-        if self.longest:
-            return _TOKEN_BYTES // self.dtype.itemsize
         widest = widest_tile(self.widths, self.density)
         return choose_lanes(batch, widest, self.dtype, most_common_group(self))
 
@@ -331,6 +331,57 @@ class Sequential(FixedSizes):
             If there are no samples, or not as many targets.
         """
         return loss_and_gradients(self, x, y, loss, train=train)
+
+    def generate(
+        self,
+        prompt_ids: Any,
+        tokens: int,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        seed: Any = 0,
+        streams: int | None = None,
+        slide: int | None = None,
+    ) -> Iterator[Any]:
+        """Return an iterator of the tokens that a language model writes behind a prompt.
+
+        Each token is one pass of a single token: what earlier ones have left in the layers of
+        attention is kept. Weights must not change meanwhile.
+
+        Parameters
+        ----------
+        prompt_ids : array_like of int, shape (length,)
+            What to go on from; of more tokens than the network reads, the last ones.
+        tokens : int
+            How many to write.
+        temperature : float
+            Tokens are drawn by ``softmax(outputs / temperature)``; 0 takes the likeliest.
+        top_k : int, optional
+            Draw from so many of the likeliest only.
+        seed : int or numpy.random.Generator
+            Draws the tokens.
+        streams : int, optional
+            Write so many texts at once, all from this prompt.
+        slide : int, optional
+            Where text fills the block that the network reads, its oldest tokens are forgotten, so
+            many at once, and the rest is read anew, since its places have changed: a quarter of the
+            block by default. 1 always reads the last block whole, as nanoGPT does, and takes a pass
+            of it for each token.
+
+        Returns
+        -------
+        iterator of int
+            The tokens; with ``streams``, of arrays with a token for each.
+
+        Raises
+        ------
+        ParameterError
+            If the network is no language model, or an argument out of range.
+        """
+        return generate(
+            self, prompt_ids, tokens, temperature=temperature, top_k=top_k, seed=seed,
+            streams=streams, slide=slide,
+        )  # fmt: skip
 
     def summary(self) -> str:
         """Return a table of layers, shapes, nonzeros, densities, bytes, and FLOPs per sample.

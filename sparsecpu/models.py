@@ -4,11 +4,13 @@ from sparsecpu.networks.models import (
     MODELS,
     alexnet,
     find_model,
+    gpt,
     lenet5_caffe,
     lenet_300_100,
     mlp_1000_1000,
     resnet,
     vgg16,
+    vit,
     wide_resnet,
 )
 
@@ -16,10 +18,12 @@ __all__ = [
     "MODELS",
     "alexnet",
     "find_model",
+    "gpt",
     "lenet5_caffe",
     "lenet_300_100",
     "mlp_1000_1000",
     "resnet",
     "vgg16",
+    "vit",
     "wide_resnet",
 ]

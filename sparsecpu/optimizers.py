@@ -18,7 +18,8 @@ from sparsecpu.sparse.parameter import SparseParameter
 class Optimizer:
     """Base of the optimizers.
 
-    Weight decay acts on sparse weights alone, never on biases and norms.
+    Weight decay acts on matrices alone: sparse weights and tables of embeddings, never on biases
+    and norms.
     """
 
     #: Name that users give.
@@ -31,8 +32,14 @@ class Optimizer:
     slot_names: ClassVar[tuple[str, ...] | None] = None
     #: Those of them whose entries are at least 0.
     never_negative: ClassVar[tuple[str, ...]] = ()
+    #: True if ``_update`` multiplies gradients by ``scale`` while it reads them.
+    scales: ClassVar[bool] = False
+    #: Factor of all gradients of a step, below 1 where they are clipped.
+    scale: float = 1.0
 
-    def step(self, parameters: Iterable[Parameter], learning_rate: float, step: int) -> None:
+    def step(
+        self, parameters: Iterable[Parameter], learning_rate: float, step: int, scale: float = 1.0
+    ) -> None:
         """Update every parameter from its gradient.
 
         Parameters
@@ -43,8 +50,13 @@ class Optimizer:
             Learning rate of this step.
         step : int
             Number of this step, counted from 0.
+        scale : float
+            What gradients are multiplied by first.
         """
+        self.scale = scale
         for parameter in parameters:
+            if scale != 1.0 and not self.scales:
+                np.multiply(parameter.grad, scale, out=parameter.grad)
             self._update(parameter, learning_rate, step)
 
     def apply(
@@ -70,6 +82,7 @@ class Optimizer:
         step : int
             Number of this step, counted from 0.
         """
+        self.scale = 1.0
         self._update(_Part(parameter, places, grad), learning_rate, step)
         parameter.touch()
 
@@ -116,7 +129,7 @@ class SGD(Optimizer):
     nesterov : bool
         Look ahead along the velocity.
     weight_decay : float
-        ``lambda``, at least 0.
+        ``lambda``, at least 0; it acts on matrices alone.
 
     Raises
     ------
@@ -124,7 +137,7 @@ class SGD(Optimizer):
         If an argument is out of range.
     """
 
-    name = "sgd"
+    name, scales = "sgd", True
 
     def __init__(
         self, momentum: float = 0.9, *, nesterov: bool = True, weight_decay: float = 0.0
@@ -169,6 +182,7 @@ class SGD(Optimizer):
             number(self.weight_decay if parameter.decays else 0.0),
             number(by_gradient),
             number(by_velocity),
+            number(self.scale),
             *parameter.second_copy(),
         )
 
@@ -183,11 +197,12 @@ class Adam(Optimizer):
     Parameters
     ----------
     beta1, beta2 : float
-        Decay of the two moments, in [0, 1).
+        Decay of the two moments, in [0, 1). Language models are often trained with a ``beta2`` of
+        0.95 or 0.99: the second moment then forgets sooner.
     epsilon : float
         Added to the root.
     weight_decay : float
-        At least 0.
+        At least 0; it acts on matrices alone.
     decoupled : bool
         Let decay act on the weight directly (AdamW) instead of through the gradient.
     epsilon_hat : bool
@@ -206,7 +221,7 @@ class Adam(Optimizer):
     all steps, so its first steps are small.
     """
 
-    name = "adam"
+    name, scales = "adam", True
     momentum_slot = "first_moment"
     slots_per_weight = 2
     slot_names = ("first_moment", "second_moment")
@@ -259,6 +274,7 @@ class Adam(Optimizer):
             number(self.weight_decay if parameter.decays else 0.0),
             self.decoupled,
             step + 1,
+            number(self.scale),
             *parameter.second_copy(),
         )
 

@@ -9,7 +9,9 @@ import math
 from collections.abc import Callable, Sequence
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.registries import Registry
+from sparsecpu.registries import Registry, read_options
+from sparsecpu.registries.numbers import above_zero, is_number, whole
+from sparsecpu.registries.registry import with_options
 
 Schedule = Callable[[int], float]
 
@@ -133,15 +135,27 @@ def one_cycle(peak: float, total: int, rise: float = 0.3, start_factor: float = 
     start_factor : float
         First value over ``peak``; the last is ``1e-4`` of the first.
 
+    Raises
+    ------
+    ParameterError
+        If ``rise`` is no fraction, or ``start_factor`` not above 0.
+
     Notes
     -----
     Smith and Topin, Super-convergence (2018).
     """
-    up = max(int(rise * total), 1)
-    first = peak * start_factor
+    up = max(int(_fraction("rise", rise) * total), 1)
+    first = peak * above_zero("start_factor", start_factor)
     climb = cosine(first, up, peak)
     fall = cosine(peak, max(total - up, 1), first * 1e-4)
     return lambda step: climb(step) if step < up else fall(step - up)
+
+
+def _fraction(name: str, value: float) -> float:
+    """Return an argument; refuse what is no number in [0, 1]."""
+    if not (is_number(value) and 0.0 <= value <= 1.0):
+        raise ParameterError(name, value, "a number in [0, 1]")
+    return value
 
 
 def cubic(start: float, end: float, first: int, last: int) -> Schedule:
@@ -168,17 +182,49 @@ def cubic(start: float, end: float, first: int, last: int) -> Schedule:
     return value
 
 
-def _warmed_up(shape: Callable[[float, int], Schedule]) -> Callable[[float, int], Schedule]:
-    """Put a warm-up over a twentieth of the run before a shape."""
-    return lambda peak, total: warmup(shape(peak, total), total // 20)
+def _cosine(peak: float, total: int, *, warmup: int | None = None, floor: float = 0.0) -> Schedule:
+    """Return the cosine from a peak to ``floor`` times the peak, behind a warm-up."""
+    return _warmed_up(cosine(peak, total, _fraction("floor", floor) * peak), total, warmup)
 
 
-#: Learning rates of whole runs by the name that users give: functions of the peak and the steps.
-SCHEDULES: Registry[Callable[[float, int], Schedule]] = Registry(
-    "schedule",
-    {
-        "cosine": _warmed_up(cosine),
-        "one-cycle": one_cycle,
-        "constant": _warmed_up(lambda peak, total: constant(peak)),
-    },
+def _constant(peak: float, total: int, *, warmup: int | None = None) -> Schedule:
+    """Return what is always the peak, behind a warm-up."""
+    return _warmed_up(constant(peak), total, warmup)
+
+
+def _warmed_up(schedule: Schedule, total: int, steps: int | None) -> Schedule:
+    """Put a warm-up of so many steps before a schedule: by default, a twentieth of all."""
+    return warmup(schedule, total // 20 if steps is None else whole("warmup", steps, 0))
+
+
+#: Learning rates of whole runs by the name that users give: functions of the peak and the steps,
+#: which may have options.
+SCHEDULES: Registry[Callable[..., Schedule]] = Registry(
+    "schedule", {"cosine": _cosine, "one-cycle": one_cycle, "constant": _constant}
 )
+
+
+def make_schedule(text: str, peak: float, total: int) -> Schedule:
+    """Return the learning rate of a whole run.
+
+    Parameters
+    ----------
+    text : str
+        A name in ``SCHEDULES``, perhaps with options: ``"cosine:floor=0.1,warmup=100"`` ends at a
+        tenth of the peak, behind a warm-up of 100 steps.
+    peak : float
+        The largest rate.
+    total : int
+        Steps of the run.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such schedule, or an option is not one of its own or out of range.
+    """
+    name, options = read_options("schedule", text)
+    made = with_options(name, SCHEDULES.find(name), options, ("peak", "total"))
+    try:
+        return made(peak, total)
+    except ParameterError as error:
+        raise ParameterError(f"{error.name} of {name}", error.value, error.expected) from None

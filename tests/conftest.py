@@ -1,3 +1,4 @@
+import gc
 import os
 import signal
 
@@ -40,3 +41,26 @@ def drawn(monkeypatch):
 @pytest.fixture
 def rng():
     return np.random.default_rng(12345)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _kernels_are_no_garbage():
+    """Let Python's search for garbage pass over what the files before have compiled and imported.
+
+    These are millions of objects: a search among them takes a second, and some tests ask for one.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Kernels that a test calls by itself run on one thread, unless it says ``use_threads``.
+
+    Their form for several threads takes four times as long to compile. That both give the same
+    bits is what tests of threads are for.
+    """
+    from sparsecpu.kernels.machine.threads import use_threads
+
+    with use_threads(1):
+        yield

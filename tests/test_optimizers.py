@@ -6,7 +6,7 @@ import pytest
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.optimizers import SGD, Adam, Optimizer
-from sparsecpu.sparse.dense_parameter import Parameter
+from sparsecpu.sparse.dense_parameter import Parameter, Table
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 
@@ -75,6 +75,31 @@ def test_biases_do_not_decay_and_transposed_weights_follow(optimizer, rng):
     np.testing.assert_array_equal(
         weight.transposed_data, weight.data[weight.pattern.transposed.perm]
     )
+
+
+def test_adamw_is_torchs_with_its_groups_of_parameters(rng):
+    """Matrices decay, sparse ones and tables; biases and the scales of norms do not."""
+    torch = pytest.importorskip("torch")
+    ours = [sparse(rng), Table(rng.standard_normal((5, 6)), float), Parameter(np.ones(6), float)]
+    theirs = [torch.tensor(p.data.copy(), requires_grad=True) for p in ours]
+    groups = [
+        {"params": theirs[:2], "weight_decay": 0.1},
+        {"params": theirs[2:], "weight_decay": 0},
+    ]
+    adamw = torch.optim.AdamW(groups, lr=1e-2, betas=(0.9, 0.95), eps=1e-8)
+    optimizer = Adam(0.9, 0.95, weight_decay=0.1)
+    for step in range(20):
+        rate = 1e-2 / (step + 1)
+        for group in adamw.param_groups:
+            group["lr"] = rate
+        for parameter, other in zip(ours, theirs, strict=True):
+            parameter.grad = rng.standard_normal(parameter.nnz)
+            other.grad = torch.tensor(parameter.grad.copy())
+        norm = torch.nn.utils.clip_grad_norm_(theirs, 3.0)
+        optimizer.step(ours, rate, step, min(1.0, 3.0 / float(norm + 1e-6)))  # as it divides
+        adamw.step()
+    for parameter, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(parameter.data, other.detach().numpy(), rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("optimizer", [SGD(0.9, weight_decay=0.1), Adam(weight_decay=0.1)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from sparsecpu.bench.plots.looks import COLOURS, STYLES
@@ -9,14 +10,14 @@ from sparsecpu.experiments.plots.trade import Trained, draw_trade
 
 
 def draw_race(axes: Any, results: list[dict[str, Any]]) -> None:
-    """Draw the test error of all contestants over seconds, in a colour for each group size."""
+    """Draw the test error of all contestants over seconds.
+
+    Each has a colour of its own; lines of a density have the same style.
+    """
     from sparsecpu.bench.subjects.accuracy import label
 
-    colours: dict[Any, str] = {}
-    styles: dict[float, str] = {1.0: "--"}
-    for result in results:
-        who = result["kind"], result["precision"], result["group"]
-        colour = colours.setdefault(who, COLOURS[len(colours) % len(COLOURS)])
+    styles: dict[float, str] = {1.0: STYLES[0]}
+    for result, colour in zip(results, itertools.cycle(COLOURS)):
         style = styles.setdefault(result["density"], STYLES[len(styles) % len(STYLES)])
         error = [100 * (1 - a) for a in result["accuracy"]]
         axes.plot(result["seconds"], error, style, marker="o", markersize=3, color=colour,
@@ -27,7 +28,7 @@ def draw_race(axes: Any, results: list[dict[str, Any]]) -> None:
         axis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}")
     axes.tick_params(labelsize=8, which="both")
-    axes.set_xlabel("seconds of training, compiling included")
+    axes.set_xlabel("seconds of training, without compiling")
     axes.set_ylabel("test error, %")
     hidden = results[0]["hidden"].replace(",", "-")
     axes.set_title(f"digits28, 784-{hidden}-10: a dot per epoch", fontsize=10)

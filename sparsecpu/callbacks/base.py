@@ -7,11 +7,14 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from sparsecpu.step.course import Course
+
 
 class Training(Protocol):
     """What a callback may ask of the trainer, and change."""
 
     network: Any
+    accumulate: int
     epochs: int
     steps_done: int
     epochs_done: int
@@ -19,6 +22,7 @@ class Training(Protocol):
     interrupted: bool
     learning_rate_factor: float
     steps_per_epoch: int
+    course: Course
 
     @property
     def halted(self) -> bool:

@@ -70,8 +70,8 @@ from sparsecpu.topology import TOPOLOGIES
     "as it is.",
 )
 @recipe_options(
-    "model", "width", "pattern", "distribution", "epochs", "batch_size", "optimizer", "momentum",
-    "weight_decay", "label_smoothing", "update_every", "augment",
+    "model", "width", "pattern", "distribution", "epochs", "batch_size", "accumulate", "schedule",
+    "optimizer", "momentum", "weight_decay", "clip", "label_smoothing", "update_every", "augment",
 )  # fmt: skip
 @click.option(
     "--jobs", type=int, default=1, show_default=True,

@@ -27,10 +27,13 @@ def evaluate(model: str, data: str, part: str | None, **options: Any) -> None:
     are now and whatever the format and the name of the file. Of data that has a test part, or is a
     name such as digits, the test part counts.
 
+    A language model is scored on text, by the loss per token and what follows from it: on the last
+    tenth of the text that it was trained on, on all of another one.
+
     MODEL is a file, or the folder of a run.
     """
     from sparsecpu.experiments.parts import part_to_score
-    from sparsecpu.experiments.scoring import score
+    from sparsecpu.experiments.scoring import scores
     from sparsecpu.experiments.trained_models import model_path, read_model
     from sparsecpu.kernels.machine.threads import use_threads
 
@@ -42,16 +45,25 @@ def evaluate(model: str, data: str, part: str | None, **options: Any) -> None:
     for note in found.notes:
         speaker.warn(f"note: {note}")
     with use_threads(options["threads"]):
-        value = score(network, found.x, found.y, facts)
+        all_scores = scores(network, found.x, found.y, facts)
     if facts["task"] == "regression" and len(found.y) < 2:
         raise DataError(f"{data} has 1 sample; R2 needs two (sparsecpu predict shows its value)")
-    name, samples = "accuracy" if facts["task"] == "classification" else "r2", len(found.y)
+    samples = len(found.y)
     if options["as_json"]:
-        document: dict[str, Any] = {f"{found.name}_{name}": value, f"{found.name}_samples": samples}
-        document |= {"part": found.name, "model": str(path), "data": data}
-        print_json({**document, "density": network.density, "nnz": network.nnz})
-    elif name == "accuracy":
-        many = "1 sample" if samples == 1 else f"{samples} samples"
-        put(f"{_WORDS[found.name]}accuracy {100 * value:.2f} % of {many}")
+        document: dict[str, Any] = {f"{found.name}_{n}": value for n, value in all_scores.items()}
+        document |= {f"{found.name}_samples": samples, "part": found.name, "model": str(path)}
+        print_json({**document, "data": data, "density": network.density, "nnz": network.nnz})
     else:
-        put(f"{_WORDS[found.name]}R2 {value:.4f} on {samples} samples")
+        put(_WORDS[found.name] + _line(all_scores, samples))
+
+
+def _line(scores: dict[str, float], samples: int) -> str:
+    """Return scores in a line for people."""
+    if "loss" in scores:
+        from sparsecpu.experiments.language_scores import in_words
+
+        return f"loss {in_words(scores, samples)}"
+    if "r2" in scores:
+        return f"R2 {scores['r2']:.4f} on {samples} samples"
+    many = "1 sample" if samples == 1 else f"{samples} samples"
+    return f"accuracy {100 * scores['accuracy']:.2f} % of {many}"

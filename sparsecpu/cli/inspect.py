@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from sparsecpu.cli.circuit import circuit_of, circuit_table, draw_circuit
 from sparsecpu.cli.options import json_option
 from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.errors import FileFormatError, ParameterError
@@ -28,15 +29,38 @@ _TRACKED = {"explored", "distance", "survivor_age", "dead_outputs", "dead_inputs
 @click.option(
     "--spectrum", is_flag=True, help="Show each pattern's spectral gap and Ramanujan's bound."
 )
+@click.option(
+    "--circuit",
+    metavar="PROMPT",
+    help="Of a language model: which connections it takes for the token that it says behind a "
+    "prompt, each taken away in turn.",
+)
+@click.option(
+    "--plot-circuit", type=click.Path(), help="Draw these connections. For --circuit alone."
+)
 @json_option
 def inspect(
-    model: str, plot: str | None, plot_history: str | None, spectrum: bool, as_json: bool
+    model: str,
+    plot: str | None,
+    plot_history: str | None,
+    spectrum: bool,
+    circuit: str | None,
+    plot_circuit: str | None,
+    as_json: bool,
 ) -> None:
     """Show what is in MODEL, layer by layer.
 
     MODEL is a file, or the folder of a run.
     """
+    if plot_circuit is not None and circuit is None:
+        raise ParameterError("plot_circuit", plot_circuit, "--circuit PROMPT beside it")
     network, updates, document = examine(model, spectrum)
+    if circuit is not None:
+        facts = document["facts"]
+        document["circuit"] = circuit_of(network, facts, circuit, model)
+        if plot_circuit is not None:
+            draw_circuit(network, facts, document["circuit"], plot_circuit)
+            Speaker(False).say(f"drew {plot_circuit}")
     if plot is not None:
         from sparsecpu.experiments.plots.patterns import plot_patterns
 
@@ -143,6 +167,8 @@ def table(document: dict[str, Any]) -> str:
     ]
     lines += [textwrap.fill(update, 80, subsequent_indent="  ") for update in updates]
     lines += _data(document["facts"])
+    if "circuit" in document:
+        lines += ["", circuit_table(document["circuit"], document["nnz"])]
     metrics = document["facts"].get("metrics")
     for key, value in metrics.items() if isinstance(metrics, dict) else ():
         lines.append(f"{key}: {value:.4f}" if isinstance(value, float) else f"{key}: {value}")

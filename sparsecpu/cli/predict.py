@@ -8,6 +8,7 @@ import click
 
 from sparsecpu.cli.options import data_options, output_options, part_option, reading
 from sparsecpu.cli.output import Speaker, print_json, put
+from sparsecpu.errors import DataError
 
 
 @click.command()
@@ -32,6 +33,8 @@ def predict(model: str, data: str, proba: bool, part: str | None, **options: Any
     speaker = Speaker(options["quiet"])
     speaker.announce_compilation()
     network, facts = read_model(model_path(model))
+    if facts["task"] == "language":
+        raise DataError(f"{model} writes text; see sparsecpu generate -h, and evaluate for scores")
     found = part_to_predict(network, facts, data, part, reading(options))
     for note in found.notes:
         speaker.warn(f"note: {note}")

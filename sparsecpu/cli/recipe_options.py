@@ -6,6 +6,7 @@ from types import NoneType
 from typing import Any, get_args, get_type_hints
 
 import click
+from click.core import ParameterSource
 
 from sparsecpu.cli.options import Decorator, decorated
 from sparsecpu.experiments.recipe import Recipe, options
@@ -37,3 +38,9 @@ def _type_of(name: str) -> Any:
 def recipe_values(given: dict[str, Any]) -> dict[str, Any]:
     """Return the options that are a recipe's."""
     return {name: value for name, value in given.items() if name in options()}
+
+
+def unsaid(ctx: click.Context, usual: dict[str, Any]) -> dict[str, Any]:
+    """Return those of other defaults whose options the user has left as they are."""
+    default = ParameterSource.DEFAULT
+    return {n: value for n, value in usual.items() if ctx.get_parameter_source(n) is default}

@@ -15,12 +15,14 @@ from click.core import ParameterSource
 from sparsecpu import __version__
 from sparsecpu.cli.options import LATER, reading
 from sparsecpu.cli.output import Speaker, print_json, put
-from sparsecpu.cli.recipe_options import recipe_values
+from sparsecpu.cli.recipe_options import recipe_values, unsaid
 from sparsecpu.cli.signals import exit_code
 from sparsecpu.cli.train_options import train_options
 from sparsecpu.cli.train_report import result, table
 from sparsecpu.cli.train_run import Request, TrainRun
+from sparsecpu.datasets.text import is_text
 from sparsecpu.errors import ConflictError, DataError, ResumeError
+from sparsecpu.experiments.language import OF_TEXT, STEPS_OF_TEXT
 from sparsecpu.experiments.recipe import Recipe, options_of_neurons
 from sparsecpu.experiments.run_folder import RunFolder
 from sparsecpu.experiments.trained_models import model_path
@@ -36,12 +38,17 @@ def train(ctx: click.Context, data: str | None, **options: Any) -> None:
     (digits28, make:shapes, make:wide, make:classification, make:regression), one that is found or
     fetched (fashion-mnist, mnist, cifar10, openml:NAME, openml:NAME@VERSION), a .csv, .npz or .svm
     file, or a folder: of IDX files such as MNIST's, of CIFAR's binary ones, or with a folder of PNG
-    or JPEG images for each class.
+    or JPEG images for each class. Text for a language model is text:FILE, text:FOLDER or
+    text:python, the standard library; text:FILE:tokens=bytes reads bytes in place of characters,
+    text:FILE:tokens=bpe,vocabulary=4096 pairs of them. On text the defaults are --model gpt-cpu
+    --steps 2000 --optimizer adam --learning-rate 1e-3 --weight-decay 0.1 --label-smoothing 0
+    --batch-size 12.
 
     \b
     sparsecpu train digits
     sparsecpu train digits28 --samples 20000 --density 0.05 --out run
     sparsecpu train --resume run
+    sparsecpu train text:python --density 0.1 --out run
     sparsecpu train digits --init model.npz --topology static
     """  # noqa: D301
     comm = _ranks(options)
@@ -120,15 +127,24 @@ def _requested(ctx: click.Context, data: str | None, options: dict[str, Any], co
         raise DataError("DATA is missing: give a name, a file or a folder; see sparsecpu train -h")
     chosen = recipe_values(options)
     if options["neurons"] is not None:
-        chosen |= {
-            name: value for name, value in options_of_neurons(options["neurons"]).items()
-            if ctx.get_parameter_source(name) is ParameterSource.DEFAULT
-        }  # fmt: skip
+        chosen |= unsaid(ctx, options_of_neurons(options["neurons"]))
+    if is_text(data):
+        chosen |= unsaid(ctx, OF_TEXT)
+        if chosen["steps"] is None and "epochs" in unsaid(ctx, chosen):
+            chosen["steps"] = STEPS_OF_TEXT
+    _check_length(ctx, chosen)
     new = None
     if options["out"] is not None:
         new = RunFolder(options["out"])
         ctx.call_on_close(new.lock.release)
     return Request(data, reading(options), _recipe(chosen), new=new)
+
+
+def _check_length(ctx: click.Context, chosen: dict[str, Any]) -> None:
+    """Refuse a number of steps beside one of epochs, if the user has said both."""
+    if chosen["steps"] is not None and "epochs" not in unsaid(ctx, chosen):
+        reason = "which says how long the run is, too; leave out one of them"
+        raise ConflictError("steps", "--epochs", reason)
 
 
 def _resumed(
@@ -145,6 +161,7 @@ def _resumed(
     if options["out"] is not None:
         raise ConflictError("out", "--resume", "which goes on in the folder that it names")
     options["spectrum"] = options["spectrum"] or config.get("spectrum", False)
+    options["evaluate_every"] = options["evaluate_every"] or config.get("evaluate_every")
     chosen = dict(config["recipe"])
     if chosen["init"] and not Path(chosen["init"]).exists() and folder.checkpoint.exists():
         chosen["init"] = str(folder.checkpoint)  # which has taken everything from it

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from sparsecpu.cli.train_run import TrainRun
+from sparsecpu.experiments.language_scores import in_words
 from sparsecpu.experiments.networks import describe, describe_dense
 
 #: A dense network above so many bytes is not timed beside ours.
@@ -40,7 +41,8 @@ def result(run: TrainRun, scores: dict[str, float], seconds: float, dense: Any) 
         "iso_flop": _iso_flop(run, described),
         "train_samples": run.samples,
         "test_samples": dataset.x_test.shape[0],
-        "epochs": recipe.epochs,
+        "epochs": trainer.epochs,
+        "steps": trainer.steps_done,
         "batch_size": recipe.batch(run.samples),
         "seconds_per_epoch": run.clock.seconds_per_epoch(),
         "compile_seconds": compile_clock.seconds,
@@ -83,7 +85,7 @@ def _timed_dense(run: TrainRun, described: Any, dense: Any) -> dict[str, tuple[f
     images = any(p.spatial for p in network.sparse_parameters().values())
     free = free_memory()
     most = _DENSE_LIMIT if free is None else min(_DENSE_LIMIT, free // 2)
-    if dense is None or images or dense_bytes(sizes) > most:
+    if dense is None or images or network.longest or dense_bytes(sizes) > most:
         return {}
     return dense.time(sizes, run.recipe.batch(run.samples))
 
@@ -111,6 +113,9 @@ def table(result: dict[str, Any]) -> str:
     if "test_accuracy" in result:
         right = f"{100 * result['test_accuracy']:.2f} %"
         lines.append(f"test accuracy    {right} of {result['test_samples']} held-out samples")
+    elif "test_loss" in result:
+        found = {name: result[f"test_{name}"] for name in ("loss", "perplexity", "bits_per_byte")}
+        lines.append(f"test loss        {in_words(found, result['test_samples'])}")
     else:
         lines.append(
             f"test R2          {result['test_r2']:.4f} on {result['test_samples']} samples"
@@ -120,7 +125,8 @@ def table(result: dict[str, Any]) -> str:
     lines += _step_lines(result)
     if result["seconds_per_epoch"] is not None:
         lines.append(
-            f"epoch            {result['seconds_per_epoch']:.3f} s, {result['epochs']} epochs"
+            f"epoch            {result['seconds_per_epoch']:.3f} s, {result['epochs']} epochs, "
+            f"{result['steps']:,} steps"
         )
     whole = f"{result['seconds']:.1f} s, of which compiling {result['compile_seconds']:.1f} s"
     lines.append(f"in all           {whole}")

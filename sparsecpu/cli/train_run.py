@@ -11,10 +11,13 @@ from sparsecpu.callbacks import Callback, History
 from sparsecpu.cli.group_table import group_table
 from sparsecpu.cli.output import Speaker
 from sparsecpu.cli.watchers import Interruption, ProgressBar, StepClock
+from sparsecpu.datasets.text import LANGUAGE, TextDataset
 from sparsecpu.errors import DivergedError, ResumeError
+from sparsecpu.experiments.evaluations import Evaluations
 from sparsecpu.experiments.known_data import mark_of
+from sparsecpu.experiments.language import open_for
 from sparsecpu.experiments.memory import check_memory
-from sparsecpu.experiments.networks import build, describe_for
+from sparsecpu.experiments.networks import build, describe_for, fitted
 from sparsecpu.experiments.recipe import Recipe
 from sparsecpu.experiments.run_folder import Checkpoints, RunFolder, read_checkpoint
 from sparsecpu.experiments.trained_models import check_same_columns
@@ -44,7 +47,6 @@ class TrainRun:
     def __init__(
         self, request: Request, options: dict[str, Any], comm: Any, speaker: Speaker
     ) -> None:
-        from sparsecpu.datasets import open_data
         from sparsecpu.kernels.machine.threads import use_threads
 
         self.request, self.recipe, self.options = request, request.recipe, options
@@ -52,7 +54,10 @@ class TrainRun:
         with use_threads(options["threads"]) as self.allowed_threads:
             pass  # refuses a number of threads that cannot be
         self.began = time.perf_counter()
-        self.dataset = open_data(request.data, **request.reading)
+        kept = None if request.folder is None else request.folder.checkpoint
+        found = open_for(request.data, request.reading, self.recipe.init, kept)
+        self.dataset = fitted(self.recipe, found)
+        self._say_text()
         if self.recipe.init:
             check_same_columns(self.recipe.init, self.dataset.columns)
         self.samples, self.mark = self.dataset.x_train.shape[0], fingerprint_of(self.dataset)
@@ -67,6 +72,11 @@ class TrainRun:
         self.facts |= {"data": request.data, "recipe": recipe}
         self.clock, self.stopper = StepClock(), Interruption()
         self._open()
+
+    def _say_text(self) -> None:
+        """Say which files a text is made up of, and in what tokens it is read."""
+        if isinstance(self.dataset, TextDataset) and self.dataset.text is not None:
+            self.speaker.say(self.dataset.text.in_words())
 
     def _choose_groups(self) -> None:
         """Time groups of each size, and put the fastest ones into the recipe, which a run keeps."""
@@ -110,6 +120,9 @@ class TrainRun:
         callbacks: list[Callback] = [self.clock, self.stopper, History(in_checkpoints=False)]
         if tracked:
             callbacks.insert(2, Tracker(self.options["spectrum"]))
+        if self.options["evaluate_every"] is not None and self.comm.rank == 0:
+            every = self.options["evaluate_every"]
+            callbacks.insert(0, Evaluations(every, self._scores, self.speaker.say))
         self.comm.check_same("training data", self.mark)
         self.comm.check_network(network.parameters().values())
         return make_trainer(
@@ -149,6 +162,8 @@ class TrainRun:
             "data": request.data, "reading": request.reading, "forms": forms,
             "recipe": self.recipe.to_dict(), "fingerprint": self.mark,
             "spectrum": self.options["spectrum"], "versions": versions(),
+            "evaluate_every": self.options["evaluate_every"],
+            **_text_facts(self.dataset),
         })  # fmt: skip
         return request.new
 
@@ -189,22 +204,28 @@ class TrainRun:
         return scores, time.perf_counter() - self.began
 
     def _score_and_keep(self) -> dict[str, float]:
-        from sparsecpu.experiments.scoring import score
         from sparsecpu.files.model import save
 
-        network, dataset = self.trainer.network, self.dataset
-        # Batches of the trained size run the kernels that are compiled already.
-        batch = self.recipe.batch(self.samples)
-        value = score(network, dataset.x_test, dataset.y_test, self.facts, batch_size=batch)
-        scores = {"test_accuracy" if dataset.task == "classification" else "test_r2": value}
+        network = self.trainer.network
+        found = {f"test_{name}": value for name, value in self._scores(network).items()}
         if self.folder is not None:
-            facts = {**self.facts, "metrics": scores}
+            facts = {**self.facts, "metrics": found}
             save(network, self.folder.model, self.architecture, facts=facts)
-        return scores
+        return found
+
+    def _scores(self, network: Any) -> dict[str, float]:
+        """Return the scores of held-out samples."""
+        from sparsecpu.experiments.scoring import scores
+
+        # Batches of the trained size run the kernels that are compiled already.
+        x, y, batch = self.dataset.x_test, self.dataset.y_test, self.recipe.batch(self.samples)
+        return scores(network, x, y, self.facts, batch_size=batch)
 
 
 def _targets(dataset: Any) -> tuple[Any, dict[str, Any]]:
     """Return targets as they are trained on, and what the model must remember of them."""
+    if isinstance(dataset, TextDataset):
+        return dataset.y_train, {"task": LANGUAGE, "tokenizer": dataset.tokenizer.to_dict()}
     if dataset.task == "classification":
         labels = [label.item() for label in dataset.classes]
         return dataset.y_train, {"task": "classification", "classes": labels}
@@ -219,10 +240,19 @@ def _noted(dataset: Any, data: str) -> dict[str, Any]:
         noted["columns"] = dataset.columns.to_dict()
     if dataset.first_feature is not None:
         noted["first_feature"] = dataset.first_feature
-    if Path(data).exists():
+    if isinstance(dataset, TextDataset):
+        mark = fingerprint_of(dataset)
+        noted["training_data"] = {"samples": len(dataset.x_train), "mark": mark}
+    elif Path(data).exists():
         mark = mark_of(dataset.x_train, dataset.y_train)
         noted["training_data"] = {"samples": len(dataset.y_train), "mark": mark}
     return noted
+
+
+def _text_facts(dataset: Any) -> dict[str, Any]:
+    """Return what a run's configuration says of a text, nothing of other data."""
+    text = dataset.text if isinstance(dataset, TextDataset) else None
+    return {} if text is None else {"text": text.facts()}
 
 
 def fingerprint_of(dataset: Any) -> str:
@@ -231,6 +261,8 @@ def fingerprint_of(dataset: Any) -> str:
 
     from sparsecpu.files.archive import fingerprint
 
+    if isinstance(dataset, TextDataset) and dataset.text is not None:
+        return dataset.text.source.checksum
     x = dataset.x_train
     if hasattr(x, "tocsr"):
         return fingerprint(x.data, x.indices, x.indptr, dataset.y_train)

@@ -14,7 +14,7 @@ from sparsecpu.cli.signals import Ended, handled
 
 
 class StepClock(Callback):
-    """Notes how long steps and epochs take."""
+    """Notes how long epochs take, and steps: each of its batches, where several make a step."""
 
     def __init__(self) -> None:
         self.steps: list[float] = []
@@ -26,7 +26,7 @@ class StepClock(Callback):
 
     def on_step(self, trainer, loss) -> None:
         now = time.perf_counter()
-        self.steps.append(now - self._last)
+        self.steps.append((now - self._last) / trainer.accumulate)
         self._last = now
 
     def on_epoch_end(self, trainer, record) -> None:
@@ -75,7 +75,7 @@ class ProgressBar(Callback):
         self._smooth: float | None = None
 
     def _open(self, trainer: Training) -> None:
-        total = trainer.steps_per_epoch * trainer.epochs
+        total = trainer.course.total_steps
         self._bar = click.progressbar(
             length=total,
             label="training",

@@ -16,7 +16,7 @@ from sparsecpu.datasets.text import (
     open_text,
     tokenizer_from_dict,
 )
-from sparsecpu.errors import DataError, FileFormatError, ParameterError
+from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.layers import KINDS
 from sparsecpu.networks.description import Architecture
 
@@ -91,7 +91,7 @@ def in_windows_of(dataset: Dataset, described: Callable[[tuple[int, ...]], Any])
 def check_vocabulary(facts: dict[str, Any], network: Any, where: str) -> Tokenizer:
     """Return the tokenizer of a language model, whose network must fit it."""
     try:
-        tokenizer = tokenizer_from_dict(facts["tokenizer"])
+        tokenizer = tokenizer_from_dict(facts.get("tokenizer"))
     except FileFormatError as error:
         raise FileFormatError(f"{where}: {error}") from None
     if not network.reads_tokens or network.output_length is None:

@@ -8,7 +8,6 @@ from typing import Any
 
 from sparsecpu.errors import MemoryBudgetError
 from sparsecpu.experiments.recipe import Recipe
-from sparsecpu.experiments.trainers import make_optimizer
 from sparsecpu.networks.description import Architecture
 from sparsecpu.networks.memory_estimate import (
     Estimate,
@@ -34,16 +33,18 @@ def need_of(
     """Estimate what training takes beside its data; ``tracked``: with a history of patterns."""
     topology, batch = recipe.make_topology(), recipe.batch(samples)
     shapes, counts = architecture.weight_shapes(), weight_counts(architecture)
-    interval = topology.update_every or max(1, -(-samples // batch))
+    course = recipe.course(samples)
+    interval = topology.update_every or course.epoch_steps
     watched = topology.memory(shapes, counts, batch, interval, recipe.momentum)
     if tracked:
-        steps = -(-samples // batch) * recipe.epochs * topology.stop_after
+        steps = course.total_steps * topology.stop_after
         grown = topology.prune_rate * (steps // interval) / 2  # the rate falls to about 0
         groups = weight_groups(architecture)  # shared columns are noted, each once
         sizes = [math.prod(shape) // group for shape, group in zip(shapes, groups, strict=True)]
         shared = [count // group for count, group in zip(counts, groups, strict=True)]
         watched += tracking_memory(sizes, shared, grown)
-    slots = make_optimizer(recipe).slots_per_weight
+    slots = recipe.make_optimizer().slots_per_weight
+    slots += recipe.accumulate > 1  # a sum of gradients lies beside the optimizer's numbers
     return estimate(architecture, batch, slots=slots, lean=recipe.lean, watched=watched)
 
 

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ConflictError, ParameterError
+from sparsecpu.experiments.language import check_kinds, in_windows_of
 from sparsecpu.experiments.pixels import check_images
 from sparsecpu.experiments.recipe import HIDDEN_LAYERS, Recipe
 from sparsecpu.files.fine_tuning import start_from
+from sparsecpu.files.model import load_all
 from sparsecpu.isoflop import TRANSFORMS
 from sparsecpu.layers import Sequential
 from sparsecpu.networks.at_start import CHOOSERS, choose, draw_batch
@@ -88,9 +90,18 @@ def _started(recipe: Recipe, input_shape: tuple[int, ...], n_outputs: int) -> Se
     return start_from(recipe.init, input_shape, n_outputs, recipe.seed, new_head=recipe.new_head)
 
 
+def fitted(recipe: Recipe, dataset: Any) -> Any:
+    """Return a data set as the network is to read it: text in windows of the network's block."""
+    if recipe.init:
+        path = recipe.init
+        return in_windows_of(dataset, lambda shape: load_all(path)[1]["architecture"])
+    return in_windows_of(dataset, lambda shape: describe_dense(recipe, shape, dataset.n_outputs))
+
+
 def describe_for(recipe: Recipe, dataset: Any) -> Architecture:
-    """Describe the network for a data set; refuse one of images where samples are none."""
+    """Describe the network for a data set; refuse one of images, or of text, where it is none."""
     architecture = describe(recipe, dataset.input_shape, dataset.n_outputs)
+    check_kinds(architecture, dataset, recipe.init or recipe.model)
     check_images(
         architecture.name, architecture.input_shape, dataset.name, dataset.x_train,
         dataset.input_shape, dataset.columns,

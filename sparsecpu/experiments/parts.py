@@ -19,6 +19,7 @@ from sparsecpu.datasets.samples import Rows, read_rows
 from sparsecpu.errors import DataError
 from sparsecpu.experiments.known_data import mark_of
 from sparsecpu.experiments.pixels import check_images
+from sparsecpu.experiments.text_parts import is_for_text, text_part
 from sparsecpu.experiments.trained_models import layout_of, matched_targets
 
 _HELD_OUT = "what was held out of training is taken (--part all for every sample)"
@@ -48,6 +49,8 @@ def part_to_score(
     those for testing where the data says which they are, and else all of them. ``reading`` are
     arguments of ``open_data``. Raises ``DataError`` if the data does not fit the model.
     """
+    if is_for_text(facts, data):
+        return Part(*text_part(network, facts, data, part, reading))
     model = _Model(network, facts, reading)
     return model.of_file(data, part) if _is_single(data) else model.of_dataset(data, part)
 

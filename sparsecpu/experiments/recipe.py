@@ -20,20 +20,21 @@ from sparsecpu.isoflop import TRANSFORMS
 from sparsecpu.layers import ACTIVATIONS
 from sparsecpu.networks.at_start import CHOOSERS
 from sparsecpu.networks.models import model_names
-from sparsecpu.optimizers import OPTIMIZERS
+from sparsecpu.optimizers import OPTIMIZERS, Optimizer
 from sparsecpu.registries import defaults
-from sparsecpu.registries.numbers import above_zero, below_one
-from sparsecpu.schedules import SCHEDULES
+from sparsecpu.registries.numbers import above_zero, at_least_zero, below_one
+from sparsecpu.schedules import SCHEDULES, Schedule, make_schedule
 from sparsecpu.sparse.densities import DISTRIBUTIONS
 from sparsecpu.sparse.first_patterns import PATTERNS
 from sparsecpu.step.augmentation import AUGMENTATIONS
+from sparsecpu.step.course import Course
 from sparsecpu.step.precision import PRECISIONS
 from sparsecpu.topology import TOPOLOGIES, Topology
 
 #: The group of rows that stand alone.
 ALONE = str(defaults.GROUP)
 #: Fields that came later, with what older runs meant: their folders and models do not name them.
-LATER = {"group": ALONE}
+LATER: dict[str, Any] = {"group": ALONE, "clip": 0.0, "accumulate": 1, "steps": None}
 #: Hidden layers of a network that is described by its number of neurons.
 HIDDEN_LAYERS = 5
 #: What such a network starts from in place of the usual defaults.
@@ -121,11 +122,24 @@ class Recipe:
         "gse:distribution=grabo,subset=2.",
     )
     epochs: int = option(defaults.RECIPE.epochs, "Passes over the training samples.", integer(1))
+    steps: int | None = option(
+        None,
+        "Steps of the optimizer, in place of --epochs: the run ends after these. The history then "
+        "has a line for each pass over the samples, or for each tenth of the run where that is "
+        "shorter.",
+        integer(1),
+        unset="as many as --epochs makes; for text 2000",
+    )
     batch_size: int | None = option(
         defaults.RECIPE.batch_size,
-        "Samples per step.",
+        "Samples that pass at once.",
         integer(1),
         unset=f"32; 128 from {_MANY_SAMPLES:,} samples on",
+    )
+    accumulate: int = option(
+        1,
+        "So many batches make one step of the optimizer, in little more memory than one takes.",
+        integer(1),
     )
     learning_rate: float = option(
         defaults.RECIPE.learning_rate, "Peak of the schedule.", above_zero
@@ -133,16 +147,24 @@ class Recipe:
     schedule: str = option(
         "cosine",
         f"Course of the learning rate over the run: {either(SCHEDULES)}. All but one-cycle begin "
-        "with a warm-up over a twentieth of the run.",
-        one_of(SCHEDULES),
+        "with a warm-up over a twentieth of the run; with options, for example "
+        "cosine:floor=0.1,warmup=100 ends at a tenth of the peak and warms up for 100 steps.",
     )
     optimizer: str = option(
         defaults.RECIPE.optimizer,
-        f"{either(OPTIMIZERS)}: SGD with Nesterov momentum, or AdamW.",
-        one_of(OPTIMIZERS),
+        f"{either(OPTIMIZERS)}: SGD with Nesterov momentum, or AdamW; with options, for example "
+        "adam:beta2=0.99.",
     )
     momentum: float = option(0.9, "Momentum of SGD, or Adam's beta1, in [0, 1).")
-    weight_decay: float = option(5e-4, "Weight decay; it acts on sparse weights alone.")
+    weight_decay: float = option(
+        5e-4, "Weight decay; it acts on matrices alone, not on biases and norms."
+    )
+    clip: float = option(
+        0.0,
+        "Length that the gradient of all weights together may have, such as 1; a longer one is "
+        "shortened to it. 0 leaves gradients as they are.",
+        at_least_zero,
+    )
     label_smoothing: float = option(
         0.1, "Part of the target that all classes share, in [0, 1); for classification."
     )
@@ -174,6 +196,8 @@ class Recipe:
         for name, known in options().items():
             known.check(name, getattr(self, name))
         self.make_topology()
+        self.make_optimizer()
+        self.make_schedule(1)
         self.rates("0")
         if self.init and self.group != ALONE:
             reason = "whose weights stand where they are; sparsecpu import has --group, too"
@@ -188,6 +212,10 @@ class Recipe:
         if self.batch_size is not None:
             return self.batch_size
         return 32 if samples < _MANY_SAMPLES else 128
+
+    def course(self, samples: int) -> Course:
+        """Return how long the run is, for so many training samples."""
+        return Course(samples, self.batch(samples) * self.accumulate, self.epochs, self.steps)
 
     def rates(self, head: str) -> dict[str, float]:
         """Return factors of the learning rate by layer; ``head`` is the last layer's name."""
@@ -210,6 +238,16 @@ class Recipe:
         if "growth_memory" in takes:
             given["growth_memory"] = self.growth_memory
         return TOPOLOGIES.make(self.topology, **given)
+
+    def make_optimizer(self) -> Optimizer:
+        """Return the optimizer; the first argument of each is a momentum."""
+        first, *_ = signature(OPTIMIZERS.find(self.optimizer.partition(":")[0])).parameters
+        given = {first: self.momentum, "weight_decay": self.weight_decay}
+        return OPTIMIZERS.make(self.optimizer, **given)
+
+    def make_schedule(self, steps: int) -> Schedule:
+        """Return the learning rate of a run of so many steps."""
+        return make_schedule(self.schedule, self.learning_rate, steps)
 
 
 def options() -> dict[str, Option]:

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from sparsecpu.datasets.text import LANGUAGE
 from sparsecpu.errors import NotFiniteError
+from sparsecpu.experiments.language_scores import language_scores
 
 
 def outputs(network: Any, x: Any, **options: Any) -> np.ndarray:
@@ -23,14 +25,31 @@ def outputs(network: Any, x: Any, **options: Any) -> np.ndarray:
     return z
 
 
+def scores(
+    network: Any, x: Any, y: np.ndarray, facts: dict[str, Any], **options: Any
+) -> dict[str, float]:
+    """Return all scores of a network by name, the one that counts first.
+
+    That is ``accuracy`` or ``r2`` (see ``score``), or of a language model ``loss`` with what
+    follows from it; ``options`` are a ``batch_size``.
+    """
+    if facts["task"] == LANGUAGE:
+        return language_scores(network, x, y, facts, **options)
+    name = "accuracy" if facts["task"] == "classification" else "r2"
+    return {name: score(network, x, y, facts, **options)}
+
+
 def score(network: Any, x: Any, y: np.ndarray, facts: dict[str, Any], **options: Any) -> float:
     """Return the accuracy of a classifier, or R² of a regressor; ``options`` go to ``predict``.
 
-    A single sample has no R²: that is NaN.
+    A single sample has no R²: that is NaN. Of a language model it is the loss, of which less is
+    better.
 
     ``y`` are class numbers, or numbers of shape (samples, outputs); ``facts`` are ``task`` and, for
-    regression, ``target_mean`` and ``target_scale``.
+    regression, ``target_mean`` and ``target_scale``, for language ``tokenizer``.
     """
+    if facts["task"] == LANGUAGE:
+        return language_scores(network, x, y, facts, **options)["loss"]
     if facts["task"] == "classification":
         return float(np.mean(outputs(network, x, **options).argmax(axis=1) == y))
     if len(y) < 2:

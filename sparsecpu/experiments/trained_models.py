@@ -14,7 +14,9 @@ from sparsecpu.datasets.columns import Columns, few
 from sparsecpu.datasets.labels import matrix_targets
 from sparsecpu.datasets.matching import Layout
 from sparsecpu.datasets.tables import is_number
+from sparsecpu.datasets.text import LANGUAGE
 from sparsecpu.errors import DataError, FileFormatError
+from sparsecpu.experiments.language import check_vocabulary
 from sparsecpu.step.plain_values import (
     Kind,
     anything,
@@ -31,6 +33,7 @@ from sparsecpu.step.plain_values import (
 _NEEDED: dict[str, dict[str, Kind]] = {
     "classification": {"classes": anything},
     "regression": {"target_mean": real(), "target_scale": real(sys.float_info.min)},
+    LANGUAGE: {},  # what it needs is no entry per output; see ``check_vocabulary``
 }
 
 #: What it may know besides; older files and those of other libraries know less.
@@ -56,7 +59,7 @@ def model_path(path: str) -> Path:
 def read_model(path: Path) -> tuple[Any, dict[str, Any]]:
     """Read a network and what it knows of its data, which one saved from Python need not.
 
-    That is ``task``, and ``classes`` or ``target_mean`` and ``target_scale``.
+    That is ``task``, and ``classes``, or ``target_mean`` and ``target_scale``, or ``tokenizer``.
     """
     from sparsecpu.files.model import load
 
@@ -66,6 +69,8 @@ def read_model(path: Path) -> tuple[Any, dict[str, Any]]:
     task = one_of(_NEEDED)(facts["task"], f"{path}: the task")
     needed = {name: listed(kind, network.n_outputs) for name, kind in _NEEDED[task].items()}
     table(needed, _NOTED, anything)(facts, f"{path}: the header")
+    if task == LANGUAGE:
+        check_vocabulary(facts, network, str(path))
     if "classes" in needed:
         _check_classes(facts["classes"], path)
     try:

@@ -8,28 +8,23 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.callbacks import Callback
+from sparsecpu.datasets.text import LANGUAGE
 from sparsecpu.errors import ConflictError, ParameterError
 from sparsecpu.experiments.recipe import Recipe
 from sparsecpu.files.fine_tuning import last_weighted_layer
 from sparsecpu.layers import Sequential
-from sparsecpu.losses import Loss, SoftmaxCrossEntropy, SquaredError
-from sparsecpu.optimizers import OPTIMIZERS, Optimizer
-from sparsecpu.schedules import SCHEDULES
+from sparsecpu.losses import Loss, SoftmaxCrossEntropy, SquaredError, TokenCrossEntropy
 from sparsecpu.step.augmentation import AUGMENTATIONS
 from sparsecpu.trainer import Trainer
 
 
 def make_loss(recipe: Recipe, task: str) -> Loss:
-    """Return softmax cross-entropy for ``"classification"``, the squared error for the rest."""
+    """Return softmax cross-entropy, of tokens for language; for regression the squared error."""
     if task == "regression":
         return SquaredError()
+    if task == LANGUAGE:
+        return TokenCrossEntropy(recipe.label_smoothing)
     return SoftmaxCrossEntropy(recipe.label_smoothing)
-
-
-def make_optimizer(recipe: Recipe) -> Optimizer:
-    """Return the optimizer."""
-    kind = OPTIMIZERS.find(recipe.optimizer)
-    return kind(recipe.momentum, weight_decay=recipe.weight_decay)
 
 
 def make_trainer(
@@ -43,19 +38,20 @@ def make_trainer(
     comm: Any = None,
 ) -> Trainer:
     """Return the trainer of a run on so many training samples, ready to fit."""
-    batch = recipe.batch(samples)
-    steps = -(-samples // batch) * recipe.epochs
     return Trainer(
         network,
         loss=make_loss(recipe, task),
-        optimizer=make_optimizer(recipe),
+        optimizer=recipe.make_optimizer(),
         topology=recipe.make_topology(),
-        learning_rate=SCHEDULES.find(recipe.schedule)(recipe.learning_rate, steps),
-        batch_size=batch,
+        learning_rate=recipe.make_schedule(recipe.course(samples).total_steps),
+        batch_size=recipe.batch(samples),
         epochs=recipe.epochs,
+        steps=recipe.steps,
         seed=recipe.seed,
         threads=threads,
         precision=recipe.precision,
+        clip=recipe.clip,
+        accumulate=recipe.accumulate,
         layer_rates=recipe.rates(last_weighted_layer(network)),
         lean=recipe.lean,
         comm=comm,

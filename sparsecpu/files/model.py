@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import FileFormatError, ParameterError
-from sparsecpu.files.archive import natural_order, read_arrays, write_arrays
+from sparsecpu.files.archive import read_arrays, write_arrays
+from sparsecpu.files.weight_order import in_order
 from sparsecpu.layers import Sequential
 from sparsecpu.networks.description import Architecture
 from sparsecpu.reading.files import open_regular
@@ -210,7 +211,7 @@ def _sparse_parameters(
     if len(names) != len(shapes):
         raise FileFormatError(f"{len(names)} sparse parameters; expected {len(shapes)}")
     found: dict[str, Parameter] = {}
-    for name, shape in zip(sorted(names, key=natural_order), shapes, strict=True):
+    for name, shape in zip(in_order(names, architecture), shapes, strict=True):
         pattern = take_pattern(arrays, f"{name}.", (shape[0], math.prod(shape[1:])))
         data = take(arrays, f"{name}.data", dtype, (pattern.nnz,))
         found[name] = SparseParameter(pattern, data, dtype)

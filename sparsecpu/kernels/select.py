@@ -29,7 +29,7 @@ def clear_active(tile, indptr, indices, column):
 def collect(tile, begin, offset, pitch, threshold, keys, values, used):
     r"""Append the entries of \|score\| above the threshold; return how many there are, and where.
 
-    Entry (r, c) has the key ``offset + r pitch + c``. Stops where ``keys`` is full; the place
+    Entry (r, c) has the key ``offset + r pitch + c``. Stops before ``keys`` is full; the place
     ``r columns + c`` that it stopped at comes back, and is the ``begin`` of the next call.
     """
     room, columns = keys.shape[0], tile.shape[1]
@@ -42,13 +42,12 @@ def collect(tile, begin, offset, pitch, threshold, keys, values, used):
             for c in range(column, end):
                 hits += abs(tile[row, c]) > limit
             if hits:
-                if used + hits > room:
+                if used + hits >= room:
                     return used, row * columns + column
-                for c in range(column, end):
-                    if abs(tile[row, c]) > limit:
-                        keys[used] = offset + row * pitch + c
-                        values[used] = tile[row, c]
-                        used += 1
+                for c in range(column, end):  # what is too small is written over by the next one
+                    keys[used] = offset + row * pitch + c
+                    values[used] = tile[row, c]
+                    used += abs(tile[row, c]) > limit
             column = end
         column = 0
         row += 1

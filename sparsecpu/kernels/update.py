@@ -1,7 +1,8 @@
 """Optimizer updates: one fused pass over vectors of length nnz.
 
 ``transposed[k] = data[perm[k]]`` is refreshed in the same call; both are empty where a parameter
-has no transposed copy. A weight or a momentum below ``TINY`` becomes 0.
+has no transposed copy. A weight or a momentum below ``TINY`` becomes 0. Gradients are multiplied by
+``scale`` as they are read, which is 1 where they are not clipped.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import prange
+from numba import float64, prange
 
 from sparsecpu.kernels.machine.compile import TINY, kernel
 from sparsecpu.kernels.vectors.arithmetic import multiply_add
 from sparsecpu.kernels.vectors.memory import at
+
+#: Squares that are added up by one thread, one after the other.
+PART = 1 << 14
 
 
 @kernel(parallel=True)
@@ -21,6 +25,24 @@ def refresh(data, perm, transposed):
     """Write ``transposed = data[perm]``, as the updates below do too."""
     for k in prange(transposed.shape[0]):
         transposed[k] = at(data, np.int64(at(perm, k)))
+
+
+@kernel(parallel=True, reorders=True)
+def sum_of_squares(values, parts):
+    """Return the sum of the squares in float64, in one order on any number of threads.
+
+    ``parts`` has room for the sum of every ``PART`` values.
+    """
+    for part in prange(parts.shape[0]):
+        found = 0.0
+        for k in range(part * PART, min((part + 1) * PART, values.shape[0])):
+            value = float64(values[k])
+            found += value * value
+        parts[part] = found
+    total = 0.0
+    for part in range(parts.shape[0]):
+        total += parts[part]
+    return total
 
 
 def plain_sgd(w, g, v, rate, momentum, decay, nesterov):
@@ -32,7 +54,7 @@ def plain_sgd(w, g, v, rate, momentum, decay, nesterov):
 
 @kernel(parallel=True)
 def sgd_update(
-    data, grad, velocity, rate, momentum, decay, by_gradient, by_velocity, perm, transposed
+    data, grad, velocity, rate, momentum, decay, by_gradient, by_velocity, scale, perm, transposed
 ):
     """Step by ``by_gradient g + by_velocity v``: ``0 g + 1 v``, or Nesterov's ``1 g + momentum v``.
 
@@ -41,7 +63,7 @@ def sgd_update(
     """
     zero, tiny = data.dtype.type(0), data.dtype.type(TINY)
     for k in prange(data.shape[0]):
-        g = grad[k] + decay * data[k]
+        g = multiply_add(decay, data[k], scale * grad[k])
         v = momentum * velocity[k] + g
         velocity[k] = zero if abs(v) < tiny else v
         w = data[k] - rate * multiply_add(by_gradient, g, by_velocity * v)
@@ -64,8 +86,9 @@ def plain_adam(w, g, m, v, rate, beta1, beta2, epsilon, decay, decoupled, step):
 
 @kernel(parallel=True)
 def adam_update(
-    data, grad, first, second, rate, beta1, beta2, epsilon, decay, decoupled, step, perm, transposed
-):
+    data, grad, first, second, rate, beta1, beta2, epsilon, decay, decoupled, step, scale, perm,
+    transposed,
+):  # fmt: skip
     """Do as ``plain_adam``, in place: ``first`` and ``second`` are the moments."""
     correct1 = data.dtype.type(1 - math.pow(beta1, step))
     correct2 = data.dtype.type(1 - math.pow(beta2, step))
@@ -73,11 +96,11 @@ def adam_update(
     one = data.dtype.type(1)
     for k in prange(data.shape[0]):
         w = data[k]
-        g = grad[k]
+        g = scale * grad[k]
         if decoupled:
             w -= rate * decay * w
         else:
-            g += decay * w
+            g = multiply_add(decay, w, g)
         m = multiply_add(one - beta1, g, beta1 * first[k])
         v = multiply_add((one - beta2) * g, g, beta2 * second[k])
         first[k] = zero if abs(m) < tiny else m

@@ -80,6 +80,20 @@ class Architecture:
         """Return how many numbers a sample is as it goes in and behind every layer."""
         return [math.prod(shape) for shape in self.shapes()]
 
+    def lengths(self) -> list[int | None]:
+        """Return the most tokens per sample as it goes in and behind every layer; None for none."""
+        spec = spec_of_samples(self.input_shape)
+        shapes, found = [spec.shape, *self.shapes()[1:]], [spec.length]
+        for layer, shape in zip(self.layers, shapes, strict=False):
+            length = KINDS[layer.kind].trace_length(shape, dict(layer.options), found[-1])
+            found.append(length)
+        return found
+
+    @property
+    def longest(self) -> int:
+        """The most tokens per sample anywhere; 0 where samples are no sequences."""
+        return max((length for length in self.lengths() if length), default=0)
+
     def weight_shapes(self) -> list[tuple[int, ...]]:
         """Return the shapes of all sparse weights in order, as the layers' ``trace`` gives them."""
         return [shape for _, weights in self._traced() for shape in weights]

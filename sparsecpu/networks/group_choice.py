@@ -11,14 +11,14 @@ import numpy as np
 
 from sparsecpu.kernels.machine.blas import one_blas_thread
 from sparsecpu.layers import KINDS, Layer, SparseLinear, Spec
-from sparsecpu.layers.branches import Branches
+from sparsecpu.layers.composite import Composite
 from sparsecpu.layers.network.autotune import race
 from sparsecpu.layers.network.sizes import widest_tile
 from sparsecpu.layers.sequential import IMAGE_LANES
 from sparsecpu.networks.description import Architecture
 from sparsecpu.networks.groups import DENSE
 from sparsecpu.sparse.groups import SIZES
-from sparsecpu.step.lanes import choose_lanes
+from sparsecpu.step.lanes import choose_lanes, token_lanes
 
 #: Seconds for a layer at most, once its kernels are compiled, and for all of them.
 _EACH, _ALL = 0.3, 3.0
@@ -66,7 +66,8 @@ def choose_groups(
     seconds = min(_EACH, _ALL / max(1, len({place.alike for place in places})))
     with use_threads(team(places, batch, threads)), one_blas_thread():
         widths = _lanes(architecture, places, batch, dtype)
-        if len(architecture.input_shape) == 3:
+        batch *= architecture.longest or 1
+        if len(architecture.input_shape) == 3 or architecture.longest:
             batch = min(batch, _TILES * max(widths.values()) * current_threads())
         for number, place in enumerate(places):
             if place.alike not in timed:
@@ -123,9 +124,10 @@ def _placed(
         kind, name = KINDS[entry["kind"]], f"{prefix}{number}"
         options = {key: value for key, value in entry.items() if key != "kind"}
         outputs, weights = kind.trace(shape, options)
-        if issubclass(kind, Branches):
-            for branch, inner in kind.entries(options).items():
-                yield from _placed(inner, shape, f"{name}.{branch}.")
+        if issubclass(kind, Composite):
+            shapes = kind.inputs(shape, options)
+            for chain, inner in kind.entries(options).items():
+                yield from _placed(inner, shapes[chain], f"{name}.{chain}.")
         else:
             for each in weights:
                 yield _Place(name, kind, options, shape, outputs, each)
@@ -136,6 +138,8 @@ def _lanes(
     architecture: Architecture, places: list[_Place], batch: int, dtype: Any
 ) -> dict[int, int]:
     """Return the width of the tiles that the network will have, by the size of its groups."""
+    if architecture.longest:
+        return dict.fromkeys(SIZES, token_lanes(dtype))
     first = architecture.layers[0].kind if architecture.layers else ""
     if len(architecture.input_shape) == 3 and first != "flatten":
         return dict.fromkeys(SIZES, IMAGE_LANES)

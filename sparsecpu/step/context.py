@@ -40,10 +40,13 @@ class Context:
     apply: Callable[[Any, slice, np.ndarray], None] | None = None
     #: The ranks that share the batch.
     comm: OneRank = ALONE
-    #: The samples of the whole batch, where several ranks share it.
+    #: The samples of the whole step, where these are a part of it: ranks share it, or batches do.
     all_rows: np.ndarray | None = None
     #: ``grad_ready(layer)`` is told in the backward pass when a layer has its gradients.
     grad_ready: Callable[[Any], None] | None = None
+    #: What the tokens of streams have left for those that come later, one by one, while a model
+    #: generates; see ``layers.network.generation.Memory``.
+    memory: Any = None
 
     @property
     def sequences(self) -> Any:
@@ -63,15 +66,19 @@ class StepContexts:
         self._made_for: tuple = ()
 
     def of_step(self, rows: np.ndarray, all_rows: np.ndarray, observe: Any, apply: Any) -> Context:
-        """Return what layers may know of a step on this rank's rows of a batch.
+        """Return what layers may know of a pass of these rows, which are ``all_rows`` or a part.
 
         ``observe`` and ``apply`` are those of ``Context``.
         """
-        made_for = len(rows), observe, apply
-        if made_for != self._made_for or self._ranks.size > 1:
-            shared = self._ranks.of_batch(all_rows, len(rows), observe)
-            self._made_for = made_for
-            self._context = replace(self._context, n_valid=len(rows), apply=apply, **shared)
+        made_for: tuple = len(rows), observe, apply
+        whole = rows is all_rows
+        if made_for != self._made_for or not whole:
+            shared = self._ranks.of_batch(len(rows), observe)
+            self._made_for = made_for if whole else ()
+            self._context = replace(
+                self._context, n_valid=len(rows), apply=apply,
+                all_rows=None if whole else all_rows, **shared,
+            )  # fmt: skip
         return self._context
 
     def forget_patterns(self) -> None:

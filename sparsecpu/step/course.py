@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sparsecpu.kernels.machine.cached import cached_property
+
 #: A run of so many steps has at least so many epochs, where it has the steps for them.
 _EPOCHS = 10
 
@@ -33,24 +35,24 @@ class Course:
     epochs: int
     steps: int | None = None
 
-    @property
+    @cached_property
     def pass_steps(self) -> int:
         """Steps of a pass over all samples."""
         return -(-self.samples // self.per_step)
 
-    @property
+    @cached_property
     def epoch_steps(self) -> int:
         """Steps of an epoch; the last one of a run of so many steps may have fewer."""
         if self.steps is None:
             return self.pass_steps
         return min(self.pass_steps, -(-self.steps // _EPOCHS))
 
-    @property
+    @cached_property
     def total_steps(self) -> int:
         """Steps of the run."""
         return self.pass_steps * self.epochs if self.steps is None else self.steps
 
-    @property
+    @cached_property
     def total_epochs(self) -> int:
         """Epochs of the run."""
         return -(-self.total_steps // self.epoch_steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,38 @@ class SummedView(GradientView):
         parts = [part.astype(np.float64) ** power for part in self.own.activity(kind, own)]
         rows, columns = (self.comm.sum(part) ** (1 / power) for part in parts)
         return rows, columns
+
+
+class ScaledView(GradientView):
+    """The view of a part of a step's samples, ``times`` as many of which make the step."""
+
+    def __init__(self, own: GradientView, times: float) -> None:
+        self.own, self.times = own, times
+        self.whole_rows = own.whole_rows
+
+    def at(self, pattern: Pattern, out: np.ndarray | None = None) -> np.ndarray:
+        found = self.own.at(pattern, out)
+        found *= self.times
+        return found
+
+    def tile(self, rows: slice, columns: slice, out: np.ndarray) -> None:
+        self.own.tile(rows, columns, out)
+        out *= self.times
+
+    def activity(self, kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        rows, columns = self.own.activity(kind, rng)
+        return rows * self.times, columns
+
+    def factors(self) -> tuple[np.ndarray, np.ndarray] | None:
+        found = self.own.factors()
+        return None if found is None else (found[0], found[1] * found[1].dtype.type(self.times))
+
+
+def standing_for(observe: Callable | None, times: float) -> Callable | None:
+    """Return an observer that takes what it sees for ``times`` as many samples like them."""
+    if observe is None or times == 1.0:
+        return observe
+    return lambda parameter, view: observe(parameter, ScaledView(view, times))
 
 
 def check_places(

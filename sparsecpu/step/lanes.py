@@ -15,6 +15,8 @@ _LANE_COST_IN_GROUPS = {16: 1.28, 32: 1.08, 64: 1.0, 128: 1.04}
 #: Tiles of up to so many lanes add up in one order, two by two; wider ones go one by one
 #: (``kernels.linear.wide``).
 LANES_ALIKE = 32
+#: Bytes of a tile's row of tokens: as many lanes as attention takes at once.
+_TOKEN_BYTES = 256
 
 
 def choose_lanes(batch: int, features: int, dtype: Any = np.float32, group: int = 1) -> int:
@@ -30,6 +32,11 @@ def choose_lanes(batch: int, features: int, dtype: Any = np.float32, group: int 
     # Where not even the narrowest tile fits, each read from beyond the cache should bring much.
     fitting = fitting or [lanes for lanes in widths if lanes <= most] or widths
     return min(fitting, key=lambda lanes: -(-batch // lanes) * lanes * cost[lanes])
+
+
+def token_lanes(dtype: Any) -> int:
+    """Return the width of tiles whose lanes are tokens: always the same, as attention's strips."""
+    return _TOKEN_BYTES // np.dtype(dtype).itemsize
 
 
 class TileWidth:

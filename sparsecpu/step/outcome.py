@@ -40,7 +40,7 @@ def _is_finite(values: np.ndarray) -> bool:
 def refuse_not_finite(trainer: Any) -> None:
     """Raise ``DivergedError`` if what a trainer's last step has left is not finite."""
     if where := first_not_finite(trainer.network):
-        step, loss = trainer.steps_done - 1, trainer.losses / max(trainer.position, 1)
+        step, loss = trainer.steps_done - 1, trainer.epoch_loss
         rate = trainer.schedule(step) * trainer.learning_rate_factor
         raise DivergedError(step, loss, rate, where)
 

@@ -34,8 +34,8 @@ class OneRank:
         """Return the samples of the largest part of a batch."""
         return batch_size
 
-    def of_batch(self, rows: np.ndarray, n_valid: int, observe: Any) -> dict[str, Any]:
-        """Return what a context needs to know where ranks share the batch of these rows."""
+    def of_batch(self, n_valid: int, observe: Any) -> dict[str, Any]:
+        """Return what a context needs to know where this rank has so many samples of a batch."""
         return {"observe": observe}
 
     def agree(self, loss: float, interrupted: bool) -> float:
@@ -58,6 +58,9 @@ class OneRank:
     def sum(self, array: np.ndarray) -> np.ndarray:
         """Add up an array over all ranks, in place, and return it."""
         return array
+
+    def sum_all(self, arrays: list[np.ndarray]) -> None:
+        """Add up each of several arrays over all ranks, in place."""
 
     def check_network(self, parameters: Any) -> None:
         """Raise ``RankError`` if patterns or weights of two ranks differ in a single bit."""
@@ -109,12 +112,12 @@ class SeveralRanks(OneRank):
     def largest_part(self, batch_size: int) -> int:
         return -(-batch_size // self.size)
 
-    def of_batch(self, rows: np.ndarray, n_valid: int, observe: Any) -> dict[str, Any]:
+    def of_batch(self, n_valid: int, observe: Any) -> dict[str, Any]:
         def gathered(parameter: SparseParameter, view: GradientView) -> None:
             observe(parameter, view.over_ranks(self.comm, n_valid))
 
         seen = None if observe is None else gathered
-        return {"observe": seen, "all_rows": rows, "grad_ready": self._send}
+        return {"observe": seen, "grad_ready": self._send}
 
     def agree(self, loss: float, interrupted: bool) -> float:
         told = self.comm.sum(np.array([loss, interrupted], dtype=np.float64))
@@ -143,6 +146,11 @@ class SeveralRanks(OneRank):
 
     def sum(self, array: np.ndarray) -> np.ndarray:
         return self.comm.sum(array)
+
+    def sum_all(self, arrays: list[np.ndarray]) -> None:
+        for array in arrays:
+            self.comm.start_sum(array)
+        self.comm.finish()
 
     def check_network(self, parameters: Any) -> None:
         self.comm.check_network(parameters)

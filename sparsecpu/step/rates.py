@@ -30,16 +30,18 @@ class LayerRates:
         """Return the factor of one parameter."""
         return next(f for f, some in self.groups(network) if any(p is parameter for p in some))
 
-    def update(self, network: Any, optimizer: Any, rate: float, step: int, done: set[int]) -> None:
+    def update(
+        self, network: Any, optimizer: Any, rate: float, step: int, done: set[int], scale: float
+    ) -> None:
         """Let an optimizer use all gradients but those of parameters that are done.
 
-        ``done`` holds their identities.
+        ``done`` holds their identities; ``scale`` is what the gradients are multiplied by.
         """
         for factor, parameters in self.groups(network):
             left: Iterable[Parameter] = parameters
             if done:
                 left = (p for p in parameters if id(p) not in done)
-            optimizer.step(left, rate * factor, step)
+            optimizer.step(left, rate * factor, step, scale)
 
 
 def rate_groups(parameters: dict[str, Parameter], layer_rates: Mapping[str, float]) -> RateGroups:

@@ -15,6 +15,7 @@ from sparsecpu.errors import FileFormatError, ResumeError, SparseCPUError
 from sparsecpu.kernels.machine.arrays import aligned_copy
 from sparsecpu.registries.numbers import whole as whole_argument
 from sparsecpu.step.checked_arrays import Arrays, behind, same_names, take
+from sparsecpu.step.course import Course
 from sparsecpu.step.plain_values import (
     anything,
     brief,
@@ -49,7 +50,8 @@ _MADE_WITH = table(
     {
         "optimizer": text, "topology": text, "batch_size": whole(1), "shuffle": truth,
         "lean": truth, "precision": text,
-    }
+    },
+    {"accumulate": whole(1), "steps": maybe(whole(1))},  # later than the others
 )  # fmt: skip
 
 
@@ -104,6 +106,8 @@ def _made_with(trainer: Any) -> dict[str, Any]:
         "shuffle": bool(trainer.shuffle),
         "lean": trainer.lean,
         "precision": trainer.precision,
+        "accumulate": trainer.accumulate,
+        "steps": trainer.steps,
     }
 
 
@@ -149,7 +153,7 @@ def go_on(
 def _refuse_another_run(trainer: Any, values: dict[str, Any]) -> None:
     if "made_with" not in values:
         return
-    theirs = _MADE_WITH(values["made_with"], "made_with")
+    theirs = {"accumulate": 1, "steps": None, **_MADE_WITH(values["made_with"], "made_with")}
     for name, ours in _made_with(trainer).items():
         if theirs[name] != ours:
             begun = shown(str(theirs[name]))
@@ -158,8 +162,11 @@ def _refuse_another_run(trainer: Any, values: dict[str, Any]) -> None:
 
 def _check_progress(trainer: Any, values: dict[str, Any], samples: int) -> None:
     """Refuse numbers of steps, epochs and samples that do not fit one another."""
-    batch = trainer.batch_size
+    batch = trainer.batch_size * trainer.accumulate
     steps, epochs, position = (values[n] for n in ("steps_done", "epochs_done", "position"))
+    if trainer.steps is not None:
+        _check_place(Course(samples, batch, 0, trainer.steps), steps, epochs, position)
+        return
     if epochs > trainer.epochs:
         raise ResumeError(f"the run has done {epochs} epochs; this one is to do {trainer.epochs}")
     if position and (position >= samples or position % batch or epochs == trainer.epochs):
@@ -175,6 +182,18 @@ def _check_progress(trainer: Any, values: dict[str, Any], samples: int) -> None:
         )
     if values["order_state"] is None and steps:
         raise FileFormatError("order_state is missing; expected that of the epoch's first step")
+
+
+def _check_place(course: Course, steps: int, epochs: int, position: int) -> None:
+    """Refuse a place within a run of so many steps that these do not lead to."""
+    if steps > course.total_steps:
+        raise ResumeError(f"the run has done {steps} steps; it is to do {course.total_steps}")
+    expected = course.epochs_done(steps), course.position(steps)
+    if (epochs, position) != expected:
+        raise FileFormatError(
+            f"epochs_done and position are {epochs} and {position}; {steps} steps lead to "
+            f"{expected[0]} and {expected[1]}"
+        )
 
 
 def _slots(trainer: Any, arrays: Arrays) -> dict[str, dict[str, np.ndarray]]:

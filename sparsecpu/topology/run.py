@@ -25,7 +25,8 @@ class Run:
     steps_per_epoch, total_steps : int
         Length of the run.
     batch_size : int
-        Samples per step; lanes, where samples are sequences of tokens.
+        Samples that pass at once (lanes, where they are sequences of tokens): those of a step, or
+        of the last batch where batches make it.
     momentum_slot : str or None
         Slot in which the optimizer keeps its momentum.
     momentum : float
@@ -65,16 +66,15 @@ class Run:
         Parameters
         ----------
         trainer : Trainer
-            The trainer, before its first step or resumed.
+            The trainer, before its first step or resumed, whose course is known.
         samples : int
-            Samples per epoch.
+            Samples of a pass over all.
         """
         optimizer = trainer.optimizer
-        per_epoch = -(-samples // trainer.batch_size)
         return cls(
             {n: p for n, p in trainer.network.sparse_parameters().items() if not p.fixed},
-            per_epoch,
-            per_epoch * trainer.epochs,
+            trainer.course.epoch_steps,
+            trainer.course.total_steps,
             trainer.network.tokens(min(trainer.batch_size, samples)),
             optimizer.momentum_slot,
             optimizer.history_decay,

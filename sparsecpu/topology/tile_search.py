@@ -93,7 +93,7 @@ def search_memory(shape: tuple[int, ...]) -> int:
 def _guess(
     pattern: Pattern, count: int, dtype: Any, form: Form, shared: SharedColumns | None = None
 ) -> float:
-    """Return a threshold that about twice ``count`` scores exceed, by some of them.
+    """Return a threshold that about twice ``count`` inactive scores exceed, by some of them.
 
     Rows differ: a threshold that turns out too high costs more than entries that are not needed.
     """
@@ -107,6 +107,8 @@ def _guess(
     some = aligned_empty((height, len(range(0, n_in, apart))), dtype)
     form(chosen, slice(0, n_in, apart), some)
     some = np.abs(some, out=some) if shared is None else shared.fold_rows(some)
+    places = np.arange(0, n_out, apart)[:, None] * n_in + np.arange(0, n_in, apart)
+    some.reshape(-1)[pattern.contains(places.reshape(-1))] = 0  # they hold most of the largest
     wanted = int(2 * count * some.size / pattern.size) + 100
     if wanted >= some.size:
         return 0.0

@@ -110,6 +110,16 @@ def test_classifier_and_regressor_have_the_same_defaults():
         (dict(width=0.0), "width is 0.0; expected a number above 0"),
         (dict(sparsity=1.0), "sparsity is 1.0; expected a number in [0, 1)"),
         (dict(schedule="x"), "schedule is 'x'; expected one of cosine, one-cycle, constant"),
+        (dict(schedule="cosine:floor=2"), "floor of cosine is 2; expected a number in [0, 1]"),
+        (dict(schedule="constant:floor=0"), "floor is 0; expected an option of constant: warmup"),
+        (dict(schedule="cosine:warmup=-1"), "warmup of cosine is -1; expected an integer"),
+        (dict(schedule="one-cycle:rise=x"), "rise of one-cycle is 'x'; expected a number"),
+        (dict(optimizer="x"), "optimizer is 'x'; expected one of sgd, adam"),
+        (dict(optimizer="adam:beta2=1"), "beta2 of adam is 1; expected a number in [0, 1)"),
+        (dict(optimizer="sgd:beta2=0.9"), "beta2 is 0.9; expected an option of sgd: momentum"),
+        (dict(momentum=1.0), "momentum is 1.0; expected a number in [0, 1)"),
+        (dict(clip=-1.0), "clip is -1.0; expected a number of at least 0"),
+        (dict(accumulate=0), "accumulate is 0; expected an integer of at least 1"),
         (dict(topology="x"), "topology is 'x'; expected one of "),
         (dict(topology="set:x=1"), "x is 1; expected an option of set: "),
         (dict(layer_rates="head"), "LAYER=FACTOR"),
@@ -135,6 +145,21 @@ def test_models_take_options():
             describe(Recipe(model=bad), (4,), 3)
     with pytest.raises(ConflictError, match="width cannot be used with lenet-300-100, which has"):
         describe(Recipe(width=0.5), (4,), 3)
+
+
+def test_a_trainer_is_what_its_recipe_says():
+    recipe = Recipe(model="10", epochs=3, batch_size=4, accumulate=5, clip=1.5, momentum=0.8,
+                    optimizer="adam:beta2=0.95", schedule="cosine:floor=0.1,warmup=2")  # fmt: skip
+    network = build(recipe, describe(recipe, (4,), 3), np.eye(4), np.arange(4) % 3, "feature")
+    trainer = make_trainer(recipe, network, "classification", 101)
+    assert (trainer.batch_size, trainer.accumulate, trainer.clip) == (4, 5, 1.5)
+    optimizer = trainer.optimizer
+    found = (optimizer.beta1, optimizer.beta2, optimizer.weight_decay)
+    assert found == (0.8, 0.95, recipe.weight_decay)
+    rates = [trainer.schedule(step) / recipe.learning_rate for step in range(18 + 1)]
+    assert rates[0] == pytest.approx(1 / 3, rel=0.01)
+    assert rates[-1] == pytest.approx(0.1)  # 6 steps in each of 3 epochs
+    assert rates[-2] > 0.1
 
 
 def test_lean_says_why_it_cannot_be():

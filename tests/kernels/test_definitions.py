@@ -199,7 +199,7 @@ def test_sgd(nesterov, rng):
     w, g, v = rng.standard_normal((3, 33))
     wanted = update.plain_sgd(w, g, v, 0.1, 0.9, 0.01, nesterov)
     step = (1.0, 0.9) if nesterov else (0.0, 1.0)
-    update.sgd_update(w, g, v, 0.1, 0.9, 0.01, *step, np.empty(0, np.int32), w[:0])
+    update.sgd_update(w, g, v, 0.1, 0.9, 0.01, *step, 1.0, np.empty(0, np.int32), w[:0])
     close(w, wanted[0], 1e-13)
     close(v, wanted[1], 1e-13)
 
@@ -209,7 +209,7 @@ def test_adam(decoupled, rng):
     w, g, m, v = rng.standard_normal((4, 33))
     v, options = v**2, (0.1, 0.9, 0.99, 1e-8, 0.01, decoupled, 5)
     wanted = update.plain_adam(w, g, m, v, *options)
-    update.adam_update(w, g, m, v, *options, np.empty(0, np.int32), w[:0])
+    update.adam_update(w, g, m, v, *options, 1.0, np.empty(0, np.int32), w[:0])
     for found, want in zip((w, m, v), wanted, strict=True):
         close(found, want, 1e-12)
 

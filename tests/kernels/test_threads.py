@@ -148,7 +148,13 @@ print(json.dumps([[2, 1, 0], 0]))
     finish(start(code, NUMBA_THREADING_LAYER="workqueue"))
 
 
-def test_who_decides_on_threads():
+@pytest.fixture
+def nothing_chosen():
+    with use_threads(None):
+        yield
+
+
+def test_who_decides_on_threads(nothing_chosen):
     assert chosen_threads() is None
     assert current_threads() == available_threads()
     with use_threads(1):
@@ -168,7 +174,7 @@ def test_who_decides_on_threads():
     assert team(weights, 10**6, 1) == 1
 
 
-def test_one_thread_has_a_form_of_its_own(monkeypatch):
+def test_one_thread_has_a_form_of_its_own(nothing_chosen, monkeypatch):
     """It needs nothing of Numba's threads, and computes the same."""
     called = []
     for name in ("alone", "together"):

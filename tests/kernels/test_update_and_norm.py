@@ -20,7 +20,7 @@ def test_sgd(nesterov, momentum, rng):
     wanted = naive.sgd(w, g, v, 0.1, momentum, 0.01, nesterov)
     slot = v if momentum else g
     by_gradient, by_velocity = (1.0, momentum) if nesterov else (0.0, 1.0)
-    sgd_update(w, g, slot, 0.1, momentum, 0.01, by_gradient, by_velocity, perm, turned)
+    sgd_update(w, g, slot, 0.1, momentum, 0.01, by_gradient, by_velocity, 1.0, perm, turned)
     np.testing.assert_allclose(w, wanted[0], rtol=1e-13)
     np.testing.assert_array_equal(turned, w[perm])
     refresh(v, perm, turned)
@@ -35,7 +35,7 @@ def test_adam(decoupled, rng):
     v = np.abs(v)
     args = (0.1, 0.9, 0.99, 1e-8, 0.01, decoupled)
     wanted = naive.adam(w, g, m, v, *args, 4)
-    adam_update(w, g, m, v, *args, 5, np.empty(0, np.int32), w[:0])
+    adam_update(w, g, m, v, *args, 5, 1.0, np.empty(0, np.int32), w[:0])
     for found, want in zip((w, m, v), wanted, strict=True):
         np.testing.assert_allclose(found, want, rtol=1e-12)
 
@@ -52,7 +52,7 @@ def test_updates_have_the_same_bits_on_any_number_of_threads(update, dtype):
         w, g, m, v = np.random.default_rng(0).standard_normal((4, 1001)).astype(dtype)
         slots, more = ((m, v**2), (False, 7)) if update is adam_update else ((v,), ())
         with use_threads(threads):
-            update(w, g, *slots, *options, *more, perm, w[:0])
+            update(w, g, *slots, *options, *more, dtype(0.7), perm, w[:0])
         found.append((w.tobytes(), *(slot.tobytes() for slot in slots)))
     assert found[0] == found[1]
 
@@ -62,7 +62,7 @@ def test_tiny_values_are_flushed():
     v = np.array([1e-33, 0, 0, 0], np.float32)
     zero = np.zeros(4, np.float32)
     n = np.float32
-    sgd_update(w, zero, v, n(0.1), n(0.9), n(0), n(1), n(0.9), np.empty(0, np.int32), w[:0])
+    sgd_update(w, zero, v, n(0.1), n(0.9), n(0), n(1), n(0.9), n(1), np.empty(0, np.int32), w[:0])
     assert w[0] == 0
     assert w[1] == 0
     assert w[2] == n(1e-20)

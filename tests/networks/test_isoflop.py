@@ -26,8 +26,8 @@ from sparsecpu.isoflop import (
     sparse_wide,
 )
 from sparsecpu.layers import Parallel, ReLU, Sequential, SparseConv2d, SparseLinear
-from sparsecpu.losses import SoftmaxCrossEntropy, SquaredError
-from sparsecpu.networks.description import Architecture, mlp
+from sparsecpu.losses import SoftmaxCrossEntropy, SquaredError, TokenCrossEntropy
+from sparsecpu.networks.description import Architecture, LayerSpec, mlp
 from sparsecpu.networks.isoflop.placed_layers import weighted_layers
 from sparsecpu.networks.models import find_model, resnet
 from sparsecpu.optimizers import SGD
@@ -364,3 +364,43 @@ class Halt(Follow):
 
     def arrays(self):
         return {}
+
+
+def token_network(width=32, words=20, length=8):
+    """Describe an embedding, a block of attention and feed-forward, and a head."""
+    norm = {"kind": "layer_norm"}
+    attention = {"kind": "attention", "features": width, "heads": 4, "causal": True}
+    up, down = ({"kind": "linear", "out_features": n, "nnz": None} for n in (4 * width, width))
+    layers = [
+        LayerSpec("embedding", {"vocabulary": words, "features": width}),
+        LayerSpec("residual", {"branch": [norm, attention]}),
+        LayerSpec("residual", {"branch": [norm, up, {"kind": "gelu"}, down]}),
+        LayerSpec("linear", {"out_features": words, "nnz": None}),
+    ]
+    return Architecture((length,), tuple(layers))
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_networks_of_tokens_keep_their_flops(name):
+    dense, rng = token_network(), np.random.default_rng(0)
+    assert flops(dense) == 2 * (4 * 32 * 32 + 2 * 32 * 128 + 32 * 20)
+    made = TRANSFORMS[name](dense, 0.75)
+    assert flops(made) == pytest.approx(flops(dense), rel=0.02)
+    network = made.build(rng)
+    x, y = rng.integers(0, 20, (2, 3, 8))
+    loss, gradients = network.loss_and_gradients(x, y, TokenCrossEntropy())
+    assert loss > 0
+    assert all(np.isfinite(g).all() for g in gradients.values())
+    if name == "wide":
+        attention = network.layers[1].children()["branch"].layers[1]
+        shapes = {key: p.shape for key, p in attention.parameters().items() if "weight" in key}
+        assert shapes["query.0.weight"] == (64, 64)
+        assert shapes["output.0.weight"] == (64, 64)
+
+
+def test_wide_heads_stay_whole():
+    network = sparse_wide(token_network(36), 0.5).build()  # heads of 9 become 12, features 50
+    attention = network.layers[1].children()["branch"].layers[1]
+    shapes = {key: p.shape for key, p in attention.parameters().items() if "weight" in key}
+    assert shapes["key.0.weight"] == (48, 50)
+    assert shapes["output.0.weight"] == (50, 48)

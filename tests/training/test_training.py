@@ -24,6 +24,7 @@ from sparsecpu.schedules import (
     every,
     inverse_scaling,
     linear,
+    make_schedule,
     multistep,
     one_cycle,
     warmup,
@@ -273,6 +274,10 @@ def test_schedules():
     assert every(1.0, 3, 0.1)(7) == pytest.approx(0.01)
     assert inverse_scaling(1.0)(3) == 0.5
     assert [warmup(constant(1.0), 3)(s) for s in range(5)] == [0.25, 0.5, 0.75, 1, 1]
+    named = make_schedule("cosine:floor=0.1,warmup=10", 3.0, 100)
+    assert [named(s) for s in (0, 100, 200)] == pytest.approx([3 / 11, 0.3, 0.3], rel=1e-4)
+    assert max(named(s) for s in range(100)) == named(10) > 2.9
+    assert make_schedule("constant:warmup=0", 3.0, 100)(0) == 3.0
     cycle = [one_cycle(1.0, 100)(s) for s in range(100)]
     assert cycle[0] == pytest.approx(0.04)
     assert max(cycle) == pytest.approx(1.0, abs=1e-3)

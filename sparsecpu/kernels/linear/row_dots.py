@@ -71,7 +71,7 @@ def chain_of_row_dots(in_order: bool, in_groups: bool = False) -> Callable:
     """
     groups = groups_kernel(in_order)
 
-    @kernel(part=in_order)
+    @kernel(exact=in_order)
     def chain(layers, slopes, x, rows, offset, scale, work, out):
         zero, n_in, count = work.dtype.type(0), x.shape[1], layers.shape[0]
         memory, size = work.ctypes.data, work.shape[1] * work.itemsize

@@ -25,8 +25,9 @@ TINY = 1e-30
 
 
 def kernel(
-    *, parallel: bool = False, part: bool = False, inlined: bool = False, reorders: bool = False
-) -> Callable[[Callable], Any]:
+    *, parallel: bool = False, part: bool = False, inlined: bool = False, exact: bool = False,
+    reorders: bool = False,
+) -> Callable[[Callable], Any]:  # fmt: skip
     """Return the decorator that every kernel carries.
 
     Where no cache directory can be written, a kernel is compiled anew in each process.
@@ -36,19 +37,25 @@ def kernel(
     parallel : bool
         Run ``prange`` loops on Numba's threads, where there are several.
     part : bool
-        For what is called from other kernels only and neither makes nor returns an array: compile
-        it without reference counts, which would cost more than a part that handles one pixel.
+        For what is called from other kernels only, never from Python, and neither makes nor returns
+        an array: compile it without reference counts, which would cost more than a part that
+        handles one pixel, and without the wrapper that Python would call.
     inlined : bool
         For a part that becomes code of its caller: vectors as wide as a strip, which it takes or
         returns, would go through memory otherwise.
+    exact : bool
+        Let sums keep their order, as parts and parallel kernels do.
     reorders : bool
         For a parallel kernel that needs its sums vectorised, in an order that LLVM chooses. It has
         one form only, for one thread too: another might choose another order.
     """
     part = part or inlined
-    exact = part or (parallel and not reorders)
+    exact = exact or part or (parallel and not reorders)
     options: dict[str, Any] = {
         "nogil": True, "fastmath": EXACT if exact else FASTMATH, "error_model": "numpy",
+        # Numba makes two more functions of each, for callers in C and in Python: without those that
+        # nobody calls, a convolution compiles in two thirds of the time.
+        "no_cfunc_wrapper": True, "no_cpython_wrapper": part,
     }  # fmt: skip
     if part:
         options["_nrt"] = False

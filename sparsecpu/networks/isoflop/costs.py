@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.layers import Sequential
-from sparsecpu.losses import SoftmaxCrossEntropy
+from sparsecpu.losses import Loss, SoftmaxCrossEntropy, TokenCrossEntropy
 from sparsecpu.networks.description import Architecture
 from sparsecpu.networks.isoflop.placed_layers import activations, flops
 from sparsecpu.trainer import Trainer
@@ -56,12 +56,10 @@ def _training_step(
 ) -> tuple[Callable[[], float], Sequential]:
     """Return a function that makes a step and returns its milliseconds, and the network."""
     rng = np.random.default_rng(0)
-    features = int(np.prod(architecture.input_shape))
-    x = rng.standard_normal((batch_size, features), dtype=np.float32)
     network = architecture.build(np.random.default_rng(0))
-    trainer = Trainer(network, loss=SoftmaxCrossEntropy(), learning_rate=1e-3,
-                      batch_size=batch_size, threads=threads)  # fmt: skip
-    labels = rng.integers(0, network.n_outputs, batch_size)
+    x, labels, loss = random_batch(network, batch_size, rng)
+    trainer = Trainer(network, loss=loss, learning_rate=1e-3, batch_size=batch_size,
+                      threads=threads)  # fmt: skip
     samples, targets = network.samples(x), trainer.loss.prepare(labels, network.n_outputs)
     rows = np.arange(batch_size)
 
@@ -72,6 +70,20 @@ def _training_step(
             return 1e3 * (time.perf_counter() - start)
 
     return step, network
+
+
+def random_batch(
+    network: Sequential, count: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, Loss]:
+    """Return samples that a network can read, class numbers for them, and a loss for these."""
+    x: np.ndarray
+    if network.reads_tokens:
+        words = network.layers[0].vocabulary  # type: ignore[attr-defined]
+        x = rng.integers(0, words, (count, *network.input_shape))
+    else:
+        x = rng.standard_normal((count, *network.input_shape), dtype=np.float32)
+    labels = rng.integers(0, network.n_outputs, network.outputs_shape(count)[:-1])
+    return x, labels, SoftmaxCrossEntropy() if labels.ndim == 1 else TokenCrossEntropy()
 
 
 def _median_ms(steps: list[Callable[[], float]]) -> list[float]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sparsecpu.layers import KINDS
+from sparsecpu.layers.composite import Composite
+from sparsecpu.layers.network.sizes import spec_of_samples
 from sparsecpu.networks.description import Architecture, LayerSpec
 from sparsecpu.sparse.groups import nearest_nnz
 
@@ -99,7 +101,7 @@ def activations(architecture: Architecture) -> int:
     """
     return sum(
         math.prod(layer.output_shape)
-        for layer in placed_layers(entries_of(architecture), architecture.input_shape)
+        for layer in placed_layers(entries_of(architecture), _entering(architecture))
         if layer.kind not in ("relu", "dropout", "flatten")
     )
 
@@ -109,21 +111,26 @@ def entries_of(architecture: Architecture) -> list[Entry]:
     return [{"kind": layer.kind, **layer.options} for layer in architecture.layers]
 
 
-def _inner(entry: Entry) -> dict[str, list[Entry]]:
-    """Return the lists of layers within a layer, by name."""
-    if entry["kind"] == "residual":
-        return {name: list(entry.get(name, ())) for name in ("branch", "shortcut")}
-    if entry["kind"] == "parallel":
-        return {str(i): list(branch) for i, branch in enumerate(entry["branches"])}
-    return {}
+def _inner(entry: Entry, shape: Shape) -> dict[str, tuple[list[Entry], Shape]]:
+    """Return the lists of layers within a layer by name, and the shape that comes into each."""
+    made, options = KINDS[entry["kind"]], options_of(entry)
+    if not issubclass(made, Composite):
+        return {}
+    shapes = made.inputs(shape, options)
+    return {name: (list(listed), shapes[name]) for name, listed in made.entries(options).items()}
+
+
+def _entering(architecture: Architecture) -> Shape:
+    """Return the shape of what comes into the first layer: a token, where samples have two axes."""
+    return spec_of_samples(architecture.input_shape).shape
 
 
 def placed_layers(entries: list[Entry], shape: Shape) -> Iterator[PlacedLayer]:
     """Yield every layer that holds no others, in its place."""
     for entry in entries:
-        inner = _inner(entry)
-        for layers in inner.values():
-            yield from placed_layers(layers, shape)
+        inner = _inner(entry, shape)
+        for layers, into in inner.values():
+            yield from placed_layers(layers, into)
         layer = PlacedLayer(entry, shape)
         if not inner:
             yield layer
@@ -132,7 +139,7 @@ def placed_layers(entries: list[Entry], shape: Shape) -> Iterator[PlacedLayer]:
 
 def weighted_layers(architecture: Architecture) -> list[PlacedLayer]:
     """Return the layers that have weights, inner ones included."""
-    layers = placed_layers(entries_of(architecture), architecture.input_shape)
+    layers = placed_layers(entries_of(architecture), _entering(architecture))
     return [layer for layer in layers if layer.kind in WEIGHTED]
 
 
@@ -156,20 +163,24 @@ def rewrite(
     """
     numbers = iter(range(len(weighted_layers(architecture))))
 
+    def within(entry: Entry, shape: Shape) -> Entry:
+        inner = {name: chain(*listed) for name, listed in _inner(entry, shape).items()}
+        if not inner:
+            return entry
+        made: Any = KINDS[entry["kind"]]
+        return {"kind": entry["kind"], **made.as_options(inner, options_of(entry))}
+
     def chain(entries: list[Entry], shape: Shape) -> list[Entry]:
         found: list[Entry] = []
         for entry in entries:
             layer = PlacedLayer(entry, shape)
             if entry["kind"] in WEIGHTED:
                 found += change(layer, next(numbers))
-            elif entry["kind"] == "residual":
-                lists = {name: chain(inner, shape) for name, inner in _inner(entry).items()}
-                found.append({"kind": "residual", **lists})
             else:
-                found.append(other(entry))
+                found.append(other(within(entry, shape)))
             shape = layer.output_shape
         return tidy(found)
 
-    entries = chain(entries_of(architecture), architecture.input_shape)
+    entries = chain(entries_of(architecture), _entering(architecture))
     layers = tuple(LayerSpec(entry["kind"], options_of(entry)) for entry in entries)
     return replace(architecture, layers=layers)

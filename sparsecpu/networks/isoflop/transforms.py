@@ -69,7 +69,7 @@ def sparse_wide(
         wide = {**layer.entry, size: int(layer.entry[size] * factor + _SLACK)}
         return [_fixed(wide) if number in kept else wide]
 
-    wide = rewrite(architecture, widen, lambda entry: _widen_shortcut(entry, factor))
+    wide = rewrite(architecture, widen, lambda entry: _widen_other(entry, factor))
     wide = replace(wide, name=f"{architecture.name}-wide-{sparsity:g}")
     return _match(wide, flops(architecture), sparsity, distribution)
 
@@ -116,7 +116,8 @@ def sparse_factorized(architecture: Architecture, sparsity: float) -> Architectu
     r"""Replace each layer W by :math:`V \sigma(U x)`, both sparse, with a norm between them.
 
     The inner size is :math:`r = \lceil d_{in} d_{out} / ((1 - s)(d_{in} + d_{out})) \rceil`; for a
-    convolution, U has its kernel and V is 1x1, with :math:`d_{in} = k^2 f_{in}`.
+    convolution, U has its kernel and V is 1x1, with :math:`d_{in} = k^2 f_{in}`. Norm and
+    :math:`\sigma` are batch norm and ReLU, of tokens layer norm and GELU.
 
     Parameters
     ----------
@@ -126,6 +127,7 @@ def sparse_factorized(architecture: Architecture, sparsity: float) -> Architectu
         s, in [0, 1).
     """
     _scale(sparsity)
+    between = ("layer_norm", "gelu") if architecture.longest else ("batch_norm", "relu")
 
     def factor(layer: PlacedLayer) -> list[Entry]:
         factors = _factors(layer, factorized_rank(*layer.fans, sparsity))
@@ -133,7 +135,7 @@ def sparse_factorized(architecture: Architecture, sparsity: float) -> Architectu
             {**factor.entry, "nnz": max(1, round((1 - sparsity) * factor.size))}
             for factor in factors
         )
-        return [{**first, "bias": False}, {"kind": "batch_norm"}, {"kind": "relu"}, second]
+        return [{**first, "bias": False}, *({"kind": kind} for kind in between), second]
 
     found = _replace_sparse(architecture, factor)
     return replace(found, name=f"{architecture.name}-factorized-{sparsity:g}")
@@ -217,10 +219,25 @@ def _scale(sparsity: float) -> float:
     return round(scale) if abs(scale - round(scale)) < _SLACK * scale else scale
 
 
-def _widen_shortcut(entry: Entry, factor: float) -> Entry:
-    if entry["kind"] != "subsample":
-        return entry
-    return {**entry, "channels": int(entry["channels"] * factor + _SLACK)}
+def _widen_other(entry: Entry, factor: float) -> Entry:
+    """Return a layer that has no weights of its own, for inputs that are so much wider."""
+
+    def wider(size: int) -> int:
+        return int(size * factor + _SLACK)
+
+    if entry["kind"] == "subsample":
+        return {**entry, "channels": wider(entry["channels"])}
+    if entry["kind"] == "embedding":
+        return {**entry, "features": wider(entry["features"])}
+    if entry["kind"] == "attention":
+        features, heads = int(entry["features"]), int(entry["heads"])
+        size = wider(entry.get("head_size") or features // heads)
+        found = {**entry, "features": wider(features), "head_size": size}
+        for name in ("query", "key", "value"):  # the heads share out what is wider
+            *before, last = entry[name]
+            found[name] = [*before, {**last, "out_features": heads * size}]
+        return found
+    return entry
 
 
 def _pull_into_branches(entries: list[Entry]) -> list[Entry]:

@@ -8,7 +8,9 @@ from functools import partial
 
 from sparsecpu.networks.description import Architecture, mlp
 from sparsecpu.networks.models.convolutional import alexnet, lenet5_caffe, vgg16
+from sparsecpu.networks.models.gpt import gpt
 from sparsecpu.networks.models.residual import resnet, wide_resnet
+from sparsecpu.networks.models.vit import vit
 from sparsecpu.registries import Registry, read_options
 from sparsecpu.registries.registry import with_options
 
@@ -99,6 +101,13 @@ MODELS: Registry[Callable[..., Architecture]] = Registry(
         "resnet-18": resnet,
         "resnet-50": partial(resnet, depth=50),
         "resnet-56": partial(resnet, depth=56),
+        "vit": vit,
+        "vit-tiny": partial(vit, name="vit-tiny", features=64, heads=4, head_size=16, hidden=128),
+        "gpt": gpt,
+        "gpt-nano": partial(gpt, name="gpt-nano", layers=3, heads=3, width=48, block=64),
+        "gpt-cpu": partial(gpt, name="gpt-cpu", layers=4, heads=4, width=128, block=64),
+        "gpt-mini": partial(gpt, name="gpt-mini", layers=6, heads=6, width=384, block=256),
+        "gpt2": partial(gpt, name="gpt2", layers=12, heads=12, width=768, block=1024),
     },
 )
 #: Networks whose names hold numbers; words in capitals are the function's integers.
