@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 #: More streams than this share tiles of so many lanes; fewer go one by one.
 _SINGLY, _LANES = 2, 16
-#: Multiplications of a token below which one thread is faster than several.
+#: Multiplications of a pass below which one thread is faster than several.
 _WORTH_SHARING = 4_000_000
 
 
@@ -100,8 +101,7 @@ class Writer:
         self.most = network.input_shape[0]
         self.memory = Memory(streams, self.most)
         self.tokens = np.zeros((streams, self.most), np.int64)
-        work = sum(p.nnz for p in network.sparse_parameters().values()) * streams
-        self.threads = 1 if work < _WORTH_SHARING else None
+        self._weights = sum(p.nnz for p in network.sparse_parameters().values())
         base = {"predicts": True, "memory": self.memory}
         self._whole = Context(Workspace(), n_valid=streams, in_parts=True, **base)
         self._single = Context(Workspace(), n_valid=streams, **base)
@@ -119,18 +119,27 @@ class Writer:
         self._single.workspace.sequences = Sequences.of(owner, lanes, itemsize)
         return np.zeros((tiles, 1, lanes), np.int64)
 
+    @contextlib.contextmanager
+    def _team(self, tokens: int) -> Iterator[None]:
+        """Let so many threads share a pass as its tokens are worth."""
+        from sparsecpu.kernels.machine.threads import chosen_threads, use_threads
+
+        chosen = chosen_threads()
+        if chosen is None and tokens * self._weights < _WORTH_SHARING:
+            chosen = 1
+        with one_blas_thread(), use_threads(chosen):
+            yield
+
     def begin(self, tokens: np.ndarray) -> np.ndarray:
         """Read the beginnings of streams, (streams, tokens) or (1, tokens) for all of them alike.
 
         Returns what comes out at their last tokens, (streams, n_outputs).
         """
-        from sparsecpu.kernels.machine.threads import use_threads
-
         network, count = self.network, tokens.shape[1]
         self.memory.takes_one, self.memory.count = False, count
         self.tokens[:, :count] = tokens
         rows, ctx = np.arange(len(tokens)), replace(self._whole, n_valid=len(tokens))
-        with one_blas_thread(), use_threads(self.threads):
+        with self._team(tokens.size):
             lanes = network.lanes(len(tokens))
             x = network.gather(network.samples(tokens), rows, lanes, ctx)
             y, _ = network.forward(x, ctx)
@@ -144,8 +153,6 @@ class Writer:
 
     def go_on(self, token: np.ndarray) -> np.ndarray:
         """Read one token more of each stream, (streams,); return what comes out there."""
-        from sparsecpu.kernels.machine.threads import use_threads
-
         memory, count = self.memory, self.memory.count
         if count == self.most:
             kept = self.tokens[:, self.slide :].copy()
@@ -155,7 +162,7 @@ class Writer:
         ctx = self._single
         ctx.sequences.position[...] = count
         memory.takes_one = True
-        with one_blas_thread(), use_threads(self.threads):
+        with self._team(self.streams):
             y, _ = self.network.forward(self._input, ctx)
         memory.count = count + 1
         return y.transpose(0, 2, 1).reshape(-1, y.shape[1])[: self.streams]
