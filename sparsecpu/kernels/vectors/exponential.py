@@ -138,19 +138,6 @@ def exp(builder, x):
     return builder.fmul(builder.fmul(found, scales[0]), scales[1])
 
 
-def exp_of_negative(builder, x):
-    """Return ``exp(x)`` where x <= 0, and 0 where that is smaller than ``compile.TINY``.
-
-    As near as ``exp``, and 1 for 0, which ``power_of_two_of`` need not be.
-    """
-    least = constant(x.type, math.log(TINY))
-    n, rest = split(builder, at_least(builder, x, math.log(TINY)))
-    found = builder.fadd(rest, constant(x.type, 1))
-    found = builder.fmul(found, power_of_two(builder, n, x.type))
-    small = builder.fcmp_ordered("<", x, least)
-    return builder.select(small, constant(x.type, 0), found)
-
-
 def power_of_two_of(builder, x, factor):
     """Return ``2**(factor x)`` where that is at most about 1, and 0 where it is below ``TINY``.
 
@@ -179,13 +166,3 @@ def exponential(typing_context, v):
         return exp(builder, args[0])
 
     return v(v), generate
-
-
-@intrinsic
-def exp_of_difference(typing_context, u, v):
-    """Return ``exp(u - v)`` where v >= u; what is tiny is 0."""
-
-    def generate(context, builder, signature, args):
-        return exp_of_negative(builder, builder.fsub(*args))
-
-    return u(u, v), generate
