@@ -14,7 +14,8 @@ from sparsecpu.layers.base import Layer, Shape, Spec
 from sparsecpu.layers.composite import Composite, Entries
 from sparsecpu.layers.linear import SparseLinear
 from sparsecpu.layers.required import require_vector
-from sparsecpu.registries.numbers import float_type, generator, truth_value, whole
+from sparsecpu.layers.rotary import turned, turns
+from sparsecpu.registries.numbers import float_type, generator, is_number, truth_value, whole
 from sparsecpu.step.context import Context
 
 _NAMES = ("query", "key", "value", "output")
@@ -31,6 +32,12 @@ def _size_of_heads(features: int, heads: int, given: Any) -> int:
     if features % heads:
         raise ParameterError("heads", heads, f"a divisor of the {features} features")
     return features // heads
+
+
+def _rate(dropout: Any) -> float:
+    if not (is_number(dropout) and 0.0 <= dropout < 1.0):
+        raise ParameterError("dropout", dropout, "a number in [0, 1)")
+    return float(dropout)
 
 
 class Attention(Composite):
@@ -51,6 +58,11 @@ class Attention(Composite):
         Features of a head; by default the heads share out ``features``.
     causal : bool
         A token sees itself and those before it, but none behind.
+    rotary : bool
+        Turn queries and keys with the place of their token, so that scores depend on how far apart
+        two tokens are; feature i of a head is paired with the one half a head further on.
+    dropout : float
+        Fraction of the weights of attention to drop in training, in [0, 1).
     density : float
         Fraction of the weights of each projection to keep, in (0, 1].
     bias : bool
@@ -74,7 +86,8 @@ class Attention(Composite):
     Notes
     -----
     Vaswani et al., Attention is all you need (2017), section 3.2; Dao et al., FlashAttention
-    (2022), for scores that are kept nowhere.
+    (2022), for scores that are kept nowhere; Su et al., RoFormer (2021), for rotary positions, with
+    base 10000, in the pairs of GPT-NeoX.
     """
 
     kind = "attention"
@@ -86,6 +99,8 @@ class Attention(Composite):
         *,
         head_size: int | None = None,
         causal: bool = False,
+        rotary: bool = False,
+        dropout: float = 0.0,
         density: float = 0.1,
         bias: bool = True,
         rng: np.random.Generator | None = None,
@@ -99,6 +114,7 @@ class Attention(Composite):
     ) -> None:
         self.features = whole("features", features, 1, 2**31 - 1)
         self.heads, self.causal = _heads(heads), truth_value("causal", causal)
+        self.rotary, self.dropout = truth_value("rotary", rotary), _rate(dropout)
         inner = self.heads * _size_of_heads(self.features, self.heads, head_size)
         drawn = {"density": density, "bias": bias, "group": group, "gain": gain}
         drawn |= {"rng": generator(rng), "dtype": float_type(dtype)}
@@ -151,51 +167,80 @@ class Attention(Composite):
         if len(set(ends)) > 1 or len(ends[0]) != 1 or ends[0][0] % self.heads:
             expected = f"the same for all, a multiple of {self.heads} heads"
             raise ParameterError("outputs of query, key and value", ends, expected)
-        self.scale = 1.0 / math.sqrt(ends[0][0] // self.heads)
+        size = ends[0][0] // self.heads
+        if self.rotary and size % 2:
+            raise ParameterError("features of a head", size, "an even number, for rotary positions")
+        self.scale = 1.0 / math.sqrt(size)
+        self.turns = turns(spec.length, size) if self.rotary else None
         return self.by_name["output"].plan(replace(spec, shape=ends[0], needs_gradient=True))
 
     def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
         from sparsecpu.kernels.attention.forward import attend_kernel
 
-        q, k, v = ((self.by_name[name].forward(x, ctx)) for name in _NAMES[:3])
+        made, kept = zip(*(self.by_name[name].forward(x, ctx) for name in _NAMES[:3]), strict=True)
         tiles, _, lanes = x.shape
-        a = ctx.workspace.array(self, "a", q[0].shape, x.dtype)
+        q, k, v = made if self.turns is None else (*self._turned(made[:2], ctx), made[2])
+        a = ctx.workspace.array(self, "a", q.shape, x.dtype)
         if ctx.memory is not None:
             if ctx.memory.takes_one:
-                ctx.memory.attend(self, q[0], k[0], v[0], a)
+                ctx.memory.attend(self, q, k, v, a)
                 return self.by_name["output"].forward(a, ctx)
-            ctx.memory.keep(self, k[0], v[0], ctx.sequences)
+            ctx.memory.keep(self, k, v, ctx.sequences)
+        seed = self._seed(ctx)
         shape = 2, tiles, self.heads, lanes
         statistics = ctx.workspace.array(self, "statistics", shape, x.dtype)
         scratch = self._scratch(x, ctx)
         strips = ctx.sequences.strips
-        attend_kernel(lanes, x.itemsize, int(self.causal))(
-            len(scratch), x.dtype, q[0], k[0], v[0], *strips, self.heads,
-            x.dtype.type(self.scale), 0, x.dtype.type(0), a, statistics, scratch,
-        )  # fmt: skip
-        y, kept = self.by_name["output"].forward(a, ctx)
-        return y, (q, k, v, a, statistics, strips, kept)
+        number = x.dtype.type
+        given = q, k, v, *strips, self.heads, number(self.scale), seed, number(self.dropout), a
+        attend_kernel(lanes, x.itemsize, int(self.causal), int(seed >= 0))(
+            len(scratch), x.dtype, *given, statistics, scratch
+        )
+        y, last = self.by_name["output"].forward(a, ctx)
+        return y, (given, statistics, (*kept, last))
 
     def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray | None:
         from sparsecpu.kernels.attention.backward import attend_backward_kernel
 
-        q, k, v, a, statistics, strips, kept = saved
-        da = self.by_name["output"].backward(dy, kept, ctx)
+        given, statistics, kept = saved
+        a, seed = given[-1], given[-3]
+        da = self.by_name["output"].backward(dy, kept[3], ctx)
         gradients = [ctx.workspace.array(self, f"d{i}", a.shape, a.dtype) for i in range(3)]
         scratch = self._scratch(a, ctx)
-        attend_backward_kernel(a.shape[2], a.itemsize, int(self.causal))(
-            len(scratch), a.dtype, q[0], k[0], v[0], *strips, self.heads,
-            a.dtype.type(self.scale), 0, a.dtype.type(0), a, statistics, da, *gradients, scratch,
-        )  # fmt: skip
+        attend_backward_kernel(a.shape[2], a.itemsize, int(self.causal), int(seed >= 0))(
+            len(scratch), a.dtype, *given, statistics, da, *gradients, scratch
+        )
+        if self.turns is not None:
+            gradients[:2] = self._turned(gradients[:2], ctx, back=True)
         parts = [
-            self.by_name[name].backward(gradient, projected[1], ctx)
-            for name, gradient, projected in zip(_NAMES, gradients, (q, k, v), strict=False)
+            self.by_name[name].backward(gradient, one, ctx)
+            for name, gradient, one in zip(_NAMES, gradients, kept, strict=False)
         ]
         if parts[0] is None:
             return None
         dx = np.add(parts[0], parts[1], out=ctx.workspace.array(self, "dx", dy.shape, dy.dtype))
         dx += parts[2]  # dx = Wq' dq + Wk' dk + Wv' dv
         return dx
+
+    def _seed(self, ctx: Context) -> int:
+        """Return what tells which weights are dropped in this pass; -1 for none."""
+        if not ctx.train or self.dropout == 0.0:
+            return -1
+        if ctx.dropout is None:
+            raise ParameterError("dropout", None, "a numpy.random.Generator in training")
+        return int(ctx.dropout.integers(2**31 - 1))
+
+    def _turned(self, pair: Any, ctx: Context, *, back: bool = False) -> list[np.ndarray]:
+        """Return queries and keys, turned by the places of their tokens, or turned back."""
+        tiles, features, lanes = pair[0].shape
+        shape, dtype, workspace = (tiles, features, lanes), pair[0].dtype, ctx.workspace
+        here = self.turns[:, :, ctx.sequences.position].astype(dtype)
+        if back:
+            np.negative(here[1], out=here[1])
+        here = here.reshape(2, -1, tiles, lanes)
+        buffer = workspace.array(self, "buffer", (tiles, features // 2, lanes), dtype)
+        outs = [workspace.array(self, f"turned {i}{back}", shape, dtype) for i in range(2)]
+        return [turned(x, here, self.heads, out, buffer) for x, out in zip(pair, outs, strict=True)]
 
     def _scratch(self, x: np.ndarray, ctx: Context) -> np.ndarray:
         """Return memory for each thread of the attention kernels."""
@@ -207,4 +252,5 @@ class Attention(Composite):
 
     def describe(self) -> str:
         causal = ", causal" if self.causal else ""
-        return f"attention, {self.heads} heads{causal}"
+        rotary = ", rotary" if self.rotary else ""
+        return f"attention, {self.heads} heads{causal}{rotary}"

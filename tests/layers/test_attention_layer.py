@@ -5,15 +5,20 @@ import pytest
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers import Attention, Embedding, LayerNorm, Residual, Sequential, SparseLinear
+from sparsecpu.layers.rotary import turned, turns
 from sparsecpu.losses import TokenCrossEntropy
 
 WORDS, LENGTH = 7, 9
 
 
-def network(*, heads=2, causal=True, head_size=None, density=0.5, dtype=np.float64, width=6):
+def network(
+    *, heads=2, causal=True, head_size=None, density=0.5, dtype=np.float64, width=6, **more
+):
     rng = np.random.default_rng(1)
     options = {"density": density, "rng": rng, "dtype": dtype}
-    attention = Attention(width, heads, head_size=head_size, causal=causal, gain=3.0, **options)
+    attention = Attention(
+        width, heads, head_size=head_size, causal=causal, gain=3.0, **options, **more
+    )
     return Sequential(
         [
             Embedding(WORDS, width, length=LENGTH, rng=rng, dtype=dtype),
@@ -33,11 +38,16 @@ def batch(count=4, seed=2):
 
 
 @pytest.mark.parametrize(
-    ("heads", "head_size", "causal", "density"),
-    [(2, None, True, 0.5), (1, None, False, 1.0), (3, 1, True, 0.05)],
+    "options",
+    [
+        {"dropout": 0.4},
+        {"heads": 1, "causal": False, "density": 1.0, "rotary": True},
+        {"heads": 3, "head_size": 1, "density": 0.05},
+        {"heads": 3, "head_size": 2, "rotary": True},
+    ],
 )
-def test_gradients_are_those_of_central_differences(heads, head_size, causal, density):
-    made = network(heads=heads, head_size=head_size, causal=causal, density=density)
+def test_gradients_are_those_of_central_differences(options):
+    made = network(**options)
     (x, y), loss, step = batch(), TokenCrossEntropy(), 1e-6
     _, gradients = made.loss_and_gradients(x, y, loss)
     rng = np.random.default_rng(0)
@@ -87,8 +97,40 @@ def test_a_twin_in_pytorch_has_the_same_outputs_and_gradients(causal):
         np.testing.assert_allclose(gradients[name], wanted.reshape(-1), atol=1e-12)
 
 
+def test_rotary_scores_depend_on_how_far_apart_tokens_are(rng):
+    """As in RoFormer, feature i being paired with feature i + size / 2."""
+    x = rng.standard_normal((1, 8, 4))
+    cos_sin = turns(9, 4)
+    angles = np.array([1.0, 0.01])[:, None] * np.arange(9)
+    np.testing.assert_allclose(cos_sin, [np.cos(angles), np.sin(angles)])
+    places = np.array([0, 3, 5, 8])
+    y = turned(x, cos_sin[:, :, places].reshape(2, 2, 1, 4), 2, x * 0, np.empty((1, 4, 4)))
+    for head in range(2):
+        for lane, place in enumerate(places):
+            pairs = (
+                x[0, 4 * head : 4 * head + 2, lane] + 1j * x[0, 4 * head + 2 : 4 * head + 4, lane]
+            )
+            pairs = pairs * np.exp(1j * place * np.array([1.0, 0.01]))
+            found = y[0, 4 * head : 4 * head + 4, lane]
+            np.testing.assert_allclose(found, [*pairs.real, *pairs.imag], atol=1e-12)
+
+
+def test_weights_are_dropped_in_training_only():
+    made, (x, y) = network(dropout=0.5), batch()
+    plain = network()
+    np.testing.assert_array_equal(made.predict(x), plain.predict(x))
+    again = [made.loss_and_gradients(x, y, TokenCrossEntropy())[0] for _ in range(2)]
+    wanted = plain.loss_and_gradients(x, y, TokenCrossEntropy())[0]
+    assert again[0] == again[1] != wanted  # of the same stream of chance
+    assert made.loss_and_gradients(x, y, TokenCrossEntropy(), train=False)[0] == wanted
+
+
 def test_wrong_heads_are_refused():
     with pytest.raises(ParameterError):
         Attention(6, 4)
+    with pytest.raises(ParameterError):
+        Attention(6, 2, dropout=1.0)
+    with pytest.raises(ParameterError):
+        network(rotary=True)  # heads of three features
     with pytest.raises(ParameterError):
         Sequential([Attention(6, 2)], (6,))  # samples, not tokens
