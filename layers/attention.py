@@ -137,6 +137,11 @@ class Attention(Composite):
                 raise ParameterError(f"output of {name}", ends[name], f"{expected}")
         return ends["output"], weights
 
+    @classmethod
+    def numbers(cls, shape, options) -> int:
+        inner = math.prod(cls.inputs(shape, options)["output"])
+        return math.prod(shape) + 4 * inner  # a, dq, dk and dv
+
     def plan(self, spec: Spec) -> Spec:
         if require_vector(spec, self) != self.features:
             raise ParameterError("input shape", spec.shape, f"({self.features},)")
@@ -166,7 +171,7 @@ class Attention(Composite):
         strips = ctx.sequences.strips
         attend_kernel(lanes, x.itemsize, int(self.causal))(
             len(scratch), x.dtype, q[0], k[0], v[0], *strips, self.heads,
-            x.dtype.type(self.scale), a, statistics, scratch,
+            x.dtype.type(self.scale), 0, x.dtype.type(0), a, statistics, scratch,
         )  # fmt: skip
         y, kept = self.by_name["output"].forward(a, ctx)
         return y, (q, k, v, a, statistics, strips, kept)
@@ -180,7 +185,7 @@ class Attention(Composite):
         scratch = self._scratch(a, ctx)
         attend_backward_kernel(a.shape[2], a.itemsize, int(self.causal))(
             len(scratch), a.dtype, q[0], k[0], v[0], *strips, self.heads,
-            a.dtype.type(self.scale), a, statistics, da, *gradients, scratch,
+            a.dtype.type(self.scale), 0, a.dtype.type(0), a, statistics, da, *gradients, scratch,
         )  # fmt: skip
         parts = [
             self.by_name[name].backward(gradient, projected[1], ctx)

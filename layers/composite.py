@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -36,6 +37,14 @@ class Composite(Layer):
     def inputs(cls, shape: Shape, options: dict[str, Any]) -> dict[str, Shape]:
         """Return the shape of what comes into each chain, where ``shape`` comes into the layer."""
         return dict.fromkeys(cls.entries(options), shape)
+
+    @classmethod
+    def numbers(cls, shape: Shape, options: dict[str, Any]) -> int:
+        """Return how many numbers per sample, or token, it holds of a batch beside its chains'.
+
+        Here, those that it puts out, and the gradient of its input.
+        """
+        return math.prod(shape) + math.prod(cls.trace(shape, options)[0])
 
     @classmethod
     def build(cls, shape: Shape, options: dict[str, Any], **context: Any) -> Layer:

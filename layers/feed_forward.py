@@ -116,6 +116,11 @@ class FeedForward(Composite):
         return ends["down"], weights
 
     @classmethod
+    def numbers(cls, shape, options) -> int:
+        hidden, gated = int(options["hidden"]), options.get("gated", False)
+        return 3 * hidden + shape[0] if gated else 2 * hidden
+
+    @classmethod
     def _check(cls, ends: dict[str, Shape], hidden: Shape) -> None:
         for name, shape in ends.items():
             if name != "down" and shape != hidden:

@@ -143,6 +143,10 @@ class PatchEmbedding(Composite):
         return {"projection": (_sizes_for(shape, options).pixels,)}
 
     @classmethod
+    def numbers(cls, shape, options) -> int:
+        return _sizes_for(shape, options).pixels + 2 * int(options["features"])
+
+    @classmethod
     def trace(cls, shape, options) -> tuple:
         ends, weights = cls.trace_chains(shape, options)
         _check_projection(ends["projection"], int(options["features"]))

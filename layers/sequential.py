@@ -103,6 +103,8 @@ class Sequential(FixedSizes):
         alternate = not self.reads_images and all(layer.kind in _PLAIN for layer in self.layers)
         for layer in self.layers:
             layer.alternates = alternate
+        if self.layers and self.output_length is not None:
+            self.layers[-1].ends = not alternate
         self._plan = Plan()
         self._plan.claim(self)
         return spec

@@ -146,14 +146,15 @@ def layer_facts(name: str, parameter: Any) -> dict[str, Any]:
 def table(document: dict[str, Any]) -> str:
     """Return the document as a table for people."""
     lines = [f"{document['model']}  {document['architecture']['name']}, {document['dtype']}", ""]
-    head = f"{'layer':<10}{'shape':>13}{'nnz':>11}{'density':>8}{'group':>6}"
+    wide = max(10, *(len(layer["name"]) + 1 for layer in document["layers"]), 0)
+    head = f"{'layer':<{wide}}{'shape':>13}{'nnz':>11}{'density':>8}{'group':>6}"
     lines.append(f"{head}{'per output':>12}{'per input':>10}{'bytes':>10}")
     for layer in document["layers"]:
         shape = " x ".join(map(str, layer["shape"]))
-        low = f"{layer['name']:<10}{shape:>13}{layer['nnz']:>11,}{layer['density']:>8.4f}"
+        low = f"{layer['name']:<{wide}}{shape:>13}{layer['nnz']:>11,}{layer['density']:>8.4f}"
         outputs, inputs = ("/".join(map(str, layer[side])) for side in ("fan_in", "fan_out"))
         lines.append(f"{low}{layer['group']:>6}{outputs:>12}{inputs:>10}{layer['bytes']:>10,}")
-    everything = f"{'all':<10}{'':>13}{document['nnz']:>11,}{document['density']:>8.4f}"
+    everything = f"{'all':<{wide}}{'':>13}{document['nnz']:>11,}{document['density']:>8.4f}"
     lines.append(f"{everything}  (least/median/most)")
     lines += [
         f"{layer['name']}, spectrum: {_gap(layer['spectrum'])}"

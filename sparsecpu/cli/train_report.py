@@ -103,12 +103,13 @@ def _iso_flop(run: TrainRun, described: Any) -> list[dict[str, Any]] | None:
 
 def table(result: dict[str, Any]) -> str:
     """Return what was trained and what sparsity bought, in a few lines for people."""
-    lines = [f"{'layer':<12}{'shape':>14}{'nnz':>12}{'density':>10}{'group':>7}"]
+    wide = max(12, *(len(layer["name"]) + 1 for layer in result["layers"]), 0)
+    lines = [f"{'layer':<{wide}}{'shape':>14}{'nnz':>12}{'density':>10}{'group':>7}"]
     for layer in result["layers"]:
         shape = " x ".join(map(str, layer["shape"]))
-        size = f"{layer['name']:<12}{shape:>14}{layer['nnz']:>12,}{layer['density']:>10.4f}"
+        size = f"{layer['name']:<{wide}}{shape:>14}{layer['nnz']:>12,}{layer['density']:>10.4f}"
         lines.append(f"{size}{layer['group']:>7}")
-    lines.append(f"{'all':<12}{'':>14}{result['nnz']:>12,}{result['density']:>10.4f}")
+    lines.append(f"{'all':<{wide}}{'':>14}{result['nnz']:>12,}{result['density']:>10.4f}")
     lines.append("")
     if "test_accuracy" in result:
         right = f"{100 * result['test_accuracy']:.2f} %"

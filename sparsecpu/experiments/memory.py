@@ -12,6 +12,7 @@ from sparsecpu.networks.description import Architecture
 from sparsecpu.networks.memory_estimate import (
     Estimate,
     estimate,
+    lanes_of,
     refuse_unless_it_fits,
     weight_counts,
     weight_groups,
@@ -35,7 +36,8 @@ def need_of(
     shapes, counts = architecture.weight_shapes(), weight_counts(architecture)
     course = recipe.course(samples)
     interval = topology.update_every or course.epoch_steps
-    watched = topology.memory(shapes, counts, batch, interval, recipe.momentum)
+    lanes = lanes_of(architecture, batch)
+    watched = topology.memory(shapes, counts, lanes, interval, recipe.momentum)
     if tracked:
         steps = course.total_steps * topology.stop_after
         grown = topology.prune_rate * (steps // interval) / 2  # the rate falls to about 0

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from sparsecpu.errors import MemoryBudgetError
+from sparsecpu.layers import KINDS
+from sparsecpu.layers.composite import Composite
+from sparsecpu.layers.network.entry import lanes_filled
+from sparsecpu.layers.network.sizes import spec_of_samples
 from sparsecpu.networks.description import Architecture
-from sparsecpu.step.lanes import choose_lanes
+from sparsecpu.step.lanes import choose_lanes, token_lanes
 
 #: Bytes of a number: a value, its gradient, a column.
 _NUMBER = 4
 #: Bytes per weight of the transposed index: the index, its permutation, the values in that order.
 _TRANSPOSED = 12
 #: Bytes per weight of the largest layer that an update of the topology takes for a while: for
-#: vectors, and for its pattern, which rows in a group have in common.
-_MOVED, _REWIRED = 12, 38
+#: vectors, and for its pattern, which rows in a group have in common. Measured: 19 to 24 in all
+#: where rows stand alone, 9 to 10 in groups of 4.
+_MOVED, _REWIRED = 8, 24
 #: Bytes that a run takes beside its network: libraries that are loaded late, and the compiler.
 #: Measured where no kernel was compiled before: 57 MB for linear layers, 245 MB for images.
 _PROGRAM, _PROGRAM_OF_IMAGES = 60_000_000, 240_000_000
@@ -144,6 +151,10 @@ def _kept(architecture: Architecture) -> list[tuple[int, int]]:
 
 def _activation_bytes(architecture: Architecture, batch: int) -> int:
     """Return the bytes of a batch's outputs and their gradients."""
+    if architecture.longest:
+        shape = spec_of_samples(architecture.input_shape).shape
+        held = _numbers([{"kind": x.kind, **x.options} for x in architecture.layers], shape)
+        return 4 * lanes_of(architecture, batch) * held
     # A ReLU has no output of its own: its neighbours apply it while they store.
     kinds = ["input", *(layer.kind for layer in architecture.layers)]
     widths = [n for n, kind in zip(architecture.widths(), kinds, strict=True) if kind != "relu"]
@@ -153,3 +164,25 @@ def _activation_bytes(architecture: Architecture, batch: int) -> int:
     # Gradients of all layers, or of two layers in turn.
     held = 2 * sum(widths) if images else sum(widths) + 2 * max(widths)
     return 4 * rows * held
+
+
+def lanes_of(architecture: Architecture, batch: int) -> int:
+    """Return how many lanes a batch fills: one for each sample, or for each of their tokens."""
+    return lanes_filled(architecture.longest, batch, token_lanes(np.float32), np.float32)
+
+
+def _numbers(entries: Iterable[Mapping[str, Any]], shape: tuple[int, ...]) -> int:
+    """Return how many numbers per token listed layers hold: outputs, and gradients of inputs."""
+    held = 0
+    for entry in entries:
+        kind, options = KINDS[entry["kind"]], {k: v for k, v in entry.items() if k != "kind"}
+        out, _ = kind.trace(shape, options)
+        if issubclass(kind, Composite):
+            inputs = kind.inputs(shape, options)
+            chains = kind.entries(options).items()
+            held += sum(_numbers(inner, inputs[name]) for name, inner in chains)
+            held += kind.numbers(shape, options)
+        else:
+            held += math.prod(out) + (0 if kind.reads_tokens else math.prod(shape))
+        shape = out
+    return held

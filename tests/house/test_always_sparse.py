@@ -20,8 +20,12 @@ from sparsecpu.files import model
 from sparsecpu.interop import export_network, import_network
 from sparsecpu.layers import (
     BatchNorm,
+    FeedForward,
     GlobalAvgPool2d,
+    MeanTokens,
+    PatchEmbedding,
     ReLU,
+    Residual,
     Sequential,
     SparseConv2d,
     SparseLinear,
@@ -185,6 +189,25 @@ def test_training_of_a_language_model(rule):
     action(64)  # imports and compiles
     with nothing_dense((512, 2048)):
         action()
+
+
+def patch_network(width=WIDTH):
+    """Images of 4 patches, each a token of few features with a wide layer inside."""
+    rng = np.random.default_rng(1)
+    kept = {"density": max(DENSITY, 4 / width), "rng": rng}
+    down = [SparseLinear(width, width, **kept), ReLU(), SparseLinear(width, 8, **kept)]
+    return Sequential(
+        [PatchEmbedding(1, 8, 2, image_size=4, rng=rng, class_token=False),
+         Residual([FeedForward(8, width, **kept, down=down)]), MeanTokens(),
+         SparseLinear(8, 10, density=0.5, rng=rng)],
+        (1, 4, 4),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", [RULES[2], "rigl:update_every=6"])
+def test_training_of_tokens(rule, monkeypatch):
+    monkeypatch.setitem(MADE, "linear", patch_network)
+    assert watched(lambda *given: train(given[0], rule, Adam(), *given[1:]), "linear")
 
 
 def test_every_rule_is_here():

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 
 from sparsecpu import load, save
+from sparsecpu.callbacks import Callback
 from sparsecpu.errors import ParameterError
+from sparsecpu.files.model import load_all
 from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.models import MODELS, vit
-from sparsecpu.networks.memory_estimate import weight_counts
+from sparsecpu.networks.memory_estimate import estimate, lanes_of, weight_counts
 from sparsecpu.optimizers import Adam
+from sparsecpu.step.context import Context
 from sparsecpu.topology import make_topology
 from sparsecpu.trainer import Trainer
 
@@ -56,6 +59,20 @@ def test_each_layer_keeps_its_share():
     densities = [count / math.prod(shape) for count, shape in zip(counts, shapes, strict=True)]
     for density, part in zip(densities, raw, strict=True):  # ERK; none of them is full
         assert density / part == pytest.approx(densities[1] / raw[1], rel=0.01)
+
+
+def test_memory_is_estimated_by_tokens():
+    described = MODELS["vit-tiny"]((784,), 10).sparsify(0.1)
+    network, rng, count = described.build(), np.random.default_rng(0), 20
+    trainer = Trainer(network, loss=SoftmaxCrossEntropy(), **{**STEP, "batch_size": count})
+    samples = network.samples(rng.standard_normal((count, 784), dtype=np.float32))
+    ctx = Context(train=True, n_valid=count)
+    with trainer.machine():
+        x = network.gather(samples, np.arange(count), network.lanes(count), ctx)
+        y, kept = network.forward(x, ctx)
+        network.backward(y, kept, ctx)
+    assert lanes_of(described, count) == 64 * count  # 50 tokens leave 14 lanes of a tile
+    assert estimate(described, count).activations == pytest.approx(ctx.workspace.nbytes, rel=0.1)
 
 
 class Twin:
@@ -180,6 +197,34 @@ def test_files_hold_it(tmp_path):
     assert values(again) == values(network)
     assert np.array_equal(again.predict(x), network.predict(x))
     assert again.architecture == network.architecture
+
+
+class Stop(Callback):
+    """Breaks a run off in its second epoch."""
+
+    def on_step(self, trainer, loss):
+        trainer.interrupted = trainer.steps_done == 7
+
+
+def test_a_run_goes_on_bit_for_bit(tmp_path):
+    def trainer(network, callbacks=()):
+        rule = make_topology("sparse-momentum:source=window,window=2,update_every=4")
+        return Trainer(network, loss=SoftmaxCrossEntropy(), optimizer=Adam(), topology=rule,
+                       epochs=3, callbacks=callbacks, **STEP)  # fmt: skip
+
+    x, y = batch(30, np.float32)
+    whole, first = (small(dtype=np.float32, dropout=0.1) for _ in range(2))
+    trainer(whole).fit(x, y)
+    broken = trainer(first, [Stop()])
+    broken.fit(x, y)
+    facts, extra = broken.state()
+    save(first, tmp_path / "c.npz", facts={"trainer": facts}, extra=extra)
+    again, header, arrays = load_all(tmp_path / "c.npz")
+    resumed = trainer(again)
+    resumed.load_state(header["facts"]["trainer"], arrays, 30)
+    assert values(again) != values(whole)
+    resumed.fit(x, y)
+    assert values(again) == values(whole)
 
 
 def test_threads_change_no_bit():
