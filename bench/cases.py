@@ -11,6 +11,7 @@ import numpy as np
 from sparsecpu.errors import ParameterError
 from sparsecpu.networks.description import Architecture, mlp
 from sparsecpu.networks.models import find_model
+from sparsecpu.networks.models.gpt import block_of
 
 #: What every optimizer gets: SGD with Nesterov momentum and weight decay.
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 1e-4, 0.9, 5e-4
@@ -23,6 +24,8 @@ NETWORKS = {
 }
 #: Shape of the images that convolutional networks are timed on.
 IMAGE = (3, 32, 32)
+#: Different tokens of the text that language models are timed on, and sequences of a batch.
+VOCABULARY, SEQUENCES = 96, 12
 
 
 def checked_sparsities(sparsities: Iterable[float]) -> tuple[float, ...]:
@@ -145,12 +148,13 @@ class ConvCase(HasVariants):
 class NetworkCase(HasVariants):
     """One network, at several sparsities beside the same dense rivals."""
 
-    #: Sizes of all layers, the input first; of a convolutional network, input and output.
+    #: Sizes of all layers, the input first; of a convolutional network, input and output; of a
+    #: language model, most tokens of a sequence and different tokens.
     sizes: tuple[int, ...]
     batch: int
     sparsities: tuple[float, ...]
     threads: int
-    #: Name of a convolutional network; empty for an MLP.
+    #: Name of a convolutional network or a language model; empty for an MLP.
     model: str = ""
     distribution: str = "erk"
     groups: tuple[int, ...] = (1,)
@@ -168,10 +172,11 @@ class NetworkCase(HasVariants):
     ) -> NetworkCase:
         """Return the case of a network's name, or of sizes such as ``784-300-10``."""
         sparsities = tuple(sparsities)
-        if name not in NETWORKS and find_model(name) is not None:
-            sizes = (math.prod(IMAGE), 10)
-            shared = distribution or "uniform"
-            return cls(sizes, batch or 128, sparsities, threads, name, shared, groups)
+        if name not in NETWORKS and (model := find_model(name)) is not None:
+            block, shared = block_of(model), distribution or "uniform"
+            sizes = (math.prod(IMAGE), 10) if block is None else (block, VOCABULARY)
+            usual = 128 if block is None else SEQUENCES
+            return cls(sizes, batch or usual, sparsities, threads, name, shared, groups)
         sizes, usual_batch = NETWORKS.get(name, (_sizes(name, "-"), 128))
         if len(sizes) < 2:
             expected = (
@@ -185,7 +190,17 @@ class NetworkCase(HasVariants):
     @property
     def images(self) -> bool:
         """True if the network is convolutional and takes images."""
-        return bool(self.model)
+        return bool(self.model) and not self.text
+
+    @property
+    def text(self) -> bool:
+        """True if the network is a language model."""
+        return bool(self.model) and block_of(find_model(self.model)) is not None
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a batch; 0 where samples are none."""
+        return self.batch * self.sizes[0] if self.text else 0
 
     def described(self) -> Architecture:
         """Return the network's description, with all weights."""
@@ -193,7 +208,7 @@ class NetworkCase(HasVariants):
             return mlp((self.sizes[0],), self.sizes[1:-1], self.sizes[-1])
         model = find_model(self.model)
         assert model is not None  # ``parse`` has found it
-        return model(IMAGE, self.sizes[-1])
+        return model(self.sizes[:1] if self.text else IMAGE, self.sizes[-1])
 
     def sparse(self, variant: Variant) -> Architecture:
         """Return the description of the network as one of ours has it."""
@@ -211,10 +226,13 @@ class Batches:
         rng = np.random.default_rng(0)
         count = 2 if case.images else 8
         samples = count * case.batch
-        self.x = rng.standard_normal((samples, case.sizes[0]), dtype=np.float32)
-        self.y = rng.integers(0, case.sizes[-1], samples)
         self.order = rng.permutation(samples).reshape(count, case.batch)
         self._last = 0
+        if case.text:
+            self.x, self.y = rng.integers(0, case.sizes[1], (2, samples, case.sizes[0]))
+            return
+        self.x = rng.standard_normal((samples, case.sizes[0]), dtype=np.float32)
+        self.y = rng.integers(0, case.sizes[-1], samples)
 
     def next(self) -> np.ndarray:
         """Return the rows of the next batch."""

@@ -16,8 +16,8 @@ from sparsecpu.bench.cases import (
     Variant,
 )
 from sparsecpu.bench.measuring.step_clock import StepClock, watched
-from sparsecpu.losses import SoftmaxCrossEntropy
-from sparsecpu.optimizers import SGD
+from sparsecpu.losses import Loss, SoftmaxCrossEntropy, TokenCrossEntropy
+from sparsecpu.optimizers import SGD, Adam, Optimizer
 from sparsecpu.trainer import Trainer
 
 
@@ -28,9 +28,12 @@ class OurStep:
         self, case: NetworkCase, variant: Variant, batches: Batches, precision: str = "fp32"
     ) -> None:
         network = case.sparse(variant).build(np.random.default_rng(0))
+        loss: Loss = SoftmaxCrossEntropy()
+        optimizer: Optimizer = SGD(MOMENTUM, weight_decay=WEIGHT_DECAY)
+        if case.text:
+            loss, optimizer = TokenCrossEntropy(), Adam(weight_decay=WEIGHT_DECAY)
         self.trainer = Trainer(
-            network, loss=SoftmaxCrossEntropy(),
-            optimizer=SGD(MOMENTUM, weight_decay=WEIGHT_DECAY), learning_rate=LEARNING_RATE,
+            network, loss=loss, optimizer=optimizer, learning_rate=LEARNING_RATE,
             batch_size=case.batch, epochs=1, threads=case.threads, precision=precision,
         )  # fmt: skip
         self.batches, self.samples = batches, network.samples(batches.x)

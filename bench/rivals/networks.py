@@ -13,10 +13,12 @@ from sparsecpu.bench.rivals.base import Rival
 
 
 class NetworkRival(Rival):
-    """Somebody else's network, for MLPs or for convolutional networks."""
+    """Somebody else's network, for MLPs, for convolutional networks or for language models."""
 
     #: True if it is for convolutional networks.
     images: ClassVar[bool] = False
+    #: True if it is for language models.
+    text: ClassVar[bool] = False
 
     def setup(self) -> None:
         """Prepare what is not timed."""

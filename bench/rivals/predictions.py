@@ -9,6 +9,7 @@ import numpy as np
 
 from sparsecpu.bench.cases import IMAGE
 from sparsecpu.bench.rivals.networks import PredictionRival
+from sparsecpu.bench.rivals.torch_gpt import torch_gpt
 
 
 class NumPyPrediction(PredictionRival):
@@ -119,6 +120,36 @@ class BFloat16ChannelsLastPrediction(BFloat16Prediction, TorchChannelsLastPredic
     name = "PyTorch channels-last bf16"
 
 
+class TorchToken(PredictionRival):
+    """PyTorch's language model: one token more of each stream, with kept keys and values."""
+
+    name, needs, text = "PyTorch GPT", "torch", True
+
+    def setup(self) -> None:
+        import torch
+
+        torch.set_num_threads(self.case.threads)
+        self.torch, self.half = torch, self.case.sizes[0] // 2
+        self.network = torch_gpt(self.case).eval()
+        self.memory = self.network.memory(self.case.batch)
+        self.ids = torch.from_numpy(self.x)[:, None]
+
+    def predict(self) -> object:
+        with self.torch.inference_mode():
+            return self.network.step(self.ids, self.memory, self.half)
+
+
+class BFloat16Token(TorchToken):
+    """The same in bfloat16, as everything is kept."""
+
+    name, precision = "PyTorch GPT bf16", "bf16"
+
+    def setup(self) -> None:
+        super().setup()
+        self.network = self.network.to(self.torch.bfloat16)
+        self.memory = [kept.to(self.torch.bfloat16) for kept in self.memory]
+
+
 #: A new rival is one class above and one entry here.
 RIVALS: tuple[type[PredictionRival], ...] = (
     NumPyPrediction,
@@ -129,4 +160,6 @@ RIVALS: tuple[type[PredictionRival], ...] = (
     TorchChannelsLastPrediction,
     BFloat16ImagePrediction,
     BFloat16ChannelsLastPrediction,
+    TorchToken,
+    BFloat16Token,
 )

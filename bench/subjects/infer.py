@@ -12,6 +12,7 @@ from sparsecpu.bench.cases import NetworkCase, Variant
 from sparsecpu.bench.measuring.precisions import beside_precisions
 from sparsecpu.bench.measuring.speedups import beside_each
 from sparsecpu.bench.measuring.timing import Timing, compare, limited_threads
+from sparsecpu.bench.ours.generation import OurToken
 from sparsecpu.bench.ours.predictions import OurPrediction
 from sparsecpu.bench.rivals.predictions import RIVALS
 from sparsecpu.bench.subjects.networks import NetworkBenchmark
@@ -33,18 +34,23 @@ class Infer(NetworkBenchmark):
             ["lenet-300-100", "mlp-1000-1000", "nerva", "truly-sparse", "vgg16-small", "resnet-18"],
         )
         sparsities = self.options.get("sparsities") or (0.9, 0.95, 0.98)
-        batches = [self.options["batch"]] if self.options.get("batch") else [1, 16, 128]
-        return [self.case(name, sparsities, batch) for name in names for batch in batches]
+        asked = self.options.get("batch")
+        cases = []
+        for name in names:
+            text = self.case(name, sparsities, 1).text
+            batches = [asked] if asked else [1, 8] if text else [1, 16, 128]
+            cases += [self.case(name, sparsities, batch) for batch in batches]
+        return cases
 
     def run(self, case: NetworkCase) -> dict[str, Any]:
-        x = np.random.default_rng(1).standard_normal((case.batch, case.sizes[0]), dtype=np.float32)
-        rivals = self.rivals_of(case.images)
+        x, make = _inputs(case), OurToken if case.text else OurPrediction
+        rivals = self.rivals_of(case)
         with limited_threads(case.threads):
-            ours = {v: OurPrediction(case, v, x, self.precision) for v in case.variants()}
+            ours = {v: make(case, v, x, self.precision) for v in case.variants()}
             contestants: dict[str, Callable[[], object]] = {
                 f"ours/{variant}": made.predict for variant, made in ours.items()
             }
-            if not case.images:
+            if not (case.images or case.text):
                 contestants |= {f"{_SCIPY}/{variant}": made.scipy for variant, made in ours.items()}
             contestants |= {f"{rival.name}/step": rival(case, x).predict for rival in rivals}
             budget = self.budget(6.0, 30.0)
@@ -59,10 +65,10 @@ class Infer(NetworkBenchmark):
     def _figures(
         self, variant: Variant, made: OurPrediction, times: dict[str, Timing], case: NetworkCase
     ) -> dict[str, Any]:
-        rivals, ours = self.rivals_of(case.images), times[f"ours/{variant}"]
+        rivals, ours = self.rivals_of(case), times[f"ours/{variant}"]
         theirs = {rival.name: times[f"{rival.name}/step"] for rival in rivals}
         beside = beside_precisions(rivals, {name: [t] for name, t in theirs.items()}, [ours])
-        if not case.images:
+        if not (case.images or case.text):
             theirs[_SCIPY] = times[f"{_SCIPY}/{variant}"]
         return {
             **asdict(variant), "nnz": made.network.nnz, "ms": ours.ms,
@@ -71,9 +77,17 @@ class Infer(NetworkBenchmark):
         }  # fmt: skip
 
     def columns(self) -> list[str]:
-        some_mlp = not all(case.images for case in self.cases())
+        some_mlp = not all(case.images or case.text for case in self.cases())
         return [*super().columns(), *([_SCIPY] if some_mlp else [])]
 
     def rivals_line(self, result: dict[str, Any]) -> str:
         most = max(found["samples_per_second"] for found in result["results"])
         return f"{super().rivals_line(result)}; ours up to {most:,.0f} samples/s"
+
+
+def _inputs(case: NetworkCase) -> np.ndarray:
+    """Return a batch of samples, or one token for each stream."""
+    rng = np.random.default_rng(1)
+    if case.text:
+        return rng.integers(0, case.sizes[1], case.batch)
+    return rng.standard_normal((case.batch, case.sizes[0]), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What ``bench train`` and ``bench infer`` share: rivals for MLPs and for images, and the table."""
+"""What ``bench train`` and ``bench infer`` share: rivals for each kind, and the table."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ class NetworkBenchmark(Benchmark):
         self.groups = checked_groups(self.options.get("group"), (1, 4))
         self.precision = check_precision(self.options.get("precision", "fp32"), np.float32)
 
-    def rivals_of(self, images: bool) -> list[Any]:
-        """Return the installed rivals for convolutional networks, or for MLPs."""
-        return [rival for rival in self.here if rival.images == images]
+    def rivals_of(self, case: NetworkCase) -> list[Any]:
+        """Return the installed rivals for networks such as this one."""
+        kind = case.images, case.text
+        return [rival for rival in self.here if (rival.images, rival.text) == kind]
 
     def case(self, model: str, sparsities: Iterable[float], batch: int | None) -> NetworkCase:
         """Return the case of a network's name or sizes."""
@@ -47,13 +48,16 @@ class NetworkBenchmark(Benchmark):
 
     def columns(self) -> list[str]:
         """Return the names of the rivals for the kinds of networks that are timed."""
-        kinds = {case.images for case in self.cases()}
-        return [rival.name for images in sorted(kinds) for rival in self.rivals_of(images)]
+        return [rival.name for rival in self._rivals()]
 
     def precisions(self) -> list[str]:
         """Return the precisions of the dense rivals that are timed."""
-        kinds = {case.images for case in self.cases()}
-        return precisions.precisions_of(r for images in kinds for r in self.rivals_of(images))
+        return precisions.precisions_of(self._rivals())
+
+    def _rivals(self) -> list[Any]:
+        """Return the rivals of all cases, those of one kind of networks together."""
+        kinds = {(case.images, case.text): case for case in self.cases()}
+        return [rival for kind in sorted(kinds) for rival in self.rivals_of(kinds[kind])]
 
     def heading(self) -> str:
         head = f"{'network':<24}{'batch':>6}{'sparsity':>10}{'group':>6}"

@@ -30,7 +30,10 @@ class Train(NetworkBenchmark):
     """Whole steps of whole networks."""
 
     name = "train"
-    title = "a training step: gather, forward, loss, backward, update (SGD, Nesterov, weight decay)"
+    title = (
+        "a training step: gather, forward, loss, backward, update (SGD, Nesterov, weight decay; of "
+        "language models AdamW)"
+    )
     rivals = RIVALS
 
     def cases(self) -> list[NetworkCase]:
@@ -41,7 +44,7 @@ class Train(NetworkBenchmark):
         return [self.case(name, sparsities, self.options.get("batch")) for name in names]
 
     def run(self, case: NetworkCase) -> dict[str, Any]:
-        batches, rivals = Batches(case), self.rivals_of(case.images)
+        batches, rivals = Batches(case), self.rivals_of(case)
         ours = {v: OurStep(case, v, batches, self.precision) for v in case.variants()}
         theirs = {
             (rival, variant): rival(case, batches, variant)
@@ -64,7 +67,7 @@ class Train(NetworkBenchmark):
                     found |= _profile(made, self.rounds)
         return {
             "network": str(case), "sizes": list(case.sizes), "batch": case.batch,
-            "threads": case.threads, "distribution": case.distribution,
+            "tokens": case.tokens, "threads": case.threads, "distribution": case.distribution,
             "precision": self.precision, **_rivals_figures(list(theirs), times, calls),
             "peak_mb": self._peak_memory(case) if self.options.get("memory") else {},
             "results": results,
@@ -72,7 +75,7 @@ class Train(NetworkBenchmark):
 
     def _peak_memory(self, case: NetworkCase) -> dict[str, float]:
         """Return the peak of each contestant's memory in MB, in processes of their own."""
-        rivals = [r for r in self.rivals_of(case.images) if r.needs == "torch" and r.here]
+        rivals = [r for r in self.rivals_of(case) if r.needs == "torch" and r.here]
         found = {}
         for contestant in ["ours", *(rival.name for rival in rivals)]:
             process = StepProcess(contestant, case, next(case.variants()), self.precision)
@@ -85,7 +88,10 @@ class Train(NetworkBenchmark):
     def lines(self, result: dict[str, Any]) -> list[str]:
         lines = []
         for found in result["results"]:
-            lines.append(self.line(result, found))
+            line = self.line(result, found)
+            if result["tokens"]:
+                line += f"  {1e3 * result['tokens'] / found['ms']:,.0f} tokens/s"
+            lines.append(line)
             lines += _layer_lines("ours", found.get("layers_ms", {}))
         if self.options.get("profile"):
             for rival, layers in result["rival_layers_ms"].items():

@@ -41,6 +41,7 @@ class Memory:
         self.takes_one = False
         self._kept: dict[Any, tuple[np.ndarray, np.ndarray]] = {}
         self._scores: Any = None
+        self._rows = np.empty((2, 0))
 
     def keep(self, layer: Any, k: np.ndarray, v: np.ndarray, sequences: Any) -> None:
         """Keep keys and values of whole beginnings, one for each stream, or one for all.
@@ -48,18 +49,20 @@ class Memory:
         Parameters
         ----------
         layer : Layer
-            Whose they are.
+            Whose they are; it has ``heads``.
         k, v : ndarray
             Tiles, ``(tiles, features, lanes)``.
         sequences : Sequences
             Where the tokens stand in them.
         """
         tile, lane = np.divmod(sequences.place, k.shape[2])
+        heads, size = layer.heads, k.shape[1] // layer.heads
         if layer not in self._kept:
-            shape = self.streams, self.most, k.shape[1]
+            shape = self.streams, heads, self.most, size
             self._kept[layer] = tuple(aligned_empty(shape, k.dtype) for _ in range(2))  # type: ignore[assignment]
         for kept, new in zip(self._kept[layer], (k, v), strict=True):
-            kept[:, : tile.shape[1]] = new[tile, :, lane]
+            rows = new[tile, :, lane].reshape(*tile.shape, heads, size)
+            kept[:, :, : tile.shape[1]] = rows.swapaxes(1, 2)
 
     def attend(self, layer: Any, q: np.ndarray, k: np.ndarray, v: np.ndarray, y: Any) -> None:
         """Keep a key and a value more of each stream, and write what its query finds.
@@ -67,7 +70,7 @@ class Memory:
         Parameters
         ----------
         layer : Layer
-            Whose they are; it has ``heads`` and a ``scale``.
+            Whose they are; it has a ``scale``.
         q, k, v : ndarray
             Tiles whose first lanes are a token of each stream.
         y : ndarray
@@ -77,9 +80,14 @@ class Memory:
 
         if self._scores is None:
             self._scores = aligned_empty(self.most, q.dtype)
+        kept = self._kept[layer]
+        if self._rows.shape[1] != kept[0].shape[3]:
+            self._rows = aligned_empty((2, kept[0].shape[3]), q.dtype)
         y[...] = 0
         scale = q.dtype.type(layer.scale)
-        attend_to_kept(q, k, v, self.count, layer.heads, scale, *self._kept[layer], self._scores, y)
+        attend_to_kept(
+            q, k, v, self.count, scale, *kept, self._scores, self._rows, y
+        )  # fmt: skip
 
 
 class Writer:

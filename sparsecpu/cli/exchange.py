@@ -162,9 +162,10 @@ def _described(options: dict[str, Any], tensors: Any) -> Any:
     """Return the network that the user names, in the sizes of the file."""
     from sparsecpu.experiments.networks import describe_dense
     from sparsecpu.experiments.recipe import Recipe
+    from sparsecpu.files.interop.gpt2 import as_ours
     from sparsecpu.networks.models import find_model
 
-    matrices = [t.shape for t in tensors.values() if len(t.shape) > 1]
+    matrices = [t.shape for t in as_ours(tensors).values() if len(t.shape) > 1]
     if not matrices:
         raise FileFormatError("the file has no weights")
     shape = numbers("input_shape", options["input_shape"], int)

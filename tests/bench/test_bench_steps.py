@@ -10,11 +10,13 @@ from commands import run
 
 from sparsecpu.bench.cases import Batches, NetworkCase, Variant
 from sparsecpu.bench.measuring.step_clock import StepClock, watched, watched_torch
+from sparsecpu.bench.ours.generation import OurToken
 from sparsecpu.bench.ours.steps import OurStep
 from sparsecpu.bench.rivals.dense_children import DenseChildren
 from sparsecpu.bench.rivals.numpy_mlp import DenseMLP
 from sparsecpu.bench.rivals.step_process import StepProcess, has_tuned_malloc
 from sparsecpu.bench.rivals.steps import RIVALS, TorchTunedStep
+from sparsecpu.bench.rivals.steps.text import OneDNNTextStep, TorchTextStep
 from sparsecpu.bench.subjects.train import Train
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers import GlobalAvgPool2d, Residual, Sequential, SparseConv2d, SparseLinear
@@ -163,8 +165,10 @@ def test_numpy_tells_what_it_does(rng):
 
 def test_only_the_chosen_rivals_run():
     train = Train("quick", 1, rivals=("dense NumPy",))
-    assert [r.name for r in train.rivals_of(images=False)] == ["dense NumPy"]
-    assert not train.rivals_of(images=True)
+    mlp, images, text = (train.case(name, (0.9,), 1) for name in ("4-2", "vgg-like", "gpt-nano"))
+    assert [r.name for r in train.rivals_of(mlp)] == ["dense NumPy"]
+    assert not train.rivals_of(images)
+    assert not train.rivals_of(text)
     with pytest.raises(ParameterError, match="rival"):
         Train("quick", 1, rivals=("nobody",))
 
@@ -181,6 +185,28 @@ def test_steps_learn():
     for rival in RIVALS:
         if not rival.images and rival.is_installed():
             rival(case, batches).step()
+
+
+def test_language_models():
+    torch = pytest.importorskip("torch")
+    case = Train("quick", 1, models=["gpt:layers=1,heads=2,width=8,block=6"], batch=3).cases()[0]
+    assert (case.sizes[0], case.tokens) == (6, 18)
+    ours = OurStep(case, Variant(0.5), Batches(case))
+    ours.step()
+    for rival in (TorchTextStep, OneDNNTextStep):
+        theirs = rival(case, Batches(case))
+        before = [p.detach().clone() for p in theirs.network.parameters()]
+        theirs.step()
+        after = theirs.network.parameters()
+        assert all(not torch.equal(a, b) for a, b in zip(after, before, strict=True))
+    ids, whole = torch.arange(12).reshape(2, 6), theirs.network
+    with torch.no_grad():
+        memory = whole.memory(2)
+        found = [whole.step(ids[:, i : i + 1], memory, i) for i in range(6)]
+        torch.testing.assert_close(torch.cat(found, dim=1), whole(ids), atol=1e-5, rtol=0)
+    token = OurToken(case, Variant(0.5), np.arange(3))
+    assert token.predict().shape == (3, case.sizes[1])
+    assert np.array_equal(token.predict(), token.predict())
 
 
 def test_steps_of_convolutional_networks():

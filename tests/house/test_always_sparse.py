@@ -30,7 +30,8 @@ from sparsecpu.layers import (
     SparseConv2d,
     SparseLinear,
 )
-from sparsecpu.losses import SoftmaxCrossEntropy
+from sparsecpu.losses import SoftmaxCrossEntropy, TokenCrossEntropy
+from sparsecpu.models import gpt
 from sparsecpu.networks.description import mlp
 from sparsecpu.optimizers import SGD, Adam
 from sparsecpu.sparse.first_patterns import PATTERNS
@@ -167,6 +168,27 @@ def test_training_with_groups(rule, monkeypatch):
     """Rules look at shared columns: all that they keep of weights is as sparse as before."""
     monkeypatch.setitem(MADE, "linear", lambda: linear_network(WIDTH, 2 * DENSITY, group=4))
     assert watched(lambda *given: train(given[0], rule, SGD(0.9), *given[1:]), "linear")
+
+
+@pytest.mark.parametrize(
+    "rule", ["rigl", "set", "gse", "sparse-momentum:source=lowrank,rank=4,window=1"]
+)
+def test_training_of_a_language_model(rule):
+    """Its widest matrices are 512 x 2048; the widest activations half as large."""
+    rule += f"{',' if ':' in rule else ':'}update_every=3"
+
+    def action(width=512):
+        described = gpt((16,), 32, layers=1, heads=4, width=width).sparsify(0.01)
+        network = described.build(np.random.default_rng(0))
+        x = np.random.default_rng(1).integers(0, 32, (8, 16))
+        trainer = Trainer(network, loss=TokenCrossEntropy(), optimizer=Adam(), batch_size=4,
+                          topology=make_topology(rule), epochs=4)  # fmt: skip
+        trainer.fit(x, x)
+        list(network.generate([1, 2], 20, streams=2))
+
+    action(64)  # imports and compiles
+    with nothing_dense((512, 2048)):
+        action()
 
 
 def patch_network(width=WIDTH):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sparsecpu.bench.rivals.networks import StepRival
 from sparsecpu.bench.rivals.steps.plain import NumPyStep, ScikitStep
 from sparsecpu.bench.rivals.steps.sparseprop import SparsePropStep
+from sparsecpu.bench.rivals.steps.text import AutocastTextStep, OneDNNTextStep, TorchTextStep
 from sparsecpu.bench.rivals.steps.torch import (
     AutocastChannelsLastStep,
     AutocastImageStep,
@@ -33,4 +34,7 @@ RIVALS: tuple[type[StepRival], ...] = (
     AutocastChannelsLastStep,
     AutocastTunedStep,
     SparsePropStep,
+    TorchTextStep,
+    OneDNNTextStep,
+    AutocastTextStep,
 )

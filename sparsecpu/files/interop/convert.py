@@ -14,6 +14,7 @@ from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.files.documents import parse_json
 from sparsecpu.files.interop.arrays import mapping_tensors
 from sparsecpu.files.interop.filling import Filling, checked
+from sparsecpu.files.interop.gpt2 import as_ours
 from sparsecpu.files.interop.names import ImportReport, layers_to_fill, match, modules, torch_name
 from sparsecpu.files.interop.npz_files import read_npz
 from sparsecpu.files.interop.safetensors import read_safetensors, write_safetensors
@@ -25,6 +26,7 @@ from sparsecpu.layers import Sequential
 from sparsecpu.networks.description import Architecture
 from sparsecpu.reading.files import read_content, refusing
 from sparsecpu.reading.memory import check_memory
+from sparsecpu.sparse.dense_parameter import Table
 from sparsecpu.sparse.groups import checked_group
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.plain_values import anything, named, table
@@ -96,7 +98,8 @@ def of_network(network: Sequential) -> dict[str, Tensor]:
     arrays: dict[str, Any] = {}
     for name, parameter in network.parameters().items():
         sparse = isinstance(parameter, SparseParameter)
-        arrays[torch_name(name)] = parameter.to_scipy() if sparse else parameter.data
+        plain = parameter.values if isinstance(parameter, Table) else parameter.data
+        arrays[torch_name(name)] = parameter.to_scipy() if sparse else plain
     arrays |= {torch_name(name): buffer for name, buffer in network.buffers().items()}
     if network.offset.size:
         arrays |= {"input_offset": network.offset, "input_scale": network.scale}
@@ -173,6 +176,7 @@ def import_network(
     asked = checked_group(group) > 1
     described = architecture.in_groups(group) if asked else architecture
     strict, architecture = described != architecture, described
+    tensors = as_ours(tensors)
     offered = modules(tensors)
     _check_sizes(architecture, tensors, offered, missing)
     wanted = layers_to_fill(architecture)
@@ -182,7 +186,8 @@ def import_network(
         raise FileFormatError(f"{architecture.name} has no layers to fill from a file")
     if len(report.missing) == len(wanted) or (report.missing and missing == "raise"):
         layer = next(layer for layer in wanted if layer.name in report.missing)
-        raise _nothing_fits(f"layer {layer.name}", layer.shapes["weight"], offered)
+        shape = next(iter(layer.shapes.values()))
+        raise _nothing_fits(f"layer {layer.name}", layer.shapes.get("weight", shape), offered)
     filled = Filling(wanted, offered, chosen, report, rng, dtype, strict)
     filled.weights(density, distribution)
     filled.vectors()

@@ -16,6 +16,8 @@ from sparsecpu.sparse.first_values import scaled_uniform
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 
+_LEAVES = ("weight", "bias", "gamma", "beta")
+
 
 class Filling:
     """The parameters and buffers of our layers, filled one after the other.
@@ -39,7 +41,7 @@ class Filling:
 
     def weights(self, density: float | None, distribution: str) -> None:
         """Make the sparse parameters of the weights to keep; see ``prune.kept_entries``."""
-        matrices = [layer for layer in self.layers if not layer.norm]
+        matrices = [layer for layer in self.layers if not (layer.norm or layer.plain)]
         given = [layer for layer in matrices if layer.name in self.found]
         tensors = [self.found[layer.name]["weight"] for layer in given]
         groups = [layer.group for layer in given]
@@ -78,7 +80,9 @@ class Filling:
         """Make the biases and normalisations."""
         for i, layer in enumerate(self.layers):
             leaves = self.found.get(layer.name, {})
-            if layer.norm:
+            if layer.plain:
+                self._fill_plain(layer, leaves)
+            elif layer.norm:
                 self._fill_norm(layer, leaves)
             elif "bias" in layer.shapes:
                 values = self._vector(layer, leaves, "bias", 0.0)
@@ -88,9 +92,22 @@ class Filling:
         self.parameters = {  # in the order of the layers
             name: self.parameters[name]
             for layer in self.layers
-            for name in (f"{layer.name}.{leaf}" for leaf in ("weight", "bias", "gamma", "beta"))
+            for name in (f"{layer.name}.{leaf}" for leaf in (*_LEAVES, *layer.leaves.values()))
             if name in self.parameters
         }
+
+    def _fill_plain(self, layer: LayerToFill, leaves: dict[str, Tensor]) -> None:
+        """Take the tensors of a layer without sparse weights as they are; draw what is missing."""
+        for leaf, shape in layer.shapes.items():
+            if leaf not in leaves:
+                values = _first_values(leaf, shape, self.rng)
+            else:
+                values = self._vector(layer, leaves, leaf, 0.0)
+            name = f"{layer.name}.{layer.leaves[leaf]}"
+            self.parameters[name] = Parameter(values.reshape(-1), self.dtype)
+        if leaves:
+            first = next(iter(layer.shapes.values()))
+            self.report.matched.append((layer.name, self.theirs[layer.name], first, 0))
 
     def _fill_norm(self, layer: LayerToFill, leaves: dict[str, Tensor]) -> None:
         gamma, beta = (
@@ -140,6 +157,13 @@ def _check_shared(tensors: list[Tensor], groups: list[int], kept: list[Entries])
                 f"beside nonzeros in the same column of a group"
             )
             raise ParameterError("group", group, expected)
+
+
+def _first_values(leaf: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Return what a tensor of a layer without sparse weights begins with, as the layers have it."""
+    if len(shape) > 1 or leaf not in ("weight", "bias"):
+        return rng.normal(0.0, 0.02, shape)
+    return np.full(shape, float(leaf == "weight"))  # of a normalisation
 
 
 def checked(tensor: Tensor, values: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.files.interop.tensors import MaskedTensor, Tensor
@@ -36,14 +37,18 @@ def torch_name(name: str) -> str:
 class LayerToFill:
     """A layer of ours that has tensors to fill.
 
-    ``norm`` is True for normalisations; ``shapes`` are by the names that PyTorch gives the tensors;
-    ``group`` is how many rows of the weights share their columns.
+    ``norm`` is True for normalisations over batches, ``plain`` for other layers without sparse
+    weights, such as an embedding, whose tensors become parameters as they are; ``shapes`` are by
+    the names that PyTorch gives the tensors, and so are our names in ``leaves``; ``group`` is how
+    many rows of the weights share their columns.
     """
 
     name: str
     norm: bool
     shapes: dict[str, Shape]
     group: int = 1
+    plain: bool = False
+    leaves: dict[str, str] = field(default_factory=dict)
 
     @property
     def matrix_shape(self) -> tuple[int, int]:
@@ -97,15 +102,23 @@ def layers_to_fill(architecture: Architecture) -> list[LayerToFill]:
     template = architecture.sparsify(1e-12).build()  # one weight per layer
     shapes = dict(zip(template.sparse_parameters(), architecture.weight_shapes(), strict=True))
     found: dict[str, dict[str, Shape]] = {}
+    ours: dict[str, dict[str, str]] = {}
     for name, values in (*template.parameters().items(), *template.buffers().items()):
-        shape = shapes.get(name) or getattr(values, "data", values).shape
         layer, _, leaf = torch_name(name).rpartition(".")
-        found.setdefault(layer, {})[leaf] = tuple(shape)
+        found.setdefault(layer, {})[leaf] = tuple(shapes.get(name) or _shape(values))
+        ours.setdefault(layer, {})[leaf] = name.rpartition(".")[2]
     weights = template.sparse_parameters()
-    return [
-        LayerToFill(name, "running_mean" in leaves, leaves, _group(weights.get(f"{name}.weight")))
-        for name, leaves in found.items()
-    ]
+    made = []
+    for name, leaves in found.items():
+        weight, norm = weights.get(f"{name}.weight"), "running_mean" in leaves
+        plain = weight is None and not norm
+        made.append(LayerToFill(name, norm, leaves, _group(weight), plain, ours[name]))
+    return made
+
+
+def _shape(values: Any) -> Shape:
+    """Return the shape of a parameter, that of a table where it is one, or of a buffer."""
+    return getattr(values, "shape", None) or values.data.shape
 
 
 def _group(weight: SparseParameter | None) -> int:
@@ -178,6 +191,8 @@ def match(
 
 def _fits(layer: LayerToFill, leaves: Mapping[str, Tensor]) -> bool:
     """Return True if a layer of the file has the kind and shapes of ours."""
+    if layer.plain:
+        return all(leaf in leaves and leaves[leaf].shape == s for leaf, s in layer.shapes.items())
     flat = "running_mean" in leaves or ("weight" in leaves and len(leaves["weight"].shape) == 1)
     if layer.norm != flat or ("weight" not in leaves and not layer.norm):
         return False

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.files.interop import torch_tokens
 from sparsecpu.files.interop.names import torch_name
 from sparsecpu.files.interop.torch_files import require_torch
 from sparsecpu.layers import KINDS, Sequential
+from sparsecpu.layers.network.sizes import spec_of_samples
 from sparsecpu.networks.description import Architecture, LayerSpec
 from sparsecpu.sparse.parameter import SparseParameter
 
@@ -21,7 +23,7 @@ Options = dict[str, Any]
 def torch_network(architecture: Architecture) -> Any:
     """Return the dense network of a description as a ``torch.nn.Module`` with new weights.
 
-    It takes samples of shape ``(samples, *input_shape)``.
+    It takes samples of shape ``(samples, *input_shape)``; of text, int64, all of them as long.
 
     Parameters
     ----------
@@ -36,7 +38,8 @@ def torch_network(architecture: Architecture) -> Any:
         Without PyTorch.
     """
     require_torch("a PyTorch network")
-    return _chain(_entries(architecture.layers), architecture.input_shape)
+    shape = spec_of_samples(architecture.input_shape).shape
+    return _chain(_entries(architecture.layers), shape)
 
 
 def to_torch(network: Sequential) -> Any:
@@ -75,7 +78,7 @@ def to_torch(network: Sequential) -> Any:
                 values[...] = 0
                 values.reshape(pattern.shape)[pattern.rows(), pattern.indices] = parameter.data
             else:
-                values[...] = parameter.data
+                values.reshape(-1)[...] = parameter.data.reshape(-1)
         for name, buffer in network.buffers().items():
             state[torch_name(name)].numpy()[...] = buffer
     return module.eval()
@@ -209,6 +212,9 @@ MODULES: dict[str, Callable[[Any, Shape, Options], Any]] = {
     "sigmoid": lambda nn, _, __: nn.Sigmoid(),
     "gelu": lambda nn, _, options: nn.GELU(options.get("approximate", "none")),
     "silu": lambda nn, _, __: nn.SiLU(),
+    "embedding": torch_tokens.embedding,
+    "attention": torch_tokens.attention(_chain),
+    "feed_forward": torch_tokens.feed_forward(_chain),
     "residual": _residual,
     "subsample": _subsample,
     "parallel": _parallel,
