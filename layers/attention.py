@@ -160,13 +160,18 @@ class Attention(Composite):
         q, k, v = ((self.by_name[name].forward(x, ctx)) for name in _NAMES[:3])
         tiles, _, lanes = x.shape
         a = ctx.workspace.array(self, "a", q[0].shape, x.dtype)
+        if ctx.memory is not None:
+            if ctx.memory.takes_one:
+                ctx.memory.attend(self, q[0], k[0], v[0], a)
+                return self.by_name["output"].forward(a, ctx)
+            ctx.memory.keep(self, k[0], v[0], ctx.sequences)
         shape = 2, tiles, self.heads, lanes
         statistics = ctx.workspace.array(self, "statistics", shape, x.dtype)
         scratch = self._scratch(x, ctx)
         strips = ctx.sequences.strips
         attend_kernel(lanes, x.itemsize, int(self.causal))(
             len(scratch), x.dtype, q[0], k[0], v[0], *strips, self.heads,
-            x.dtype.type(self.scale), a, statistics, scratch,
+            x.dtype.type(self.scale), 0, x.dtype.type(0), a, statistics, scratch,
         )  # fmt: skip
         y, kept = self.by_name["output"].forward(a, ctx)
         return y, (q, k, v, a, statistics, strips, kept)
@@ -180,7 +185,7 @@ class Attention(Composite):
         scratch = self._scratch(a, ctx)
         attend_backward_kernel(a.shape[2], a.itemsize, int(self.causal))(
             len(scratch), a.dtype, q[0], k[0], v[0], *strips, self.heads,
-            a.dtype.type(self.scale), a, statistics, da, *gradients, scratch,
+            a.dtype.type(self.scale), 0, a.dtype.type(0), a, statistics, da, *gradients, scratch,
         )  # fmt: skip
         parts = [
             self.by_name[name].backward(gradient, projected[1], ctx)

@@ -72,6 +72,9 @@ class Layer:
     #: True in a plain chain of vectors, where two arrays take turns in holding all gradients and,
     #: in prediction, all outputs: each is read once, by the neighbour.
     alternates: bool = False
+    #: True for the last layer of a network that puts out tokens: if it is a linear one, the loss
+    #: may have its outputs in parts; see ``layers.linear_parts``.
+    ends: bool = False
     #: The plan of the network around it.
     planned: Plan | None = None
     #: True if it reads the numbers of tokens, int64 of shape ``(tiles, 1, lanes)``.

@@ -62,7 +62,7 @@ class Chain(Layer):
             if not learns:
                 self._first = i + 1  # where a backward pass ends: nothing learns up to here
             for _, inner in inner_layers(layer):
-                inner.alternates = False  # until a plain network says otherwise
+                inner.alternates = inner.ends = False  # until a plain network says otherwise
             self.widths.append(spec.features)
             self.lengths.append(spec.length)
         for i, layer in enumerate(self.layers):

@@ -11,6 +11,7 @@ from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.checked import vector
 from sparsecpu.layers.full_form import FullForm
+from sparsecpu.layers.linear_parts import OutputsInParts, tiles_at_once
 from sparsecpu.layers.linear_view import LinearView
 from sparsecpu.layers.linear_ways import Way, choose_way
 from sparsecpu.layers.required import require_bias, require_vector
@@ -245,17 +246,29 @@ class SparseLinear(Layer):
         self.gated = True
         return True
 
-    def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Way]:
-        way = self._way(x, ctx)
+    def forward(self, x: np.ndarray, ctx: Context) -> tuple[Any, Any]:
+        if self.ends and ctx.in_parts and not ctx.lean and tiles_at_once(self, x) < len(x):
+            return OutputsInParts(self, x, ctx), None
+        way = self.way(x, ctx)
         return way.output(ctx), way  # y = W x + b
 
-    def backward(self, dy: np.ndarray, saved: Way, ctx: Context) -> np.ndarray | None:
+    def backward(self, dy: Any, saved: Any, ctx: Context) -> np.ndarray | None:
+        if isinstance(dy, OutputsInParts):
+            return dy.finish(ctx)
         if ctx.observe is not None and not self.weight.fixed:
             ctx.observe(self.weight, LinearView(saved.x, dy))
         return saved.backward(dy, ctx)  # dW = (dy x') at the nonzeros, db = sum dy, dx = W' dy
 
-    def _way(self, x: np.ndarray, ctx: Context) -> Way:
-        """Return the way to compute this pass: that of the last one, if nothing has changed."""
+    def way(self, x: np.ndarray, ctx: Context) -> Way:
+        """Return the way to compute this pass: that of the last one, if nothing has changed.
+
+        Parameters
+        ----------
+        x : ndarray, shape (tiles, in_features, lanes)
+            The input, in the memory that it will come in again.
+        ctx : Context
+            Memory and mode of the step.
+        """
         weight, bias, prepared = self.weight, self.bias, ctx.workspace.prepared
         made_for = (
             id(x), id(weight.pattern), id(weight.data), None if bias is None else id(bias.data),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from sparsecpu.layers.base import Layer, Plan, Spec
 from sparsecpu.layers.flatten import Flatten
 from sparsecpu.layers.network.autotune import Choice, tune
 from sparsecpu.layers.network.entry import enter, lanes_filled
+from sparsecpu.layers.network.generation import generate
 from sparsecpu.layers.network.passes import loss_and_gradients, predictions
 from sparsecpu.layers.network.predictor import Predictor
 from sparsecpu.layers.network.sizes import (
@@ -102,6 +103,8 @@ class Sequential(FixedSizes):
         alternate = not self.reads_images and all(layer.kind in _PLAIN for layer in self.layers)
         for layer in self.layers:
             layer.alternates = alternate
+        if self.layers and self.output_length is not None:
+            self.layers[-1].ends = not alternate
         self._plan = Plan()
         self._plan.claim(self)
         return spec
@@ -330,6 +333,57 @@ class Sequential(FixedSizes):
             If there are no samples, or not as many targets.
         """
         return loss_and_gradients(self, x, y, loss, train=train)
+
+    def generate(
+        self,
+        prompt_ids: Any,
+        tokens: int,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        seed: Any = 0,
+        streams: int | None = None,
+        slide: int | None = None,
+    ) -> Iterator[Any]:
+        """Return an iterator of the tokens that a language model writes behind a prompt.
+
+        Each token is one pass of a single token: what earlier ones have left in the layers of
+        attention is kept. Weights must not change meanwhile.
+
+        Parameters
+        ----------
+        prompt_ids : array_like of int, shape (length,)
+            What to go on from; of more tokens than the network reads, the last ones.
+        tokens : int
+            How many to write.
+        temperature : float
+            Tokens are drawn by ``softmax(outputs / temperature)``; 0 takes the likeliest.
+        top_k : int, optional
+            Draw from so many of the likeliest only.
+        seed : int or numpy.random.Generator
+            Draws the tokens.
+        streams : int, optional
+            Write so many texts at once, all from this prompt.
+        slide : int, optional
+            Where text fills the block that the network reads, its oldest tokens are forgotten, so
+            many at once, and the rest is read anew, since its places have changed: a quarter of the
+            block by default. 1 always reads the last block whole, as nanoGPT does, and takes a pass
+            of it for each token.
+
+        Returns
+        -------
+        iterator of int
+            The tokens; with ``streams``, of arrays with a token for each.
+
+        Raises
+        ------
+        ParameterError
+            If the network is no language model, or an argument out of range.
+        """
+        return generate(
+            self, prompt_ids, tokens, temperature=temperature, top_k=top_k, seed=seed,
+            streams=streams, slide=slide,
+        )  # fmt: skip
 
     def summary(self) -> str:
         """Return a table of layers, shapes, nonzeros, densities, bytes, and FLOPs per sample.

@@ -21,6 +21,14 @@ class Loss:
 
     #: Name in files and on the command line.
     name: ClassVar[str] = ""
+    #: True if it takes outputs in parts, too, which do not all stand in memory at the same time. A
+    #: subclass that replaces ``__call__`` does not, unless it says so itself.
+    takes_parts: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "__call__" in vars(cls) and "takes_parts" not in vars(cls):
+            cls.takes_parts = False
 
     def prepare(self, targets: Any, n_outputs: int) -> np.ndarray:
         """Return targets as the kernels read them, float64 of shape (samples, n_outputs) here.
@@ -158,7 +166,7 @@ class TokenCrossEntropy(SoftmaxCrossEntropy):
         If ``label_smoothing`` is out of range.
     """
 
-    name = "token-cross-entropy"
+    name, takes_parts = "token-cross-entropy", True
 
     def prepare(self, targets: Any, n_outputs: int) -> np.ndarray:
         """Return token numbers as they are; each batch is checked when it is read.
@@ -182,7 +190,10 @@ class TokenCrossEntropy(SoftmaxCrossEntropy):
         return array
 
     def __call__(self, z, rows, targets, ctx, weights=None) -> tuple[float, np.ndarray]:
-        """Return the mean loss of tokens, each with its sequence's weight, and its gradient."""
+        """Return the mean loss of tokens, each with its sequence's weight, and its gradient.
+
+        ``z`` may be outputs in parts (``layers.linear_parts``), and is the gradient itself then.
+        """
         place = ctx.sequences.place
         batch = rows if ctx.all_rows is None else ctx.all_rows
         asked = checked_tokens("targets", targets[batch], batch, z.shape[1])
@@ -193,15 +204,31 @@ class TokenCrossEntropy(SoftmaxCrossEntropy):
         if told[:, place.shape[1] :].any() or (told[:, : place.shape[1]] & (place < 0)).any():
             raise DataError("there are targets at which x has no token; expected -1 there")
         told = told[:, : place.shape[1]]
-        lanes = np.full(z.shape[0] * z.shape[2], -1, np.int64)
-        lanes[place[:, : told.shape[1]][told]] = np.arange(np.count_nonzero(told))
-        given = _NO_WEIGHTS if weights is None else np.repeat(weights[rows], told.sum(axis=1))
-        tokens = here[:, : place.shape[1]][told].astype(np.int32)
-        dz = ctx.workspace.array(self, "dz", z.shape, z.dtype)
-        tile_loss = ctx.workspace.array(self, "tile_loss", z.shape[:1], np.float64)
+        at, tokens = place[:, : told.shape[1]][told], here[:, : place.shape[1]][told]
+        lanes = np.full(z.shape[0] * z.shape[2], -1, np.int32)
+        lanes[at] = tokens
+        of_lanes = np.zeros(len(lanes), z.dtype)
         scale = 1.0 / total if total > 0 else 0.0
-        self._run(z, lanes, tokens, given, scale, dz, tile_loss, ctx)
-        return float(tile_loss.sum()), dz
+        of_lanes[at] = scale * (1.0 if weights is None else weights[rows].repeat(told.sum(axis=1)))
+
+        def of_part(z: np.ndarray, first: int) -> tuple[float, np.ndarray]:
+            part = slice(first, first + z.shape[0] * z.shape[2])
+            return self._of_lanes(z, lanes[part], of_lanes[part], ctx)
+
+        return of_part(z, 0) if isinstance(z, np.ndarray) else z.each(of_part)
+
+    def _of_lanes(self, z, targets, weights, ctx) -> tuple[float, np.ndarray]:
+        """Return the summed loss of tokens, one a lane, and its gradient."""
+        from sparsecpu.kernels.token_loss import strips_of_tile, token_loss_kernel
+
+        tiles, _, lanes = z.shape
+        memory = ctx.workspace.array
+        dz = memory(self, "dz", z.shape, z.dtype)
+        scratch = memory(self, "scratch", (3, tiles, lanes), z.dtype)
+        losses = memory(self, "losses", (tiles * strips_of_tile(lanes, z.itemsize),), np.float64)
+        run = token_loss_kernel(lanes, z.itemsize)
+        run(z, targets, weights, self.label_smoothing, dz, scratch, losses)
+        return float(losses.sum()), dz
 
 
 def _numbers(targets: Any, expected: str) -> np.ndarray:

@@ -119,6 +119,36 @@ class GroupedGradient:
         sum_parts(self.dw, out)
 
 
+@dataclass(frozen=True)
+class GroupedBackward:
+    """dx and dW at once."""
+
+    pattern: Pattern
+    plan: object
+    kernel: Callable
+    taps: GroupedTaps
+    steps: Any
+    mask: np.ndarray
+    sums: np.ndarray
+    kind: int
+    dw: np.ndarray
+    space: Space
+
+    def run(
+        self, x: Planes, dy: Planes, weights: np.ndarray, dx: np.ndarray, gate: Gate,
+        out: np.ndarray,
+    ) -> np.ndarray | None:  # fmt: skip
+        """Write dx and, to ``out``, (nnz,), dW; return the sums of dx."""
+        from sparsecpu.kernels.conv.grouped_filter_gradient import sum_parts
+
+        self.kernel(
+            self.taps.sizes_array, self.steps, self.taps.index, weights, x.operand(), dy.operand(),
+            Output(dx, False, self.sums, self.kind), gate, self.mask, self.dw, self.space,
+        )  # fmt: skip
+        sum_parts(self.dw, out)
+        return None if self.kind == NO_SUMS else total(self.sums)
+
+
 def prepare_forward(
     layer: Any, plan: object, geometry: Geometry, x: Planes, precision: str, kind: int,
     y: np.ndarray, ctx: Context,
@@ -158,6 +188,28 @@ def prepare_scatter(
     )  # fmt: skip
 
 
+def prepare_backward(
+    layer: Any, plan: object, geometry: Geometry, x: Planes, kind: int, ctx: Context
+) -> GroupedBackward:
+    """Prepare dx, with the sums of ``kind``, and dW."""
+    from sparsecpu.kernels.conv.grouped_backward import backward_tile, grouped_backward_kernel
+    from sparsecpu.kernels.conv.grouped_parts import Steps
+
+    pattern, values = layer.weight.pattern, x.values
+    lanes, group = values.shape[-1], pattern.group
+    taps = grouped_scatter_taps(pattern, geometry, _tiles(values, "fp32"))
+    tile = backward_tile(group, lanes, values.itemsize)
+    jobs = taps.sizes.jobs(len(values))
+    ring = _ring(taps, values, "fp32", ctx, rings=2)
+    return GroupedBackward(
+        pattern, plan, grouped_backward_kernel(group, lanes, taps.strip, tile), taps,
+        Steps(taps.rows, taps.high), lane_mask(values, ctx),
+        sum_memory(0 if kind == NO_SUMS else jobs, geometry.channels, values, layer, "dx", ctx),
+        kind, ctx.workspace.array("conv2d", "dw", (min(_PARTS, jobs), pattern.nnz), values.dtype),
+        Space(ring, *_bases_and_scratch(taps, values, ctx)),
+    )  # fmt: skip
+
+
 def prepare_gradient(
     plan: object, pattern: Pattern, geometry: Geometry, x: Planes, precision: str, ctx: Context
 ) -> GroupedGradient:
@@ -193,11 +245,13 @@ def _tiles(values: np.ndarray, precision: str) -> Tiles:
     return Tiles(values.shape[0], values.shape[-1], values.itemsize, ring_bytes)
 
 
-def _ring(taps: GroupedTaps, values: np.ndarray, precision: str, ctx: Context) -> np.ndarray:
+def _ring(
+    taps: GroupedTaps, values: np.ndarray, precision: str, ctx: Context, rings: int = 1
+) -> np.ndarray:
     from sparsecpu.kernels.machine.threads import current_threads
     from sparsecpu.kernels.vectors.sixteen_bits import narrow_shape
 
-    size = -(-taps.ring_pixels * values.shape[-1] // 1024) * 1024 + 32
+    size = rings * (-(-taps.ring_pixels * values.shape[-1] // 1024) * 1024 + 32)
     kind: Any = values.dtype
     if precision != "fp32":
         (size,), kind = narrow_shape((size,), precision)

@@ -23,6 +23,9 @@ from sparsecpu.sparse.pattern import Pattern
 _RING_PART = 0.6
 #: Pixels that dW sums up at once where the cache has the room, and that a band has for it.
 _PIXELS, _LEAST_PIXELS = 64, 16
+#: The same for the two rings of dx and dW at once, and the pixels that a row of dy must have for
+#: it: lanes of dW are summed row by row.
+_RINGS_PART, _ROW_PIXELS = 0.66, 16
 #: What a strip costs beside its arithmetic, as part of the arithmetic of the widest.
 _STRIP_COST = 0.3
 
@@ -72,6 +75,15 @@ def suits_groups(pattern: Pattern, geometry: Geometry) -> bool:
     """Return True if filters stand in groups, each of which reads the same channels."""
     alike = geometry.groups == 1 or geometry.filters // geometry.groups % pattern.group == 0
     return pattern.group > 1 and alike
+
+
+def suits_one_pass(geometry: Geometry, tiles: Tiles) -> bool:
+    """Return True if dx and dW at once pay: rows are wide, and the cache has room for two rings."""
+    g, (sy, sx) = geometry, geometry.stride
+    columns = sx * (g.out_size[1] + (g.kernel[1] - 1) // sx)
+    row = g.channels * columns * tiles.lanes * tiles.bytes
+    room = _RINGS_PART * level_two_cache()
+    return g.out_size[1] >= _ROW_PIXELS and 2 * max(g.kernel[0], sy) * row <= room
 
 
 def grouped_forward_taps(

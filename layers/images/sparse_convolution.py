@@ -41,8 +41,8 @@ class SparseConvolution:
 
     def __init__(self, layer: SparseConv2d) -> None:
         self.layer = layer
-        self.grouped = GroupedGradients(self)
         self.plan()
+        self.grouped = GroupedGradients(self)
 
     def plan(self) -> None:
         """Forget where nonzeros read: images have another size from now on."""
@@ -71,6 +71,9 @@ class SparseConvolution:
         pattern, one_pass = self.layer.weight.pattern, _in_one_pass(ctx.precision)
         few = one_pass and pattern.groups.nnz <= _FEW_TAPS * pattern.groups.shape[0]
         if suits_groups(pattern, self.layer.geometry()) and not few:
+            if one_pass and ctx.precision == "fp32" and self.grouped.at_once(x):
+                self._bias_gradient(dy, ctx)
+                return self.grouped.backward(x, dy, ctx)
             self.filter_gradient(x, dy, ctx)
             return self.grouped.input_gradient(x, dy, ctx)
         if one_pass:

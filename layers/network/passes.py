@@ -60,7 +60,9 @@ def loss_and_gradients(
     samples = network.samples(x)
     targets = checked_targets(loss, y, network.n_outputs, samples.shape[0])
     rows, stream = np.arange(samples.shape[0], dtype=np.int64), np.random.default_rng(0)
-    ctx = Context(Workspace(), train=train, n_valid=len(rows), dropout=stream)
+    ctx = Context(
+        Workspace(), train=train, n_valid=len(rows), dropout=stream, in_parts=loss.takes_parts
+    )
     lanes = network.lanes(len(rows))
     with one_blas_thread(), use_threads(_team(network, len(rows))):
         z, saved = network.forward(network.gather(samples, rows, lanes, ctx), ctx)

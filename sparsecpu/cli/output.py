@@ -65,10 +65,13 @@ class Speaker:
         compile_clock.on_first = lambda: self.say("compiling kernels (kept for the next run) …")
 
 
-def put(text: str) -> None:
-    """Print what a command was asked for; an error says that it was the standard output's."""
+def put(text: str, *, ends: bool = True) -> None:
+    """Print what a command was asked for, as a line unless it goes on.
+
+    An error says that it was the standard output's.
+    """
     try:
-        click.echo(text)
+        click.echo(text, nl=ends)
     except OSError as error:
         error.filename = "standard output"
         raise

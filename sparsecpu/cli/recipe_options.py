@@ -9,6 +9,9 @@ import click
 from click.core import ParameterSource
 
 from sparsecpu.cli.options import Decorator, decorated
+from sparsecpu.datasets.text import is_text
+from sparsecpu.errors import ConflictError
+from sparsecpu.experiments.language import OF_TEXT, STEPS_OF_TEXT
 from sparsecpu.experiments.recipe import Recipe, options
 
 
@@ -38,6 +41,23 @@ def _type_of(name: str) -> Any:
 def recipe_values(given: dict[str, Any]) -> dict[str, Any]:
     """Return the options that are a recipe's."""
     return {name: value for name, value in given.items() if name in options()}
+
+
+def usual_values(ctx: click.Context, data: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that are a recipe's, for text with the defaults that runs on it have.
+
+    Refuses a number of steps beside one of epochs, if the user has said both.
+    """
+    chosen = recipe_values(given)
+    epochs = "epochs" not in unsaid(ctx, chosen)
+    if is_text(data):
+        chosen |= {n: value for n, value in unsaid(ctx, OF_TEXT).items() if n in chosen}
+        if chosen["steps"] is None and not epochs:
+            chosen["steps"] = STEPS_OF_TEXT
+    if chosen["steps"] is not None and epochs:
+        reason = "which says how long the run is, too; leave out one of them"
+        raise ConflictError("steps", "--epochs", reason)
+    return chosen
 
 
 def unsaid(ctx: click.Context, usual: dict[str, Any]) -> dict[str, Any]:

@@ -15,14 +15,12 @@ from click.core import ParameterSource
 from sparsecpu import __version__
 from sparsecpu.cli.options import LATER, reading
 from sparsecpu.cli.output import Speaker, print_json, put
-from sparsecpu.cli.recipe_options import recipe_values, unsaid
+from sparsecpu.cli.recipe_options import recipe_values, unsaid, usual_values
 from sparsecpu.cli.signals import exit_code
 from sparsecpu.cli.train_options import train_options
 from sparsecpu.cli.train_report import result, table
 from sparsecpu.cli.train_run import Request, TrainRun
-from sparsecpu.datasets.text import is_text
 from sparsecpu.errors import ConflictError, DataError, ResumeError
-from sparsecpu.experiments.language import OF_TEXT, STEPS_OF_TEXT
 from sparsecpu.experiments.recipe import Recipe, options_of_neurons
 from sparsecpu.experiments.run_folder import RunFolder
 from sparsecpu.experiments.trained_models import model_path
@@ -125,26 +123,14 @@ def _requested(ctx: click.Context, data: str | None, options: dict[str, Any], co
         return _resumed(ctx, data, options, folder)
     if data is None:
         raise DataError("DATA is missing: give a name, a file or a folder; see sparsecpu train -h")
-    chosen = recipe_values(options)
+    chosen = usual_values(ctx, data, options)
     if options["neurons"] is not None:
         chosen |= unsaid(ctx, options_of_neurons(options["neurons"]))
-    if is_text(data):
-        chosen |= unsaid(ctx, OF_TEXT)
-        if chosen["steps"] is None and "epochs" in unsaid(ctx, chosen):
-            chosen["steps"] = STEPS_OF_TEXT
-    _check_length(ctx, chosen)
     new = None
     if options["out"] is not None:
         new = RunFolder(options["out"])
         ctx.call_on_close(new.lock.release)
     return Request(data, reading(options), _recipe(chosen), new=new)
-
-
-def _check_length(ctx: click.Context, chosen: dict[str, Any]) -> None:
-    """Refuse a number of steps beside one of epochs, if the user has said both."""
-    if chosen["steps"] is not None and "epochs" not in unsaid(ctx, chosen):
-        reason = "which says how long the run is, too; leave out one of them"
-        raise ConflictError("steps", "--epochs", reason)
 
 
 def _resumed(
@@ -161,6 +147,7 @@ def _resumed(
     if options["out"] is not None:
         raise ConflictError("out", "--resume", "which goes on in the folder that it names")
     options["spectrum"] = options["spectrum"] or config.get("spectrum", False)
+    options["evaluate_every"] = options["evaluate_every"] or config.get("evaluate_every")
     chosen = dict(config["recipe"])
     if chosen["init"] and not Path(chosen["init"]).exists() and folder.checkpoint.exists():
         chosen["init"] = str(folder.checkpoint)  # which has taken everything from it

@@ -22,6 +22,9 @@ train_options = decorated(
                      "checkpoint and history."),
         click.option("--resume", type=click.Path(), help="Folder of an interrupted run to go on "
                      "with; DATA and options are taken from it."),
+        click.option("--evaluate-every", type=click.IntRange(1), metavar="STEPS",
+                     help="Score held-out samples every so many steps; the scores go into the "
+                     "history, too."),
         click.option("--spectrum", is_flag=True,
                      help="Keep the spectral gap of each pattern in the history."),
         click.option("--no-dense-timing", is_flag=True,

@@ -13,6 +13,7 @@ from sparsecpu.cli.output import Speaker
 from sparsecpu.cli.watchers import Interruption, ProgressBar, StepClock
 from sparsecpu.datasets.text import LANGUAGE, TextDataset
 from sparsecpu.errors import DivergedError, ResumeError
+from sparsecpu.experiments.evaluations import Evaluations
 from sparsecpu.experiments.known_data import mark_of
 from sparsecpu.experiments.language import open_for
 from sparsecpu.experiments.memory import check_memory
@@ -119,6 +120,9 @@ class TrainRun:
         callbacks: list[Callback] = [self.clock, self.stopper, History(in_checkpoints=False)]
         if tracked:
             callbacks.insert(2, Tracker(self.options["spectrum"]))
+        if self.options["evaluate_every"] is not None and self.comm.rank == 0:
+            every = self.options["evaluate_every"]
+            callbacks.insert(0, Evaluations(every, self._scores, self.speaker.say))
         self.comm.check_same("training data", self.mark)
         self.comm.check_network(network.parameters().values())
         return make_trainer(
@@ -158,6 +162,7 @@ class TrainRun:
             "data": request.data, "reading": request.reading, "forms": forms,
             "recipe": self.recipe.to_dict(), "fingerprint": self.mark,
             "spectrum": self.options["spectrum"], "versions": versions(),
+            "evaluate_every": self.options["evaluate_every"],
             **_text_facts(self.dataset),
         })  # fmt: skip
         return request.new
@@ -199,18 +204,22 @@ class TrainRun:
         return scores, time.perf_counter() - self.began
 
     def _score_and_keep(self) -> dict[str, float]:
-        from sparsecpu.experiments.scoring import scores
         from sparsecpu.files.model import save
 
-        network, dataset = self.trainer.network, self.dataset
-        # Batches of the trained size run the kernels that are compiled already.
-        batch = self.recipe.batch(self.samples)
-        found = scores(network, dataset.x_test, dataset.y_test, self.facts, batch_size=batch)
-        found = {f"test_{name}": value for name, value in found.items()}
+        network = self.trainer.network
+        found = {f"test_{name}": value for name, value in self._scores(network).items()}
         if self.folder is not None:
             facts = {**self.facts, "metrics": found}
             save(network, self.folder.model, self.architecture, facts=facts)
         return found
+
+    def _scores(self, network: Any) -> dict[str, float]:
+        """Return the scores of held-out samples."""
+        from sparsecpu.experiments.scoring import scores
+
+        # Batches of the trained size run the kernels that are compiled already.
+        x, y, batch = self.dataset.x_test, self.dataset.y_test, self.recipe.batch(self.samples)
+        return scores(network, x, y, self.facts, batch_size=batch)
 
 
 def _targets(dataset: Any) -> tuple[Any, dict[str, Any]]:

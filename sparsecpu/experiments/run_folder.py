@@ -50,6 +50,7 @@ _NEWER: dict[str, Kind] = {
     "forms": named(one_of(("sparse", "dense"))),
     "spectrum": truth,
     "versions": named(text),
+    "evaluate_every": maybe(whole(1)),
     "text": table({"files": listed(text), "bytes": whole(1), "sha256": text}),
 }
 

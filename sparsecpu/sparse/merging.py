@@ -2,25 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from sparsecpu.errors import PatternError
 from sparsecpu.sparse.format import check_range, integers
-from sparsecpu.sparse.groups import of_rows, places_of_rows, shared_keys, shared_places
-from sparsecpu.sparse.keys import merge_rows
+from sparsecpu.sparse.groups import of_rows, places_of_rows, rows_of, shared_keys, shared_places
+from sparsecpu.sparse.keys import SLAB, merge_rows, slabs
 from sparsecpu.sparse.pattern import Pattern
 
 
 @dataclass(frozen=True)
 class Merge:
-    """What became of the nonzeros when a pattern changed."""
+    """What became of the nonzeros when a pattern changed.
 
+    What is held is that of shared columns; where rows stand in groups, the rest is made on demand.
+    """
+
+    old: Pattern  #: the pattern before
     pattern: Pattern  #: the new one
-    kept: np.ndarray  #: bool: which nonzeros of the old pattern stay
-    kept_at: np.ndarray  #: bool: which nonzeros of the new one these are, in the same order
-    new_at: np.ndarray  #: int64: places of the new positions, in the order in which they were given
+    stays: np.ndarray  #: bool: which shared columns of the old pattern stay
+    stays_at: np.ndarray  #: bool: which of the new one these are, in the same order
+    comes_at: np.ndarray  #: int64: places of new ones, in the order in which they were given
+    order: np.ndarray | None = None  #: of new nonzeros, where these were given one by one
+
+    @property
+    def kept(self) -> np.ndarray:
+        """Which nonzeros of the old pattern stay, bool."""
+        return of_rows(self.old.groups, self.old.shape[0], self.old.group, self.stays)
+
+    @property
+    def kept_at(self) -> np.ndarray:
+        """Which nonzeros of the new pattern these are, bool, in the same order."""
+        new = self.pattern
+        return of_rows(new.groups, new.shape[0], new.group, self.stays_at)
+
+    @property
+    def new_at(self) -> np.ndarray:
+        """Places of the new positions, int64, in the order in which they were given."""
+        new = self.pattern
+        if new.group == 1:
+            return self.comes_at
+        places = places_of_rows(new.groups, new.shape[0], new.group, self.comes_at)
+        places = places[places >= 0]
+        return places if self.order is None else _as_given(np.sort(places), self.order)
+
+    def slabs(self) -> Iterator[tuple[slice, np.ndarray, slice, np.ndarray]]:
+        """Yield places of old nonzeros and which of them stay; of new ones, and which are old."""
+        old, new, group = self.old, self.pattern, self.old.group
+        n_out = old.shape[0]
+        for groups, _ in slabs(old.groups.indptr, -(-SLAB // group)):
+            rows = slice(groups.start * group, min(groups.stop * group, n_out))
+            found: list[Any] = []
+            for pattern, mask in ((old, self.stays), (new, self.stays_at)):
+                indptr = pattern.groups.indptr[groups.start : groups.stop + 1]
+                part = mask[indptr[0] : indptr[-1]]
+                found.append(slice(*pattern.indptr[[rows.start, rows.stop]].tolist()))
+                found.append(rows_of(indptr - indptr[0], rows.stop - rows.start, group, part))
+            yield tuple(found)
 
 
 def merge(old: Pattern, drop: np.ndarray, new_keys: np.ndarray) -> Merge:
@@ -34,7 +76,7 @@ def merge(old: Pattern, drop: np.ndarray, new_keys: np.ndarray) -> Merge:
     keep[drop] = False
     *index, kept_at, places = merge_rows(old.indptr, old.indices, old.shape[1], keep, arrivals)
     new_at = _as_given(places, order)
-    return Merge(Pattern(old.shape, *index, validate=False), keep, kept_at, new_at)
+    return Merge(old, Pattern(old.shape, *index, validate=False), keep, kept_at, new_at)
 
 
 def merge_shared(old: Pattern, drop: np.ndarray, new_keys: np.ndarray) -> Merge:
@@ -44,10 +86,7 @@ def merge_shared(old: Pattern, drop: np.ndarray, new_keys: np.ndarray) -> Merge:
     if group == 1:
         return shared
     pattern = Pattern.of_groups(n_out, group, shared.pattern)
-    kept = of_rows(groups, n_out, group, shared.kept)
-    kept_at = of_rows(shared.pattern, n_out, group, shared.kept_at)
-    places = places_of_rows(shared.pattern, n_out, group, shared.new_at)
-    return Merge(pattern, kept, kept_at, places[places >= 0])
+    return Merge(old, pattern, shared.stays, shared.stays_at, shared.comes_at)
 
 
 def _merge_groups(old: Pattern, drop: np.ndarray, arrivals: np.ndarray, order: np.ndarray) -> Merge:
@@ -55,7 +94,7 @@ def _merge_groups(old: Pattern, drop: np.ndarray, arrivals: np.ndarray, order: n
     n_out, n_in = old.shape
     gone = shared_places(drop, old.indptr, old.groups.indptr, old.group)
     found = merge_shared(old, gone, shared_keys(arrivals, n_out, n_in, old.group))
-    return replace(found, new_at=_as_given(np.sort(found.new_at), order))
+    return replace(found, order=order)
 
 
 def _in_order(old: Pattern, new_keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

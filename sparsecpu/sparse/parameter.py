@@ -186,7 +186,8 @@ class SparseParameter(Parameter):
         kind, old, values = self.data.dtype, self.vectors(), values or {}
         if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
             raise PatternError("values of new positions must be vectors by name")
-        first = {name: numbers(values[name], name, merge.new_at.shape) for name in values}
+        count = merge.pattern.nnz - int(np.count_nonzero(merge.kept)) if values else 0
+        first = {name: numbers(values[name], name, (count,)) for name in values}
         # All memory first, then all assignments: what fails in between would leave a pattern that
         # does not fit its values. Memory is not in use before it is written.
         names = dict.fromkeys([*old, *first])
@@ -194,7 +195,7 @@ class SparseParameter(Parameter):
         with uninterrupted():
             self.slots.shape = (merge.pattern.nnz,)
             for name, array in new.items():  # each old vector goes before the next one moves
-                move(old.pop(name, None), array, first.get(name, 0), self.pattern, merge)
+                move(old.pop(name, None), array, first.get(name), merge)
                 if name in ("data", "grad"):
                     self._set(**{name: array})
                 else:

@@ -9,9 +9,7 @@ import numpy as np
 
 from sparsecpu.errors import PatternError
 from sparsecpu.kernels.machine.arrays import aligned_copy
-from sparsecpu.sparse.keys import slabs
 from sparsecpu.sparse.merging import Merge
-from sparsecpu.sparse.pattern import Pattern
 
 
 def numbers(values: Any, what: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
@@ -75,17 +73,18 @@ class Slots(dict[str, np.ndarray]):
         return dict, (dict(self),)
 
 
-def move(
-    old: np.ndarray | None, new: np.ndarray, first: Any, before: Pattern, merge: Merge
-) -> None:
+def move(old: np.ndarray | None, new: np.ndarray, first: np.ndarray | None, merge: Merge) -> None:
     """Write a vector on a pattern anew, from the one before: slab by slab, in little memory.
 
-    ``first`` is what new positions start with; all others, where there is no old vector, with 0.
+    ``first`` is what new positions start with, if not with 0; all start so without an old vector.
     """
-    new[merge.new_at] = first
-    if old is None:
-        new[merge.kept_at] = 0
-        return
-    for rows, places in slabs(before.indptr):
-        here = slice(*merge.pattern.indptr[[rows.start, rows.stop]].tolist())
-        new[here][merge.kept_at[here]] = old[places][merge.kept[places]]
+    for places, kept, here, kept_at in merge.slabs():
+        part = new[here]
+        if old is None:
+            part[...] = 0
+            continue
+        part[kept_at] = old[places][kept]
+        if first is None:
+            part[~kept_at] = 0
+    if first is not None:
+        new[merge.new_at] = first

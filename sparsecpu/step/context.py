@@ -28,6 +28,8 @@ class Context:
     predicts: bool = False
     #: Samples in the batch; the lanes after them are padding, which must not reach a statistic.
     n_valid: int = 0
+    #: True if the loss can take outputs in parts; see ``Loss.takes_parts``.
+    in_parts: bool = False
     #: How layers may read their inputs: fp32, bf16 or fp16; see ``SparseLinear``.
     precision: str = "fp32"
     #: Stream for dropout.
@@ -44,6 +46,9 @@ class Context:
     all_rows: np.ndarray | None = None
     #: ``grad_ready(layer)`` is told in the backward pass when a layer has its gradients.
     grad_ready: Callable[[Any], None] | None = None
+    #: What the tokens of streams have left for those that come later, one by one, while a model
+    #: generates; see ``layers.network.generation.Memory``.
+    memory: Any = None
 
     @property
     def sequences(self) -> Any:
@@ -62,18 +67,26 @@ class StepContexts:
         self._context = Context(Workspace(), train=True, comm=ranks, **constant)
         self._made_for: tuple = ()
 
-    def of_step(self, rows: np.ndarray, all_rows: np.ndarray, observe: Any, apply: Any) -> Context:
+    @property
+    def workspace(self) -> Workspace:
+        """Where the arrays of all steps come from."""
+        return self._context.workspace
+
+    def of_step(
+        self, rows: np.ndarray, all_rows: np.ndarray, observe: Any, apply: Any,
+        in_parts: bool = False,
+    ) -> Context:  # fmt: skip
         """Return what layers may know of a pass of these rows, which are ``all_rows`` or a part.
 
-        ``observe`` and ``apply`` are those of ``Context``.
+        ``observe``, ``apply`` and ``in_parts`` are those of ``Context``.
         """
-        made_for: tuple = len(rows), observe, apply
+        made_for: tuple = len(rows), observe, apply, in_parts
         whole = rows is all_rows
         if made_for != self._made_for or not whole:
             shared = self._ranks.of_batch(len(rows), observe)
             self._made_for = made_for if whole else ()
             self._context = replace(
-                self._context, n_valid=len(rows), apply=apply,
+                self._context, n_valid=len(rows), apply=apply, in_parts=in_parts,
                 all_rows=None if whole else all_rows, **shared,
             )  # fmt: skip
         return self._context

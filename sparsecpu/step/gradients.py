@@ -1,14 +1,15 @@
-"""Gradients of all parameters together: their length, and their sums over several batches."""
+"""Gradients of all parameters together: their length, and their sums over several passes."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
-from sparsecpu.kernels.machine.arrays import aligned_empty
 from sparsecpu.sparse.dense_parameter import Parameter
+from sparsecpu.step.workspace import Workspace
 
 
 class GlobalNorm:
@@ -34,26 +35,22 @@ class GlobalNorm:
         return math.sqrt(total)
 
 
-class GradientSums:
-    """The gradients of several batches, added up in the order in which the batches pass.
+def add_up(
+    parameters: Mapping[str, Parameter], workspace: Workspace, owner: Any, first: bool, last: bool
+) -> None:
+    """Add the gradients of one of several passes to those before; the last one's become the sums.
 
-    Layers write their gradients anew for each batch, so there is a second vector for each.
+    Layers write their gradients anew in each pass, so there is a second vector for each of them,
+    in the workspace in the name of ``owner``.
     """
-
-    def __init__(self) -> None:
-        self._sums: dict[str, np.ndarray] = {}
-
-    def add(self, parameters: Mapping[str, Parameter], first: bool, last: bool) -> None:
-        """Add the gradients of a batch; those of the last one become the sums of all."""
-        if first and last:
-            return
-        for name, parameter in parameters.items():
-            grad, held = parameter.grad, self._sums.get(name)
-            if held is None or held.shape != grad.shape or held.dtype != grad.dtype:
-                held = self._sums[name] = aligned_empty(grad.shape, grad.dtype)
-            if first:
-                held[...] = grad
-            elif last:
-                grad += held
-            else:
-                held += grad
+    if first and last:
+        return
+    for name, parameter in parameters.items():
+        grad = parameter.grad
+        held = workspace.array(owner, f"sum of {name}", grad.shape, grad.dtype)
+        if first:
+            held[...] = grad
+        elif last:
+            grad += held
+        else:
+            held += grad

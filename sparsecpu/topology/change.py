@@ -15,13 +15,8 @@ from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.sparse.vectors import numbers
 from sparsecpu.topology.selection import largest
 from sparsecpu.topology.settling import settle
-from sparsecpu.topology.shared_columns import (
-    SharedColumns,
-    by_rows,
-    weights_of,
-    weights_of_keys,
-    weights_of_places,
-)
+from sparsecpu.topology.shared_columns import SharedColumns, by_rows, weights_of
+from sparsecpu.topology.weight_counts import count_at_keys, count_at_places
 
 
 @dataclass
@@ -139,9 +134,9 @@ def apply_change(
     dropped_keys = keys_of(parameter.pattern, drop)
     returning = among(dropped_keys, ordered)[1]
     facts = {
-        "dropped": weights_of_places(parameter, drop),
-        "grown": weights_of_keys(parameter, keys),
-        "regrown": weights_of_places(parameter, drop[returning]),
+        "dropped": count_at_places(parameter, drop),
+        "grown": count_at_keys(parameter, keys),
+        "regrown": count_at_places(parameter, drop[returning]),
     }
     if regrow_keeps_value:
         back = among(keys, dropped_keys[returning])[1]

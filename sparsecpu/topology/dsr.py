@@ -14,7 +14,7 @@ from sparsecpu.topology.free_positions import grow_random
 from sparsecpu.topology.quotas import quotas_in_rounds
 from sparsecpu.topology.run import Run
 from sparsecpu.topology.selection import smallest
-from sparsecpu.topology.shared_columns import places_in_whole_groups, room, unit_of
+from sparsecpu.topology.weight_counts import places_in_whole_groups, room, unit_of
 
 #: The threshold doubles below, and halves above, these multiples of the wanted number.
 _TOO_FEW, _TOO_MANY = 0.9, 1.1

@@ -9,7 +9,7 @@ import numpy as np
 
 from sparsecpu.errors import PatternError, brief
 from sparsecpu.registries.numbers import whole
-from sparsecpu.topology.shared_columns import places_in_whole_groups, unit_of
+from sparsecpu.topology.weight_counts import places_in_whole_groups, unit_of
 
 
 def counts_to_grow(

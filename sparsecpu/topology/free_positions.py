@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sparsecpu.sparse.keys import distinct_keys, sorted_once
+from sparsecpu.sparse.keys import SLAB, distinct_keys, sorted_once
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.topology.selection import strongest
 
@@ -27,8 +27,11 @@ def random_free(
     ranks = distinct_keys(free, count, rng) if 2 * count <= free else None
     if ranks is None:
         ranks = np.sort(rng.permutation(free)[:count])
-    gaps = blocked - np.arange(len(blocked))  # free positions before each blocked one
-    return ranks + np.searchsorted(gaps, ranks, side="right")
+    for first in range(0, len(blocked), SLAB):  # now: free positions before each blocked one
+        part = blocked[first : first + SLAB]
+        part -= np.arange(first, first + len(part))
+    ranks += np.searchsorted(blocked, ranks, side="right")
+    return ranks
 
 
 def grow_random(

@@ -18,7 +18,8 @@ from sparsecpu.topology.change import Change, Growth
 from sparsecpu.topology.options import one_of
 from sparsecpu.topology.run import Report, Run
 from sparsecpu.topology.selection import smallest, smallest_of_all
-from sparsecpu.topology.shared_columns import sizes_of_places, weights_of
+from sparsecpu.topology.shared_columns import weights_of
+from sparsecpu.topology.weight_counts import sizes_of_places
 
 
 class GradualPruning(Topology):

@@ -16,7 +16,7 @@ from sparsecpu.topology.change import Change, Growth
 from sparsecpu.topology.options import one_of
 from sparsecpu.topology.sampling import draw_inactive
 from sparsecpu.topology.selection import choose_weights, largest, smallest_of_all
-from sparsecpu.topology.shared_columns import places_in_whole_groups, unit_of, whole_groups
+from sparsecpu.topology.weight_counts import places_in_whole_groups, unit_of, whole_groups
 
 #: Distributions, and the activity that each draws by; see ``GradientView.activity``.
 DISTRIBUTIONS = {"uniform": None, "grabo": "bound", "graest": "estimate"}

@@ -16,7 +16,8 @@ from sparsecpu.topology.free_positions import grow_random
 from sparsecpu.topology.quotas import growth_quotas
 from sparsecpu.topology.run import Run
 from sparsecpu.topology.selection import largest_of_rows, smallest_of_all
-from sparsecpu.topology.shared_columns import unit_of, weights_of
+from sparsecpu.topology.shared_columns import weights_of
+from sparsecpu.topology.weight_counts import unit_of
 
 
 class MomentumRule(Protocol):

@@ -6,11 +6,8 @@ import numpy as np
 
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.topology.selection import smallest
-from sparsecpu.topology.shared_columns import (
-    places_in_whole_groups,
-    shape_of_values,
-    weights_of,
-)
+from sparsecpu.topology.shared_columns import shape_of_values, weights_of
+from sparsecpu.topology.weight_counts import places_in_whole_groups
 
 
 def revive_outputs(parameter: SparseParameter, rng: np.random.Generator) -> int:

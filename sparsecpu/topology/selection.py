@@ -30,6 +30,8 @@ def choose_together(
     choose: Callable[[np.ndarray, int], np.ndarray], scores: list[np.ndarray], count: int
 ) -> list[np.ndarray]:
     """Choose ``count`` places among several arrays as if they were one; return those in each."""
+    if len(scores) == 1:
+        return [choose(scores[0], count)]
     ends = np.cumsum([len(part) for part in scores])
     chosen = choose(np.concatenate(scores), count)
     parts = np.split(chosen, np.searchsorted(chosen, ends[:-1]))

@@ -15,7 +15,8 @@ from sparsecpu.sparse.keys import among
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.topology.free_positions import random_free
 from sparsecpu.topology.selection import largest, smallest
-from sparsecpu.topology.shared_columns import places_in_whole_groups, unit_of, weights_of
+from sparsecpu.topology.shared_columns import weights_of
+from sparsecpu.topology.weight_counts import places_in_whole_groups, unit_of
 
 
 def settle(

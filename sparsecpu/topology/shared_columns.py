@@ -172,8 +172,10 @@ class SharedColumns:
         First values are one for all weights of a position, or a row of ``group`` for each.
         """
         keys = integers(keys, "new positions")
-        there = self.rows_of(keys) >= 0
-        first = {n: by_rows(self, keys, np.asarray(v))[there] for n, v in (values or {}).items()}
+        first = {}
+        if values:
+            there = self.rows_of(keys) >= 0
+            first = {n: by_rows(self, keys, np.asarray(v))[there] for n, v in values.items()}
         self.weights.rewire_keys(drop, keys, first, shared=True)
 
 
@@ -232,55 +234,6 @@ def keys_of_weights(parameter: Any, keys: np.ndarray) -> np.ndarray:
         return keys
     rows, n_in = parameter.rows_of(keys), parameter.shape[1]
     return np.where(rows < 0, -1, rows * n_in + (keys % n_in)[:, None])
-
-
-def unit_of(parameter: Any) -> int:
-    """Return how many weights a position stands for, but for those of a last, smaller group."""
-    return parameter.group if isinstance(parameter, SharedColumns) else 1
-
-
-def sizes_of_places(parameter: Any) -> Any:
-    """Return how many weights places stand for: a number, or one for each where they differ."""
-    unit, few = unit_of(parameter), weights_of(parameter).shape[0] % unit_of(parameter)
-    if not few:
-        return unit
-    places = np.full(parameter.nnz, unit)
-    places[places_in_whole_groups(parameter) :] = few
-    return places
-
-
-def whole_groups(parameter: Any) -> int:
-    """Return how many groups have all their rows: all but perhaps the last one."""
-    n_out = weights_of(parameter).shape[0]
-    return n_out // unit_of(parameter)
-
-
-def places_in_whole_groups(parameter: Any) -> int:
-    """Return how many nonzeros lie in groups that have all their rows; they are the first ones."""
-    return int(parameter.pattern.indptr[whole_groups(parameter)])
-
-
-def room(parameter: Any) -> int:
-    """Return how many weights could still grow in groups that have all their rows."""
-    positions = whole_groups(parameter) * parameter.shape[1]
-    return unit_of(parameter) * (positions - places_in_whole_groups(parameter))
-
-
-def weights_of_places(parameter: Any, places: np.ndarray) -> int:
-    """Return how many weights some places have together."""
-    return _count(parameter, len(places), places >= places_in_whole_groups(parameter))
-
-
-def weights_of_keys(parameter: Any, keys: np.ndarray) -> int:
-    """Return how many weights some positions have together."""
-    return _count(parameter, len(keys), keys >= (parameter.shape[0] - 1) * parameter.shape[1])
-
-
-def _count(parameter: Any, number: int, in_last: np.ndarray) -> int:
-    if not isinstance(parameter, SharedColumns):
-        return number
-    missing = parameter.shape[0] * parameter.group - parameter.weights.shape[0]
-    return number * parameter.group - int(np.count_nonzero(in_last)) * missing
 
 
 def observed_columns(observe: Callable, parameters: dict[str, Any]) -> Callable:

@@ -23,14 +23,10 @@ from sparsecpu.topology.options import one_of
 from sparsecpu.topology.quotas import growth_quotas
 from sparsecpu.topology.run import Run
 from sparsecpu.topology.selection import smallest
-from sparsecpu.topology.shared_columns import (
-    SharedColumns,
-    room,
-    unit_of,
-    weights_of,
-)
+from sparsecpu.topology.shared_columns import SharedColumns, weights_of
 from sparsecpu.topology.sources import PROPOSALS, SOURCES, Source, choose_sources
 from sparsecpu.topology.sources.needs import sources_memory
+from sparsecpu.topology.weight_counts import room, unit_of
 
 #: A layer below this sparsity that still is to get more weights is pruned at most to its sparsity.
 _NEARLY_DENSE = 0.2

@@ -20,7 +20,7 @@ from sparsecpu.step.checked_data import CheckedData, Data
 from sparsecpu.step.context import StepContexts
 from sparsecpu.step.course import Course
 from sparsecpu.step.gradient_view import standing_for
-from sparsecpu.step.gradients import GlobalNorm, GradientSums
+from sparsecpu.step.gradients import GlobalNorm, add_up
 from sparsecpu.step.lanes import TileWidth
 from sparsecpu.step.network import Network
 from sparsecpu.step.ranks import OneRank
@@ -56,7 +56,7 @@ class Steps:
     _contexts: StepContexts
 
     def __init__(self) -> None:
-        self._tile_width, self._sums, self._norm = TileWidth(), GradientSums(), GlobalNorm()
+        self._tile_width, self._norm = TileWidth(), GlobalNorm()
         self._applied: set[int] = set()  # parameters whose gradients are applied already
         self._started = False  # True once the topology knows about the run
         self._widest = 0  # samples of the largest batch that it knows of
@@ -153,7 +153,7 @@ class Steps:
             part = rows[first : first + size] if len(rows) > size else rows
             seen = standing_for(observe, len(rows) / len(part)) if first == last else None
             loss += self._pass(data, part, rows, seen, learns, alone=False)
-            self._sums.add(parameters, first == 0, first == last)
+            add_up(parameters, self._contexts.workspace, "steps", first == 0, first == last)
         self.ranks.sum_all([parameter.grad for parameter in parameters.values()])
         return loss
 
@@ -169,7 +169,7 @@ class Steps:
         (samples, targets, weights), network, ranks = data, self.network, self.ranks
         own = ranks.part(rows)
         apply = self._apply if self.lean and learns else None
-        ctx = self._contexts.of_step(own, whole, observe, apply)
+        ctx = self._contexts.of_step(own, whole, observe, apply, self.loss.takes_parts)
         lanes = self._tile_width.of(network, ranks, self.batch_size)
         z, saved = network.forward(network.gather(samples, own, lanes, ctx), ctx)
         loss, dz = self.loss(z, own, targets, ctx, weights)

@@ -147,16 +147,23 @@ def test_many_windows_are_scored_in_part(monkeypatch, trained, verse):  # noqa: 
     assert "10 of 47 windows" in result.stdout
 
 
+def history_of(folder):
+    return list(map(json.loads, (folder / "history.jsonl").read_text().splitlines()))
+
+
 def test_a_run_of_so_many_steps_goes_on(verse, tmp_path, monkeypatch):  # noqa: F811
     def at_17(clock, trainer, loss):
         trainer.interrupted = trainer.steps_done == 17
 
-    few = [*FEW[:2], *FEW[4:], "--steps", "45"]
+    few = [*FEW[:2], *FEW[4:], "--steps", "45", "--evaluate-every", "4"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     found = json.loads(run("train", verse, *few, "--out", whole, "--json").stdout)
     assert (found["steps"], found["epochs"]) == (45, 9)
-    lines = map(json.loads, (whole / "history.jsonl").read_text().splitlines())
+    lines = history_of(whole)
     assert [line["step"] for line in lines] == [*range(5, 46, 5)]
+    scores = [found for line in lines for found in line.get("evaluations", [])]
+    assert [found["step"] for found in scores] == [*range(4, 46, 4)]
+    assert scores[-1]["loss"] < scores[0]["loss"]
     with monkeypatch.context() as patch:
         patch.setattr(Interruption, "on_step", at_17)
         assert run("train", verse, *few, "--out", broken).exit_code == 130
@@ -164,5 +171,7 @@ def test_a_run_of_so_many_steps_goes_on(verse, tmp_path, monkeypatch):  # noqa: 
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["test_loss"] == found["test_loss"]
     assert (broken / "model.npz").read_bytes() == (whole / "model.npz").read_bytes()
+    again = [[line.get("evaluations") for line in history_of(out)] for out in (whole, broken)]
+    assert again[0] == again[1]
     refused(["train", verse, *few, "--epochs", "3"], "--epochs")
     refused(["train", "--resume", broken, "--steps", "46"], "45")

@@ -8,6 +8,7 @@ import pytest
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.attention.backward import attend_backward_kernel, plain_attention_backward
+from sparsecpu.kernels.attention.chance import plain_kept
 from sparsecpu.kernels.attention.forward import attend_kernel, plain_attention, scratch_size
 from sparsecpu.kernels.attention.sequences import Sequences, strip_of
 from sparsecpu.kernels.machine.arrays import aligned_copy, aligned_empty
@@ -23,7 +24,7 @@ def tiled(x, lanes):
     return aligned_copy(naive.to_tiles(x, lanes))
 
 
-def attend(q, k, v, dy, owner, heads, causal, lanes, threads=1):
+def attend(q, k, v, dy, owner, heads, causal, lanes, threads=1, *, seed=0, rate=0.0):
     """Return y, dq, dk and dv in the users' order, the lanes that are padding at the end too."""
     tokens, itemsize = -(-len(owner) // lanes) * lanes, q.itemsize
     numbers = np.full(tokens, -1)
@@ -34,9 +35,13 @@ def attend(q, k, v, dy, owner, heads, causal, lanes, threads=1):
     statistics = aligned_empty((2, len(y), heads, lanes), q.dtype)
     scratch = aligned_empty((threads, scratch_size(lanes, itemsize)), q.dtype)
     given = *tiles[:3], *sequences.strips, heads, q.dtype.type(1 / math.sqrt(q.shape[1] // heads))
-    with use_threads(threads):
-        attend_kernel(lanes, itemsize, causal)(threads, q.dtype, *given, y, statistics, scratch)
-        attend_backward_kernel(lanes, itemsize, causal)(
+    given = *given, seed, q.dtype.type(rate)
+    drops = int(rate > 0)
+    with use_threads(min(threads, available_threads())):
+        attend_kernel(lanes, itemsize, causal, drops)(
+            threads, q.dtype, *given, y, statistics, scratch
+        )
+        attend_backward_kernel(lanes, itemsize, causal, drops)(
             threads, q.dtype, *given, y, statistics, tiles[3], dq, dk, dv, scratch
         )
     return [naive.from_tiles(x, tokens) for x in (y, dq, dk, dv)]
@@ -108,6 +113,54 @@ def test_what_is_not_a_number_stays_in_the_strips_of_its_sequence(rng):
     for one, old in zip(attend(*given, owner, 1, 1, 16), before, strict=True):
         np.testing.assert_array_equal(one[:32], old[:32])
         assert np.isnan(one[40]).all()
+
+
+@pytest.mark.parametrize("size", [1, 3, 20])
+def test_heads_of_any_size(size, rng):
+    given = rng.standard_normal((4, 70, 2 * size)).astype(np.float32)
+    close(attend(*given, [0] * 70, 2, 1, 64), wanted(*given, [0] * 70, 2, 1), 1e-5)
+
+
+def with_dropout(q, k, v, dy, head, seed, rate):
+    """Return y, dq, dk and dv of a head of one causal sequence, by the matrices of its weights."""
+    scale, seen = 1 / math.sqrt(q.shape[1]), np.tri(len(q), dtype=bool)
+    weights = np.where(seen, np.exp(scale * q @ k.T), 0)
+    weights /= weights.sum(axis=1, keepdims=True)
+    kept = plain_kept(seed, head, len(q), rate) / (1 - rate)
+    dp = dy @ v.T * kept
+    ds = weights * (dp - (weights * dp).sum(axis=1, keepdims=True)) * scale
+    return weights * kept @ v, ds @ k, ds.T @ q, (weights * kept).T @ dy
+
+
+def test_dropped_weights_are_the_same_forward_and_backward(rng):
+    """And whatever the number of threads, and of lanes."""
+    given, rate = rng.standard_normal((4, 100, 6)), 0.3
+    found = attend(*given, [0] * 100, 2, 1, 16, seed=7, rate=rate)
+    heads = [with_dropout(*given[:, :, 3 * h : 3 * h + 3], h, 7, rate) for h in range(2)]
+    close(found, [np.hstack(pair) for pair in zip(*heads, strict=True)], 1e-12)
+    again = attend(*given, [0] * 100, 2, 1, 16, threads=3, seed=7, rate=rate)
+    np.testing.assert_array_equal(again, found)
+
+
+def test_chance_drops_as_many_as_it_should():
+    """Neighbours have nothing to do with each other, nor heads, nor seeds."""
+    masks = np.array([plain_kept(seed, head, 256, 0.25) for seed in (0, 1) for head in (0, 1)])
+    assert masks.mean(axis=(1, 2)) == pytest.approx(0.75, abs=0.01)
+    pairs = [(masks[0], other) for other in masks[1:]]
+    pairs += [(masks[0][1:], masks[0][:-1]), (masks[0][:, 1:], masks[0][:, :-1])]
+    for one, other in pairs:
+        assert (one & other).mean() == pytest.approx(0.75**2, abs=0.01)
+    assert masks[0].mean(axis=0).std() == pytest.approx(math.sqrt(0.75 * 0.25 / 256), rel=0.2)
+
+
+@pytest.mark.parametrize("owner", [[0] * 300, [0] * 250 + [1] * 5])
+def test_few_long_sequences_are_shared_out_by_strips(owner, rng):
+    """Every sum has the order that it has where a worker does a whole sequence."""
+    given = rng.standard_normal((4, len(owner), 6))
+    alone = attend(*given, owner, 1, 1, 16)
+    for workers in (2, 3, 5):
+        for one, other in zip(alone, attend(*given, owner, 1, 1, 16, workers), strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.skipif(available_threads() < 2, reason="needs two threads")

@@ -86,6 +86,25 @@ def test_spans_of_columns_and_small_caches(monkeypatch):
     check(layer, (9, 33), 3, np.float64)
 
 
+ONE_PASS = [
+    ((4, 8), 3, 1, 1, (9, 19), 17),
+    ((5, 10), 3, 2, 1, (9, 33), 18),  # a last group of two filters
+    ((4, 8), 1, 3, 0, (8, 49), 2),  # pixels, rows and columns of x that no tap reads
+    ((4, 8), (5, 3), (2, 1), (0, 2), (13, 17), 3),
+]
+
+
+@pytest.mark.parametrize("case", ONE_PASS, ids=str)
+def test_dx_and_dw_in_one_pass(case, monkeypatch):
+    """Wide rows go backward once for both, whatever the CPU."""
+    monkeypatch.setattr(sparse_convolution, "_in_one_pass", lambda precision: True)
+    shape, kernel, stride, padding, size, batch = case
+    layer = made(shape, kernel, size, group=4, stride=stride, padding=padding)
+    check(layer, size, batch, np.float64)
+    planes = Planes(naive.to_planes(np.zeros((batch, shape[0], *size)), 16))
+    assert layer.sparse.grouped.at_once(planes)
+
+
 def _run(layer, x, dy, precision="fp32"):
     ctx = Context(Workspace(), train=True, n_valid=len(x), precision=precision)
     y, saved = layer.forward(naive.to_planes(x, 16), ctx)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.experiments.comparison.measures import Measure, measure_of
 from sparsecpu.experiments.comparison.methods import DENSE, SMALL_DENSE, recipe_of_method
 from sparsecpu.experiments.options import a_density
 from sparsecpu.experiments.recipe import ALONE, Recipe
@@ -82,6 +83,11 @@ class Comparison:
                 raise
             expected = f"dense, small-dense, ift-wide and the like, or {error.expected}"
             raise ParameterError("methods", cell.method, expected) from None
+
+    @property
+    def measure(self) -> Measure:
+        """What the runs are scored by."""
+        return measure_of(self.data)
 
     def cells(self) -> Iterator[Cell]:
         """Yield all runs, seed by seed, so that an interrupted comparison is a smaller one."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from inspect import signature
 from typing import Any
 
 from sparsecpu.experiments.networks import describe_dense
 from sparsecpu.experiments.recipe import Recipe
+from sparsecpu.networks.models import find_model
 
 #: The method that keeps every weight.
 DENSE = "dense"
@@ -51,6 +53,22 @@ def weights_of(recipe: Recipe, input_shape: tuple[int, ...], n_outputs: int) -> 
     return sum(math.prod(shape) for shape in shapes)
 
 
+def _narrower(model: str, factor: float) -> str | None:
+    """Return a transformer with so many times the numbers per token; None for another model.
+
+    Each of its heads has as many of them.
+    """
+    described = find_model(model)
+    known = {} if described is None else signature(described).parameters
+    if described is None or not known.keys() >= {"width", "heads"}:
+        return None
+    heads, width = (int(known[name].default) for name in ("heads", "width"))
+    name, _, options = model.partition(":")
+    kept = [option for option in options.split(",") if option and not option.startswith("width=")]
+    own = heads * max(1, round(factor * width / heads))
+    return f"{name}:{','.join([*kept, f'width={own}'])}"
+
+
 def narrowed(recipe: Recipe, weights: int, input_shape: tuple[int, ...], n_outputs: int) -> Recipe:
     """Return the recipe of the same network, dense but so narrow that it has at most ``weights``.
 
@@ -60,6 +78,8 @@ def narrowed(recipe: Recipe, weights: int, input_shape: tuple[int, ...], n_outpu
     options = "".join(recipe.model.partition(":")[1:])
 
     def at(factor: float) -> Recipe:
+        if (text := _narrower(recipe.model, factor)) is not None:
+            return replace(recipe, model=text)
         if any(len(shape) == 4 for shape in shapes):
             return replace(recipe, width=recipe.width * factor)
         hidden = (max(1, round(shape[0] * factor)) for shape in shapes[:-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterable
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsecpu.datasets.text import LANGUAGE
 from sparsecpu.errors import (
     DataError,
     DataWarning,
@@ -22,8 +24,9 @@ from sparsecpu.errors import (
     SparseCPUError,
 )
 from sparsecpu.experiments.comparison.comparison import Cell, Comparison
+from sparsecpu.experiments.comparison.measures import has_its_test
 from sparsecpu.experiments.comparison.methods import DENSE, SMALL_DENSE, narrowed, weights_of
-from sparsecpu.experiments.networks import build, describe_for
+from sparsecpu.experiments.networks import build, describe_for, fitted
 from sparsecpu.experiments.recipe import ALONE, Recipe
 from sparsecpu.experiments.scoring import score
 from sparsecpu.experiments.trainers import augmented, make_trainer, standardised_targets
@@ -48,8 +51,9 @@ class Runner:
         self.comparison = comparison
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DataWarning)  # the command has said it once
-            self.dataset = open_data(comparison.data, **comparison.reading)
-        if comparison.folds and self.dataset.own_test:
+            found = open_data(comparison.data, **comparison.reading)
+        self.dataset = fitted(comparison.recipe, found)
+        if comparison.folds and has_its_test(self.dataset):
             raise DataError(f"{comparison.data} has a test part of its own; folds must be 0")
         self._all: tuple[Any, np.ndarray] | None = None
 
@@ -79,17 +83,20 @@ class Runner:
     def run(self, cell: Cell, learning_rate: float, *, held_out: bool = False) -> dict[str, Any]:
         """Train one network, and score it on its test samples or on held-out training samples.
 
-        Returns the cell with ``score`` (accuracy or R²; None where training diverged), ``nnz``,
-        ``weights`` and ``seconds`` of training.
+        Returns the cell with ``score`` (accuracy or R², of text the loss; None where training
+        diverged), ``nnz``, ``weights`` and ``seconds`` of training.
         """
         data = self.dataset
         x, y, x_test, y_test = self.split(cell)
         if held_out:
             x, y, x_test, y_test = _hold_out(x, y, cell.seed)
-        targets, facts = y, {"task": data.task}
+        targets: Any = y
+        facts: dict[str, Any] = {"task": data.task}
         if data.task == "regression":
             targets, scales = standardised_targets(y)
             facts |= scales
+        elif data.task == LANGUAGE:
+            facts["tokenizer"] = data.tokenizer.to_dict()
         recipe, architecture = self.described(cell, learning_rate)
         network = build(recipe, architecture, x, y, data.scaling)
         trainer = make_trainer(recipe, network, data.task, len(y), threads=1)
@@ -224,13 +231,13 @@ def tune(
     Returns the best rate (of equal ones the smallest) and the mean score of each, none where there
     was no choice.
     """
-    rates = comparison.learning_rates
+    rates, sign = comparison.learning_rates, comparison.measure.sign
     if len(rates) == 1:
         return rates[0], {}
     found: dict[float, list[float]] = {rate: [] for rate in rates}
 
     def note(result: dict[str, Any]) -> None:
-        worst = float("-inf") if result["score"] is None else result["score"]
+        worst = -sign * math.inf if result["score"] is None else result["score"]
         found[result["learning_rate"]].append(worst)
         keep(result)
 
@@ -240,4 +247,4 @@ def tune(
         run_all(comparison, [(c, rate, True) for rate in found for c in cells], processes, note,
                 runner)  # fmt: skip
     means = {rate: float(np.mean(scores)) for rate, scores in found.items()}
-    return max(sorted(means), key=lambda rate: means[rate]), means
+    return max(sorted(means), key=lambda rate: sign * means[rate]), means

@@ -21,8 +21,18 @@ def _label(row: dict[str, Any]) -> str:
     return row["method"] if group == ALONE else f"{row['method']}, group {group}"
 
 
-def plot_comparison(rows: list[dict[str, Any]], title: str, path: Path | str) -> None:
-    """Draw test error over density for every method, with 95 % bars, dense as a band."""
+def plot_comparison(
+    rows: list[dict[str, Any]], title: str, path: Path | str, loss: bool = False
+) -> None:
+    """Draw test error over density for every method, with 95 % bars, dense as a band.
+
+    Scores are accuracies, or of text the ``loss``, which is drawn as it is.
+    """
+    times = 1 if loss else 100
+
+    def error_of(row: dict[str, Any]) -> float:
+        return row["score"] if loss else times * (1 - row["score"])
+
     drawing, axis = figure(figsize=(6.4, 4.4))
     methods = dict.fromkeys(_label(row) for row in rows if row["score"] is not None)
     sparse = [method for method in methods if method != "dense"]
@@ -32,13 +42,13 @@ def plot_comparison(rows: list[dict[str, Any]], title: str, path: Path | str) ->
         shift = 1.015 ** (number - len(sparse) / 2)  # so that bars stand side by side
         axis.errorbar(
             [r["density"] * shift for r in own],
-            [100 * (1 - r["score"]) for r in own],
-            yerr=[196 * (r["error"] or 0) for r in own],
+            [error_of(r) for r in own],
+            yerr=[1.96 * times * (r["error"] or 0) for r in own],
             marker="osD^vPX*"[number % 8], markersize=4, linewidth=1.2, capsize=2, label=method,
         )  # fmt: skip
     for row in rows:
         if row["method"] == "dense" and row["score"] is not None:
-            error, half = 100 * (1 - row["score"]), 196 * (row["error"] or 0)
+            error, half = error_of(row), 1.96 * times * (row["error"] or 0)
             axis.axhline(error, color=INK, linewidth=1, linestyle="--", label="dense")
             axis.axhspan(error - half, error + half, color=INK, alpha=0.1, linewidth=0)
     densities = sorted({r["density"] for r in rows if r["method"] != "dense"})
@@ -50,7 +60,8 @@ def plot_comparison(rows: list[dict[str, Any]], title: str, path: Path | str) ->
     axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}")
     axis.set_xlabel("density (fraction of the weights kept)")
-    axis.set_ylabel("test error, % (bars: 95 % of the mean over seeds)")
+    what = "held-out loss, nats per token" if loss else "test error, %"
+    axis.set_ylabel(f"{what} (bars: 95 % of the mean over seeds)")
     axis.grid(color=GRID, linewidth=0.5, which="both")
     axis.legend(fontsize=8, frameon=False)
     plain(axis, 8)

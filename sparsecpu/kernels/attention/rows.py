@@ -1,4 +1,7 @@
-"""Bundles of scores: a vector of queries for each of a few keys, and what becomes of them."""
+"""Bundles of scores: a vector of some tokens for each of a few others, and what becomes of them.
+
+Forward, lanes are queries and rows are keys; backward it is the other way round.
+"""
 
 from __future__ import annotations
 
@@ -8,62 +11,63 @@ from numba.core.extending import intrinsic
 
 from sparsecpu.kernels.vectors import llvm as emit
 from sparsecpu.kernels.vectors.dots import transposed
-from sparsecpu.kernels.vectors.exponential import constant, exp_of_negative
+from sparsecpu.kernels.vectors.exponential import constant, magnitude, power_of_two_of
 
 
-def _rows(builder, bundle, value):
+def rows_in(builder, bundle, value):
+    """Return the rows of a bundle."""
     return [builder.extract_value(value, r) for r in range(bundle.count)]
 
 
-@intrinsic
-def scaled(typing_context, bundle, scale):
-    """Return the rows times a number."""
+def _splats(context, builder, array, value, first, bundle):
+    """Return a number of an array for each row, in every lane."""
+    start = emit.address(context, builder, array, value, first)
+    kind = emit.llvm_vector(bundle.dtype.dtype, bundle.dtype.lanes)
+    numbers = (
+        builder.load(builder.gep(start, [ir.Constant(emit.I64, r)])) for r in range(bundle.count)
+    )
+    return [emit.splat(builder, number, kind) for number in numbers]
 
-    def generate(context, builder, signature, args):
-        factor = emit.splat(builder, args[1], emit.llvm_vector(bundle.dtype.dtype, bundle[0].lanes))
-        rows = [builder.fmul(row, factor) for row in _rows(builder, bundle, args[0])]
-        return context.make_tuple(builder, bundle, rows)
 
-    return bundle(bundle, scale), generate
+def _sees(builder, lanes, rows, order):
+    """Return in which lanes a query is not before a key; ``order`` tells which are queries."""
+    return builder.icmp_signed(">=" if order > 0 else "<=", lanes, rows)
 
 
 @intrinsic(prefer_literal=True)
-def visible(typing_context, bundle, owner, query, key, causal):
+def visible(typing_context, bundle, owner, lane, row, order):
     """Return the rows with minus infinity where a query does not see a key.
 
-    Lane l belongs to query number ``query + l``, row r to key number ``key + r``. They see each
-    other if they have the same owner, from 0 on, and, where ``causal`` is 1, the query is not
-    before the key.
+    Lane l belongs to token number ``lane + l``, row r to token number ``row + r``. They see each
+    other if they have the same owner, from 0 on, and the query is not before the key: ``order`` is
+    1 where lanes are queries, -1 where rows are, and 0 where order does not matter.
     """
-    lanes, later = bundle[0].lanes, causal.literal_value
+    lanes, order_ = bundle[0].lanes, order.literal_value
 
     def generate(context, builder, signature, args):
-        bundle_, owner_, query_, key_, _ = args
+        bundle_, owner_, lane_, row_, _ = args
         integers = ir.VectorType(emit.I32, lanes)
-        of_queries = builder.load(
-            builder.bitcast(
-                emit.address(context, builder, owner, owner_, query_), integers.as_pointer()
-            )
-        )
-        of_queries.align = 4
-        first = builder.trunc(builder.sub(key_, query_), emit.I32)
+        address = emit.address(context, builder, owner, owner_, lane_)
+        of_lanes = builder.load(builder.bitcast(address, integers.as_pointer()))
+        of_lanes.align = 4
+        first = builder.trunc(builder.sub(row_, lane_), emit.I32)
         numbers = ir.Constant(integers, list(range(lanes)))
-        start = emit.address(context, builder, owner, owner_, key_)
+        start = emit.address(context, builder, owner, owner_, row_)
         rows = []
-        for r, row in enumerate(_rows(builder, bundle, bundle_)):
+        for r, row in enumerate(rows_in(builder, bundle, bundle_)):
             here = builder.load(builder.gep(start, [ir.Constant(emit.I64, r)]))
             real = builder.icmp_signed(">=", here, ir.Constant(emit.I32, 0))
-            here = builder.select(real, here, ir.Constant(emit.I32, -2))  # which no query has
-            seen = builder.icmp_signed("==", of_queries, emit.splat(builder, here, integers))
-            if later:
-                lane = builder.add(first, ir.Constant(emit.I32, r))
-                after = builder.icmp_signed(">=", numbers, emit.splat(builder, lane, integers))
-                seen = builder.and_(seen, after)
+            here = builder.select(real, here, ir.Constant(emit.I32, -2))  # which no lane has
+            seen = builder.icmp_signed("==", of_lanes, emit.splat(builder, here, integers))
+            if order_:
+                number = builder.add(first, ir.Constant(emit.I32, r))
+                other = emit.splat(builder, number, integers)
+                seen = builder.and_(seen, _sees(builder, numbers, other, order_))
             rows.append(builder.select(seen, row, constant(row.type, float("-inf"))))
         return context.make_tuple(builder, bundle, rows)
 
     i64 = types.int64
-    return bundle(bundle, owner, i64, i64, causal), generate
+    return bundle(bundle, owner, i64, i64, order), generate
 
 
 @intrinsic
@@ -72,7 +76,7 @@ def largest(typing_context, v, bundle):
 
     def generate(context, builder, signature, args):
         found = args[0]
-        for row in _rows(builder, bundle, args[1]):
+        for row in rows_in(builder, bundle, args[1]):
             found = builder.select(builder.fcmp_ordered(">", row, found), row, found)
         return found
 
@@ -80,43 +84,65 @@ def largest(typing_context, v, bundle):
 
 
 @intrinsic
-def exp_of_difference(typing_context, u, v):
-    """Return ``exp(u - v)`` where v >= u; what is tiny is 0."""
+def power_of_difference(typing_context, u, v, factor):
+    """Return ``2**(factor (u - v))`` where that is at most about 1; what is tiny is 0."""
 
     def generate(context, builder, signature, args):
-        return exp_of_negative(builder, builder.fsub(*args))
+        factor_ = emit.splat(builder, args[2], args[0].type)
+        return power_of_two_of(builder, builder.fsub(args[0], args[1]), factor_)
 
-    return u(u, v), generate
+    return u(u, v, factor), generate
 
 
 @intrinsic
-def weights_of(typing_context, bundle, most, inverse):
-    """Return ``exp(row - most) * inverse`` of each row; what is tiny is 0."""
+def weights_of(typing_context, bundle, factor, statistics, highest, inverse):
+    """Return ``2**(factor (row - most)) * inverse`` of each row; what is tiny is 0.
+
+    ``most`` and ``inverse`` are numbers of ``statistics``: row r has those r places behind the
+    ones that are given.
+    """
 
     def generate(context, builder, signature, args):
-        rows = [
-            builder.fmul(exp_of_negative(builder, builder.fsub(row, args[1])), args[2])
-            for row in _rows(builder, bundle, args[0])
-        ]
+        bundle_, factor_, array, *places = args
+        most, inverse = (
+            _splats(context, builder, statistics, array, place, bundle) for place in places
+        )
+        rows = rows_in(builder, bundle, bundle_)
+        factors = emit.splat(builder, factor_, rows[0].type)
+        for r, row in enumerate(rows):
+            power = power_of_two_of(builder, builder.fsub(row, most[r]), factors)
+            rows[r] = builder.fmul(power, inverse[r])
         return context.make_tuple(builder, bundle, rows)
 
-    return bundle(bundle, most, inverse), generate
+    i64 = types.int64
+    return bundle(bundle, factor, statistics, i64, i64), generate
 
 
-@intrinsic
-def slopes_of(typing_context, bundle, weights, mean, scale):
-    """Return ``weight * (row - mean) * scale`` of each row and its row of weights."""
+@intrinsic(prefer_literal=True)
+def slopes_of(typing_context, bundle, weights, factor, means, first, drops):
+    """Return ``weight * (factor row - mean)`` of each row, its weights and its mean.
+
+    Where ``drops`` is 1, a weight with a minus sign was dropped, and with it ``factor row``.
+    """
+    may_drop = drops.literal_value
 
     def generate(context, builder, signature, args):
-        factor = emit.splat(builder, args[3], args[2].type)
-        pairs = zip(*(_rows(builder, bundle, value) for value in args[:2]), strict=True)
-        rows = [
-            builder.fmul(weight, builder.fmul(builder.fsub(row, args[2]), factor))
-            for row, weight in pairs
-        ]
+        bundle_, weights_, factor_, means_, first_, _ = args
+        of_rows = _splats(context, builder, means, means_, first_, bundle)
+        of_weights, rows = rows_in(builder, bundle, weights_), []
+        for row, weight, mean in zip(
+            rows_in(builder, bundle, bundle_), of_weights, of_rows, strict=True
+        ):
+            low = builder.fneg(mean)
+            slope = emit.fma(builder, low, row, emit.splat(builder, factor_, row.type))
+            if may_drop:
+                negative = builder.fcmp_ordered("<", weight, constant(row.type, 0))
+                slope = builder.select(negative, low, slope)
+                weight = magnitude(builder, weight)
+            rows.append(builder.fmul(weight, slope))
         return context.make_tuple(builder, bundle, rows)
 
-    return bundle(bundle, weights, mean, scale), generate
+    return bundle(bundle, weights, factor, means, types.int64, drops), generate
 
 
 @intrinsic
@@ -124,7 +150,7 @@ def rescaled(typing_context, bundle, v):
     """Return each row times v."""
 
     def generate(context, builder, signature, args):
-        rows = [builder.fmul(row, args[1]) for row in _rows(builder, bundle, args[0])]
+        rows = [builder.fmul(row, args[1]) for row in rows_in(builder, bundle, args[0])]
         return context.make_tuple(builder, bundle, rows)
 
     return bundle(bundle, v), generate

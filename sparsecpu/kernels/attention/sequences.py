@@ -8,19 +8,29 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.linear.grouped import sums_bytes
+from sparsecpu.kernels.machine.cpu import registers
 
-#: Rows of a bundle: keys whose scores, or features whose sums, are made at once.
-ROWS = 4
 #: Sequences begin at a multiple of so many lanes.
 _STEP = 16
 
 
 def strip_of(lanes: int, itemsize: int) -> int:
-    """Return how many tokens stand in a strip: what a bundle has in registers, at most a tile.
+    """Return how many tokens stand in a strip: two registers of them, at most a tile.
 
-    It is a power of two, as squares are transposed, and strips make up a tile.
+    It is a power of two, as squares are transposed, and strips make up a tile. Narrow strips waste
+    little where a causal sequence ends, or a short one, and what two of them need is near.
     """
-    return min(lanes & -lanes, sums_bytes() // (ROWS * itemsize))
+    return min(lanes & -lanes, 2 * registers()[1] // itemsize)
+
+
+def block_of(lanes: int, itemsize: int) -> int:
+    """Return how many queries, and keys, meet at once forward: two strips, at most a tile."""
+    return min(lanes & -lanes, 2 * strip_of(lanes, itemsize))
+
+
+def rows_of(width: int, itemsize: int) -> int:
+    """Return the rows of a bundle: keys or queries, or features, whose sums are made at once."""
+    return min(sums_bytes() // (width * itemsize), width)
 
 
 class Sequences(NamedTuple):
@@ -60,15 +70,15 @@ class Sequences(NamedTuple):
     def of_lengths(cls, lengths: np.ndarray, lanes: int, itemsize: int) -> Sequences:
         """Return sequences of so many tokens each, laid out in tiles; there is at least one tile.
 
-        A sequence begins at a multiple of 16 lanes and lies within one strip, or begins at a strip:
+        A sequence begins at a multiple of 16 lanes and lies within one block, or begins at a block:
         so that its sums have one order, whatever stands beside it.
         """
-        strip, step = strip_of(lanes, itemsize), min(_STEP, lanes)
+        block, step = block_of(lanes, itemsize), min(_STEP, lanes)
         sizes = np.asarray(lengths, np.int64)
         starts, end = [], 0
         for size in (-(-sizes // step) * step).tolist():
-            if end % strip + size > strip:
-                end = -(-end // strip) * strip
+            if end % block + size > block:
+                end = -(-end // block) * block
             starts.append(end)
             end += size
         owner = np.full(max(-(-end // lanes), 1) * lanes, -1, np.int32)

@@ -17,6 +17,7 @@ import numpy as np
 
 from sparsecpu.kernels.conv.grouped_parts import group_of
 from sparsecpu.kernels.conv.jobs import begin_job, count_jobs, named, next_row, places_of
+from sparsecpu.kernels.conv.lazy import is_large
 from sparsecpu.kernels.conv.operands import Gate, GroupIndex, Operand, Output, Space
 from sparsecpu.kernels.conv.pixels import rows_to_memory_order
 from sparsecpu.kernels.conv.prefetch import prefetch_some, rows_ahead
@@ -29,7 +30,7 @@ from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.machine.spread import spread
 from sparsecpu.kernels.vectors.arithmetic import count, splat
 from sparsecpu.kernels.vectors.bundles import bundle_of, splat_rows, store_rows
-from sparsecpu.kernels.vectors.memory import fence
+from sparsecpu.kernels.vectors.memory import fence, prefetch_to_write
 from sparsecpu.kernels.vectors.tap_pairs import add_tap, add_two_taps, taps_at_once
 
 
@@ -80,12 +81,20 @@ def _convolve_row(pixel, rows, one, conv, job, worker):
     line = np.int64(sizes.span) * sizes.tiles_per_job * count(pixel)
     groups = taps.indptr.shape[0] - 1
     ahead = rows_ahead(sizes, job, job.strips * groups)
+    writes = sizes.tiles_per_job == 1 and not is_large(conv.out.y)
+    across = np.int64(sizes.out_width) * count(pixel)
+    begin = (np.int64(job.first_tile) * sizes.out_height + job.row) * sizes.filters * across
+    begin += job.first_column * count(pixel)
     for g in range(groups):
         own = group_of(taps, sizes.filters, g, group)
         n, i = own.end - own.first, own.filter
         for s in range(job.strips):
             ahead = prefetch_some(pixel, strip, conv.inputs, sizes, job, ahead)
             here, bases = worker.outputs + s * count(strip), worker.bases + s * sizes.depth
+            if writes:
+                for r in range(own.filters):
+                    there = begin + (i + r) * across + s * count(strip)
+                    prefetch_to_write(conv.out.y, there, strip)
             if own.filters == group:
                 _sum_filters(rows, pixel, conv, bases, own.first, own.end, own.apart, n, i, here,
                              line)  # fmt: skip

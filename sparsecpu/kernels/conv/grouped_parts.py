@@ -6,12 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sparsecpu.kernels.conv.lazy import is_large
 from sparsecpu.kernels.conv.prefetch import Ahead
 from sparsecpu.kernels.conv.rows import Lines, RowOfOutputs, stage_row
 from sparsecpu.kernels.conv.sizes import Job
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.vectors.arithmetic import count
-from sparsecpu.kernels.vectors.memory import at
+from sparsecpu.kernels.vectors.memory import at, prefetch_like, prefetch_to_write
 
 
 class Steps(NamedTuple):
@@ -93,3 +94,34 @@ def next_rows(planes, job, turns):
     begin = (np.int64(job.first_tile) * height + job.row + 1) * channels * width
     strips = channels * job.strips if job.row + 1 < height else 0
     return Ahead(np.int64(strips), turns, np.int64(0), np.int64(0), begin)
+
+
+@kernel(inlined=True)
+def outputs_ahead(strip, out, sizes, job, turns):
+    """Return the rows of dx that are complete after a job's row of dy, to be prefetched.
+
+    None where they are written past the caches, or lie in several tiles.
+    """
+    first = max(0, job.row * sizes.down - sizes.top)
+    lines = max(0, min(sizes.height, (job.row + 1) * sizes.down - sizes.top) - first)
+    if is_large(out.y) or sizes.tiles_per_job > 1:
+        lines = 0
+    _, height, channels, width, lanes = out.y.shape
+    begin = ((np.int64(job.first_tile) * height + first) * channels) * width
+    strips = -(-lines * channels * width * lanes // count(strip))
+    return Ahead(np.int64(strips), turns, np.int64(0), np.int64(0), begin)
+
+
+@kernel(inlined=True)
+def prefetch_outputs(pixel, strip, out, gate, ahead):
+    """Prefetch what is overdue of rows of dx, and of what decides where dx passes."""
+    reads, outputs, overdue, next_strip, row = ahead
+    overdue += reads
+    while overdue >= outputs:
+        overdue -= outputs
+        there = row * count(pixel) + next_strip * count(strip)
+        prefetch_to_write(out.y, there, strip)
+        if gate.values.shape[0] > 0:
+            prefetch_like(gate.values, there, strip)
+        next_strip += 1
+    return Ahead(reads, outputs, overdue, next_strip, row)

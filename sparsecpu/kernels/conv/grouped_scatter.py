@@ -25,6 +25,8 @@ from sparsecpu.kernels.conv.grouped_parts import (
     group_of,
     moved,
     next_rows,
+    outputs_ahead,
+    prefetch_outputs,
     row_size,
     stage_group,
     write_row_bases,
@@ -41,6 +43,9 @@ from sparsecpu.kernels.machine.spread import spread
 from sparsecpu.kernels.vectors.arithmetic import count, splat
 from sparsecpu.kernels.vectors.bundles import bundle_of, load_rows, sum_of_rows
 from sparsecpu.kernels.vectors.memory import fence, load_like, store
+
+#: Channels of a row that leave the ring at a time.
+_CHANNELS = 8
 
 
 class Scattering(NamedTuple):
@@ -79,12 +84,14 @@ def _scatter_row(pixel, all_rows, one, problem, job, place):
     line, groups = np.int64(job.strips) * count(strip), taps.indptr.shape[0] - 1
     write_row_bases(pixel, strip, sizes, steps, job, 1, problem.space.bases, place)
     ahead = next_rows(problem.dy, job, job.strips * groups)
+    of_dx = outputs_ahead(strip, problem.out, sizes, job, job.strips * groups)
     for g in range(groups):
         own = group_of(taps, sizes.filters, g, len(all_rows))
         stage_group(pixel, strip, problem.dy, problem.mask, sizes, job, 1, own, line, line,
                     problem.space.scratch, place)  # fmt: skip
         for s in range(job.strips):
             ahead = prefetch_lines(pixel, strip, problem.dy, job.strips, ahead)
+            of_dx = prefetch_outputs(pixel, strip, problem.out, problem.gate, of_dx)
             bases, here = place.bases + s * steps.high, place.scratch + s * count(strip)
             if own.filters == len(all_rows):
                 _scatter_strip(all_rows, pixel, problem, bases, own, own.apart, here, line)
@@ -95,30 +102,34 @@ def _scatter_row(pixel, all_rows, one, problem, job, place):
 
 
 @kernel(part=True)
-def _let_go(pixel, strip, problem, job, row, first, until, place):
+def let_go(pixel, strip, problem, job, row, first, until, place):
     """Let rows of the ring go, from ``row`` on and before ``until``; return ``until``.
 
-    Those from ``first`` on that exist are rows of dx, which are written.
+    Those from ``first`` on that exist are rows of dx, which are written. A few channels at a time
+    are written and become 0 again, while they are near.
     """
     sizes, lanes, ring = problem.sizes, count(pixel), problem.space.ring
-    size, whole = np.int64(sizes.room) * sizes.tiles_per_job * lanes, row_size(sizes, lanes)
+    size = np.int64(sizes.room) * sizes.tiles_per_job * lanes
+    whole, each = row_size(sizes, lanes), sizes.step * size
     while row < until:
         start = place.ring + row % sizes.depth * whole
-        if first <= row < sizes.height + sizes.top:
-            for column in range(min(sizes.across, sizes.width)):
-                shifted = column + sizes.left
-                within = shifted // sizes.across * np.int64(sizes.tiles_per_job * lanes)
-                lines = Lines(
-                    np.int64(0), np.int64(sizes.channels),
-                    start + shifted % sizes.across * size + within, sizes.step * size,
-                    np.int64(sizes.across),
-                )  # fmt: skip
-                columns = (sizes.width - column + sizes.across - 1) // sizes.across
-                outputs = RowOfOutputs(row - sizes.top, np.int64(column), columns)
-                write_row(pixel, strip, problem.out, problem.gate, problem.mask, sizes, job,
-                          outputs, ring, lines)  # fmt: skip
-        for here in range(start, start + whole, lanes):
-            store(ring, here, pixel)
+        for channel in range(0, sizes.channels, _CHANNELS):
+            after = min(sizes.channels, channel + _CHANNELS)
+            if first <= row < sizes.height + sizes.top:
+                for column in range(min(sizes.across, sizes.width)):
+                    shifted = column + sizes.left
+                    within = shifted // sizes.across * np.int64(sizes.tiles_per_job * lanes)
+                    lines = Lines(
+                        np.int64(channel), np.int64(after),
+                        start + channel * each + shifted % sizes.across * size + within, each,
+                        np.int64(sizes.across),
+                    )  # fmt: skip
+                    columns = (sizes.width - column + sizes.across - 1) // sizes.across
+                    outputs = RowOfOutputs(row - sizes.top, np.int64(column), columns)
+                    write_row(pixel, strip, problem.out, problem.gate, problem.mask, sizes, job,
+                              outputs, ring, lines)  # fmt: skip
+            for here in range(start + channel * each, start + after * each, lanes):
+                store(ring, here, pixel)
         row += 1
     return until
 
@@ -158,10 +169,10 @@ def grouped_scatter_kernel(group: int, lanes: int, strip_pixels: int) -> Callabl
             while job.row < last:
                 _scatter_row(pixel, all_rows, one, problem, job, place)
                 job = moved(job, job.row + 1)
-                row = _let_go(pixel, strip, problem, job, row, own, job.row * s.down, place)
+                row = let_go(pixel, strip, problem, job, row, own, job.row * s.down, place)
             if last == s.rows:
                 end = max(row, s.height + s.top, (last - 1) * s.down + steps.high)
-                row = _let_go(pixel, strip, problem, job, row, own, end, place)
+                row = let_go(pixel, strip, problem, job, row, own, end, place)
         fence()
 
     run = spread(work)

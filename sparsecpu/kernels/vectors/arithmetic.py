@@ -87,6 +87,16 @@ def multiply(typing_context, u, v):
 
 
 @intrinsic
+def times(typing_context, v, scalar):
+    """Return ``v * scalar``."""
+
+    def generate(context, builder, signature, args):
+        return builder.fmul(args[0], emit.splat(builder, args[1], args[0].type), flags=emit.FLAGS)
+
+    return v(v, v.dtype), generate
+
+
+@intrinsic
 def fma(typing_context, accumulator, scalar, v):
     """Return ``accumulator + scalar * v``."""
 

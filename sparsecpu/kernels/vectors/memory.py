@@ -131,7 +131,7 @@ def store_bytes(typing_context, array, offset, v):
     return types.void(array, types.int64, v), generate
 
 
-def _prefetcher(array, lanes, level):
+def _prefetcher(array, lanes, level, *, write=0):
     def generate(context, builder, signature, args):
         byte = ir.IntType(8).as_pointer()
         kind = ir.FunctionType(ir.VoidType(), [byte, emit.I32, emit.I32, emit.I32])
@@ -139,7 +139,9 @@ def _prefetcher(array, lanes, level):
         address = emit.address(context, builder, array, args[0], args[1])
         for first in range(0, lanes, 512 // array.dtype.bitwidth):
             place = builder.bitcast(builder.gep(address, [ir.Constant(emit.I64, first)]), byte)
-            builder.call(function, [place, *(ir.Constant(emit.I32, n) for n in (0, 4 - level, 1))])
+            builder.call(
+                function, [place, *(ir.Constant(emit.I32, n) for n in (write, 4 - level, 1))]
+            )
         return context.get_dummy_value()
 
     return generate
@@ -156,3 +158,9 @@ def prefetch(typing_context, array, offset, lanes, level):
 def prefetch_like(typing_context, array, offset, v):
     """Prefetch as many numbers at ``offset`` as ``v`` has into the cache of level 2."""
     return types.void(array, types.int64, v), _prefetcher(array, v.lanes, 2)
+
+
+@intrinsic
+def prefetch_to_write(typing_context, array, offset, v):
+    """Prefetch as many numbers at ``offset`` as ``v`` has, which are going to be written."""
+    return types.void(array, types.int64, v), _prefetcher(array, v.lanes, 1, write=1)

@@ -70,3 +70,58 @@ def add_products(typing_context, tile, x, places, offset, dy, here, stride):
 
     i64 = types.int64
     return tile(tile, x, places, i64, dy, i64, i64), generate
+
+
+@intrinsic
+def splat_tile(typing_context, weights, k, stride, taps, tile):
+    """Return a bundle like ``tile`` of ``weights[k + r * stride + c]`` for row r and tap c."""
+    columns, vector = taps.count, tile.dtype
+
+    def generate(context, builder, signature, args):
+        weights_, k_, stride_ = args[:3]
+        kind, splats = emit.llvm_vector(vector.dtype, vector.lanes), []
+        for q in range(tile.count):
+            r, c = divmod(q, columns)
+            place = builder.add(k_, builder.mul(stride_, ir.Constant(emit.I64, r)))
+            place = builder.add(place, ir.Constant(emit.I64, c))
+            number = builder.load(emit.address(context, builder, weights, weights_, place))
+            splats.append(emit.splat(builder, number, kind))
+        return context.make_tuple(builder, tile, splats)
+
+    return tile(weights, types.int64, types.int64, taps, tile), generate
+
+
+@intrinsic
+def add_and_scatter(typing_context, tile, weights, x, places, offset, beyond, dy, here, stride):
+    """Do as ``add_products``, and add each filter's line times its weights to the taps' sums.
+
+    These lie in ``x`` too, ``beyond`` numbers further than the taps.
+    """
+    columns, vector = places.count, tile.dtype
+    rows = tile.count // columns
+
+    def generate(context, builder, signature, args):
+        tile_, weights_, x_, places_, offset_, beyond_, dy_, here_, stride_ = args
+        kind = emit.llvm_vector(vector.dtype, vector.lanes)
+        sums = [builder.extract_value(tile_, q) for q in range(tile.count)]
+        across, targets = [], []
+        for c in range(columns):
+            place = builder.add(builder.extract_value(places_, c), offset_)
+            across.append(emit.load(builder, emit.address(context, builder, x, x_, place), kind))
+            target = emit.address(context, builder, x, x_, builder.add(place, beyond_))
+            targets.append(target)
+        added = [emit.load(builder, target, kind) for target in targets]
+        for r in range(rows):
+            place = builder.add(here_, builder.mul(stride_, ir.Constant(emit.I64, r)))
+            down = emit.load(builder, emit.address(context, builder, dy, dy_, place), kind)
+            for c in range(columns):
+                q = r * columns + c
+                sums[q] = emit.fma(builder, sums[q], down, across[c])
+                weight = builder.extract_value(weights_, q)
+                added[c] = emit.fma(builder, added[c], down, weight)
+        for target, value in zip(targets, added, strict=True):
+            emit.store(builder, target, value)
+        return context.make_tuple(builder, tile, sums)
+
+    i64 = types.int64
+    return tile(tile, weights, x, places, i64, i64, dy, i64, i64), generate

@@ -14,6 +14,10 @@ from sparsecpu.registries.numbers import whole
 
 #: Normalisations of each token by the name that users give.
 _NORMS = {"layer": "layer_norm", "rms": "rms_norm"}
+#: Scales of first values, by fan-in, and of the head's. Measured with gpt-cpu at density 0.1 on the
+#: source of Python's library, 600 steps: validation loss 2.15 with 1 and 1, 2.12 with 1 and 0.25,
+#: 2.08 with 0.7 and 0.25, 2.05 with these.
+_GAIN, _GAIN_OF_HEAD = 0.5, 0.25
 
 
 def _entries(layers: list[LayerSpec]) -> list[dict[str, Any]]:
@@ -29,7 +33,7 @@ def _residual(branch: list[LayerSpec], dropout: float) -> LayerSpec:
 
 def _attention(width: int, heads: int, gain: float) -> LayerSpec:
     """Return causal attention whose output has first values of this scale."""
-    gains = {"query": 1.0, "key": 1.0, "value": 1.0, "output": gain}
+    gains = {"query": _GAIN, "key": _GAIN, "value": _GAIN, "output": gain}
     projections = {name: _entries([linear(width, scale)]) for name, scale in gains.items()}
     return LayerSpec(
         "attention", {"features": width, "heads": heads, "causal": True, **projections}
@@ -104,7 +108,7 @@ def gpt(
         length = whole("block", block, 1)
     if width % heads:
         raise ParameterError("heads", heads, f"a divisor of the width, {width}")
-    normalise, smaller = LayerSpec(_NORMS[norm]), 1.0 / math.sqrt(2.0 * layers)
+    normalise, smaller = LayerSpec(_NORMS[norm]), _GAIN / math.sqrt(2.0 * layers)
     described = [
         LayerSpec(
             "embedding", {"vocabulary": int(n_outputs), "features": width, "length": int(length)}
@@ -112,11 +116,11 @@ def gpt(
     ]
     if dropout:
         described.append(LayerSpec("dropout", {"rate": float(dropout)}))
-    bent = [linear(4 * width, 1.0), LayerSpec("gelu", {"approximate": "tanh"})]
+    bent = [linear(4 * width, _GAIN), LayerSpec("gelu", {"approximate": "tanh"})]
     for _ in range(layers):
         described.append(_residual([normalise, _attention(width, heads, smaller)], dropout))
         described.append(_residual([normalise, *bent, linear(width, smaller)], dropout))
-    head = linear(n_outputs, 1.0)
+    head = linear(n_outputs, _GAIN_OF_HEAD)
     described += [normalise, LayerSpec(head.kind, {**head.options, "bias": False})]
     return Architecture((int(length),), tuple(described), name).in_groups(group)
 

@@ -12,10 +12,10 @@ from sparsecpu.step.checked_arrays import Arrays, behind
 from sparsecpu.step.gradient_view import GradientView
 from sparsecpu.topology.sampling import draw_pairs, inactive
 from sparsecpu.topology.selection import largest, largest_of_rows
-from sparsecpu.topology.shared_columns import weights_of_keys
 from sparsecpu.topology.shared_view import view_of_weights
 from sparsecpu.topology.sources.base import Source
 from sparsecpu.topology.sources.lowrank import LowRank
+from sparsecpu.topology.weight_counts import count_at_keys
 
 
 class Candidates(Source):
@@ -70,7 +70,7 @@ class Candidates(Source):
 
     def _shape_of(self, keys: np.ndarray) -> tuple[int]:
         """Return the shape of the values of some candidates: one for each of their weights."""
-        return (weights_of_keys(self.parameter, keys),)
+        return (count_at_keys(self.parameter, keys),)
 
     def _candidates(self) -> Pattern:
         """Return the pattern of all their weights."""
