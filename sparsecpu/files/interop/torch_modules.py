@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.files.interop import torch_tokens
 from sparsecpu.files.interop.names import torch_name
 from sparsecpu.files.interop.torch_files import require_torch
 from sparsecpu.layers import KINDS, Sequential
+from sparsecpu.layers.network.sizes import spec_of_samples
 from sparsecpu.networks.description import Architecture, LayerSpec
 from sparsecpu.sparse.parameter import SparseParameter
 
@@ -36,7 +38,8 @@ def torch_network(architecture: Architecture) -> Any:
         Without PyTorch.
     """
     require_torch("a PyTorch network")
-    return _chain(_entries(architecture.layers), architecture.input_shape)
+    shape = spec_of_samples(architecture.input_shape).shape
+    return chain_of(_entries(architecture.layers), shape)
 
 
 def to_torch(network: Sequential) -> Any:
@@ -75,7 +78,7 @@ def to_torch(network: Sequential) -> Any:
                 values[...] = 0
                 values.reshape(pattern.shape)[pattern.rows(), pattern.indices] = parameter.data
             else:
-                values[...] = parameter.data
+                values.reshape(-1)[...] = parameter.data
         for name, buffer in network.buffers().items():
             state[torch_name(name)].numpy()[...] = buffer
     return module.eval()
@@ -101,7 +104,7 @@ def _entries(layers: tuple[LayerSpec, ...]) -> list[Options]:
     return [{"kind": layer.kind, **layer.options} for layer in layers]
 
 
-def _chain(entries: list[Options], shape: Shape) -> Any:
+def chain_of(entries: list[Options], shape: Shape) -> Any:
     """Return the modules of layers in order, for samples of a shape."""
     from torch import nn
 
@@ -150,8 +153,8 @@ def _residual(nn: Any, shape: Shape, options: Options) -> Any:
 
         def __init__(self) -> None:
             super().__init__()
-            self.branch = _chain(options["branch"], shape)
-            self.shortcut = _chain(options.get("shortcut", []), shape)
+            self.branch = chain_of(options["branch"], shape)
+            self.shortcut = chain_of(options.get("shortcut", []), shape)
 
         def forward(self, x):
             """Return the sum."""
@@ -166,7 +169,7 @@ def _parallel(nn: Any, shape: Shape, options: Options) -> Any:
 
         def __init__(self) -> None:
             super().__init__()
-            self.branches = nn.ModuleList(_chain(one, shape) for one in options["branches"])
+            self.branches = nn.ModuleList(chain_of(one, shape) for one in options["branches"])
 
         def forward(self, x):
             """Return the sum."""
@@ -212,4 +215,10 @@ MODULES: dict[str, Callable[[Any, Shape, Options], Any]] = {
     "residual": _residual,
     "subsample": _subsample,
     "parallel": _parallel,
+    "attention": torch_tokens.attention,
+    "feed_forward": torch_tokens.feed_forward,
+    "patch_embedding": torch_tokens.patch_embedding,
+    "embedding": torch_tokens.embedding,
+    "mean_tokens": torch_tokens.pooling(first=False),
+    "class_token": torch_tokens.pooling(first=True),
 }
