@@ -14,7 +14,6 @@ from collections.abc import Callable
 import numpy as np
 from numba import prange
 
-from sparsecpu.kernels.attention.rows import exp_of_difference
 from sparsecpu.kernels.linear.grouped import strip_of
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.vectors.arithmetic import (
@@ -25,6 +24,7 @@ from sparsecpu.kernels.vectors.arithmetic import (
     where_larger,
     without_tiny,
 )
+from sparsecpu.kernels.vectors.exponential import exp_of_difference
 from sparsecpu.kernels.vectors.memory import load_like, store
 
 #: Vectors that are in use at once.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from llvmlite import ir
 from numba.core import types
@@ -22,11 +24,11 @@ _ROUNDS = (16, 0x7FEB352D), (15, 0x846CA68B)
 def plain_kept(seed: int, head: int, tokens: int, rate: float) -> np.ndarray:
     """Return which weights are kept, ``(tokens, tokens)``: of each query and key."""
     numbers = np.arange(tokens, dtype=np.uint32)
-    x = np.uint32(start_of.py_func(np.int64(seed), np.int64(head)) % 2**32)
+    x: Any = np.uint32(start_of.py_func(np.int64(seed), np.int64(head)) % 2**32)
     x = x + numbers[:, None] * np.uint32(STEPS[0]) + numbers * np.uint32(STEPS[1])
     for shift, factor in _ROUNDS:
         x = (x ^ (x >> np.uint32(shift))) * np.uint32(factor)
-    return x ^ (x >> np.uint32(16)) >= int(rate * 2**32)
+    return np.asarray(x ^ (x >> np.uint32(16)) >= int(rate * 2**32))
 
 
 @kernel(inlined=True)
