@@ -75,6 +75,18 @@ class OutputsInParts:
             add_up(parameters, ctx.workspace, layer, first == 0, here.stop == tiles)
         return total, self
 
+    def of_tokens(self, places: np.ndarray) -> np.ndarray:
+        """Return the outputs of some tokens alone, (tokens, out_features), by their lanes."""
+        layer, x, ctx = self.layer, self.x, self.ctx
+        lanes = x.shape[2]
+        tiles = max(1, -(-len(places) // lanes))
+        picked = ctx.workspace.array(layer, "part of x", (tiles, *x.shape[1:]), x.dtype)
+        picked[...] = 0
+        tile, lane = np.divmod(places, lanes)
+        there, at = np.divmod(np.arange(len(places)), lanes)
+        picked[there, :, at] = x[tile, :, lane]
+        return layer.way(picked, ctx).output(ctx)[there, :, at]
+
     def finish(self, ctx: Context) -> np.ndarray | None:
         """Show topology the gradient, where it wants to see it, and return dx."""
         if self._dy is not None and ctx.observe is not None:

@@ -103,7 +103,7 @@ class Writer:
         self.tokens = np.zeros((streams, self.most), np.int64)
         self._weights = sum(p.nnz for p in network.sparse_parameters().values())
         base = {"predicts": True, "memory": self.memory}
-        self._whole = Context(Workspace(), n_valid=streams, **base)
+        self._whole = Context(Workspace(), n_valid=streams, in_parts=True, **base)
         self._single = Context(Workspace(), n_valid=streams, **base)
         self._input = self._tile()
 
@@ -143,8 +143,13 @@ class Writer:
             lanes = network.lanes(len(tokens))
             x = network.gather(network.samples(tokens), rows, lanes, ctx)
             y, _ = network.forward(x, ctx)
-        tile, lane = np.divmod(ctx.sequences.place[:, -1], lanes)
-        return np.broadcast_to(y[tile, :, lane], (self.streams, network.n_outputs))
+            last = ctx.sequences.place[:, -1]
+            if isinstance(y, np.ndarray):
+                tile, lane = np.divmod(last, lanes)
+                last_outputs = y[tile, :, lane]
+            else:  # there would be very many, and no others are asked for
+                last_outputs = y.of_tokens(last)
+        return np.broadcast_to(last_outputs, (self.streams, network.n_outputs))
 
     def go_on(self, token: np.ndarray) -> np.ndarray:
         """Read one token more of each stream, (streams,); return what comes out there."""

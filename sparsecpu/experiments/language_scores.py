@@ -34,7 +34,7 @@ def language_scores(
     nats, tokens = 0.0, len(rows) * y.shape[1]
     for start in range(0, len(rows), batch_size):
         part = rows[start : start + batch_size]
-        ctx = Context(workspace, n_valid=len(part), predicts=True)
+        ctx = Context(workspace, n_valid=len(part), predicts=True, in_parts=loss.takes_parts)
         tiles = network.gather(samples, part, network.lanes(len(part)), ctx)
         mean, _ = loss(network.forward(tiles, ctx)[0], part, y, ctx)
         nats += mean * len(part) * y.shape[1]

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from numba import prange
 
+from sparsecpu.kernels.attention.rows import power_of_difference
 from sparsecpu.kernels.linear.grouped import strip_of
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.vectors.arithmetic import (
@@ -24,7 +25,6 @@ from sparsecpu.kernels.vectors.arithmetic import (
     where_larger,
     without_tiny,
 )
-from sparsecpu.kernels.vectors.exponential import exp_of_difference
 from sparsecpu.kernels.vectors.memory import load_like, store
 
 #: Vectors that are in use at once.
@@ -53,6 +53,7 @@ def token_loss_kernel(lanes: int, itemsize: int) -> Callable:
     def token_loss(z, targets, weights, smoothing, dz, scratch, losses):
         tiles, classes = z.shape[0], z.shape[1]
         number, shared = z.dtype.type, smoothing / classes
+        power = number(1 / math.log(2.0))  # exp(x) is 2**(x / log(2))
         for strip in prange(tiles * parts):
             tile, first = strip // parts, strip % parts * width
             base = (np.int64(tile) * classes) * lanes + first
@@ -70,7 +71,7 @@ def token_loss_kernel(lanes: int, itemsize: int) -> Callable:
                 part = zero
                 for c in range(start, min(start + _ROWS, classes)):
                     score = load_like(z, base + np.int64(c) * lanes, zero)
-                    part = add(part, exp_of_difference(score, most))
+                    part = add(part, power_of_difference(score, most, power))
                 total = add(total, part)
             every = np.int64(tiles) * lanes
             store(scratch, every + np.int64(strip) * width, total)
@@ -92,7 +93,7 @@ def token_loss_kernel(lanes: int, itemsize: int) -> Callable:
             factor = load_like(scratch, every + np.int64(strip) * width, zero)
             for c in range(classes):
                 here = base + np.int64(c) * lanes
-                slope = multiply(exp_of_difference(load_like(z, here, zero), most), factor)
+                slope = multiply(power_of_difference(load_like(z, here, zero), most, power), factor)
                 store(dz, here, without_tiny(subtract(slope, share)))
             for lane in range(first, first + width):
                 target = targets[tile * lanes + lane]

@@ -111,6 +111,15 @@ def test_losses_that_take_arrays_get_arrays(parts):
     assert found == pytest.approx(network.loss_and_gradients(x, y, TokenCrossEntropy())[0])
 
 
+def test_writing_on_makes_the_outputs_of_last_tokens_alone(monkeypatch):
+    prompt = sequences()[0][5, :LENGTH].clip(0)
+    options = {"temperature": 0.5, "streams": 3, "seed": 1}
+    wanted = np.array(list(model().generate(prompt, 2 * LENGTH, **options)))
+    monkeypatch.setattr(linear_parts, "MOST", 1)
+    found = np.array(list(model().generate(prompt, 2 * LENGTH, **options)))
+    np.testing.assert_array_equal(found, wanted)
+
+
 def test_a_loss_that_is_not_finite_changes_nothing(parts):
     network, (x, y) = model(), sequences()
     weight = network.parameters()["2.weight"]

@@ -166,14 +166,3 @@ def exponential(typing_context, v):
         return exp(builder, args[0])
 
     return v(v), generate
-
-
-@intrinsic
-def exp_of_difference(typing_context, u, v):
-    """Return ``exp(u - v)`` where v >= u; what is tiny is 0."""
-
-    def generate(context, builder, signature, args):
-        factor = constant(args[0].type, math.log2(math.e))
-        return power_of_two_of(builder, builder.fsub(*args), factor)
-
-    return u(u, v), generate
