@@ -8,8 +8,12 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import Layer, Spec
+from sparsecpu.layers.embedding_view import TableView
 from sparsecpu.registries.numbers import float_type, generator, truth_value, whole
 from sparsecpu.sparse.dense_parameter import Parameter, Table
+from sparsecpu.sparse.densities import allocate
+from sparsecpu.sparse.first_patterns import first_pattern
+from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.context import Context
 
 #: Standard deviation of the first values, as GPT-2 has it.
@@ -18,6 +22,8 @@ _DEVIATION = 0.02
 
 class Embedding(Layer):
     r"""Write for each token its row of a table, and add that of its place in the sequence.
+
+    The table is full, or exists only at its nonzeros, as the weights of other layers do.
 
     :math:`y_t = E_{i_t} + P_t` for a token number :math:`i_t` at place t; backward
     :math:`dE_i = \sum_{t: i_t = i} dy_t`, :math:`dP_t = \sum dy_t` over the sequences.
@@ -32,6 +38,10 @@ class Embedding(Layer):
         The most tokens of a sequence; needed where places are learnt.
     positions : bool
         Learn a row for each place. Without, tokens mean the same everywhere.
+    density : float, optional
+        Fraction of the table to keep, in (0, 1]; by default the table is full and stays so.
+    nnz : int, optional
+        Numbers of the table to keep, instead of ``density``.
     rng : numpy.random.Generator, optional
         Draws the first values; ``numpy.random.default_rng(0)`` by default.
     dtype : dtype
@@ -39,7 +49,7 @@ class Embedding(Layer):
 
     Attributes
     ----------
-    table : Table
+    table : Table or SparseParameter
         A row for each token.
     positions : Table or None
         A row for each place.
@@ -67,6 +77,8 @@ class Embedding(Layer):
         *,
         length: int | None = None,
         positions: bool = True,
+        density: float | None = None,
+        nnz: int | None = None,
         rng: np.random.Generator | None = None,
         dtype: Any = np.float32,
     ) -> None:
@@ -76,8 +88,12 @@ class Embedding(Layer):
             generator(rng),
             float_type(dtype),
         )
-        values = rng.normal(0.0, _DEVIATION, (self.vocabulary, features))
-        self.table = Table(values, dtype)
+        self.table: Table | SparseParameter
+        if density is None and nnz is None:
+            values = rng.normal(0.0, _DEVIATION, (self.vocabulary, features))
+            self.table = Table(values, dtype)
+        else:
+            self.table = _sparse_table((self.vocabulary, features), density, nnz, rng, dtype)
         self.positions: Table | None = None
         if truth_value("positions", positions):
             if length is None:
@@ -87,10 +103,14 @@ class Embedding(Layer):
 
     @classmethod
     def build(cls, shape: tuple[int, ...], options: dict[str, Any], **context: Any) -> Layer:
-        options = {"length": shape[0], **options}
-        given = context.get("parameters")
+        options, given = {"length": shape[0], **options}, context.get("parameters")
+        if "nnz" in options and options["nnz"] is None:
+            options["nnz"] = int(options["vocabulary"]) * int(options["features"])
         layer = cls(**options, rng=context.get("rng"), dtype=context["dtype"])
         for name, own in layer.parameters().items() if given is not None else ():
+            if isinstance(own, SparseParameter):
+                layer.table = _given_table(given[name], own)
+                continue
             if given[name].data.shape != own.data.shape:
                 raise ParameterError(name, given[name].data.shape, f"shape {own.data.shape}")
             own.data = given[name].data
@@ -98,7 +118,22 @@ class Embedding(Layer):
 
     @classmethod
     def trace(cls, shape, options) -> tuple:
-        return (int(options["features"]),), []
+        features = int(options["features"])
+        sparse = "nnz" in options or options.get("density") is not None
+        return (features,), [(int(options["vocabulary"]), features)] if sparse else []
+
+    @classmethod
+    def allot(cls, options, counts) -> dict[str, Any]:
+        if not cls.trace((1,), options)[1]:
+            return options
+        others = {key: value for key, value in options.items() if key != "density"}
+        return {**others, "nnz": next(counts)}
+
+    @classmethod
+    def regroup(cls, options, sizes) -> dict[str, Any]:
+        if cls.trace((1,), options)[1]:
+            next(sizes)  # each token has columns of its own
+        return options
 
     @classmethod
     def trace_length(cls, shape, options, length) -> int:
@@ -118,13 +153,16 @@ class Embedding(Layer):
         return Spec((self.features,), length=spec.shape[0])
 
     def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
-        from sparsecpu.kernels.embedding import add_rows
+        from sparsecpu.kernels.embedding import add_rows, sparse_rows
 
         tiles, _, lanes = x.shape
         shape = tiles, self.features, lanes
         y = ctx.workspace.array(self, "y", shape, self.table.data.dtype)
-        tokens, places = x.reshape(-1), ctx.sequences.position
-        add_rows(tokens, self.table.values, y, False)
+        tokens, places, table = x.reshape(-1), ctx.sequences.position, self.table
+        if isinstance(table, SparseParameter):
+            sparse_rows(tokens, table.pattern.indptr, table.pattern.indices, table.data, y)
+        else:
+            add_rows(tokens, table.values, y, False)
         if self.positions is not None:
             add_rows(places, self.positions.values, y, True)
         return y, (tokens, places)
@@ -132,8 +170,14 @@ class Embedding(Layer):
     def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> None:
         from sparsecpu.kernels.embedding import sum_rows
 
-        tokens, places = saved
-        sum_rows(tokens, dy, self.table.grad.reshape(self.table.shape))
+        (tokens, places), table = saved, self.table
+        if isinstance(table, SparseParameter):
+            view = TableView(tokens, dy, self.vocabulary)
+            view.at(table.pattern, table.grad)
+            if ctx.observe is not None and not table.fixed:
+                ctx.observe(table, view)
+        else:
+            sum_rows(tokens, dy, table.grad.reshape(table.shape))
         if self.positions is not None:
             sum_rows(places, dy, self.positions.grad.reshape(self.positions.shape))
 
@@ -145,3 +189,27 @@ class Embedding(Layer):
 
     def describe(self) -> str:
         return f"embedding of {self.vocabulary} in {self.features}"
+
+
+def _sparse_table(
+    shape: tuple[int, int], density: float | None, nnz: int | None, rng: np.random.Generator,
+    dtype: Any,
+) -> SparseParameter:  # fmt: skip
+    """Draw a table on a pattern; outputs vary as much as those of a full one."""
+    if nnz is None:
+        nnz = allocate([shape], density, "uniform")[0]  # type: ignore[arg-type]
+    pattern = first_pattern(shape, nnz, rng, "random", 1)
+    deviation = _DEVIATION / np.sqrt(pattern.density)
+    return _as_table(SparseParameter(pattern, rng.normal(0.0, deviation, pattern.nnz), dtype))
+
+
+def _as_table(table: SparseParameter) -> SparseParameter:
+    table.spatial = True  # its gradient is no product of two arrays that could be kept
+    return table
+
+
+def _given_table(given: Parameter, own: SparseParameter) -> SparseParameter:
+    """Return the table that a file gives, if it fits."""
+    if not isinstance(given, SparseParameter) or (given.shape, given.nnz) != (own.shape, own.nnz):
+        raise ParameterError("table", given, f"sparse, {own.nnz} numbers of shape {own.shape}")
+    return _as_table(given)

@@ -55,7 +55,7 @@ class LinearView(GradientView):
         if kind == "estimate":
             signs = np.array([-1, 1], dtype=self.dy.dtype)
             weights[weights != 0] = rng.choice(signs, size=np.count_nonzero(weights))
-        return _summed(self.dy, weights, kind), _summed(self.x, weights, kind)
+        return summed(self.dy, weights, kind), summed(self.x, weights, kind)
 
     def factors(self) -> tuple[np.ndarray, np.ndarray]:
         return self.x, self.dy
@@ -64,7 +64,7 @@ class LinearView(GradientView):
         return LinearView(*(comm.gather_samples(v, n_valid) for v in (self.x, self.dy)))
 
 
-def _summed(v: np.ndarray, weights: np.ndarray, kind: str) -> np.ndarray:
+def summed(v: np.ndarray, weights: np.ndarray, kind: str) -> np.ndarray:
     """Sum v of shape (tiles, features, lanes) over samples, which have weights -1, 0 or 1."""
     if kind == "norm":
         squares = np.einsum("tfl,tfl,tl->f", v, v, np.abs(weights), dtype=np.float64)

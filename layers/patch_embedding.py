@@ -153,6 +153,11 @@ class PatchEmbedding(Composite):
         return ends["projection"], weights
 
     @classmethod
+    def patch_of(cls, options: dict[str, Any]) -> tuple[int, int]:
+        """Return height and width of a described layer's patches."""
+        return pair("patch_size", options["patch_size"], 1)
+
+    @classmethod
     def trace_length(cls, shape, options, length) -> int:
         return int(options.get("class_token", True)) + _sizes_for(shape, options).patches
 

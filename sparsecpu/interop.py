@@ -2,6 +2,7 @@
 
 from sparsecpu.files.interop.convert import export_network, import_network, of_network, open_tensors
 from sparsecpu.files.interop.names import ImportReport
+from sparsecpu.files.interop.timm_vit import vit_from_timm, vit_to_timm
 from sparsecpu.files.interop.torch_modules import MODULES, to_torch, torch_network
 
 __all__ = [
@@ -13,4 +14,6 @@ __all__ = [
     "open_tensors",
     "to_torch",
     "torch_network",
+    "vit_from_timm",
+    "vit_to_timm",
 ]

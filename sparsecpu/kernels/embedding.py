@@ -40,3 +40,32 @@ def sum_rows(tokens, dy, grad):
             for f in range(first, end):
                 for lane in range(lanes):
                     grad[tokens[tile * lanes + lane], f] += dy[tile, f, lane]
+
+
+@kernel(parallel=True)
+def sparse_rows(tokens, indptr, indices, data, y):
+    """Write the rows of a sparse table that tokens stand for; 0 where a row has nothing."""
+    tiles, _, lanes = y.shape
+    for tile in prange(tiles):
+        y[tile] = 0
+        for lane in range(lanes):
+            row = tokens[tile * lanes + lane]
+            for k in range(indptr[row], indptr[row + 1]):
+                y[tile, indices[k], lane] = data[k]
+
+
+@kernel(parallel=True)
+def sum_at(rows, bounds, order, dy, indptr, indices, grad):
+    """Write the gradient at the positions of a pattern, in the rows that occur.
+
+    Row ``rows[i]`` occurs in the lanes ``order[bounds[i] : bounds[i + 1]]``, which are summed up in
+    this order.
+    """
+    lanes = dy.shape[2]
+    for i in prange(rows.shape[0]):
+        first, end = indptr[rows[i]], indptr[rows[i] + 1]
+        grad[first:end] = 0
+        for t in range(bounds[i], bounds[i + 1]):
+            tile, lane = order[t] // lanes, order[t] % lanes
+            for k in range(first, end):
+                grad[k] += dy[tile, indices[k], lane]

@@ -35,7 +35,8 @@ class SparseParameter(Parameter):
     Attributes
     ----------
     spatial : bool
-        True for filters of a convolution, whose gradient is summed over pixels too.
+        True where the gradient is no product of two arrays that could be kept: for filters of a
+        convolution, which is summed over pixels too, and for tables of tokens.
     fixed : bool
         True if topology is to leave the pattern alone.
     uses : int

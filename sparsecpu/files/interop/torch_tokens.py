@@ -1,96 +1,139 @@
-"""PyTorch modules of networks that read sequences of tokens."""
+"""PyTorch modules of the layers that work on tokens; see ``torch_modules``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
+
+from sparsecpu.errors import ParameterError
+from sparsecpu.layers import Attention, FeedForward, PatchEmbedding
+from sparsecpu.layers.composite import Composite
 
 Shape = tuple[int, ...]
 Options = dict[str, Any]
-#: Makes the modules of layers in order, for samples of a shape.
-MakeChain = Callable[[list[Options], Shape], Any]
 
 
-def embedding(nn: Any, shape: Shape, options: Options) -> Any:
-    """Return the module of an embedding; see ``MODULES``."""
-    import torch
+def _chains(made: type[Composite], shape: Shape, options: Options) -> dict[str, Any]:
+    """Return the modules of a layer's chains, by name."""
+    from sparsecpu.files.interop.torch_modules import chain_of
 
-    class Embedding(nn.Module):
-        """A row of a table for each token, and one for each place."""
+    inputs = made.inputs(shape, options)
+    return {
+        name: chain_of(list(entries), inputs[name])
+        for name, entries in made.entries(options).items()
+    }
+
+
+def attention(nn: Any, shape: Shape, options: Options) -> Any:
+    """Return attention; all sequences are of one length."""
+    if options.get("rotary"):
+        raise ParameterError("rotary", options["rotary"], "none, which PyTorch has no module for")
+    heads, causal = options["heads"], options.get("causal", False)
+
+    class Attend(nn.Module):
+        """Softmax attention between the tokens of each sample."""
 
         def __init__(self) -> None:
             super().__init__()
-            features = options["features"]
-            self.table = nn.Parameter(0.02 * torch.randn(options["vocabulary"], features))
+            for name, chain in _chains(Attention, shape, options).items():
+                setattr(self, name, chain)
+
+        def forward(self, x):
+            """Return what each token takes from the others."""
+            parts = (self.query(x), self.key(x), self.value(x))
+            q, k, v = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in parts)
+            found = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
+            return self.output(found.transpose(1, 2).flatten(2))
+
+    return Attend()
+
+
+def feed_forward(nn: Any, shape: Shape, options: Options) -> Any:
+    """Return up, activation, down."""
+    gated, approximate = options.get("gated", False), options.get("approximate", "none")
+
+    class Forward(nn.Module):
+        """A wide layer between two linear ones, perhaps gated by a third."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            for name, chain in _chains(FeedForward, shape, options).items():
+                setattr(self, name, chain)
+
+        def forward(self, x):
+            """Return the outputs."""
+            wide = self.up(x)
+            if gated:
+                return self.down(nn.functional.silu(self.gate(x)) * wide)
+            return self.down(nn.functional.gelu(wide, approximate=approximate))
+
+    return Forward()
+
+
+def patch_embedding(nn: Any, shape: Shape, options: Options) -> Any:
+    """Return what makes tokens of images."""
+    import torch
+
+    patch, features = PatchEmbedding.patch_of(options), options["features"]
+    length = PatchEmbedding.trace_length(shape, options, None)
+
+    class Patches(nn.Module):
+        """A linear layer of each patch, a class token in front, and what the places add."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.projection = _chains(PatchEmbedding, shape, options)["projection"]
+            self.class_token = self.positions = None
+            if options.get("class_token", True):
+                self.class_token = nn.Parameter(torch.zeros(features))
+            if options.get("positions", True):
+                self.positions = nn.Parameter(torch.zeros(length, features))
+
+        def forward(self, x):
+            """Return the tokens, (samples, tokens, features)."""
+            cut = nn.functional.unfold(x.reshape(-1, *shape), patch, stride=patch)
+            y = self.projection(cut.transpose(1, 2))
+            if self.class_token is not None:
+                y = torch.cat([self.class_token.expand(len(y), 1, -1), y], 1)
+            return y if self.positions is None else y + self.positions
+
+    return Patches()
+
+
+def embedding(nn: Any, shape: Shape, options: Options) -> Any:
+    """Return tables of tokens and of places."""
+    import torch
+
+    sizes = options["vocabulary"], options.get("length", shape[0])
+
+    class Tables(nn.Module):
+        """A row for each token, and one for its place."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Parameter(torch.zeros(sizes[0], options["features"]))
             self.positions = None
             if options.get("positions", True):
-                length = options.get("length") or shape[0]
-                self.positions = nn.Parameter(0.02 * torch.randn(length, features))
+                self.positions = nn.Parameter(torch.zeros(sizes[1], options["features"]))
 
-        def forward(self, ids):
-            """Return the rows, (samples, length, features)."""
-            y = nn.functional.embedding(ids, self.table)
-            return y if self.positions is None else y + self.positions[: ids.shape[1]]
+        def forward(self, x):
+            """Return the tokens, (samples, tokens, features)."""
+            y = self.table[x]
+            return y if self.positions is None else y + self.positions[: x.shape[1]]
 
-    return Embedding()
-
-
-def attention(chain: MakeChain) -> Callable[[Any, Shape, Options], Any]:
-    """Return what makes the module of attention, of chains that ``chain`` makes."""
-
-    def make(nn: Any, shape: Shape, options: Options) -> Any:
-        from sparsecpu.layers import Attention
-
-        shapes, heads = Attention.inputs(shape, options), options["heads"]
-
-        class Attending(nn.Module):
-            """Multi-head attention; all tokens of a sequence count."""
-
-            def __init__(self) -> None:
-                super().__init__()
-                for name, entries in Attention.entries(options).items():
-                    setattr(self, name, chain(list(entries), shapes[name]))
-
-            def forward(self, x):
-                """Return what each token takes from the others."""
-
-                def split(y):
-                    return y.view(*y.shape[:2], heads, -1).transpose(1, 2)
-
-                q, k, v = split(self.query(x)), split(self.key(x)), split(self.value(x))
-                causal = options.get("causal", False)
-                a = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
-                return self.output(a.transpose(1, 2).flatten(2))
-
-        return Attending()
-
-    return make
+    return Tables()
 
 
-def feed_forward(chain: MakeChain) -> Callable[[Any, Shape, Options], Any]:
-    """Return what makes the module of a feed-forward layer, of chains that ``chain`` makes."""
+def pooling(first: bool) -> Any:
+    """Return what makes the module that leaves one token of each sample."""
 
     def make(nn: Any, shape: Shape, options: Options) -> Any:
-        from sparsecpu.layers import FeedForward
-
-        shapes, gated = FeedForward.inputs(shape, options), options.get("gated", False)
-
-        class Feeding(nn.Module):
-            """Up, GELU or a gate of SiLU, down."""
-
-            def __init__(self) -> None:
-                super().__init__()
-                for name, entries in FeedForward.entries(options).items():
-                    setattr(self, name, chain(list(entries), shapes[name]))
+        class Pool(nn.Module):
+            """The first token, or the mean of all."""
 
             def forward(self, x):
-                """Return the outputs."""
-                wide = self.up(x)
-                if gated:
-                    return self.down(nn.functional.silu(self.gate(x)) * wide)
-                approximate = options.get("approximate", "none")
-                return self.down(nn.functional.gelu(wide, approximate=approximate))
+                """Return a vector for each sample."""
+                return x[:, 0] if first else x.mean(1)
 
-        return Feeding()
+        return Pool()
 
     return make

@@ -16,9 +16,9 @@ def _entry(layer: LayerSpec) -> dict[str, Any]:
     return {"kind": layer.kind, **layer.options}
 
 
-def _residual(branch: LayerSpec, dropout: float) -> LayerSpec:
+def _residual(norm: LayerSpec, branch: LayerSpec, dropout: float) -> LayerSpec:
     """Return what half a block adds to its input, which it normalises."""
-    layers = [LayerSpec("layer_norm"), branch]
+    layers = [norm, branch]
     if dropout:
         layers.append(LayerSpec("dropout", {"rate": float(dropout)}))
     return LayerSpec("residual", {"branch": [_entry(layer) for layer in layers], "shortcut": []})
@@ -36,6 +36,7 @@ def vit(
     hidden: int = 256,
     dropout: float = 0.0,
     pooling: str = "class_token",
+    epsilon: float = 1e-5,
     width: float = 1.0,
     group: int = 1,
     name: str = "vit",
@@ -69,6 +70,8 @@ def vit(
         Of what each half of a block adds.
     pooling : {"class_token", "mean_tokens"}
         Whether a token of its own stands for the image, or the mean of the patches does.
+    epsilon : float
+        What normalisations add to the variance.
     width : float
         Multiplies the numbers of features and hidden units, those of heads too.
     group : {1, 2, 4, 8}
@@ -98,7 +101,10 @@ def vit(
     depth, heads = whole("depth", depth, 1), whole("heads", heads, 1)
     features, hidden = scaled(features, width), scaled(hidden, width)
     size = _size_of_heads(features, heads, None if head_size is None else scaled(head_size, width))
-    smaller = 1.0 / math.sqrt(2.0 * depth)
+    norm, smaller = (
+        LayerSpec("layer_norm", {"epsilon": float(epsilon)}),
+        1.0 / math.sqrt(2.0 * depth),
+    )
     inner = {name: [_entry(linear(heads * size, 1.0))] for name in ("query", "key", "value")}
     attention = {"features": features, "heads": heads, "head_size": size, **inner,
                  "output": [_entry(linear(features, smaller))]}  # fmt: skip
@@ -107,9 +113,9 @@ def vit(
     first = {"features": features, "patch_size": patch, "class_token": pooling == "class_token"}
     layers = [LayerSpec("patch_embedding", first)]
     for _ in range(depth):
-        layers.append(_residual(LayerSpec("attention", attention), dropout))
-        layers.append(_residual(LayerSpec("feed_forward", forward), dropout))
-    layers += [LayerSpec(pooling), LayerSpec("layer_norm"), linear(n_outputs, 1.0)]
+        layers.append(_residual(norm, LayerSpec("attention", attention), dropout))
+        layers.append(_residual(norm, LayerSpec("feed_forward", forward), dropout))
+    layers += [LayerSpec(pooling), norm, linear(n_outputs, 1.0)]
     described = Architecture(as_image(input_shape), tuple(layers), name)
     described.shapes()  # refuses sides that patches do not divide
     return described.in_groups(group)
