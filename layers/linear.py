@@ -12,7 +12,7 @@ from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.checked import vector
 from sparsecpu.layers.full_form import FullForm
 from sparsecpu.layers.linear_parts import OutputsInParts, tiles_at_once
-from sparsecpu.layers.linear_view import LinearView
+from sparsecpu.layers.linear_view import LinearView, owner_of
 from sparsecpu.layers.linear_ways import Way, choose_way
 from sparsecpu.layers.required import require_bias, require_vector
 from sparsecpu.registries.numbers import float_type, generator, truth_value, whole
@@ -121,7 +121,7 @@ class SparseLinear(Layer):
         self.bias = None if bias is None else Parameter(bias, weight.data.dtype)
         self.form, self.full = "sparse", FullForm(self)
         self.relu = self.gated = False  # ReLUs around it that it takes over
-        self.needs_dx = True
+        self.needs_dx, self.of_tokens = True, False
 
     @classmethod
     def from_scipy(
@@ -235,7 +235,7 @@ class SparseLinear(Layer):
             raise ParameterError("input shape", spec.shape, f"({self.in_features},)")
         self.relu = self.gated = False
         self.needs_dx = spec.needs_gradient
-        self.weight.uses = spec.length or 1
+        self.weight.uses, self.of_tokens = spec.length or 1, spec.length is not None
         return Spec((self.out_features,))
 
     def absorb_relu(self) -> bool:
@@ -256,7 +256,7 @@ class SparseLinear(Layer):
         if isinstance(dy, OutputsInParts):
             return dy.finish(ctx)
         if ctx.observe is not None and not self.weight.fixed:
-            ctx.observe(self.weight, LinearView(saved.x, dy))
+            ctx.observe(self.weight, LinearView(saved.x, dy, owner_of(ctx, self.of_tokens)))
         return saved.backward(dy, ctx)  # dW = (dy x') at the nonzeros, db = sum dy, dx = W' dy
 
     def way(self, x: np.ndarray, ctx: Context) -> Way:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.layers.linear_view import LinearView
+from sparsecpu.layers.linear_view import LinearView, owner_of
 from sparsecpu.step.context import Context
 from sparsecpu.step.gradients import add_up
 
@@ -90,5 +90,6 @@ class OutputsInParts:
     def finish(self, ctx: Context) -> np.ndarray | None:
         """Show topology the gradient, where it wants to see it, and return dx."""
         if self._dy is not None and ctx.observe is not None:
-            ctx.observe(self.layer.weight, LinearView(self.x, self._dy))
+            owner = owner_of(ctx, self.layer.of_tokens)
+            ctx.observe(self.layer.weight, LinearView(self.x, self._dy, owner))
         return self.dx

@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.sparse.pattern import Pattern
+from sparsecpu.step.context import Context
 from sparsecpu.step.gradient_view import GradientView, check_places
 
 
 class LinearView(GradientView):
     """``dW = dy x'``; x has shape (tiles, n_in, lanes), dy (tiles, n_out, lanes)."""
 
-    def __init__(self, x: np.ndarray, dy: np.ndarray) -> None:
+    def __init__(self, x: np.ndarray, dy: np.ndarray, owner: np.ndarray | None = None) -> None:
         self.x, self.dy = x, dy
+        self.owner = owner  # whose token each lane has; None where lanes are samples
 
     def at(self, pattern: Pattern, out: np.ndarray | None = None) -> np.ndarray:
         from sparsecpu.kernels.linear import gradient_kernel
@@ -61,7 +63,8 @@ class LinearView(GradientView):
         return self.x, self.dy
 
     def over_ranks(self, comm: Any, n_valid: int) -> GradientView:
-        return LinearView(*(comm.gather_samples(v, n_valid) for v in (self.x, self.dy)))
+        real = np.arange(n_valid) if self.owner is None else np.flatnonzero(self.owner >= 0)
+        return LinearView(*(comm.gather_lanes(v, real) for v in (self.x, self.dy)))
 
 
 def summed(v: np.ndarray, weights: np.ndarray, kind: str) -> np.ndarray:
@@ -71,3 +74,8 @@ def summed(v: np.ndarray, weights: np.ndarray, kind: str) -> np.ndarray:
         return np.sqrt(squares)
     v = np.abs(v) if kind == "bound" else v
     return np.abs(np.einsum("tfl,tl->f", v, weights, dtype=np.float64))
+
+
+def owner_of(ctx: Context, of_tokens: bool) -> np.ndarray | None:
+    """Return whose token each lane of a layer has, if its lanes are tokens."""
+    return ctx.sequences.owner if of_tokens and ctx.sequences is not None else None

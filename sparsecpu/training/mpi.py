@@ -70,15 +70,15 @@ class Communicator:
                 request.Wait()
         self._requests.clear()
 
-    def gather_samples(self, x: np.ndarray, n_valid: int) -> np.ndarray:
-        """Return the samples of all ranks in order, shape (tiles, features, lanes).
+    def gather_lanes(self, x: np.ndarray, real: np.ndarray) -> np.ndarray:
+        """Return what all ranks have in their lanes, in order, shape (tiles, features, lanes).
 
-        ``n_valid`` of this rank's samples are real; in the result, lanes after the last real one
+        ``real`` are the numbers of this rank's that count; in the result, lanes after the last one
         are 0.
         """
         features, lanes = x.shape[1:]
-        own = np.ascontiguousarray(x.transpose(0, 2, 1).reshape(-1, features)[:n_valid])
-        counts = np.array(self._gather(n_valid, "the samples of a step"))
+        own = np.ascontiguousarray(x.transpose(0, 2, 1).reshape(-1, features)[real])
+        counts = np.array(self._gather(len(real), "the samples of a step"))
         samples = np.empty((int(counts.sum()), features), dtype=x.dtype)
         with self._watch("the samples of a step"):
             self.comm.Allgatherv(own, [samples, (counts * features).tolist()])

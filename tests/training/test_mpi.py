@@ -27,8 +27,8 @@ from sparsecpu.layers import (
     SparseConv2d,
     SparseLinear,
 )
-from sparsecpu.losses import SoftmaxCrossEntropy
-from sparsecpu.networks.description import mlp
+from sparsecpu.losses import SoftmaxCrossEntropy, TokenCrossEntropy
+from sparsecpu.networks.description import Architecture, LayerSpec, mlp
 from sparsecpu.step.ranks import ALONE
 from sparsecpu.topology import make_topology
 from sparsecpu.trainer import Trainer
@@ -57,8 +57,18 @@ def conv_network(dtype, **_):
     )  # fmt: skip
 
 
+def token_network(dtype, **_):
+    layers = [LayerSpec("embedding", {"vocabulary": 5, "features": 12}),
+              LayerSpec("attention", {"features": 12, "heads": 2, "causal": True}),
+              LayerSpec("linear", {"out_features": 5, "nnz": None})]  # fmt: skip
+    described = Architecture((20,), tuple(layers)).sparsify(0.4)
+    return described.build(np.random.default_rng(1), dtype=dtype)
+
+
 def samples(network):
     rng = np.random.default_rng(0)
+    if network.reads_tokens:
+        return rng.integers(0, 5, (2, SAMPLES, *network.input_shape))
     x = rng.standard_normal((SAMPLES, *network.input_shape))
     return x, rng.integers(0, 5, SAMPLES)
 
@@ -67,7 +77,8 @@ def trained(make, comm=None, topology="static", epochs=1, dtype=np.float32, **op
     network = make(dtype, **options.pop("model", {}))
     every = {} if topology == "static" or "every" in topology else {"update_every": 3}
     trainer = Trainer(
-        network, loss=SoftmaxCrossEntropy(), topology=make_topology(topology, **every),
+        network, loss=TokenCrossEntropy() if network.reads_tokens else SoftmaxCrossEntropy(),
+        topology=make_topology(topology, **every),
         learning_rate=0.05, batch_size=BATCH, epochs=epochs, threads=1, comm=communicator(comm),
         **options,
     )  # fmt: skip
@@ -93,8 +104,10 @@ def compare(one, many, tolerance):
         (dense_network, {"model": {"batch_norm": True}}),
         (dense_network, {"lean": True}),
         (conv_network, {}),
+        (token_network, {}),
+        (token_network, {"topology": "sparse-momentum:source=window", "epochs": 2}),
     ],
-    ids=["mlp", "batch-norm", "lean", "cnn"],
+    ids=["mlp", "batch-norm", "lean", "cnn", "tokens", "tokens-window"],
 )
 def test_the_same_weights_as_one_rank(ranks, make, options):
     for dtype, tolerance in ((np.float64, 1e-11), (np.float32, 1e-5)):
