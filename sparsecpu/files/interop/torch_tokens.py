@@ -8,8 +8,6 @@ from sparsecpu.errors import ParameterError
 from sparsecpu.layers import Attention, FeedForward, PatchEmbedding
 from sparsecpu.layers.composite import Composite
 
-from sparsecpu.errors import ParameterError
-
 Shape = tuple[int, ...]
 Options = dict[str, Any]
 
