@@ -16,9 +16,11 @@ def model(density=0.5, seed=0, **options):
     return described.sparsify(density).build(np.random.default_rng(seed))
 
 
-@pytest.mark.parametrize("streams", [1, 2, 3, 20])
-def test_outputs_are_those_of_whole_sequences(streams):
-    network, rng = model(), np.random.default_rng(1)
+@pytest.mark.parametrize(
+    ("streams", "rotary"), [(1, False), (2, False), (3, False), (20, False), (1, True), (20, True)]
+)
+def test_outputs_are_those_of_whole_sequences(streams, rotary):
+    network, rng = model(rotary=rotary), np.random.default_rng(1)
     texts = rng.integers(0, WORDS, (streams, 3 * BLOCK))
     slide = 5
     writer, begin = Writer(network, streams, slide), 0

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sparsecpu.errors import ParameterError
 from sparsecpu.interop import to_torch
 from sparsecpu.models import gpt
 from sparsecpu.networks.description import Architecture, LayerSpec
@@ -23,6 +24,11 @@ def test_a_language_model_predicts_the_same(dtype):
     close = 2e-5 if dtype == np.float32 else 1e-12
     np.testing.assert_allclose(found, wanted, atol=close)
     np.testing.assert_allclose(short, wanted[:, :4], atol=close)  # none sees those behind it
+
+
+def test_rotary_positions_are_refused():
+    with pytest.raises(ParameterError):
+        to_torch(gpt((9,), 7, layers=1, heads=2, width=8, rotary=True).build())
 
 
 @pytest.mark.parametrize("gated", [False, True])

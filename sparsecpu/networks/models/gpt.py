@@ -31,12 +31,22 @@ def _residual(branch: list[LayerSpec], dropout: float) -> LayerSpec:
     return LayerSpec("residual", {"branch": _entries([*branch, *behind]), "shortcut": []})
 
 
-def _attention(width: int, heads: int, gain: float) -> LayerSpec:
-    """Return causal attention whose output has first values of this scale."""
+def _attention(width: int, heads: int, gain: float, **options: Any) -> LayerSpec:
+    """Return causal attention whose output has first values of this scale.
+
+    Its ``options`` are left out where they say what is usual.
+    """
     gains = {"query": _GAIN, "key": _GAIN, "value": _GAIN, "output": gain}
     projections = {name: _entries([linear(width, scale)]) for name, scale in gains.items()}
     return LayerSpec(
-        "attention", {"features": width, "heads": heads, "causal": True, **projections}
+        "attention",
+        {
+            "features": width,
+            "heads": heads,
+            "causal": True,
+            **projections,
+            **{name: value for name, value in options.items() if value},
+        },
     )
 
 
@@ -49,6 +59,7 @@ def gpt(
     width: int = 128,
     block: int | None = None,
     dropout: float = 0.0,
+    rotary: bool = False,
     norm: str = "layer",
     group: int = 1,
     name: str = "gpt",
@@ -74,7 +85,9 @@ def gpt(
     block : int, optional
         Most tokens of a sequence, whatever ``input_shape`` is; see ``block_of``.
     dropout : float
-        Behind the tables, and of what each half of a block adds.
+        Behind the tables, of the weights of attention, and of what each half of a block adds.
+    rotary : bool
+        Turn queries and keys by their places, in place of a learnt table of these.
     norm : {"layer", "rms"}
         Which normalisation.
     group : {1, 2, 4, 8}
@@ -111,14 +124,21 @@ def gpt(
     normalise, smaller = LayerSpec(_NORMS[norm]), _GAIN / math.sqrt(2.0 * layers)
     described = [
         LayerSpec(
-            "embedding", {"vocabulary": int(n_outputs), "features": width, "length": int(length)}
+            "embedding",
+            {
+                "vocabulary": int(n_outputs),
+                "features": width,
+                "length": int(length),
+                **({"positions": False} if rotary else {}),
+            },
         )
     ]
     if dropout:
         described.append(LayerSpec("dropout", {"rate": float(dropout)}))
     bent = [linear(4 * width, _GAIN), LayerSpec("gelu", {"approximate": "tanh"})]
+    seeing = _attention(width, heads, smaller, dropout=float(dropout), rotary=bool(rotary))
     for _ in range(layers):
-        described.append(_residual([normalise, _attention(width, heads, smaller)], dropout))
+        described.append(_residual([normalise, seeing], dropout))
         described.append(_residual([normalise, *bent, linear(width, smaller)], dropout))
     head = linear(n_outputs, _GAIN_OF_HEAD)
     described += [normalise, LayerSpec(head.kind, {**head.options, "bias": False})]
