@@ -13,8 +13,8 @@ from sparsecpu.kernels.machine.blas import one_blas_thread
 from sparsecpu.layers import KINDS, Layer, SparseLinear, Spec
 from sparsecpu.layers.composite import Composite
 from sparsecpu.layers.network.autotune import race
+from sparsecpu.layers.network.planned import IMAGE_LANES
 from sparsecpu.layers.network.sizes import widest_tile
-from sparsecpu.layers.sequential import IMAGE_LANES
 from sparsecpu.networks.description import Architecture
 from sparsecpu.networks.groups import DENSE
 from sparsecpu.sparse.groups import SIZES
