@@ -45,8 +45,8 @@ from sparsecpu.kernels.vectors.memory import at, load, load_like, store
 GROUPS = (2, 4, 8)
 #: Columns that a group should have in a block of dx, in the mean.
 _COLUMNS_OF_A_BLOCK = 16
-#: Tiles of x, at least, that dW goes through for a few columns.
-_LEAST_TILES = 4
+#: Tiles of x that dW goes through at once where they are large.
+_FEW_TILES = 4
 
 
 @functools.cache
@@ -78,10 +78,11 @@ def blocks_of_dx(indptr: np.ndarray, n_in: int, group: int, strip_bytes: int) ->
 def tiles_at_once(x: np.ndarray) -> int:
     """Return how many tiles of x are gone through for a few columns.
 
-    A quarter of the level-2 cache holds them, beside dy and dW; or they are few, but enough that
-    adding up the lanes of a sum takes little.
+    A quarter of the level-2 cache holds them, beside dy and dW; or all of it holds a few more, as
+    many as it takes to make little of adding up the lanes of a sum.
     """
-    return max(_LEAST_TILES, level_two_cache() // 4 // max(1, x[:1].nbytes))
+    fitting = level_two_cache() // max(1, x[:1].nbytes)
+    return max(1, fitting // 4, min(fitting, _FEW_TILES))
 
 
 def plain_matmul(
