@@ -21,6 +21,8 @@ class Loss:
 
     #: Name in files and on the command line.
     name: ClassVar[str] = ""
+    #: True if it looks at each token of sequences, not at samples.
+    of_tokens: ClassVar[bool] = False
     #: True if it takes outputs in parts, too, which do not all stand in memory at the same time. A
     #: subclass that replaces ``__call__`` does not, unless it says so itself.
     takes_parts: ClassVar[bool] = False
@@ -166,7 +168,7 @@ class TokenCrossEntropy(SoftmaxCrossEntropy):
         If ``label_smoothing`` is out of range.
     """
 
-    name, takes_parts = "token-cross-entropy", True
+    name, of_tokens, takes_parts = "token-cross-entropy", True, True
 
     def prepare(self, targets: Any, n_outputs: int) -> np.ndarray:
         """Return token numbers as they are; each batch is checked when it is read.
@@ -275,6 +277,17 @@ class SquaredError(Loss):
         from sparsecpu.kernels.loss import squared_error
 
         squared_error(z, rows, targets, weights, scale, dz, tile_loss)
+
+
+def check_loss(loss: Any, network: Any) -> None:
+    """Refuse what is no loss, or one of samples where tokens come out of a network, and back."""
+    if not isinstance(loss, Loss):
+        raise ParameterError("loss", loss, "an object of a subclass of Loss")
+    tokens = getattr(network, "output_length", None) is not None
+    if loss.of_tokens != tokens:
+        comes = "tokens come" if tokens else "a sample comes whole"
+        expected = f"one of {'tokens' if tokens else 'samples'}: {comes} out of the network"
+        raise ParameterError("loss", loss.name or type(loss).__name__, expected)
 
 
 def checked_targets(loss: Loss, targets: Any, n_outputs: int, samples: int) -> np.ndarray:

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.machine.blas import one_blas_thread
 from sparsecpu.layers.network.dot_chain import DotChain
 from sparsecpu.layers.network.entry import write
-from sparsecpu.losses import Loss, checked_targets
+from sparsecpu.losses import Loss, check_loss, checked_targets
 from sparsecpu.registries.numbers import whole
 from sparsecpu.step.context import Context
 from sparsecpu.step.lanes import LANES_ALIKE
@@ -55,8 +54,7 @@ def loss_and_gradients(
     """Return a batch's mean loss and its gradients; see ``Sequential.loss_and_gradients``."""
     from sparsecpu.kernels.machine.threads import use_threads
 
-    if not isinstance(loss, Loss):
-        raise ParameterError("loss", loss, "an object of a subclass of Loss")
+    check_loss(loss, network)
     samples = network.samples(x)
     targets = checked_targets(loss, y, network.n_outputs, samples.shape[0])
     rows, stream = np.arange(samples.shape[0], dtype=np.int64), np.random.default_rng(0)

@@ -73,7 +73,13 @@ class SequenceSamples:
         """
         taken = self._array[rows]
         if self.lengths is not None:
-            return taken, self.lengths[rows]
+            counts = self.lengths[rows]
+            if taken.ndim == 2:
+                missing = (taken < 0) & (np.arange(self.length) < counts[:, None])
+                for row, at in np.argwhere(missing)[:1].tolist():
+                    found = f"x[{rows[row]}, {at}] is {taken[row, at]}"
+                    raise DataError(f"{found}; expected a token: the length is {counts[row]}")
+            return taken, counts
         if taken.ndim == 3 or taken.dtype.kind == "u":
             return taken, np.full(len(taken), self.length, np.int64)
         real = taken >= 0

@@ -10,7 +10,7 @@ import numpy as np
 from sparsecpu.callbacks import Callback
 from sparsecpu.callbacks.base import in_order
 from sparsecpu.errors import ParameterError
-from sparsecpu.losses import Loss, readable_targets
+from sparsecpu.losses import Loss, check_loss, readable_targets
 from sparsecpu.optimizers import SGD, Optimizer
 from sparsecpu.registries import defaults
 from sparsecpu.registries.numbers import at_least_zero, is_number, whole
@@ -132,7 +132,8 @@ class Trainer(Epochs):
         self.network, self.loss = network, loss
         self.optimizer = SGD() if optimizer is None else optimizer
         self.topology = Static() if topology is None else topology
-        for name, kind in (("loss", Loss), ("optimizer", Optimizer), ("topology", Topology)):
+        check_loss(loss, network)
+        for name, kind in (("optimizer", Optimizer), ("topology", Topology)):
             if not isinstance(given := getattr(self, name), kind):
                 raise ParameterError(name, given, f"an object of a subclass of {kind.__name__}")
         self.batch_size = whole("batch_size", batch_size, 1)

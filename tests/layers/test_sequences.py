@@ -14,7 +14,7 @@ from sparsecpu.layers import (
     Sequential,
     SparseLinear,
 )
-from sparsecpu.losses import TokenCrossEntropy
+from sparsecpu.losses import SoftmaxCrossEntropy, TokenCrossEntropy
 from sparsecpu.optimizers import Adam
 from sparsecpu.step.sequences import SequenceSamples
 
@@ -135,6 +135,14 @@ def test_wrong_sequences_are_refused():
     for wrong in (longer, unknown, hole, x.astype(float), np.full((1, 3), -1), x - 5):
         with pytest.raises(DataError):
             network.predict(wrong)
+    with pytest.raises(DataError):  # a token that a length asks for is missing
+        network.predict(SequenceSamples(x, np.full(len(x), LENGTH)))
+    with pytest.raises(ParameterError):  # a loss of samples
+        network.loss_and_gradients(x, y[:, 0], SoftmaxCrossEntropy())
+    with pytest.raises(ParameterError):
+        Trainer(network, loss=SoftmaxCrossEntropy())
+    with pytest.raises(ParameterError):
+        Trainer(Sequential([SparseLinear(3, 2)]), loss=TokenCrossEntropy())
     for wrong in (y[:, :, None], y.astype(float)):
         with pytest.raises(ParameterError):
             network.loss_and_gradients(x, wrong, TokenCrossEntropy())
