@@ -11,7 +11,7 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import Layer, Shape, Spec
-from sparsecpu.layers.composite import Composite, Entries
+from sparsecpu.layers.composite import Composite, Entries, linear_entries
 from sparsecpu.layers.linear import SparseLinear
 from sparsecpu.layers.required import require_vector
 from sparsecpu.layers.rotary import turned, turns
@@ -129,12 +129,8 @@ class Attention(Composite):
     def entries(cls, options) -> dict[str, Entries]:
         features, heads = int(options["features"]), _heads(options["heads"])
         inner = heads * _size_of_heads(features, heads, options.get("head_size"))
-        found = {}
-        for name in _NAMES:
-            n_out = features if name == "output" else inner
-            usual = {"kind": "linear", "out_features": n_out, "nnz": None, "gain": 1.0}
-            found[name] = options.get(name) or [usual]
-        return found
+        sizes = {name: features if name == "output" else inner for name in _NAMES}
+        return linear_entries(sizes, options)
 
     @classmethod
     def inputs(cls, shape, options) -> dict[str, Shape]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import Layer, Shape, Spec, like
-from sparsecpu.layers.composite import Composite, Entries
+from sparsecpu.layers.composite import Composite, Entries, linear_entries
 from sparsecpu.layers.linear import SparseLinear
 from sparsecpu.layers.required import require_vector
 from sparsecpu.layers.smooth_activations import GELU
@@ -95,13 +95,10 @@ class FeedForward(Composite):
 
     @classmethod
     def entries(cls, options) -> dict[str, Entries]:
-        found = {}
-        for name in _names(options.get("gated", False)):
-            size = int(options["features" if name == "down" else "hidden"])
-            usual = {"kind": "linear", "out_features": size, "nnz": None}
-            usual |= {"bias": options.get("bias", True), "gain": options.get("gain", 1.0)}
-            found[name] = options.get(name) or [usual]
-        return found
+        features, hidden = int(options["features"]), int(options["hidden"])
+        names = _names(options.get("gated", False))
+        sizes = {name: features if name == "down" else hidden for name in names}
+        return linear_entries(sizes, options)
 
     @classmethod
     def inputs(cls, shape, options) -> dict[str, Shape]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import Layer, Shape, Spec
-from sparsecpu.layers.composite import Composite, Entries
+from sparsecpu.layers.composite import Composite, Entries, linear_entries
 from sparsecpu.layers.flatten import Flatten
 from sparsecpu.layers.images.geometry import pair
 from sparsecpu.layers.linear import SparseLinear
@@ -134,9 +134,7 @@ class PatchEmbedding(Composite):
 
     @classmethod
     def entries(cls, options) -> dict[str, Entries]:
-        usual = {"kind": "linear", "out_features": int(options["features"]), "nnz": None}
-        usual |= {"bias": options.get("bias", True), "gain": options.get("gain", 1.0)}
-        return {"projection": options.get("projection") or [usual]}
+        return linear_entries({"projection": int(options["features"])}, options)
 
     @classmethod
     def inputs(cls, shape, options) -> dict[str, Shape]:

@@ -134,3 +134,10 @@ def test_wrong_heads_are_refused():
         network(rotary=True)  # heads of three features
     with pytest.raises(ParameterError):
         Sequential([Attention(6, 2)], (6,))  # samples, not tokens
+
+
+def test_descriptions_say_what_all_projections_have():
+    options = {"features": 4, "heads": 2, "bias": False, "group": 2}
+    made = Attention.build((4,), options, rng=np.random.default_rng(0), dtype=np.float64, length=3)
+    assert not any("bias" in name for name in made.parameters())
+    assert len(made.parameters()) == 4
