@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from sparsecpu.cli.grouped_help import command
+from sparsecpu.cli.names import data_argument
 from sparsecpu.cli.options import data_options, output_options, part_option, reading
 from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.errors import DataError
@@ -17,7 +18,7 @@ _WORDS = {"test": "test ", "train": "training ", "all": "training and test "}
 
 @command()
 @click.argument("model")
-@click.argument("data")
+@data_argument()
 @part_option
 @data_options
 @output_options
