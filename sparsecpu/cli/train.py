@@ -139,7 +139,8 @@ def _resumed(
 ) -> Request:
     """Return what a run's folder says; options given now must not contradict it."""
     config = folder.read_config()
-    known = {"DATA": config["data"], **config["recipe"], **LATER, **config["reading"]}
+    recipe = recipe_values(config["recipe"])
+    known = {"DATA": config["data"], **recipe, **LATER, **config["reading"]}
     for name, value in {"DATA": data, **recipe_values(options), **reading(options)}.items():
         said = ctx.get_parameter_source(name.lower()) is ParameterSource.COMMANDLINE
         if said and known[name] != value:

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.layers import ACTIVATIONS
 from sparsecpu.networks.description import Architecture, mlp
 from sparsecpu.networks.models.convolutional import alexnet, lenet5_caffe, vgg16
 from sparsecpu.networks.models.gpt import gpt
@@ -192,7 +193,19 @@ def spelled_model(text: str) -> str:
     given, colon, options = text.partition(":")
     name, described = _found(given)
     known = parameters_of(mlp if described is None else described)
-    return name + colon + spelled_options(options, known)
+    return name + colon + spelled_options(options, known, {"activation": ACTIVATIONS})
+
+
+def hidden_sizes(text: str) -> tuple[int, ...]:
+    """Return the sizes of hidden layers in ``"300,100:activation=gelu"``; refuse what has none."""
+    try:
+        found = tuple(int(size) for size in text.partition(":")[0].split(","))
+        if min(found) < 1:
+            raise ValueError
+    except ValueError:
+        expected = expected_model(text, ", or sizes of at least 1, such as 300,100")
+        raise ParameterError("model", text, expected) from None
+    return found
 
 
 def expected_model(text: Any, others: str = "") -> str:
@@ -200,6 +213,7 @@ def expected_model(text: Any, others: str = "") -> str:
 
     ``others`` says what else might have been given.
     """
+    text = text.partition(":")[0] if isinstance(text, str) else text
     return expected_name(text, (*MODELS, *FAMILIES), MODELS.listed, others)
 
 
