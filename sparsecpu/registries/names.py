@@ -16,6 +16,8 @@ from sparsecpu.errors import ParameterError
 _BETWEEN = re.compile(r"[\s_-]+")
 #: Characters of the longest list that an error repeats, and names that it suggests from a longer.
 _LONGEST, _MOST = 120, 3
+#: Names that an error repeats of a very long list that is shown nowhere.
+_FIRST = 5
 #: How alike names must be, from 0 to 1, for one to be suggested in place of the other.
 _ALIKE = 0.6
 #: How alike those are of which one is the beginning of the other.
@@ -62,6 +64,10 @@ def expected_name(value: Any, names: Iterable[str], listed: str = "", others: st
     text, count = ", ".join(names), 1
     if listed and len(text) > _LONGEST:
         text, count = f"those that sparsecpu list {listed} shows", _MOST
+    elif len(text) > 2 * _LONGEST and isinstance(value, str):
+        wanted = fold(value)
+        first = sorted(names, key=lambda name: -_likeness(wanted, name))[:_FIRST]
+        text = f"{', '.join(first)} or {len(names) - len(first)} others"
     return f"one of {text}{others}{suggested(value, names, count)}"
 
 
