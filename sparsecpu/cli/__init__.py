@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from sparsecpu import __version__
+from sparsecpu.cli.grouped_help import Group
 from sparsecpu.errors import SparseCPUError
 
 #: Commands, in the order of ``--help``; each is a module here with a function of that name.
@@ -45,7 +46,7 @@ def _past_click() -> Iterator[None]:
         raise _Passing(error) from error
 
 
-class _Group(click.Group):
+class _Group(Group):
     """Finds commands by name, and turns our errors into one line and exit code 2."""
 
     _context: click.Context | None = None

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from sparsecpu.cli.grouped_help import command
 from sparsecpu.cli.options import data_options, output_options, part_option, reading
 from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.errors import DataError
@@ -14,7 +15,7 @@ from sparsecpu.errors import DataError
 _WORDS = {"test": "test ", "train": "training ", "all": "training and test "}
 
 
-@click.command()
+@command()
 @click.argument("model")
 @click.argument("data")
 @part_option

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from sparsecpu.cli.circuit import circuit_of, circuit_table, draw_circuit
+from sparsecpu.cli.grouped_help import command
 from sparsecpu.cli.options import json_option
 from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.errors import FileFormatError, ParameterError
@@ -17,7 +18,7 @@ from sparsecpu.errors import FileFormatError, ParameterError
 _TRACKED = {"explored", "distance", "survivor_age", "dead_outputs", "dead_inputs"}
 
 
-@click.command()
+@command()
 @click.argument("model")
 @click.option("--plot", type=click.Path(), help="Draw the patterns into this .png, .svg or .pdf.")
 @click.option(

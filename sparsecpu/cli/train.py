@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from sparsecpu import __version__
+from sparsecpu.cli.grouped_help import command
 from sparsecpu.cli.options import LATER, reading
 from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.cli.recipe_options import recipe_values, unsaid, usual_values
@@ -26,7 +27,7 @@ from sparsecpu.experiments.run_folder import RunFolder
 from sparsecpu.experiments.trained_models import model_path
 
 
-@click.command()
+@command()
 @train_options
 @click.pass_context
 def train(ctx: click.Context, data: str | None, **options: Any) -> None:

@@ -25,11 +25,16 @@ def anything(name: str, value: Any) -> None:
 
 @dataclass(frozen=True)
 class Option:
-    """An option's help, its rule, and in words what no value stands for."""
+    """An option's help, its rule, and in words what no value stands for.
+
+    ``group`` is where the command line's help shows it; a ``rare`` one is shown by ``--help-all``.
+    """
 
     help: str
     rule: Rule = anything
     unset: str = ""
+    group: str = "training"
+    rare: bool = False
 
     def check(self, name: str, value: Any) -> None:
         """Refuse a value that it may not have; None is no value."""
@@ -37,9 +42,9 @@ class Option:
             self.rule(name, value)
 
 
-def option(default: Any, help: str, rule: Rule = anything, *, unset: str = "") -> Any:
+def option(default: Any, help: str, rule: Rule = anything, **known: Any) -> Any:
     """Return a dataclass field that carries its ``Option``."""
-    return field(default=default, metadata={"option": Option(help, rule, unset)})
+    return field(default=default, metadata={"option": Option(help, rule, **known)})
 
 
 def either(names: Iterable[str]) -> str:
