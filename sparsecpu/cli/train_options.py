@@ -6,6 +6,7 @@ import click
 
 from sparsecpu.cli.options import data_options, decorated, output_options, scaling_option
 from sparsecpu.cli.recipe_options import recipe_options
+from sparsecpu.cli.validated import validation_options
 from sparsecpu.experiments.recipe import options
 
 #: DATA and all options, in the order of ``--help``.
@@ -22,6 +23,7 @@ train_options = decorated(
                      "checkpoint and history."),
         click.option("--resume", type=click.Path(), help="Folder of an interrupted run to go on "
                      "with; DATA and options are taken from it."),
+        validation_options,
         click.option("--evaluate-every", type=click.IntRange(1), metavar="STEPS",
                      help="Score held-out samples every so many steps; the scores go into the "
                      "history, too."),
