@@ -21,6 +21,7 @@ from sparsecpu.cli.signals import exit_code
 from sparsecpu.cli.train_options import train_options
 from sparsecpu.cli.train_report import result, table
 from sparsecpu.cli.train_run import Request, TrainRun
+from sparsecpu.cli.validated import USUAL as VALIDATION
 from sparsecpu.errors import ConflictError, DataError, ResumeError
 from sparsecpu.experiments.recipe import Recipe, options_of_neurons
 from sparsecpu.experiments.run_folder import RunFolder
@@ -86,7 +87,9 @@ def _ranks(options: dict[str, Any]) -> Any:
 
 def _shared(options: dict[str, Any]) -> dict[str, Any]:
     """Return the options, beside a recipe's, that ranks must have in common."""
-    return {"resume": options["resume"] is not None, "autotune": options["autotune"]}
+    validation = {name: options[name] for name in VALIDATION}
+    resumes = options["resume"] is not None
+    return {"resume": resumes, "autotune": options["autotune"], **validation}
 
 
 def _dense_children(options: dict[str, Any]) -> Any:
@@ -140,13 +143,22 @@ def _resumed(
     """Return what a run's folder says; options given now must not contradict it."""
     config = folder.read_config()
     known = {"DATA": config["data"], **config["recipe"], **LATER, **config["reading"]}
-    for name, value in {"DATA": data, **recipe_values(options), **reading(options)}.items():
+    validation = {name: config.get(name, usual) for name, usual in VALIDATION.items()}
+    known |= validation
+    given = {name: options[name] for name in VALIDATION}
+    for name, value in {
+        "DATA": data,
+        **recipe_values(options),
+        **reading(options),
+        **given,
+    }.items():
         said = ctx.get_parameter_source(name.lower()) is ParameterSource.COMMANDLINE
         if said and known[name] != value:
             typed = name if name == "DATA" else f"--{name.replace('_', '-')}"
             raise ResumeError(f"{typed} is {value!r}; {folder.path} was begun with {known[name]!r}")
     if options["out"] is not None:
         raise ConflictError("out", "--resume", "which goes on in the folder that it names")
+    options |= validation
     options["spectrum"] = options["spectrum"] or config.get("spectrum", False)
     options["evaluate_every"] = options["evaluate_every"] or config.get("evaluate_every")
     chosen = dict(config["recipe"])

@@ -7,6 +7,7 @@ import click
 from sparsecpu.cli.grouped_help import option
 from sparsecpu.cli.options import data_options, decorated, output_options, scaling_option
 from sparsecpu.cli.recipe_options import recipe_options
+from sparsecpu.cli.validated import validation_options
 from sparsecpu.experiments.recipe import options
 
 #: DATA and all options, in the order of ``--help``.
@@ -21,6 +22,7 @@ train_options = decorated(
         option("--resume", type=click.Path(), group="output",
                help="Folder of an interrupted run to go on with; DATA and options are taken from "
                "it."),
+        validation_options,
         option("--evaluate-every", type=click.IntRange(1), metavar="STEPS", group="output",
                rare=True, help="Score held-out samples every so many steps; the scores go into the "
                "history, too."),

@@ -10,6 +10,7 @@ from typing import Any
 from sparsecpu.callbacks import Callback, History
 from sparsecpu.cli.group_table import group_table
 from sparsecpu.cli.output import Speaker
+from sparsecpu.cli.validated import Validated
 from sparsecpu.cli.watchers import Interruption, ProgressBar, StepClock
 from sparsecpu.datasets.text import LANGUAGE, TextDataset
 from sparsecpu.errors import DivergedError, ResumeError
@@ -51,23 +52,25 @@ class TrainRun:
 
         self.request, self.recipe, self.options = request, request.recipe, options
         self.comm, self.speaker = comm, speaker
+        self.validated = Validated(options)
         with use_threads(options["threads"]) as self.allowed_threads:
             pass  # refuses a number of threads that cannot be
         self.began = time.perf_counter()
         kept = None if request.folder is None else request.folder.checkpoint
         found = open_for(request.data, request.reading, self.recipe.init, kept)
-        self.dataset = fitted(self.recipe, found)
+        whole = fitted(self.recipe, found)
+        self.dataset = self.validated.cut(whole, self.recipe.seed)
         self._say_text()
         if self.recipe.init:
             check_same_columns(self.recipe.init, self.dataset.columns)
-        self.samples, self.mark = self.dataset.x_train.shape[0], fingerprint_of(self.dataset)
+        self.samples, self.mark = self.dataset.x_train.shape[0], fingerprint_of(whole)
         self.architecture = describe_for(self.recipe, self.dataset)
         self.group_choice: list[GroupChoice] | None = None
         if self.recipe.group == AUTO:
             self._choose_groups()
         self.tracked = check_memory(self.architecture, self.recipe, self.samples, speaker.say)
         self.targets, facts = _targets(self.dataset)
-        self.facts = facts | _noted(self.dataset, request.data)
+        self.facts = facts | _noted(whole, request.data)  # samples for validation are known, too
         recipe = self.recipe.to_dict() if request.config is None else request.config["recipe"]
         self.facts |= {"data": request.data, "recipe": recipe}
         self.clock, self.stopper = StepClock(), Interruption()
@@ -99,6 +102,7 @@ class TrainRun:
         else:
             x, y = dataset.x_train, dataset.y_train
             network = build(self.recipe, self.architecture, x, y, dataset.scaling)
+        self._open_validation(network)
         tracked = self.tracked if held is None else held.has_arrays_of("Tracker")
         self.trainer = trainer = self._make_trainer(network, tracked)
         self.x = augmented(self.recipe, dataset.x_train, network, trainer)
@@ -114,6 +118,15 @@ class TrainRun:
         if self.speaker.bar:
             trainer.callbacks.append(ProgressBar())
 
+    def _open_validation(self, network: Any) -> None:
+        """Read the samples that the run is validated on; a resumed run must have the same."""
+        request, validated = self.request, self.validated
+        validated.read(request.data, request.reading, network, self.facts)
+        if request.config is not None:
+            validated.check(request.config)
+        for note in () if validated.held is None else validated.held.notes:
+            self.speaker.say(f"note: {note}")
+
     def _make_trainer(self, network: Any, tracked: bool) -> Any:
         from sparsecpu.training.pattern_history import Tracker
 
@@ -123,6 +136,7 @@ class TrainRun:
         if self.options["evaluate_every"] is not None and self.comm.rank == 0:
             every = self.options["evaluate_every"]
             callbacks.insert(0, Evaluations(every, self._scores, self.speaker.say))
+        callbacks = [*self.validated.callbacks(self.dataset, self.recipe, self.facts), *callbacks]
         self.comm.check_same("training data", self.mark)
         self.comm.check_network(network.parameters().values())
         return make_trainer(
@@ -162,7 +176,7 @@ class TrainRun:
             "data": request.data, "reading": request.reading, "forms": forms,
             "recipe": self.recipe.to_dict(), "fingerprint": self.mark,
             "spectrum": self.options["spectrum"], "versions": versions(),
-            "evaluate_every": self.options["evaluate_every"],
+            "evaluate_every": self.options["evaluate_every"], **self.validated.config(),
             **_text_facts(self.dataset),
         })  # fmt: skip
         return request.new
@@ -208,6 +222,7 @@ class TrainRun:
 
         network = self.trainer.network
         found = {f"test_{name}": value for name, value in self._scores(network).items()}
+        found |= self.validated.scores(network, next(iter(found)).removeprefix("test_"))
         if self.folder is not None:
             facts = {**self.facts, "metrics": found}
             save(network, self.folder.model, self.architecture, facts=facts)

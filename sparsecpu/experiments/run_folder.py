@@ -51,6 +51,10 @@ _NEWER: dict[str, Kind] = {
     "spectrum": truth,
     "versions": named(text),
     "evaluate_every": maybe(whole(1)),
+    "validation": maybe(text),
+    "early_stopping": maybe(whole(1)),
+    "best": truth,
+    "validation_mark": text,
     "text": table({"files": listed(text), "bytes": whole(1), "sha256": text}),
 }
 

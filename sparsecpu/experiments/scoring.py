@@ -50,13 +50,18 @@ def score(network: Any, x: Any, y: np.ndarray, facts: dict[str, Any], **options:
     """
     if facts["task"] == LANGUAGE:
         return language_scores(network, x, y, facts, **options)["loss"]
-    if facts["task"] == "classification":
-        return float(np.mean(outputs(network, x, **options).argmax(axis=1) == y))
-    if len(y) < 2:
+    if facts["task"] != "classification" and len(y) < 2:
         return float("nan")
+    return score_of(outputs(network, x, **options), y, facts)
+
+
+def score_of(z: np.ndarray, y: np.ndarray, facts: dict[str, Any]) -> float:
+    """Return the accuracy, or R², of raw outputs; arguments are otherwise as in ``score``."""
+    if facts["task"] == "classification":
+        return float(np.mean(z.argmax(axis=1) == y))
     from sklearn.metrics import r2_score
 
-    return float(r2_score(y, quantities(outputs(network, x, **options), facts)))
+    return float(r2_score(y, quantities(z, facts)))
 
 
 def quantities(z: np.ndarray, facts: dict[str, Any]) -> np.ndarray:
