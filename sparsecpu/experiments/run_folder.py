@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_type_hints
@@ -14,11 +15,12 @@ from sparsecpu.errors import ParameterError, ResumeError
 from sparsecpu.experiments.history_file import HistoryFile
 from sparsecpu.experiments.output_folder import check_empty, opened
 from sparsecpu.files.checkpoint import SavedRun, alike, read_run, write_run
-from sparsecpu.files.documents import read_json
+from sparsecpu.files.documents import finite, read_json
 from sparsecpu.files.locks import FolderLock
 from sparsecpu.files.writing import make_folder, write_text
 from sparsecpu.step.plain_values import (
     Kind,
+    anything,
     listed,
     maybe,
     named,
@@ -63,6 +65,7 @@ class RunFolder:
         self.model = self.path / "model.npz"
         self.checkpoint = self.path / "checkpoint.npz"
         self.config = self.path / "config.json"
+        self.result = self.path / "result.json"
         self.history = HistoryFile(self.path / "history.jsonl")
         self.lock = FolderLock(self.path)
 
@@ -85,6 +88,23 @@ class RunFolder:
         newer = {name: kinds.pop(name) for name in LATER}
         config = read_json(self.config, table({**_CONFIG, "recipe": table(kinds, newer)}, _NEWER))
         return {**config, "recipe": {**LATER, **config["recipe"]}}
+
+    def keep_result(self, result: dict[str, Any]) -> None:
+        """Write down what the run came to, and when it ended.
+
+        If nothing was left to train, what was measured when something was stays.
+        """
+        if result.get("step_ms") is None and self.result.exists():
+            return
+        ended = datetime.now().astimezone().isoformat(timespec="seconds")
+        write_text(self.result, json.dumps(finite({**result, "ended": ended}), indent=2) + "\n")
+
+    def read_result(self) -> dict[str, Any] | None:
+        """Return what ``keep_result`` was given; None for a run that has not ended, or an old one.
+
+        Its numbers and texts are for people to read; nothing is done with them.
+        """
+        return read_json(self.result, named(anything)) if self.result.is_file() else None
 
 
 def _kind_of(hint: Any) -> Kind:
