@@ -9,6 +9,7 @@ import click
 from sparsecpu.cli.evaluate_report import detailed_lines
 from sparsecpu.cli.options import data_options, output_options, part_option, reading
 from sparsecpu.cli.output import Speaker, print_json, put
+from sparsecpu.datasets.text import LANGUAGE
 from sparsecpu.errors import DataError
 
 #: What stands before a score: samples that were trained on are no test.
@@ -40,7 +41,7 @@ def evaluate(model: str, data: str, report: bool, part: str | None, **options: A
     """
     from sparsecpu.experiments.detailed_scores import detailed_scores
     from sparsecpu.experiments.parts import part_to_score
-    from sparsecpu.experiments.scoring import scores
+    from sparsecpu.experiments.scoring import outputs, scores
     from sparsecpu.experiments.trained_models import model_path, read_model
     from sparsecpu.kernels.machine.threads import use_threads
 
@@ -53,7 +54,9 @@ def evaluate(model: str, data: str, report: bool, part: str | None, **options: A
         speaker.warn(f"note: {note}")
     with use_threads(options["threads"]):
         all_scores = scores(network, found.x, found.y, facts)
-        details = detailed_scores(network, found.x, found.y, facts) if report else None
+        details = None
+        if report and facts["task"] != LANGUAGE:
+            details = detailed_scores(outputs(network, found.x), found.y, facts)
     if facts["task"] == "regression" and len(found.y) < 2:
         raise DataError(f"{data} has 1 sample; R2 needs two (sparsecpu predict shows its value)")
     samples = len(found.y)

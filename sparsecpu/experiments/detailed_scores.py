@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.datasets.text import LANGUAGE
-from sparsecpu.experiments.scoring import outputs, quantities
+from sparsecpu.experiments.scoring import quantities
 
 #: Up to so many classes there is a matrix of confusions.
 MOST_IN_MATRIX = 100
@@ -20,17 +19,12 @@ _PAIRS = 20
 _YES = 0.5
 
 
-def detailed_scores(
-    network: Any, x: Any, y: np.ndarray, facts: dict[str, Any], **options: Any
-) -> dict[str, Any]:
-    """Return the scores of a network on samples in detail; ``options`` go to ``predict``.
+def detailed_scores(z: np.ndarray, y: np.ndarray, facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the scores in detail of a network whose raw outputs are ``z`` where ``y`` are right.
 
-    For classes these are ``scores_of_classes``, for quantities ``scores_of_quantities``, with
-    ``labels`` where all targets are 0 or 1; for text there are none.
+    ``facts`` are as ``scoring.score`` takes them. For classes these are ``scores_of_classes``, for
+    quantities ``scores_of_quantities``, with ``labels`` where all targets are 0 or 1.
     """
-    if facts["task"] == LANGUAGE:
-        return {}
-    z = outputs(network, x, **options)
     if facts["task"] == "classification":
         return scores_of_classes(y, z.argmax(axis=1), facts["classes"])
     names = target_names(facts, z.shape[1])

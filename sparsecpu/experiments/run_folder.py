@@ -55,6 +55,20 @@ _NEWER: dict[str, Kind] = {
     "evaluate_every": maybe(whole(1)),
     "text": table({"files": listed(text), "bytes": whole(1), "sha256": text}),
 }
+#: What the result of a run says, as far as anything is made of it; the rest is for people.
+_RESULT = table(
+    {},
+    {
+        "step_ms": maybe(real(0.0)), "dense_step_ms": maybe(real(0.0)),
+        "dense_bf16_step_ms": maybe(real(0.0)), "dense_library": maybe(text),
+        "dense_bf16_library": maybe(text), "seconds": maybe(real(0.0)),
+        "seconds_per_epoch": maybe(real(0.0)), "compile_seconds": maybe(real(0.0)),
+        "weight_bytes": whole(0), "dense_weight_bytes": whole(0), "batch_size": whole(1),
+        "threads": whole(1), "dense_threads": whole(1), "ranks": whole(1), "cpu": text,
+        "versions": named(text), "precision": text, "timed_epochs": whole(0), "ended": text,
+    },
+    anything,
+)  # fmt: skip
 
 
 class RunFolder:
@@ -100,11 +114,8 @@ class RunFolder:
         write_text(self.result, json.dumps(finite({**result, "ended": ended}), indent=2) + "\n")
 
     def read_result(self) -> dict[str, Any] | None:
-        """Return what ``keep_result`` was given; None for a run that has not ended, or an old one.
-
-        Its numbers and texts are for people to read; nothing is done with them.
-        """
-        return read_json(self.result, named(anything)) if self.result.is_file() else None
+        """Return what ``keep_result`` was given; None where the run has not ended, or is old."""
+        return read_json(self.result, _RESULT) if self.result.is_file() else None
 
 
 def _kind_of(hint: Any) -> Kind:
