@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from sparsecpu.errors import DataWarning, DivergenceWarning
+from sparsecpu.files.documents import finite
 from sparsecpu.reading.progress import voice
 
 #: Our own warnings.
@@ -79,14 +80,4 @@ def put(text: str, *, ends: bool = True) -> None:
 
 def print_json(document: dict[str, Any]) -> None:
     """Print one JSON document of plain values; NaN and infinity become null."""
-    put(json.dumps(_finite(document), indent=2, default=str, allow_nan=False))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value
+    put(json.dumps(finite(document), indent=2, default=str, allow_nan=False))

@@ -67,6 +67,8 @@ def train(ctx: click.Context, data: str | None, **options: Any) -> None:
         if finished is None:
             return
         found = result(run, *finished, dense)
+        if run.folder is not None:
+            run.folder.keep_result({**found, "timed_epochs": len(run.clock.epochs)})
     print_json(found) if options["as_json"] else put(table(found))
 
 
