@@ -34,7 +34,8 @@ def evaluate(model: str, data: str, part: str | None, **options: Any) -> None:
     """
     from sparsecpu.experiments.parts import part_to_score
     from sparsecpu.experiments.scoring import scores
-    from sparsecpu.experiments.trained_models import model_path, read_model
+    from sparsecpu.experiments.trained_models import read_model
+    from sparsecpu.files.places import model_path
     from sparsecpu.kernels.machine.threads import use_threads
 
     speaker = Speaker(options["quiet"])
