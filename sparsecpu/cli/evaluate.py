@@ -43,7 +43,8 @@ def evaluate(model: str, data: str, report: bool, part: str | None, **options: A
     from sparsecpu.experiments.detailed_scores import detailed_scores
     from sparsecpu.experiments.parts import part_to_score
     from sparsecpu.experiments.scoring import outputs, scores
-    from sparsecpu.experiments.trained_models import model_path, read_model
+    from sparsecpu.experiments.trained_models import read_model
+    from sparsecpu.files.places import model_path
     from sparsecpu.kernels.machine.threads import use_threads
 
     speaker = Speaker(options["quiet"])

@@ -76,8 +76,8 @@ def inspect(
 def examine(model: str, spectrum: bool = False) -> tuple[Any, list[dict[str, Any]], dict[str, Any]]:
     """Return the network of a file or folder, its topology updates, and what there is to show."""
     from sparsecpu.experiments.history_file import HistoryFile
-    from sparsecpu.experiments.trained_models import model_path
     from sparsecpu.files.model import load_all
+    from sparsecpu.files.places import model_path
 
     path = model_path(model)
     network, header, _ = load_all(path)

@@ -28,7 +28,8 @@ def predict(model: str, data: str, proba: bool, part: str | None, **options: Any
     """
     from sparsecpu.experiments.parts import part_to_predict
     from sparsecpu.experiments.scoring import outputs
-    from sparsecpu.experiments.trained_models import model_path, read_model
+    from sparsecpu.experiments.trained_models import read_model
+    from sparsecpu.files.places import model_path
     from sparsecpu.kernels.machine.threads import use_threads
 
     speaker = Speaker(options["quiet"])

@@ -25,7 +25,7 @@ from sparsecpu.cli.validated import USUAL as VALIDATION
 from sparsecpu.errors import ConflictError, DataError, ResumeError
 from sparsecpu.experiments.recipe import Recipe, options_of_neurons
 from sparsecpu.experiments.run_folder import RunFolder
-from sparsecpu.experiments.trained_models import model_path
+from sparsecpu.files.places import model_path
 
 
 @command()

@@ -1,4 +1,4 @@
-"""Models that a run has left: where they are, and what they know of their data."""
+"""Models that a run has left, and what they know of their data."""
 
 from __future__ import annotations
 
@@ -43,17 +43,6 @@ _NOTED: dict[str, Kind] = {
     "data": text,
     "training_data": table({"samples": whole(1), "mark": text}),
 }
-
-
-def model_path(path: str) -> Path:
-    """Return the model file of a run's folder (its checkpoint if it has not ended), or the file."""
-    given = Path(path)
-    if not given.is_dir():
-        return given
-    for name in ("model.npz", "checkpoint.npz"):
-        if (given / name).is_file():
-            return given / name
-    raise FileFormatError(f"{given} holds no model.npz and no checkpoint.npz")
 
 
 def read_model(path: Path) -> tuple[Any, dict[str, Any]]:
