@@ -71,7 +71,7 @@ class Subject:
 
 #: All subjects, in the order of ``--help``.
 SUBJECTS: Registry[Subject] = Registry(
-    "subject",
+    "benchmark",
     (
         Subject(
             "linear",
@@ -186,6 +186,14 @@ SUBJECTS: Registry[Subject] = Registry(
             ),
         ),
     ),
+    "benchmarks",
 )  # fmt: skip
+
+
+def sentences() -> dict[str, str]:
+    """Return all subjects with a sentence for each."""
+    return {name: subject.help.strip().partition("\n")[0] for name, subject in SUBJECTS.items()}
+
+
 #: What a bare ``sparsecpu bench`` runs, in this order.
 ALL = ("kernels", "linear", "conv", "train", "infer", "topology", "scale")

@@ -14,6 +14,7 @@ import click
 
 from sparsecpu.cli.compare_report import length_of, table
 from sparsecpu.cli.grouped_help import command, option
+from sparsecpu.cli.names import data_argument
 from sparsecpu.cli.options import (
     data_options,
     json_option,
@@ -39,7 +40,7 @@ RATES_OF_TEXT = "0.001"
 
 
 @command()
-@click.argument("data")
+@data_argument()
 @option(
     "--methods",
     default="dense,static,set,rigl,gse,sparse-momentum",

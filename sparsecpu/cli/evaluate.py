@@ -8,6 +8,7 @@ import click
 
 from sparsecpu.cli.evaluate_report import detailed_lines
 from sparsecpu.cli.grouped_help import command, option
+from sparsecpu.cli.names import data_argument
 from sparsecpu.cli.options import data_options, output_options, part_option, reading
 from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.datasets.text import LANGUAGE
@@ -19,7 +20,7 @@ _WORDS = {"test": "test ", "train": "training ", "all": "training and test "}
 
 @command()
 @click.argument("model")
-@click.argument("data")
+@data_argument()
 @option(
     "--report", is_flag=True, group="output",
     help="Say more than one number: scores of each class and which are confused, or errors of each "

@@ -10,12 +10,15 @@ from typing import Any
 import click
 
 from sparsecpu.cli.grouped_help import command, option
+from sparsecpu.cli.names import Choice
 from sparsecpu.cli.options import json_option, numbers
 from sparsecpu.cli.output import print_json, put
 from sparsecpu.cli.recipe_options import recipe_options
+from sparsecpu.datasets.base import TASKS
 from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.experiments.options import either
 from sparsecpu.registries import defaults
+from sparsecpu.registries.names import find_name
 from sparsecpu.sparse.densities import DISTRIBUTIONS
 
 _ENDINGS = {"torch": ".pt", "safetensors": ".safetensors", "scipy": ""}
@@ -82,7 +85,7 @@ _ENDINGS = {"torch": ".pt", "safetensors": ".safetensors", "scipy": ""}
 @option("--std", help="Standard deviation of each, or one for all.", group="data")
 @option(
     "--task",
-    type=click.Choice(["classification", "regression"]),
+    type=Choice(TASKS),
     default="classification",
     show_default=True,
     help="What the network was trained for, if FILE does not say.",
@@ -163,7 +166,7 @@ def _in_groups(options: dict[str, Any], architecture: Any) -> tuple[Any, int]:
         if density is None:
             raise ParameterError("group", AUTO, "a size, or a --density to time layers at")
         # One threshold for all layers gives each a number of weights that is not known yet.
-        rule = options["distribution"] if options["distribution"] in DISTRIBUTIONS else "uniform"
+        rule = find_name(options["distribution"], DISTRIBUTIONS) or "uniform"
         batch = defaults.TRAINER.batch_size
         choices = choose_groups(architecture.sparsify(density, rule), batch)
         group = [choice.takes for choice in choices]
@@ -234,9 +237,7 @@ def _check_folder(path: str) -> None:
 
 @command("export")
 @click.argument("model")
-@click.option(
-    "--to", type=click.Choice(list(_ENDINGS)), required=True, help="The library that is to read it."
-)
+@click.option("--to", type=Choice(_ENDINGS), required=True, help="The library that is to read it.")
 @click.option("--out", help="File, or folder of SciPy matrices.  [default: beside MODEL]")
 @json_option
 def export_model(model: str, to: str, out: str | None, as_json: bool) -> None:

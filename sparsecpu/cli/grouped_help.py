@@ -7,6 +7,9 @@ from typing import Any
 
 import click
 
+from sparsecpu.cli.names import unknown_command
+from sparsecpu.registries.names import find_name
+
 #: Groups of options in the order of ``--help``, behind those that a command has for itself.
 GROUPS = ("data", "network", "sparsity", "training", "output")
 #: Where an option stands that names no group, as one does that is made by ``click.option``.
@@ -18,6 +21,7 @@ _HYPHEN = "\N{NON-BREAKING HYPHEN}"
 #: The last group, which every command has.
 _HELP = "help"
 _ALL = "sparsecpu.help_all"
+_INNERMOST = "sparsecpu.innermost"
 
 
 class Option(click.Option):
@@ -106,8 +110,17 @@ class Command(click.Command):
         order = (*own, *GROUPS, _HELP)
         return {group: groups[group] for group in order if groups.get(group)}
 
+    def invoke(self, ctx: click.Context) -> Any:
+        ctx.meta[_INNERMOST] = self
+        return super().invoke(ctx)
+
     def get_short_help_str(self, limit: int = 45) -> str:
         return super().get_short_help_str(1_000)  # a list of commands has whole sentences
+
+
+def innermost(ctx: click.Context | None) -> click.Command | None:
+    """Return the command inside of all others that was begun last."""
+    return None if ctx is None else ctx.meta.get(_INNERMOST)
 
 
 def command(name: str | None = None, **known: Any) -> Callable[[Callable], Command]:
@@ -116,7 +129,23 @@ def command(name: str | None = None, **known: Any) -> Callable[[Callable], Comma
 
 
 class Group(Command, click.Group):
-    """A command of commands."""
+    """A command of commands, which finds them however their names are written."""
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        found = find_name(name, self.list_commands(ctx))
+        return None if found is None else self.load_command(ctx, found)
+
+    def load_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Return the command of a name in the list of commands."""
+        return super().get_command(ctx, name)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Return the name of the command that the first word asks for, it, and the other words."""
+        word, names = args[0], self.list_commands(ctx)
+        found = find_name(word, names)
+        if found is None and not word.startswith("-"):
+            raise unknown_command(word, names, ctx)
+        return super().resolve_command(ctx, [found or word, *args[1:]])
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_options(ctx, formatter)

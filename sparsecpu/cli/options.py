@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import click
-
 from sparsecpu.cli.grouped_help import option
-from sparsecpu.datasets.base import SCALINGS
+from sparsecpu.cli.names import Choice
+from sparsecpu.datasets.base import SCALINGS, TASKS
 from sparsecpu.datasets.formats import FORMATS, PARTS
 from sparsecpu.errors import ParameterError
 
@@ -39,7 +38,7 @@ data_options = decorated(
     (
         option(
             "--task",
-            type=click.Choice(["auto", "classification", "regression"]),
+            type=Choice(["auto", *TASKS]),
             default="auto",
             show_default=True,
             help="What to learn, if DATA is a file that leaves it open.",
@@ -48,7 +47,7 @@ data_options = decorated(
         option("--target", help="Column to predict, in a .csv.  [default: the last]", group="data"),
         option(
             "--format",
-            type=click.Choice(["auto", *FORMATS]),
+            type=Choice(["auto", *FORMATS]),
             default="auto",
             show_default=True,
             help="What a file is; auto looks into it.",
@@ -106,7 +105,7 @@ data_options = decorated(
 #: How the inputs of a new network are standardised.
 scaling_option = option(
     "--scaling",
-    type=click.Choice(["auto", *SCALINGS]),
+    type=Choice(["auto", *SCALINGS]),
     default="auto",
     show_default=True,
     help="How to standardise the inputs: each feature, each channel of images, all alike, or not "
@@ -118,7 +117,7 @@ scaling_option = option(
 #: Which samples of DATA.
 part_option = option(
     "--part",
-    type=click.Choice(PARTS),
+    type=Choice(PARTS),
     help="Which samples of DATA: those that a run trains on, those that it holds out, or all.",
     group="data",
 )

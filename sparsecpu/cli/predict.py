@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from sparsecpu.cli.grouped_help import command
+from sparsecpu.cli.names import data_argument
 from sparsecpu.cli.options import data_options, output_options, part_option, reading
 from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.errors import DataError
@@ -14,7 +15,7 @@ from sparsecpu.errors import DataError
 
 @command()
 @click.argument("model")
-@click.argument("data")
+@data_argument()
 @click.option("--proba", is_flag=True, help="Print the probability of each class as well.")
 @part_option
 @data_options

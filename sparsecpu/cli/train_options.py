@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from sparsecpu.cli.grouped_help import option
+from sparsecpu.cli.names import data_argument
 from sparsecpu.cli.options import data_options, decorated, output_options, scaling_option
 from sparsecpu.cli.recipe_options import recipe_options
 from sparsecpu.cli.validated import validation_options
@@ -13,7 +14,7 @@ from sparsecpu.experiments.recipe import options
 #: DATA and all options, in the order of ``--help``.
 train_options = decorated(
     (
-        click.argument("data", required=False),
+        data_argument(required=False),
         recipe_options(*options()),
         option("--autotune", is_flag=True, group="training", rare=True,
                help="First time each layer sparse and as a full matrix, and keep the faster form."),

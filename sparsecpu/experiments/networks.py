@@ -19,7 +19,7 @@ from sparsecpu.layers import Sequential
 from sparsecpu.networks.at_start import CHOOSERS, choose, draw_batch
 from sparsecpu.networks.description import Architecture, mlp
 from sparsecpu.networks.groups import AUTO, in_groups, read_group, take_forms
-from sparsecpu.networks.models import find_model, model_names
+from sparsecpu.networks.models import expected_model, find_model
 from sparsecpu.registries import defaults, read_options
 from sparsecpu.registries.registry import with_options
 from sparsecpu.sparse.first_patterns import PATTERNS
@@ -59,7 +59,7 @@ def _describe_sizes(text: str, input_shape: tuple[int, ...], n_outputs: int) -> 
         if min(hidden) < 1:
             raise ValueError
     except ValueError:
-        expected = f"one of {model_names()}, or sizes of at least 1, such as 300,100"
+        expected = expected_model(text, ", or sizes of at least 1, such as 300,100")
         raise ParameterError("model", text, expected) from None
     given = ("input_shape", "hidden", "n_outputs")
     return with_options(sizes, mlp, options, given)(input_shape, hidden, n_outputs)

@@ -10,13 +10,15 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sparsecpu.errors import ParameterError
-from sparsecpu.networks.groups import read_group
+from sparsecpu.networks.groups import group_text, read_group
+from sparsecpu.registries import Registry
+from sparsecpu.registries.names import read_name
 from sparsecpu.registries.numbers import whole
 from sparsecpu.sparse.densities import check_density
 
-#: Raises ``ParameterError`` if a value cannot be that of the named option.
-Rule = Callable[[str, Any], None]
+#: Raises ``ParameterError`` if a value cannot be that of the named option. What it returns, if
+#: anything, takes the place of the value: a name as it is registered, however it was written.
+Rule = Callable[[str, Any], Any]
 
 
 def anything(name: str, value: Any) -> None:
@@ -36,10 +38,13 @@ class Option:
     group: str = "training"
     rare: bool = False
 
-    def check(self, name: str, value: Any) -> None:
-        """Refuse a value that it may not have; None is no value."""
-        if value is not None:
-            self.rule(name, value)
+    def read(self, name: str, value: Any) -> Any:
+        """Return a value with names as they are registered; refuse one that it may not have.
+
+        None is no value.
+        """
+        found = None if value is None else self.rule(name, value)
+        return value if found is None else found
 
 
 def option(default: Any, help: str, rule: Rule = anything, **known: Any) -> Any:
@@ -53,14 +58,17 @@ def either(names: Iterable[str]) -> str:
     return f"{', '.join(most)} or {last}" if most else last
 
 
-def one_of(names: Collection[str]) -> Rule:
-    """Return the rule that a value is one of the names, which may still grow."""
+def one_of(names: Collection[str], listed: str = "") -> Rule:
+    """Return the rule that a value is one of the names, which may still grow.
 
-    def rule(name: str, value: Any) -> None:
-        if not isinstance(value, str) or value not in names:
-            raise ParameterError(name, value, f"one of {', '.join(names)}")
+    ``listed`` is the list that ``sparsecpu list`` shows them in.
+    """
+    return lambda name, value: read_name(name, value, names, listed)
 
-    return rule
+
+def spelled(registry: Registry[Any]) -> Rule:
+    """Return the rule that a value is a name in a registry, perhaps with options."""
+    return lambda name, value: registry.spelled(value)
 
 
 def integer(least: int) -> Rule:
@@ -77,6 +85,7 @@ def a_density(name: str, value: Any) -> None:
     check_density(value, name)
 
 
-def a_group(name: str, value: Any) -> None:
-    """Refuse everything but groups as a command line says them."""
-    read_group(value)
+def a_group(name: str, value: Any) -> str:
+    """Return groups as a command line says them, and as files keep them; refuse all else."""
+    group: Any = read_group(value)
+    return group_text(group if isinstance(group, list) else [group])

@@ -15,11 +15,12 @@ from sparsecpu.experiments.options import (
     integer,
     one_of,
     option,
+    spelled,
 )
 from sparsecpu.isoflop import TRANSFORMS
 from sparsecpu.layers import ACTIVATIONS
 from sparsecpu.networks.at_start import CHOOSERS
-from sparsecpu.networks.models import model_names
+from sparsecpu.networks.models import model_names, spelled_model
 from sparsecpu.optimizers import OPTIMIZERS, Optimizer
 from sparsecpu.registries import defaults
 from sparsecpu.registries.numbers import above_zero, at_least_zero, below_one
@@ -45,6 +46,7 @@ _FULL_RATE = 1_500
 #: From so many samples on, batches are larger.
 _MANY_SAMPLES = 10_000
 
+
 _IFT, _STARTS = ("none", *TRANSFORMS), (*PATTERNS, *CHOOSERS)
 
 
@@ -56,6 +58,7 @@ class Recipe:
         "lenet-300-100",
         f"A named network ({model_names()}), or sizes of hidden layers such as 300,100; with "
         f"options, for example 300,100:activation=gelu. Activations: {', '.join(ACTIVATIONS)}.",
+        lambda name, value: spelled_model(value),
         group="network",
     )
     width: float = option(
@@ -109,7 +112,7 @@ class Recipe:
         "none",
         "Replace dense layers by larger sparse ones of the same FLOPs (Sparse-IFT): "
         f"{either(_IFT)}. --density is ignored.",
-        one_of(_IFT),
+        one_of(_IFT, "transforms"),
         group="network",
         rare=True,
     )
@@ -119,12 +122,13 @@ class Recipe:
     distribution: str = option(
         defaults.DISTRIBUTION,
         f"How the layers share the weights: {either(DISTRIBUTIONS)}.",
+        one_of(DISTRIBUTIONS),
         group="sparsity",
     )
     pattern: str = option(
         "random",
         f"Where the first weights are: {either(_STARTS)}.",
-        one_of(_STARTS),
+        one_of(_STARTS, "patterns"),
         group="sparsity",
         rare=True,
     )
@@ -141,6 +145,7 @@ class Recipe:
         defaults.TOPOLOGY,
         f"How the pattern changes in training: {either(TOPOLOGIES)}; with options, for example "
         "gse:distribution=grabo,subset=2.",
+        spelled(TOPOLOGIES),
         group="sparsity",
     )
     epochs: int = option(defaults.RECIPE.epochs, "Passes over the training samples.", integer(1))
@@ -173,11 +178,13 @@ class Recipe:
         f"Course of the learning rate over the run: {either(SCHEDULES)}. All but one-cycle begin "
         "with a warm-up over a twentieth of the run; with options, for example "
         "cosine:floor=0.1,warmup=100 ends at a tenth of the peak and warms up for 100 steps.",
+        spelled(SCHEDULES),
     )
     optimizer: str = option(
         defaults.RECIPE.optimizer,
         f"{either(OPTIMIZERS)}: SGD with Nesterov momentum, or AdamW; with options, for example "
         "adam:beta2=0.99.",
+        spelled(OPTIMIZERS),
     )
     momentum: float = option(0.9, "Momentum of SGD, or Adam's beta1, in [0, 1).", rare=True)
     weight_decay: float = option(
@@ -223,7 +230,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name, known in options().items():
-            known.check(name, getattr(self, name))
+            object.__setattr__(self, name, known.read(name, getattr(self, name)))
         self.make_topology()
         self.make_optimizer()
         self.make_schedule(1)

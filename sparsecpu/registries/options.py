@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.registries.names import find_name
 
 
 def read_options(what: str, text: str) -> tuple[str, dict[str, Any]]:
@@ -21,6 +23,13 @@ def read_options(what: str, text: str) -> tuple[str, dict[str, Any]]:
             raise ParameterError(what, text, "NAME or NAME:option=value,option=value")
         options[option.strip()] = _read(value.strip())
     return name, options
+
+
+def spelled_options(given: str, known: Collection[str]) -> str:
+    """Return ``option=value,option=value`` with those of the options that are known as they are."""
+    parts = [part.partition("=") for part in given.split(",")]
+    read = [(find_name(option.strip(), known) or option, *rest) for option, *rest in parts]
+    return ",".join("".join(part) for part in read)
 
 
 def _read(text: str) -> Any:
