@@ -65,8 +65,8 @@ def inspect(
     if plot is not None:
         from sparsecpu.experiments.plots.patterns import plot_patterns
 
-        plot_patterns(network, plot)
-        Speaker(False).say(f"drew {plot}")
+        note = plot_patterns(network, plot)
+        Speaker(False).say(f"drew {plot}" + (f": {note}" if note else ""))
     if plot_history is not None:
         _draw_history(network, updates, model, plot_history)
         Speaker(False).say(f"drew {plot_history}")
@@ -114,7 +114,7 @@ def _layers(network: Any, updates: list[dict[str, Any]], spectrum: bool) -> list
 
 
 def _draw_history(network: Any, updates: list[dict[str, Any]], model: str, path: str) -> None:
-    from sparsecpu.experiments.plots.runs import plot_updates
+    from sparsecpu.experiments.plots.updates import plot_updates
 
     if not updates:
         expected = "the folder of a run with topology updates, for --plot-history"

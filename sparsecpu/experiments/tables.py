@@ -1,0 +1,97 @@
+"""Tables and lines for people that are no wider than the terminal.
+
+Where the output goes to a file or another program, they have 80 columns. A table puts what does
+not fit below each row, with the names of its columns.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from collections.abc import Sequence
+from typing import NamedTuple
+
+#: Where there is no terminal, and the least that a table can do with.
+USUAL, _LEAST = 80, 40
+
+
+def room() -> int:
+    """Return how many columns the standard output has."""
+    try:
+        columns = os.get_terminal_size(sys.stdout.fileno()).columns
+    except (OSError, ValueError, AttributeError):  # a file, a pipe, or closed
+        return USUAL
+    return max(columns, _LEAST) if columns else USUAL
+
+
+def folded(text: str, indent: str = "  ") -> str:
+    """Return lines that are too long broken between words, the rest of them indented."""
+    return "\n".join(
+        line
+        if len(line) <= room()
+        else textwrap.fill(
+            line, room(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False,
+            drop_whitespace=True,
+        )  # fmt: skip
+        for line in text.split("\n")
+    )
+
+
+class Column(NamedTuple):
+    """A column: its head, how many characters it takes, and on which side its text stands."""
+
+    head: str
+    width: int
+    left: bool = False
+    #: What its values are called below a row, if not by the head.
+    below: str | None = None
+
+    def cell(self, text: str) -> str:
+        """Return a text as wide as the column, or wider where it has to be."""
+        return f"{text:<{self.width}}" if self.left else f" {text:>{self.width - 1}}"
+
+
+class Table:
+    """Columns, the most important first; those behind the room that there is go below the rows."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self.columns, self.room = list(columns), room()
+        ends = [sum(c.width for c in self.columns[: i + 1]) for i in range(len(self.columns))]
+        self.inside = sum(end <= self.room for end in ends)
+
+    def heading(self) -> str:
+        """Return the heads of the columns that fit."""
+        return "".join(c.cell(c.head) for c in self.columns[: self.inside]).rstrip()
+
+    def row(self, cells: Sequence[str], *notes: str) -> str:
+        """Return the line of a row, and below it what does not fit.
+
+        Parameters
+        ----------
+        cells : sequence of str
+            A text for each column; below a row, those that are empty are left out.
+        *notes : str
+            What else is to be said of the row.
+        """
+        pairs = list(zip(self.columns, cells, strict=True))
+        line = "".join(column.cell(text) for column, text in pairs[: self.inside]).rstrip()
+        below = [
+            f"{column.head if column.below is None else column.below} {text}".strip()
+            for column, text in pairs[self.inside :]
+            if text
+        ]
+        said = [note for note in notes if note]
+        while said and not below and len(line) + 2 + len(said[0]) <= self.room:
+            line += f"  {said.pop(0)}"
+        return "\n".join([line, *self.below([*below, *said])])
+
+    def below(self, parts: Sequence[str]) -> list[str]:
+        """Return lines below a row, indented, with some parts that are not broken if possible."""
+        lines: list[str] = []
+        for part in parts:
+            if lines and len(lines[-1]) + 2 + len(part) <= self.room:
+                lines[-1] += f"; {part}" if len(lines[-1]) + 2 + len(part) <= self.room else ""
+            else:
+                lines.append(f"    {part}")
+        return [folded(line, "      ") for line in lines]
