@@ -17,7 +17,7 @@ from sparsecpu.errors import SparseCPUError
 
 #: Commands, in the order of ``--help``; each is a module here with a function of that name.
 COMMANDS = (
-    "train", "evaluate", "predict", "generate", "inspect", "compare", "import", "export", "bench",
+    "train", "evaluate", "predict", "generate", "inspect", "plot", "compare", "import", "export", "bench",
     "doctor",
 )  # fmt: skip
 #: Those whose module or function has another name.
