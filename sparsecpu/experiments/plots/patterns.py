@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.experiments.plots.figures import BLUE, GRID, INK, figure, keep, plain
+from sparsecpu.experiments.plots.figures import figure, keep
+from sparsecpu.experiments.plots.style import BLUE, ORANGE, SHADES, styled
 from sparsecpu.sparse.pattern import Pattern
 
 #: A picture has at most this many cells per side; larger patterns are shown as local density.
@@ -26,6 +27,7 @@ def local_density(pattern: Pattern, cells: int = _CELLS) -> np.ndarray:
     return counts / np.outer(row_sizes, col_sizes)
 
 
+@styled()
 def plot_patterns(network: Any, path: Path | str) -> None:
     """Draw where every layer's weights are, and how many each output and each input has."""
     layers = network.sparse_parameters()
@@ -36,7 +38,7 @@ def plot_patterns(network: Any, path: Path | str) -> None:
         density = local_density(pattern)
         picture.imshow(
             density,
-            cmap="Blues",
+            cmap=SHADES,
             aspect="auto",
             vmin=0,
             interpolation="nearest",
@@ -45,14 +47,12 @@ def plot_patterns(network: Any, path: Path | str) -> None:
         exact = density.shape == pattern.shape
         what = "each dot is a weight" if exact else "darker is denser"
         what = f"group {pattern.group}, {what}" if pattern.group > 1 else what
-        picture.set_title(
-            f"layer {name}\ndensity {pattern.density:.3f}, {what}", fontsize=9, color=INK
-        )
+        picture.set_title(f"layer {name}\ndensity {pattern.density:.3f}, {what}")
         picture.set_xlabel("input")
         picture.set_ylabel("output")
         for counts, label, colour in (
             (pattern.fan_in, "weights per output", BLUE),
-            (pattern.fan_out, "weights per input", "#c8743a"),
+            (pattern.fan_out, "weights per input", ORANGE),
         ):
             most = int(counts.max()) if len(counts) else 0
             bins = np.linspace(-0.5, most + 0.5, min(most + 1, 40) + 1)
@@ -62,8 +62,6 @@ def plot_patterns(network: Any, path: Path | str) -> None:
             )
         chart.set_xlabel("weights")
         chart.set_ylabel("fraction of units")
-        chart.grid(color=GRID, linewidth=0.5)
+        chart.grid(True)
         chart.legend(fontsize=7, frameon=False)
-    for axis in axes.flat:
-        plain(axis, 7)
     keep(drawing, path)

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.experiments.plots.figures import GRID, INK, figure, keep, plain
+from sparsecpu.experiments.plots.figures import figure, keep
+from sparsecpu.experiments.plots.style import INK, legend, look, plain_log, styled
 from sparsecpu.experiments.recipe import ALONE
 
 #: Updates whose weights per input are drawn.
@@ -21,6 +22,7 @@ def _label(row: dict[str, Any]) -> str:
     return row["method"] if group == ALONE else f"{row['method']}, group {group}"
 
 
+@styled()
 def plot_comparison(
     rows: list[dict[str, Any]], title: str, path: Path | str, loss: bool = False
 ) -> None:
@@ -33,7 +35,7 @@ def plot_comparison(
     def error_of(row: dict[str, Any]) -> float:
         return row["score"] if loss else times * (1 - row["score"])
 
-    drawing, axis = figure(figsize=(6.4, 4.4))
+    drawing, axis = figure(figsize=(7.2, 4.4))
     methods = dict.fromkeys(_label(row) for row in rows if row["score"] is not None)
     sparse = [method for method in methods if method != "dense"]
     for number, method in enumerate(sparse):
@@ -44,30 +46,25 @@ def plot_comparison(
             [r["density"] * shift for r in own],
             [error_of(r) for r in own],
             yerr=[1.96 * times * (r["error"] or 0) for r in own],
-            marker="osD^vPX*"[number % 8], markersize=4, linewidth=1.2, capsize=2, label=method,
+            label=method, **look(number),
         )  # fmt: skip
     for row in rows:
         if row["method"] == "dense" and row["score"] is not None:
             error, half = error_of(row), 1.96 * times * (row["error"] or 0)
-            axis.axhline(error, color=INK, linewidth=1, linestyle="--", label="dense")
+            axis.axhline(error, color=INK, linewidth=1, label="dense")
             axis.axhspan(error - half, error + half, color=INK, alpha=0.1, linewidth=0)
-    densities = sorted({r["density"] for r in rows if r["method"] != "dense"})
-    axis.set_title(title, fontsize=9, color=INK)
-    axis.set_xscale("log")
-    axis.set_xticks(densities, [f"{d:g}" for d in densities])
-    axis.minorticks_off()
-    axis.set_yscale("log")
-    axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axis.yaxis.set_minor_formatter(lambda value, _: f"{value:g}")
-    axis.set_xlabel("density (fraction of the weights kept)")
+    plain_log(axis, "x", at=[r["density"] for r in rows if r["method"] != "dense"])
+    plain_log(axis, "y")
+    axis.set_title(title)
+    axis.set_xlabel("density: the fraction of the weights that is kept")
     what = "held-out loss, nats per token" if loss else "test error, %"
     axis.set_ylabel(f"{what} (bars: 95 % of the mean over seeds)")
-    axis.grid(color=GRID, linewidth=0.5, which="both")
-    axis.legend(fontsize=8, frameon=False)
-    plain(axis, 8)
+    axis.grid(True)
+    legend(axis)
     keep(drawing, path)
 
 
+@styled()
 def plot_updates(
     updates: list[dict[str, Any]],
     shapes: dict[str, tuple[int, int]],
@@ -106,9 +103,8 @@ def plot_updates(
         axis.set_xlabel("step")
         axis.set_ylabel(label)
         axis.set_ylim(bottom=0)
-        axis.grid(color=GRID, linewidth=0.5)
-        plain(axis, 7)
-    over_time[0].legend(fontsize=7, frameon=False, title="layer", title_fontsize=7)
+        axis.grid(True)
+    over_time[0].legend(fontsize=7, frameon=False, title="layer")
     if chosen:
         drawing.delaxes(axes[1, 0])
         most = max(max(u["layers"][first]["inputs"]) for u in chosen)
@@ -116,7 +112,7 @@ def plot_updates(
             axis = drawing.add_subplot(2, len(chosen), len(chosen) + place + 1)
             picture = _as_picture(np.array(update["layers"][first]["inputs"]), input_shape)
             shown = axis.imshow(picture, cmap="Blues", vmin=0, vmax=most, interpolation="nearest")
-            axis.set_title(f"step {update['step']}", fontsize=8, color=INK)
+            axis.set_title(f"step {update['step']}", loc="center")
             axis.set_xticks([])
             axis.set_yticks([])
         bar = drawing.colorbar(shown, ax=drawing.axes[-len(chosen) :], shrink=0.6)
