@@ -20,8 +20,8 @@ from sparsecpu.registries.names import find_name
 
 #: Commands, in the order of ``--help``; each is a module here with a function of that name.
 COMMANDS = (
-    "train", "evaluate", "predict", "generate", "inspect", "report", "compare", "import", "export",
-    "bench", "list", "doctor",
+    "train", "evaluate", "predict", "generate", "inspect", "plot", "report", "compare", "import",
+    "export", "bench", "list", "doctor",
 )  # fmt: skip
 #: Those whose module or function has another name.
 _ELSEWHERE = {

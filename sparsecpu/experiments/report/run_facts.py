@@ -13,8 +13,8 @@ from sparsecpu.datasets.columns import Columns
 from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.experiments.run_folder import RunFolder
 from sparsecpu.experiments.trained_models import read_model
-from sparsecpu.files.places import model_path
 from sparsecpu.files.checkpoint import read_run
+from sparsecpu.files.places import model_path
 
 
 @dataclass(frozen=True)
