@@ -18,10 +18,11 @@ def detailed_lines(report: dict[str, Any], samples: int) -> list[str]:
     if "targets" in report:
         lines = _of_quantities(report["targets"])
         if "labels" in report:
-            lines += ["", *_of_labels(report["labels"], samples)]
+            head = "as labels: a prediction of 0.5 or more says yes"
+            lines += ["", head, *_of_labels(report["labels"], samples)]
         return lines
-    if "classes" not in report:
-        return []
+    if "labels" in report:
+        return _of_labels(report["labels"], samples)
     return [*_of_classes(report, "class"), "", *_confusions(report)]
 
 
@@ -104,7 +105,6 @@ def _number(value: float | None) -> str:
 def _of_labels(report: dict[str, Any], samples: int) -> list[str]:
     """Return the scores of samples with several labels."""
     return [
-        "as labels: a prediction of 0.5 or more says yes",
         f"all labels right    {100 * report['subset_accuracy']:.2f} % of {samples:,} samples",
         f"wrong labels        {100 * report['hamming_loss']:.2f} % (Hamming loss)",
         "",

@@ -23,10 +23,13 @@ def detailed_scores(z: np.ndarray, y: np.ndarray, facts: dict[str, Any]) -> dict
     """Return the scores in detail of a network whose raw outputs are ``z`` where ``y`` are right.
 
     ``facts`` are as ``scoring.score`` takes them. For classes these are ``scores_of_classes``, for
-    quantities ``scores_of_quantities``, with ``labels`` where all targets are 0 or 1.
+    quantities ``scores_of_quantities``, with ``labels`` where all targets are 0 or 1, and for
+    several labels per sample ``labels`` alone.
     """
     if facts["task"] == "classification":
         return scores_of_classes(y, z.argmax(axis=1), facts["classes"])
+    if facts["task"] == "multilabel":
+        return {"labels": scores_of_labels(y > 0, z > 0, facts["classes"])}
     names = target_names(facts, z.shape[1])
     found = quantities(z, facts)
     scores = scores_of_quantities(y, found, names)
@@ -127,7 +130,7 @@ def _finite(value: Any) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def scores_of_labels(y: np.ndarray, found: np.ndarray, names: list[str]) -> dict[str, Any]:
+def scores_of_labels(y: np.ndarray, found: np.ndarray, names: list[Any]) -> dict[str, Any]:
     """Return what is right where a sample has several labels: matrices of True and False.
 
     ``subset_accuracy`` counts samples whose labels are all right, ``hamming_loss`` wrong labels;

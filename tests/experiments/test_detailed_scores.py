@@ -4,6 +4,7 @@ from sklearn.metrics import f1_score, mean_absolute_error, r2_score
 
 from sparsecpu.experiments.detailed_scores import (
     MOST_IN_MATRIX,
+    detailed_scores,
     scores_of_classes,
     scores_of_labels,
     scores_of_quantities,
@@ -70,6 +71,16 @@ def test_samples_with_several_labels_are_right_as_a_whole_or_in_part(rng):
     assert [row["f1"] for row in scores["classes"]][1:] == [1.0, 1.0]
     assert scores["classes"][0]["f1"] == pytest.approx(f1_score(y[:, 0], found[:, 0]))
     assert scores["micro"].keys() == {"precision", "recall", "f1"}
+
+
+def test_outputs_of_labels_say_yes_above_zero(rng):
+    z = rng.standard_normal((50, 2)).astype(np.float32)
+    facts = {"task": "multilabel", "classes": ["red", "round"]}
+    right = (z > 0).astype(int)
+    scores = detailed_scores(z, right, facts)["labels"]
+    assert scores["subset_accuracy"] == 1.0
+    assert [row["label"] for row in scores["classes"]] == ["red", "round"]
+    assert detailed_scores(-z, right, facts)["labels"]["hamming_loss"] == 1.0
 
 
 def test_a_quantity_is_called_as_the_table_calls_it():

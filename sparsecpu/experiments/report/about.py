@@ -24,7 +24,9 @@ _SCORES = {
     "bits_per_byte": "bits per byte",
 }  # fmt: skip
 #: What is predicted.
-_TASKS = {"regression": "the quantities", "language": "the next token"}
+_TASKS = {
+    "regression": "the quantities", "language": "the next token", "multilabel": "the labels",
+}  # fmt: skip
 
 
 def figures(pairs: list[tuple[str, Any]]) -> Html:
@@ -62,6 +64,7 @@ def summary(run: RunFacts, scored: Scored | str) -> Html:
         ("density", f"{100 * network.density:.3g} %"),
         (f"weights, of {network.size:,}", f"{network.nnz:,}"),
         _length(run),
+        ("best epoch, which was kept", result.get("best_epoch")),
     ]
     pairs.append(("seconds in all", None if seconds is None else short_of(seconds)))
     return figures(pairs)
@@ -103,7 +106,7 @@ def _sentences(run: RunFacts) -> list[str]:
     if recipe["neurons"] is not None:
         first = f"{where}. It has {recipe['neurons']:,} hidden neurons"
     kept = f"{network.nnz:,} of {network.size:,} weights ({100 * network.density:.3g} %)"
-    return [f"{first}, with {kept}.", _pattern(run), _training(run)]
+    return [f"{first}, with {kept}.", _pattern(run), _training(run) + _validation(run)]
 
 
 def _are_sizes(model: str) -> bool:
@@ -142,6 +145,19 @@ def _training(run: RunFacts) -> str:
         f"{short(recipe['learning_rate'])} at most ({recipe['schedule']}), weight decay "
         f"{short(recipe['weight_decay'])}, in {recipe['precision']}, with seed {recipe['seed']}."
     )
+
+
+def _validation(run: RunFacts) -> str:
+    """Return in words what a run did with samples held out for validation, if it had any."""
+    source, patience = run.config.get("validation"), run.config.get("early_stopping")
+    if not source:
+        return ""
+    share = source.replace(".", "", 1).isdigit()
+    words = f" After every epoch it was scored on {source if not share else f'a part ({source})'}"
+    words += " of the training samples, held out for that" if share else ""
+    if patience:
+        words += f", to end after {patience} epochs without a better score"
+    return f"{words}; the best network was kept." if run.config.get("best") else f"{words}."
 
 
 def recipe_table(recipe: dict[str, Any]) -> Html:

@@ -80,5 +80,5 @@ def _picture(matrix: list[list[int]]) -> list[Html]:
     words = f"Confusions of {len(matrix)} classes: right ones from above, found ones from left"
     return [
         element("figure", heat_map(shares, 1.0, words), class_="strip", style="max-width:22rem"),
-        note(f"{words}; the darker, the larger the part of a class."),
+        note(f"{words}; the stronger the colour, the larger the part of a class."),
     ]

@@ -1,4 +1,4 @@
-"""Counts as pictures: darker where there is more."""
+"""Counts as pictures: a stronger colour where there is more."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from sparsecpu.experiments.report.html import Html, element
 SHADES = 8
 #: Cells on a side of a picture; more of them are put together.
 MOST_CELLS = 128
+#: How large a cell with a number in it is drawn.
+_CELL = 40
 
 
 def shades(counts: np.ndarray, most: float) -> np.ndarray:
@@ -17,10 +19,13 @@ def shades(counts: np.ndarray, most: float) -> np.ndarray:
     return np.ceil(SHADES * np.minimum(counts / max(most, 1e-300), 1.0)).astype(np.int64)
 
 
-def heat_map(counts: np.ndarray, most: float, words: str, *, stretched: bool = False) -> Html:
+def heat_map(
+    counts: np.ndarray, most: float, words: str, *, stretched: bool = False, numbers: bool = False
+) -> Html:
     """Return counts of shape (height, width) as a picture that ``words`` describe.
 
-    Cells are squares unless they are ``stretched`` to what there is room for.
+    Cells are squares unless they are ``stretched`` to what there is room for; with ``numbers`` each
+    count stands in its cell.
     """
     counts = fewer_cells(counts)
     high, wide = counts.shape
@@ -30,10 +35,23 @@ def heat_map(counts: np.ndarray, most: float, words: str, *, stretched: bool = F
         for level in range(1, SHADES + 1)
         if (levels == level).any()
     ]
+    if numbers:
+        scaled = element("g", *paths, transform=f"scale({_CELL})")
+        paths, high, wide = [scaled, *_written(counts)], _CELL * high, _CELL * wide
     return element(
         "svg", element("title", words), *paths, class_="heat", viewBox=f"0 0 {wide} {high}",
         role="img", aria_label=words, preserveAspectRatio="none" if stretched else None,
     )  # fmt: skip
+
+
+def _written(counts: np.ndarray) -> list[Html]:
+    """Return counts in the middle of their cells."""
+    half = _CELL // 2
+    return [
+        element("text", f"{count:,}", x=_CELL * x + half, y=_CELL * y + half + 4, class_="cell")
+        for y, row in enumerate(counts.tolist())
+        for x, count in enumerate(row)
+    ]
 
 
 def fewer_cells(counts: np.ndarray) -> np.ndarray:

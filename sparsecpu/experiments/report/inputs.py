@@ -27,6 +27,9 @@ _FRAMES, _BYTES = 40, 400_000
 #: Features with a line each, and updates in a column each.
 _FEATURES, _COLUMNS = 40, 128
 
+#: Inputs whose numbers of weights stand in the picture.
+_WRITTEN = 64
+
 #: What stands above a picture, and the weights of each input then.
 Frame = tuple[str, np.ndarray]
 
@@ -100,8 +103,9 @@ def _pictures(frames: list[Frame], shape: tuple[int, ...], what: str) -> list[Ht
     for at in places:
         label, counts = pictures[at]
         words = f"Weights per {what}, {label}: {counts.min():,} to {counts.max():,}"
-        made.append(element("figure", heat_map(counts, most, words), element("figcaption", label)))
-    scale = f"The darker, the more weights a {what} has: from none to {most:,}."
+        picture = heat_map(counts, most, words, numbers=counts.size <= _WRITTEN)
+        made.append(element("figure", picture, element("figcaption", label)))
+    scale = f"The stronger the colour, the more weights a {what} has: from none to {most:,}."
     if len(places) < len(pictures):
         scale += f" {len(places)} of {len(pictures):,} moments are shown."
     label = "Choose a moment of the run"
@@ -130,7 +134,9 @@ def _strip(run: RunFacts, frames: list[Frame]) -> list[Html]:
     picture = heat_map(counts, counts.max(), words, stretched=True)
     parts: list[Any] = [element("figure", picture, class_="strip")]
     caption = f"From left to right the {n_in:,} inputs, from above {chosen[0][0]} to "
-    caption += f"{chosen[-1][0]}; the darker, the more weights, up to {counts.max():,}."
+    caption += (
+        f"{chosen[-1][0]}; the stronger the colour, the more weights, up to {counts.max():,}."
+    )
     parts.append(note(caption))
     if names:
         parts.append(_most_used(names, frames[-1][1]))

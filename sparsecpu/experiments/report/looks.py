@@ -68,6 +68,7 @@ figure{{margin:.8rem 0;padding:0;min-width:0}}
 grid-template-columns:repeat(auto-fit,minmax(min(24rem,100%),1fr));gap:1rem 1.5rem}}
 svg.chart{{display:block;width:100%;max-width:34rem;height:auto}}
 svg text{{fill:var(--ink);font:13px system-ui,sans-serif;stroke:none}}
+svg .cell{{text-anchor:middle;paint-order:stroke;stroke:var(--ground);stroke-width:3px}}
 svg .soft{{fill:var(--soft)}}
 svg .grid{{stroke:var(--line);stroke-width:1;fill:none}}
 svg .plain{{stroke:var(--ink);stroke-width:1;fill:none;stroke-dasharray:5 4}}

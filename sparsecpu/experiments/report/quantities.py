@@ -31,7 +31,10 @@ def quantities(scored: Scored) -> list[Html]:
     if len(targets) > _PICTURES:
         parts.insert(1, note(f"The first {_PICTURES} of {len(targets):,} targets are drawn."))
     if "labels" in scored.details:
-        return [*parts, *_labels(scored.details["labels"])]
+        words = (
+            "All targets are 0 or 1, so each may be a label: a prediction of 0.5 or more says yes. "
+        )
+        return [*parts, *labels(scored.details["labels"], words)]
     return [*parts, _worst(scored, targets)]
 
 
@@ -76,14 +79,14 @@ def _worst(scored: Scored, targets: list[dict[str, Any]]) -> Html:
     return table(f"The largest errors, of {scored.words}", heads, rows, words=2)
 
 
-def _labels(report: dict[str, Any]) -> list[Html]:
-    """Return the scores of samples with several labels."""
+def labels(report: dict[str, Any], words: str = "") -> list[Html]:
+    """Return the scores of samples with several labels; ``words`` say what is taken for one."""
     return [
         element("h3", "As labels"),
         paragraph(
-            "All targets are 0 or 1, so each may be a label: a prediction of 0.5 or more says yes. "
-            f"All labels are right for {100 * report['subset_accuracy']:.2f} % of the samples, and "
-            f"{100 * report['hamming_loss']:.2f} % of all labels are wrong (Hamming loss)."
+            f"{words}All labels are right for {100 * report['subset_accuracy']:.2f} % of the "
+            f"samples, and {100 * report['hamming_loss']:.2f} % of all labels are wrong (Hamming "
+            "loss)."
         ),
         *class_table(report, "label"),
     ]

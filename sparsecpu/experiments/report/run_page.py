@@ -23,7 +23,7 @@ from sparsecpu.experiments.report.language import held_out_scores, language
 from sparsecpu.experiments.report.layers import layers
 from sparsecpu.experiments.report.mistakes import mistakes
 from sparsecpu.experiments.report.page import page, repeating
-from sparsecpu.experiments.report.quantities import quantities
+from sparsecpu.experiments.report.quantities import labels, quantities
 from sparsecpu.experiments.report.run_facts import RunFacts, versions_of
 from sparsecpu.experiments.report.scored import Scored, score_run
 from sparsecpu.experiments.report.speed import speed
@@ -80,6 +80,8 @@ def _results(run: RunFacts, scored: Scored | str) -> list[Html]:
     if run.task == "classification":
         parts += class_table(scored.details) + confusions(scored.details)
         return parts + mistakes(scored, run.facts["classes"])
+    if run.task == "multilabel":
+        return parts + labels(scored.details["labels"])
     return parts + quantities(scored)
 
 

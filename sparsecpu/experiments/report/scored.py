@@ -28,8 +28,8 @@ _PARTS = {
 class Scored:
     """Samples, their targets, and what the network says of them.
 
-    ``found`` are probabilities of classes, or quantities; ``details`` are detailed scores, and
-    ``image_shape`` is the shape of samples that are pictures, else None.
+    ``found`` are probabilities of classes, quantities, or raw outputs for labels; ``details`` are
+    detailed scores, and ``image_shape`` is the shape of samples that are pictures, else None.
     """
 
     data: str
@@ -66,6 +66,8 @@ def score_run(run: RunFacts, data: str | None, reading: dict[str, Any]) -> Score
         from scipy.special import softmax
 
         found = softmax(z.astype(np.float64), axis=1)
+    elif run.task == "multilabel":
+        found = z
     else:
         found = quantities(z, run.facts)
     return Scored(name, part.name, part.notes, part.x, part.y, found, details, shape)

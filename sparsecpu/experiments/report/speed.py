@@ -34,7 +34,7 @@ def _steps(result: dict[str, Any]) -> list[tuple[str, float]]:
         for precision, name in (("fp32", "dense"), ("bf16", "dense_bf16")):
             if result.get(f"{name}_step_ms"):
                 library = result.get(f"{name}_library") or "?"
-                found.append((f"dense, {precision} ({library})", result[f"{name}_step_ms"]))
+                found.append((f"dense, {precision}, {library}", result[f"{name}_step_ms"]))
     return found
 
 
@@ -52,8 +52,8 @@ def _steps_in_words(result: dict[str, Any], rows: list[tuple[str, float]]) -> Ht
     elif ratio < 1:
         verdict = f"{100 * ratio:.0f} % of the time of a sparse one: dense is faster here"
     return paragraph(
-        f"A step took {short_of(ours)} ms. The fastest dense step ({label}) took "
-        f"{short_of(dense)} ms, {verdict}."
+        f"A step took {short_of(ours)} ms. The fastest step of the dense network took "
+        f"{short_of(dense)} ms ({label.partition(', ')[2]}), {verdict}."
     )
 
 
