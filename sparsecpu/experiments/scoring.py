@@ -35,12 +35,14 @@ def scores(
     """
     if facts["task"] == LANGUAGE:
         return language_scores(network, x, y, facts, **options)
-    name = "accuracy" if facts["task"] == "classification" else "r2"
+    name = "r2" if facts["task"] == "regression" else "accuracy"
     return {name: score(network, x, y, facts, **options)}
 
 
 def score(network: Any, x: Any, y: np.ndarray, facts: dict[str, Any], **options: Any) -> float:
     """Return the accuracy of a classifier, or R² of a regressor; ``options`` go to ``predict``.
+
+    Of several labels per sample it is the share of samples of which all are right.
 
     A single sample has no R²: that is NaN. Of a language model it is the loss, of which less is
     better.
@@ -52,6 +54,8 @@ def score(network: Any, x: Any, y: np.ndarray, facts: dict[str, Any], **options:
         return language_scores(network, x, y, facts, **options)["loss"]
     if facts["task"] == "classification":
         return float(np.mean(outputs(network, x, **options).argmax(axis=1) == y))
+    if facts["task"] == "multilabel":  # a sample is right if all of its labels are
+        return float(np.mean(np.all((outputs(network, x, **options) > 0) == (y > 0), axis=1)))
     if len(y) < 2:
         return float("nan")
     from sklearn.metrics import r2_score
