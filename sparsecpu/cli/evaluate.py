@@ -51,10 +51,10 @@ def evaluate(model: str, data: str, report: bool, part: str | None, **options: A
     speaker = Speaker(options["quiet"])
     speaker.announce_compilation()
     path = model_path(model)
-    network, facts = read_model(path)
+    network, facts = read_model(path, options["task"], speaker.note)
     found = part_to_score(network, facts, data, part, reading(options))
     for note in found.notes:
-        speaker.warn(f"note: {note}")
+        speaker.note(note)
     with use_threads(options["threads"]):
         all_scores = scores(network, found.x, found.y, facts)
         details = None

@@ -37,6 +37,10 @@ class Speaker:
         with contextlib.suppress(OSError):  # a message is no reason to end a run
             click.echo(message, err=True)
 
+    def note(self, message: str) -> None:
+        """Print a line on something that the user should know, whatever he wants."""
+        self.warn(f"note: {message}")
+
     @contextlib.contextmanager
     def saying_warnings(self) -> Iterator[None]:
         """Say our own warnings inside the ``with`` block in a line each."""
@@ -50,7 +54,7 @@ class Speaker:
 
                 if issubclass(category, DataWarning):
                     if not launched_rank():  # else rank 0 says it
-                        self.warn(f"note: {message}")
+                        self.note(f"{message}")
                 elif issubclass(category, DivergenceWarning):
                     self.warn(f"warning: {message}")
                 else:

@@ -31,9 +31,13 @@ def folded(text: str, indent: str = "  ") -> str:
         line
         if len(line) <= room()
         else textwrap.fill(
-            line, room(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False,
+            line,
+            room(),
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
             drop_whitespace=True,
-        )  # fmt: skip
+        )
         for line in text.split("\n")
     )
 

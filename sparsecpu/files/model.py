@@ -96,7 +96,7 @@ def save(
 def _check_plain(header: dict[str, Any]) -> None:
     """Refuse what JSON cannot hold, before a file is begun."""
     try:
-        json.dumps(header, allow_nan=False)
+        json.dumps(header)
     except (TypeError, ValueError) as error:
         kept = header["facts"] or header["architecture"]
         expected = f"plain values, as JSON has them ({error})"
