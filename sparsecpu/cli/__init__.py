@@ -17,8 +17,8 @@ from sparsecpu.errors import SparseCPUError
 
 #: Commands, in the order of ``--help``; each is a module here with a function of that name.
 COMMANDS = (
-    "train", "evaluate", "predict", "generate", "inspect", "plot", "compare", "import", "export", "bench",
-    "doctor",
+    "train", "evaluate", "predict", "generate", "inspect", "plot", "compare", "import", "export",
+    "bench", "doctor",
 )  # fmt: skip
 #: Those whose module or function has another name.
 _ELSEWHERE = {"import": "exchange:import_model", "export": "exchange:export_model"}
