@@ -28,6 +28,8 @@ PANELS = ("loss", "score", "learning_rate", "density")
 MOST_DENSITIES = 6
 #: Layers that a legend names; more of them are coloured from the first to the last.
 _NAMED = 12
+#: A scale is logarithmic where its largest value is so many times the smallest.
+_FAR = 8
 _SIGNS = 10  # on a line, so that it stays one
 #: Names of scores in evaluations within epochs.
 _SCORES = ("accuracy", "r2")
@@ -91,23 +93,25 @@ def _name_runs(drawing: Any, runs: Sequence[Curves]) -> None:
     """Name runs by their signs, and what lines mean by their dashes, above all panels."""
     from matplotlib.lines import Line2D
 
-    there = {kind for run in runs for panel in ("loss", "score")
-             for kind in _kinds(run, panel, "epochs")}  # fmt: skip
     handles = [
         Line2D([], [], color=_colour(n), marker=_sign(n), label=run.name)
         for n, run in enumerate(runs)
     ]
-    kinds = [kind for kind in _DASHES if kind in there]
-    if len(kinds) > 1:
-        handles += [
-            Line2D([], [], color=FAINT, linestyle=_DASHES[kind], label=kind) for kind in kinds
-        ]
-    columns = max(1, min(len(handles), 110 // (8 + max(len(h.get_label()) for h in handles))))
+    for kind, dashes in _dashes(runs).items():
+        handles.append(Line2D([], [], color=FAINT, linestyle=dashes, label=kind))
+    columns = max(1, min(len(handles), 110 // (8 + max(len(str(h.get_label())) for h in handles))))
     drawing.legend(handles=handles, loc="outside upper left", ncols=columns, handlelength=3.5)
 
 
 #: How a line is drawn where colours and signs stand for runs.
 _DASHES: dict[str, Any] = {_VALIDATION: DASHES[0], _TRAINING: DASHES[1], _WITHIN: DASHES[2]}
+
+
+def _dashes(runs: Sequence[Curves]) -> dict[str, Any]:
+    """Return the dashes of lines by what they were measured on; none where all are of one kind."""
+    there = {kind for run in runs for panel in ("loss", "score")
+             for kind in _kinds(run, panel, "epochs")}  # fmt: skip
+    return {k: dashes for k, dashes in _DASHES.items() if k in there} if len(there) > 1 else {}
 
 
 def _colour(number: int) -> str:
@@ -134,7 +138,7 @@ def draw_panel(
 
 def _label(panel: str, runs: Sequence[Curves]) -> str:
     if panel == "score":
-        names = {run.score for run in runs}
+        names = {run.score for run in runs if _has(run, panel)}
         return names.pop() if len(names) == 1 else "score"
     return panel.replace("_", " ")
 
@@ -146,22 +150,34 @@ def _line(axis: Any, series: Series, number: int, **options: Any) -> None:
 
 
 def _scores(axis: Any, panel: str, runs: Sequence[Curves], over: str, alone: bool) -> None:
+    dashes = _dashes(runs)
     for number, run in enumerate(runs):
-        kinds = _kinds(run, panel, over)
-        for place, (kind, series) in enumerate(kinds.items()):
+        for place, (kind, series) in enumerate(_kinds(run, panel, over).items()):
             if alone:
                 _line(axis, series, place, label=kind, **look(place))
                 continue
-            dashes = _DASHES[kind] if _VALIDATION in kinds or kind == _WITHIN else DASHES[0]
-            fill = "full" if kind == _VALIDATION or len(kinds) == 1 else "none"
+            fill = "none" if dashes and kind == _TRAINING else "full"
             _line(axis, series, number, color=_colour(number), marker=_sign(number),
-                  fillstyle=fill, linestyle=dashes)  # fmt: skip
+                  fillstyle=fill, linestyle=dashes.get(kind, "-"))  # fmt: skip
+    if panel == "loss":
+        _spread(axis)
+    elif axis.get_ylabel() == "accuracy":
+        percent(axis.yaxis)
+    elif axis.get_ylim()[0] < -1.0:  # R² has no end below, and says no more there
+        axis.set_ylim(-1.0, 1.05)
     best = runs[0].best(over) if alone else None
     if best is not None:
-        axis.axvline(best, color=FAINT, linewidth=0.9, linestyle=DASHES[2], label="kept")
-    if panel == "score" and {run.score for run in runs} == {"accuracy"}:
-        percent(axis.yaxis)
+        axis.axvline(best, color=FAINT, linewidth=0.9, linestyle=DASHES[2], label="epoch kept")
     legend(axis)
+
+
+def _spread(axis: Any) -> bool:
+    """Make the scale logarithmic where values differ by much; return False where it stays."""
+    values = [v for line in axis.get_lines() for v in line.get_ydata()]
+    far = bool(values) and min(values) > 0 and max(values) > _FAR * min(values)
+    if far:
+        plain_log(axis, "y")
+    return far
 
 
 def _rates(axis: Any, panel: str, runs: Sequence[Curves], over: str, alone: bool) -> None:
@@ -172,22 +188,20 @@ def _rates(axis: Any, panel: str, runs: Sequence[Curves], over: str, alone: bool
 
 
 def _densities(axis: Any, panel: str, runs: Sequence[Curves], over: str, alone: bool) -> None:
-    """Draw the density of every layer of one run."""
+    """Draw the density of every layer of one run; of several runs each has its own colour."""
     layers = {n: series for n, series in runs[0].densities(over).items() if series[1]}
-    if not alone:
-        axis.set_title(f"layers of {runs[0].name}")
-    for number, (name, series) in enumerate(layers.items()):
-        if len(layers) <= _NAMED:
-            _line(axis, series, number, label=name, **look(number))
+    few = len(layers) <= _NAMED
+    for place, (name, series) in enumerate(layers.items()):
+        if few:
+            _line(axis, series, place, label=f"layer {name}", **look(place))
         else:
-            axis.plot(*series, color=_shade(number, len(layers)), linewidth=1.1)
-    values = [value for _, values in layers.values() for value in values]
-    if min(values) > 0 and max(values) > 8 * min(values):
-        plain_log(axis, "y")
-    else:
+            axis.plot(*series, color=_shade(place, len(layers)), linewidth=1.1)
+    if not alone:
+        axis.set_title(f"density of {runs[0].name}")
+    if not _spread(axis):
         axis.set_ylim(bottom=0)
-    if len(layers) <= _NAMED:
-        legend(axis, title="layer")
+    if few:
+        legend(axis)
     else:
         _colour_bar(axis, len(layers))
 
