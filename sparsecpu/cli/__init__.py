@@ -20,13 +20,8 @@ from sparsecpu.registries.names import find_name
 
 #: Commands, in the order of ``--help``; each is a module here with a function of that name.
 COMMANDS = (
-<<<<<<< HEAD
     "train", "evaluate", "predict", "generate", "inspect", "plot", "report", "compare", "import",
     "export", "bench", "list", "doctor",
-=======
-    "train", "evaluate", "predict", "generate", "inspect", "plot", "compare", "import", "export",
-    "bench", "doctor",
->>>>>>> room-curves
 )  # fmt: skip
 #: Those whose module or function has another name.
 _ELSEWHERE = {
