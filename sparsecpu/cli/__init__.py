@@ -114,7 +114,7 @@ class _Group(Group):
 
     def _fail(self, error: BaseException) -> NoReturn:
         """Say in a line why the command has ended, and end; a mistake of ours stays as it is."""
-        if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # click 8.2's
             error.show()
             sys.exit(2)
         if isinstance(error, click.UsageError):
@@ -195,8 +195,8 @@ def _end(message: str | None, code: int) -> NoReturn:
     cls=_Group,
     context_settings={
         "help_option_names": ["-h", "--help"],
-        # --Batch_Size is --batch-size
-        "token_normalize_func": lambda word: word.lower().replace("_", "-"),
+        # --Batch_Size is --batch-size; -V is not -v
+        "token_normalize_func": lambda w: w.lower().replace("_", "-") if len(w) > 1 else w,
     },
 )
 @click.version_option(__version__, prog_name="sparsecpu")

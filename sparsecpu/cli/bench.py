@@ -15,6 +15,7 @@ from sparsecpu.cli.grouped_help import Command, Group, option
 from sparsecpu.cli.options import decorated, output_options
 from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.errors import ParameterError
+from sparsecpu.registries.names import read_name
 
 _PICTURES = (".png", ".svg", ".pdf")
 
@@ -97,8 +98,7 @@ def _measure(
     for name in ("batch", "rounds"):
         if options.get(name) is not None and options[name] < 1:
             raise ParameterError(name, options[name], "an integer of at least 1")
-    if blas not in ("fastest", "as-is"):
-        raise ParameterError("blas", blas, "fastest or as-is")
+    blas = read_name("blas", blas, ("fastest", "as-is"))
     subjects = [subject.load()(scope, team, **options) for subject in chosen]
     cases = [subject.cases() for subject in subjects]  # bad arguments are refused before the wait
     search = blas == "fastest" and any(subject.uses_blas for subject in chosen)

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sparsecpu.cli.grouped_help import option
-from sparsecpu.registries import Registry
+from sparsecpu.experiments.options import either
+from sparsecpu.registries import Registry, defaults
+from sparsecpu.sparse.densities import DISTRIBUTIONS
+from sparsecpu.step.precision import PRECISIONS
 
 _SPARSITIES = option(
     "--sparsity", "sparsities", type=float, multiple=True,
@@ -20,16 +23,17 @@ _ROUNDS = option(
 )  # fmt: skip
 _MODELS = option(
     "--model", "models", multiple=True,
-    help="A network by name, or sizes such as 784-300-10; may be given more than once.",
+    help="A network by name (see sparsecpu list models), or sizes such as 784-300-10; may be given "
+    "more than once.",
 )  # fmt: skip
 _PRECISION = option(
     "--precision", default="fp32", show_default=True, rare=True,
-    help="How our layers read their inputs: fp32, bf16 or fp16.",
+    help=f"How our layers read their inputs: {either(PRECISIONS)}.",
 )  # fmt: skip
 _DISTRIBUTION = option(
     "--distribution", rare=True,
-    help="How the layers share the weights: erk, er or uniform.  [default: erk for MLPs, uniform "
-    "for CNNs]",
+    help=f"How the layers share the weights: {either(DISTRIBUTIONS)}.  [default: erk for MLPs, "
+    "uniform for CNNs]",
 )  # fmt: skip
 _NO_BF16 = option(
     "--no-dense-bf16", is_flag=True, rare=True,
@@ -180,7 +184,7 @@ SUBJECTS: Registry[Subject] = Registry(
                 option("--epochs", type=int,
                        help="Epochs of every network.  [default: 8]"),
                 option("--topology",
-                       help="Topology of the sparse networks.  [default: sparse-momentum]"),
+                       help=f"Topology of the sparse networks.  [default: {defaults.TOPOLOGY}]"),
                 _SPARSITIES, _group("1,4"), _PRECISION, _NO_BF16,
                 option("--seed", type=int, help="Seed of every network.  [default: 0]"),
             ),

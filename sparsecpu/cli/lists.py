@@ -91,8 +91,8 @@ def list_names(ctx: click.Context, kind: str | None, as_json: bool) -> None:
         if as_json:
             print_json({name: _document(name) for name in LISTS})
         else:
-            put("sparsecpu list KIND shows all names of a kind:\n")
-            put(_table(ctx, {name: known.purpose for name, known in LISTS.items()}))
+            purposes = {name: known.purpose for name, known in LISTS.items()}
+            put(_table(ctx, purposes, "sparsecpu list KIND shows all names of a kind:"))
         return
     kind = read_name("KIND", kind, LISTS, "-h")
     print_json({kind: _document(kind)}) if as_json else put(_table(ctx, LISTS[kind].sentences()))
@@ -102,10 +102,13 @@ def _document(kind: str) -> list[dict[str, str]]:
     return [{"name": name, "about": words} for name, words in LISTS[kind].sentences().items()]
 
 
-def _table(ctx: click.Context, sentences: dict[str, str]) -> str:
+def _table(ctx: click.Context, sentences: dict[str, str], heading: str = "") -> str:
     """Return names with their sentences as wide as the terminal; unbroken where there is none."""
     formatter = ctx.make_formatter()
     if not (sys.stdout.isatty() or os.environ.get("COLUMNS")):
         formatter.width = _UNBROKEN
+    if heading:
+        formatter.write_text(heading)
+        formatter.write_paragraph()
     formatter.write_dl(list(sentences.items()))
     return formatter.getvalue().rstrip("\n")

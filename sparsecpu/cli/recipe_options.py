@@ -41,8 +41,8 @@ def _type_of(name: str) -> Any:
 
 
 def recipe_values(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the options that are a recipe's."""
-    return {name: value for name, value in given.items() if name in options()}
+    """Return the options that are a recipe's, with names as they are registered."""
+    return {n: known.read(n, given[n]) for n, known in options().items() if n in given}
 
 
 def usual_values(ctx: click.Context, data: str, given: dict[str, Any]) -> dict[str, Any]:

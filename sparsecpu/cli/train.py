@@ -22,35 +22,42 @@ from sparsecpu.cli.train_options import train_options
 from sparsecpu.cli.train_report import result, table
 from sparsecpu.cli.train_run import Request, TrainRun
 from sparsecpu.cli.validated import USUAL as VALIDATION
+from sparsecpu.datasets.image_sets import IMAGE_SETS
+from sparsecpu.datasets.names import BUNDLED, GENERATED
 from sparsecpu.errors import ConflictError, DataError, ResumeError
+from sparsecpu.experiments.language import OF_TEXT, STEPS_OF_TEXT
 from sparsecpu.experiments.recipe import Recipe, options_of_neurons
 from sparsecpu.experiments.run_folder import RunFolder
 from sparsecpu.files.places import model_path
 
+_HELP = f"""Train a sparse network on DATA and say what sparsity bought.
 
-@command()
+DATA is a bundled name ({", ".join(BUNDLED)}), a generated one ({", ".join(GENERATED)}), one that is
+found or fetched ({", ".join(IMAGE_SETS)}, openml:NAME, openml:NAME@VERSION), a .csv, .npz or .svm
+file, or a folder: of IDX files such as MNIST's, of CIFAR's binary ones, or with a folder of PNG or
+JPEG images for each class. Text for a language model is text:FILE, text:FOLDER or text:python, the
+standard library; text:FILE:tokens=bytes reads bytes in place of characters,
+text:FILE:tokens=bpe,vocabulary=4096 pairs of them. On text the defaults are
+--model {OF_TEXT["model"]} --steps {STEPS_OF_TEXT} --optimizer {OF_TEXT["optimizer"]}
+--learning-rate {OF_TEXT["learning_rate"]} --weight-decay {OF_TEXT["weight_decay"]}
+--label-smoothing {OF_TEXT["label_smoothing"]:g} --batch-size {OF_TEXT["batch_size"]}.
+
+sparsecpu list shows what can be named, with a sentence for each name.
+
+\b
+sparsecpu train digits
+sparsecpu train digits28 --samples 20000 --density 0.05 --out run
+sparsecpu train --resume run
+sparsecpu train text:python --density 0.1 --out run
+sparsecpu train digits --init model.npz --topology static
+"""
+
+
+@command(help=_HELP)
 @train_options
 @click.pass_context
 def train(ctx: click.Context, data: str | None, **options: Any) -> None:
-    """Train a sparse network on DATA and say what sparsity bought.
-
-    DATA is a bundled name (digits, breast-cancer, wine, iris, diabetes), a generated one
-    (digits28, make:shapes, make:wide, make:classification, make:regression), one that is found or
-    fetched (fashion-mnist, mnist, cifar10, openml:NAME, openml:NAME@VERSION), a .csv, .npz or .svm
-    file, or a folder: of IDX files such as MNIST's, of CIFAR's binary ones, or with a folder of PNG
-    or JPEG images for each class. Text for a language model is text:FILE, text:FOLDER or
-    text:python, the standard library; text:FILE:tokens=bytes reads bytes in place of characters,
-    text:FILE:tokens=bpe,vocabulary=4096 pairs of them. On text the defaults are --model gpt-cpu
-    --steps 2000 --optimizer adam --learning-rate 1e-3 --weight-decay 0.1 --label-smoothing 0
-    --batch-size 12.
-
-    \b
-    sparsecpu train digits
-    sparsecpu train digits28 --samples 20000 --density 0.05 --out run
-    sparsecpu train --resume run
-    sparsecpu train text:python --density 0.1 --out run
-    sparsecpu train digits --init model.npz --topology static
-    """  # noqa: D301
+    """Train a sparse network on DATA and say what sparsity bought."""
     comm = _ranks(options)
     speaker = Speaker(options["quiet"])
     speaker.announce_compilation()
@@ -144,7 +151,8 @@ def _resumed(
 ) -> Request:
     """Return what a run's folder says; options given now must not contradict it."""
     config = folder.read_config()
-    known = {"DATA": config["data"], **config["recipe"], **LATER, **config["reading"]}
+    recipe = recipe_values(config["recipe"])
+    known = {"DATA": config["data"], **recipe, **LATER, **config["reading"]}
     validation = {name: config.get(name, usual) for name, usual in VALIDATION.items()}
     known |= validation
     given = {name: options[name] for name in VALIDATION}

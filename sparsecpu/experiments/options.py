@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sparsecpu.networks.groups import group_text, read_group
+from sparsecpu.networks.models import find_model, hidden_sizes, spelled_model
 from sparsecpu.registries import Registry
 from sparsecpu.registries.names import read_name
 from sparsecpu.registries.numbers import whole
@@ -69,6 +70,14 @@ def one_of(names: Collection[str], listed: str = "") -> Rule:
 def spelled(registry: Registry[Any]) -> Rule:
     """Return the rule that a value is a name in a registry, perhaps with options."""
     return lambda name, value: registry.spelled(value)
+
+
+def a_model(name: str, value: Any) -> str:
+    """Return a model's name, or sizes of layers, as files keep it; refuse what is neither."""
+    text = spelled_model(value)
+    if find_model(text) is None:
+        hidden_sizes(text)
+    return text
 
 
 def integer(least: int) -> Rule:

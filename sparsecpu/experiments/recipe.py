@@ -11,6 +11,7 @@ from sparsecpu.experiments.options import (
     Option,
     a_density,
     a_group,
+    a_model,
     either,
     integer,
     one_of,
@@ -20,7 +21,7 @@ from sparsecpu.experiments.options import (
 from sparsecpu.isoflop import TRANSFORMS
 from sparsecpu.layers import ACTIVATIONS
 from sparsecpu.networks.at_start import CHOOSERS
-from sparsecpu.networks.models import model_names, spelled_model
+from sparsecpu.networks.models import model_names
 from sparsecpu.optimizers import OPTIMIZERS, Optimizer
 from sparsecpu.registries import defaults
 from sparsecpu.registries.numbers import above_zero, at_least_zero, below_one
@@ -58,7 +59,7 @@ class Recipe:
         "lenet-300-100",
         f"A named network ({model_names()}), or sizes of hidden layers such as 300,100; with "
         f"options, for example 300,100:activation=gelu. Activations: {', '.join(ACTIVATIONS)}.",
-        lambda name, value: spelled_model(value),
+        a_model,
         group="network",
     )
     width: float = option(

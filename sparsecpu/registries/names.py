@@ -16,8 +16,12 @@ from sparsecpu.errors import ParameterError
 _BETWEEN = re.compile(r"[\s_-]+")
 #: Characters of the longest list that an error repeats, and names that it suggests from a longer.
 _LONGEST, _MOST = 120, 3
+#: Names that an error repeats of a very long list that is shown nowhere.
+_FIRST = 5
 #: How alike names must be, from 0 to 1, for one to be suggested in place of the other.
 _ALIKE = 0.6
+#: How alike those are of which one is the beginning of the other.
+_BEGINS = 0.85
 #: How much less alike than the first one another may be that is suggested beside it.
 _NEAR = 0.15
 
@@ -60,6 +64,10 @@ def expected_name(value: Any, names: Iterable[str], listed: str = "", others: st
     text, count = ", ".join(names), 1
     if listed and len(text) > _LONGEST:
         text, count = f"those that sparsecpu list {listed} shows", _MOST
+    elif len(text) > 2 * _LONGEST and isinstance(value, str):
+        wanted = fold(value)
+        first = sorted(names, key=lambda name: -_likeness(wanted, name))[:_FIRST]
+        text = f"{', '.join(first)} or {len(names) - len(first)} others"
     return f"one of {text}{others}{suggested(value, names, count)}"
 
 
@@ -75,9 +83,20 @@ def nearest(value: Any, names: Iterable[str]) -> list[str]:
     """Return the few names that a value may have been meant for, the most alike first."""
     if not isinstance(value, str):
         return []
-    wanted, alike = fold(value), {}
-    for name in names:
-        like = difflib.SequenceMatcher(None, wanted, fold(name)).ratio()
-        alike[name] = max(like, _ALIKE) if len(wanted) > 2 and wanted in fold(name) else like
+    wanted = fold(value)
+    alike = {name: _likeness(wanted, name) for name in names}
     found = sorted((name for name in alike if alike[name] >= _ALIKE), key=lambda n: -alike[n])
     return [name for name in found[:_MOST] if alike[name] > alike[found[0]] - _NEAR]
+
+
+def _likeness(wanted: str, name: str) -> float:
+    """Return how likely it is that a folded text is meant for a name, from 0 to 1."""
+    read, first = fold(name), fold(_BETWEEN.split(name)[0])
+    matcher = difflib.SequenceMatcher(None, "", wanted)
+    found = []
+    for text, factor in ((read, 1.0), (first, _BEGINS)):  # lenetx begins like lenet-300-100
+        matcher.set_seq1(text)
+        found.append(factor * matcher.ratio())
+    if len(wanted) > 2 and wanted in read:
+        found.append(_BEGINS if read.startswith(wanted) else _ALIKE)
+    return max(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sparsecpu.errors import ParameterError
@@ -25,11 +25,20 @@ def read_options(what: str, text: str) -> tuple[str, dict[str, Any]]:
     return name, options
 
 
-def spelled_options(given: str, known: Collection[str]) -> str:
-    """Return ``option=value,option=value`` with those of the options that are known as they are."""
-    parts = [part.partition("=") for part in given.split(",")]
-    read = [(find_name(option.strip(), known) or option, *rest) for option, *rest in parts]
-    return ",".join("".join(part) for part in read)
+def spelled_options(
+    given: str, known: Collection[str], choices: Mapping[str, Collection[str]] | None = None
+) -> str:
+    """Return ``option=value,option=value`` with the names as they are registered.
+
+    ``known`` are the options that there are, and ``choices`` the names that some of them may have.
+    What is none of them stays as it is.
+    """
+    parts = []
+    for option, equals, value in (part.partition("=") for part in given.split(",")):
+        found = find_name(option.strip(), known) or option
+        chosen = find_name(value.strip(), (choices or {}).get(found, ())) or value
+        parts.append(found + equals + chosen)
+    return ",".join(parts)
 
 
 def _read(text: str) -> Any:

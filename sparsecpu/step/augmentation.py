@@ -112,8 +112,8 @@ AUGMENTATIONS: Registry[Callable[..., Any]] = Registry(
     {
         "none": "Images stay as they are.",
         "crop": "Each is shifted by a few pixels.",
-        "crop-flip": "The same, and every other one is mirrored.",
+        "crop-flip": "crop, and every other one is mirrored.",
         "affine": "Each is turned, resized and shifted a little.",
-        "affine-flip": "The same, and every other one is mirrored.",
+        "affine-flip": "affine, and every other one is mirrored.",
     },
 )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from sparsecpu.datasets.names import data_name
 from sparsecpu.errors import ParameterError
 from sparsecpu.experiments.comparison.measures import Measure, measure_of
 from sparsecpu.experiments.comparison.methods import (
@@ -64,7 +65,8 @@ class Comparison:
     def __post_init__(self) -> None:
         groups = tuple(a_group("groups", group) for group in self.groups)
         methods = tuple(map(spelled_method, self.methods))
-        for name, value in (("groups", groups), ("methods", methods)):
+        data = data_name(self.data)
+        for name, value in (("data", data), ("groups", groups), ("methods", methods)):
             object.__setattr__(self, name, value)
         for name, values in (
             ("methods", self.methods),

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.layers import ACTIVATIONS
 from sparsecpu.networks.description import Architecture, mlp
 from sparsecpu.networks.models.convolutional import alexnet, lenet5_caffe, vgg16
 from sparsecpu.networks.models.gpt import gpt
@@ -119,20 +120,20 @@ MODELS: Registry[Callable[..., Architecture]] = Registry(
         "lenet-300-100": "An MLP with hidden layers of 300 and 100.",
         "lenet-5-caffe": "Two 5x5 convolutions with pooling, then a layer of 500.",
         "alexnet-s": "Five strided convolutions, two hidden layers of 1024.",
-        "alexnet-b": "The same with hidden layers of 2048.",
+        "alexnet-b": "alexnet-s with hidden layers of 2048.",
         "vgg-d": "VGG-16 for small images, with two hidden layers of 512.",
-        "vgg-c": "The same, each third convolution of a block being 1x1.",
-        "vgg-like": "VGG-16 for small images, with one hidden layer.",
+        "vgg-c": "vgg-d, the third convolution of each block being 1x1.",
+        "vgg-like": "vgg-d with one hidden layer instead of two.",
         "vgg16-small": "vgg-d with a quarter of the channels.",
         "resnet-18": "ResNet-18; on images up to 64 pixels with a 3x3 stem.",
         "resnet-50": "ResNet-50, of bottlenecks, for large images.",
         "resnet-56": "A narrow ResNet of 56 layers for small images.",
         "vit": "A vision transformer: patches of images become tokens.",
-        "vit-tiny": "The same with 64 features per token and 4 heads.",
-        "gpt": "A language model for windows of text of any length.",
-        "gpt-nano": "One of 3 layers and 3 heads, width 48, for 64 tokens.",
-        "gpt-cpu": "One of 4 layers and 4 heads, width 128, for 64 tokens.",
-        "gpt-mini": "One of 6 layers and 6 heads, width 384, for 256 tokens.",
+        "vit-tiny": "vit with 64 features per token and 4 heads.",
+        "gpt": "A GPT of 4 layers, for windows of any length.",
+        "gpt-nano": "A GPT of 3 layers and 3 heads, width 48, for 64 tokens.",
+        "gpt-cpu": "A GPT of 4 layers and 4 heads, width 128, for 64 tokens.",
+        "gpt-mini": "A GPT of 6 layers and 6 heads, width 384, for 256 tokens.",
         "gpt2": "GPT-2: 12 layers and 12 heads, width 768, for 1024 tokens.",
     },
 )
@@ -192,7 +193,19 @@ def spelled_model(text: str) -> str:
     given, colon, options = text.partition(":")
     name, described = _found(given)
     known = parameters_of(mlp if described is None else described)
-    return name + colon + spelled_options(options, known)
+    return name + colon + spelled_options(options, known, {"activation": ACTIVATIONS})
+
+
+def hidden_sizes(text: str) -> tuple[int, ...]:
+    """Return the sizes of hidden layers in ``"300,100:activation=gelu"``; refuse what has none."""
+    try:
+        found = tuple(int(size) for size in text.partition(":")[0].split(","))
+        if min(found) < 1:
+            raise ValueError
+    except ValueError:
+        expected = expected_model(text, ", or sizes of at least 1, such as 300,100")
+        raise ParameterError("model", text, expected) from None
+    return found
 
 
 def expected_model(text: Any, others: str = "") -> str:
@@ -200,6 +213,7 @@ def expected_model(text: Any, others: str = "") -> str:
 
     ``others`` says what else might have been given.
     """
+    text = text.partition(":")[0] if isinstance(text, str) else text
     return expected_name(text, (*MODELS, *FAMILIES), MODELS.listed, others)
 
 
