@@ -10,7 +10,7 @@ _WIDE = 80
 _MOST, _WORST = 60, 20
 #: Characters of a name in a table, and at the head of a column of confusions.
 _LONGEST, _HEAD = 30, 7
-_MEANS = {"micro": "mean over labels", "macro": "mean", "weighted": "weighted mean"}
+_MEANS = {"micro": "all labels together", "macro": "mean", "weighted": "weighted mean"}
 
 
 def detailed_lines(report: dict[str, Any], samples: int) -> list[str]:

@@ -32,22 +32,20 @@ from sparsecpu.step.plain_values import (
     whole,
 )
 
+#: How data are read.
+READING = table(
+    {
+        "samples": maybe(whole(1)), "target": maybe(text),
+        "task": one_of(("auto", "classification", "regression")),
+    },
+    {
+        "format": one_of(FORMATS), "zero_based": maybe(truth), "scaling": one_of(SCALINGS),
+        "missing": listed(text), "drop_missing": truth, "header": maybe(truth),
+        "categorical": maybe(text),
+    },
+)  # fmt: skip
 #: What the configuration of a run says, beside its recipe; the second came later.
-_CONFIG: dict[str, Kind] = {
-    "data": text,
-    "reading": table(
-        {
-            "samples": maybe(whole(1)), "target": maybe(text),
-            "task": one_of(("auto", "classification", "regression")),
-        },
-        {
-            "format": one_of(FORMATS), "zero_based": maybe(truth), "scaling": one_of(SCALINGS),
-            "missing": listed(text), "drop_missing": truth, "header": maybe(truth),
-            "categorical": maybe(text),
-        },
-    ),
-    "fingerprint": text,
-}  # fmt: skip
+_CONFIG: dict[str, Kind] = {"data": text, "reading": READING, "fingerprint": text}
 _NEWER: dict[str, Kind] = {
     "forms": named(one_of(("sparse", "dense"))),
     "spectrum": truth,
@@ -98,13 +96,11 @@ class RunFolder:
 
     def read_config(self) -> dict[str, Any]:
         """Return what ``create`` was given, checked."""
-        from sparsecpu.experiments.recipe import LATER, Recipe
+        from sparsecpu.experiments.recipe import LATER
 
         if not self.config.is_file():
             raise ResumeError(f"{self.path} is not the folder of a run: it has no config.json")
-        kinds = {name: _kind_of(hint) for name, hint in get_type_hints(Recipe).items()}
-        newer = {name: kinds.pop(name) for name in LATER}
-        config = read_json(self.config, table({**_CONFIG, "recipe": table(kinds, newer)}, _NEWER))
+        config = read_json(self.config, table({**_CONFIG, "recipe": recipe_kind()}, _NEWER))
         return {**config, "recipe": {**LATER, **config["recipe"]}}
 
     def keep_result(self, result: dict[str, Any]) -> None:
@@ -120,6 +116,15 @@ class RunFolder:
     def read_result(self) -> dict[str, Any] | None:
         """Return what ``keep_result`` was given; None where the run has not ended, or is old."""
         return read_json(self.result, _RESULT) if self.result.is_file() else None
+
+
+def recipe_kind() -> Kind:
+    """Return what a recipe is in a file."""
+    from sparsecpu.experiments.recipe import LATER, Recipe
+
+    kinds = {name: _kind_of(hint) for name, hint in get_type_hints(Recipe).items()}
+    newer = {name: kinds.pop(name) for name in LATER}
+    return table(kinds, newer)
 
 
 def _kind_of(hint: Any) -> Kind:

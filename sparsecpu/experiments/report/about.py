@@ -122,7 +122,8 @@ def _pattern(run: RunFacts) -> str:
     elif recipe["init"]:
         shared = f"It began with the weights of {recipe['init']}"
     else:
-        shared = f"The layers shared out the weights by {recipe['distribution'].upper()}"
+        shared_by = "er" if recipe["neurons"] is not None else recipe["distribution"]
+        shared = f"The layers shared out the weights by {shared_by.upper()}"
         shared += f", at first in a {recipe['pattern']} pattern"
     if recipe["group"] != "1":
         shared += f", in groups of rows that share their columns (--group {recipe['group']})"
@@ -133,15 +134,20 @@ def _pattern(run: RunFacts) -> str:
     return f"{shared}. {recipe['topology']} changed it {times}, and moved {moved:,} weights in all."
 
 
+def length_of(recipe: dict[str, Any]) -> str:
+    """Return how long a run is to be, in words."""
+    count, what = recipe["epochs"], "epoch"
+    if recipe["steps"] is not None:
+        count, what = recipe["steps"], "step"
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def _training(run: RunFacts) -> str:
     recipe, result = run.recipe, run.result or {}
-    length = f"{recipe['epochs']} epochs"
-    if recipe["steps"] is not None:
-        length = f"{recipe['steps']:,} steps"
     batch = recipe["batch_size"] or result.get("batch_size")
     batches = f" in batches of {batch}" if batch else ""
     return (
-        f"Trained for {length}{batches} by {recipe['optimizer']}, learning rate "
+        f"Trained for {length_of(recipe)}{batches} by {recipe['optimizer']}, learning rate "
         f"{short(recipe['learning_rate'])} at most ({recipe['schedule']}), weight decay "
         f"{short(recipe['weight_decay'])}, in {recipe['precision']}, with seed {recipe['seed']}."
     )

@@ -13,7 +13,7 @@ from sparsecpu.experiments.report.html import Html, element, note, paragraph, ta
 _TABLE = 16
 #: Of so many classes each is shown; of more, the worst.
 _MOST, _WORST = 60, 25
-_MEANS = {"micro": "mean over labels", "macro": "mean", "weighted": "weighted mean"}
+_MEANS = {"micro": "all labels together", "macro": "mean", "weighted": "weighted mean"}
 
 
 def class_table(report: dict[str, Any], what: str = "class") -> list[Html]:

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sparsecpu.errors import FileFormatError, ParameterError
+from sparsecpu.errors import ParameterError
 from sparsecpu.experiments.comparison.comparison import Comparison
 from sparsecpu.experiments.comparison.measures import Measure
 from sparsecpu.experiments.comparison.result_folder import ResultFolder, cell_of, with_later
 from sparsecpu.experiments.comparison.statistics import summarise
-from sparsecpu.experiments.recipe import LATER, Recipe
+from sparsecpu.experiments.recipe import Recipe
+from sparsecpu.experiments.run_folder import READING, recipe_kind
 from sparsecpu.files.documents import read_json
-from sparsecpu.step.plain_values import anything, named, real, table, text
+from sparsecpu.step.plain_values import anything, listed, named, real, table, text, whole
 
 #: What ``comparison.json`` adds to the results, as far as anything is made of it.
 _WRITTEN = table(
@@ -72,11 +73,9 @@ def read_comparison(path: Path | str) -> ComparisonFacts:
 
 def _planned(plan: dict[str, Any], path: Path) -> Comparison:
     """Return the comparison of a plan, checked."""
-    try:
-        known = dict(plan)
-        for name in ("methods", "densities", "learning_rates", "groups"):
-            known[name] = tuple(known[name])
-        known["recipe"] = Recipe(**{**LATER, **known["recipe"]})
-        return Comparison(**known)
-    except (TypeError, KeyError, ValueError) as error:
-        raise FileFormatError(f"{path / 'plan.json'} is damaged: {error}") from None
+    lists = {"methods": text, "densities": real(), "learning_rates": real(), "groups": text}
+    kinds = {name: listed(kind) for name, kind in lists.items()}
+    kinds |= {"data": text, "reading": READING, "seeds": whole(1), "folds": whole(0)}
+    table({**kinds, "recipe": recipe_kind()})(plan, str(path / "plan.json"))
+    known = {**plan, **{name: tuple(plan[name]) for name in lists}}
+    return Comparison(**{**known, "recipe": Recipe(**plan["recipe"])})

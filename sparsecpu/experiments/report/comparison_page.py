@@ -8,7 +8,7 @@ from typing import Any
 from sparsecpu.experiments.comparison.measures import Measure
 from sparsecpu.experiments.comparison.methods import DENSE
 from sparsecpu.experiments.recipe import ALONE
-from sparsecpu.experiments.report.about import figures, recipe_table
+from sparsecpu.experiments.report.about import figures, length_of, recipe_table
 from sparsecpu.experiments.report.comparison_facts import ComparisonFacts
 from sparsecpu.experiments.report.html import (
     Html,
@@ -68,15 +68,12 @@ def _summary(found: ComparisonFacts) -> Html:
 
 def _about(found: ComparisonFacts) -> Section:
     plan, recipe = found.plan, found.plan["recipe"]
-    length = f"{recipe['epochs']} epochs"
-    if recipe["steps"] is not None:
-        length = f"{recipe['steps']:,} steps"
     tests = "the data's own test part"
     if plan["folds"]:
         tests = f"{plan['folds']} folds, cut anew for each seed"
     rate = found.state.get("learning_rate")
     words = (
-        f"Each method trained {recipe['model']} on {plan['data']} for {length}, with "
+        f"Each method trained {recipe['model']} on {plan['data']} for {length_of(recipe)}, with "
         f"{plan['seeds']} seeds, and was scored on {tests}. "
     )
     if rate is not None:

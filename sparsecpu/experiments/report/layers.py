@@ -19,7 +19,7 @@ def layers(run: RunFacts) -> Section:
     heads += ["explored"] if explored else []
     rows = [row if explored else row[:-1] for row in rows]
     total = sum(p.stored_bytes for p in parameters.values())
-    sums = ["all", "", f"{run.network.nnz:,}", f"{run.network.density:.4f}", "", f"{total:,}"]
+    sums = ["all", "", f"{run.network.nnz:,}", f"{run.network.density:.4g}", "", f"{total:,}"]
     rows.append([element("strong", text) for text in sums] + [""] * (len(heads) - len(sums)))
     words = "Per output and per input: least, median and most weights. Bytes are those of values "
     words += "and of where they are, in memory."
@@ -35,7 +35,7 @@ def _row(name: str, parameter: Any, last: dict[str, Any]) -> list[Any]:
     explored = last.get("explored")
     return [
         name, "\u00a0×\u00a0".join(map(str, pattern.shape)),
-        f"{pattern.nnz:,}", f"{pattern.density:.4f}",
+        f"{pattern.nnz:,}", f"{pattern.density:.4g}",
         str(pattern.group), f"{parameter.stored_bytes:,}", *sides,
         "" if explored is None else f"{100 * explored:.1f} %",
     ]  # fmt: skip

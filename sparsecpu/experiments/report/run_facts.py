@@ -15,6 +15,7 @@ from sparsecpu.experiments.run_folder import RunFolder
 from sparsecpu.experiments.trained_models import read_model
 from sparsecpu.files.checkpoint import read_run
 from sparsecpu.files.places import model_path
+from sparsecpu.step.checked_arrays import take_keys
 
 
 @dataclass(frozen=True)
@@ -95,17 +96,14 @@ def _start(folder: RunFolder, network: Any) -> np.ndarray | None:
     name = next(iter(network.sparse_parameters()), None)
     if name is None or not folder.checkpoint.is_file():
         return None
-    try:
-        keys = read_run(folder.checkpoint).arrays.get(f"callback/Tracker/{name}/start")
-    except FileFormatError:  # the model stands by itself
-        return None
     pattern = network.sparse_parameters()[name].pattern
     n_out, n_in = pattern.shape
-    if keys is None or not len(keys):
+    try:
+        arrays = read_run(folder.checkpoint).arrays
+        keys = take_keys(arrays, f"callback/Tracker/{name}/start", pattern.groups.size)
+    except FileFormatError:  # no history was kept, or it is damaged: the model stands by itself
         return None
     rows, columns = np.divmod(keys, n_in)
-    if rows.min() < 0 or rows.max() * pattern.group >= n_out:
-        return None
     high = np.minimum(pattern.group, n_out - rows * pattern.group)  # of the last group, fewer rows
     return np.bincount(columns, weights=high, minlength=n_in).astype(np.int64)
 
