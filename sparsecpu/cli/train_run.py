@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sparsecpu.callbacks import Callback, History
+from sparsecpu.callbacks import Callback, History, Progress
 from sparsecpu.cli.group_table import group_table
 from sparsecpu.cli.output import Speaker
-from sparsecpu.cli.watchers import Interruption, ProgressBar, StepClock
+from sparsecpu.cli.watchers import Interruption, StepClock
 from sparsecpu.datasets.text import LANGUAGE, TextDataset
 from sparsecpu.errors import DivergedError, ResumeError
 from sparsecpu.experiments.evaluations import Evaluations
@@ -111,8 +111,8 @@ class TrainRun:
             trainer.callbacks.append(self.keeper)
         if held is not None:
             self._go_on_from(held, forms)
-        if self.speaker.bar:
-            trainer.callbacks.append(ProgressBar())
+        if not self.speaker.quiet:
+            trainer.callbacks.append(Progress(line=self.speaker.line))
 
     def _make_trainer(self, network: Any, tracked: bool) -> Any:
         from sparsecpu.training.pattern_history import Tracker
