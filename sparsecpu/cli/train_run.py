@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sparsecpu.callbacks import Callback, History
+from sparsecpu.callbacks import Callback, History, Progress
 from sparsecpu.cli.group_table import group_table
 from sparsecpu.cli.output import Speaker
 from sparsecpu.cli.validated import Validated
-from sparsecpu.cli.watchers import Interruption, ProgressBar, StepClock
+from sparsecpu.cli.watchers import Interruption, StepClock
 from sparsecpu.datasets.text import LANGUAGE, TextDataset
 from sparsecpu.errors import DivergedError, ResumeError
 from sparsecpu.experiments.evaluations import Evaluations
@@ -115,8 +115,8 @@ class TrainRun:
             trainer.callbacks.append(self.keeper)
         if held is not None:
             self._go_on_from(held, forms)
-        if self.speaker.bar:
-            trainer.callbacks.append(ProgressBar())
+        if not self.speaker.quiet:
+            trainer.callbacks.append(Progress(line=self.speaker.line))
 
     def _open_validation(self, network: Any) -> None:
         """Read the samples that the run is validated on; a resumed run must have the same."""

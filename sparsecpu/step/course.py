@@ -72,7 +72,8 @@ class Course:
     def samples_of_epoch(self, step: int) -> int:
         """Return the samples of the steps from the beginning of an epoch up to so many steps."""
         begun = (step - 1) // self.epoch_steps * self.epoch_steps
-        return self._used(step) - self._used(begun)
+        return self.samples_used(step) - self.samples_used(begun)
 
-    def _used(self, step: int) -> int:
+    def samples_used(self, step: int) -> int:
+        """Return the samples of so many steps, those of earlier passes counted again."""
         return step // self.pass_steps * self.samples + self.position(step)
