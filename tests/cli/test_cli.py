@@ -237,7 +237,7 @@ def test_models_and_data_that_do_not_match(trained, tmp_path):
 
 @pytest.mark.parametrize(
     "facts",
-    [{}, {"task": 3}, {"task": "classification"}, {"task": "classification", "classes": [1]}],
+    [{"task": 3}, {"task": "classification"}, {"task": "classification", "classes": [1]}],
 )
 def test_models_that_do_not_say_what_they_are_for(facts, tmp_path):
     from sparsecpu import save
