@@ -124,7 +124,9 @@ def read_curves(run: str) -> Curves:
     records = history.read()
     if not records:
         raise DataError(f"{run} has no epoch in its history yet; expected a run of one or more")
-    config, facts, layers = _config(folder.config), {}, ()
+    config = _config(folder.config)
+    facts: dict[str, Any] = {}
+    layers: tuple[str, ...] = ()
     for model in (folder.model, folder.checkpoint):
         if model.is_file():
             facts, layers = _model(model)
