@@ -114,10 +114,10 @@ class _Group(Group):
 
     def _fail(self, error: BaseException) -> NoReturn:
         """Say in a line why the command has ended, and end; a mistake of ours stays as it is."""
-        if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # click 8.2's
-            error.show()
-            sys.exit(2)
         if isinstance(error, click.UsageError):
+            if type(error).__name__ == "NoArgsIsHelpError":  # click 8.2's: its message is the help
+                error.show()
+                sys.exit(2)
             where = error.ctx.command_path if error.ctx is not None else self._place()
             line = usage_line(error)
             _end(line if line.endswith("?") else f"{line}; see {where} -h", 2)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import DataError
+from sparsecpu.experiments.epoch_scores import some_rows
 from sparsecpu.experiments.held_out import only_ones, split_rows
 
 
@@ -43,3 +44,9 @@ def held_out(X, targets, weights, fraction: float, seed: int, classes: np.ndarra
     for chosen in (np.concatenate([train, alone]), held_rows):
         parts += [X[chosen], targets[chosen], None if weights is None else weights[chosen]]
     return tuple(parts)
+
+
+def few_of(X, targets, weights, held: int, seed: int):
+    """Return some of the samples that are trained on, to score: about as many as are held out."""
+    rows = some_rows(X.shape[0], held, seed)
+    return X[rows], targets[rows], None if weights is None else weights[rows]

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparsecpu.callbacks import Callback
+from sparsecpu.experiments.held_out import take
 from sparsecpu.experiments.scoring import outputs, score_of
 
 #: Training samples that are scored at most.
 MOST = 10_000
 #: As many of them as are held out, but no fewer than these: too few would say little.
-_LEAST = 1_000
+_LEAST = 100
 
 
 class Scored(NamedTuple):
@@ -28,15 +29,15 @@ def few_of(x: Any, y: np.ndarray, held: int, seed: int) -> Scored:
     So the training score costs about as much as the validation score, and no more than that of
     ``MOST`` samples.
     """
-    from sparsecpu.experiments.held_out import take
-
-    count = x.shape[0]
-    wanted = min(MOST, count, max(held, _LEAST))
-    if wanted == count:
-        return Scored(x, y)
-    rng = np.random.default_rng([seed, 2])  # no stream of the run
-    rows = np.sort(rng.choice(count, wanted, replace=False))
+    rows = some_rows(x.shape[0], held, seed)
     return Scored(take(x, rows), y[rows])
+
+
+def some_rows(count: int, held: int, seed: int) -> np.ndarray:
+    """Return the numbers of training samples to score, of ``count``; see ``few_of``."""
+    wanted = min(MOST, count, max(held, _LEAST))
+    rng = np.random.default_rng([seed, 2])  # no stream of the run
+    return np.sort(rng.choice(count, wanted, replace=False))
 
 
 class EpochScores(Callback):

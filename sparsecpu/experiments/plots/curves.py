@@ -99,7 +99,8 @@ def _name_runs(drawing: Any, runs: Sequence[Curves]) -> None:
     ]
     for kind, dashes in _dashes(runs).items():
         handles.append(Line2D([], [], color=FAINT, linestyle=dashes, label=kind))
-    columns = max(1, min(len(handles), 110 // (8 + max(len(str(h.get_label())) for h in handles))))
+    widest = max(len(str(handle.get_label())) for handle in handles)
+    columns = max(1, min(len(handles), 110 // (8 + widest)))
     drawing.legend(handles=handles, loc="outside upper left", ncols=columns, handlelength=3.5)
 
 
