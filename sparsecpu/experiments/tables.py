@@ -27,19 +27,11 @@ def room() -> int:
 
 def folded(text: str, indent: str = "  ") -> str:
     """Return lines that are too long broken between words, the rest of them indented."""
-    return "\n".join(
-        line
-        if len(line) <= room()
-        else textwrap.fill(
-            line,
-            room(),
-            subsequent_indent=indent,
-            break_long_words=False,
-            break_on_hyphens=False,
-            drop_whitespace=True,
-        )
-        for line in text.split("\n")
+    wrapper = textwrap.TextWrapper(
+        room(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
+    lines = text.split("\n")
+    return "\n".join(wrapper.fill(line) if len(line) > wrapper.width else line for line in lines)
 
 
 class Column(NamedTuple):
@@ -50,23 +42,36 @@ class Column(NamedTuple):
     left: bool = False
     #: What its values are called below a row, if not by the head.
     below: str | None = None
+    #: Whether it may be missing where there is no room for it.
+    optional: bool = False
 
     def cell(self, text: str) -> str:
         """Return a text as wide as the column, or wider where it has to be."""
-        return f"{text:<{self.width}}" if self.left else f" {text:>{self.width - 1}}"
+        return f"{text:<{self.width - 1}} " if self.left else f" {text:>{self.width - 1}}"
 
 
 class Table:
-    """Columns, the most important first; those behind the room that there is go below the rows."""
+    """Columns, the most important first.
+
+    Where there is no room for all, those that are optional are missing, and the last of the others
+    go below the rows.
+    """
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self.columns, self.room = list(columns), room()
-        ends = [sum(c.width for c in self.columns[: i + 1]) for i in range(len(self.columns))]
-        self.inside = sum(end <= self.room for end in ends)
+        self.inside = list(self.columns)
+        optional = [column for column in self.columns if column.optional]
+        while optional and self._width() > self.room:
+            self.inside.remove(optional.pop())
+        while len(self.inside) > 1 and self._width() > self.room:
+            self.inside.pop()
+
+    def _width(self) -> int:
+        return sum(column.width for column in self.inside)
 
     def heading(self) -> str:
         """Return the heads of the columns that fit."""
-        return "".join(c.cell(c.head) for c in self.columns[: self.inside]).rstrip()
+        return "".join(column.cell(column.head) for column in self.inside).rstrip()
 
     def row(self, cells: Sequence[str], *notes: str) -> str:
         """Return the line of a row, and below it what does not fit.
@@ -79,23 +84,23 @@ class Table:
             What else is to be said of the row.
         """
         pairs = list(zip(self.columns, cells, strict=True))
-        line = "".join(column.cell(text) for column, text in pairs[: self.inside]).rstrip()
-        below = [
+        line = "".join(column.cell(text) for column, text in pairs if column in self.inside)
+        parts = [
             f"{column.head if column.below is None else column.below} {text}".strip()
-            for column, text in pairs[self.inside :]
-            if text
+            for column, text in pairs
+            if text and not column.optional and column not in self.inside
         ]
-        said = [note for note in notes if note]
-        while said and not below and len(line) + 2 + len(said[0]) <= self.room:
+        line, said = line.rstrip(), [note for note in notes if note]
+        while said and not parts and len(line) + 2 + len(said[0]) <= self.room:
             line += f"  {said.pop(0)}"
-        return "\n".join([line, *self.below([*below, *said])])
+        return "\n".join([line, *self.below([*said, *parts])])
 
     def below(self, parts: Sequence[str]) -> list[str]:
-        """Return lines below a row, indented, with some parts that are not broken if possible."""
+        """Return lines below a row, indented, with some parts that are broken only if need be."""
         lines: list[str] = []
         for part in parts:
             if lines and len(lines[-1]) + 2 + len(part) <= self.room:
-                lines[-1] += f"; {part}" if len(lines[-1]) + 2 + len(part) <= self.room else ""
+                lines[-1] += f"; {part}"
             else:
                 lines.append(f"    {part}")
         return [folded(line, "      ") for line in lines]
