@@ -22,7 +22,7 @@ from sparsecpu.cli.train_report import result, table
 from sparsecpu.cli.train_run import Request, TrainRun
 from sparsecpu.errors import ConflictError, DataError, ResumeError
 from sparsecpu.experiments.recipe import Recipe, options_of_neurons
-from sparsecpu.experiments.run_folder import RunFolder
+from sparsecpu.experiments.run_folder import CHANGEABLE, RunFolder
 from sparsecpu.experiments.trained_models import model_path
 
 
@@ -46,6 +46,7 @@ def train(ctx: click.Context, data: str | None, **options: Any) -> None:
     sparsecpu train digits
     sparsecpu train digits28 --samples 20000 --density 0.05 --out run
     sparsecpu train --resume run
+    sparsecpu train --resume run --epochs 60
     sparsecpu train text:python --density 0.1 --out run
     sparsecpu train digits --init model.npz --topology static
     """  # noqa: D301
@@ -136,14 +137,24 @@ def _requested(ctx: click.Context, data: str | None, options: dict[str, Any], co
 def _resumed(
     ctx: click.Context, data: str | None, options: dict[str, Any], folder: RunFolder
 ) -> Request:
-    """Return what a run's folder says; options given now must not contradict it."""
+    """Return what a run's folder says; options given now must not contradict it.
+
+    Except for those that make it longer, or change how fast it learns from here on.
+    """
     config = folder.read_config()
     known = {"DATA": config["data"], **config["recipe"], **LATER, **config["reading"]}
+    changes: dict[str, Any] = {}
     for name, value in {"DATA": data, **recipe_values(options), **reading(options)}.items():
         said = ctx.get_parameter_source(name.lower()) is ParameterSource.COMMANDLINE
-        if said and known[name] != value:
-            typed = name if name == "DATA" else f"--{name.replace('_', '-')}"
+        if not said or known[name] == value:
+            continue
+        typed = name if name == "DATA" else f"--{name.replace('_', '-')}"
+        if name not in CHANGEABLE:
             raise ResumeError(f"{typed} is {value!r}; {folder.path} was begun with {known[name]!r}")
+        other = "steps" if known["steps"] is not None else "epochs"
+        if name in ("epochs", "steps") and name != other:
+            raise ResumeError(f"{typed} is {value!r}; {folder.path} counts {other}: give --{other}")
+        changes[name] = value
     if options["out"] is not None:
         raise ConflictError("out", "--resume", "which goes on in the folder that it names")
     options["spectrum"] = options["spectrum"] or config.get("spectrum", False)
@@ -151,7 +162,8 @@ def _resumed(
     chosen = dict(config["recipe"])
     if chosen["init"] and not Path(chosen["init"]).exists() and folder.checkpoint.exists():
         chosen["init"] = str(folder.checkpoint)  # which has taken everything from it
-    return Request(config["data"], config["reading"], _recipe(chosen), folder, config)
+    recipe = _recipe(chosen | changes)
+    return Request(config["data"], config["reading"], recipe, folder, config, changes=changes)
 
 
 def _recipe(chosen: dict[str, Any]) -> Recipe:
