@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, TextIO
 
 from sparsecpu.callbacks.base import Callback
 from sparsecpu.reading.live_line import Line, Pace, Word, clock_time, line_on
+from sparsecpu.step.training_clock import clock_without_compiling
 
 #: Seconds after which a log has a line within an epoch, too.
 _LONG = 60.0
@@ -53,12 +53,12 @@ class Progress(Callback):
         self._pending: list[Word] | None = None  # of an epoch that has no line yet
 
     def on_fit_start(self, trainer) -> None:
-        self._began = self._last = self._said = _now()
+        self._began = self._last = self._said = clock_without_compiling()
         self._first: int | None = None
         self._smooth = self._pending = None
 
     def on_step(self, trainer, loss) -> None:
-        now = _now()
+        now = clock_without_compiling()
         if self._first is None:  # it draws patterns and reads kernels: speed is that of the others
             self._first, self._since, self._busy = trainer.steps_done, now, 0.0
         else:
@@ -71,7 +71,7 @@ class Progress(Callback):
             self._show(trainer, self._words(trainer, self._smooth, trainer.epochs_done + 1))
 
     def on_epoch_end(self, trainer, record) -> None:
-        self._last = _now()
+        self._last = clock_without_compiling()
         self._scores = _scores(record)
         self._pending = self._words(trainer, record["loss"], trainer.epochs_done)
         if self._pace.due():
@@ -120,13 +120,6 @@ class Progress(Callback):
         rate = count / max(self._busy, 1e-9)
         shown = f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
         return Word(f"{shown} {unit}/s", f"{_brief(rate)}/s", 4)
-
-
-def _now() -> float:
-    """Return the seconds of a clock that stands still while kernels compile."""
-    from sparsecpu.kernels.machine.compile import compile_clock
-
-    return time.perf_counter() - compile_clock.seconds
 
 
 def _place(trainer: Any, epoch: int) -> Word:

@@ -27,7 +27,7 @@ from sparsecpu.datasets.names import BUNDLED, GENERATED
 from sparsecpu.errors import ConflictError, DataError, ResumeError
 from sparsecpu.experiments.language import OF_TEXT, STEPS_OF_TEXT
 from sparsecpu.experiments.recipe import Recipe, options_of_neurons
-from sparsecpu.experiments.run_folder import RunFolder
+from sparsecpu.experiments.run_folder import CHANGEABLE, RunFolder
 from sparsecpu.files.places import model_path
 
 _HELP = f"""Train a sparse network on DATA and say what sparsity bought.
@@ -48,6 +48,7 @@ sparsecpu list shows what can be named, with a sentence for each name.
 sparsecpu train digits
 sparsecpu train digits28 --samples 20000 --density 0.05 --out run
 sparsecpu train --resume run
+sparsecpu train --resume run --epochs 60
 sparsecpu train text:python --density 0.1 --out run
 sparsecpu train digits --init model.npz --topology static
 """
@@ -149,13 +150,17 @@ def _requested(ctx: click.Context, data: str | None, options: dict[str, Any], co
 def _resumed(
     ctx: click.Context, data: str | None, options: dict[str, Any], folder: RunFolder
 ) -> Request:
-    """Return what a run's folder says; options given now must not contradict it."""
+    """Return what a run's folder says; options given now must not contradict it.
+
+    Except for those that make it longer, or change how fast it learns from here on.
+    """
     config = folder.read_config()
     recipe = recipe_values(config["recipe"])
     known = {"DATA": config["data"], **recipe, **LATER, **config["reading"]}
     validation = {name: config.get(name, usual) for name, usual in VALIDATION.items()}
     known |= validation
     given = {name: options[name] for name in VALIDATION}
+    changes: dict[str, Any] = {}
     for name, value in {
         "DATA": data,
         **recipe_values(options),
@@ -163,9 +168,15 @@ def _resumed(
         **given,
     }.items():
         said = ctx.get_parameter_source(name.lower()) is ParameterSource.COMMANDLINE
-        if said and known[name] != value:
-            typed = name if name == "DATA" else f"--{name.replace('_', '-')}"
+        if not said or known[name] == value:
+            continue
+        typed = name if name == "DATA" else f"--{name.replace('_', '-')}"
+        if name not in CHANGEABLE:
             raise ResumeError(f"{typed} is {value!r}; {folder.path} was begun with {known[name]!r}")
+        other = "steps" if known["steps"] is not None else "epochs"
+        if name in ("epochs", "steps") and name != other:
+            raise ResumeError(f"{typed} is {value!r}; {folder.path} counts {other}: give --{other}")
+        changes[name] = value
     if options["out"] is not None:
         raise ConflictError("out", "--resume", "which goes on in the folder that it names")
     options |= validation
@@ -174,7 +185,8 @@ def _resumed(
     chosen = dict(config["recipe"])
     if chosen["init"] and not Path(chosen["init"]).exists() and folder.checkpoint.exists():
         chosen["init"] = str(folder.checkpoint)  # which has taken everything from it
-    return Request(config["data"], config["reading"], _recipe(chosen), folder, config)
+    recipe = _recipe(chosen | changes)
+    return Request(config["data"], config["reading"], recipe, folder, config, changes=changes)
 
 
 def _recipe(chosen: dict[str, Any]) -> Recipe:

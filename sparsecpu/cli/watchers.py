@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from typing import Any
 
 from sparsecpu.callbacks import Callback
 from sparsecpu.cli.signals import Ended, handled
+from sparsecpu.step.training_clock import clock_without_compiling, compiled_seconds
 
 
 class StepClock(Callback):
-    """Notes how long epochs take, and steps: each of its batches, where several make a step."""
+    """Notes how long epochs take, and steps: each of its batches, where several make a step.
+
+    What compiling takes is in neither; the record of an epoch has it beside its seconds, if any.
+    """
 
     def __init__(self) -> None:
         self.steps: list[float] = []
         self.epochs: list[float] = []
-        self._last = self._epoch = 0.0
+        self._last = self._epoch = self._compiled = 0.0
 
     def on_fit_start(self, trainer) -> None:
-        self._last = self._epoch = time.perf_counter()
+        self._last = self._epoch = clock_without_compiling()
+        self._compiled = compiled_seconds()
 
     def on_step(self, trainer, loss) -> None:
-        now = time.perf_counter()
+        now = clock_without_compiling()
         self.steps.append((now - self._last) / trainer.accumulate)
         self._last = now
 
     def on_epoch_end(self, trainer, record) -> None:
-        now = time.perf_counter()
+        now, compiled = clock_without_compiling(), compiled_seconds()
         self.epochs.append(now - self._epoch)
         record["seconds"] = self.epochs[-1]
+        if compiled > self._compiled:
+            record["compile_seconds"] = compiled - self._compiled
         self._epoch = self._last = now
+        self._compiled = compiled
 
     def step_ms(self) -> float | None:
         """Return the median milliseconds of a step, which few slow ones do not change."""

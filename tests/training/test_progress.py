@@ -113,7 +113,7 @@ def test_compiling_counts_in_no_time(monkeypatch):
     monkeypatch.setattr(compile_clock, "seconds", compile_clock.seconds)
     line = Heard(live=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sparsecpu.callbacks.progress.time.perf_counter", slow_clock())
+        patch.setattr("sparsecpu.step.training_clock.time.perf_counter", slow_clock())
         train(line, [Compiles()], epochs=8)
     speed = float(line.shown[10][0].split(" samples/s")[0].split()[-1])
     assert 7.0 < speed <= 8.0  # a step of at most eight samples takes a second
