@@ -155,18 +155,13 @@ def _resumed(
     Except for those that make it longer, or change how fast it learns from here on.
     """
     config = folder.read_config()
-    recipe = recipe_values(config["recipe"])
-    known = {"DATA": config["data"], **recipe, **LATER, **config["reading"]}
     validation = {name: config.get(name, usual) for name, usual in VALIDATION.items()}
-    known |= validation
-    given = {name: options[name] for name in VALIDATION}
+    known = {"DATA": config["data"], **recipe_values(config["recipe"]), **LATER}
+    known |= {**config["reading"], **validation}
+    given = {"DATA": data, **recipe_values(options), **reading(options)}
+    given |= {name: options[name] for name in VALIDATION}
     changes: dict[str, Any] = {}
-    for name, value in {
-        "DATA": data,
-        **recipe_values(options),
-        **reading(options),
-        **given,
-    }.items():
+    for name, value in given.items():
         said = ctx.get_parameter_source(name.lower()) is ParameterSource.COMMANDLINE
         if not said or known[name] == value:
             continue
