@@ -192,6 +192,9 @@ class AllReLU(LeakyReLU):
     def options_in(cls, number: int) -> dict[str, Any]:
         return {"layer": number}
 
+    def options(self) -> dict[str, Any]:
+        return {"alpha": abs(self.alpha), "layer": 2 if self.alpha < 0 else 1}
+
 
 class Tanh(Activation):
     r""":math:`y = \tanh x`."""

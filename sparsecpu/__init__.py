@@ -22,6 +22,7 @@ _HOMES = {
     "SparseMLPClassifier": "sparsecpu.estimators",
     "SparseMLPRegressor": "sparsecpu.estimators",
     "Trainer": "sparsecpu.trainer",
+    "TrainingCurvesDisplay": "sparsecpu.estimators",
     "load": "sparsecpu.files.model",
     "save": "sparsecpu.files.model",
 }
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from sparsecpu.estimators import SparseCNNClassifier as SparseCNNClassifier
     from sparsecpu.estimators import SparseMLPClassifier as SparseMLPClassifier
     from sparsecpu.estimators import SparseMLPRegressor as SparseMLPRegressor
+    from sparsecpu.estimators import TrainingCurvesDisplay as TrainingCurvesDisplay
     from sparsecpu.files.checkpoint import Checkpoint as Checkpoint
     from sparsecpu.files.model import load as load
     from sparsecpu.files.model import save as save

@@ -20,8 +20,8 @@ from sparsecpu.registries.names import find_name
 
 #: Commands, in the order of ``--help``; each is a module here with a function of that name.
 COMMANDS = (
-    "train", "evaluate", "predict", "generate", "inspect", "compare", "import", "export", "bench",
-    "list", "doctor",
+    "train", "evaluate", "predict", "generate", "inspect", "plot", "report", "compare", "import",
+    "export", "bench", "list", "doctor",
 )  # fmt: skip
 #: Those whose module or function has another name.
 _ELSEWHERE = {
@@ -114,10 +114,10 @@ class _Group(Group):
 
     def _fail(self, error: BaseException) -> NoReturn:
         """Say in a line why the command has ended, and end; a mistake of ours stays as it is."""
-        if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # click 8.2's
-            error.show()
-            sys.exit(2)
         if isinstance(error, click.UsageError):
+            if type(error).__name__ == "NoArgsIsHelpError":  # click 8.2's: its message is the help
+                error.show()
+                sys.exit(2)
             where = error.ctx.command_path if error.ctx is not None else self._place()
             line = usage_line(error)
             _end(line if line.endswith("?") else f"{line}; see {where} -h", 2)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from sparsecpu.cli.options import (
 )
 from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.cli.recipe_options import recipe_options, unsaid, usual_values
+from sparsecpu.cli.runs_progress import RunsProgress
 from sparsecpu.datasets.text import is_text
 from sparsecpu.errors import ParameterError
 from sparsecpu.experiments.comparison import Comparison, split_methods
@@ -186,12 +188,14 @@ def _carry_out(
 
 def _tune(comparison, folder, state, jobs, speaker, runner) -> None:
     """Choose the learning rate, and note it in the folder, unless that is done already."""
-    from sparsecpu.experiments.comparison import tune
+    from sparsecpu.experiments.comparison import tune, tuning_runs
 
     if "learning_rate" in state:
         return
-    speaker.say("choosing the learning rate on the dense network")
-    rate, scores = tune(comparison, jobs, lambda result: None, runner)
+    if to_tune := tuning_runs(comparison):
+        speaker.say("choosing the learning rate on the dense network")
+    with _shown(speaker, runner, to_tune, "rate") as shown:
+        rate, scores = tune(comparison, jobs, shown.note, runner)
     state |= {"learning_rate": rate, "tuning": {str(r): s for r, s in scores.items()}}
     folder.write("plan.json", json.dumps(state, indent=2) + "\n")
 
@@ -223,20 +227,28 @@ def _run_missing(comparison, folder, state, results, jobs, speaker, runner) -> N
     done = set(map(cell_of, results))
     missing = [cell for cell in comparison.cells() if cell not in done]
     speaker.say(f"{len(missing)} runs to do; {len(results)} are done already")
-    with (
-        click.progressbar(
-            length=len(missing), file=sys.stderr, hidden=not speaker.bar, label="runs"
-        ) as bar,
-        speaker.saying_warnings(),
-    ):
+    with _shown(speaker, runner, len(missing), "run") as shown:
 
         def keep(result: dict[str, Any]) -> None:
             folder.append(result)
             results.append(result)
-            bar.update(1)
+            shown.note(result)
 
         runs = [(cell, state["learning_rate"], False) for cell in missing]
         run_all(comparison, runs, jobs, keep, runner)
+
+
+@contextlib.contextmanager
+def _shown(speaker: Speaker, runner: Any, total: int, label: str) -> Iterator[RunsProgress]:
+    """Show so many runs while the block does them, and say what they warn of."""
+    shown = RunsProgress(speaker.line, total, label)
+    if runner is not None and not speaker.quiet:
+        runner.watch = shown.watching
+    try:
+        with speaker.saying_warnings():
+            yield shown
+    finally:
+        shown.end()
 
 
 def _written(folder, state, rows, results, seconds: float) -> dict[str, Any]:

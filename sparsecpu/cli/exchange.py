@@ -248,8 +248,8 @@ def export_model(model: str, to: str, out: str | None, as_json: bool) -> None:
     torch: a state dict by torch.save (the torch extra); safetensors: the same tensors and our
     description of the network; scipy: a folder with one sparse matrix per layer.
     """
-    from sparsecpu.experiments.trained_models import model_path
     from sparsecpu.files.model import load
+    from sparsecpu.files.places import model_path
     from sparsecpu.interop import export_network
 
     path = model_path(model)

@@ -8,6 +8,7 @@ from sparsecpu.cli.grouped_help import option
 from sparsecpu.cli.names import data_argument
 from sparsecpu.cli.options import data_options, decorated, output_options, scaling_option
 from sparsecpu.cli.recipe_options import recipe_options
+from sparsecpu.cli.validated import validation_options
 from sparsecpu.experiments.recipe import options
 
 #: DATA and all options, in the order of ``--help``.
@@ -20,8 +21,12 @@ train_options = decorated(
         option("--out", type=click.Path(), group="output",
                help="New folder to keep the run in: model, checkpoint and history."),
         option("--resume", type=click.Path(), group="output",
-               help="Folder of an interrupted run to go on with; DATA and options are taken from "
-               "it."),
+               help="Folder of a run to go on with; DATA and options are taken from it. Four may "
+               "be others from here on: --epochs (or --steps, if the run counts these) trains it "
+               "longer, also when it is done; learning rate and prune rate are then those that a "
+               "run of that length has at this place, so with the cosine schedule they rise again; "
+               "--learning-rate; --schedule."),
+        validation_options,
         option("--evaluate-every", type=click.IntRange(1), metavar="STEPS", group="output",
                rare=True, help="Score held-out samples every so many steps; the scores go into the "
                "history, too."),

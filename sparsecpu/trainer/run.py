@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.callbacks import Callback
-from sparsecpu.callbacks.base import in_order
+from sparsecpu.callbacks.base import in_order, telling_failure
 from sparsecpu.errors import ParameterError
 from sparsecpu.losses import LOSSES, Loss, check_loss, readable_targets
 from sparsecpu.optimizers import OPTIMIZERS, SGD, Optimizer
@@ -199,7 +199,7 @@ class Trainer(Epochs):
             self.start(count)
         if self.steps_done == 0:
             self.topology.initialise()
-        with self.machine():
+        with self.machine(), telling_failure(self):
             for callback in in_order(self.callbacks):
                 callback.on_fit_start(self)
             while self.epochs_done < self.epochs and not (self.stop or self.halted):
