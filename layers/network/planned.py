@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.kernels.machine.cached import cached_property
 from sparsecpu.layers.base import Layer, Plan, Spec
 from sparsecpu.layers.flatten import Flatten
 from sparsecpu.layers.network.entry import enter, lanes_filled
@@ -41,16 +40,12 @@ class PlannedNetwork(FixedSizes):
         self.architecture: Any = None
         self._flat = Flatten()
         self._plan = Plan()
+        self.dtype = next(
+            (p.data.dtype for p in self.parameters().values()), np.dtype(np.float32)
+        )  # of values and activations
         self._set_scaling(None)
         self._made_for = sample_shape(input_shape, self.layers)
         self.plan(spec_of_samples(self._made_for))
-
-    @cached_property
-    def dtype(self) -> np.dtype:
-        """Type of values and activations."""
-        for parameter in self.parameters().values():
-            return parameter.data.dtype
-        return np.dtype(np.float32)
 
     def _plan_layers(self, spec: Spec) -> Spec:
         spec = super()._plan_layers(spec)
