@@ -10,6 +10,7 @@ import numpy as np
 from sparsecpu.layers.base import Layer, Plan, Spec
 from sparsecpu.layers.flatten import Flatten
 from sparsecpu.layers.network.entry import enter, lanes_filled
+from sparsecpu.layers.network.page import line_of, page_of
 from sparsecpu.layers.network.sizes import (
     FixedSizes,
     most_common_group,
@@ -84,6 +85,12 @@ class PlannedNetwork(FixedSizes):
         """Return the parameters that have a pattern."""
         found = self.parameters().items()
         return {name: p for name, p in found if isinstance(p, SparseParameter)}
+
+    def __repr__(self) -> str:
+        return line_of(self) if "_made_for" in self.__dict__ else f"{type(self).__name__}()"
+
+    def _repr_html_(self) -> str:
+        return page_of(self.layers, repr(self))
 
     @property
     def nnz(self) -> int:
