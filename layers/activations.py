@@ -15,7 +15,9 @@ from sparsecpu.registries.numbers import is_number, whole
 from sparsecpu.step.context import Context
 
 #: Activations by the name that users give; one enters it by being imported.
-ACTIVATIONS: Registry[type[Activation]] = Registry("activation")
+ACTIVATIONS: Registry[type[Activation]] = Registry(
+    "activation", (), "activations", {"logistic": "Another name of sigmoid: scikit-learn's."}
+)
 
 
 class Activation(Layer):

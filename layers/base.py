@@ -57,7 +57,9 @@ class Plan:
 
 
 #: Layers by the name that network descriptions use; a layer enters it by being imported.
-KINDS: Registry[type[Layer]] = Registry("layer kind")
+KINDS: Registry[type[Layer]] = Registry(
+    "layer kind", (), "layers", {"mean_tokens": "The mean of a sequence's tokens."}
+)
 
 
 class Layer:

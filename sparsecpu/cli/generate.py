@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
+from sparsecpu.cli.grouped_help import command
 from sparsecpu.cli.options import output_options
 from sparsecpu.cli.output import Speaker, print_json, put
 
 
-@click.command()
+@command()
 @click.argument("model")
 @click.option("--prompt", required=True, help="The text to go on from.")
 @click.option(

@@ -6,14 +6,16 @@ from typing import Any
 
 import click
 
+from sparsecpu.cli.grouped_help import command
+from sparsecpu.cli.names import data_argument
 from sparsecpu.cli.options import data_options, output_options, part_option, reading
 from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.errors import DataError
 
 
-@click.command()
+@command()
 @click.argument("model")
-@click.argument("data")
+@data_argument()
 @click.option("--proba", is_flag=True, help="Print the probability of each class as well.")
 @part_option
 @data_options

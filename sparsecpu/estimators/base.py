@@ -16,10 +16,11 @@ from sklearn.utils.validation import check_is_fitted
 from sparsecpu.callbacks import BestModel, Callback, History, Validation
 from sparsecpu.errors import ParameterError
 from sparsecpu.estimators.all_or_nothing import all_or_nothing, nothing_if_it_fails
+from sparsecpu.estimators.curves import PlotsCurves
 from sparsecpu.estimators.facts import facts_of, name_of
 from sparsecpu.estimators.files import load_estimator, save_estimator
 from sparsecpu.estimators.groups import grouped
-from sparsecpu.estimators.held_out import held_out
+from sparsecpu.estimators.held_out import few_of, held_out
 from sparsecpu.estimators.in_use import in_training, reads
 from sparsecpu.estimators.interruption import ends_at_ctrl_c, keep_what_is_there
 from sparsecpu.estimators.memory import refuse_too_large
@@ -44,7 +45,7 @@ from sparsecpu.trainer import Trainer
 from sparsecpu.training.mpi import communicator
 
 
-class SparseMLP(BaseEstimator):
+class SparseMLP(PlotsCurves, BaseEstimator):
     """What classifier and regressor share; ``parameters.py`` says what each parameter is."""
 
     _parts: Parts | None = None
@@ -176,7 +177,11 @@ class SparseMLP(BaseEstimator):
             X, targets, weights, *held = held_out(
                 X, targets, weights, self.validation_fraction, seed, classes
             )
-            callbacks += [Validation(lambda network: self._quality(*held)), best]
+            few = few_of(X, targets, weights, held[0].shape[0], seed)
+            callbacks += [
+                Validation(lambda network: self._quality(*held)),
+                Validation(lambda network: self._quality(*few), "train_score"), best,
+            ]  # fmt: skip
         rate, stopper = make_rate(self, self.t_), Stopper(self)
         callbacks += followers(self, rate, stopper, X.shape[0])
         trainer = make_trainer(self, X.shape[0], seed, rate, callbacks)

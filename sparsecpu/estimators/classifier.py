@@ -59,6 +59,12 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         Smallest of them; None with ``early_stopping``.
     validation_scores_, best_validation_score_ : list of float, float
         Scores of the epochs, and the best one, with ``early_stopping``; else None.
+    train_scores_ : list of float
+        Scores of the epochs on some of the samples that are trained on, about as many as are held
+        out; None without ``early_stopping``.
+    history_ : list of dict
+        For each epoch ``epoch, loss, learning_rate``, the ``densities`` of its layers, and with
+        ``early_stopping`` ``validation_score`` and ``train_score``; ``plot_curves`` draws them.
 
     Notes
     -----

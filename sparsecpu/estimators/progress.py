@@ -11,6 +11,9 @@ from sparsecpu.estimators.trainers import Narrator, make_rate
 from sparsecpu.schedules import Schedule
 from sparsecpu.trainer import Trainer
 
+#: What an estimator keeps of an epoch; the epochs of all fits are counted.
+_KEPT = ("loss", "learning_rate", "validation_score", "train_score", "densities")
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -29,7 +32,16 @@ def begin(estimator: Any) -> None:
     estimator.loss_curve_, estimator.n_iter_, estimator.t_ = [], 0, 0
     estimator.best_loss_ = None
     estimator.validation_scores_ = estimator.best_validation_score_ = None
+    estimator.train_scores_, estimator.history_ = None, []
     estimator._progress, estimator._parts = Progress(), None
+
+
+def shown_of(records: list[dict[str, Any]], before: int = 0) -> list[dict[str, Any]]:
+    """Return what ``history_`` shows of epochs that come behind so many others."""
+    return [
+        {"epoch": number, **{name: record[name] for name in _KEPT if name in record}}
+        for number, record in enumerate(records, start=before + 1)
+    ]
 
 
 def remember(
@@ -37,6 +49,7 @@ def remember(
 ) -> None:
     """Keep what epochs of so many samples have shown."""
     estimator.loss_curve_ += [record["loss"] for record in records]
+    estimator.history_ += shown_of(records, len(estimator.history_))
     curve = estimator.loss_curve_  # empty if the first epoch was interrupted
     estimator.loss_ = curve[-1] if curve else trainer.losses / max(trainer.position, 1)
     estimator.n_iter_ = trainer.epochs_done
@@ -44,6 +57,8 @@ def remember(
     if estimator.early_stopping:
         scores = [record["validation_score"] for record in records]
         estimator.validation_scores_ = [*(estimator.validation_scores_ or []), *scores]
+        scores = [record["train_score"] for record in records]
+        estimator.train_scores_ = [*(estimator.train_scores_ or []), *scores]
         estimator.best_validation_score_ = max(estimator.validation_scores_, default=None)
         estimator.best_loss_ = None
     else:

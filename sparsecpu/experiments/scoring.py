@@ -52,15 +52,20 @@ def score(network: Any, x: Any, y: np.ndarray, facts: dict[str, Any], **options:
     """
     if facts["task"] == LANGUAGE:
         return language_scores(network, x, y, facts, **options)["loss"]
-    if facts["task"] == "classification":
-        return float(np.mean(outputs(network, x, **options).argmax(axis=1) == y))
-    if facts["task"] == "multilabel":  # a sample is right if all of its labels are
-        return float(np.mean(np.all((outputs(network, x, **options) > 0) == (y > 0), axis=1)))
-    if len(y) < 2:
+    if facts["task"] == "regression" and len(y) < 2:
         return float("nan")
+    return score_of(outputs(network, x, **options), y, facts)
+
+
+def score_of(z: np.ndarray, y: np.ndarray, facts: dict[str, Any]) -> float:
+    """Return the accuracy, or R², of raw outputs; arguments are otherwise as in ``score``."""
+    if facts["task"] == "classification":
+        return float(np.mean(z.argmax(axis=1) == y))
+    if facts["task"] == "multilabel":  # a sample is right if all of its labels are
+        return float(np.mean(np.all((z > 0) == (y > 0), axis=1)))
     from sklearn.metrics import r2_score
 
-    return float(r2_score(y, quantities(outputs(network, x, **options), facts)))
+    return float(r2_score(y, quantities(z, facts)))
 
 
 def quantities(z: np.ndarray, facts: dict[str, Any]) -> np.ndarray:

@@ -54,7 +54,7 @@ class LayerSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        KINDS.find(self.kind)
+        object.__setattr__(self, "kind", KINDS.name_of(self.kind))
 
     def __str__(self) -> str:
         inner = ", ".join(f"{key}={value}" for key, value in self.options.items())

@@ -26,6 +26,7 @@ from sparsecpu.layers import Sequential
 from sparsecpu.networks.description import Architecture
 from sparsecpu.reading.files import read_content, refusing
 from sparsecpu.reading.memory import check_memory
+from sparsecpu.registries.names import read_name
 from sparsecpu.sparse.dense_parameter import Table
 from sparsecpu.sparse.groups import checked_group
 from sparsecpu.sparse.parameter import SparseParameter
@@ -174,8 +175,7 @@ def import_network(
     -----
     Nikdan et al., SparseProp (2023), section 4, continues to train such networks.
     """
-    if missing not in ("raise", "draw"):
-        raise ParameterError("missing", missing, "'raise' or 'draw'")
+    missing = read_name("missing", missing, ("raise", "draw"))
     if isinstance(source, Mapping):
         tensors, known = mapping_tensors(source), dict[str, Any]()
     else:
@@ -285,12 +285,11 @@ def export_network(
     MissingExtraError
         For ``"torch"`` without PyTorch.
     """
+    to = read_name("to", to, ("torch", "safetensors", "scipy"))
     if to == "torch":
         from sparsecpu.files.interop.torch_modules import to_torch
 
         return write_torch(to_torch(network), path)
-    if to not in ("safetensors", "scipy"):
-        raise ParameterError("to", to, "torch, safetensors or scipy")
     description = ""
     if (architecture := _description_of(network)) is not None:
         facts = network.facts if facts is None else facts
