@@ -36,14 +36,20 @@ def begin(estimator: Any) -> None:
     estimator._progress, estimator._parts = Progress(), None
 
 
+def shown_of(records: list[dict[str, Any]], before: int = 0) -> list[dict[str, Any]]:
+    """Return what ``history_`` shows of epochs that come behind so many others."""
+    return [
+        {"epoch": number, **{name: record[name] for name in _KEPT if name in record}}
+        for number, record in enumerate(records, start=before + 1)
+    ]
+
+
 def remember(
     estimator: Any, trainer: Trainer, records: list[dict[str, Any]], stopper: Stopper, samples: int
 ) -> None:
     """Keep what epochs of so many samples have shown."""
     estimator.loss_curve_ += [record["loss"] for record in records]
-    for record in records:
-        kept = {name: record[name] for name in _KEPT if name in record}
-        estimator.history_.append({"epoch": len(estimator.history_) + 1, **kept})
+    estimator.history_ += shown_of(records, len(estimator.history_))
     curve = estimator.loss_curve_  # empty if the first epoch was interrupted
     estimator.loss_ = curve[-1] if curve else trainer.losses / max(trainer.position, 1)
     estimator.n_iter_ = trainer.epochs_done
