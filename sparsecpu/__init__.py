@@ -27,6 +27,12 @@ _HOMES = {
     "save": "sparsecpu.files.model",
 }
 
+#: What users import things from.
+_MODULES = (
+    "bench", "callbacks", "datasets", "errors", "estimators", "interop", "isoflop", "layers",
+    "losses", "models", "optimizers", "schedules", "topology", "trainer",
+)  # fmt: skip
+
 __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
@@ -43,8 +49,23 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    hint = "" if name.startswith("_") else _hint(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+
+
+def _hint(name: str) -> str:
+    """Return where else a name is, or which one may have been meant."""
+    from sparsecpu.registries.names import suggested
+
+    for place in (f"{__name__}.{module}" for module in _MODULES):
+        module = importlib.import_module(place)
+        own = getattr(getattr(module, name, None), "__module__", None) == place
+        if own or name in getattr(module, "__all__", ()):
+            return f"; it is in {place}"
+    return suggested(name, __dir__()) or f"; dir({__name__}) shows what there is"
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_MODULES])

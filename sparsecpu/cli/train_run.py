@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sparsecpu.callbacks import Callback, History
+from sparsecpu.callbacks import Callback, History, Progress
 from sparsecpu.cli.group_table import group_table
 from sparsecpu.cli.output import Speaker
 from sparsecpu.cli.validated import Validated
-from sparsecpu.cli.watchers import Interruption, ProgressBar, StepClock
+from sparsecpu.cli.watchers import Interruption, StepClock
 from sparsecpu.datasets.text import LANGUAGE, TextDataset
 from sparsecpu.errors import DivergedError, ResumeError
 from sparsecpu.experiments.evaluations import Evaluations
@@ -31,7 +31,8 @@ from sparsecpu.networks.groups import AUTO, group_text
 class Request:
     """What is to be trained; a resumed run has a folder, and what it was begun with.
 
-    ``new`` is the folder that a new run is to be kept in.
+    ``new`` is the folder that a new run is to be kept in, and ``changes`` are what the recipe of a
+    resumed one says otherwise from here on.
     """
 
     data: str
@@ -40,6 +41,7 @@ class Request:
     folder: RunFolder | None = None
     config: dict[str, Any] | None = None
     new: RunFolder | None = None
+    changes: dict[str, Any] = field(default_factory=dict)
 
 
 class TrainRun:
@@ -72,7 +74,7 @@ class TrainRun:
         self.targets, facts = _targets(self.dataset)
         self.facts = facts | _noted(whole, request.data)  # samples for validation are known, too
         recipe = self.recipe.to_dict() if request.config is None else request.config["recipe"]
-        self.facts |= {"data": request.data, "recipe": recipe}
+        self.facts |= {"data": request.data, "recipe": recipe | request.changes}
         self.clock, self.stopper = StepClock(), Interruption()
         self._open()
 
@@ -115,8 +117,9 @@ class TrainRun:
             trainer.callbacks.append(self.keeper)
         if held is not None:
             self._go_on_from(held, forms)
-        if self.speaker.bar:
-            trainer.callbacks.append(ProgressBar())
+        self._note_changes()
+        if not self.speaker.quiet:
+            trainer.callbacks.append(Progress(line=self.speaker.line))
 
     def _open_validation(self, network: Any) -> None:
         """Read the samples that the run is validated on; a resumed run must have the same."""
@@ -189,6 +192,18 @@ class TrainRun:
             history = self.folder.history
             history.write(history.first(self.trainer.epochs_done))
         set_forms(self.trainer.network, forms)
+        before = checkpoint.facts["recipe"]
+        if any(before.get(name) != getattr(self.recipe, name) for name in ("epochs", "steps")):
+            self.trainer.stop = False  # of whatever ended it: it is to go on
+
+    def _note_changes(self) -> None:
+        """Write into the run's folder what it does otherwise from here on."""
+        request, trainer = self.request, self.trainer
+        if request.changes and request.folder is not None and self.comm.rank == 0:
+            assert request.config is not None
+            request.folder.change(
+                request.config, request.changes, trainer.epochs_done, trainer.steps_done
+            )
 
     @property
     def place(self) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from sparsecpu.callbacks import BestModel, Callback, EarlyStopping
+from sparsecpu.cli.grouped_help import option
 from sparsecpu.cli.options import decorated
 from sparsecpu.errors import ParameterError, ResumeError
 from sparsecpu.experiments.epoch_scores import EpochScores, Scored, few_of
@@ -38,15 +39,17 @@ class _Patience(click.ParamType):
 
 validation_options = decorated(
     (
-        click.option(
+        option(
             "--validation",
+            group="training",
             metavar="FRACTION|FILE",
             help="Score the network after every epoch on samples that it does not train on: a part "
             "of the training samples, such as 0.1, drawn by the seed and class by class, or a file "
             "that is read like DATA. The scores go into the history; the test samples stay unseen.",
         ),
-        click.option(
+        option(
             "--early-stopping",
+            group="training",
             is_flag=False,
             flag_value=str(PATIENCE),
             type=_Patience(),
@@ -54,8 +57,9 @@ validation_options = decorated(
             help="End the run when the validation score has not improved for more than so many "
             f"epochs, {PATIENCE} if you give no number.",
         ),
-        click.option(
+        option(
             "--best",
+            group="training",
             is_flag=True,
             help="Keep the network of the epoch with the best validation score, its patterns "
             "included, instead of the last one.",

@@ -116,7 +116,8 @@ def _parsed(path):
     if path.name in ("history.jsonl", "results.jsonl"):
         records = [json.loads(line) for line in path.read_text().splitlines()]
         for record in records:
-            record.pop("seconds", None)
+            for measured in ("seconds", "compile_seconds"):
+                record.pop(measured, None)
         if path.name == "results.jsonl":  # processes end in any order
             records.sort(key=lambda r: (r["seed"], r["fold"], r["method"], r["density"]))
         return records

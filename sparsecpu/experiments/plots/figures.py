@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,22 @@ def figure(
 
 def keep(drawing: Any, path: Path | str) -> None:
     """Write a figure to a file. The same figure gives the same bytes."""
+    keep_pages([drawing], path)
+
+
+def keep_pages(drawings: Sequence[Any], path: Path | str) -> None:
+    """Write figures to the pages of a file; of kinds but .pdf, the first to its only one."""
     kind = Path(path).suffix.lower().lstrip(".") or "png"
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     try:
         with styled(), atomic_write(path) as file:
-            drawing.savefig(file, format=kind, dpi=150, metadata=undated)
+            if kind == "pdf":
+                from matplotlib.backends.backend_pdf import PdfPages
+
+                with PdfPages(file, metadata=undated) as pages:
+                    for drawing in drawings:
+                        drawing.savefig(pages, format=kind)
+            else:
+                drawings[0].savefig(file, format=kind, dpi=150, metadata=undated)
     except ValueError as error:
         raise ParameterError("plot", str(path), f"a .png, .svg or .pdf ({error})") from error
