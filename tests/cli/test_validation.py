@@ -107,8 +107,14 @@ def test_early_stopping_ends_a_run(tmp_path):
     found = json.loads(result.stdout)
     assert found["epochs"] == len(history(tmp_path / "run")) == found["best_epoch"] + 3 < 40
     before = (tmp_path / "run" / "model.npz").read_bytes()
-    assert run("train", "--resume", tmp_path / "run", "--quiet", "--no-dense-timing").exit_code == 0
+    again = ["train", "--resume", tmp_path / "run", "--quiet", "--no-dense-timing", "--json"]
+    assert run(*again).exit_code == 0
     assert (tmp_path / "run" / "model.npz").read_bytes() == before
+    for epochs in (50, 60):  # patience begins anew where a run is to be longer
+        longer = run(*again, "--epochs", epochs)
+        assert longer.exit_code == 0, longer.output
+        assert json.loads(longer.stdout)["epochs"] >= found["epochs"] + 3
+        found = json.loads(longer.stdout)
 
 
 def test_a_file_is_read_as_data_is(tmp_path, rng):
