@@ -7,6 +7,8 @@ from typing import Any
 import click
 
 from sparsecpu.cli.evaluate_report import detailed_lines
+from sparsecpu.cli.grouped_help import command, option
+from sparsecpu.cli.names import data_argument
 from sparsecpu.cli.options import data_options, output_options, part_option, reading
 from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.datasets.text import LANGUAGE
@@ -16,11 +18,11 @@ from sparsecpu.errors import DataError
 _WORDS = {"test": "test ", "train": "training ", "all": "training and test "}
 
 
-@click.command()
+@command()
 @click.argument("model")
-@click.argument("data")
-@click.option(
-    "--report", is_flag=True,
+@data_argument()
+@option(
+    "--report", is_flag=True, group="output",
     help="Say more than one number: scores of each class and which are confused, or errors of each "
     "quantity.",
 )  # fmt: skip
@@ -42,16 +44,17 @@ def evaluate(model: str, data: str, report: bool, part: str | None, **options: A
     from sparsecpu.experiments.detailed_scores import detailed_scores
     from sparsecpu.experiments.parts import part_to_score
     from sparsecpu.experiments.scoring import outputs, scores
-    from sparsecpu.experiments.trained_models import model_path, read_model
+    from sparsecpu.experiments.trained_models import read_model
+    from sparsecpu.files.places import model_path
     from sparsecpu.kernels.machine.threads import use_threads
 
     speaker = Speaker(options["quiet"])
     speaker.announce_compilation()
     path = model_path(model)
-    network, facts = read_model(path)
+    network, facts = read_model(path, options["task"], speaker.note)
     found = part_to_score(network, facts, data, part, reading(options))
     for note in found.notes:
-        speaker.warn(f"note: {note}")
+        speaker.note(note)
     with use_threads(options["threads"]):
         all_scores = scores(network, found.x, found.y, facts)
         details = None

@@ -7,15 +7,21 @@ from typing import Any
 
 import click
 
+from sparsecpu.cli.grouped_help import command, option
 from sparsecpu.cli.options import data_options, quiet_option, reading
 from sparsecpu.cli.output import Speaker
 
 
-@click.command()
+@command()
 @click.argument("run")
 @click.argument("data", required=False)
-@click.option(
-    "--out", type=click.Path(), default="report.html", show_default=True, help="The page."
+@option(
+    "--out",
+    type=click.Path(),
+    default="report.html",
+    show_default=True,
+    group="output",
+    help="The page.",
 )
 @data_options
 @quiet_option

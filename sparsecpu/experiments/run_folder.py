@@ -46,11 +46,28 @@ READING = table(
 )  # fmt: skip
 #: What the configuration of a run says, beside its recipe; the second came later.
 _CONFIG: dict[str, Kind] = {"data": text, "reading": READING, "fingerprint": text}
+#: What a resumed run may do otherwise than it was begun: how long it is, and how fast it learns.
+CHANGEABLE = ("epochs", "steps", "learning_rate", "schedule")
 _NEWER: dict[str, Kind] = {
+    "changed": listed(
+        table(
+            {"epoch": whole(0), "step": whole(0)},
+            {
+                "epochs": whole(1),
+                "steps": whole(1),
+                "learning_rate": real(0.0),
+                "schedule": text,
+            },
+        )
+    ),
     "forms": named(one_of(("sparse", "dense"))),
     "spectrum": truth,
     "versions": named(text),
     "evaluate_every": maybe(whole(1)),
+    "validation": maybe(text),
+    "early_stopping": maybe(whole(1)),
+    "best": truth,
+    "validation_mark": text,
     "text": table({"files": listed(text), "bytes": whole(1), "sha256": text}),
 }
 #: What the result of a run says, as far as anything is made of it; the rest is for people.
@@ -88,7 +105,17 @@ class RunFolder:
                 expected = f"a new folder: this one holds a run (--resume {self.path} goes on)"
                 raise ParameterError("out", str(self.path), expected)
             check_empty(self.path, held)
-            write_text(self.config, json.dumps(config, indent=2, sort_keys=True) + "\n")
+            self._write(config)
+
+    def change(
+        self, config: dict[str, Any], changes: dict[str, Any], epoch: int, step: int
+    ) -> None:
+        """Note what the run of ``config`` does otherwise after so many epochs and steps."""
+        noted = [*config.get("changed", []), {"epoch": epoch, "step": step, **changes}]
+        self._write({**config, "recipe": {**config["recipe"], **changes}, "changed": noted})
+
+    def _write(self, config: dict[str, Any]) -> None:
+        write_text(self.config, json.dumps(config, indent=2, sort_keys=True) + "\n")
 
     def read_config(self) -> dict[str, Any]:
         """Return what ``create`` was given, checked."""
@@ -181,10 +208,10 @@ def read_checkpoint(
 
 
 def _begun_with(known: dict[str, Any]) -> Any:
-    """Return data and recipe of a run; its first model may have moved since."""
+    """Return data and recipe of a run, without what may have become another since."""
     from sparsecpu.experiments.recipe import LATER
 
     recipe = known.get("recipe")
     if isinstance(recipe, dict):
-        recipe = {**LATER, **recipe, "init": ""}
+        recipe = {**LATER, **recipe, "init": ""} | dict.fromkeys(CHANGEABLE)
     return known.get("data"), recipe

@@ -12,8 +12,9 @@ import numpy as np
 from sparsecpu.datasets.columns import Columns
 from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.experiments.run_folder import RunFolder
-from sparsecpu.experiments.trained_models import model_path, read_model
+from sparsecpu.experiments.trained_models import read_model
 from sparsecpu.files.checkpoint import read_run
+from sparsecpu.files.places import model_path
 from sparsecpu.step.checked_arrays import take_keys
 
 
