@@ -94,24 +94,24 @@ def about(run: RunFacts) -> Section:
 
 def _sentences(run: RunFacts) -> list[str]:
     recipe, network = run.recipe, run.network
-    where = f"A network learnt to predict {_TASKS.get(run.task)} of {run.config['data']}"
+    where = f"The network learnt to predict {_TASKS.get(run.task)} of {run.config['data']}"
     if run.task == "classification":
         count = len(run.facts["classes"])
-        where = f"A network learnt to tell apart the {count:,} classes of {run.config['data']}"
+        where = f"The network learnt to tell apart the {count:,} classes of {run.config['data']}"
     shape = " × ".join(map(str, network.input_shape))
     unit = "tokens" if run.task == "language" else "numbers"
     model = recipe["init"] or recipe["model"]
-    is_ = f"is {model}" if not _are_sizes(model) else f"has hidden layers of {model} neurons"
-    first = f"{where}. It {is_}, for samples of {shape} {unit}"
+    first = f"{where}. It is {model_in_words(model)}, for samples of {shape} {unit}"
     if recipe["neurons"] is not None:
         first = f"{where}. It has {recipe['neurons']:,} hidden neurons"
     kept = f"{network.nnz:,} of {network.size:,} weights ({100 * network.density:.3g} %)"
     return [f"{first}, with {kept}.", _pattern(run), _training(run) + _validation(run)]
 
 
-def _are_sizes(model: str) -> bool:
-    """Return True for a model that is called by the sizes of its hidden layers."""
-    return model.partition(":")[0].replace(",", "").replace(" ", "").isdigit()
+def model_in_words(model: str) -> str:
+    """Return what a model is: its name, or the sizes of its hidden layers."""
+    sizes = model.partition(":")[0].replace(",", "").replace(" ", "").isdigit()
+    return f"a network with hidden layers of {model} neurons" if sizes else model
 
 
 def _pattern(run: RunFacts) -> str:
@@ -144,10 +144,13 @@ def length_of(recipe: dict[str, Any]) -> str:
 
 def _training(run: RunFacts) -> str:
     recipe, result = run.recipe, run.result or {}
+    length, done = length_of(recipe), len(run.records)
+    if recipe["steps"] is None and 0 < done < recipe["epochs"]:
+        length = f"{done:,} of {length}"
     batch = recipe["batch_size"] or result.get("batch_size")
     batches = f" in batches of {batch}" if batch else ""
     return (
-        f"Trained for {length_of(recipe)}{batches} by {recipe['optimizer']}, learning rate "
+        f"Trained for {length}{batches} by {recipe['optimizer']}, learning rate "
         f"{short(recipe['learning_rate'])} at most ({recipe['schedule']}), weight decay "
         f"{short(recipe['weight_decay'])}, in {recipe['precision']}, with seed {recipe['seed']}."
     )

@@ -8,7 +8,7 @@ from typing import Any
 from sparsecpu.experiments.comparison.measures import Measure
 from sparsecpu.experiments.comparison.methods import DENSE
 from sparsecpu.experiments.recipe import ALONE
-from sparsecpu.experiments.report.about import figures, length_of, recipe_table
+from sparsecpu.experiments.report.about import figures, length_of, model_in_words, recipe_table
 from sparsecpu.experiments.report.comparison_facts import ComparisonFacts
 from sparsecpu.experiments.report.html import (
     Html,
@@ -73,7 +73,7 @@ def _about(found: ComparisonFacts) -> Section:
         tests = f"{plan['folds']} folds, cut anew for each seed"
     rate = found.state.get("learning_rate")
     words = (
-        f"Each method trained {recipe['model']} on {plan['data']} for {length_of(recipe)}, with "
+        f"Each method trained {model_in_words(recipe['model'])} on {plan['data']} for {length_of(recipe)}, with "
         f"{plan['seeds']} seeds, and was scored on {tests}. "
     )
     if rate is not None:
@@ -186,7 +186,7 @@ def _paired(rows: list[dict[str, Any]], key: str, words: str, measure: Measure) 
             verdict = element("strong", "better" if better else "worse")
         cells.append([
             row["method"], f"{row['density']:g}", *([row["group"]] if grouped else []),
-            _signed(pair["difference"], measure), f"{low} to {high}" if low != "–" else "–",
+            _signed(pair["difference"], measure), f"{low}\u00a0to\u00a0{high}" if low != "–" else "–",
             pair["pairs"], element("td", verdict, class_="word"),
         ])  # fmt: skip
     heads = ["method", "density", *(["group"] if grouped else []), "difference", "95 % interval",

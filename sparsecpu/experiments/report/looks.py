@@ -97,7 +97,7 @@ border:1px solid var(--line);background:#000}}
 footer{{margin-top:3rem;padding-bottom:2rem}}
 @media print{{
 :root{{color-scheme:light;{_ON_LIGHT}}}
-body{{font-size:10.5pt}}main,header,footer{{max-width:none}}nav,.slider{{display:none}}
+body{{font-size:10.5pt}}main,header,footer{{max-width:none}}nav,.slider,svg .cell{{display:none}}
 .frames.one figure,.frames.one figure.now{{display:block;width:7rem}}
 .wide{{overflow:visible}}
 h2,h3,caption{{break-after:avoid}}figure,tr,dl.facts div{{break-inside:avoid}}
