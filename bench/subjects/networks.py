@@ -13,8 +13,8 @@ from sparsecpu.bench.measuring.benchmark import Benchmark
 from sparsecpu.bench.measuring.speedups import shown
 from sparsecpu.bench.rivals.base import installed
 from sparsecpu.bench.rivals.networks import NetworkRival
-from sparsecpu.errors import ParameterError
 from sparsecpu.experiments.tables import Column, Table
+from sparsecpu.registries.names import read_name
 from sparsecpu.step.precision import check_precision
 
 
@@ -24,10 +24,8 @@ class NetworkBenchmark(Benchmark):
     rivals: ClassVar[tuple[type[NetworkRival], ...]]
 
     def setup(self) -> None:
-        wanted = set(self.options.get("rivals") or ())
-        if wanted - {rival.name for rival in self.rivals}:
-            expected = f"one of {', '.join(rival.name for rival in self.rivals)}"
-            raise ParameterError("rival", ", ".join(sorted(wanted)), expected)
+        names = [rival.name for rival in self.rivals]
+        wanted = {read_name("rival", name, names) for name in self.options.get("rivals") or ()}
         chosen = [rival for rival in self.rivals if rival.name in wanted or not wanted]
         no_bf16 = self.options.get("no_dense_bf16", False)
         self.here, self.missing = installed(chosen, no_bf16=no_bf16)

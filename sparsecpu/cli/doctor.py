@@ -6,14 +6,13 @@ import os
 import time
 from typing import Any
 
-import click
-
+from sparsecpu.cli.grouped_help import command
 from sparsecpu.cli.options import json_option
 from sparsecpu.cli.output import print_json, put
 from sparsecpu.experiments.tables import folded
 
 
-@click.command()
+@command()
 @json_option
 def doctor(as_json: bool) -> None:
     """Check this machine: CPU, threads, caches, versions."""

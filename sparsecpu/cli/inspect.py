@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from sparsecpu.cli.circuit import circuit_of, circuit_table, draw_circuit
+from sparsecpu.cli.grouped_help import command
 from sparsecpu.cli.options import json_option
 from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.errors import FileFormatError, ParameterError
@@ -17,7 +18,7 @@ from sparsecpu.experiments.tables import Column, Table, folded
 _TRACKED = {"explored", "distance", "survivor_age", "dead_outputs", "dead_inputs"}
 
 
-@click.command()
+@command()
 @click.argument("model")
 @click.option("--plot", type=click.Path(), help="Draw the patterns into this .png, .svg or .pdf.")
 @click.option(
@@ -75,8 +76,8 @@ def inspect(
 def examine(model: str, spectrum: bool = False) -> tuple[Any, list[dict[str, Any]], dict[str, Any]]:
     """Return the network of a file or folder, its topology updates, and what there is to show."""
     from sparsecpu.experiments.history_file import HistoryFile
-    from sparsecpu.experiments.trained_models import model_path
     from sparsecpu.files.model import load_all
+    from sparsecpu.files.places import model_path
 
     path = model_path(model)
     network, header, _ = load_all(path)

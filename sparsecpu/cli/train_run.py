@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sparsecpu.callbacks import Callback, History
+from sparsecpu.callbacks import Callback, History, Progress
 from sparsecpu.cli.group_table import group_table
 from sparsecpu.cli.output import Speaker
-from sparsecpu.cli.watchers import Interruption, ProgressBar, StepClock
+from sparsecpu.cli.validated import Validated
+from sparsecpu.cli.watchers import Interruption, StepClock
 from sparsecpu.datasets.text import LANGUAGE, TextDataset
 from sparsecpu.errors import DivergedError, ResumeError
 from sparsecpu.experiments.evaluations import Evaluations
@@ -30,7 +31,8 @@ from sparsecpu.networks.groups import AUTO, group_text
 class Request:
     """What is to be trained; a resumed run has a folder, and what it was begun with.
 
-    ``new`` is the folder that a new run is to be kept in.
+    ``new`` is the folder that a new run is to be kept in, and ``changes`` are what the recipe of a
+    resumed one says otherwise from here on.
     """
 
     data: str
@@ -39,6 +41,7 @@ class Request:
     folder: RunFolder | None = None
     config: dict[str, Any] | None = None
     new: RunFolder | None = None
+    changes: dict[str, Any] = field(default_factory=dict)
 
 
 class TrainRun:
@@ -51,25 +54,27 @@ class TrainRun:
 
         self.request, self.recipe, self.options = request, request.recipe, options
         self.comm, self.speaker = comm, speaker
+        self.validated = Validated(options)
         with use_threads(options["threads"]) as self.allowed_threads:
             pass  # refuses a number of threads that cannot be
         self.began = time.perf_counter()
         kept = None if request.folder is None else request.folder.checkpoint
         found = open_for(request.data, request.reading, self.recipe.init, kept)
-        self.dataset = fitted(self.recipe, found)
+        whole = fitted(self.recipe, found)
+        self.dataset = self.validated.cut(whole, self.recipe.seed)
         self._say_text()
         if self.recipe.init:
             check_same_columns(self.recipe.init, self.dataset.columns)
-        self.samples, self.mark = self.dataset.x_train.shape[0], fingerprint_of(self.dataset)
+        self.samples, self.mark = self.dataset.x_train.shape[0], fingerprint_of(whole)
         self.architecture = describe_for(self.recipe, self.dataset)
         self.group_choice: list[GroupChoice] | None = None
         if self.recipe.group == AUTO:
             self._choose_groups()
         self.tracked = check_memory(self.architecture, self.recipe, self.samples, speaker.say)
         self.targets, facts = _targets(self.dataset)
-        self.facts = facts | _noted(self.dataset, request.data)
+        self.facts = facts | _noted(whole, request.data)  # samples for validation are known, too
         recipe = self.recipe.to_dict() if request.config is None else request.config["recipe"]
-        self.facts |= {"data": request.data, "recipe": recipe}
+        self.facts |= {"data": request.data, "recipe": recipe | request.changes}
         self.clock, self.stopper = StepClock(), Interruption()
         self._open()
 
@@ -99,6 +104,7 @@ class TrainRun:
         else:
             x, y = dataset.x_train, dataset.y_train
             network = build(self.recipe, self.architecture, x, y, dataset.scaling)
+        self._open_validation(network)
         tracked = self.tracked if held is None else held.has_arrays_of("Tracker")
         self.trainer = trainer = self._make_trainer(network, tracked)
         self.x = augmented(self.recipe, dataset.x_train, network, trainer)
@@ -111,8 +117,18 @@ class TrainRun:
             trainer.callbacks.append(self.keeper)
         if held is not None:
             self._go_on_from(held, forms)
-        if self.speaker.bar:
-            trainer.callbacks.append(ProgressBar())
+        self._note_changes()
+        if not self.speaker.quiet:
+            trainer.callbacks.append(Progress(line=self.speaker.line))
+
+    def _open_validation(self, network: Any) -> None:
+        """Read the samples that the run is validated on; a resumed run must have the same."""
+        request, validated = self.request, self.validated
+        validated.read(request.data, request.reading, network, self.facts)
+        if request.config is not None:
+            validated.check(request.config)
+        for note in () if validated.held is None else validated.held.notes:
+            self.speaker.say(f"note: {note}")
 
     def _make_trainer(self, network: Any, tracked: bool) -> Any:
         from sparsecpu.training.pattern_history import Tracker
@@ -123,6 +139,7 @@ class TrainRun:
         if self.options["evaluate_every"] is not None and self.comm.rank == 0:
             every = self.options["evaluate_every"]
             callbacks.insert(0, Evaluations(every, self._scores, self.speaker.say))
+        callbacks = [*self.validated.callbacks(self.dataset, self.recipe, self.facts), *callbacks]
         self.comm.check_same("training data", self.mark)
         self.comm.check_network(network.parameters().values())
         return make_trainer(
@@ -162,7 +179,7 @@ class TrainRun:
             "data": request.data, "reading": request.reading, "forms": forms,
             "recipe": self.recipe.to_dict(), "fingerprint": self.mark,
             "spectrum": self.options["spectrum"], "versions": versions(),
-            "evaluate_every": self.options["evaluate_every"],
+            "evaluate_every": self.options["evaluate_every"], **self.validated.config(),
             **_text_facts(self.dataset),
         })  # fmt: skip
         return request.new
@@ -175,6 +192,18 @@ class TrainRun:
             history = self.folder.history
             history.write(history.first(self.trainer.epochs_done))
         set_forms(self.trainer.network, forms)
+        before = checkpoint.facts["recipe"]
+        if any(before.get(name) != getattr(self.recipe, name) for name in ("epochs", "steps")):
+            self.trainer.stop = False  # of whatever ended it: it is to go on
+
+    def _note_changes(self) -> None:
+        """Write into the run's folder what it does otherwise from here on."""
+        request, trainer = self.request, self.trainer
+        if request.changes and request.folder is not None and self.comm.rank == 0:
+            assert request.config is not None
+            request.folder.change(
+                request.config, request.changes, trainer.epochs_done, trainer.steps_done
+            )
 
     @property
     def place(self) -> str | None:
@@ -208,6 +237,7 @@ class TrainRun:
 
         network = self.trainer.network
         found = {f"test_{name}": value for name, value in self._scores(network).items()}
+        found |= self.validated.scores(network, next(iter(found)).removeprefix("test_"))
         if self.folder is not None:
             facts = {**self.facts, "metrics": found}
             save(network, self.folder.model, self.architecture, facts=facts)
