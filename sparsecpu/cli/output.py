@@ -60,9 +60,20 @@ class Speaker:
 
     def announce_compilation(self) -> None:
         """Print a line when the first kernel has to be compiled."""
-        from sparsecpu.kernels.machine.compile import compile_clock
+        from sparsecpu.kernels.machine.compile import Compiling, compile_clock
 
-        compile_clock.on_first = lambda: self.say("compiling kernels (kept for the next run) …")
+        said: list[str] = []
+
+        def listen(compiling: Compiling) -> None:
+            if said:
+                return
+            said.append("compiling kernels (kept for the next run) …")
+            if compiling.of is not None and compiling.seconds is not None:
+                told = f"{compiling.of} kernels, about {max(compiling.seconds, 1):.0f} s"
+                said[0] = f"compiling {told}, once on this machine …"
+            self.say(said[0])
+
+        compile_clock.listeners.append(listen)
 
 
 def put(text: str, *, ends: bool = True) -> None:

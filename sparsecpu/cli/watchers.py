@@ -98,3 +98,14 @@ class ProgressBar(Callback):
     def on_fit_end(self, trainer) -> None:
         if self._bar is not None:
             self._bar.__exit__(None, None, None)
+
+
+class Rehearsed(Exception):
+    """A step has been rehearsed."""
+
+
+class Rehearsal(Callback):
+    """Ends training after its first step."""
+
+    def on_step(self, trainer, loss) -> None:
+        raise Rehearsed
