@@ -109,6 +109,9 @@ class _Group(click.Group):
 
     def _fail(self, error: BaseException) -> NoReturn:
         """Say in a line why the command has ended, and end; a mistake of ours stays as it is."""
+        from sparsecpu.cli.output import wipe
+
+        wipe()
         if isinstance(error, click.exceptions.NoArgsIsHelpError):
             error.show()
             sys.exit(2)
