@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from sparsecpu.callbacks import Callback, History, Progress
 from sparsecpu.cli.group_table import group_table
 from sparsecpu.cli.output import Speaker
 from sparsecpu.cli.validated import Validated
-from sparsecpu.cli.watchers import Interruption, StepClock
+from sparsecpu.cli.watchers import Interruption, Rehearsal, StepClock
 from sparsecpu.datasets.text import LANGUAGE, TextDataset
 from sparsecpu.errors import DivergedError, ResumeError
 from sparsecpu.experiments.evaluations import Evaluations
@@ -215,6 +216,7 @@ class TrainRun:
         trainer = self.trainer
         try:
             with self.stopper.listening(), self.speaker.saying_warnings():
+                self._compile_ahead()
                 trainer.fit(self.x, self.targets)
         except DivergedError as error:
             if self.folder is not None and trainer.epochs_done:
@@ -225,6 +227,29 @@ class TrainRun:
                 self.keeper.write(trainer)
             return False
         return True
+
+    def _compile_ahead(self) -> None:
+        """Compile the kernels of a step and of the scores, where no such run has been here yet."""
+        from sparsecpu.kernels.machine.ahead import compile_ahead
+
+        trainer, data = self.trainer, self.dataset
+        if self.comm.size > 1:
+            return  # each rank would
+        shapes = (data.x_train.shape[1:], trainer.network.n_outputs, trainer.team)
+        dtype = getattr(data.x_train, "dtype", None)
+        recipe = {**self.recipe.to_dict(), "seed": None, "epochs": None}
+        compile_ahead(self._rehearse, (shapes, dtype, trainer.batch_size, recipe))
+
+    def _rehearse(self) -> None:
+        """Do a step, another with an update, and the scores, in a child that runs no kernel."""
+        trainer = self.trainer
+        trainer.callbacks[:] = [Rehearsal()]
+        for interval in (trainer.topology.interval, 1):
+            trainer.topology.interval = interval
+            with contextlib.suppress(Exception):  # results make no sense here
+                trainer.fit(self.x, self.targets)
+        with trainer.machine():
+            self._scores(trainer.network)
 
     def finish(self) -> tuple[dict[str, float], float]:
         """Score and keep the network; return the scores by name, and the seconds of it all."""

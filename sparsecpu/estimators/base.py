@@ -183,7 +183,7 @@ class SparseMLP(PlotsCurves, BaseEstimator):
                 Validation(lambda network: self._quality(*few), "train_score"), best,
             ]  # fmt: skip
         rate, stopper = make_rate(self, self.t_), Stopper(self)
-        callbacks += followers(self, rate, stopper, X.shape[0])
+        callbacks += followers(self, rate, stopper, X.shape[0], whole=True)
         trainer = make_trainer(self, X.shape[0], seed, rate, callbacks)
         if not fresh:
             restart(self.network_)
@@ -213,7 +213,7 @@ class SparseMLP(PlotsCurves, BaseEstimator):
         trainer, samples = trainer_of_parts(self, X.shape[0]), self.network_.samples(X)
         rate, stopper = gone_on(self)
         history = History()
-        trainer.callbacks = [history, *followers(self, rate, stopper, X.shape[0])]
+        trainer.callbacks = [history, *followers(self, rate, stopper, X.shape[0], whole=False)]
         trainer.schedule = rate
         prepared = trainer.loss.prepare(targets, self.n_outputs_)
         with nothing_if_it_fails(self):

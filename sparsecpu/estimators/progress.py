@@ -7,7 +7,7 @@ from typing import Any
 
 from sparsecpu.callbacks import Callback
 from sparsecpu.estimators.rates import InverseScaling, Stopper, VelocityKeepsRates
-from sparsecpu.estimators.trainers import Narrator, make_rate
+from sparsecpu.estimators.trainers import make_rate, narrator
 from sparsecpu.schedules import Schedule
 from sparsecpu.trainer import Trainer
 
@@ -67,13 +67,18 @@ def remember(
     estimator._progress = Progress(steps, trainer.learning_rate_factor, rate, stopper.state())
 
 
-def followers(estimator: Any, rate: Schedule, stopper: Stopper, samples: int) -> list[Callback]:
-    """Return the callbacks that change the learning rate, end training, and speak."""
+def followers(
+    estimator: Any, rate: Schedule, stopper: Stopper, samples: int, *, whole: bool
+) -> list[Callback]:
+    """Return the callbacks that change the learning rate, end training, and speak.
+
+    ``whole`` is False for a part of training, one call of ``partial_fit``.
+    """
     found: list[Callback] = [stopper, VelocityKeepsRates()]
     if isinstance(rate, InverseScaling):
         rate.samples = samples
         found.insert(0, rate)
-    return [*found, Narrator()] if estimator.verbose else found
+    return [*found, *narrator(estimator.verbose, whole=whole)]
 
 
 def gone_on(estimator: Any) -> tuple[Schedule, Stopper]:
