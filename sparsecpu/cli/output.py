@@ -73,7 +73,7 @@ class Speaker:
                 said[0] = f"compiling {told}, once on this machine …"
             self.say(said[0])
 
-        compile_clock.listeners.append(listen)
+        compile_clock.listeners[:] = [listen]  # not those of commands that have ended
 
 
 def put(text: str, *, ends: bool = True) -> None:

@@ -203,13 +203,17 @@ class TrainRun:
         """Compile the kernels of a step and of the scores, where no such run has been here yet."""
         from sparsecpu.kernels.machine.ahead import compile_ahead
 
-        trainer, data = self.trainer, self.dataset
+        trainer, recipe = self.trainer, self.recipe.to_dict()
         if self.comm.size > 1:
             return  # each rank would
-        shapes = (data.x_train.shape[1:], trainer.network.n_outputs, trainer.team)
-        dtype = getattr(data.x_train, "dtype", None)
-        recipe = {**self.recipe.to_dict(), "seed": None, "epochs": None}
-        compile_ahead(self._rehearse, (shapes, dtype, trainer.batch_size, recipe))
+        named = (
+            "model", "init", "ift", "group", "precision", "topology", "optimizer", "clip", "lean",
+        )  # fmt: skip
+        chosen = [str(recipe[name]).partition(":")[0] for name in named]
+        full = sorted({p.density == 1 for p in trainer.network.sparse_parameters().values()})
+        x = self.dataset.x_train
+        found = (type(x).__name__, str(getattr(x, "dtype", None)), len(x.shape))
+        compile_ahead(self._rehearse, (chosen, full, found, trainer.batch_size, trainer.team))
 
     def _rehearse(self) -> None:
         """Do a step, another with an update, and the scores, in a child that runs no kernel."""
