@@ -1,4 +1,4 @@
-"""Processes that time a dense network's step beside a training run: NumPy, and PyTorch if here."""
+"""Processes that make a dense network's steps beside a training run: NumPy's, PyTorch's if here."""
 
 from __future__ import annotations
 
@@ -8,17 +8,36 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 #: Environment variables that set the number of threads of a BLAS when it is loaded.
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS",
                      "VECLIB_MAXIMUM_THREADS")  # fmt: skip
 #: Libraries that are timed, and the module of ours that does it.
 _LIBRARIES = {"NumPy": "numpy_mlp", "PyTorch": "torch_mlp"}
+#: Seconds after which a process is not waited for any longer.
+_PATIENCE = 60.0
+
+
+@dataclass
+class DenseSteps:
+    """A kind of dense step that a process makes: its number there, its precision, its library."""
+
+    child: subprocess.Popen[str]
+    number: int
+    precision: str
+    library: str
+
+    def turn(self, seconds: float) -> list[float]:
+        """Let it make steps for so many seconds; return their milliseconds, none if it fails."""
+        return _asked(self.child, [self.number, seconds]) or []
 
 
 class DenseChildren:
-    """Processes that load their library while others work, and then time dense steps once, in turn.
+    """Processes that load their library while others work, and then make dense steps in turns.
 
     Of each library, one has ``threads`` (None: as many as it takes), the other a single thread,
     which is faster for small products, and for all where other programs keep the cores busy. They
@@ -43,18 +62,13 @@ class DenseChildren:
                 child.kill()
                 child.communicate()
 
-    def time(self, layers: Sequence[int], batch: int) -> dict[str, tuple[float, str]]:
-        """Return the least milliseconds of each precision, and the library; only once.
-
-        Precisions that nobody could time are not there.
-        """
-        request = json.dumps({"layers": list(layers), "batch": batch})
-        found: dict[str, tuple[float, str]] = {}
+    def steps(self, layers: Sequence[int], batch: int) -> list[DenseSteps]:
+        """Return the kinds of steps that processes can make of this network; only once."""
+        request = {"layers": list(layers), "batch": batch}
+        found = []
         for library, child in self._children:
-            with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError):
-                answer = json.loads(child.communicate(request, timeout=600)[0])
-                for precision, ms in answer.items():
-                    found[precision] = min(found.get(precision, (ms, library)), (ms, library))
+            for number, precision in enumerate(_asked(child, request) or ()):
+                found.append(DenseSteps(child, number, precision, library))
         return found
 
 
@@ -67,3 +81,19 @@ def _waiting_child(library: str, threads: int | None) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command, env=environment, text=True, stdin=pipe, stdout=pipe, stderr=nothing
     )
+
+
+def _asked(child: subprocess.Popen[str], request: Any) -> Any:
+    """Return a process's answer to a line of JSON, or None if it has ended or takes too long."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    patience = threading.Timer(_PATIENCE, child.kill)
+    patience.start()
+    try:
+        child.stdin.write(json.dumps(request) + "\n")
+        child.stdin.flush()
+        return json.loads(child.stdout.readline())
+    except (OSError, ValueError):
+        return None
+    finally:
+        patience.cancel()

@@ -1,22 +1,18 @@
 """A dense MLP's training step in plain NumPy, on whatever BLAS NumPy has.
 
-Run as ``python -m sparsecpu.bench.rivals.numpy_mlp``, it reads
-``{"layers": [784, 300, 10], "batch": 128}`` from its standard input and prints one line of JSON,
-the milliseconds of a step: ``{"fp32": 1.2}``.
-It runs in a process of its own, so that BLAS has the number of threads it is given and none of
-Numba's are awake beside it.
+Run as ``python -m sparsecpu.bench.rivals.numpy_mlp``, it makes steps when it is asked to; see
+``turns``. It runs in a process of its own, so that BLAS has the number of threads it is given and
+none of Numba's are awake beside it.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
-import sys
-import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
+
+from sparsecpu.bench.rivals.turns import Kind, serve
 
 
 class DenseMLP:
@@ -75,23 +71,14 @@ class DenseMLP:
             w -= g
 
 
-def time_steps(layers: Sequence[int], batch: int, seconds: float = 0.25) -> dict[str, Any]:
-    """Return the median and the quartiles of steps in this process, in milliseconds."""
+def kinds(layers: Sequence[int], batch: int) -> list[Kind]:
+    """Return the steps of a network in this process."""
     rng = np.random.default_rng(1)
     net = DenseMLP(layers, batch)
     x = rng.standard_normal((max(2 * batch, 512), layers[0]), dtype=np.float32)
     y = rng.integers(0, layers[-1], len(x))
-    times: list[float] = []
-    for _ in range(3):
-        net.step(x, y, rng.integers(0, len(x), batch))
-    began = time.perf_counter()
-    while len(times) < 5 or (time.perf_counter() - began < seconds and len(times) < 2000):
-        rows = rng.integers(0, len(x), batch)
-        start = time.perf_counter()
-        net.step(x, y, rows)
-        times.append((time.perf_counter() - start) * 1e3)
-    low, middle, high = np.percentile(times, [25, 50, 75])
-    return {"ms": float(middle), "quartiles": [float(low), float(high)], "steps": len(times)}
+    rows = itertools.cycle(rng.integers(0, len(x), (64, batch)))
+    return [("fp32", lambda: net.step(x, y, next(rows)))]
 
 
 def dense_bytes(layers: Sequence[int]) -> int:
@@ -100,7 +87,4 @@ def dense_bytes(layers: Sequence[int]) -> int:
 
 
 if __name__ == "__main__":
-    request = sys.stdin.read()
-    if request:  # empty if the parent has ended
-        found = time_steps(**json.loads(request))
-        print(json.dumps({"fp32": found["ms"]}))
+    serve(kinds)

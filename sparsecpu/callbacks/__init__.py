@@ -4,6 +4,7 @@ from sparsecpu.callbacks.base import Callback, Training
 from sparsecpu.callbacks.best_model import BestModel
 from sparsecpu.callbacks.early_stopping import AdaptiveLearningRate, EarlyStopping
 from sparsecpu.callbacks.history import History, Validation
+from sparsecpu.callbacks.progress import Progress
 
 __all__ = [
     "AdaptiveLearningRate",
@@ -11,6 +12,7 @@ __all__ = [
     "Callback",
     "EarlyStopping",
     "History",
+    "Progress",
     "Training",
     "Validation",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -98,6 +99,15 @@ class Callback:
             The trainer.
         """
 
+    def on_fit_failed(self, trainer: Training) -> None:
+        """Take note that an error has ended training, or Ctrl-C at once; it is raised after this.
+
+        Parameters
+        ----------
+        trainer : Training
+            The trainer.
+        """
+
     def state(self) -> dict[str, Any]:
         """Return what a resumed run needs of this callback, as plain values."""
         return {}
@@ -132,3 +142,14 @@ class Callback:
 def in_order(callbacks: Iterable[Callback]) -> list[Callback]:
     """Return callbacks in order, those that keep what the others have become at the end."""
     return sorted(callbacks, key=lambda c: getattr(c, "comes_last", False) is True)
+
+
+@contextmanager
+def telling_failure(trainer: Any) -> Iterator[None]:
+    """Tell a trainer's callbacks where the block fails."""
+    try:
+        yield
+    except BaseException:
+        for callback in trainer.callbacks:
+            getattr(callback, "on_fit_failed", Callback().on_fit_failed)(trainer)
+        raise

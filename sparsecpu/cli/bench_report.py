@@ -7,18 +7,25 @@ from typing import Any
 from sparsecpu.cli.output import Speaker, put
 
 
+def _put(text: str) -> None:
+    """Print lines, broken where they are wider than the terminal."""
+    from sparsecpu.experiments.tables import folded
+
+    put(folded(text))
+
+
 def introduce(document: dict[str, Any]) -> None:
     """Print what is measured on: CPU, versions, BLAS."""
     machine, blas = document["machine"], document["openblas"]
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
-    put(
+    _put(
         f"{machine['cpu']}, {machine['instruction_set']}, {machine['threads']} thread(s) "
         f"({machine['threading_layer']}); {machine['system']}"
     )
-    put(f"{versions}; commit {machine['commit'] or 'unknown'}; {machine['date']}")
+    _put(f"{versions}; commit {machine['commit'] or 'unknown'}; {machine['date']}")
     if blas["gflops"]:
         seen = ", ".join(f"{name} {rate:.0f}" for name, rate in blas["gflops"].items())
-        put(f"OpenBLAS, GFLOP/s by core type: {seen}; used: {blas['core_type']}")
+        _put(f"OpenBLAS, GFLOP/s by core type: {seen}; used: {blas['core_type']}")
     put("")
 
 
@@ -28,7 +35,7 @@ def run_subject(subject: Any, cases: list[Any], speaker: Speaker, silent: bool) 
     values, lines = subject.verdict(results)
     if not silent:
         lines += [f"not here: {name} ({how})" for name, how in subject.missing.items()]
-        put("\n".join([*lines, ""]))
+        _put("\n".join([*lines, ""]))
     return {"results": results, **values, "missing": subject.missing}
 
 
@@ -44,7 +51,7 @@ def _run_aloud(subject: Any, cases: list[Any]) -> list[dict[str, Any]]:
     from sparsecpu.bench.measuring.speedups import LEGEND
 
     results, noisy = [], False
-    put(subject.title)
+    _put(subject.title)
     put(subject.heading())
     for case in cases:
         results.append(subject.run(case))
@@ -52,5 +59,5 @@ def _run_aloud(subject: Any, cases: list[Any]) -> list[dict[str, Any]]:
         put(row)
         noisy = noisy or "~" in row
     if noisy:
-        put(LEGEND)
+        _put(LEGEND)
     return results

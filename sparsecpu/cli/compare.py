@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import click
 
 from sparsecpu.cli.compare_report import length_of, table
+from sparsecpu.cli.grouped_help import command, option
+from sparsecpu.cli.names import data_argument
 from sparsecpu.cli.options import (
     data_options,
     json_option,
@@ -23,6 +26,7 @@ from sparsecpu.cli.options import (
 )
 from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.cli.recipe_options import recipe_options, unsaid, usual_values
+from sparsecpu.cli.runs_progress import RunsProgress
 from sparsecpu.datasets.text import is_text
 from sparsecpu.errors import ParameterError
 from sparsecpu.experiments.comparison import Comparison, split_methods
@@ -37,9 +41,9 @@ from sparsecpu.topology import TOPOLOGIES
 RATES_OF_TEXT = "0.001"
 
 
-@click.command()
-@click.argument("data")
-@click.option(
+@command()
+@data_argument()
+@option(
     "--methods",
     default="dense,static,set,rigl,gse,sparse-momentum",
     show_default=True,
@@ -47,46 +51,54 @@ RATES_OF_TEXT = "0.001"
     f"weights), {', '.join(TOPOLOGIES)}, each with options if it needs them, such as "
     f"gse:distribution=grabo,subset=2; and {either(f'ift-{name}' for name in TRANSFORMS)}, with a "
     "topology behind a slash if it needs another than rigl, such as ift-wide/set.",
+    group="comparison",
 )
-@click.option(
+@option(
     "--densities", default="0.01,0.05,0.1,0.2", show_default=True,
     help="Fractions of the weights to keep, with commas between.",
+    group="comparison",
 )  # fmt: skip
-@click.option(
+@option(
     "--group", "groups", default=ALONE, show_default=True,
     help="How many neighbouring outputs of a layer share their inputs, as in sparsecpu train: "
     "sizes to compare, with commas between, such as 1,4; auto is one of them.",
+    group="sparsity",
 )  # fmt: skip
-@click.option(
+@option(
     "--seeds", type=int, default=5, show_default=True,
     help="How many seeds: every run is repeated with seed 0, 1, …",
+    group="comparison",
 )  # fmt: skip
-@click.option(
+@option(
     "--folds",
     type=int,
     help="Parts of cross-validation, cut anew for each seed; 0 for the data's own test part.  "
     "[default: 5; 0 for data with a test part]",
+    group="comparison",
 )
-@click.option(
+@option(
     "--learning-rates",
     default="0.02,0.05,0.1",
     show_default=True,
     help="Tried on the dense network alone; the best one serves all methods. A single one is taken "
     "as it is.",
+    group="comparison",
 )
 @recipe_options(
     "model", "width", "pattern", "distribution", "epochs", "steps", "batch_size", "accumulate",
     "schedule", "optimizer", "momentum", "weight_decay", "clip", "label_smoothing", "update_every",
     "augment",
 )  # fmt: skip
-@click.option(
+@option(
     "--jobs", type=int, default=1, show_default=True,
     help="Processes that train at the same time, with a thread each.",
+    group="comparison",
 )  # fmt: skip
-@click.option("--out", help="Folder for the results.  [default: compare-DATA]")
-@click.option(
+@option("--out", help="Folder for the results.  [default: compare-DATA]", group="output")
+@option(
     "--plot", is_flag=True,
     help="Draw error over density into that folder (needs the plot extra).",
+    group="output",
 )  # fmt: skip
 @data_options
 @scaling_option
@@ -176,12 +188,14 @@ def _carry_out(
 
 def _tune(comparison, folder, state, jobs, speaker, runner) -> None:
     """Choose the learning rate, and note it in the folder, unless that is done already."""
-    from sparsecpu.experiments.comparison import tune
+    from sparsecpu.experiments.comparison import tune, tuning_runs
 
     if "learning_rate" in state:
         return
-    speaker.say("choosing the learning rate on the dense network")
-    rate, scores = tune(comparison, jobs, lambda result: None, runner)
+    if to_tune := tuning_runs(comparison):
+        speaker.say("choosing the learning rate on the dense network")
+    with _shown(speaker, runner, to_tune, "rate") as shown:
+        rate, scores = tune(comparison, jobs, shown.note, runner)
     state |= {"learning_rate": rate, "tuning": {str(r): s for r, s in scores.items()}}
     folder.write("plan.json", json.dumps(state, indent=2) + "\n")
 
@@ -213,20 +227,28 @@ def _run_missing(comparison, folder, state, results, jobs, speaker, runner) -> N
     done = set(map(cell_of, results))
     missing = [cell for cell in comparison.cells() if cell not in done]
     speaker.say(f"{len(missing)} runs to do; {len(results)} are done already")
-    with (
-        click.progressbar(
-            length=len(missing), file=sys.stderr, hidden=not speaker.bar, label="runs"
-        ) as bar,
-        speaker.saying_warnings(),
-    ):
+    with _shown(speaker, runner, len(missing), "run") as shown:
 
         def keep(result: dict[str, Any]) -> None:
             folder.append(result)
             results.append(result)
-            bar.update(1)
+            shown.note(result)
 
         runs = [(cell, state["learning_rate"], False) for cell in missing]
         run_all(comparison, runs, jobs, keep, runner)
+
+
+@contextlib.contextmanager
+def _shown(speaker: Speaker, runner: Any, total: int, label: str) -> Iterator[RunsProgress]:
+    """Show so many runs while the block does them, and say what they warn of."""
+    shown = RunsProgress(speaker.line, total, label)
+    if runner is not None and not speaker.quiet:
+        runner.watch = shown.watching
+    try:
+        with speaker.saying_warnings():
+            yield shown
+    finally:
+        shown.end()
 
 
 def _written(folder, state, rows, results, seconds: float) -> dict[str, Any]:

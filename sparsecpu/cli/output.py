@@ -12,6 +12,8 @@ from typing import Any
 import click
 
 from sparsecpu.errors import DataWarning, DivergenceWarning
+from sparsecpu.files.documents import finite
+from sparsecpu.reading.live_line import Line, Silence, line_on
 from sparsecpu.reading.progress import voice
 
 #: Our own warnings.
@@ -19,11 +21,14 @@ _OURS = (DataWarning, DivergenceWarning)
 
 
 class Speaker:
-    """Messages on stderr; of warnings alone, if the user wants no others."""
+    """Messages on stderr; of warnings alone, if the user wants no others.
+
+    ``line`` shows progress there; messages stand above it.
+    """
 
     def __init__(self, quiet: bool) -> None:
         self.quiet = quiet
-        self.bar = not quiet and sys.stderr.isatty()
+        self.line: Line = Silence(sys.stderr) if quiet else line_on(sys.stderr)
         voice.say = self.say
 
     def say(self, message: str) -> None:
@@ -33,8 +38,14 @@ class Speaker:
 
     def warn(self, message: str) -> None:
         """Print a line, whatever the user wants."""
+        self.line.clear()
         with contextlib.suppress(OSError):  # a message is no reason to end a run
             click.echo(message, err=True)
+        self.line.again()
+
+    def note(self, message: str) -> None:
+        """Print a line on something that the user should know, whatever he wants."""
+        self.warn(f"note: {message}")
 
     @contextlib.contextmanager
     def saying_warnings(self) -> Iterator[None]:
@@ -49,10 +60,11 @@ class Speaker:
 
                 if issubclass(category, DataWarning):
                     if not launched_rank():  # else rank 0 says it
-                        self.warn(f"note: {message}")
+                        self.note(f"{message}")
                 elif issubclass(category, DivergenceWarning):
                     self.warn(f"warning: {message}")
                 else:
+                    self.line.clear()
                     usual(message, category, *where, **more)
 
             warnings.showwarning = show
@@ -90,14 +102,4 @@ def put(text: str, *, ends: bool = True) -> None:
 
 def print_json(document: dict[str, Any]) -> None:
     """Print one JSON document of plain values; NaN and infinity become null."""
-    put(json.dumps(_finite(document), indent=2, default=str, allow_nan=False))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value
+    put(json.dumps(finite(document), indent=2, default=str, allow_nan=False))

@@ -6,12 +6,10 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from sparsecpu.cli.dense_timing import dense_steps
 from sparsecpu.cli.train_run import TrainRun
 from sparsecpu.experiments.language_scores import in_words
 from sparsecpu.experiments.networks import describe, describe_dense
-
-#: A dense network above so many bytes is not timed beside ours.
-_DENSE_LIMIT = 1_000_000_000
 
 
 def result(run: TrainRun, scores: dict[str, float], seconds: float, dense: Any) -> dict[str, Any]:
@@ -23,7 +21,7 @@ def result(run: TrainRun, scores: dict[str, float], seconds: float, dense: Any) 
     network = trainer.network
     parameters = network.sparse_parameters()
     described = describe_dense(recipe, dataset.input_shape, dataset.n_outputs)
-    return {
+    found: dict[str, Any] = {
         **scores,
         "seconds": seconds,
         "threads": trainer.team or run.allowed_threads,
@@ -41,20 +39,20 @@ def result(run: TrainRun, scores: dict[str, float], seconds: float, dense: Any) 
         "iso_flop": _iso_flop(run, described),
         "train_samples": run.samples,
         "test_samples": dataset.x_test.shape[0],
-        "epochs": trainer.epochs,
+        **run.validated.facts(),
+        "epochs": trainer.epochs_done,
         "steps": trainer.steps_done,
         "batch_size": recipe.batch(run.samples),
         "seconds_per_epoch": run.clock.seconds_per_epoch(),
         "compile_seconds": compile_clock.seconds,
-        "step_ms": run.clock.step_ms(),
         "precision": recipe.precision,
-        **_dense_steps(run, described, dense),
         "layers": [_layer(name, parameter) for name, parameter in parameters.items()],
         "seed": recipe.seed,
         "out": None if run.folder is None else str(run.folder.path),
         "cpu": cpu_model(),
         "versions": versions(),
     }
+    return {**found, **dense_steps(run, described, dense)}  # last: it makes further steps
 
 
 def _layer(name: str, parameter: Any) -> dict[str, Any]:
@@ -62,32 +60,6 @@ def _layer(name: str, parameter: Any) -> dict[str, Any]:
         "name": name, "shape": list(parameter.shape), "nnz": parameter.nnz,
         "density": parameter.density, "group": parameter.pattern.group,
     }  # fmt: skip
-
-
-def _dense_steps(run: TrainRun, described: Any, dense: Any) -> dict[str, Any]:
-    """Time a step of the dense network, unless it is one of images or too large.
-
-    The fastest in float32 and in bfloat16, and whose they are; None where there is none.
-    """
-    timed = _timed_dense(run, described, dense)
-    found: dict[str, Any] = {}
-    for precision, name in (("fp32", "dense"), ("bf16", "dense_bf16")):
-        found[f"{name}_step_ms"], found[f"{name}_library"] = timed.get(precision, (None, None))
-    return found
-
-
-def _timed_dense(run: TrainRun, described: Any, dense: Any) -> dict[str, tuple[float, str]]:
-    from sparsecpu.bench.rivals.numpy_mlp import dense_bytes
-    from sparsecpu.reading.memory import free_memory
-
-    network = run.trainer.network
-    sizes = [network.widths[0], *(shape[0] for shape in described.weight_shapes())]
-    images = any(p.spatial for p in network.sparse_parameters().values())
-    free = free_memory()
-    most = _DENSE_LIMIT if free is None else min(_DENSE_LIMIT, free // 2)
-    if dense is None or images or network.longest or dense_bytes(sizes) > most:
-        return {}
-    return dense.time(sizes, run.recipe.batch(run.samples))
 
 
 def _iso_flop(run: TrainRun, described: Any) -> list[dict[str, Any]] | None:
@@ -121,6 +93,8 @@ def table(result: dict[str, Any]) -> str:
         lines.append(
             f"test R2          {result['test_r2']:.4f} on {result['test_samples']} samples"
         )
+    if "validation_samples" in result:
+        lines.append(_validation_line(result))
     sparse, dense = result["weight_bytes"], result["dense_weight_bytes"]
     lines.append(f"weights          {sparse:,} bytes; dense {dense:,} ({dense / sparse:.1f}x)")
     lines += _step_lines(result)
@@ -144,6 +118,17 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _validation_line(result: dict[str, Any]) -> str:
+    """Return the score of the network that is kept on the samples held out for validation."""
+    if "validation_accuracy" in result:
+        line = f"validation       {100 * result['validation_accuracy']:.2f} %"
+    else:
+        line = f"validation R2    {result['validation_r2']:.4f}"
+    line += f" of {result['validation_samples']} samples"
+    best = result["best_epoch"]
+    return line if best is None else f"{line}, the best: epoch {best} of {result['epochs']}"
+
+
 def _step_lines(result: dict[str, Any]) -> list[str]:
     """Return what a step takes, beside the fastest dense one of each precision."""
     ours = result["step_ms"]
@@ -153,13 +138,22 @@ def _step_lines(result: dict[str, Any]) -> list[str]:
     for precision, name in (("fp32", "dense"), ("bf16", "dense_bf16")):
         dense = result[f"{name}_step_ms"]
         if dense is not None:
-            ratio = dense / ours
-            verdict = f"ours is {ratio:.1f}x as fast" if ratio >= 1 else "use dense here"
             library = result[f"{name}_library"]
-            beside.append(f"dense {precision} ({library}) {dense:.3f} ms: {verdict}")
+            beside.append(f"dense {precision} ({library}) {dense:.3f} ms: {_verdict(result, name)}")
     line = (
         f"step             {ours:.3f} ms at batch {result['batch_size']} in {result['precision']}"
     )
     if not beside:
         return [f"{line}; the dense network was not timed"]
     return [line, *(f"{'':<17}{words}" for words in beside)]
+
+
+def _verdict(result: dict[str, Any], name: str) -> str:
+    """Return which is faster, if that is more than what the rounds of timing differ by."""
+    ratio, (low, high) = result[f"{name}_ratio"], result[f"{name}_ratio_range"]
+    return {
+        "ours": f"ours is {ratio:.1f}x as fast",
+        "dense": f"{1 / ratio:.1f}x as fast: use dense here",
+        "alike": "about as fast",
+        "unclear": f"ours is {low:.1f}x to {high:.1f}x as fast, too noisy to tell",
+    }[result[f"{name}_verdict"]]

@@ -1,39 +1,43 @@
-"""Callbacks of ``sparsecpu train``: a clock, Ctrl-C, a progress bar."""
+"""Callbacks of ``sparsecpu train``: a clock, and Ctrl-C."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
-import time
 from typing import Any
 
-import click
-
-from sparsecpu.callbacks import Callback, Training
+from sparsecpu.callbacks import Callback
 from sparsecpu.cli.signals import Ended, handled
+from sparsecpu.step.training_clock import clock_without_compiling, compiled_seconds
 
 
 class StepClock(Callback):
-    """Notes how long epochs take, and steps: each of its batches, where several make a step."""
+    """Notes how long epochs take, and steps: each of its batches, where several make a step.
+
+    What compiling takes is in neither; the record of an epoch has it beside its seconds, if any.
+    """
 
     def __init__(self) -> None:
         self.steps: list[float] = []
         self.epochs: list[float] = []
-        self._last = self._epoch = 0.0
+        self._last = self._epoch = self._compiled = 0.0
 
     def on_fit_start(self, trainer) -> None:
-        self._last = self._epoch = time.perf_counter()
+        self._last = self._epoch = clock_without_compiling()
+        self._compiled = compiled_seconds()
 
     def on_step(self, trainer, loss) -> None:
-        now = time.perf_counter()
+        now = clock_without_compiling()
         self.steps.append((now - self._last) / trainer.accumulate)
         self._last = now
 
     def on_epoch_end(self, trainer, record) -> None:
-        now = time.perf_counter()
+        now, compiled = clock_without_compiling(), compiled_seconds()
         self.epochs.append(now - self._epoch)
         record["seconds"] = self.epochs[-1]
+        if compiled > self._compiled:
+            record["compile_seconds"] = compiled - self._compiled
         self._epoch = self._last = now
+        self._compiled = compiled
 
     def step_ms(self) -> float | None:
         """Return the median milliseconds of a step, which few slow ones do not change."""
@@ -65,47 +69,3 @@ class Interruption(Callback):
     def on_step(self, trainer, loss) -> None:
         if self.number is not None:
             trainer.interrupted = True
-
-
-class ProgressBar(Callback):
-    """Shows epochs, loss and time left on stderr, once the first step has compiled everything."""
-
-    def on_fit_start(self, trainer) -> None:
-        self._bar: Any = None
-        self._smooth: float | None = None
-
-    def _open(self, trainer: Training) -> None:
-        total = trainer.course.total_steps
-        self._bar = click.progressbar(
-            length=total,
-            label="training",
-            file=sys.stderr,
-            width=0,  # as wide as the terminal leaves room for: a line that wraps is shown twice
-            show_pos=True,
-            update_min_steps=max(1, total // 200),
-            item_show_func=lambda text: text,
-        )
-        self._bar.__enter__()
-        self._bar.update(trainer.steps_done - 1)
-
-    def on_step(self, trainer, loss) -> None:
-        if self._bar is None:
-            self._open(trainer)
-        self._smooth = loss if self._smooth is None else 0.95 * self._smooth + 0.05 * loss
-        text = f"epoch {trainer.epochs_done + 1}/{trainer.epochs}  loss {self._smooth:.4f}"
-        self._bar.update(1, text)
-
-    def on_fit_end(self, trainer) -> None:
-        if self._bar is not None:
-            self._bar.__exit__(None, None, None)
-
-
-class Rehearsed(Exception):
-    """A step has been rehearsed."""
-
-
-class Rehearsal(Callback):
-    """Ends training after its first step."""
-
-    def on_step(self, trainer, loss) -> None:
-        raise Rehearsed

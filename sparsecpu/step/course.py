@@ -11,6 +11,15 @@ _EPOCHS = 10
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where epochs begin to have another length: after so many steps, which made so many epochs."""
+
+    step: int
+    epoch: int
+    epoch_steps: int
+
+
+@dataclass(frozen=True)
 class Course:
     """A run of so many epochs, or of so many optimizer steps.
 
@@ -28,12 +37,25 @@ class Course:
         Passes, where ``steps`` is None.
     steps : int or None
         Steps of the whole run.
+    origin : Origin, optional
+        Where the run was given this number of steps, if it was begun with another one.
     """
 
     samples: int
     per_step: int
     epochs: int
     steps: int | None = None
+    origin: Origin | None = None
+
+    def lengthened(self, step: int, steps: int) -> Origin:
+        """Return where epochs begin anew in a run of other ``steps`` that has done ``step`` ones.
+
+        That is the end of its last epoch. Epochs become longer with the run, but never shorter.
+        """
+        longer = min(self.pass_steps, -(-steps // _EPOCHS))
+        done = self.epochs_done(step)
+        ended = step if self.ends_epoch(step) else self._epoch_begin(step)
+        return Origin(ended, done, max(self.epoch_steps, longer))
 
     @cached_property
     def pass_steps(self) -> int:
@@ -45,6 +67,8 @@ class Course:
         """Steps of an epoch; the last one of a run of so many steps may have fewer."""
         if self.steps is None:
             return self.pass_steps
+        if self.origin is not None:
+            return self.origin.epoch_steps
         return min(self.pass_steps, -(-self.steps // _EPOCHS))
 
     @cached_property
@@ -55,7 +79,15 @@ class Course:
     @cached_property
     def total_epochs(self) -> int:
         """Epochs of the run."""
-        return -(-self.total_steps // self.epoch_steps)
+        return self._first_epoch - (self._first_step - self.total_steps) // self.epoch_steps
+
+    @property
+    def _first_step(self) -> int:
+        return 0 if self.origin is None else self.origin.step
+
+    @property
+    def _first_epoch(self) -> int:
+        return 0 if self.origin is None else self.origin.epoch
 
     def position(self, step: int) -> int:
         """Return how many samples of its pass are used after so many steps."""
@@ -63,16 +95,23 @@ class Course:
 
     def ends_epoch(self, step: int) -> bool:
         """Return True if an epoch ends after so many steps."""
-        return step % self.epoch_steps == 0 or step == self.total_steps
+        return (step - self._first_step) % self.epoch_steps == 0 or step == self.total_steps
 
     def epochs_done(self, step: int) -> int:
         """Return how many epochs have ended after so many steps."""
-        return self.total_epochs if step == self.total_steps else step // self.epoch_steps
+        if step == self.total_steps:
+            return self.total_epochs
+        return self._first_epoch + (step - self._first_step) // self.epoch_steps
 
     def samples_of_epoch(self, step: int) -> int:
         """Return the samples of the steps from the beginning of an epoch up to so many steps."""
-        begun = (step - 1) // self.epoch_steps * self.epoch_steps
-        return self._used(step) - self._used(begun)
+        return self.samples_used(step) - self.samples_used(self._epoch_begin(step))
 
-    def _used(self, step: int) -> int:
+    def _epoch_begin(self, step: int) -> int:
+        """Return after how many steps the epoch of the last one began."""
+        first = self._first_step
+        return max(0, first + (step - 1 - first) // self.epoch_steps * self.epoch_steps)
+
+    def samples_used(self, step: int) -> int:
+        """Return the samples of so many steps, those of earlier passes counted again."""
         return step // self.pass_steps * self.samples + self.position(step)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from sparsecpu.errors import FileFormatError, ResumeError, SparseCPUError
 from sparsecpu.kernels.machine.arrays import aligned_copy
 from sparsecpu.registries.numbers import whole as whole_argument
 from sparsecpu.step.checked_arrays import Arrays, behind, same_names, take
-from sparsecpu.step.course import Course
+from sparsecpu.step.course import Course, Origin
 from sparsecpu.step.plain_values import (
     anything,
     brief,
@@ -44,8 +45,11 @@ _KIND = table(
         "callbacks": named(named(anything)),
     },
     # Files of older versions lack these.
-    {"made_with": named(anything), "topology_start": maybe(named(anything))},
-)
+    {
+        "made_with": named(anything), "topology_start": maybe(named(anything)),
+        "origin": table({"step": whole(0), "epoch": whole(0), "epoch_steps": whole(1)}),
+    },
+)  # fmt: skip
 _MADE_WITH = table(
     {
         "optimizer": text, "topology": text, "batch_size": whole(1), "shuffle": truth,
@@ -80,6 +84,8 @@ def state_of(trainer: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "callbacks": {n: state for n, c in callbacks.items() if (state := c.state())},
         "made_with": _made_with(trainer),
     }
+    if trainer.origin is not None:
+        values["origin"] = asdict(trainer.origin)
     return values, found
 
 
@@ -112,13 +118,17 @@ def _made_with(trainer: Any) -> dict[str, Any]:
 
 
 def load_state(trainer: Any, values: dict[str, Any], arrays: Arrays, samples: int) -> None:
-    """Take up what ``state_of`` returned, where an epoch has so many samples."""
+    """Take up what ``state_of`` returned, where an epoch has so many samples.
+
+    A trainer that is to do more epochs or steps than the run was begun with trains it longer.
+    """
     whole_argument("samples", samples, 1)
     _KIND(values, "the state of the run")
     _refuse_another_run(trainer, values)
-    _check_progress(trainer, values, samples)
+    origin = _check_progress(trainer, values, samples)
     slots = _slots(trainer, arrays)
     with _unchanged_if_refused(trainer):
+        trainer.origin = origin
         _start(trainer, values, samples)
         _check_that_slots_are_there(trainer, slots)
         trainer.topology.load_state(values["topology"], behind(arrays, "topology/"))
@@ -153,20 +163,34 @@ def go_on(
 def _refuse_another_run(trainer: Any, values: dict[str, Any]) -> None:
     if "made_with" not in values:
         return
-    theirs = {"accumulate": 1, "steps": None, **_MADE_WITH(values["made_with"], "made_with")}
+    theirs = _read_made_with(values)
     for name, ours in _made_with(trainer).items():
-        if theirs[name] != ours:
+        longer = name == "steps" and None not in (ours, theirs[name])
+        if theirs[name] != ours and not longer:
             begun = shown(str(theirs[name]))
             raise ResumeError(f"the run was begun with {name} {begun}; this one has {ours}")
 
 
-def _check_progress(trainer: Any, values: dict[str, Any], samples: int) -> None:
-    """Refuse numbers of steps, epochs and samples that do not fit one another."""
+def _read_made_with(values: dict[str, Any]) -> dict[str, Any]:
+    found = _MADE_WITH(values["made_with"], "made_with")
+    return {"accumulate": 1, "steps": None, **found}
+
+
+def _check_progress(trainer: Any, values: dict[str, Any], samples: int) -> Origin | None:
+    """Refuse numbers of steps, epochs and samples that do not fit one another.
+
+    Returns where epochs got or get another length.
+    """
     batch = trainer.batch_size * trainer.accumulate
     steps, epochs, position = (values[n] for n in ("steps_done", "epochs_done", "position"))
     if trainer.steps is not None:
-        _check_place(Course(samples, batch, 0, trainer.steps), steps, epochs, position)
-        return
+        theirs = _read_made_with(values)["steps"] if "made_with" in values else trainer.steps
+        origin = Origin(**values["origin"]) if "origin" in values else None
+        course = Course(samples, batch, 0, theirs, origin)
+        if steps > trainer.steps:
+            raise ResumeError(f"the run has done {steps} steps; it is to do {trainer.steps}")
+        _check_place(course, steps, epochs, position)
+        return origin if theirs == trainer.steps else course.lengthened(steps, trainer.steps)
     if epochs > trainer.epochs:
         raise ResumeError(f"the run has done {epochs} epochs; this one is to do {trainer.epochs}")
     if position and (position >= samples or position % batch or epochs == trainer.epochs):
@@ -182,12 +206,14 @@ def _check_progress(trainer: Any, values: dict[str, Any], samples: int) -> None:
         )
     if values["order_state"] is None and steps:
         raise FileFormatError("order_state is missing; expected that of the epoch's first step")
+    return None
 
 
 def _check_place(course: Course, steps: int, epochs: int, position: int) -> None:
     """Refuse a place within a run of so many steps that these do not lead to."""
-    if steps > course.total_steps:
-        raise ResumeError(f"the run has done {steps} steps; it is to do {course.total_steps}")
+    origin = course.origin
+    if steps > course.total_steps or (origin is not None and steps < origin.step):
+        raise FileFormatError(f"steps_done is {steps}, which is no step of this run")
     expected = course.epochs_done(steps), course.position(steps)
     if (epochs, position) != expected:
         raise FileFormatError(

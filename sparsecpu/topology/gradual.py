@@ -107,7 +107,7 @@ class GradualPruning(Topology):
         weights, units = weights_of(parameter), sizes_of_places(parameter)
         wanted = round(self.schedule(self._start[name], weights.pattern.size)(steps_done))
         if weights is parameter:
-            return smallest(np.abs(weights.data), weights.nnz - max(wanted, 1))
+            return smallest(np.abs(weights.data), max(weights.nnz - max(wanted, 1), 0))
         return smallest_of_all([parameter.data], max(weights.nnz - wanted, 0), [units])[0]
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -18,7 +18,7 @@ from sparsecpu.schedules import Schedule
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.checked_data import CheckedData, Data
 from sparsecpu.step.context import StepContexts
-from sparsecpu.step.course import Course
+from sparsecpu.step.course import Course, Origin
 from sparsecpu.step.gradient_view import standing_for
 from sparsecpu.step.gradients import GlobalNorm, add_up
 from sparsecpu.step.lanes import TileWidth
@@ -62,6 +62,7 @@ class Steps:
         self._widest = 0  # samples of the largest batch that it knows of
         self.topology_start: dict[str, Any] | None = None  # its stream when the run began
         self.gradient_norm: float | None = None
+        self.origin: Origin | None = None  # where a resumed run got another number of steps
         self.steps_done = 0
 
     @property
@@ -214,7 +215,7 @@ class Steps:
             Samples of a pass over all.
         """
         samples, per_step = whole("samples", samples, 1), self.batch_size * self.accumulate
-        self.course = Course(samples, per_step, self.epochs, self.steps)
+        self.course = Course(samples, per_step, self.epochs, self.steps, self.origin)
         if self.steps is not None:
             self.epochs = self.course.total_epochs
         self.steps_per_epoch = self.course.epoch_steps

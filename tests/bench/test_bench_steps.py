@@ -130,17 +130,21 @@ def test_steps_in_a_process_of_their_own():
         StepProcess("nobody", case)
 
 
-def test_dense_steps_are_timed_beside_a_run():
-    """By the fastest library of each precision; a child that fails is not waited for."""
+def test_dense_steps_are_made_beside_a_run():
+    """In each precision, as often as they are asked for; a child that fails is not waited for."""
     with DenseChildren(1) as children:
-        found = children.time((20, 16, 4), 8)
-    assert found["fp32"][0] > 0
-    assert set(found) == ({"fp32", "bf16"} if importlib.util.find_spec("torch") else {"fp32"})
-    assert {library for _, library in found.values()} <= {"NumPy", "PyTorch"}
+        kinds = children.steps((20, 16, 4), 8)
+        assert all(len(kind.turn(0.0)) == 1 for kind in kinds)
+        assert all(len(kind.turn(0.01)) >= 2 for kind in kinds)
+        kinds[0].child.kill()
+        assert kinds[0].turn(0.01) == []
+    here = {"fp32", "bf16"} if importlib.util.find_spec("torch") else {"fp32"}
+    assert {kind.precision for kind in kinds} == here
+    assert {kind.library for kind in kinds} <= {"NumPy", "PyTorch"}
     with DenseChildren(1) as children:
         for _, child in children._children:
             child.kill()
-        assert children.time((20, 16, 4), 8) == {}
+        assert children.steps((20, 16, 4), 8) == []
 
 
 def test_pytorch_with_another_allocator():

@@ -64,6 +64,7 @@ VARIANTS = [
     run("lean-gse", f"{MLP} --topology gse --lean"),
     run("groups", f"{MLP} --topology static --group 4"),
     run("adam", f"{MLP} --topology rigl --optimizer adam --learning-rate 0.005"),
+    run("validated", f"{MLP} --topology set --validation 0.2 --early-stopping 2 --best"),
     run("spectrum", f"{MLP} --topology set --spectrum"),
     run("one-cycle", f"{MLP} --topology set --schedule one-cycle --label-smoothing 0.1"),
     run("bf16", f"{MLP} --topology rigl --precision bf16"),
@@ -115,7 +116,8 @@ def _parsed(path):
     if path.name in ("history.jsonl", "results.jsonl"):
         records = [json.loads(line) for line in path.read_text().splitlines()]
         for record in records:
-            record.pop("seconds", None)
+            for measured in ("seconds", "compile_seconds"):
+                record.pop(measured, None)
         if path.name == "results.jsonl":  # processes end in any order
             records.sort(key=lambda r: (r["seed"], r["fold"], r["method"], r["density"]))
         return records

@@ -3,7 +3,7 @@
 from sparsecpu.experiments.comparison.comparison import Cell, Comparison
 from sparsecpu.experiments.comparison.measures import Measure, has_its_test, measure_of
 from sparsecpu.experiments.comparison.methods import split_methods
-from sparsecpu.experiments.comparison.runs import Runner, run_all, tune
+from sparsecpu.experiments.comparison.runs import Runner, run_all, tune, tuning_runs
 from sparsecpu.experiments.comparison.statistics import paired, summarise
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "split_methods",
     "summarise",
     "tune",
+    "tuning_runs",
 ]

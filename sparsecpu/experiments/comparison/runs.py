@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-import time
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsecpu.callbacks import Callback
 from sparsecpu.datasets.text import LANGUAGE
 from sparsecpu.errors import (
     DataError,
@@ -26,11 +26,13 @@ from sparsecpu.errors import (
 from sparsecpu.experiments.comparison.comparison import Cell, Comparison
 from sparsecpu.experiments.comparison.measures import has_its_test
 from sparsecpu.experiments.comparison.methods import DENSE, SMALL_DENSE, narrowed, weights_of
+from sparsecpu.experiments.held_out import take
 from sparsecpu.experiments.networks import build, describe_for, fitted
 from sparsecpu.experiments.recipe import ALONE, Recipe
 from sparsecpu.experiments.scoring import score
 from sparsecpu.experiments.trainers import augmented, make_trainer, standardised_targets
 from sparsecpu.networks.description import Architecture
+from sparsecpu.step.training_clock import clock_without_compiling
 
 #: The dense network is tuned on these seeds' first folds, ...
 _TUNING_SEEDS = 3
@@ -42,8 +44,17 @@ Job = tuple[Cell, float, bool]
 Keep = Callable[[dict[str, Any]], None]
 
 
+def _nobody(cell: Cell) -> list[Callback]:
+    return []
+
+
 class Runner:
-    """Does single runs of a comparison, on data that it reads once."""
+    """Does single runs of a comparison, on data that it reads once.
+
+    ``watch`` returns the callbacks of a run.
+    """
+
+    watch: Callable[[Cell], list[Callback]] = staticmethod(_nobody)
 
     def __init__(self, comparison: Comparison) -> None:
         from sparsecpu.datasets import open_data
@@ -84,7 +95,7 @@ class Runner:
         """Train one network, and score it on its test samples or on held-out training samples.
 
         Returns the cell with ``score`` (accuracy or R², of text the loss; None where training
-        diverged), ``nnz``, ``weights`` and ``seconds`` of training.
+        diverged), ``nnz``, ``weights`` and ``seconds`` of training, without those of compiling.
         """
         data = self.dataset
         x, y, x_test, y_test = self.split(cell)
@@ -99,14 +110,16 @@ class Runner:
             facts["tokenizer"] = data.tokenizer.to_dict()
         recipe, architecture = self.described(cell, learning_rate)
         network = build(recipe, architecture, x, y, data.scaling)
-        trainer = make_trainer(recipe, network, data.task, len(y), threads=1)
-        began = time.perf_counter()
+        trainer = make_trainer(
+            recipe, network, data.task, len(y), threads=1, callbacks=self.watch(cell)
+        )
+        began = clock_without_compiling()
         try:
             trainer.fit(augmented(recipe, x, network, trainer), targets)
-            seconds = time.perf_counter() - began
+            seconds = clock_without_compiling() - began
             value = score(network, x_test, y_test, facts, batch_size=recipe.batch(len(y)))
         except (DivergedError, NotFiniteError):
-            seconds, value = time.perf_counter() - began, None
+            seconds, value = clock_without_compiling() - began, None
         return {
             **asdict(cell), "learning_rate": learning_rate, "score": value,
             "nnz": network.nnz, "weights": network.size, "seconds": round(seconds, 4),
@@ -130,24 +143,7 @@ def _hold_out(x: Any, y: np.ndarray, seed: int) -> tuple[Any, np.ndarray, Any, n
     """Cut a part to score on off training samples."""
     order = np.random.default_rng(seed).permutation(len(y))
     held, left = order[: len(y) // _HELD_OUT], order[len(y) // _HELD_OUT :]
-    return _take(x, left), y[left], _take(x, held), y[held]
-
-
-def _take(x: Any, rows: np.ndarray) -> Any:
-    """Return some samples: without reading them, where they are made on demand."""
-    return _Part(x, rows) if hasattr(x, "take_samples") else x[rows]
-
-
-class _Part:
-    """Some of the samples that are made on demand."""
-
-    def __init__(self, samples: Any, rows: np.ndarray) -> None:
-        self.samples, self.rows = samples, rows
-        self.shape = (len(rows), samples.shape[1])
-
-    def take_samples(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return an array, and where in it the samples are."""
-        return self.samples.take_samples(self.rows[rows])
+    return take(x, left), y[left], take(x, held), y[held]
 
 
 def run_all(
@@ -241,10 +237,20 @@ def tune(
         found[result["learning_rate"]].append(worst)
         keep(result)
 
-    cells = [Cell(DENSE, 1.0, seed, 0) for seed in range(min(_TUNING_SEEDS, comparison.seeds))]
+    cells = [Cell(DENSE, 1.0, seed, 0) for seed in range(_tuning_seeds(comparison))]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)  # rates that are too large lose
         run_all(comparison, [(c, rate, True) for rate in found for c in cells], processes, note,
                 runner)  # fmt: skip
     means = {rate: float(np.mean(scores)) for rate, scores in found.items()}
     return max(sorted(means), key=lambda rate: sign * means[rate]), means
+
+
+def tuning_runs(comparison: Comparison) -> int:
+    """Return how many runs choosing the learning rate takes."""
+    rates = len(comparison.learning_rates)
+    return rates * _tuning_seeds(comparison) if rates > 1 else 0
+
+
+def _tuning_seeds(comparison: Comparison) -> int:
+    return min(_TUNING_SEEDS, comparison.seeds)
