@@ -94,7 +94,7 @@ class Speaker:
                 self.say(said[0])
             shown.listen(compiling)
 
-        compile_clock.listeners.append(listen)
+        compile_clock.listeners[:] = [listen]  # not those of commands that have ended
 
 
 def wipe() -> None:

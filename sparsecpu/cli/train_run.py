@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from sparsecpu.callbacks import Callback, History, Progress
+from sparsecpu.cli.ahead import compile_for
 from sparsecpu.cli.group_table import group_table
 from sparsecpu.cli.output import Speaker
 from sparsecpu.cli.validated import Validated
-from sparsecpu.cli.watchers import Interruption, Rehearsal, StepClock
+from sparsecpu.cli.watchers import Interruption, StepClock
 from sparsecpu.datasets.text import LANGUAGE, TextDataset
 from sparsecpu.errors import DivergedError, ResumeError
 from sparsecpu.experiments.evaluations import Evaluations
@@ -139,7 +139,7 @@ class TrainRun:
             callbacks.insert(2, Tracker(self.options["spectrum"]))
         if self.options["evaluate_every"] is not None and self.comm.rank == 0:
             every = self.options["evaluate_every"]
-            callbacks.insert(0, Evaluations(every, self._scores, self.speaker.say))
+            callbacks.insert(0, Evaluations(every, self.scores, self.speaker.say))
         callbacks = [*self.validated.callbacks(self.dataset, self.recipe, self.facts), *callbacks]
         self.comm.check_same("training data", self.mark)
         self.comm.check_network(network.parameters().values())
@@ -216,7 +216,8 @@ class TrainRun:
         trainer = self.trainer
         try:
             with self.stopper.listening(), self.speaker.saying_warnings():
-                self._compile_ahead()
+                if self.comm.size == 1:  # else each rank would
+                    compile_for(self)
                 trainer.fit(self.x, self.targets)
         except DivergedError as error:
             if self.folder is not None and trainer.epochs_done:
@@ -228,29 +229,6 @@ class TrainRun:
             return False
         return True
 
-    def _compile_ahead(self) -> None:
-        """Compile the kernels of a step and of the scores, where no such run has been here yet."""
-        from sparsecpu.kernels.machine.ahead import compile_ahead
-
-        trainer, data = self.trainer, self.dataset
-        if self.comm.size > 1:
-            return  # each rank would
-        shapes = (data.x_train.shape[1:], trainer.network.n_outputs, trainer.team)
-        dtype = getattr(data.x_train, "dtype", None)
-        recipe = {**self.recipe.to_dict(), "seed": None, "epochs": None}
-        compile_ahead(self._rehearse, (shapes, dtype, trainer.batch_size, recipe))
-
-    def _rehearse(self) -> None:
-        """Do a step, another with an update, and the scores, in a child that runs no kernel."""
-        trainer = self.trainer
-        trainer.callbacks[:] = [Rehearsal()]
-        for interval in (trainer.topology.interval, 1):
-            trainer.topology.interval = interval
-            with contextlib.suppress(Exception):  # results make no sense here
-                trainer.fit(self.x, self.targets)
-        with trainer.machine():
-            self._scores(trainer.network)
-
     def finish(self) -> tuple[dict[str, float], float]:
         """Score and keep the network; return the scores by name, and the seconds of it all."""
         with self.trainer.machine():
@@ -261,14 +239,14 @@ class TrainRun:
         from sparsecpu.files.model import save
 
         network = self.trainer.network
-        found = {f"test_{name}": value for name, value in self._scores(network).items()}
+        found = {f"test_{name}": value for name, value in self.scores(network).items()}
         found |= self.validated.scores(network, next(iter(found)).removeprefix("test_"))
         if self.folder is not None:
             facts = {**self.facts, "metrics": found}
             save(network, self.folder.model, self.architecture, facts=facts)
         return found
 
-    def _scores(self, network: Any) -> dict[str, float]:
+    def scores(self, network: Any) -> dict[str, float]:
         """Return the scores of held-out samples."""
         from sparsecpu.experiments.scoring import scores
 
