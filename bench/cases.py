@@ -10,8 +10,9 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.networks.description import Architecture, mlp
-from sparsecpu.networks.models import find_model
+from sparsecpu.networks.models import FAMILIES, MODELS, find_model, spelled_model
 from sparsecpu.networks.models.gpt import block_of
+from sparsecpu.registries.names import expected_name, find_name
 
 #: What every optimizer gets: SGD with Nesterov momentum and weight decay.
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 1e-4, 0.9, 5e-4
@@ -171,7 +172,7 @@ class NetworkCase(HasVariants):
         groups: tuple[int, ...] = (1,),
     ) -> NetworkCase:
         """Return the case of a network's name, or of sizes such as ``784-300-10``."""
-        sparsities = tuple(sparsities)
+        sparsities, name = tuple(sparsities), find_name(name, NETWORKS) or spelled_model(name)
         if name not in NETWORKS and (model := find_model(name)) is not None:
             block, shared = block_of(model), distribution or "uniform"
             sizes = (math.prod(IMAGE), 10) if block is None else (block, VOCABULARY)
@@ -179,9 +180,8 @@ class NetworkCase(HasVariants):
             return cls(sizes, batch or usual, sparsities, threads, name, shared, groups)
         sizes, usual_batch = NETWORKS.get(name, (_sizes(name, "-"), 128))
         if len(sizes) < 2:
-            expected = (
-                f"one of {', '.join(NETWORKS)}, a convolutional network such as vgg-d, or sizes "
-                "such as 784-300-10"
+            expected = expected_name(
+                name, [*NETWORKS, *MODELS, *FAMILIES], "models", ", or sizes such as 784-300-10"
             )
             raise ParameterError("model", name, expected)
         batch, shared = batch or usual_batch, distribution or "erk"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
 from sparsecpu.datasets.arrays import read_npz
-from sparsecpu.datasets.base import SCALINGS, Dataset
+from sparsecpu.datasets.base import SCALINGS, TASKS, Dataset
 from sparsecpu.datasets.bundled import (
     load_breast_cancer,
     load_diabetes,
@@ -25,7 +25,6 @@ from sparsecpu.datasets.formats import file_format
 from sparsecpu.datasets.generated import make_classification, make_regression
 from sparsecpu.datasets.idx import read_idx
 from sparsecpu.datasets.image_folder import read_images
-from sparsecpu.datasets.image_sets import IMAGE_SETS
 from sparsecpu.datasets.labels import class_numbers
 from sparsecpu.datasets.named import (
     is_named,
@@ -34,6 +33,7 @@ from sparsecpu.datasets.named import (
     load_mnist,
     open_named,
 )
+from sparsecpu.datasets.names import BUNDLED, GENERATED, data_name, expected_data
 from sparsecpu.datasets.openml import fetch_openml
 from sparsecpu.datasets.samples import read_samples
 from sparsecpu.datasets.shapes import make_shapes
@@ -42,6 +42,7 @@ from sparsecpu.datasets.tables import read_csv
 from sparsecpu.datasets.text import TextDataset, is_text, open_text
 from sparsecpu.datasets.wide import make_wide
 from sparsecpu.errors import DataError, brief
+from sparsecpu.registries.names import expected_name, find_name
 
 __all__ = [
     "Columns",
@@ -71,21 +72,6 @@ __all__ = [
     "read_samples",
     "read_svmlight",
 ]
-
-_BUNDLED: dict[str, Callable[[], Dataset]] = {
-    "digits": load_digits,
-    "breast-cancer": load_breast_cancer,
-    "wine": load_wine,
-    "iris": load_iris,
-    "diabetes": load_diabetes,
-}
-_GENERATED: dict[str, Callable[[int | None], Dataset]] = {
-    "digits28": load_digits28,
-    "make:classification": make_classification,
-    "make:regression": make_regression,
-    "make:shapes": make_shapes,
-    "make:wide": make_wide,
-}
 
 
 def open_data(
@@ -139,13 +125,13 @@ def open_data(
     """
     if not isinstance(name, str | PathLike):
         raise DataError(f"data is {brief(name)}; expected a name or a path")
-    tasks = ("auto", "classification", "regression")
-    if task not in tasks:
-        raise DataError(f"task is {task!r}; expected one of {', '.join(tasks)}")
+    name = data_name(fspath(name))
+    task, scaling = (
+        _one_of(option, value, names)
+        for option, value, names in (("task", task, TASKS), ("scaling", scaling, SCALINGS))
+    )
     if is_text(name) and scaling != "auto":
         raise DataError(f"scaling is {scaling!r}; {name} is text, which has no scale")
-    if scaling not in ("auto", *SCALINGS):
-        raise DataError(f"scaling is {scaling!r}; expected auto, {', '.join(SCALINGS)}")
     read: dict[str, Any] = {
         "target": target, "task": task, "format": format, "zero_based": zero_based,
     }  # fmt: skip
@@ -153,9 +139,9 @@ def open_data(
     read |= {name: value for name, value in style.items() if value is not None}
     if drop_missing:
         read["drop_missing"] = True
-    dataset = _found(fspath(name), samples, **read)
+    dataset = _found(name, samples, **read)
     if task not in ("auto", dataset.task):
-        raise DataError(f"task is {task!r}; {fspath(name)} is for {dataset.task}")
+        raise DataError(f"task is {task!r}; {name} is for {dataset.task}")
     return dataset if scaling == "auto" else replace(dataset, scaling=scaling)
 
 
@@ -165,24 +151,31 @@ def _found(name: str, samples: int | None, **options: Any) -> Dataset:
         return open_text(name, samples=samples, **options)
     if is_named(name):
         return open_named(name, samples=samples, **options)
-    path, known = Path(name), name in (*_GENERATED, *_BUNDLED)
+    path, known = Path(name), name in (*GENERATED, *BUNDLED)
     place = None if known else in_folder(name)
     if known or place is not None or not name or not path.is_file():
         for option, value in options.items():
             if value not in (None, "auto") and option != "task":
                 raise DataError(f"{option} is {value!r}; {name!r} is no file that it could be for")
-    if name in _GENERATED:
-        return _GENERATED[name](samples)
+    if name in GENERATED:
+        return GENERATED[name](samples)
     if samples is not None:
-        raise DataError(f"samples is {samples}; only {', '.join(_GENERATED)} can be of any size")
-    if name in _BUNDLED:
-        return _BUNDLED[name]()
+        raise DataError(f"samples is {samples}; only {', '.join(GENERATED)} can be of any size")
+    if name in BUNDLED:
+        return BUNDLED[name]()
     if place is not None:
         return read_folder(*place)
     if not name or not path.exists():
-        names = ", ".join([*_BUNDLED, *_GENERATED, *IMAGE_SETS, "openml:NAME", "text:FILE"])
-        raise DataError(f"DATA is {name!r}; expected a file, a folder, or one of {names}")
+        raise DataError(f"DATA is {name!r}; expected a file, a folder, or {expected_data(path)}")
     return _opened(path, **options)
+
+
+def _one_of(option: str, value: Any, names: Collection[str]) -> str:
+    """Return the name that an option's value stands for, or auto."""
+    found = find_name(value, ("auto", *names))
+    if found is None:
+        raise DataError(f"{option} is {value!r}; expected {expected_name(value, ('auto', *names))}")
+    return found
 
 
 def _opened(

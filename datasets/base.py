@@ -14,8 +14,18 @@ from sparsecpu.errors import DataError, brief
 _TEST_EVERY = 5
 #: Not the seed of a run: every run is tested on the same samples.
 _SPLIT_SEED = 0
+#: What may be learnt from samples with targets.
+TASKS = {
+    "classification": "Which of several classes a sample belongs to.",
+    "regression": "Quantities, one or several for each sample.",
+}
 #: How inputs may be standardised.
-SCALINGS = ("feature", "channel", "global", "none")
+SCALINGS = {
+    "feature": "Each feature to mean 0 and variance 1.",
+    "channel": "Each channel of images to mean 0 and variance 1.",
+    "global": "All inputs by one mean and one variance, as for pixels.",
+    "none": "Inputs stay as they are.",
+}
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,14 @@ from typing import Any
 from sparsecpu.errors import DataError
 from sparsecpu.reading.files import open_regular, refusing
 from sparsecpu.reading.packed import is_packed, open_unpacked
+from sparsecpu.registries.names import expected_name, find_name
 
 #: What ``--format`` may say.
-FORMATS = ("csv", "npz", "svmlight")
+FORMATS = {
+    "csv": "A table with commas, semicolons, tabs or spaces between its columns.",
+    "npz": "Arrays x and y, or x_train, y_train, x_test and y_test, as numpy.savez writes them.",
+    "svmlight": "A target and number:value pairs on each line, as libsvm has them.",
+}
 #: What ``--part`` may say.
 PARTS = ("train", "test", "all")
 #: Suffixes that leave nothing open, but for what a file begins with.
@@ -91,8 +96,10 @@ def file_format(path: Path | str, given: str = "auto", **options: Any) -> str:
 
     ``options`` are those of ``open_data`` that are for files of one format, which must be this one.
     """
-    if given not in ("auto", *FORMATS):
-        raise DataError(f"format is {given!r}; expected auto, {', '.join(FORMATS)}")
+    found = find_name(given, ("auto", *FORMATS))
+    if found is None:
+        raise DataError(f"format is {given!r}; expected {expected_name(given, ('auto', *FORMATS))}")
+    given = found
     kind = format_of(path) if given == "auto" else given
     for name in options:
         known = "svmlight" if name == "zero_based" else "csv"

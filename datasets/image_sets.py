@@ -86,6 +86,14 @@ CIFAR10 = ImageSet(
 IMAGE_SETS = {known.name: known for known in (FASHION_MNIST, MNIST, CIFAR10)}
 
 
+def sentences() -> dict[str, str]:
+    """Return the names with a sentence for each."""
+    return {
+        known.name: f"{known.title}: {known.images:,} pictures, looked for here, else fetched."
+        for known in IMAGE_SETS.values()
+    }
+
+
 def is_published(known: ImageSet, data: Dataset) -> bool:
     """Return True if images and labels, as files, have the checksums of the published ones."""
     if data.input_shape != known.shape or data.x_train.dtype != np.uint8:

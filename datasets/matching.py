@@ -82,18 +82,21 @@ def match_columns(
             f"{path} has no column {few(missing)}, which the model expects; it has {few(names)}"
         )
     wanted = columns.target if target is None else target
-    if wanted is None or (wanted not in names and scored):
-        raise DataError(f"{path} has no column {wanted!r} to compare with; see --target")
+    unknown = [name for name in names if name not in {*columns.names, *columns.dropped}]
+    if wanted is None and scored and len(unknown) == 1:
+        wanted = unknown[0]  # the model was trained in Python, on targets without a name
+    if scored and wanted not in names:
+        goal = "column of targets that the model knows" if wanted is None else f"column {wanted!r}"
+        raise DataError(f"{path} has no {goal} to compare with; see --target")
     if wanted in columns.names:
         raise DataError(f"target is {wanted!r}, which is a feature of the model")
-    for name in (*columns.names, wanted):
+    for name in columns.names if wanted is None else (*columns.names, wanted):
         if counts[name] > 1:
             raise DataError(f"{path} has {counts[name]} columns named {name!r}")
-    known = {*columns.names, *columns.dropped, wanted}
-    unknown = [name for name in names if name not in known]
+    unknown = [name for name in unknown if name != wanted]
     note = f"{path}: ignoring {few(unknown)}, unknown to the model" if unknown else ""
     features = tuple(places[name] for name in columns.names)
-    return Match(features, places.get(wanted), note)
+    return Match(features, None if wanted is None else places.get(wanted), note)
 
 
 def _by_place(

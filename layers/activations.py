@@ -15,7 +15,9 @@ from sparsecpu.registries.numbers import is_number, whole
 from sparsecpu.step.context import Context
 
 #: Activations by the name that users give; one enters it by being imported.
-ACTIVATIONS: Registry[type[Activation]] = Registry("activation")
+ACTIVATIONS: Registry[type[Activation]] = Registry(
+    "activation", (), "activations", {"logistic": "Another name of sigmoid: scikit-learn's."}
+)
 
 
 class Activation(Layer):
@@ -189,6 +191,9 @@ class AllReLU(LeakyReLU):
     @classmethod
     def options_in(cls, number: int) -> dict[str, Any]:
         return {"layer": number}
+
+    def options(self) -> dict[str, Any]:
+        return {"alpha": abs(self.alpha), "layer": 2 if self.alpha < 0 else 1}
 
 
 class Tanh(Activation):

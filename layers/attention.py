@@ -115,7 +115,8 @@ class Attention(Composite):
         self.features = whole("features", features, 1, 2**31 - 1)
         self.heads, self.causal = _heads(heads), truth_value("causal", causal)
         self.rotary, self.dropout = truth_value("rotary", rotary), _rate(dropout)
-        inner = self.heads * _size_of_heads(self.features, self.heads, head_size)
+        self.head_size = _size_of_heads(self.features, self.heads, head_size)
+        inner = self.heads * self.head_size
         drawn = {"density": density, "bias": bias, "group": group, "gain": gain}
         drawn |= {"rng": generator(rng), "dtype": float_type(dtype)}
         given = {"query": query, "key": key, "value": value, "output": output}
@@ -245,6 +246,10 @@ class Attention(Composite):
 
         shape = current_threads(), scratch_size(x.shape[2], x.itemsize)
         return ctx.workspace.array(self, "scratch", shape, x.dtype)
+
+    def own_options(self) -> dict[str, Any]:
+        names = ("features", "heads", "head_size", "causal", "rotary", "dropout")
+        return {name: getattr(self, name) for name in names}
 
     def describe(self) -> str:
         causal = ", causal" if self.causal else ""

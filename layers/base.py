@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -56,7 +57,9 @@ class Plan:
 
 
 #: Layers by the name that network descriptions use; a layer enters it by being imported.
-KINDS: Registry[type[Layer]] = Registry("layer kind")
+KINDS: Registry[type[Layer]] = Registry(
+    "layer kind", (), "layers", {"mean_tokens": "The mean of a sequence's tokens."}
+)
 
 
 class Layer:
@@ -83,6 +86,8 @@ class Layer:
     reads_flat: ClassVar[bool] = False
     #: True if tokens become samples in it, or samples tokens: ``plan`` says the length.
     sets_length: ClassVar[bool] = False
+    #: Arguments that ``build`` fills, so that no description has them.
+    filled: ClassVar[tuple[str, ...]] = ("rng", "dtype")
     #: Attributes that kernels know the size of: what replaces one has to fit.
     keeps_size: ClassVar[tuple[str, ...]] = ()
 
@@ -286,6 +291,20 @@ class Layer:
     def describe(self) -> str:
         """Return a few words for ``Sequential.summary``."""
         return self.kind
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments that a description has of it, by which ``build`` makes its like.
+
+        Here, attributes of the same names as the arguments of its class, but for those that
+        ``build`` fills.
+
+        Returns
+        -------
+        dict
+            Plain values, as JSON has them.
+        """
+        names = inspect.signature(type(self)).parameters
+        return {name: getattr(self, name) for name in names if name not in self.filled}
 
     def sum_moments(self) -> bool:
         """Sum the output and its squares while storing it, for the normalisation behind.

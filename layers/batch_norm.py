@@ -47,6 +47,7 @@ class BatchNorm(Layer):
     """
 
     kind = "batch_norm"
+    filled = ("features", "dtype")
     keeps_size = ("gamma", "beta", "running_mean", "running_variance")
 
     def __init__(

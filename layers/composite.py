@@ -8,6 +8,7 @@ from typing import Any
 
 from sparsecpu.layers.base import KINDS, Layer, Shape
 from sparsecpu.layers.chain import Chain, build_layers, listed, trace_layers
+from sparsecpu.layers.described import described
 
 #: What a description lists of a chain: ``kind`` and options of each layer.
 Entries = Iterable[dict[str, Any]]
@@ -100,3 +101,11 @@ class Composite(Layer):
 
     def children(self) -> dict[str, Layer]:
         return dict(self.by_name)
+
+    def own_options(self) -> dict[str, Any]:
+        """Return what a description has of it beside its chains."""
+        return {}
+
+    def options(self) -> dict[str, Any]:
+        chains = {name: described(chain.layers) for name, chain in self.by_name.items()}
+        return self.as_options(chains, self.own_options())

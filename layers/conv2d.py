@@ -9,6 +9,7 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import Layer, Spec
+from sparsecpu.layers.described import options_of_weight
 from sparsecpu.layers.images.dense_convolution import DenseConvolution
 from sparsecpu.layers.images.geometry import Geometry, pair
 from sparsecpu.layers.images.gradient_view import FilterView
@@ -284,6 +285,13 @@ class SparseConv2d(Layer):
         if self.bias is not None:
             found["bias"] = self.bias
         return found
+
+    def options(self) -> dict[str, Any]:
+        return {
+            "out_channels": self.out_channels, "kernel_size": list(self.kernel),
+            "stride": list(self.stride), "padding": list(self.padding), "groups": self.groups,
+            **options_of_weight(self.weight, self.bias),
+        }  # fmt: skip
 
     def describe(self) -> str:
         kernel, stride = "x".join(map(str, self.kernel)), "x".join(map(str, self.stride))

@@ -187,6 +187,15 @@ class Embedding(Layer):
             found["positions"] = self.positions
         return found
 
+    def options(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"vocabulary": self.vocabulary, "features": self.features}
+        found["positions"] = self.positions is not None
+        if self.positions is not None:
+            found["length"] = self.positions.shape[0]
+        if isinstance(self.table, SparseParameter):
+            found["nnz"] = self.table.nnz
+        return found
+
     def describe(self) -> str:
         return f"embedding of {self.vocabulary} in {self.features}"
 

@@ -175,6 +175,10 @@ class FeedForward(Composite):
         gate_gradients(*(array.reshape(-1) for array in given))
         return dopening, dwide
 
+    def own_options(self) -> dict[str, Any]:
+        found = {"features": self.features, "hidden": self.hidden, "gated": self.gated}
+        return {**found, "approximate": self._gelu.approximate}
+
     def describe(self) -> str:
         return f"feed-forward of {self.hidden}" + (", gated" if self.gated else "")
 

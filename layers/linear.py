@@ -10,6 +10,7 @@ import numpy as np
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.checked import vector
+from sparsecpu.layers.described import options_of_weight
 from sparsecpu.layers.full_form import FullForm
 from sparsecpu.layers.linear_parts import OutputsInParts, tiles_at_once
 from sparsecpu.layers.linear_view import LinearView, owner_of
@@ -286,6 +287,9 @@ class SparseLinear(Layer):
         if self.bias is not None:
             found["bias"] = self.bias
         return found
+
+    def options(self) -> dict[str, Any]:
+        return {"out_features": self.out_features, **options_of_weight(self.weight, self.bias)}
 
     def describe(self) -> str:
         group = self.weight.pattern.group

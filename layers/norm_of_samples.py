@@ -16,6 +16,7 @@ from sparsecpu.step.context import Context
 class NormOfSamples(Layer):
     """Base of layers that divide each sample by its deviation; x is (tiles, features, lanes)."""
 
+    filled = ("features", "dtype")
     keeps_size = ("gamma", "beta")
     #: True if the sample's mean is taken away first, and beta added in the end.
     centred = False

@@ -227,6 +227,11 @@ class PatchEmbedding(Composite):
             found["positions"] = self.positions
         return found
 
+    def own_options(self) -> dict[str, Any]:
+        found = {"features": self.features, "patch_size": list(self.sizes.patch)}
+        learnt = {name: getattr(self, name) is not None for name in ("class_token", "positions")}
+        return {**found, **learnt}
+
     def describe(self) -> str:
         return f"patches of {'x'.join(map(str, self.sizes.patch))} in {self.features}"
 

@@ -80,6 +80,10 @@ class _Pool(Layer):
         kernel(*arguments, self._covering, Output(dx, False, sums, kind), gate, mask)
         return Planes(dx, sums=None if kind == NO_SUMS else total(sums), summed_with=x)
 
+    def options(self) -> dict[str, Any]:
+        sizes = {"kernel_size": self.kernel, "stride": self.stride, "padding": self.padding}
+        return {name: list(pair) for name, pair in sizes.items()}
+
     def describe(self) -> str:
         return f"{self.kind} {'x'.join(map(str, self.kernel))}"
 
@@ -191,3 +195,9 @@ class GlobalAvgPool2d(AvgPool2d):
 
     def backward(self, dy: Any, saved: Any, ctx: Context) -> Planes:
         return super().backward(dy[:, None, :, None], saved, ctx)
+
+    def options(self) -> dict[str, Any]:
+        return {}  # its window is the image
+
+    def describe(self) -> str:
+        return self.kind

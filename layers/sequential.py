@@ -45,6 +45,9 @@ class Sequential(PlannedNetwork):
         The most tokens per sample that come out; None where samples come out whole.
     architecture : Architecture or None
         The description that the network was built from, where there is one.
+    facts : dict or None
+        What its outputs stand for, and how samples are read, where that is known: plain values that
+        model files keep, such as ``task`` and ``classes``.
 
     Raises
     ------
@@ -211,6 +214,27 @@ class Sequential(PlannedNetwork):
             self, prompt_ids, tokens, temperature=temperature, top_k=top_k, seed=seed,
             streams=streams, slide=slide,
         )  # fmt: skip
+
+    def save(self, path: Any) -> None:
+        """Write a model file, which ``sparsecpu.load`` and the command line read.
+
+        The file has weights, scaling and ``facts``. Commands need to know the ``task``:
+        ``{"task": "classification", "classes": ["no", "yes"]}``, or ``{"task": "regression",
+        "target_mean": [0.0], "target_scale": [1.0]}``.
+
+        Parameters
+        ----------
+        path : path
+            The file, usually ``….npz``.
+
+        Raises
+        ------
+        ParameterError
+            If a layer cannot be described, as a network inside of the network cannot.
+        """
+        import sparsecpu  # files stand some floors above
+
+        sparsecpu.save(self, path)
 
     def summary(self) -> str:
         """Return a table of layers, shapes, nonzeros, densities, bytes, and FLOPs per sample.

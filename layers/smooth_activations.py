@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.errors import ParameterError
 from sparsecpu.layers.activations import Activation
 from sparsecpu.layers.base import like
 from sparsecpu.layers.images.passes import gradient_as_array
+from sparsecpu.registries.names import read_name
 from sparsecpu.step.context import Context
 
 
@@ -54,10 +54,8 @@ class GELU(SmoothActivation):
     kind = "gelu"
 
     def __init__(self, approximate: str = "none") -> None:
-        if not isinstance(approximate, str) or approximate not in ("none", "tanh"):
-            raise ParameterError("approximate", approximate, '"none" or "tanh"')
-        self.approximate = approximate
-        self.function = "gelu" if approximate == "none" else "gelu_tanh"
+        self.approximate = read_name("approximate", approximate, ("none", "tanh"))
+        self.function = "gelu" if self.approximate == "none" else "gelu_tanh"
 
 
 class SiLU(SmoothActivation):

@@ -22,9 +22,16 @@ _HOMES = {
     "SparseMLPClassifier": "sparsecpu.estimators",
     "SparseMLPRegressor": "sparsecpu.estimators",
     "Trainer": "sparsecpu.trainer",
+    "TrainingCurvesDisplay": "sparsecpu.estimators",
     "load": "sparsecpu.files.model",
     "save": "sparsecpu.files.model",
 }
+
+#: What users import things from.
+_MODULES = (
+    "bench", "callbacks", "datasets", "errors", "estimators", "interop", "isoflop", "layers",
+    "losses", "models", "optimizers", "schedules", "topology", "trainer",
+)  # fmt: skip
 
 __all__ = [*_HOMES, "__version__"]
 
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
     from sparsecpu.estimators import SparseCNNClassifier as SparseCNNClassifier
     from sparsecpu.estimators import SparseMLPClassifier as SparseMLPClassifier
     from sparsecpu.estimators import SparseMLPRegressor as SparseMLPRegressor
+    from sparsecpu.estimators import TrainingCurvesDisplay as TrainingCurvesDisplay
     from sparsecpu.files.checkpoint import Checkpoint as Checkpoint
     from sparsecpu.files.model import load as load
     from sparsecpu.files.model import save as save
@@ -41,8 +49,23 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    hint = "" if name.startswith("_") else _hint(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+
+
+def _hint(name: str) -> str:
+    """Return where else a name is, or which one may have been meant."""
+    from sparsecpu.registries.names import suggested
+
+    for place in (f"{__name__}.{module}" for module in _MODULES):
+        module = importlib.import_module(place)
+        own = getattr(getattr(module, name, None), "__module__", None) == place
+        if own or name in getattr(module, "__all__", ()):
+            return f"; it is in {place}"
+    return suggested(name, __dir__()) or f"; dir({__name__}) shows what there is"
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, *_MODULES])

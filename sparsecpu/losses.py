@@ -318,5 +318,8 @@ def readable_targets(loss: Loss, prepared: Any, n_outputs: int, samples: int) ->
 
 #: Losses by name.
 LOSSES: Registry[type[Loss]] = Registry(
-    "loss", (SoftmaxCrossEntropy, SigmoidCrossEntropy, SquaredError, TokenCrossEntropy)
+    "loss",
+    (SoftmaxCrossEntropy, SigmoidCrossEntropy, SquaredError, TokenCrossEntropy),
+    "losses",
+    {"squared-error": "Half the squared error, summed over the outputs."},
 )

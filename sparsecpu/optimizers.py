@@ -280,4 +280,4 @@ class Adam(Optimizer):
 
 
 #: Optimizers by the name that users give; each takes a momentum first, and ``weight_decay``.
-OPTIMIZERS: Registry[Callable[..., Optimizer]] = Registry("optimizer", (SGD, Adam))
+OPTIMIZERS: Registry[Callable[..., Optimizer]] = Registry("optimizer", (SGD, Adam), "optimizers")

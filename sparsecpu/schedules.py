@@ -200,7 +200,7 @@ def _warmed_up(schedule: Schedule, total: int, steps: int | None) -> Schedule:
 #: Learning rates of whole runs by the name that users give: functions of the peak and the steps,
 #: which may have options.
 SCHEDULES: Registry[Callable[..., Schedule]] = Registry(
-    "schedule", {"cosine": _cosine, "one-cycle": one_cycle, "constant": _constant}
+    "schedule", {"cosine": _cosine, "one-cycle": one_cycle, "constant": _constant}, "schedules"
 )
 
 

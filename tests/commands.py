@@ -10,8 +10,8 @@ from sparsecpu.cli import main
 TINY = ["--model", "40", "--epochs", "3", "--no-dense-timing", "--quiet"]
 
 
-def run(*args):
-    return CliRunner().invoke(main, [str(a) for a in args])
+def run(*args, **options):
+    return CliRunner().invoke(main, [str(a) for a in args], **options)
 
 
 def process(*args, **options):

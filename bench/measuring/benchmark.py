@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from sparsecpu.experiments.tables import Table
+
 #: How much is measured: under a minute, under five minutes, or as long as it takes.
 SCOPES = ("quick", "default", "full")
 
@@ -47,9 +49,13 @@ class Benchmark:
         """Measure one case and return plain values, as ``--json`` prints them."""
         raise NotImplementedError
 
+    def table(self) -> Table:
+        """Return the table's columns, the most important first."""
+        raise NotImplementedError
+
     def heading(self) -> str:
         """Return the first line of the table."""
-        raise NotImplementedError
+        return self.table().heading()
 
     def row(self, result: dict[str, Any]) -> str:
         """Return the table's line (or lines) for what ``run`` returned."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparsecpu.bench.measuring.speedups import beside_dense, break_even, known, shown_beside_dense
 from sparsecpu.bench.measuring.timing import Timing
+from sparsecpu.experiments.tables import Column
 
 if TYPE_CHECKING:
     from sparsecpu.bench.rivals.base import Rival
@@ -44,24 +45,23 @@ def _beside(dense: dict[str, list[Timing]], ours: list[Timing]) -> dict[str, Any
     return {**found, "dense_ms": None if name is None else sum(t.ms for t in dense[name])}
 
 
-def heading(precisions: Iterable[str]) -> str:
-    """Return the heads of the columns with our speed-ups, one for each precision of the rivals."""
-    return "".join(f"{'vs ' + precision:>{_WIDTH}}" for precision in precisions)
+def columns(precisions: Iterable[str]) -> list[Column]:
+    """Return the columns with our speed-ups, one for each precision of the rivals."""
+    return [Column(f"vs {precision}", _WIDTH) for precision in precisions]
 
 
-def columns(found: dict[str, Any], precisions: Iterable[str]) -> str:
+def cells(found: dict[str, Any], precisions: Iterable[str]) -> list[str]:
     """Return our speed-ups over the fastest dense rival of each precision."""
     beside = found["by_precision"]
-    shown = (shown_beside_dense(beside[p]) if p in beside else "-" for p in precisions)
-    return "".join(f"{text:>{_WIDTH}}" for text in shown)
+    return [shown_beside_dense(beside[p]) if p in beside else "-" for p in precisions]
 
 
 def dense_is_faster(found: dict[str, Any]) -> str:
-    """Return the warning for the end of a table's line, empty unless dense is known to win."""
+    """Return the warning for a table's line, empty unless dense is known to win."""
     for precision, beside in found["by_precision"].items():
         value = known(beside)
         if value is not None and value < 1:
-            return f"  use dense {precision} here"
+            return f"use dense {precision} here"
     return ""
 
 

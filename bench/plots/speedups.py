@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.bench.plots.looks import COLOURS, INK, STYLES
+from sparsecpu.experiments.plots.style import COLOURS, DASHES, INK, MARKERS, legend, plain_log
 
-#: With more lines than this, the legend stands beside the axes.
-_FEW = 6
 #: Density, speed-up over the fastest dense rival, and whether the latter is certain.
 Point = tuple[float, float, bool]
 
@@ -27,25 +25,25 @@ def draw_linear(axes: Any, results: list[dict[str, Any]]) -> None:
         return f" (break-even at {sparsity:.0%} sparsity)"
 
     _draw(axes, results, "forward + dx + dW", ended)
-    axes.set_title("One sparse layer beside the fastest dense one", loc="left", fontsize=11)
+    axes.set_title("One sparse layer beside the fastest dense one")
 
 
 def draw_conv(axes: Any, results: list[dict[str, Any]]) -> None:
     """Draw single convolutions."""
     _draw(axes, results, "one convolution")
-    axes.set_title("Forward, dx and dW of a convolution beside PyTorch's", loc="left", fontsize=11)
+    axes.set_title("Forward, dx and dW of a convolution beside PyTorch's")
 
 
 def draw_train(axes: Any, results: list[dict[str, Any]]) -> None:
     """Draw steps of whole networks."""
     _draw(axes, results, "training step")
-    axes.set_title("A whole training step beside the fastest dense one", loc="left", fontsize=11)
+    axes.set_title("A whole training step beside the fastest dense one")
 
 
 def draw_infer(axes: Any, results: list[dict[str, Any]]) -> None:
     """Draw predictions of whole networks."""
     _draw(axes, results, "prediction")
-    axes.set_title("A prediction beside the fastest dense one", loc="left", fontsize=11)
+    axes.set_title("A prediction beside the fastest dense one")
 
 
 def _draw(
@@ -99,32 +97,28 @@ def _draw_lines(axes: Any, lines: dict[str, list[Point]], label: str) -> bool:
         axes.text(0.5, 0.5, "nothing dense ran: no ratio to draw", ha="center", fontsize=11)
         axes.set(xticks=[], yticks=[])
         return False
-    looks = _colours_and_styles(list(lines))
+    looks = _looks(list(lines))
     for name, points in lines.items():
         x, y, clear = zip(*sorted(points), strict=True)
-        colour, style = looks[name]
-        axes.plot(x, y, style, color=colour, label=name, linewidth=1.6)
-        faces = [colour if sure else "white" for sure in clear]
-        axes.scatter(x, y, s=22, c=faces, edgecolors=colour, zorder=3)
+        axes.plot(x, y, label=name, **looks[name])
+        noisy = [place for place, sure in enumerate(clear) if not sure]
+        axes.plot([x[i] for i in noisy], [y[i] for i in noisy],
+                  **{**looks[name], "linestyle": ""}, markerfacecolor="white")  # fmt: skip
     if not all(point[2] for points in lines.values() for point in points):
-        axes.plot([], [], "o", color=INK, markerfacecolor="white", markersize=5,
+        axes.plot([], [], "o", color=INK, markerfacecolor="white",
                   label="hollow: too noisy for a figure")  # fmt: skip
     _decorate(axes, [point for points in lines.values() for point in points], label)
-    beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if len(lines) > _FEW else {}
-    axes.legend(frameon=False, fontsize=8, **beside)
+    legend(axes)
     return True
 
 
 def _decorate(axes: Any, points: list[Point], label: str) -> None:
     """Draw labels and ticks."""
-    axes.set(yscale="log", xlabel="density (fraction of weights kept), log scale", xscale="log",
-             ylabel=label)  # fmt: skip
-    densities = sorted({density for density, _, _ in points})
-    axes.set_xticks(densities, [f"{d:.2g}" for d in densities])
-    axes.minorticks_off()
+    axes.set(xlabel="density: the fraction of the weights that is kept", ylabel=label)
+    plain_log(axes, "x", at={density for density, _, _ in points})
     most = 2 * max(speedup for _, speedup, _ in points)
     ticks = [tick for tick in (0.5, 1, 2, 4, 8, 16, 32, 64, 128) if tick <= most]
-    axes.set_yticks(ticks, [f"{t:g}x" for t in ticks])
+    plain_log(axes, "y", unit="x", at=ticks)
     axes.invert_xaxis()
 
 
@@ -138,14 +132,18 @@ def _draw_others(axes: Any, base: str, beside: dict[str, list[float]]) -> None:
                       xycoords=("axes fraction", "data"), fontsize=8, color=INK)  # fmt: skip
 
 
-def _colours_and_styles(names: list[str]) -> dict[str, tuple[str, str]]:
-    """Return each line's colour and style: lines that differ only in the batch share a colour."""
-    colours: dict[str, str] = {}
-    batches: dict[str, str] = {}
+def _looks(names: list[str]) -> dict[str, dict[str, Any]]:
+    """Return how each line looks: those that differ only in the batch differ only in dashes."""
+    things: dict[str, int] = {}
+    batches: dict[str, int] = {}
     found = {}
     for name in names:
         what, _, rest = name.partition(", batch ")
-        colour = colours.setdefault(what, COLOURS[len(colours) % len(COLOURS)])
-        batch = rest.split(" ")[0]
-        found[name] = colour, batches.setdefault(batch, STYLES[len(batches) % len(STYLES)])
+        number = things.setdefault(what, len(things))
+        batch = batches.setdefault(rest.split(" ")[0], len(batches))
+        found[name] = {
+            "color": COLOURS[number % len(COLOURS)],
+            "marker": MARKERS[number % len(MARKERS)],
+            "linestyle": DASHES[batch % len(DASHES)],
+        }
     return found

@@ -17,6 +17,7 @@ from sparsecpu.bench.cases import checked_groups, checked_sparsities
 from sparsecpu.bench.measuring.benchmark import Benchmark
 from sparsecpu.bench.rivals.dense_children import THREAD_VARIABLES
 from sparsecpu.errors import ParameterError, SparseCPUError
+from sparsecpu.experiments.tables import Column, Table
 from sparsecpu.step.precision import check_precision
 
 #: How far below the dense network's accuracy a network still counts as equally good.
@@ -113,21 +114,27 @@ class Accuracy(Benchmark):
             raise SparseCPUError(f"{case['kind']} at density {case['density']:g}: {words}")
         return {**case, **json.loads(done.stdout)}
 
+    def table(self) -> Table:
+        return Table([
+            Column("contestant", 38, left=True), Column("weights", 9), Column("step ms", 9),
+            Column("seconds", 8), Column("right %", 8), Column("best %", 7),
+            Column("compiling s", 12, below="compiling"),
+        ])  # fmt: skip
+
     def heading(self) -> str:
-        return (
+        about = (
             f"784-{self.hidden.replace(',', '-')}-10, digits28, {self.samples:,} samples, "
-            f"{self.epochs} epochs\n"
-            f"{'contestant':<42}{'weights':>12}{'ms per step':>13}{'seconds':>9}{'compiling':>11}"
-            f"{'accuracy %':>12}{'best %':>9}"
+            f"{self.epochs} epochs"
         )
+        return f"{about}\n{super().heading()}"
 
     def row(self, result: dict[str, Any]) -> str:
-        return (
-            f"{label(result):<42}{result['nnz']:>12,}{result['step_ms']:>13.3f}"
-            f"{result['seconds'][-1]:>9.1f}{result['compile_seconds']:>11.1f}"
-            f"{100 * result['accuracy'][-1]:>12.2f}"
-            f"{100 * max(result['accuracy']):>9.2f}"
-        )
+        return self.table().row([
+            label(result), f"{result['nnz']:,}", f"{result['step_ms']:.3f}",
+            f"{result['seconds'][-1]:.1f}", f"{100 * result['accuracy'][-1]:.2f}",
+            f"{100 * max(result['accuracy']):.2f}",
+            f"{result['compile_seconds']:.1f} s" if result["compile_seconds"] else "",
+        ])  # fmt: skip
 
     def verdict(self, results: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
         self._folder = None

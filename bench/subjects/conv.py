@@ -16,6 +16,7 @@ from sparsecpu.bench.measuring.timing import Timing, compare, limited_threads
 from sparsecpu.bench.ours.conv import PARTS, SparseConvolution
 from sparsecpu.bench.rivals.base import installed
 from sparsecpu.bench.rivals.conv import RIVALS, ConvRival
+from sparsecpu.experiments.tables import Column, Table
 from sparsecpu.step.precision import check_precision
 
 #: Multiply-adds per nonzero and pixel in each part.
@@ -87,27 +88,32 @@ class Conv(Benchmark):
             "results": results,
         }  # fmt: skip
 
-    def heading(self) -> str:
-        head = f"{'layer':<24}{'batch':>6}{'sparsity':>10}{'group':>6}"
-        head += f"{f'forward + (dx, dW), ms, {self.precision}':>31}{'GFLOP/s':>13}"
-        head += precisions.heading(self.precisions)
-        head += f"{'SparseProp':>12}" if self.sparse else ""
-        return head + "  dense PyTorch, ms"
+    def table(self) -> Table:
+        return Table([
+            Column("layer", 22, left=True), Column("batch", 6), Column("sparsity", 9),
+            Column("group", 6), Column(f"{self.precision} ms", 9),
+            *precisions.columns(self.precisions),
+            *([Column("vs SparseProp", 14)] if self.sparse else []),
+            Column("forward + (dx, dW), ms", 24, below="ms: forward + (dx, dW)"),
+            Column("GFLOP/s", 13),
+        ])  # fmt: skip
 
     def row(self, result: dict[str, Any]) -> str:
-        rivals = ", ".join(f"{name} {ms:.1f}" for name, ms in result["rival_ms"].items())
-        lines = []
+        table, lines = self.table(), []
         for found in result["results"]:
-            times = " + ".join(f"{found['ms'][part]:.2f}" for part in PARTS)
-            rates = "/".join(f"{found['gflops'][part]:.0f}" for part in PARTS)
-            line = f"{result['case']:<24}{result['batch']:>6}{found['sparsity']:>10g}"
-            line += f"{found['group']:>6}{times:>31}{rates:>13}"
-            line += precisions.columns(found, self.precisions)
+            cells = [
+                result["case"], f"{result['batch']}", f"{found['sparsity']:g}",
+                f"{found['group']}", f"{found['ms']['total']:.2f}",
+                *precisions.cells(found, self.precisions),
+            ]  # fmt: skip
             if self.sparse:
                 ratios = (found[f"sparseprop_{kind}"] for kind in ("speedup", "least_speedup"))
-                line += f"{shown(*ratios):>12}"
-            lines.append(f"{line}  {rivals}{precisions.dense_is_faster(found)}")
-        return "\n".join(lines)
+                cells.append(shown(*ratios))
+            cells.append(" + ".join(f"{found['ms'][part]:.2f}" for part in PARTS))
+            cells.append("/".join(f"{found['gflops'][part]:.0f}" for part in PARTS))
+            lines.append(table.row(cells, precisions.dense_is_faster(found)))
+        rivals = [f"{name} {ms:.1f} ms" for name, ms in result["rival_ms"].items()]
+        return "\n".join([*lines, *table.below(rivals)])
 
     def verdict(self, results: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
         every = [found for result in results for found in result["results"]]

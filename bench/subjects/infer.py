@@ -80,9 +80,9 @@ class Infer(NetworkBenchmark):
         some_mlp = not all(case.images or case.text for case in self.cases())
         return [*super().columns(), *([_SCIPY] if some_mlp else [])]
 
-    def rivals_line(self, result: dict[str, Any]) -> str:
+    def rivals_times(self, result: dict[str, Any]) -> list[str]:
         most = max(found["samples_per_second"] for found in result["results"])
-        return f"{super().rivals_line(result)}; ours up to {most:,.0f} samples/s"
+        return [*super().rivals_times(result), f"ours up to {most:,.0f} samples/s"]
 
 
 def _inputs(case: NetworkCase) -> np.ndarray:

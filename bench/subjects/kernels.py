@@ -9,6 +9,7 @@ from sparsecpu.bench.measuring.benchmark import Benchmark
 from sparsecpu.bench.measuring.cache_loads import LANES, Loads, Peak, level_of
 from sparsecpu.bench.measuring.timing import compare, limited_threads
 from sparsecpu.bench.ours.linear import PARTS, SparseLayer
+from sparsecpu.experiments.tables import Column, Table
 
 _SPARSITY = 0.95
 
@@ -50,18 +51,23 @@ class Kernels(Benchmark):
             **{part: 2e-6 * products / times[f"ours/{part}"].ms for part in PARTS if products},
         }
 
+    def table(self) -> Table:
+        return Table([
+            Column("tile KiB", 9), Column("level", 8), Column("in order GB/s", 15),
+            Column("random GFLOP/s", 16), Column("forward", 10), Column("dx", 8), Column("dw", 8),
+        ])  # fmt: skip
+
     def heading(self) -> str:
         return (
-            f"{'tile KiB':>9}{'level':>8}{'in order GB/s':>15}{'random GFLOP/s':>16}"
-            f"{'forward':>10}{'dx':>8}{'dw':>8}   (GFLOP/s at 95 % sparsity, one tile, no blocks)"
+            "forward, dx, dw: GFLOP/s at 95 % sparsity, one tile, no blocks\n" + super().heading()
         )
 
     def row(self, result: dict[str, Any]) -> str:
-        line = f"{result['kib']:>9}{result['level']:>8}{result['sequential_gbs']:>15.0f}"
-        line += f"{result['random_gflops']:>16.0f}"
-        for part, width in (("forward", 10), ("dx", 8), ("dw", 8)):
-            line += f"{result[part]:>{width}.0f}" if part in result else f"{'-':>{width}}"
-        return line
+        parts = [f"{result[p]:.0f}" if p in result else "-" for p in ("forward", "dx", "dw")]
+        return self.table().row([
+            f"{result['kib']}", result["level"], f"{result['sequential_gbs']:.0f}",
+            f"{result['random_gflops']:.0f}", *parts,
+        ])  # fmt: skip
 
     def verdict(self, results: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
         peak = max(result["peak_gflops"] for result in results)

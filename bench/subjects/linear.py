@@ -18,6 +18,7 @@ from sparsecpu.bench.ours.grouped import GroupedLayer, our_layer
 from sparsecpu.bench.ours.linear import PARTS, SparseLayer
 from sparsecpu.bench.rivals.base import installed
 from sparsecpu.bench.rivals.linear import RIVALS, LinearRival
+from sparsecpu.experiments.tables import Column, Table
 from sparsecpu.step.precision import check_precision
 
 #: Other sparse kernels are timed from this sparsity on; below it they are all slow.
@@ -107,28 +108,38 @@ class Linear(Benchmark):
         found = precisions.beside_precisions(self.rivals, every, ours)
         return {"rival_ms": rival_ms, "ratio": ratios, "least_ratio": least, **found}
 
-    def heading(self) -> str:
-        head = f"{'layer':<10}{'batch':>6}{'sparsity':>10}{'group':>6}"
-        head += f"{f'forward + dx + dw, ms, {self.precision}':>31}{'GFLOP/s':>13}"
-        head += f"{'of loads':>16}{'of FMA peak':>16}{precisions.heading(self.precisions)}"
-        return head + "".join(f"{r.name:>{max(len(r.name) + 3, 10)}}" for r in self.rivals)
+    def table(self) -> Table:
+        return Table([
+            Column("layer", 10, left=True), Column("batch", 6), Column("sparsity", 9),
+            Column("group", 6), Column(f"{self.precision} ms", 9),
+            *precisions.columns(self.precisions),
+            *(
+                Column(f"vs {r.name}", max(len(r.name) + 5, 10), optional=r.dense)
+                for r in self.rivals
+            ),
+            Column("forward + dx + dw, ms", 29, below="ms: forward + dx + dw"),
+            Column("GFLOP/s", 13), Column("of loads", 16, optional=True),
+            Column("of FMA peak", 16, optional=True),
+        ])  # fmt: skip
 
     def row(self, result: dict[str, Any]) -> str:
-        return "\n".join(self._line(result, found) for found in result["results"])
+        table = self.table()
+        return "\n".join(self._line(table, result, found) for found in result["results"])
 
-    def _line(self, result: dict[str, Any], found: dict[str, Any]) -> str:
-        times = " + ".join(f"{found['ms'][part]:.3f}" for part in PARTS)
-        rates = "/".join(f"{found['gflops'][part]:.0f}" for part in PARTS)
-        shape = f"{result['n_out']}x{result['n_in']}"
-        line = f"{shape:<10}{result['batch']:>6}{found['sparsity']:>10g}{found['group']:>6}"
-        line += f"{times:>31}{rates:>13}"
+    def _line(self, table: Table, result: dict[str, Any], found: dict[str, Any]) -> str:
+        cells = [
+            f"{result['n_out']}x{result['n_in']}", f"{result['batch']}", f"{found['sparsity']:g}",
+            f"{found['group']}", f"{found['ms']['total']:.3f}",
+            *precisions.cells(found, self.precisions),
+        ]  # fmt: skip
+        for rival in self.rivals:
+            ratios = (found[kind].get(rival.name) for kind in ("ratio", "least_ratio"))
+            cells += [shown(*ratios) if found["rival_ms"].get(rival.name) else ""]
+        cells.append(" + ".join(f"{found['ms'][part]:.3f}" for part in PARTS))
+        cells.append("/".join(f"{found['gflops'][part]:.0f}" for part in PARTS))
         for kind in ("limit_fraction", "peak_fraction"):
-            line += f"{'/'.join(f'{found[kind][part]:.2f}' for part in PARTS):>16}"
-        line += precisions.columns(found, self.precisions)
-        for name, value in found["ratio"].items():
-            text = shown(value, found["least_ratio"][name]) if found["rival_ms"][name] else "-"
-            line += f"{text:>{max(len(name) + 3, 10)}}"
-        return line + precisions.dense_is_faster(found)
+            cells.append("/".join(f"{found[kind][part]:.2f}" for part in PARTS))
+        return table.row(cells, precisions.dense_is_faster(found))
 
     def verdict(self, results: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
         every = [found for result in results for found in result["results"]]

@@ -13,7 +13,8 @@ from sparsecpu.bench.measuring.benchmark import Benchmark
 from sparsecpu.bench.measuring.speedups import shown
 from sparsecpu.bench.rivals.base import installed
 from sparsecpu.bench.rivals.networks import NetworkRival
-from sparsecpu.errors import ParameterError
+from sparsecpu.experiments.tables import Column, Table
+from sparsecpu.registries.names import read_name
 from sparsecpu.step.precision import check_precision
 
 
@@ -23,10 +24,8 @@ class NetworkBenchmark(Benchmark):
     rivals: ClassVar[tuple[type[NetworkRival], ...]]
 
     def setup(self) -> None:
-        wanted = set(self.options.get("rivals") or ())
-        if wanted - {rival.name for rival in self.rivals}:
-            expected = f"one of {', '.join(rival.name for rival in self.rivals)}"
-            raise ParameterError("rival", ", ".join(sorted(wanted)), expected)
+        names = [rival.name for rival in self.rivals]
+        wanted = {read_name("rival", name, names) for name in self.options.get("rivals") or ()}
         chosen = [rival for rival in self.rivals if rival.name in wanted or not wanted]
         no_bf16 = self.options.get("no_dense_bf16", False)
         self.here, self.missing = installed(chosen, no_bf16=no_bf16)
@@ -59,33 +58,41 @@ class NetworkBenchmark(Benchmark):
         kinds = {(case.images, case.text): case for case in self.cases()}
         return [rival for kind in sorted(kinds) for rival in self.rivals_of(kinds[kind])]
 
-    def heading(self) -> str:
-        head = f"{'network':<24}{'batch':>6}{'sparsity':>10}{'group':>6}"
-        head += f"{f'{self.precision} ms':>10}{precisions.heading(self.precisions())}"
-        return head + "".join(f"{name:>{max(len(name) + 3, 10)}}" for name in self.columns())
+    def table(self) -> Table:
+        dense = {rival.name for rival in self._rivals() if rival.dense}
+        return Table([
+            Column("network", 22, left=True), Column("batch", 6), Column("sparsity", 9),
+            Column("group", 6), Column(f"{self.precision} ms", 9),
+            *precisions.columns(self.precisions()),
+            *(
+                Column(f"vs {name}", max(len(name) + 5, 10), optional=name in dense)
+                for name in self.columns()
+            ),
+        ])  # fmt: skip
 
     def row(self, result: dict[str, Any]) -> str:
-        return "\n".join([*self.lines(result), self.rivals_line(result)])
+        table = self.table()
+        return "\n".join([*self.lines(table, result), *table.below(self.rivals_times(result))])
 
-    def lines(self, result: dict[str, Any]) -> list[str]:
-        """Return a line for each sparsity."""
-        return [self.line(result, found) for found in result["results"]]
+    def lines(self, table: Table, result: dict[str, Any]) -> list[str]:
+        """Return the lines of each sparsity."""
+        return [self.line(table, result, found) for found in result["results"]]
 
-    def line(self, result: dict[str, Any], found: dict[str, Any]) -> str:
-        """Return the line of one sparsity."""
-        text = f"{result['network']:<24}{result['batch']:>6}{found['sparsity']:>10g}"
-        text += f"{found['group']:>6}{found['ms']:>10.3f}"
-        text += precisions.columns(found, self.precisions())
+    def line(self, table: Table, result: dict[str, Any], found: dict[str, Any], *notes: str) -> str:
+        """Return the line of one sparsity, with notes."""
+        cells = [
+            result["network"], f"{result['batch']}", f"{found['sparsity']:g}",
+            f"{found['group']}", f"{found['ms']:.3f}",
+            *precisions.cells(found, self.precisions()),
+        ]  # fmt: skip
         for rival in self.columns():
             ratios = (found[kind].get(rival) for kind in ("ratio", "least_ratio"))
-            value = shown(*ratios) if rival in found["ratio"] else "-"
-            text += f"{value:>{max(len(rival) + 3, 10)}}"
-        return text + precisions.dense_is_faster(found)
+            cells.append(shown(*ratios) if rival in found["ratio"] else "")
+        return table.row(cells, precisions.dense_is_faster(found), *notes)
 
-    def rivals_line(self, result: dict[str, Any]) -> str:
-        """Return the line with the rivals' times."""
-        times = ", ".join(f"{rival} {ms:.3f} ms" for rival, ms in result["rival_ms"].items())
-        return f"{'':<24}{times}"
+    def rivals_times(self, result: dict[str, Any]) -> list[str]:
+        """Return the rivals' times, and what else is said of a network as a whole."""
+        return [f"{rival} {ms:.3f} ms" for rival, ms in result["rival_ms"].items()]
 
     def verdict(self, results: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
         lines = precisions.fastest_lines([f for result in results for f in result["results"]])

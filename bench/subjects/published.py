@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.bench.measuring.benchmark import Benchmark
+from sparsecpu.experiments.tables import Column, Table
 
 #: SET's largest: lung data (203 samples, a third held out), epsilon 20, three hidden layers.
 _FEATURES, _CLASSES, _SAMPLES, _WIDTH, _EPSILON = 3312, 5, 135, 600_000, 20
@@ -70,18 +71,19 @@ class Published(Benchmark):
             "ratio": theirs / minutes,
         }  # fmt: skip
 
-    def heading(self) -> str:
-        return (
-            f"{'hidden neurons':>15}{'connections':>13}{'batch':>7}{'minutes per epoch':>19}"
-            f"{'first epoch':>13}{'published':>11}{'ratio':>8}"
-        )
+    def table(self) -> Table:
+        return Table([
+            Column("hidden neurons", 15), Column("connections", 13), Column("batch", 7),
+            Column("min per epoch", 14), Column("first", 9), Column("published", 11),
+            Column("ratio", 8),
+        ])  # fmt: skip
 
     def row(self, result: dict[str, Any]) -> str:
-        return (
-            f"{result['neurons']:>15,}{result['nnz']:>13,}{result['batch']:>7}"
-            f"{result['minutes']:>19.3f}{result['first_minutes']:>13.3f}"
-            f"{result['published']:>11.1f}{result['ratio']:>7.0f}x"
-        )
+        return self.table().row([
+            f"{result['neurons']:,}", f"{result['nnz']:,}", f"{result['batch']}",
+            f"{result['minutes']:.3f}", f"{result['first_minutes']:.3f}",
+            f"{result['published']:.1f}", f"{result['ratio']:.0f}x",
+        ])  # fmt: skip
 
     def verdict(self, results: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
         return {}, [

@@ -11,6 +11,7 @@ import numpy as np
 
 from sparsecpu.bench.cases import NetworkCase
 from sparsecpu.bench.measuring.benchmark import Benchmark
+from sparsecpu.experiments.tables import Column, Table
 
 #: Name, sparsity and batch.
 _CASES = (
@@ -96,27 +97,24 @@ class Ranks(Benchmark):
         with trainer.machine():
             return _median_ms(lambda: trainer.step(samples, targets, rows), self.comm)
 
-    def heading(self) -> str:
-        return (
-            f"{'network':<15}{'batch':>6}{'sparsity':>10}{'compute ms':>12}{'half batch':>12}"
-            f"{'MB of grad.':>13}{'Allreduce ms':>14}{'shared step':>13}"
-            + "".join(f"{f'{r} at {title}':>16}" for title, *_ in CLUSTERS for r in (2, 8, 16))
-        )
+    def table(self) -> Table:
+        return Table([
+            Column("network", 15, left=True), Column("batch", 6), Column("sparsity", 9),
+            Column("compute ms", 11), Column("half batch", 11), Column("grad. MB", 9),
+            Column("Allreduce ms", 13), Column("shared step", 13),
+            *(Column(f"{r} at {title}", 16) for title, *_ in CLUSTERS for r in (2, 8, 16)),
+        ])  # fmt: skip
 
     def row(self, result: dict[str, Any]) -> str:
         compute = result["compute_ms"]
         measured = [
             f"{result[key]:.3f}" if key in result else "-" for key in ("allreduce_ms", "shared_ms")
         ]
-        return (
-            f"{result['case']:<15}{result['batch']:>6}{result['sparsity']:>10}{compute[1]:>12.3f}"
-            f"{compute[2]:>12.3f}{result['gradient_mb']:>13.2f}{measured[0]:>14}{measured[1]:>13}"
-            + "".join(
-                f"{f'{by_ranks[r]:.1f}x':>16}"
-                for by_ranks in result["predicted"].values()
-                for r in (2, 8, 16)
-            )
-        )
+        return self.table().row([
+            result["case"], f"{result['batch']}", f"{result['sparsity']}", f"{compute[1]:.3f}",
+            f"{compute[2]:.3f}", f"{result['gradient_mb']:.2f}", *measured,
+            *(f"{by[r]:.1f}x" for by in result["predicted"].values() for r in (2, 8, 16)),
+        ])  # fmt: skip
 
 
 def _predicted(compute: dict[int, float], nbytes: int, vectors: int) -> dict[str, dict[int, float]]:

@@ -14,6 +14,7 @@ from sparsecpu.bench.measuring.cache_loads import level_of
 from sparsecpu.bench.measuring.machine import peak_memory, start_of_peak
 from sparsecpu.bench.measuring.timing import summarise
 from sparsecpu.errors import ParameterError
+from sparsecpu.experiments.tables import Column, Table
 from sparsecpu.reading.memory import free_memory
 
 _INPUTS, _OUTPUTS, _PER_NEURON, _LAYERS, _BATCH = 256, 10, 8, 5, 16
@@ -116,23 +117,26 @@ class Scale(Benchmark):
         extra = [sum(before[2:]) + after[0] - 3 * step for before, after in turns]
         return plain, max(0.0, float(np.median(extra)))
 
-    def heading(self) -> str:
-        return (
-            f"{'neurons':>11}{'group':>6}{'':>6}{'connections':>13}{'ms per step':>13}"
-            f"{'ns per conn., sample':>22}{'GSE update ms':>15}{'SM update ms':>14}"
-            f"{'bytes/conn.':>13}{'peak MB':>9}{'tile fits in':>16}"
-        )
+    def table(self) -> Table:
+        return Table([
+            Column("neurons", 11), Column("group", 6), Column("", 5), Column("connections", 13),
+            Column("step ms", 10), Column("bytes/conn.", 12), Column("peak MB", 8),
+            Column("tile fits in", 14), Column("ns per conn., sample", 22),
+            Column("GSE update ms", 15), Column("SM update ms", 14),
+        ])  # fmt: skip
 
     def row(self, result: dict[str, Any]) -> str:
-        head = f"{result['neurons']:>11,}{result['group']:>6}{'lean' if result['lean'] else '':>6}"
+        table = self.table()
+        cells = [f"{result['neurons']:,}", f"{result['group']}", "lean" if result["lean"] else ""]
         if "skipped" in result:
-            return f"{head}  {result['skipped']}"
-        held = f"{result['bytes']:.1f} of {result['budget']}"
-        return (
-            f"{head}{result['nnz']:>13,}{result['ms']:>13.3f}{result['ns']:>22.3f}"
-            f"{result['update_ms']['gse']:>15.2f}{result['update_ms']['sparse-momentum']:>14.2f}"
-            f"{held:>13}{result['peak_mb']:>9.0f}{result['level']:>16}"
-        )
+            return table.row(cells + [""] * (len(table.columns) - 3), result["skipped"])
+        update = result["update_ms"]
+        return table.row([
+            *cells, f"{result['nnz']:,}", f"{result['ms']:.3f}",
+            f"{result['bytes']:.1f} of {result['budget']}", f"{result['peak_mb']:.0f}",
+            result["level"], f"{result['ns']:.3f}", f"{update['gse']:.2f}",
+            f"{update['sparse-momentum']:.2f}",
+        ])  # fmt: skip
 
     def verdict(self, results: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
         values: dict[str, Any] = {}

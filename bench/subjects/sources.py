@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.bench.measuring.benchmark import Benchmark
+from sparsecpu.experiments.tables import Column, Table
 
 _MOMENTUM, _BATCH, _INTERVAL = 0.9, 32, 250
 #: Steps after which a gradient counts less than a 10,000th: the exact momentum keeps as many.
@@ -71,15 +72,17 @@ class Sources(Benchmark):
         trainer.fit(data.x_train, data.y_train)
         return judge.results(density)
 
-    def heading(self) -> str:
-        head = f"{'source':<26}{'momentum found, by layer (best: 1)':<48}"
-        return f"{head}{'kB':>10}{'ms per update':>15}"
+    def table(self) -> Table:
+        found = "momentum found, by layer (best: 1)"
+        return Table([
+            Column("source", 26, left=True), Column("kB", 10), Column("ms per update", 15),
+            Column(found, 50, below="momentum found (best: 1):"),
+        ])  # fmt: skip
 
     def row(self, result: dict[str, Any]) -> str:
         mass = "  ".join(f"{name} {part:.3f}" for name, part in result["mass"].items())
-        return (
-            f"{result['source']:<26}{mass:<48}{result['bytes'] / 1e3:>10,.0f}{result['ms']:>15.2f}"
-        )
+        kilobytes = f"{result['bytes'] / 1e3:,.0f}"
+        return self.table().row([result["source"], kilobytes, f"{result['ms']:.2f}", mass])
 
 
 class _Judge:

@@ -11,6 +11,7 @@ import numpy as np
 
 from sparsecpu.bench.cases import NetworkCase, Variant, checked_groups
 from sparsecpu.bench.measuring.benchmark import Benchmark
+from sparsecpu.experiments.tables import Column, Table
 from sparsecpu.step.samples import Samples
 
 _INTERVAL = 469  # steps of an epoch of 60,000 samples in batches of 128
@@ -128,16 +129,17 @@ class Topology(Benchmark):
         spent["updates"] = clock.updates
         return spent
 
-    def heading(self) -> str:
-        return (
-            f"{'network':<24}{'group':>6}  {'algorithm':<52}{'step ms':>9}"
-            f"{'epoch ms':>10}{'update ms':>11}{'observing ms':>14}{'overhead':>10}"
-        )
+    def table(self) -> Table:
+        return Table([
+            Column("network", 24, left=True), Column("group", 6), Column("step ms", 9),
+            Column("epoch ms", 9), Column("update ms", 10), Column("observing ms", 13),
+            Column("overhead", 9), Column("algorithm", 52, left=True, below=""),
+        ])  # fmt: skip
 
     def row(self, result: dict[str, Any]) -> str:
-        sizes = "-".join(map(str, result["sizes"]))
-        return (
-            f"{sizes:<24}{result['group']:>6}  {result['algorithm']:<52}{result['step_ms']:>9.3f}"
-            f"{result['interval_ms']:>10.0f}{result['update_ms']:>11.1f}"
-            f"{result['watch_ms']:>14.1f}{result['overhead']:>10.0%}"
-        )
+        return self.table().row([
+            "-".join(map(str, result["sizes"])), f"{result['group']}",
+            f"{result['step_ms']:.3f}", f"{result['interval_ms']:.0f}",
+            f"{result['update_ms']:.1f}", f"{result['watch_ms']:.1f}",
+            f"{result['overhead']:.0%}", result["algorithm"],
+        ])  # fmt: skip

@@ -17,6 +17,7 @@ from sparsecpu.bench.ours.steps import OurStep
 from sparsecpu.bench.rivals.step_process import StepProcess
 from sparsecpu.bench.rivals.steps import RIVALS, StepRival
 from sparsecpu.bench.subjects.networks import NetworkBenchmark
+from sparsecpu.experiments.tables import Table, folded
 
 #: Steps that take more seconds than this are timed in stretches as well.
 _LONG = 0.03
@@ -85,31 +86,22 @@ class Train(NetworkBenchmark):
             process.close()
         return found
 
-    def lines(self, result: dict[str, Any]) -> list[str]:
+    def lines(self, table: Table, result: dict[str, Any]) -> list[str]:
         lines = []
         for found in result["results"]:
-            line = self.line(result, found)
-            if result["tokens"]:
-                line += f"  {1e3 * result['tokens'] / found['ms']:,.0f} tokens/s"
-            lines.append(line)
+            parts = ", ".join(f"{n} {part:.0%}" for n, part in found.get("profile", {}).items())
+            tokens = result["tokens"]
+            rate = f"{1e3 * tokens / found['ms']:,.0f} tokens/s" if tokens else ""
+            lines.append(self.line(table, result, found, parts, rate))
             lines += _layer_lines("ours", found.get("layers_ms", {}))
         if self.options.get("profile"):
             for rival, layers in result["rival_layers_ms"].items():
                 lines += _layer_lines(rival, layers)
         return lines
 
-    def line(self, result: dict[str, Any], found: dict[str, Any]) -> str:
-        profile = ", ".join(f"{name} {part:.0%}" for name, part in found.get("profile", {}).items())
-        return super().line(result, found) + (f"  {profile}" if profile else "")
-
-    def rivals_line(self, result: dict[str, Any]) -> str:
-        times = super().rivals_line(result)
-        if not result["peak_mb"]:
-            return times
-        memory = ", ".join(
-            f"{contestant} {mb:.0f} MB" for contestant, mb in result["peak_mb"].items()
-        )
-        return f"{times}\n{'':<24}peak memory: {memory}"
+    def rivals_times(self, result: dict[str, Any]) -> list[str]:
+        memory = ", ".join(f"{name} {mb:.0f} MB" for name, mb in result["peak_mb"].items())
+        return super().rivals_times(result) + ([f"peak memory: {memory}"] if memory else [])
 
 
 def _key(rival: type[StepRival], variant: Variant) -> str:
@@ -179,11 +171,7 @@ def _profile(made: OurStep, rounds: int) -> dict[str, Any]:
 
 
 def _layer_lines(contestant: str, layers: dict[str, float]) -> list[str]:
-    """Return lines with the least times by kind of layer, four to a line, without small ones."""
+    """Return lines with the least times by kind of layer, without small ones."""
     total = sum(layers.values())
-    each = [f"{name} {ms:.3g}" for name, ms in layers.items() if ms > _SMALL * total]
-    lines = []
-    for first in range(0, len(each), 4):
-        words = f"{contestant}, least ms " if first == 0 else ""
-        lines.append(f"{words:>36}{', '.join(each[first : first + 4])}")
-    return lines
+    each = ", ".join(f"{name} {ms:.3g}" for name, ms in layers.items() if ms > _SMALL * total)
+    return folded(f"    {contestant}, least ms: {each}", "      ").split("\n") if each else []

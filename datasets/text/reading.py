@@ -13,6 +13,7 @@ from sparsecpu.datasets.text.tokenizers import Tokenizer
 from sparsecpu.datasets.text.tokens import encoded
 from sparsecpu.errors import DataError, ParameterError
 from sparsecpu.registries import read_options
+from sparsecpu.registries.names import find_name, suggested
 from sparsecpu.registries.numbers import whole
 
 #: How names of text begin.
@@ -133,13 +134,14 @@ def _read_name(name: str) -> tuple[str, str | None, int | None, int | None]:
     if colon and "=" in after and "/" not in after:
         place = before
         options = read_options("DATA", f"{TEXT}{after}")[1]
+    options = {find_name(option, _OPTIONS) or option: value for option, value in options.items()}
     for option in options:
         if option not in _OPTIONS:
-            expected = f"an option of text: {', '.join(_OPTIONS)}"
+            expected = f"an option of text: {', '.join(_OPTIONS)}{suggested(option, _OPTIONS)}"
             raise ParameterError(option, options[option], expected)
     kind, vocabulary, step = map(options.get, _OPTIONS)
     if kind is not None:
-        TOKENIZERS.find(kind)
+        kind = TOKENIZERS.name_of(kind)
     if vocabulary is not None:
         if kind != "bpe":
             used = f"tokens={kind or 'characters'} has as many as there are"

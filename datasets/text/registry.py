@@ -10,7 +10,9 @@ from sparsecpu.errors import FileFormatError
 from sparsecpu.registries import Registry
 
 #: Tokenizers by the name that ``tokens=`` takes.
-TOKENIZERS: Registry[type[Tokenizer]] = Registry("tokens", (Characters, Bytes, BytePairs))
+TOKENIZERS: Registry[type[Tokenizer]] = Registry(
+    "tokens", (Characters, Bytes, BytePairs), "tokenizers"
+)
 
 
 def tokenizer_from_dict(values: Any) -> Tokenizer:

@@ -34,6 +34,8 @@ _FEW = 2  # samples that are faster one by one than in a tile of 16
 class PlannedNetwork(FixedSizes):
     """What trains and predicts; users hold it as a ``Sequential``, which says what it takes."""
 
+    facts: dict[str, Any] | None = None
+
     def __init__(self, layers: Iterable[Layer], input_shape: tuple[int, ...] | None = None) -> None:
         super().__init__(layers)
         self.architecture: Any = None

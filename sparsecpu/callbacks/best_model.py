@@ -10,7 +10,7 @@ import numpy as np
 from sparsecpu.callbacks.base import Callback
 from sparsecpu.errors import FileFormatError
 from sparsecpu.step.kept_network import KeptNetwork
-from sparsecpu.step.plain_values import maybe, real, table
+from sparsecpu.step.plain_values import maybe, real, table, whole
 
 
 class BestModel(Callback):
@@ -23,15 +23,23 @@ class BestModel(Callback):
     ----------
     key : str
         The number of the record that decides; larger is better.
+
+    Attributes
+    ----------
+    best : float
+        The best number so far; minus infinity before the first epoch.
+    epoch : int or None
+        The epoch that had it; None before the first, and where an older checkpoint does not say.
     """
 
     def __init__(self, key: str = "validation_score") -> None:
         self.key, self.best = key, -math.inf
+        self.epoch: int | None = None
         self._kept: KeptNetwork | None = None
 
     def on_epoch_end(self, trainer, record) -> None:
         if record[self.key] > self.best:
-            self.best = record[self.key]
+            self.best, self.epoch = record[self.key], trainer.epochs_done
             self._kept = KeptNetwork.of(trainer.network)
 
     def on_fit_end(self, trainer) -> None:
@@ -40,11 +48,13 @@ class BestModel(Callback):
             self._kept.put_back(trainer.network)
 
     def state(self) -> dict[str, Any]:
-        return {"best": self.best if self.best > -math.inf else None}
+        return {"best": self.best if self.best > -math.inf else None, "epoch": self.epoch}
 
     def load_state(self, values) -> None:
-        best = table({"best": maybe(real(finite=False))})(values, "BestModel")["best"]
+        kind = table({"best": maybe(real(finite=False))}, {"epoch": maybe(whole(0))})
+        best = kind(values, "BestModel")["best"]
         self.best = -math.inf if best is None else float(best)
+        self.epoch = values.get("epoch")
         self._kept = None
 
     def arrays(self) -> dict[str, np.ndarray]:

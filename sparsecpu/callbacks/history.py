@@ -11,7 +11,7 @@ from sparsecpu.step.update_records import RECORD, UPDATE
 
 
 class History(Callback):
-    """Keeps every epoch's record, with the topology updates in it.
+    """Keeps every epoch's record, with the topology updates in it and each layer's density.
 
     Parameters
     ----------
@@ -36,6 +36,8 @@ class History(Callback):
     def on_epoch_end(self, trainer, record) -> None:
         if self._updates:
             record["updates"], self._updates = self._updates, []
+        layers = trainer.network.sparse_parameters().values()
+        record["densities"] = [parameter.density for parameter in layers]
         self.records.append(record)
 
     def state(self) -> dict[str, Any]:

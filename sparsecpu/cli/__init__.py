@@ -13,15 +13,22 @@ from typing import Any, NoReturn
 import click
 
 from sparsecpu import __version__
+from sparsecpu.cli.grouped_help import Group, innermost
+from sparsecpu.cli.names import usage_line
 from sparsecpu.errors import SparseCPUError
+from sparsecpu.registries.names import find_name
 
 #: Commands, in the order of ``--help``; each is a module here with a function of that name.
 COMMANDS = (
-    "train", "evaluate", "predict", "generate", "inspect", "compare", "import", "export", "bench",
-    "doctor",
+    "train", "evaluate", "predict", "generate", "inspect", "plot", "report", "compare", "import",
+    "export", "bench", "list", "doctor",
 )  # fmt: skip
 #: Those whose module or function has another name.
-_ELSEWHERE = {"import": "exchange:import_model", "export": "exchange:export_model"}
+_ELSEWHERE = {
+    "import": "exchange:import_model",
+    "export": "exchange:export_model",
+    "list": "lists:list_names",
+}
 
 
 #: Exit code where whatever read the output needs no more of it, as ``head`` does after some lines:
@@ -45,7 +52,7 @@ def _past_click() -> Iterator[None]:
         raise _Passing(error) from error
 
 
-class _Group(click.Group):
+class _Group(Group):
     """Finds commands by name, and turns our errors into one line and exit code 2."""
 
     _context: click.Context | None = None
@@ -55,9 +62,7 @@ class _Group(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
+    def load_command(self, ctx: click.Context, name: str) -> click.Command | None:
         module, _, function = _ELSEWHERE.get(name, f"{name}:{name}").partition(":")
         return getattr(importlib.import_module(f"sparsecpu.cli.{module}"), function)
 
@@ -67,7 +72,7 @@ class _Group(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Refuse empty words, as of ``--out "$OUT"``: each would stand for something else."""
-        self._asked = next((word for word in args if word in COMMANDS), None)
+        self._asked = next(filter(None, (find_name(word, COMMANDS) for word in args)), None)
         for before, word in zip(["a word", *args], args, strict=False):
             if not word or (word.startswith("--") and word.endswith("=")):
                 name = word.rstrip("=") or before
@@ -112,12 +117,13 @@ class _Group(click.Group):
         from sparsecpu.cli.output import wipe
 
         wipe()
-        if isinstance(error, click.exceptions.NoArgsIsHelpError):
-            error.show()
-            sys.exit(2)
         if isinstance(error, click.UsageError):
+            if type(error).__name__ == "NoArgsIsHelpError":  # click 8.2's: its message is the help
+                error.show()
+                sys.exit(2)
             where = error.ctx.command_path if error.ctx is not None else self._place()
-            _end(f"{error.format_message().rstrip('.')}; see {where} -h", 2)
+            line = usage_line(error)
+            _end(line if line.endswith("?") else f"{line}; see {where} -h", 2)
         if isinstance(error, KeyboardInterrupt):
             from sparsecpu.cli.signals import code_of
 
@@ -138,10 +144,11 @@ class _Group(click.Group):
         from sparsecpu.cli.failures import line_of
 
         text, name = line_of(error), getattr(error, "name", None)
-        asked = self._context.invoked_subcommand if self._context is not None else None
-        command = self.get_command(self._context, asked) if self._context and asked else None
+        command = innermost(self._context)
+        flag = f"--{str(name).replace('_', '-')}"
         for parameter in command.params if command is not None else ():
-            if isinstance(parameter, click.Option) and parameter.name == name:
+            known = parameter.name == name or flag in parameter.opts
+            if isinstance(parameter, click.Option) and known:
                 return text.replace(str(name), parameter.opts[0], 1)
         return text
 
@@ -187,7 +194,14 @@ def _end(message: str | None, code: int) -> NoReturn:
     sys.exit(code)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Group,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        # --Batch_Size is --batch-size; -V is not -v
+        "token_normalize_func": lambda w: w.lower().replace("_", "-") if len(w) > 1 else w,
+    },
+)
 @click.version_option(__version__, prog_name="sparsecpu")
 def main() -> None:
     """Train always-sparse neural networks on an ordinary CPU.

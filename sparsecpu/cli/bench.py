@@ -11,23 +11,26 @@ from typing import Any
 import click
 
 from sparsecpu.cli.bench_subjects import ALL, SUBJECTS, Subject
+from sparsecpu.cli.grouped_help import Command, Group, option
 from sparsecpu.cli.options import decorated, output_options
 from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.errors import ParameterError
+from sparsecpu.registries.names import read_name
 
 _PICTURES = (".png", ".svg", ".pdf")
 
 _shared_options = decorated(
     (
-        click.option("--quick", "scope", flag_value="quick", help="Take under a minute each."),
-        click.option("--full", "scope", flag_value="full", help="Take as long as it needs."),
-        click.option(
+        option("--quick", "scope", flag_value="quick", help="Take under a minute each."),
+        option("--full", "scope", flag_value="full", help="Take as long as it needs."),
+        option(
             "--plot",
             type=click.Path(dir_okay=False),
             help="Draw the figures into this .png, .svg or .pdf.",
         ),
-        click.option(
+        option(
             "--blas",
+            rare=True,
             default="fastest",
             show_default=True,
             help="fastest: try which of OpenBLAS's kernels are fastest here and use those; "
@@ -38,7 +41,7 @@ _shared_options = decorated(
 )
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @_shared_options
 @click.pass_context
 def bench(ctx: click.Context, **options: Any) -> None:
@@ -68,7 +71,7 @@ def _command(subject: Subject) -> Callable[..., None]:
 
 for _subject in SUBJECTS.values():
     _options = decorated((*_subject.options, _shared_options))
-    bench.command(_subject.name)(_options(_command(_subject)))
+    bench.command(_subject.name, cls=Command)(_options(_command(_subject)))
 
 
 def _measure(
@@ -95,8 +98,7 @@ def _measure(
     for name in ("batch", "rounds"):
         if options.get(name) is not None and options[name] < 1:
             raise ParameterError(name, options[name], "an integer of at least 1")
-    if blas not in ("fastest", "as-is"):
-        raise ParameterError("blas", blas, "fastest or as-is")
+    blas = read_name("blas", blas, ("fastest", "as-is"))
     subjects = [subject.load()(scope, team, **options) for subject in chosen]
     cases = [subject.cases() for subject in subjects]  # bad arguments are refused before the wait
     search = blas == "fastest" and any(subject.uses_blas for subject in chosen)

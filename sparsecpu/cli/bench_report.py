@@ -8,18 +8,25 @@ from sparsecpu.cli.output import Speaker, put
 from sparsecpu.reading.live_line import Word
 
 
+def _put(text: str) -> None:
+    """Print lines, broken where they are wider than the terminal."""
+    from sparsecpu.experiments.tables import folded
+
+    put(folded(text))
+
+
 def introduce(document: dict[str, Any]) -> None:
     """Print what is measured on: CPU, versions, BLAS."""
     machine, blas = document["machine"], document["openblas"]
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
-    put(
+    _put(
         f"{machine['cpu']}, {machine['instruction_set']}, {machine['threads']} thread(s) "
         f"({machine['threading_layer']}); {machine['system']}"
     )
-    put(f"{versions}; commit {machine['commit'] or 'unknown'}; {machine['date']}")
+    _put(f"{versions}; commit {machine['commit'] or 'unknown'}; {machine['date']}")
     if blas["gflops"]:
         seen = ", ".join(f"{name} {rate:.0f}" for name, rate in blas["gflops"].items())
-        put(f"OpenBLAS, GFLOP/s by core type: {seen}; used: {blas['core_type']}")
+        _put(f"OpenBLAS, GFLOP/s by core type: {seen}; used: {blas['core_type']}")
     put("")
 
 
@@ -29,7 +36,7 @@ def run_subject(subject: Any, cases: list[Any], speaker: Speaker, silent: bool) 
     values, lines = subject.verdict(results)
     if not silent:
         lines += [f"not here: {name} ({how})" for name, how in subject.missing.items()]
-        put("\n".join([*lines, ""]))
+        _put("\n".join([*lines, ""]))
     return {"results": results, **values, "missing": subject.missing}
 
 
@@ -52,7 +59,7 @@ def _run_aloud(subject: Any, cases: list[Any], speaker: Speaker) -> list[dict[st
     from sparsecpu.bench.measuring.speedups import LEGEND
 
     results, noisy = [], False
-    put(subject.title)
+    _put(subject.title)
     put(subject.heading())
     for number, case in enumerate(cases, start=1):
         if speaker.line.live:  # else the rows of the table tell as much
@@ -62,5 +69,5 @@ def _run_aloud(subject: Any, cases: list[Any], speaker: Speaker) -> list[dict[st
         put(row)
         noisy = noisy or "~" in row
     if noisy:
-        put(LEGEND)
+        _put(LEGEND)
     return results

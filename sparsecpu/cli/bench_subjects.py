@@ -7,40 +7,43 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import click
+from sparsecpu.cli.grouped_help import option
+from sparsecpu.experiments.options import either
+from sparsecpu.registries import Registry, defaults
+from sparsecpu.sparse.densities import DISTRIBUTIONS
+from sparsecpu.step.precision import PRECISIONS
 
-from sparsecpu.registries import Registry
-
-_SPARSITIES = click.option(
+_SPARSITIES = option(
     "--sparsity", "sparsities", type=float, multiple=True,
     help="Sparsity (1 - density) to measure at; may be given more than once.",
 )  # fmt: skip
-_ROUNDS = click.option(
-    "--rounds", type=int,
+_ROUNDS = option(
+    "--rounds", type=int, rare=True,
     help="How often each contestant is timed, all of them taking turns.",
 )  # fmt: skip
-_MODELS = click.option(
+_MODELS = option(
     "--model", "models", multiple=True,
-    help="A network by name, or sizes such as 784-300-10; may be given more than once.",
+    help="A network by name (see sparsecpu list models), or sizes such as 784-300-10; may be given "
+    "more than once.",
 )  # fmt: skip
-_PRECISION = click.option(
-    "--precision", default="fp32", show_default=True,
-    help="How our layers read their inputs: fp32, bf16 or fp16.",
+_PRECISION = option(
+    "--precision", default="fp32", show_default=True, rare=True,
+    help=f"How our layers read their inputs: {either(PRECISIONS)}.",
 )  # fmt: skip
-_DISTRIBUTION = click.option(
-    "--distribution",
-    help="How the layers share the weights: erk, er or uniform.  [default: erk for MLPs, uniform "
-    "for CNNs]",
+_DISTRIBUTION = option(
+    "--distribution", rare=True,
+    help=f"How the layers share the weights: {either(DISTRIBUTIONS)}.  [default: erk for MLPs, "
+    "uniform for CNNs]",
 )  # fmt: skip
-_NO_BF16 = click.option(
-    "--no-dense-bf16", is_flag=True,
+_NO_BF16 = option(
+    "--no-dense-bf16", is_flag=True, rare=True,
     help="Leave out dense rivals in bfloat16, which take very long on CPUs without AVX512-BF16 or "
     "AMX; the table says so.",
 )  # fmt: skip
 
 
 def _group(default: str) -> Any:
-    return click.option(
+    return option(
         "--group",
         help="So many neighbouring rows share their columns: 1, 2, 4 or 8, or several with commas "
         f"between.  [default: {default}]",
@@ -48,7 +51,7 @@ def _group(default: str) -> Any:
 
 
 def _batch(default: str) -> Any:
-    return click.option("--batch", type=int, help=f"Samples at once.  [default: {default}]")
+    return option("--batch", type=int, help=f"Samples at once.  [default: {default}]")
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Subject:
 
 #: All subjects, in the order of ``--help``.
 SUBJECTS: Registry[Subject] = Registry(
-    "subject",
+    "benchmark",
     (
         Subject(
             "linear",
@@ -83,8 +86,8 @@ SUBJECTS: Registry[Subject] = Registry(
             transposed values. A ratio counts only the passes that a rival has.
             """,
             (
-                click.option("--shape", "shapes", multiple=True,
-                             help="OUTxIN, such as 1000x784; may be given more than once."),
+                option("--shape", "shapes", multiple=True,
+                       help="OUTxIN, such as 1000x784; may be given more than once."),
                 _SPARSITIES, _group("1,4"), _batch("128"), _ROUNDS, _PRECISION, _NO_BF16,
             ),
             uses_blas=True,
@@ -94,8 +97,8 @@ SUBJECTS: Registry[Subject] = Registry(
             "conv:Conv",
             "Time sparse convolutions beside PyTorch's dense ones, in the faster of its layouts.",
             (
-                click.option("--shape", "shapes", multiple=True,
-                             help="IN-OUT-SIDE-KERNEL[-STRIDE]; may be given more than once."),
+                option("--shape", "shapes", multiple=True,
+                       help="IN-OUT-SIDE-KERNEL[-STRIDE]; may be given more than once."),
                 _SPARSITIES, _group("1,4"), _batch("32"), _ROUNDS, _PRECISION, _NO_BF16,
             ),
         ),
@@ -108,18 +111,18 @@ SUBJECTS: Registry[Subject] = Registry(
             """,
             (
                 _MODELS, _SPARSITIES, _group("1,4"),
-                click.option("--batch", type=int, help="Samples per step."),
+                option("--batch", type=int, help="Samples per step."),
                 _ROUNDS, _PRECISION, _NO_BF16,
-                click.option("--rival", "rivals", multiple=True,
-                             help="Only this rival, such as 'dense PyTorch'; may be given more "
-                             "than once."),
+                option("--rival", "rivals", multiple=True,
+                       help="Only this rival, such as 'dense PyTorch'; may be given more "
+                       "than once."),
                 _DISTRIBUTION,
-                click.option("--profile", is_flag=True,
-                             help="Show what fraction of a step each part takes, and the times of "
-                             "layers."),
-                click.option("--memory", is_flag=True,
-                             help="Measure the memory of steps too, each contestant in a process "
-                             "of its own."),
+                option("--profile", is_flag=True,
+                       help="Show what fraction of a step each part takes, and the times of "
+                       "layers."),
+                option("--memory", is_flag=True,
+                       help="Measure the memory of steps too, each contestant in a process "
+                       "of its own."),
             ),
             uses_blas=True,
         ),
@@ -141,8 +144,8 @@ SUBJECTS: Registry[Subject] = Registry(
             "sources",
             "sources:Sources",
             "Measure how much of the inactive weights' momentum each source finds in training.",
-            (click.option("--density", type=float,
-                          help="Density of the network.  [default: 0.05]"),),
+            (option("--density", type=float,
+                    help="Density of the network.  [default: 0.05]"),),
         ),
         Subject(
             "scale",
@@ -151,8 +154,8 @@ SUBJECTS: Registry[Subject] = Registry(
 
             Up to 1,000,000 neurons; with --full up to 50,000,000, as far as memory goes.
             """,
-            (click.option("--neurons", type=int, multiple=True,
-                          help="Hidden neurons; may be given more than once."),
+            (option("--neurons", type=int, multiple=True,
+                    help="Hidden neurons; may be given more than once."),
              _group("1")),
         ),
         Subject(
@@ -175,18 +178,26 @@ SUBJECTS: Registry[Subject] = Registry(
             "accuracy:Accuracy",
             "Race to the dense network's accuracy: PyTorch, scikit-learn, and sparse networks.",
             (
-                click.option("--hidden", help="Sizes of the hidden layers.  [default: 1000,1000]"),
-                click.option("--samples", type=int,
-                             help="Training samples of digits28.  [default: 20000]"),
-                click.option("--epochs", type=int,
-                             help="Epochs of every network.  [default: 8]"),
-                click.option("--topology",
-                             help="Topology of the sparse networks.  [default: sparse-momentum]"),
+                option("--hidden", help="Sizes of the hidden layers.  [default: 1000,1000]"),
+                option("--samples", type=int,
+                       help="Training samples of digits28.  [default: 20000]"),
+                option("--epochs", type=int,
+                       help="Epochs of every network.  [default: 8]"),
+                option("--topology",
+                       help=f"Topology of the sparse networks.  [default: {defaults.TOPOLOGY}]"),
                 _SPARSITIES, _group("1,4"), _PRECISION, _NO_BF16,
-                click.option("--seed", type=int, help="Seed of every network.  [default: 0]"),
+                option("--seed", type=int, help="Seed of every network.  [default: 0]"),
             ),
         ),
     ),
+    "benchmarks",
 )  # fmt: skip
+
+
+def sentences() -> dict[str, str]:
+    """Return all subjects with a sentence for each."""
+    return {name: subject.help.strip().partition("\n")[0] for name, subject in SUBJECTS.items()}
+
+
 #: What a bare ``sparsecpu bench`` runs, in this order.
 ALL = ("kernels", "linear", "conv", "train", "infer", "topology", "scale")

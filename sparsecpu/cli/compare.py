@@ -14,6 +14,8 @@ from typing import Any
 import click
 
 from sparsecpu.cli.compare_report import length_of, table
+from sparsecpu.cli.grouped_help import command, option
+from sparsecpu.cli.names import data_argument
 from sparsecpu.cli.options import (
     data_options,
     json_option,
@@ -39,9 +41,9 @@ from sparsecpu.topology import TOPOLOGIES
 RATES_OF_TEXT = "0.001"
 
 
-@click.command()
-@click.argument("data")
-@click.option(
+@command()
+@data_argument()
+@option(
     "--methods",
     default="dense,static,set,rigl,gse,sparse-momentum",
     show_default=True,
@@ -49,46 +51,54 @@ RATES_OF_TEXT = "0.001"
     f"weights), {', '.join(TOPOLOGIES)}, each with options if it needs them, such as "
     f"gse:distribution=grabo,subset=2; and {either(f'ift-{name}' for name in TRANSFORMS)}, with a "
     "topology behind a slash if it needs another than rigl, such as ift-wide/set.",
+    group="comparison",
 )
-@click.option(
+@option(
     "--densities", default="0.01,0.05,0.1,0.2", show_default=True,
     help="Fractions of the weights to keep, with commas between.",
+    group="comparison",
 )  # fmt: skip
-@click.option(
+@option(
     "--group", "groups", default=ALONE, show_default=True,
     help="How many neighbouring outputs of a layer share their inputs, as in sparsecpu train: "
     "sizes to compare, with commas between, such as 1,4; auto is one of them.",
+    group="sparsity",
 )  # fmt: skip
-@click.option(
+@option(
     "--seeds", type=int, default=5, show_default=True,
     help="How many seeds: every run is repeated with seed 0, 1, …",
+    group="comparison",
 )  # fmt: skip
-@click.option(
+@option(
     "--folds",
     type=int,
     help="Parts of cross-validation, cut anew for each seed; 0 for the data's own test part.  "
     "[default: 5; 0 for data with a test part]",
+    group="comparison",
 )
-@click.option(
+@option(
     "--learning-rates",
     default="0.02,0.05,0.1",
     show_default=True,
     help="Tried on the dense network alone; the best one serves all methods. A single one is taken "
     "as it is.",
+    group="comparison",
 )
 @recipe_options(
     "model", "width", "pattern", "distribution", "epochs", "steps", "batch_size", "accumulate",
     "schedule", "optimizer", "momentum", "weight_decay", "clip", "label_smoothing", "update_every",
     "augment",
 )  # fmt: skip
-@click.option(
+@option(
     "--jobs", type=int, default=1, show_default=True,
     help="Processes that train at the same time, with a thread each.",
+    group="comparison",
 )  # fmt: skip
-@click.option("--out", help="Folder for the results.  [default: compare-DATA]")
-@click.option(
+@option("--out", help="Folder for the results.  [default: compare-DATA]", group="output")
+@option(
     "--plot", is_flag=True,
     help="Draw error over density into that folder (needs the plot extra).",
+    group="output",
 )  # fmt: skip
 @data_options
 @scaling_option

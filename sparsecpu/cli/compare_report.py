@@ -8,42 +8,74 @@ from typing import Any
 
 from sparsecpu.experiments.comparison import Measure, measure_of
 from sparsecpu.experiments.recipe import ALONE
+from sparsecpu.experiments.tables import Column, Table, folded
 
 #: What a method is compared with.
 _OTHERS = ("dense", "static", "alone")
 
 
+#: Columns of a difference with its interval beside it, and with it below.
+_WIDE, _NARROW = 26, 16
+
+
 def table(document: dict[str, Any]) -> str:
-    """Return a comparison, as ``--json`` prints it, as a table for people."""
+    """Return a comparison, as ``--json`` prints it, as a table for people.
+
+    Intervals stand beside differences where the terminal is wide, else below them.
+    """
     plan, rows = document["plan"], document["rows"]
     measure = measure_of(plan["data"])
-    head = measure.name if measure.times == 1 else f"{measure.name} %"
+    score = measure.name if measure.times == 1 else f"{measure.name} %"
+    wide = _table(rows, score, _WIDE)
+    beside = len(wide.inside) == len(wide.columns)
+    shown = wide if beside else _table(rows, score, _NARROW)
     lines = [
         f"{plan['data']}, {plan['recipe']['model']}, {length_of(plan['recipe'])}, learning "
         f"rate {document['learning_rate']:g}; {plan['seeds']} seeds"
-        + (f" of {plan['folds']} folds" if plan["folds"] else "")
+        + (f" of {plan['folds']} folds" if plan["folds"] else ""),
+        shown.heading(),
     ]
-    heads = _heads(rows)
-    lines.append(
-        f"{heads[0]}{'nnz':>10}{head:>16}{'minus dense':>26}{'minus static':>26}{'s/run':>8}"
-    )
-    for row, head in zip(rows, heads[1:], strict=True):
-        lines.append(
-            f"{head}{row['nnz']:>10,}{_score(row, measure):>16}"
-            f"{_difference(row['vs_dense'], measure):>26}"
-            f"{_difference(row['vs_static'], measure):>26}{row['seconds']:>8.2f}"
-        )
-        if row["diverged"]:
-            lines.append(f"{'':<{len(head) - 8}}{row['diverged']} of {row['runs']} runs diverged")
+    for row in rows:
+        pairs = [row["vs_dense"], row["vs_static"]]
+        differences = [_difference(pair, measure, beside) for pair in pairs]
+        cells = [*_named(rows, row), _score(row, measure), *differences]
+        note = f"{row['diverged']} of {row['runs']} runs diverged" if row["diverged"] else ""
+        lines.append(shown.row([*cells, f"{row['nnz']:,}", f"{row['seconds']:.2f}"], note))
+        intervals = [_interval(pair, measure) for pair in pairs]
+        if any(intervals) and not beside:
+            blank = [""] * (len(_named(rows, row)) + 1)
+            lines.append(shown.row([*blank, *intervals, "", ""]))
     lines += [
         "",
         *_beside_alone(rows, measure),
-        f"Scores are means over seeds +- their standard error, {measure.words}.",
-        "Differences are paired by seed, with 95 % bootstrap intervals; where 0 lies inside there",
+        f"Scores are means over seeds +- their standard error, {measure.words}. "
+        "Differences are paired by seed, with 95 % bootstrap intervals; where 0 lies inside there "
         "is no significant difference, and '~' says so.",
         f"results: {document['out']}",
     ]
-    return "\n".join(lines)
+    return "\n".join(folded(line, "") for line in lines)
+
+
+def _table(rows: list[dict[str, Any]], score: str, width: int) -> Table:
+    """Return the columns of a comparison, whose differences are so wide."""
+    return Table([
+        *_names(rows), Column(score, max(len(score) + 2, 16)), Column("minus dense", width),
+        Column("minus static", width), Column("nnz", 10, optional=True),
+        Column("s/run", 8, optional=True),
+    ])  # fmt: skip
+
+
+def _names(rows: list[dict[str, Any]]) -> list[Column]:
+    """Return the columns that say what each row is of; of groups where rows stand in any."""
+    method = Column("method", max(len(row["method"]) for row in rows) + 1, left=True)
+    group = [Column("group", 6)] if any(row["group"] != ALONE for row in rows) else []
+    return [method, Column("density", 8), *group]
+
+
+def _named(rows: list[dict[str, Any]], row: dict[str, Any]) -> list[str]:
+    """Return what stands in these columns."""
+    group = [str(row["group"])] if len(_names(rows)) == 3 else []
+    return [row["method"], f"{row['density']:g}", *group]
 
 
 def length_of(recipe: dict[str, Any]) -> str:
@@ -52,32 +84,19 @@ def length_of(recipe: dict[str, Any]) -> str:
     return f"{recipe['epochs']} epochs" if steps is None else f"{steps:,} steps"
 
 
-def _heads(rows: list[dict[str, Any]]) -> list[str]:
-    """Return what stands at the left: names of columns, then what each row is of.
-
-    Groups are named where any rows stand in groups.
-    """
-    width = max(len(row["method"]) for row in rows) + 2
-    grouped = any(row["group"] != ALONE for row in rows)
-    heads = [f"{'method':<{width}}{'density':>8}"]
-    heads += [f"{row['method']:<{width}}{row['density']:>8g}" for row in rows]
-    groups = ["group", *(row["group"] for row in rows)]
-    return [
-        f"{head}{group:>7}" if grouped else head for head, group in zip(heads, groups, strict=True)
-    ]
-
-
 def _beside_alone(rows: list[dict[str, Any]], measure: Measure) -> list[str]:
     """Return a table of what groups change: the score, and the seconds of a run."""
     alone = {(row["method"], row["density"]): row for row in rows if row["group"] == ALONE}
-    heads = _heads(rows)
+    shown = Table([*_names(rows), Column("minus group 1", _WIDE), Column("times as fast", 15)])
     lines = [
-        f"{head}{_difference(row['vs_alone'], measure):>26}"
-        f"{alone[row['method'], row['density']]['seconds'] / row['seconds']:>14.2f}x"
-        for row, head in zip(rows, heads[1:], strict=True)
+        shown.row([
+            *_named(rows, row), _difference(row["vs_alone"], measure, True),
+            f"{alone[row['method'], row['density']]['seconds'] / row['seconds']:.2f}x",
+        ])
+        for row in rows
         if row["vs_alone"] is not None
-    ]
-    return [f"{heads[0]}{'minus group 1':>26}{'times as fast':>15}", *lines, ""] if lines else []
+    ]  # fmt: skip
+    return [shown.heading(), *lines, ""] if lines else []
 
 
 def _score(row: dict[str, Any], measure: Measure) -> str:
@@ -88,17 +107,23 @@ def _score(row: dict[str, Any], measure: Measure) -> str:
     return f"{times * row['score']:.{digits}f}{error}"
 
 
-def _difference(pair: dict[str, Any] | None, measure: Measure) -> str:
+def _difference(pair: dict[str, Any] | None, measure: Measure, beside: bool) -> str:
+    """Return a difference, with its interval beside it or not."""
     if pair is None or pair["difference"] is None:
         return ""
-
-    def shown(name: str) -> str:
-        return f"{measure.times * pair[name]:+.{measure.digits}f}"
-
+    text = f"{measure.times * pair['difference']:+.{measure.digits}f}"
     if pair["low"] is None:
-        return f"{shown('difference')} (too few)"
-    mark = "" if pair["significant"] else "~ "
-    return f"{mark}{shown('difference')} [{shown('low')}, {shown('high')}]"
+        return f"{text} (too few)"
+    text = text if pair["significant"] else f"~ {text}"
+    return f"{text} {_interval(pair, measure)}" if beside else text
+
+
+def _interval(pair: dict[str, Any] | None, measure: Measure) -> str:
+    """Return the interval of a difference; empty where there is none."""
+    if pair is None or pair["difference"] is None or pair["low"] is None:
+        return ""
+    low, high = (f"{measure.times * pair[k]:+.{measure.digits}f}" for k in ("low", "high"))
+    return f"[{low}, {high}]"
 
 
 def csv_of(rows: list[dict[str, Any]]) -> str:

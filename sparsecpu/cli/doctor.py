@@ -6,13 +6,13 @@ import os
 import time
 from typing import Any
 
-import click
-
+from sparsecpu.cli.grouped_help import command
 from sparsecpu.cli.options import json_option
 from sparsecpu.cli.output import print_json, put
+from sparsecpu.experiments.tables import folded
 
 
-@click.command()
+@command()
 @json_option
 def doctor(as_json: bool) -> None:
     """Check this machine: CPU, threads, caches, versions."""
@@ -24,7 +24,7 @@ def doctor(as_json: bool) -> None:
         if key.endswith("_bytes"):  # said in words as well
             continue
         text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
-        put(f"{key.replace('_', ' '):<18}{text}")
+        put(folded(f"{key.replace('_', ' '):<18}{text}", " " * 18))
 
 
 def examine() -> dict[str, Any]:

@@ -6,21 +6,30 @@ from typing import Any
 
 import click
 
+from sparsecpu.cli.evaluate_report import detailed_lines
+from sparsecpu.cli.grouped_help import command, option
+from sparsecpu.cli.names import data_argument
 from sparsecpu.cli.options import data_options, output_options, part_option, reading
 from sparsecpu.cli.output import Speaker, print_json, put
+from sparsecpu.datasets.text import LANGUAGE
 from sparsecpu.errors import DataError
 
 #: What stands before a score: samples that were trained on are no test.
 _WORDS = {"test": "test ", "train": "training ", "all": "training and test "}
 
 
-@click.command()
+@command()
 @click.argument("model")
-@click.argument("data")
+@data_argument()
+@option(
+    "--report", is_flag=True, group="output",
+    help="Say more than one number: scores of each class and which are confused, or errors of each "
+    "quantity.",
+)  # fmt: skip
 @part_option
 @data_options
 @output_options
-def evaluate(model: str, data: str, part: str | None, **options: Any) -> None:
+def evaluate(model: str, data: str, report: bool, part: str | None, **options: Any) -> None:
     """Score MODEL on DATA: all samples of a file that it was not trained on.
 
     Of the file that it was trained on, the held-out samples count, in whatever order the columns
@@ -32,29 +41,39 @@ def evaluate(model: str, data: str, part: str | None, **options: Any) -> None:
 
     MODEL is a file, or the folder of a run.
     """
+    from sparsecpu.experiments.detailed_scores import detailed_scores
     from sparsecpu.experiments.parts import part_to_score
-    from sparsecpu.experiments.scoring import scores
-    from sparsecpu.experiments.trained_models import model_path, read_model
+    from sparsecpu.experiments.scoring import outputs, scores
+    from sparsecpu.experiments.trained_models import read_model
+    from sparsecpu.files.places import model_path
     from sparsecpu.kernels.machine.threads import use_threads
 
     speaker = Speaker(options["quiet"])
     speaker.announce_compilation()
     path = model_path(model)
-    network, facts = read_model(path)
+    network, facts = read_model(path, options["task"], speaker.note)
     found = part_to_score(network, facts, data, part, reading(options))
     for note in found.notes:
-        speaker.warn(f"note: {note}")
+        speaker.note(note)
     with use_threads(options["threads"]):
         all_scores = scores(network, found.x, found.y, facts)
+        details = None
+        if report and facts["task"] != LANGUAGE:
+            details = detailed_scores(outputs(network, found.x), found.y, facts)
     if facts["task"] == "regression" and len(found.y) < 2:
         raise DataError(f"{data} has 1 sample; R2 needs two (sparsecpu predict shows its value)")
     samples = len(found.y)
     if options["as_json"]:
         document: dict[str, Any] = {f"{found.name}_{n}": value for n, value in all_scores.items()}
         document |= {f"{found.name}_samples": samples, "part": found.name, "model": str(path)}
-        print_json({**document, "data": data, "density": network.density, "nnz": network.nnz})
+        document |= {"data": data, "density": network.density, "nnz": network.nnz}
+        print_json(document if details is None else {**document, "report": details})
     else:
         put(_WORDS[found.name] + _line(all_scores, samples))
+        if details:
+            put("\n".join(["", *detailed_lines(details, samples)]))
+        elif report:
+            speaker.warn("note: these are all scores of text; --report has no more")
 
 
 def _line(scores: dict[str, float], samples: int) -> str:

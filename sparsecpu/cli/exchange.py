@@ -9,69 +9,87 @@ from typing import Any
 
 import click
 
+from sparsecpu.cli.grouped_help import command, option
+from sparsecpu.cli.names import Choice
 from sparsecpu.cli.options import json_option, numbers
 from sparsecpu.cli.output import print_json, put
 from sparsecpu.cli.recipe_options import recipe_options
+from sparsecpu.datasets.base import TASKS
 from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.experiments.options import either
 from sparsecpu.registries import defaults
+from sparsecpu.registries.names import find_name
 from sparsecpu.sparse.densities import DISTRIBUTIONS
 
 _ENDINGS = {"torch": ".pt", "safetensors": ".safetensors", "scipy": ""}
 
 
-@click.command("import")
+@command("import")
 @click.argument("file")
-@click.option(
+@option(
     "--model",
     help="The network: a named one as sparsecpu train knows them, or sizes of hidden layers such "
     "as 300,100.  [default: as FILE says, if it does]",
+    group="network",
 )
 @recipe_options("width")
-@click.option(
-    "--input-shape", help="Shape of a sample, such as 3,32,32.  [default: the model's own]"
+@option(
+    "--input-shape",
+    help="Shape of a sample, such as 3,32,32.  [default: the model's own]",
+    group="network",
 )
-@click.option("--outputs", type=int, help="Size of the last layer.  [default: as in FILE]")
-@click.option("--out", default="model.npz", show_default=True, help="The model file to write.")
-@click.option(
+@option(
+    "--outputs", type=int, help="Size of the last layer.  [default: as in FILE]", group="network"
+)
+@option("--out", default="model.npz", show_default=True, help="The model file to write.")
+@option(
     "--density",
     type=float,
     help="Keep only this fraction of the weights, the largest.  [default: all but zeros]",
+    group="sparsity",
 )
-@click.option(
+@option(
     "--distribution",
     default="global",
     show_default=True,
     help="How --density is divided: by one threshold over all layers (global), or by "
     f"{either(DISTRIBUTIONS)}.",
+    group="sparsity",
 )
-@click.option(
+@option(
     "--group",
     help="How many neighbouring outputs of a layer keep weights at the same inputs, those with the "
     "largest means; as in sparsecpu train.  [default: as FILE says, if it does]",
+    group="sparsity",
 )
-@click.option(
+@option(
     "--map",
     "pairs",
     multiple=True,
     metavar="OURS=THEIRS",
     help="Which layer of FILE becomes which of ours, such as 0=features.0; may be given more than "
     "once.",
+    group="network",
 )
-@click.option(
-    "--new-head", is_flag=True, help="Draw layers at random for which FILE has no tensor."
+@option(
+    "--new-head",
+    is_flag=True,
+    help="Draw layers at random for which FILE has no tensor.",
+    group="network",
 )
-@click.option(
+@option(
     "--mean",
     help="Mean of each channel or feature of the inputs, such as .49,.48,.45, or one for all.",
+    group="data",
 )
-@click.option("--std", help="Standard deviation of each, or one for all.")
-@click.option(
+@option("--std", help="Standard deviation of each, or one for all.", group="data")
+@option(
     "--task",
-    type=click.Choice(["classification", "regression"]),
+    type=Choice(TASKS),
     default="classification",
     show_default=True,
     help="What the network was trained for, if FILE does not say.",
+    group="data",
 )
 @recipe_options("seed")
 @json_option
@@ -148,7 +166,7 @@ def _in_groups(options: dict[str, Any], architecture: Any) -> tuple[Any, int]:
         if density is None:
             raise ParameterError("group", AUTO, "a size, or a --density to time layers at")
         # One threshold for all layers gives each a number of weights that is not known yet.
-        rule = options["distribution"] if options["distribution"] in DISTRIBUTIONS else "uniform"
+        rule = find_name(options["distribution"], DISTRIBUTIONS) or "uniform"
         batch = defaults.TRAINER.batch_size
         choices = choose_groups(architecture.sparsify(density, rule), batch)
         group = [choice.takes for choice in choices]
@@ -217,11 +235,9 @@ def _check_folder(path: str) -> None:
         raise FileFormatError(f"{path}: there is no folder {Path(path).absolute().parent}")
 
 
-@click.command("export")
+@command("export")
 @click.argument("model")
-@click.option(
-    "--to", type=click.Choice(list(_ENDINGS)), required=True, help="The library that is to read it."
-)
+@click.option("--to", type=Choice(_ENDINGS), required=True, help="The library that is to read it.")
 @click.option("--out", help="File, or folder of SciPy matrices.  [default: beside MODEL]")
 @json_option
 def export_model(model: str, to: str, out: str | None, as_json: bool) -> None:
@@ -232,8 +248,8 @@ def export_model(model: str, to: str, out: str | None, as_json: bool) -> None:
     torch: a state dict by torch.save (the torch extra); safetensors: the same tensors and our
     description of the network; scipy: a folder with one sparse matrix per layer.
     """
-    from sparsecpu.experiments.trained_models import model_path
     from sparsecpu.files.model import load
+    from sparsecpu.files.places import model_path
     from sparsecpu.interop import export_network
 
     path = model_path(model)

@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
+from sparsecpu.cli.grouped_help import command
 from sparsecpu.cli.options import output_options
 from sparsecpu.cli.output import Speaker, print_json, put
 
 
-@click.command()
+@command()
 @click.argument("model")
 @click.option("--prompt", required=True, help="The text to go on from.")
 @click.option(
@@ -33,7 +34,7 @@ def generate(model: str, prompt: str, **options: Any) -> None:
     MODEL is a file, or the folder of a run. The text is printed as it is written; --json prints it
     as one document at the end.
     """
-    from sparsecpu.experiments.trained_models import model_path
+    from sparsecpu.files.places import model_path
     from sparsecpu.kernels.machine.threads import use_threads
 
     speaker = Speaker(options["quiet"])

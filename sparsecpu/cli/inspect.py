@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 from typing import Any
 
 import click
 
 from sparsecpu.cli.circuit import circuit_of, circuit_table, draw_circuit
+from sparsecpu.cli.grouped_help import command
 from sparsecpu.cli.options import json_option
 from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.errors import FileFormatError, ParameterError
+from sparsecpu.experiments.tables import Column, Table, folded
 
 #: What a tracker adds to an update.
 _TRACKED = {"explored", "distance", "survivor_age", "dead_outputs", "dead_inputs"}
 
 
-@click.command()
+@command()
 @click.argument("model")
 @click.option("--plot", type=click.Path(), help="Draw the patterns into this .png, .svg or .pdf.")
 @click.option(
@@ -64,8 +65,8 @@ def inspect(
     if plot is not None:
         from sparsecpu.experiments.plots.patterns import plot_patterns
 
-        plot_patterns(network, plot)
-        Speaker(False).say(f"drew {plot}")
+        note = plot_patterns(network, plot)
+        Speaker(False).say(f"drew {plot}" + (f": {note}" if note else ""))
     if plot_history is not None:
         _draw_history(network, updates, model, plot_history)
         Speaker(False).say(f"drew {plot_history}")
@@ -75,8 +76,8 @@ def inspect(
 def examine(model: str, spectrum: bool = False) -> tuple[Any, list[dict[str, Any]], dict[str, Any]]:
     """Return the network of a file or folder, its topology updates, and what there is to show."""
     from sparsecpu.experiments.history_file import HistoryFile
-    from sparsecpu.experiments.trained_models import model_path
     from sparsecpu.files.model import load_all
+    from sparsecpu.files.places import model_path
 
     path = model_path(model)
     network, header, _ = load_all(path)
@@ -113,7 +114,7 @@ def _layers(network: Any, updates: list[dict[str, Any]], spectrum: bool) -> list
 
 
 def _draw_history(network: Any, updates: list[dict[str, Any]], model: str, path: str) -> None:
-    from sparsecpu.experiments.plots.runs import plot_updates
+    from sparsecpu.experiments.plots.updates import plot_updates
 
     if not updates:
         expected = "the folder of a run with topology updates, for --plot-history"
@@ -146,16 +147,7 @@ def layer_facts(name: str, parameter: Any) -> dict[str, Any]:
 def table(document: dict[str, Any]) -> str:
     """Return the document as a table for people."""
     lines = [f"{document['model']}  {document['architecture']['name']}, {document['dtype']}", ""]
-    wide = max(10, *(len(layer["name"]) + 1 for layer in document["layers"]), 0)
-    head = f"{'layer':<{wide}}{'shape':>13}{'nnz':>11}{'density':>8}{'group':>6}"
-    lines.append(f"{head}{'per output':>12}{'per input':>10}{'bytes':>10}")
-    for layer in document["layers"]:
-        shape = " x ".join(map(str, layer["shape"]))
-        low = f"{layer['name']:<{wide}}{shape:>13}{layer['nnz']:>11,}{layer['density']:>8.4f}"
-        outputs, inputs = ("/".join(map(str, layer[side])) for side in ("fan_in", "fan_out"))
-        lines.append(f"{low}{layer['group']:>6}{outputs:>12}{inputs:>10}{layer['bytes']:>10,}")
-    everything = f"{'all':<{wide}}{'':>13}{document['nnz']:>11,}{document['density']:>8.4f}"
-    lines.append(f"{everything}  (least/median/most)")
+    lines += _layer_lines(document)
     lines += [
         f"{layer['name']}, spectrum: {_gap(layer['spectrum'])}"
         for layer in document["layers"]
@@ -166,14 +158,41 @@ def table(document: dict[str, Any]) -> str:
         for layer in document["layers"]
         if "last_update" in layer
     ]
-    lines += [textwrap.fill(update, 80, subsequent_indent="  ") for update in updates]
-    lines += _data(document["facts"])
+    lines += updates + _data(document["facts"])
     if "circuit" in document:
         lines += ["", circuit_table(document["circuit"], document["nnz"])]
     metrics = document["facts"].get("metrics")
     for key, value in metrics.items() if isinstance(metrics, dict) else ():
         lines.append(f"{key}: {value:.4f}" if isinstance(value, float) else f"{key}: {value}")
-    return "\n".join(lines)
+    return folded("\n".join(lines))
+
+
+def _layer_lines(document: dict[str, Any]) -> list[str]:
+    """Return the table of the layers; groups are named where rows of any layer stand in groups."""
+    layers = document["layers"]
+    grouped = any(layer["group"] > 1 for layer in layers)
+    shapes = [" x ".join(map(str, layer["shape"])) for layer in layers]
+    spans = {side: ["/".join(map(str, layer[side])) for layer in layers]
+             for side in ("fan_in", "fan_out")}  # fmt: skip
+    table = Table([
+        Column("layer", max(9, *(len(layer["name"]) + 1 for layer in layers), 0), left=True),
+        Column("shape", max(12, *(len(shape) + 1 for shape in shapes), 0)),
+        Column("nnz", 11), Column("density", 8),
+        *([Column("group", 6)] if grouped else []),
+        Column("per output", max(11, *(len(span) + 1 for span in spans["fan_in"]), 0)),
+        Column("per input", max(10, *(len(span) + 1 for span in spans["fan_out"]), 0)),
+        Column("bytes", 12, optional=True),
+    ])  # fmt: skip
+    lines = [table.heading()]
+    for layer, shape, *sides in zip(layers, shapes, *spans.values(), strict=True):
+        group = [f"{layer['group']}"] if grouped else []
+        lines.append(table.row([
+            layer["name"], shape, f"{layer['nnz']:,}", f"{layer['density']:.4f}", *group, *sides,
+            f"{layer['bytes']:,}",
+        ]))  # fmt: skip
+    blank = [""] * (len(table.columns) - 4)
+    every = table.row(["all", "", f"{document['nnz']:,}", f"{document['density']:.4f}", *blank])
+    return [*lines, f"{every}  (least/median/most)"]
 
 
 def _data(facts: dict[str, Any]) -> list[str]:

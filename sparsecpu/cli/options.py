@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import click
-
-from sparsecpu.datasets.base import SCALINGS
+from sparsecpu.cli.grouped_help import option
+from sparsecpu.cli.names import Choice
+from sparsecpu.datasets.base import SCALINGS, TASKS
 from sparsecpu.datasets.formats import FORMATS, PARTS
 from sparsecpu.errors import ParameterError
 
@@ -36,81 +36,109 @@ def decorated(decorators: Iterable[Decorator]) -> Decorator:
 #: How to read data.
 data_options = decorated(
     (
-        click.option(
+        option(
             "--task",
-            type=click.Choice(["auto", "classification", "regression"]),
+            type=Choice(["auto", *TASKS]),
             default="auto",
             show_default=True,
             help="What to learn, if DATA is a file that leaves it open.",
+            group="data",
         ),
-        click.option("--target", help="Column to predict, in a .csv.  [default: the last]"),
-        click.option(
+        option("--target", help="Column to predict, in a .csv.  [default: the last]", group="data"),
+        option(
             "--format",
-            type=click.Choice(["auto", *FORMATS]),
+            type=Choice(["auto", *FORMATS]),
             default="auto",
             show_default=True,
             help="What a file is; auto looks into it.",
+            group="data",
+            rare=True,
         ),
-        click.option(
+        option(
             "--zero-based/--one-based",
             default=None,
             help="The number of the first feature in a svmlight file.  [default: 0 if there is a "
             "feature 0, else 1]",
+            group="data",
+            rare=True,
         ),
-        click.option(
+        option(
             "--missing",
             multiple=True,
             metavar="MARK",
             help="What stands in a cell of a table that has no value; may be given several times.  "
             "[default: NA, ?, null and their like]",
+            group="data",
+            rare=True,
         ),
-        click.option(
-            "--drop-missing", is_flag=True, help="Leave out rows of a table that lack a value."
+        option(
+            "--drop-missing",
+            is_flag=True,
+            help="Leave out rows of a table that lack a value.",
+            group="data",
+            rare=True,
         ),
-        click.option(
+        option(
             "--header/--no-header",
             default=None,
             help="The first row of a table has names, or is a sample.  [default: looked at]",
+            group="data",
+            rare=True,
         ),
-        click.option(
+        option(
             "--categorical",
             metavar="auto|NAMES",
             help="Columns of a table to turn into a feature per value: all of text, or those with "
             "these names, with commas between.",
+            group="data",
+            rare=True,
         ),
-        click.option(
-            "--samples", type=int, help="How many samples to generate, for generated data."
+        option(
+            "--samples",
+            type=int,
+            help="How many samples to generate, for generated data.",
+            group="data",
         ),
     )
 )
 
 #: How the inputs of a new network are standardised.
-scaling_option = click.option(
+scaling_option = option(
     "--scaling",
-    type=click.Choice(["auto", *SCALINGS]),
+    type=Choice(["auto", *SCALINGS]),
     default="auto",
     show_default=True,
     help="How to standardise the inputs: each feature, each channel of images, all alike, or not "
     "at all; auto takes each feature, of bytes all alike, and leaves sparse data as it is.",
+    group="data",
+    rare=True,
 )
 
 #: Which samples of DATA.
-part_option = click.option(
+part_option = option(
     "--part",
-    type=click.Choice(PARTS),
+    type=Choice(PARTS),
     help="Which samples of DATA: those that a run trains on, those that it holds out, or all.",
+    group="data",
 )
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-quiet_option = click.option("--quiet", is_flag=True, help="Show no progress, and warnings only.")
+json_option = option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document.", group="output"
+)
+quiet_option = option(
+    "--quiet", is_flag=True, help="Show no progress, and warnings only.", group="output"
+)
 
 #: How much to say, and on how many threads to run.
 output_options = decorated(
     (
         quiet_option,
         json_option,
-        click.option(
-            "--threads", type=int, help="Threads to use.  [default: as many as speed it up]"
+        option(
+            "--threads",
+            type=int,
+            help="Threads to use.  [default: as many as speed it up]",
+            group="output",
         ),
     )
 )

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from sparsecpu.errors import DataWarning, DivergenceWarning
+from sparsecpu.files.documents import finite
 from sparsecpu.reading.live_line import Line, Silence, line_on
 from sparsecpu.reading.progress import voice
 
@@ -47,6 +48,10 @@ class Speaker:
         for line in _lines:
             line.again()
 
+    def note(self, message: str) -> None:
+        """Print a line on something that the user should know, whatever he wants."""
+        self.warn(f"note: {message}")
+
     @contextlib.contextmanager
     def saying_warnings(self) -> Iterator[None]:
         """Say our own warnings inside the ``with`` block in a line each."""
@@ -60,7 +65,7 @@ class Speaker:
 
                 if issubclass(category, DataWarning):
                     if not launched_rank():  # else rank 0 says it
-                        self.warn(f"note: {message}")
+                        self.note(f"{message}")
                 elif issubclass(category, DivergenceWarning):
                     self.warn(f"warning: {message}")
                 else:
@@ -89,7 +94,7 @@ class Speaker:
                 self.say(said[0])
             shown.listen(compiling)
 
-        compile_clock.listeners.append(listen)
+        compile_clock.listeners[:] = [listen]  # not those of commands that have ended
 
 
 def wipe() -> None:
@@ -113,14 +118,4 @@ def put(text: str, *, ends: bool = True) -> None:
 
 def print_json(document: dict[str, Any]) -> None:
     """Print one JSON document of plain values; NaN and infinity become null."""
-    put(json.dumps(_finite(document), indent=2, default=str, allow_nan=False))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if value == value and abs(value) != float("inf") else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value
+    put(json.dumps(finite(document), indent=2, default=str, allow_nan=False))

@@ -6,14 +6,16 @@ from typing import Any
 
 import click
 
+from sparsecpu.cli.grouped_help import command
+from sparsecpu.cli.names import data_argument
 from sparsecpu.cli.options import data_options, output_options, part_option, reading
 from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.errors import DataError
 
 
-@click.command()
+@command()
 @click.argument("model")
-@click.argument("data")
+@data_argument()
 @click.option("--proba", is_flag=True, help="Print the probability of each class as well.")
 @part_option
 @data_options
@@ -27,17 +29,18 @@ def predict(model: str, data: str, proba: bool, part: str | None, **options: Any
     """
     from sparsecpu.experiments.parts import part_to_predict
     from sparsecpu.experiments.scoring import outputs
-    from sparsecpu.experiments.trained_models import model_path, read_model
+    from sparsecpu.experiments.trained_models import read_model
+    from sparsecpu.files.places import model_path
     from sparsecpu.kernels.machine.threads import use_threads
 
     speaker = Speaker(options["quiet"])
     speaker.announce_compilation()
-    network, facts = read_model(model_path(model))
+    network, facts = read_model(model_path(model), options["task"], speaker.note)
     if facts["task"] == "language":
         raise DataError(f"{model} writes text; see sparsecpu generate -h, and evaluate for scores")
     found = part_to_predict(network, facts, data, part, reading(options))
     for note in found.notes:
-        speaker.warn(f"note: {note}")
+        speaker.note(note)
     with use_threads(options["threads"]):
         z = outputs(network, found.x)
     labels, probabilities = _predictions(z, facts, proba)
@@ -68,5 +71,9 @@ def _predictions(z: Any, facts: dict[str, Any], proba: bool) -> tuple[list, list
 
         labels = [facts["classes"][number] for number in z.argmax(axis=1)]
         return labels, softmax(z.astype(float), axis=1).tolist() if proba else []
+    if facts["task"] == "multilabel":
+        from scipy.special import expit
+
+        return (z > 0).astype(int).tolist(), expit(z.astype(float)).tolist() if proba else []
     found = quantities(z, facts).tolist()
     return [row[0] for row in found] if z.shape[1] == 1 else found, []

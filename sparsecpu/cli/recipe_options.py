@@ -8,6 +8,7 @@ from typing import Any, get_args, get_type_hints
 import click
 from click.core import ParameterSource
 
+from sparsecpu.cli.grouped_help import option
 from sparsecpu.cli.options import Decorator, decorated
 from sparsecpu.datasets.text import is_text
 from sparsecpu.errors import ConflictError
@@ -23,14 +24,15 @@ def recipe_options(*names: str) -> Decorator:
 def _recipe_option(name: str) -> Decorator:
     known, default = options()[name], getattr(Recipe, name)
     flag, shown = "--" + name.replace("_", "-"), known.unset
+    place: dict[str, Any] = {"group": known.group, "rare": known.rare}
     if isinstance(default, bool):
-        return click.option(flag, is_flag=True, default=default, help=known.help)
+        return option(flag, is_flag=True, default=default, help=known.help, **place)
     if isinstance(default, float):
         shown = f"{default:.12g}"
     elif default not in (None, ""):
         shown = str(default)
     text = f"{known.help}  [default: {shown}]" if shown else known.help
-    return click.option(flag, type=_type_of(name), default=default, help=text)
+    return option(flag, type=_type_of(name), default=default, help=text, **place)
 
 
 def _type_of(name: str) -> Any:
@@ -39,8 +41,8 @@ def _type_of(name: str) -> Any:
 
 
 def recipe_values(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the options that are a recipe's."""
-    return {name: value for name, value in given.items() if name in options()}
+    """Return the options that are a recipe's, with names as they are registered."""
+    return {n: known.read(n, given[n]) for n, known in options().items() if n in given}
 
 
 def usual_values(ctx: click.Context, data: str, given: dict[str, Any]) -> dict[str, Any]:

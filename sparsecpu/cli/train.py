@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from sparsecpu import __version__
+from sparsecpu.cli.grouped_help import command
 from sparsecpu.cli.options import LATER, reading
 from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.cli.recipe_options import recipe_values, unsaid, usual_values
@@ -20,36 +21,44 @@ from sparsecpu.cli.signals import exit_code
 from sparsecpu.cli.train_options import train_options
 from sparsecpu.cli.train_report import result, table
 from sparsecpu.cli.train_run import Request, TrainRun
+from sparsecpu.cli.validated import USUAL as VALIDATION
+from sparsecpu.datasets.image_sets import IMAGE_SETS
+from sparsecpu.datasets.names import BUNDLED, GENERATED
 from sparsecpu.errors import ConflictError, DataError, ResumeError
+from sparsecpu.experiments.language import OF_TEXT, STEPS_OF_TEXT
 from sparsecpu.experiments.recipe import Recipe, options_of_neurons
 from sparsecpu.experiments.run_folder import CHANGEABLE, RunFolder
-from sparsecpu.experiments.trained_models import model_path
+from sparsecpu.files.places import model_path
+
+_HELP = f"""Train a sparse network on DATA and say what sparsity bought.
+
+DATA is a bundled name ({", ".join(BUNDLED)}), a generated one ({", ".join(GENERATED)}), one that is
+found or fetched ({", ".join(IMAGE_SETS)}, openml:NAME, openml:NAME@VERSION), a .csv, .npz or .svm
+file, or a folder: of IDX files such as MNIST's, of CIFAR's binary ones, or with a folder of PNG or
+JPEG images for each class. Text for a language model is text:FILE, text:FOLDER or text:python, the
+standard library; text:FILE:tokens=bytes reads bytes in place of characters,
+text:FILE:tokens=bpe,vocabulary=4096 pairs of them. On text the defaults are
+--model {OF_TEXT["model"]} --steps {STEPS_OF_TEXT} --optimizer {OF_TEXT["optimizer"]}
+--learning-rate {OF_TEXT["learning_rate"]} --weight-decay {OF_TEXT["weight_decay"]}
+--label-smoothing {OF_TEXT["label_smoothing"]:g} --batch-size {OF_TEXT["batch_size"]}.
+
+sparsecpu list shows what can be named, with a sentence for each name.
+
+\b
+sparsecpu train digits
+sparsecpu train digits28 --samples 20000 --density 0.05 --out run
+sparsecpu train --resume run
+sparsecpu train --resume run --epochs 60
+sparsecpu train text:python --density 0.1 --out run
+sparsecpu train digits --init model.npz --topology static
+"""
 
 
-@click.command()
+@command(help=_HELP)
 @train_options
 @click.pass_context
 def train(ctx: click.Context, data: str | None, **options: Any) -> None:
-    """Train a sparse network on DATA and say what sparsity bought.
-
-    DATA is a bundled name (digits, breast-cancer, wine, iris, diabetes), a generated one
-    (digits28, make:shapes, make:wide, make:classification, make:regression), one that is found or
-    fetched (fashion-mnist, mnist, cifar10, openml:NAME, openml:NAME@VERSION), a .csv, .npz or .svm
-    file, or a folder: of IDX files such as MNIST's, of CIFAR's binary ones, or with a folder of PNG
-    or JPEG images for each class. Text for a language model is text:FILE, text:FOLDER or
-    text:python, the standard library; text:FILE:tokens=bytes reads bytes in place of characters,
-    text:FILE:tokens=bpe,vocabulary=4096 pairs of them. On text the defaults are --model gpt-cpu
-    --steps 2000 --optimizer adam --learning-rate 1e-3 --weight-decay 0.1 --label-smoothing 0
-    --batch-size 12.
-
-    \b
-    sparsecpu train digits
-    sparsecpu train digits28 --samples 20000 --density 0.05 --out run
-    sparsecpu train --resume run
-    sparsecpu train --resume run --epochs 60
-    sparsecpu train text:python --density 0.1 --out run
-    sparsecpu train digits --init model.npz --topology static
-    """  # noqa: D301
+    """Train a sparse network on DATA and say what sparsity bought."""
     comm = _ranks(options)
     speaker = Speaker(options["quiet"])
     speaker.announce_compilation()
@@ -66,6 +75,8 @@ def train(ctx: click.Context, data: str | None, **options: Any) -> None:
         if finished is None:
             return
         found = result(run, *finished, dense)
+        if run.folder is not None:
+            run.folder.keep_result({**found, "timed_epochs": len(run.clock.epochs)})
     print_json(found) if options["as_json"] else put(table(found))
 
 
@@ -86,7 +97,9 @@ def _ranks(options: dict[str, Any]) -> Any:
 
 def _shared(options: dict[str, Any]) -> dict[str, Any]:
     """Return the options, beside a recipe's, that ranks must have in common."""
-    return {"resume": options["resume"] is not None, "autotune": options["autotune"]}
+    validation = {name: options[name] for name in VALIDATION}
+    resumes = options["resume"] is not None
+    return {"resume": resumes, "autotune": options["autotune"], **validation}
 
 
 def _dense_children(options: dict[str, Any]) -> Any:
@@ -142,9 +155,13 @@ def _resumed(
     Except for those that make it longer, or change how fast it learns from here on.
     """
     config = folder.read_config()
-    known = {"DATA": config["data"], **config["recipe"], **LATER, **config["reading"]}
+    validation = {name: config.get(name, usual) for name, usual in VALIDATION.items()}
+    known = {"DATA": config["data"], **recipe_values(config["recipe"]), **LATER}
+    known |= {**config["reading"], **validation}
+    given = {"DATA": data, **recipe_values(options), **reading(options)}
+    given |= {name: options[name] for name in VALIDATION}
     changes: dict[str, Any] = {}
-    for name, value in {"DATA": data, **recipe_values(options), **reading(options)}.items():
+    for name, value in given.items():
         said = ctx.get_parameter_source(name.lower()) is ParameterSource.COMMANDLINE
         if not said or known[name] == value:
             continue
@@ -157,6 +174,7 @@ def _resumed(
         changes[name] = value
     if options["out"] is not None:
         raise ConflictError("out", "--resume", "which goes on in the folder that it names")
+    options |= validation
     options["spectrum"] = options["spectrum"] or config.get("spectrum", False)
     options["evaluate_every"] = options["evaluate_every"] or config.get("evaluate_every")
     chosen = dict(config["recipe"])

@@ -39,7 +39,8 @@ def result(run: TrainRun, scores: dict[str, float], seconds: float, dense: Any) 
         "iso_flop": _iso_flop(run, described),
         "train_samples": run.samples,
         "test_samples": dataset.x_test.shape[0],
-        "epochs": trainer.epochs,
+        **run.validated.facts(),
+        "epochs": trainer.epochs_done,
         "steps": trainer.steps_done,
         "batch_size": recipe.batch(run.samples),
         "seconds_per_epoch": run.clock.seconds_per_epoch(),
@@ -92,6 +93,8 @@ def table(result: dict[str, Any]) -> str:
         lines.append(
             f"test R2          {result['test_r2']:.4f} on {result['test_samples']} samples"
         )
+    if "validation_samples" in result:
+        lines.append(_validation_line(result))
     sparse, dense = result["weight_bytes"], result["dense_weight_bytes"]
     lines.append(f"weights          {sparse:,} bytes; dense {dense:,} ({dense / sparse:.1f}x)")
     lines += _step_lines(result)
@@ -113,6 +116,17 @@ def table(result: dict[str, Any]) -> str:
     if result["out"]:
         lines.append(f"kept in          {result['out']}")
     return "\n".join(lines)
+
+
+def _validation_line(result: dict[str, Any]) -> str:
+    """Return the score of the network that is kept on the samples held out for validation."""
+    if "validation_accuracy" in result:
+        line = f"validation       {100 * result['validation_accuracy']:.2f} %"
+    else:
+        line = f"validation R2    {result['validation_r2']:.4f}"
+    line += f" of {result['validation_samples']} samples"
+    best = result["best_epoch"]
+    return line if best is None else f"{line}, the best: epoch {best} of {result['epochs']}"
 
 
 def _step_lines(result: dict[str, Any]) -> list[str]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from sparsecpu.callbacks import Callback, History, Progress
+from sparsecpu.cli.ahead import compile_for
 from sparsecpu.cli.group_table import group_table
 from sparsecpu.cli.output import Speaker
-from sparsecpu.cli.watchers import Interruption, Rehearsal, StepClock
+from sparsecpu.cli.validated import Validated
+from sparsecpu.cli.watchers import Interruption, StepClock
 from sparsecpu.datasets.text import LANGUAGE, TextDataset
 from sparsecpu.errors import DivergedError, ResumeError
 from sparsecpu.experiments.evaluations import Evaluations
@@ -54,23 +55,25 @@ class TrainRun:
 
         self.request, self.recipe, self.options = request, request.recipe, options
         self.comm, self.speaker = comm, speaker
+        self.validated = Validated(options)
         with use_threads(options["threads"]) as self.allowed_threads:
             pass  # refuses a number of threads that cannot be
         self.began = time.perf_counter()
         kept = None if request.folder is None else request.folder.checkpoint
         found = open_for(request.data, request.reading, self.recipe.init, kept)
-        self.dataset = fitted(self.recipe, found)
+        whole = fitted(self.recipe, found)
+        self.dataset = self.validated.cut(whole, self.recipe.seed)
         self._say_text()
         if self.recipe.init:
             check_same_columns(self.recipe.init, self.dataset.columns)
-        self.samples, self.mark = self.dataset.x_train.shape[0], fingerprint_of(self.dataset)
+        self.samples, self.mark = self.dataset.x_train.shape[0], fingerprint_of(whole)
         self.architecture = describe_for(self.recipe, self.dataset)
         self.group_choice: list[GroupChoice] | None = None
         if self.recipe.group == AUTO:
             self._choose_groups()
         self.tracked = check_memory(self.architecture, self.recipe, self.samples, speaker.say)
         self.targets, facts = _targets(self.dataset)
-        self.facts = facts | _noted(self.dataset, request.data)
+        self.facts = facts | _noted(whole, request.data)  # samples for validation are known, too
         recipe = self.recipe.to_dict() if request.config is None else request.config["recipe"]
         self.facts |= {"data": request.data, "recipe": recipe | request.changes}
         self.clock, self.stopper = StepClock(), Interruption()
@@ -102,6 +105,7 @@ class TrainRun:
         else:
             x, y = dataset.x_train, dataset.y_train
             network = build(self.recipe, self.architecture, x, y, dataset.scaling)
+        self._open_validation(network)
         tracked = self.tracked if held is None else held.has_arrays_of("Tracker")
         self.trainer = trainer = self._make_trainer(network, tracked)
         self.x = augmented(self.recipe, dataset.x_train, network, trainer)
@@ -118,6 +122,15 @@ class TrainRun:
         if not self.speaker.quiet:
             trainer.callbacks.append(Progress(line=self.speaker.line))
 
+    def _open_validation(self, network: Any) -> None:
+        """Read the samples that the run is validated on; a resumed run must have the same."""
+        request, validated = self.request, self.validated
+        validated.read(request.data, request.reading, network, self.facts)
+        if request.config is not None:
+            validated.check(request.config)
+        for note in () if validated.held is None else validated.held.notes:
+            self.speaker.say(f"note: {note}")
+
     def _make_trainer(self, network: Any, tracked: bool) -> Any:
         from sparsecpu.training.pattern_history import Tracker
 
@@ -126,7 +139,8 @@ class TrainRun:
             callbacks.insert(2, Tracker(self.options["spectrum"]))
         if self.options["evaluate_every"] is not None and self.comm.rank == 0:
             every = self.options["evaluate_every"]
-            callbacks.insert(0, Evaluations(every, self._scores, self.speaker.say))
+            callbacks.insert(0, Evaluations(every, self.scores, self.speaker.say))
+        callbacks = [*self.validated.callbacks(self.dataset, self.recipe, self.facts), *callbacks]
         self.comm.check_same("training data", self.mark)
         self.comm.check_network(network.parameters().values())
         return make_trainer(
@@ -166,7 +180,7 @@ class TrainRun:
             "data": request.data, "reading": request.reading, "forms": forms,
             "recipe": self.recipe.to_dict(), "fingerprint": self.mark,
             "spectrum": self.options["spectrum"], "versions": versions(),
-            "evaluate_every": self.options["evaluate_every"],
+            "evaluate_every": self.options["evaluate_every"], **self.validated.config(),
             **_text_facts(self.dataset),
         })  # fmt: skip
         return request.new
@@ -202,7 +216,8 @@ class TrainRun:
         trainer = self.trainer
         try:
             with self.stopper.listening(), self.speaker.saying_warnings():
-                self._compile_ahead()
+                if self.comm.size == 1:  # else each rank would
+                    compile_for(self)
                 trainer.fit(self.x, self.targets)
         except DivergedError as error:
             if self.folder is not None and trainer.epochs_done:
@@ -214,29 +229,6 @@ class TrainRun:
             return False
         return True
 
-    def _compile_ahead(self) -> None:
-        """Compile the kernels of a step and of the scores, where no such run has been here yet."""
-        from sparsecpu.kernels.machine.ahead import compile_ahead
-
-        trainer, data = self.trainer, self.dataset
-        if self.comm.size > 1:
-            return  # each rank would
-        shapes = (data.x_train.shape[1:], trainer.network.n_outputs, trainer.team)
-        dtype = getattr(data.x_train, "dtype", None)
-        recipe = {**self.recipe.to_dict(), "seed": None, "epochs": None}
-        compile_ahead(self._rehearse, (shapes, dtype, trainer.batch_size, recipe))
-
-    def _rehearse(self) -> None:
-        """Do a step, another with an update, and the scores, in a child that runs no kernel."""
-        trainer = self.trainer
-        trainer.callbacks[:] = [Rehearsal()]
-        for interval in (trainer.topology.interval, 1):
-            trainer.topology.interval = interval
-            with contextlib.suppress(Exception):  # results make no sense here
-                trainer.fit(self.x, self.targets)
-        with trainer.machine():
-            self._scores(trainer.network)
-
     def finish(self) -> tuple[dict[str, float], float]:
         """Score and keep the network; return the scores by name, and the seconds of it all."""
         with self.trainer.machine():
@@ -247,13 +239,14 @@ class TrainRun:
         from sparsecpu.files.model import save
 
         network = self.trainer.network
-        found = {f"test_{name}": value for name, value in self._scores(network).items()}
+        found = {f"test_{name}": value for name, value in self.scores(network).items()}
+        found |= self.validated.scores(network, next(iter(found)).removeprefix("test_"))
         if self.folder is not None:
             facts = {**self.facts, "metrics": found}
             save(network, self.folder.model, self.architecture, facts=facts)
         return found
 
-    def _scores(self, network: Any) -> dict[str, float]:
+    def scores(self, network: Any) -> dict[str, float]:
         """Return the scores of held-out samples."""
         from sparsecpu.experiments.scoring import scores
 

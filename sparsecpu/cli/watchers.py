@@ -69,14 +69,3 @@ class Interruption(Callback):
     def on_step(self, trainer, loss) -> None:
         if self.number is not None:
             trainer.interrupted = True
-
-
-class Rehearsed(Exception):
-    """A step has been rehearsed."""
-
-
-class Rehearsal(Callback):
-    """Ends training after its first step."""
-
-    def on_step(self, trainer, loss) -> None:
-        raise Rehearsed

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 #: What a fit keeps for itself.
-_OWN = ("_label_encoder", "_multilabel", "_one_output", "_seed", "_progress", "_parts")
+_OWN = ("_label_encoder", "_multilabel", "_one_output", "_seed", "_progress", "_parts", "_units",
+        "_known", "_target_name")  # fmt: skip
 
 
 def forget_fit(estimator: Any) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -13,8 +15,11 @@ from sklearn.utils.validation import check_is_fitted
 from sparsecpu.callbacks import BestModel, Callback, History, Validation
 from sparsecpu.errors import ParameterError
 from sparsecpu.estimators.all_or_nothing import all_or_nothing, nothing_if_it_fails
+from sparsecpu.estimators.curves import PlotsCurves
+from sparsecpu.estimators.facts import facts_of, name_of
+from sparsecpu.estimators.files import load_estimator, save_estimator
 from sparsecpu.estimators.groups import grouped
-from sparsecpu.estimators.held_out import held_out
+from sparsecpu.estimators.held_out import few_of, held_out
 from sparsecpu.estimators.in_use import in_training, reads
 from sparsecpu.estimators.interruption import ends_at_ctrl_c, keep_what_is_there
 from sparsecpu.estimators.memory import refuse_too_large
@@ -38,11 +43,14 @@ from sparsecpu.trainer import Trainer
 from sparsecpu.training.mpi import communicator
 
 
-class SparseMLP(BaseEstimator):
+class SparseMLP(PlotsCurves, BaseEstimator):
     """What classifier and regressor share; ``parameters.py`` says what each parameter is."""
 
     _parts: Parts | None = None
     _progress: Progress
+    #: What a file has said of the data, and the name of the column of targets.
+    _known: dict[str, Any] | None = None
+    _target_name: str | None = None
     t_: int
     best_validation_score_: float | None
 
@@ -155,7 +163,11 @@ class SparseMLP(BaseEstimator):
             X, targets, weights, *held = held_out(
                 X, targets, weights, self.validation_fraction, seed, classes
             )
-            callbacks += [Validation(lambda network: self._quality(*held)), best]
+            few = few_of(X, targets, weights, held[0].shape[0], seed)
+            callbacks += [
+                Validation(lambda network: self._quality(*held)),
+                Validation(lambda network: self._quality(*few), "train_score"), best,
+            ]  # fmt: skip
         rate, stopper = make_rate(self, self.t_), Stopper(self)
         callbacks += followers(self, rate, stopper, X.shape[0], whole=True)
         trainer = make_trainer(self, X.shape[0], seed, rate, callbacks)
@@ -207,9 +219,10 @@ class SparseMLP(BaseEstimator):
     def _prepare(self, X, y, sample_weight, *, reset: bool, part: bool = False):
         """Return checked samples, targets as the loss takes them, and weights or None."""
         check_parameters(self)
-        flat, y = self._flat(X, reset=reset), read_targets(y)
+        name, flat, y = name_of(y), self._flat(X, reset=reset), read_targets(y)
         X, y = read_samples(self, flat, y, multi_output=True, reset=reset)
         refuse_beyond("X", X, self._type(reset))
+        self._target_name = name if reset else self._target_name
         targets = self._encode(y, reset=reset, part=part)
         weights = self._weigh(targets, read_weights(sample_weight, X.shape[0]))
         if weights is not None and not part:  # a part of 0 teaches nothing, and may come
@@ -246,6 +259,7 @@ class SparseMLP(BaseEstimator):
         rng = streams(self._seed)["init"]
         self.network_ = self.architecture_.build(rng, dtype=np.dtype(self.dtype))
         take_forms(self.network_, self.group_)
+        self.network_.facts = facts_of(self)
 
     def _draw_seed(self) -> int:
         """Return the seed of a fit, the same on all ranks."""
@@ -259,6 +273,48 @@ class SparseMLP(BaseEstimator):
 
     def _stratified(self, targets) -> bool:
         return False
+
+    def _meaning(self) -> dict[str, Any]:
+        """Return what the outputs stand for, as model files have it."""
+        raise NotImplementedError
+
+    @reads
+    def save(self, path: Path | str) -> None:
+        """Write a model file, which ``load`` and every command of ``sparsecpu`` read.
+
+        It has weights, labels, scaling, names of features, parameters, and the course of training;
+        no pickle, no samples, and nothing of the optimizer: training goes on from it as with
+        ``warm_start``. What has no plain form (a ``RandomState``, ranks, functions) is left out,
+        with a warning.
+
+        Parameters
+        ----------
+        path : path
+            The file, usually ``….npz``.
+        """
+        check_is_fitted(self, "network_")
+        save_estimator(self, path)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Return the fitted estimator of a file that ``save`` wrote, or of a run.
+
+        Parameters
+        ----------
+        path : path
+            A model file, or the folder of a run of ``sparsecpu train``.
+
+        Returns
+        -------
+        estimator
+            Its predictions are those of what was saved, bit for bit.
+
+        Raises
+        ------
+        FileFormatError
+            If the file is damaged, or holds a model for another estimator.
+        """
+        return load_estimator(cls, path)
 
     def _raw(self, X) -> np.ndarray:
         """Return the network's outputs; raise ``NotFiniteError`` if they say nothing."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin
@@ -12,6 +14,7 @@ from sklearn.utils.validation import _num_samples, column_or_1d
 from sparsecpu.errors import ConflictError, DataError, ParameterError, brief
 from sparsecpu.estimators.all_or_nothing import all_or_nothing
 from sparsecpu.estimators.base import SparseMLP
+from sparsecpu.estimators.facts import labels_of
 from sparsecpu.estimators.in_use import in_training, reads
 from sparsecpu.estimators.interruption import hand_on_ctrl_c
 from sparsecpu.estimators.parameters import documented, refuse_balanced, refuse_early_stopping
@@ -56,6 +59,12 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         Smallest of them; None with ``early_stopping``.
     validation_scores_, best_validation_score_ : list of float, float
         Scores of the epochs, and the best one, with ``early_stopping``; else None.
+    train_scores_ : list of float
+        Scores of the epochs on some of the samples that are trained on, about as many as are held
+        out; None without ``early_stopping``.
+    history_ : list of dict
+        For each epoch ``epoch, loss, learning_rate``, the ``densities`` of its layers, and with
+        ``early_stopping`` ``validation_score`` and ``train_score``; ``plot_curves`` draws them.
 
     Notes
     -----
@@ -205,6 +214,10 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
 
     def _count_outputs(self, targets) -> int:
         return len(self.classes_)
+
+    def _meaning(self) -> dict[str, Any]:
+        task = "multilabel" if self._multilabel else "classification"
+        return {"task": task, "classes": labels_of(self.classes_)}
 
     def _loss(self) -> Loss:
         return SigmoidCrossEntropy() if self._multilabel else SoftmaxCrossEntropy()

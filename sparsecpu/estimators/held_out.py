@@ -6,9 +6,10 @@ import math
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from sparsecpu.errors import DataError
+from sparsecpu.experiments.epoch_scores import some_rows
+from sparsecpu.experiments.held_out import only_ones, split_rows
 
 
 def held_out(X, targets, weights, fraction: float, seed: int, classes: np.ndarray | None):
@@ -26,7 +27,7 @@ def held_out(X, targets, weights, fraction: float, seed: int, classes: np.ndarra
             "give more samples, or a larger validation_fraction"
         )
     rows = np.arange(count)
-    alone = rows[:0] if classes is None else _only_ones(classes)
+    alone = rows[:0] if classes is None else only_ones(classes)
     rest = np.setdiff1d(rows, alone)
     if held >= len(rest):
         if held < count:
@@ -38,23 +39,14 @@ def held_out(X, targets, weights, fraction: float, seed: int, classes: np.ndarra
             f"validation_fraction is {fraction}; expected less, as it leaves too few of {count} "
             "samples to train on"
         )
-    train, held_rows = train_test_split(
-        rest, test_size=held if len(alone) else float(fraction), random_state=seed,
-        stratify=None if classes is None else _strata(classes[rest], held),
-    )  # fmt: skip
+    train, held_rows = split_rows(rest, held, seed, classes)
     parts: list[Any] = []
     for chosen in (np.concatenate([train, alone]), held_rows):
         parts += [X[chosen], targets[chosen], None if weights is None else weights[chosen]]
     return tuple(parts)
 
 
-def _only_ones(classes: np.ndarray) -> np.ndarray:
-    """Return the samples that are the only ones of their classes."""
-    _, first, counts = np.unique(classes, return_index=True, return_counts=True)
-    return np.sort(first[counts == 1])
-
-
-def _strata(classes: np.ndarray, held: int) -> np.ndarray | None:
-    """Return what to draw ``held`` samples in proportion of, if each class may be in both parts."""
-    count = len(np.unique(classes))
-    return classes if count <= min(held, len(classes) - held) else None
+def few_of(X, targets, weights, held: int, seed: int):
+    """Return some of the samples that are trained on, to score: about as many as are held out."""
+    rows = some_rows(X.shape[0], held, seed)
+    return X[rows], targets[rows], None if weights is None else weights[rows]

@@ -11,7 +11,7 @@ from sparsecpu.errors import DataError, ParameterError, brief
 from sparsecpu.estimators.classifier import SparseMLPClassifier
 from sparsecpu.estimators.parameters import documented
 from sparsecpu.experiments.pixels import are_numbered
-from sparsecpu.networks.models import find_model, model_names
+from sparsecpu.networks.models import expected_model, find_model
 from sparsecpu.networks.models.pieces import as_image
 from sparsecpu.registries import defaults
 from sparsecpu.step.image_shapes import CHANNELS_FIRST, has_channels_last
@@ -137,8 +137,7 @@ group_ : object
         """Make the network, and let it standardise its input."""
         described = self.model if callable(self.model) else find_model(self.model)
         if described is None:
-            expected = f"one of {model_names()}, or a function"
-            raise ParameterError("model", self.model, expected)
+            raise ParameterError("model", self.model, expected_model(self.model, ", or a function"))
         self.n_outputs_ = self._count_outputs(targets)
         options = {} if callable(self.model) or self.width == 1.0 else {"width": self.width}
         dense = described(self.image_shape_, self.n_outputs_, **options)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.estimators.rates import RATES, SOLVERS
 from sparsecpu.estimators.weights import check_class_weight
 from sparsecpu.experiments.options import Option, Rule, integer, one_of
 from sparsecpu.experiments.recipe import options
@@ -127,7 +128,7 @@ PARAMETERS: dict[str, tuple[str, Option]] = {
     ),
     "solver": (
         '{"adam", "sgd"}',
-        Option("Adam, or SGD with momentum.", one_of(("adam", "sgd"))),
+        Option("Adam, or SGD with momentum.", one_of(SOLVERS)),
     ),
     "alpha": (
         "float",
@@ -139,7 +140,7 @@ PARAMETERS: dict[str, tuple[str, Option]] = {
     ),
     "learning_rate": (
         '{"constant", "invscaling", "adaptive"}',
-        Option(_AS_THERE.help, one_of(("constant", "invscaling", "adaptive"))),
+        Option(_AS_THERE.help, one_of(RATES)),
     ),
     "learning_rate_init": ("float", Option("The first learning rate.", above_zero)),
     "power_t": ("float", Option(_AS_THERE.help, _power)),

@@ -11,6 +11,9 @@ from sparsecpu.estimators.trainers import make_rate, narrator
 from sparsecpu.schedules import Schedule
 from sparsecpu.trainer import Trainer
 
+#: What an estimator keeps of an epoch; the epochs of all fits are counted.
+_KEPT = ("loss", "learning_rate", "validation_score", "train_score", "densities")
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -29,6 +32,7 @@ def begin(estimator: Any) -> None:
     estimator.loss_curve_, estimator.n_iter_, estimator.t_ = [], 0, 0
     estimator.best_loss_ = None
     estimator.validation_scores_ = estimator.best_validation_score_ = None
+    estimator.train_scores_, estimator.history_ = None, []
     estimator._progress, estimator._parts = Progress(), None
 
 
@@ -37,6 +41,9 @@ def remember(
 ) -> None:
     """Keep what epochs of so many samples have shown."""
     estimator.loss_curve_ += [record["loss"] for record in records]
+    for record in records:
+        kept = {name: record[name] for name in _KEPT if name in record}
+        estimator.history_.append({"epoch": len(estimator.history_) + 1, **kept})
     curve = estimator.loss_curve_  # empty if the first epoch was interrupted
     estimator.loss_ = curve[-1] if curve else trainer.losses / max(trainer.position, 1)
     estimator.n_iter_ = trainer.epochs_done
@@ -44,6 +51,8 @@ def remember(
     if estimator.early_stopping:
         scores = [record["validation_score"] for record in records]
         estimator.validation_scores_ = [*(estimator.validation_scores_ or []), *scores]
+        scores = [record["train_score"] for record in records]
+        estimator.train_scores_ = [*(estimator.train_scores_ or []), *scores]
         estimator.best_validation_score_ = max(estimator.validation_scores_, default=None)
         estimator.best_loss_ = None
     else:

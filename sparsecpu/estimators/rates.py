@@ -6,6 +6,10 @@ import math
 from typing import Any
 
 from sparsecpu.callbacks import AdaptiveLearningRate, Callback
+from sparsecpu.registries.names import find_name
+
+#: Optimizers, and courses of the learning rate, by scikit-learn's names.
+SOLVERS, RATES = ("adam", "sgd"), ("constant", "invscaling", "adaptive")
 
 
 class InverseScaling(Callback):
@@ -74,4 +78,5 @@ class VelocityKeepsRates(Callback):
 
 def follows_a_rule(estimator: Any, rule: str) -> bool:
     """Return True if an estimator's rate follows a rule; Adam's follows none, as there."""
-    return estimator.solver == "sgd" and estimator.learning_rate == rule
+    chosen = find_name(estimator.learning_rate, RATES)
+    return find_name(estimator.solver, SOLVERS) == "sgd" and chosen == rule

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import _num_samples, column_or_1d
@@ -14,6 +16,7 @@ from sparsecpu.estimators.interruption import hand_on_ctrl_c
 from sparsecpu.estimators.parameters import documented, refuse_early_stopping
 from sparsecpu.estimators.targets import check_numbers, read_targets
 from sparsecpu.estimators.weights import read_weights
+from sparsecpu.experiments.scoring import quantities
 from sparsecpu.losses import Loss, SquaredError
 from sparsecpu.step.ranges import refuse_beyond
 
@@ -36,6 +39,9 @@ object
     its mean over them, as in ``MLPRegressor``. Targets are not rescaled. What differs from
     ``MLPRegressor``, and why, is listed in docs/estimators.md.
     """
+
+    #: Mean and scale of the targets that the network was trained on, of one that a file gives.
+    _units: tuple[np.ndarray, np.ndarray] | None = None
 
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch on these samples.
@@ -76,10 +82,17 @@ object
             raise DataError(
                 f"y has {y.shape[1]} numbers per sample; expected {self.n_outputs_} as before"
             )
+        if self._units is not None:
+            y = (y - self._units[0]) / self._units[1]
         return y
 
     def _count_outputs(self, targets) -> int:
         return targets.shape[1]
+
+    def _meaning(self) -> dict[str, Any]:
+        mean, scale = self._units or (np.zeros(self.n_outputs_), np.ones(self.n_outputs_))
+        found = {"target_mean": mean.tolist(), "target_scale": scale.tolist()}
+        return {"task": "regression", **found}
 
     def _loss(self) -> Loss:
         return SquaredError()
@@ -127,4 +140,6 @@ object
             Numbers.
         """
         z = self._raw(X)
+        if self._units is not None:
+            z = quantities(z, self._meaning())
         return z.ravel() if self._one_output else z

@@ -11,10 +11,11 @@ from sparsecpu.callbacks import Callback, Progress
 from sparsecpu.errors import ParameterError
 from sparsecpu.estimators.objective import Objective
 from sparsecpu.estimators.parameters import check_jobs
-from sparsecpu.estimators.rates import InverseScaling, follows_a_rule
+from sparsecpu.estimators.rates import SOLVERS, InverseScaling, follows_a_rule
 from sparsecpu.kernels.machine.threads import available_threads
 from sparsecpu.optimizers import SGD, Adam, Optimizer
 from sparsecpu.reading.live_line import line_on
+from sparsecpu.registries.names import find_name
 from sparsecpu.schedules import Schedule, constant
 from sparsecpu.topology import TOPOLOGIES, Topology, make_topology
 from sparsecpu.trainer import Trainer
@@ -72,7 +73,7 @@ def threads_of(estimator: Any) -> int | None:
 
 def make_optimizer(estimator: Any) -> Optimizer:
     """Return the optimizer; how much weights decay is set by the objective."""
-    if estimator.solver == "sgd":
+    if find_name(estimator.solver, SOLVERS) == "sgd":
         return SGD(estimator.momentum, nesterov=estimator.nesterovs_momentum)
     return Adam(
         estimator.beta_1, estimator.beta_2, epsilon=estimator.epsilon, decoupled=False,
@@ -94,10 +95,11 @@ def topology_of(estimator: Any, steps_per_epoch: int) -> Topology:
     if not isinstance(estimator.topology, str):
         expected = f"a Topology, or the name of one: {', '.join(TOPOLOGIES)}"
         raise ParameterError("topology", estimator.topology, expected)
-    if estimator.density >= 1.0 or estimator.topology == "static":
+    name = TOPOLOGIES.spelled(estimator.topology)
+    if estimator.density >= 1.0 or name == "static":
         return make_topology("static")
     every = max(steps_per_epoch, _LEAST_INTERVAL)
-    return make_topology(estimator.topology, update_every=every)
+    return make_topology(name, update_every=every)
 
 
 def restart(network: Any) -> None:

@@ -19,7 +19,7 @@ from sparsecpu.layers import Sequential
 from sparsecpu.networks.at_start import CHOOSERS, choose, draw_batch
 from sparsecpu.networks.description import Architecture, mlp
 from sparsecpu.networks.groups import AUTO, in_groups, read_group, take_forms
-from sparsecpu.networks.models import find_model, model_names
+from sparsecpu.networks.models import find_model, hidden_sizes
 from sparsecpu.registries import defaults, read_options
 from sparsecpu.registries.registry import with_options
 from sparsecpu.sparse.first_patterns import PATTERNS
@@ -54,13 +54,7 @@ def describe_dense(recipe: Recipe, input_shape: tuple[int, ...], n_outputs: int)
 def _describe_sizes(text: str, input_shape: tuple[int, ...], n_outputs: int) -> Architecture:
     """Describe an MLP by sizes of its hidden layers, such as ``"300,100:activation=gelu"``."""
     sizes, options = read_options("model", text)
-    try:
-        hidden = tuple(int(size) for size in sizes.split(","))
-        if min(hidden) < 1:
-            raise ValueError
-    except ValueError:
-        expected = f"one of {model_names()}, or sizes of at least 1, such as 300,100"
-        raise ParameterError("model", text, expected) from None
+    hidden = hidden_sizes(text)
     given = ("input_shape", "hidden", "n_outputs")
     return with_options(sizes, mlp, options, given)(input_shape, hidden, n_outputs)
 

@@ -10,13 +10,16 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sparsecpu.errors import ParameterError
-from sparsecpu.networks.groups import read_group
+from sparsecpu.networks.groups import group_text, read_group
+from sparsecpu.networks.models import find_model, hidden_sizes, spelled_model
+from sparsecpu.registries import Registry
+from sparsecpu.registries.names import read_name
 from sparsecpu.registries.numbers import whole
 from sparsecpu.sparse.densities import check_density
 
-#: Raises ``ParameterError`` if a value cannot be that of the named option.
-Rule = Callable[[str, Any], None]
+#: Raises ``ParameterError`` if a value cannot be that of the named option. What it returns, if
+#: anything, takes the place of the value: a name as it is registered, however it was written.
+Rule = Callable[[str, Any], Any]
 
 
 def anything(name: str, value: Any) -> None:
@@ -25,21 +28,29 @@ def anything(name: str, value: Any) -> None:
 
 @dataclass(frozen=True)
 class Option:
-    """An option's help, its rule, and in words what no value stands for."""
+    """An option's help, its rule, and in words what no value stands for.
+
+    ``group`` is where the command line's help shows it; a ``rare`` one is shown by ``--help-all``.
+    """
 
     help: str
     rule: Rule = anything
     unset: str = ""
+    group: str = "training"
+    rare: bool = False
 
-    def check(self, name: str, value: Any) -> None:
-        """Refuse a value that it may not have; None is no value."""
-        if value is not None:
-            self.rule(name, value)
+    def read(self, name: str, value: Any) -> Any:
+        """Return a value with names as they are registered; refuse one that it may not have.
+
+        None is no value.
+        """
+        found = None if value is None else self.rule(name, value)
+        return value if found is None else found
 
 
-def option(default: Any, help: str, rule: Rule = anything, *, unset: str = "") -> Any:
+def option(default: Any, help: str, rule: Rule = anything, **known: Any) -> Any:
     """Return a dataclass field that carries its ``Option``."""
-    return field(default=default, metadata={"option": Option(help, rule, unset)})
+    return field(default=default, metadata={"option": Option(help, rule, **known)})
 
 
 def either(names: Iterable[str]) -> str:
@@ -48,14 +59,25 @@ def either(names: Iterable[str]) -> str:
     return f"{', '.join(most)} or {last}" if most else last
 
 
-def one_of(names: Collection[str]) -> Rule:
-    """Return the rule that a value is one of the names, which may still grow."""
+def one_of(names: Collection[str], listed: str = "") -> Rule:
+    """Return the rule that a value is one of the names, which may still grow.
 
-    def rule(name: str, value: Any) -> None:
-        if not isinstance(value, str) or value not in names:
-            raise ParameterError(name, value, f"one of {', '.join(names)}")
+    ``listed`` is the list that ``sparsecpu list`` shows them in.
+    """
+    return lambda name, value: read_name(name, value, names, listed)
 
-    return rule
+
+def spelled(registry: Registry[Any]) -> Rule:
+    """Return the rule that a value is a name in a registry, perhaps with options."""
+    return lambda name, value: registry.spelled(value)
+
+
+def a_model(name: str, value: Any) -> str:
+    """Return a model's name, or sizes of layers, as files keep it; refuse what is neither."""
+    text = spelled_model(value)
+    if find_model(text) is None:
+        hidden_sizes(text)
+    return text
 
 
 def integer(least: int) -> Rule:
@@ -72,6 +94,7 @@ def a_density(name: str, value: Any) -> None:
     check_density(value, name)
 
 
-def a_group(name: str, value: Any) -> None:
-    """Refuse everything but groups as a command line says them."""
-    read_group(value)
+def a_group(name: str, value: Any) -> str:
+    """Return groups as a command line says them, and as files keep them; refuse all else."""
+    group: Any = read_group(value)
+    return group_text(group if isinstance(group, list) else [group])

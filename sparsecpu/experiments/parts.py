@@ -22,7 +22,8 @@ from sparsecpu.experiments.pixels import check_images
 from sparsecpu.experiments.text_parts import is_for_text, text_part
 from sparsecpu.experiments.trained_models import layout_of, matched_targets
 
-_HELD_OUT = "what was held out of training is taken (--part all for every sample)"
+#: What is said where the held-out part of data is taken that a model was trained on.
+HELD_OUT = "what was held out of training is taken (--part all for every sample)"
 _AT_ONCE = 4096
 
 
@@ -182,7 +183,7 @@ def _why(data: str, part: str, *, asked: bool, known: bool) -> tuple[str, ...]:
     if part == "all" or (asked and known):
         return ()
     if not asked:
-        return (f"{data} was trained on; {_HELD_OUT}",)
+        return (f"{data} was trained on; {HELD_OUT}",)
     does = "train on" if part == "train" else "hold out"
     return (f"the model was not trained on {data}; these are what a run on it would {does}",)
 

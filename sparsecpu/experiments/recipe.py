@@ -11,10 +11,12 @@ from sparsecpu.experiments.options import (
     Option,
     a_density,
     a_group,
+    a_model,
     either,
     integer,
     one_of,
     option,
+    spelled,
 )
 from sparsecpu.isoflop import TRANSFORMS
 from sparsecpu.layers import ACTIVATIONS
@@ -45,6 +47,7 @@ _FULL_RATE = 1_500
 #: From so many samples on, batches are larger.
 _MANY_SAMPLES = 10_000
 
+
 _IFT, _STARTS = ("none", *TRANSFORMS), (*PATTERNS, *CHOOSERS)
 
 
@@ -56,12 +59,14 @@ class Recipe:
         "lenet-300-100",
         f"A named network ({model_names()}), or sizes of hidden layers such as 300,100; with "
         f"options, for example 300,100:activation=gelu. Activations: {', '.join(ACTIVATIONS)}.",
+        a_model,
+        group="network",
     )
-    width: float = option(1.0, "Factor for the channels of a convolutional model.", above_zero)
+    width: float = option(
+        1.0, "Factor for the channels of a convolutional model.", above_zero, group="network"
+    )
     density: float = option(
-        defaults.DENSITY,
-        "Fraction of the weights to keep, in (0, 1].",
-        a_density,
+        defaults.DENSITY, "Fraction of the weights to keep, in (0, 1].", a_density, group="sparsity"
     )
     neurons: int | None = option(
         None,
@@ -71,42 +76,62 @@ class Recipe:
         f"{OF_NEURONS['topology']} updates the topology every {OF_NEURONS['update_every']} steps, "
         "and the last layer of a large network learns more slowly.",
         integer(HIDDEN_LAYERS),
+        group="network",
+        rare=True,
     )
     per_neuron: float = option(
-        8.0, "Connections for each of --neurons and each output.", above_zero
+        8.0,
+        "Connections for each of --neurons and each output.",
+        above_zero,
+        group="network",
+        rare=True,
     )
     lean: bool = option(
         False,
         "Train without transposed copies and gradient vectors: 12 bytes per connection instead of "
         "up to 28, but slower. Not for convolutions, nor for a topology that needs stored "
         "gradients.",
+        group="network",
+        rare=True,
     )
     init: str = option(
         "",
         "A model file or run folder to start from, in place of --model, --width, --density, --ift "
         "and --pattern. Its last layer is drawn anew if the data has another number of outputs. "
         "See sparsecpu import.",
+        group="network",
     )
-    new_head: bool = option(False, "Draw the last layer of --init anew in any case.")
+    new_head: bool = option(
+        False, "Draw the last layer of --init anew in any case.", group="network", rare=True
+    )
     layer_rates: str = option(
         "",
         "Factors of the learning rate by layer, such as head=10,0=0.1; the head is the last layer.",
+        rare=True,
     )
     ift: str = option(
         "none",
         "Replace dense layers by larger sparse ones of the same FLOPs (Sparse-IFT): "
         f"{either(_IFT)}. --density is ignored.",
-        one_of(_IFT),
+        one_of(_IFT, "transforms"),
+        group="network",
+        rare=True,
     )
-    sparsity: float = option(0.75, "Sparsity of the network that --ift builds.", below_one)
+    sparsity: float = option(
+        0.75, "Sparsity of the network that --ift builds.", below_one, group="network", rare=True
+    )
     distribution: str = option(
         defaults.DISTRIBUTION,
         f"How the layers share the weights: {either(DISTRIBUTIONS)}.",
+        one_of(DISTRIBUTIONS),
+        group="sparsity",
     )
     pattern: str = option(
         "random",
         f"Where the first weights are: {either(_STARTS)}.",
-        one_of(_STARTS),
+        one_of(_STARTS, "patterns"),
+        group="sparsity",
+        rare=True,
     )
     group: str = option(
         ALONE,
@@ -115,11 +140,14 @@ class Recipe:
         "for each layer, such as 4,4,1 (or dense: alone, and computed as a full matrix); auto "
         "times them on this machine and takes the fastest for each.",
         a_group,
+        group="sparsity",
     )
     topology: str = option(
         defaults.TOPOLOGY,
         f"How the pattern changes in training: {either(TOPOLOGIES)}; with options, for example "
         "gse:distribution=grabo,subset=2.",
+        spelled(TOPOLOGIES),
+        group="sparsity",
     )
     epochs: int = option(defaults.RECIPE.epochs, "Passes over the training samples.", integer(1))
     steps: int | None = option(
@@ -129,6 +157,7 @@ class Recipe:
         "shorter.",
         integer(1),
         unset="as many as --epochs makes; for text 2000",
+        rare=True,
     )
     batch_size: int | None = option(
         defaults.RECIPE.batch_size,
@@ -140,6 +169,7 @@ class Recipe:
         1,
         "So many batches make one step of the optimizer, in little more memory than one takes.",
         integer(1),
+        rare=True,
     )
     learning_rate: float = option(
         defaults.RECIPE.learning_rate, "Peak of the schedule.", above_zero
@@ -149,13 +179,15 @@ class Recipe:
         f"Course of the learning rate over the run: {either(SCHEDULES)}. All but one-cycle begin "
         "with a warm-up over a twentieth of the run; with options, for example "
         "cosine:floor=0.1,warmup=100 ends at a tenth of the peak and warms up for 100 steps.",
+        spelled(SCHEDULES),
     )
     optimizer: str = option(
         defaults.RECIPE.optimizer,
         f"{either(OPTIMIZERS)}: SGD with Nesterov momentum, or AdamW; with options, for example "
         "adam:beta2=0.99.",
+        spelled(OPTIMIZERS),
     )
-    momentum: float = option(0.9, "Momentum of SGD, or Adam's beta1, in [0, 1).")
+    momentum: float = option(0.9, "Momentum of SGD, or Adam's beta1, in [0, 1).", rare=True)
     weight_decay: float = option(
         5e-4, "Weight decay; it acts on matrices alone, not on biases and norms."
     )
@@ -164,20 +196,25 @@ class Recipe:
         "Length that the gradient of all weights together may have, such as 1; a longer one is "
         "shortened to it. 0 leaves gradients as they are.",
         at_least_zero,
+        rare=True,
     )
     label_smoothing: float = option(
-        0.1, "Part of the target that all classes share, in [0, 1); for classification."
+        0.1, "Part of the target that all classes share, in [0, 1); for classification.", rare=True
     )
     prune_rate: float | None = option(
         None,
         "Fraction of the weights that the first update of the topology drops.",
         unset="the topology's own",
+        group="sparsity",
     )
     update_every: int | None = option(
-        None, "Steps between updates of the topology.", unset="an epoch"
+        None, "Steps between updates of the topology.", unset="an epoch", group="sparsity"
     )
     growth_memory: float = option(
-        64e6, "Bytes that sparse momentum may use to watch weights that do not exist."
+        64e6,
+        "Bytes that sparse momentum may use to watch weights that do not exist.",
+        group="sparsity",
+        rare=True,
     )
     augment: str = option(
         "none",
@@ -194,7 +231,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name, known in options().items():
-            known.check(name, getattr(self, name))
+            object.__setattr__(self, name, known.read(name, getattr(self, name)))
         self.make_topology()
         self.make_optimizer()
         self.make_schedule(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_type_hints
@@ -14,11 +15,12 @@ from sparsecpu.errors import ParameterError, ResumeError
 from sparsecpu.experiments.history_file import HistoryFile
 from sparsecpu.experiments.output_folder import check_empty, opened
 from sparsecpu.files.checkpoint import SavedRun, alike, read_run, write_run
-from sparsecpu.files.documents import read_json
+from sparsecpu.files.documents import finite, read_json
 from sparsecpu.files.locks import FolderLock
 from sparsecpu.files.writing import make_folder, write_text
 from sparsecpu.step.plain_values import (
     Kind,
+    anything,
     listed,
     maybe,
     named,
@@ -30,22 +32,20 @@ from sparsecpu.step.plain_values import (
     whole,
 )
 
+#: How data are read.
+READING = table(
+    {
+        "samples": maybe(whole(1)), "target": maybe(text),
+        "task": one_of(("auto", "classification", "regression")),
+    },
+    {
+        "format": one_of(FORMATS), "zero_based": maybe(truth), "scaling": one_of(SCALINGS),
+        "missing": listed(text), "drop_missing": truth, "header": maybe(truth),
+        "categorical": maybe(text),
+    },
+)  # fmt: skip
 #: What the configuration of a run says, beside its recipe; the second came later.
-_CONFIG: dict[str, Kind] = {
-    "data": text,
-    "reading": table(
-        {
-            "samples": maybe(whole(1)), "target": maybe(text),
-            "task": one_of(("auto", "classification", "regression")),
-        },
-        {
-            "format": one_of(FORMATS), "zero_based": maybe(truth), "scaling": one_of(SCALINGS),
-            "missing": listed(text), "drop_missing": truth, "header": maybe(truth),
-            "categorical": maybe(text),
-        },
-    ),
-    "fingerprint": text,
-}  # fmt: skip
+_CONFIG: dict[str, Kind] = {"data": text, "reading": READING, "fingerprint": text}
 #: What a resumed run may do otherwise than it was begun: how long it is, and how fast it learns.
 CHANGEABLE = ("epochs", "steps", "learning_rate", "schedule")
 _NEWER: dict[str, Kind] = {
@@ -64,8 +64,26 @@ _NEWER: dict[str, Kind] = {
     "spectrum": truth,
     "versions": named(text),
     "evaluate_every": maybe(whole(1)),
+    "validation": maybe(text),
+    "early_stopping": maybe(whole(1)),
+    "best": truth,
+    "validation_mark": text,
     "text": table({"files": listed(text), "bytes": whole(1), "sha256": text}),
 }
+#: What the result of a run says, as far as anything is made of it; the rest is for people.
+_RESULT = table(
+    {},
+    {
+        "step_ms": maybe(real(0.0)), "dense_step_ms": maybe(real(0.0)),
+        "dense_bf16_step_ms": maybe(real(0.0)), "dense_library": maybe(text),
+        "dense_bf16_library": maybe(text), "seconds": maybe(real(0.0)),
+        "seconds_per_epoch": maybe(real(0.0)), "compile_seconds": maybe(real(0.0)),
+        "weight_bytes": whole(0), "dense_weight_bytes": whole(0), "batch_size": whole(1),
+        "threads": whole(1), "dense_threads": whole(1), "ranks": whole(1), "cpu": text,
+        "versions": named(text), "precision": text, "timed_epochs": whole(0), "ended": text,
+    },
+    anything,
+)  # fmt: skip
 
 
 class RunFolder:
@@ -76,6 +94,7 @@ class RunFolder:
         self.model = self.path / "model.npz"
         self.checkpoint = self.path / "checkpoint.npz"
         self.config = self.path / "config.json"
+        self.result = self.path / "result.json"
         self.history = HistoryFile(self.path / "history.jsonl")
         self.lock = FolderLock(self.path)
 
@@ -100,14 +119,35 @@ class RunFolder:
 
     def read_config(self) -> dict[str, Any]:
         """Return what ``create`` was given, checked."""
-        from sparsecpu.experiments.recipe import LATER, Recipe
+        from sparsecpu.experiments.recipe import LATER
 
         if not self.config.is_file():
             raise ResumeError(f"{self.path} is not the folder of a run: it has no config.json")
-        kinds = {name: _kind_of(hint) for name, hint in get_type_hints(Recipe).items()}
-        newer = {name: kinds.pop(name) for name in LATER}
-        config = read_json(self.config, table({**_CONFIG, "recipe": table(kinds, newer)}, _NEWER))
+        config = read_json(self.config, table({**_CONFIG, "recipe": recipe_kind()}, _NEWER))
         return {**config, "recipe": {**LATER, **config["recipe"]}}
+
+    def keep_result(self, result: dict[str, Any]) -> None:
+        """Write down what the run came to, and when it ended.
+
+        If nothing was left to train, what was measured when something was stays.
+        """
+        if result.get("step_ms") is None and self.result.exists():
+            return
+        ended = datetime.now().astimezone().isoformat(timespec="seconds")
+        write_text(self.result, json.dumps(finite({**result, "ended": ended}), indent=2) + "\n")
+
+    def read_result(self) -> dict[str, Any] | None:
+        """Return what ``keep_result`` was given; None where the run has not ended, or is old."""
+        return read_json(self.result, _RESULT) if self.result.is_file() else None
+
+
+def recipe_kind() -> Kind:
+    """Return what a recipe is in a file."""
+    from sparsecpu.experiments.recipe import LATER, Recipe
+
+    kinds = {name: _kind_of(hint) for name, hint in get_type_hints(Recipe).items()}
+    newer = {name: kinds.pop(name) for name in LATER}
+    return table(kinds, newer)
 
 
 def _kind_of(hint: Any) -> Kind:

@@ -35,12 +35,14 @@ def scores(
     """
     if facts["task"] == LANGUAGE:
         return language_scores(network, x, y, facts, **options)
-    name = "accuracy" if facts["task"] == "classification" else "r2"
+    name = "r2" if facts["task"] == "regression" else "accuracy"
     return {name: score(network, x, y, facts, **options)}
 
 
 def score(network: Any, x: Any, y: np.ndarray, facts: dict[str, Any], **options: Any) -> float:
     """Return the accuracy of a classifier, or R² of a regressor; ``options`` go to ``predict``.
+
+    Of several labels per sample it is the share of samples of which all are right.
 
     A single sample has no R²: that is NaN. Of a language model it is the loss, of which less is
     better.
@@ -50,13 +52,20 @@ def score(network: Any, x: Any, y: np.ndarray, facts: dict[str, Any], **options:
     """
     if facts["task"] == LANGUAGE:
         return language_scores(network, x, y, facts, **options)["loss"]
-    if facts["task"] == "classification":
-        return float(np.mean(outputs(network, x, **options).argmax(axis=1) == y))
-    if len(y) < 2:
+    if facts["task"] == "regression" and len(y) < 2:
         return float("nan")
+    return score_of(outputs(network, x, **options), y, facts)
+
+
+def score_of(z: np.ndarray, y: np.ndarray, facts: dict[str, Any]) -> float:
+    """Return the accuracy, or R², of raw outputs; arguments are otherwise as in ``score``."""
+    if facts["task"] == "classification":
+        return float(np.mean(z.argmax(axis=1) == y))
+    if facts["task"] == "multilabel":  # a sample is right if all of its labels are
+        return float(np.mean(np.all((z > 0) == (y > 0), axis=1)))
     from sklearn.metrics import r2_score
 
-    return float(r2_score(y, quantities(outputs(network, x, **options), facts)))
+    return float(r2_score(y, quantities(z, facts)))
 
 
 def quantities(z: np.ndarray, facts: dict[str, Any]) -> np.ndarray:

@@ -1,9 +1,10 @@
-"""Models that a run has left: where they are, and what they know of their data."""
+"""Models that a run has left, and what they know of their data."""
 
 from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from sparsecpu.step.plain_values import (
 #: What a model must know, by its task; each has an entry per output.
 _NEEDED: dict[str, dict[str, Kind]] = {
     "classification": {"classes": anything},
+    "multilabel": {"classes": anything},
     "regression": {"target_mean": real(), "target_scale": real(sys.float_info.min)},
     LANGUAGE: {},  # what it needs is no entry per output; see ``check_vocabulary``
 }
@@ -45,27 +47,24 @@ _NOTED: dict[str, Kind] = {
 }
 
 
-def model_path(path: str) -> Path:
-    """Return the model file of a run's folder (its checkpoint if it has not ended), or the file."""
-    given = Path(path)
-    if not given.is_dir():
-        return given
-    for name in ("model.npz", "checkpoint.npz"):
-        if (given / name).is_file():
-            return given / name
-    raise FileFormatError(f"{given} holds no model.npz and no checkpoint.npz")
-
-
-def read_model(path: Path) -> tuple[Any, dict[str, Any]]:
+def read_model(
+    path: Path, task: str | None = None, say: Callable[[str], None] | None = None
+) -> tuple[Any, dict[str, Any]]:
     """Read a network and what it knows of its data, which one saved from Python need not.
 
     That is ``task``, and ``classes``, or ``target_mean`` and ``target_scale``, or ``tokenizer``.
+    Where a file does not say it, it has this ``task`` ("auto": its number of outputs tells), and
+    ``say`` is told what was taken for granted.
     """
     from sparsecpu.files.model import load
 
     network, facts = load(path)
-    if "task" not in facts:
+    if "task" not in facts and (task is None or network.output_length is not None):
         raise FileFormatError(f"{path} does not say its task, as models of sparsecpu train do")
+    if "task" not in facts:
+        facts = {**facts, **_usual_meaning(network, str(task))}
+        if say is not None:
+            say(_taken_for_granted(path, facts))
     task = one_of(_NEEDED)(facts["task"], f"{path}: the task")
     needed = {name: listed(kind, network.n_outputs) for name, kind in _NEEDED[task].items()}
     table(needed, _NOTED, anything)(facts, f"{path}: the header")
@@ -78,6 +77,22 @@ def read_model(path: Path) -> tuple[Any, dict[str, Any]]:
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from None
     return network, facts
+
+
+def _usual_meaning(network: Any, task: str) -> dict[str, Any]:
+    """Return what the outputs of a network stand for if nobody has said it."""
+    outputs = network.n_outputs
+    if task == "regression" or (task == "auto" and outputs == 1):
+        plain = {"target_mean": [0.0] * outputs, "target_scale": [1.0] * outputs}
+        return {"task": "regression", **plain}
+    return {"task": "classification", "classes": list(range(outputs))}
+
+
+def _taken_for_granted(path: Path, facts: dict[str, Any]) -> str:
+    taken = "quantities in their own units"
+    if facts["task"] == "classification":
+        taken = f"classes 0 to {len(facts['classes']) - 1}; --task regression takes quantities"
+    return f"{path} does not say what its outputs stand for: taken for {taken}"
 
 
 def _check_classes(classes: list[Any], path: Path) -> None:
@@ -124,6 +139,8 @@ def matched_targets(y: np.ndarray, network: Any, facts: dict[str, Any], where: s
 
     Raises ``DataError``, which says ``where`` they are from, if they do not match the model.
     """
+    if facts["task"] == "multilabel":
+        return _labels_of_samples(y, network, where)
     if facts["task"] == "classification":
         y = matrix_targets(y, where, "classification")
         try:
@@ -143,3 +160,12 @@ def matched_targets(y: np.ndarray, network: Any, facts: dict[str, Any], where: s
             f"{where} has {y.shape[1]} targets per sample; the model predicts {network.n_outputs}"
         )
     return y
+
+
+def _labels_of_samples(y: np.ndarray, network: Any, where: str) -> np.ndarray:
+    """Return a matrix of 0 and 1, a column for each label that a sample may have."""
+    shape = (len(y), network.n_outputs)
+    if y.dtype.kind not in "fiub" or y.shape != shape or not ((y == 0) | (y == 1)).all():
+        expected = f"0 and 1 of shape {shape}, a column for each label that the model knows"
+        raise DataError(f"{where} has targets of shape {y.shape}; expected {expected}")
+    return y.astype(np.int64)

@@ -25,7 +25,7 @@ class Checkpoint(Callback):
     path : path
         The file, usually ``….npz``. ``sparsecpu.load`` reads it as a model, too.
     architecture : Architecture, optional
-        The network's description; ``network.architecture`` by default.
+        The network's description; by default ``network.architecture``, or what its layers say.
 
     Examples
     --------
@@ -63,8 +63,7 @@ class Checkpoint(Callback):
         Raises
         ------
         ParameterError
-            If training has not begun, or if the network was put together by hand and no description
-            is given.
+            If training has not begun, or if the network has a layer that no description can have.
         """
         if trainer.topology_start is None:
             raise ParameterError("trainer", trainer, "one that has begun to train")
@@ -86,8 +85,8 @@ class Checkpoint(Callback):
         Raises
         ------
         ParameterError
-            If ``samples`` is no number of them, or if the network was put together by hand and no
-            description is given.
+            If ``samples`` is no number of them, or if the network has a layer that no description
+            can have.
         FileFormatError
             If the file is damaged or no checkpoint. The trainer is as it was before, then.
         ResumeError
@@ -107,10 +106,7 @@ class Checkpoint(Callback):
         return True
 
     def _described(self, trainer: Any) -> Architecture:
-        found = trainer.network.architecture if self.architecture is None else self.architecture
-        if found is None:
-            raise ParameterError("architecture", None, "the description of a network made by hand")
-        return found
+        return Architecture.of(trainer.network) if self.architecture is None else self.architecture
 
 
 class SavedRun:

@@ -62,6 +62,17 @@ def read_json_lines(path: Path, kind: Kind) -> list[Any]:
     return found
 
 
+def finite(value: Any) -> Any:
+    """Return plain values as JSON can have them: NaN and infinity become null."""
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else None
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value
+
+
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):

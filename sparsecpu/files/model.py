@@ -6,6 +6,7 @@ Where rows stand in groups that share their columns, the index is that of the gr
 
 from __future__ import annotations
 
+import json
 import math
 import reprlib
 import zipfile
@@ -17,6 +18,7 @@ import numpy as np
 
 from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.files.archive import read_arrays, write_arrays
+from sparsecpu.files.places import model_path
 from sparsecpu.files.weight_order import in_order
 from sparsecpu.layers import Sequential
 from sparsecpu.networks.description import Architecture
@@ -31,6 +33,8 @@ FORMAT = "sparsecpu-model"
 VERSION = 1
 #: Names of extra arrays begin so.
 _EXTRA = "extra/"
+#: Facts that are true no more once the network is trained further.
+_OF_ONE_RUN = ("trainer", "recipe", "metrics", "estimator")
 _HEADER = table(
     {
         "format": text, "version": whole(), "architecture": anything,
@@ -56,20 +60,18 @@ def save(
     path : path
         The file, usually ``….npz``.
     architecture : Architecture, optional
-        The network's description; ``network.architecture`` by default.
+        The network's description; by default ``network.architecture``, or what its layers say.
     facts : dict, optional
-        Plain values for the header: classes, metrics.
+        Plain values for the header: classes, metrics; ``network.facts`` by default.
     extra : dict of str to ndarray, optional
         Further arrays, such as the optimizer's slots in a checkpoint.
 
     Raises
     ------
     ParameterError
-        If the network was put together by hand and no description is given.
+        If the network has a layer that no description can have, or ``facts`` are no plain values.
     """
-    architecture = network.architecture if architecture is None else architecture
-    if architecture is None:
-        raise ParameterError("architecture", None, "the description of a network made by hand")
+    architecture = Architecture.of(network) if architecture is None else architecture
     arrays = _arrays_of(network)
     for name, array in (extra or {}).items():
         arrays[f"{_EXTRA}{name}"] = array
@@ -85,9 +87,20 @@ def save(
         "version": VERSION,
         "architecture": described,
         "dtype": network.dtype.name,
-        "facts": facts or {},
+        "facts": (network.facts if facts is None else facts) or {},
     }
+    _check_plain(header)
     write_arrays(path, header, arrays)
+
+
+def _check_plain(header: dict[str, Any]) -> None:
+    """Refuse what JSON cannot hold, before a file is begun."""
+    try:
+        json.dumps(header)
+    except (TypeError, ValueError) as error:
+        kept = header["facts"] or header["architecture"]
+        expected = f"plain values, as JSON has them ({error})"
+        raise ParameterError("facts", kept, expected) from None
 
 
 def _arrays_of(network: Sequential) -> dict[str, np.ndarray]:
@@ -123,14 +136,14 @@ def load(path: Path | str) -> tuple[Sequential, dict[str, Any]]:
     Parameters
     ----------
     path : path
-        The file.
+        The file, or the folder of a run.
 
     Raises
     ------
     FileFormatError
         If the file is damaged or of another kind.
     """
-    network, header, _ = load_all(path)
+    network, header, _ = load_all(model_path(path))
     return network, header["facts"]
 
 
@@ -160,6 +173,7 @@ def load_all(path: Path | str) -> tuple[Sequential, dict[str, Any], dict[str, np
     except Exception as error:  # layers of users may raise anything
         raise FileFormatError(f"{path} is damaged: {brief(error)}") from error
     header["architecture"] = architecture
+    network.facts = {k: v for k, v in header["facts"].items() if k not in _OF_ONE_RUN}
     return network, header, extra
 
 

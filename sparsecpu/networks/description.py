@@ -13,6 +13,7 @@ import numpy as np
 from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.layers import ACTIVATIONS, KINDS, Layer, Sequential
 from sparsecpu.layers.chain import plan_layer
+from sparsecpu.layers.described import described
 from sparsecpu.layers.network.sizes import spec_of_samples
 from sparsecpu.networks.described_layers import described_layer
 from sparsecpu.registries.numbers import is_number
@@ -53,7 +54,7 @@ class LayerSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        KINDS.find(self.kind)
+        object.__setattr__(self, "kind", KINDS.name_of(self.kind))
 
     def __str__(self) -> str:
         inner = ", ".join(f"{key}={value}" for key, value in self.options.items())
@@ -167,6 +168,20 @@ class Architecture:
         except Exception as error:  # layers of users may raise anything
             raise FileFormatError(f"not a network description: {brief(error)}") from error
         return made
+
+    @classmethod
+    def of(cls, network: Sequential) -> Architecture:
+        """Return the description of a network, also of one that was put together by hand.
+
+        Raises ``ParameterError`` for a layer that no description can have.
+        """
+        if network.architecture is not None:
+            return network.architecture
+        layers = []
+        for entry in described(network.layers):
+            options = {key: value for key, value in entry.items() if key != "kind"}
+            layers.append(LayerSpec(entry["kind"], options))
+        return cls(network.input_shape, tuple(layers), "by hand")
 
     def build(
         self,

@@ -22,7 +22,7 @@ _ONE = ", ".join(map(str, SIZES))
 
 def read_group(text: Any) -> Group | str:
     """Return what a command line says: ``"4"``, ``"4,dense,1"`` or ``"auto"``."""
-    parts = [part.strip() for part in text.split(",")] if isinstance(text, str) else []
+    parts = [part.strip().lower() for part in text.split(",")] if isinstance(text, str) else []
     known = {**{str(size): size for size in SIZES}, DENSE: DENSE}
     if parts == [AUTO]:
         return AUTO

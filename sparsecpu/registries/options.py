@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.registries.names import find_name
 
 
 def read_options(what: str, text: str) -> tuple[str, dict[str, Any]]:
@@ -21,6 +23,22 @@ def read_options(what: str, text: str) -> tuple[str, dict[str, Any]]:
             raise ParameterError(what, text, "NAME or NAME:option=value,option=value")
         options[option.strip()] = _read(value.strip())
     return name, options
+
+
+def spelled_options(
+    given: str, known: Collection[str], choices: Mapping[str, Collection[str]] | None = None
+) -> str:
+    """Return ``option=value,option=value`` with the names as they are registered.
+
+    ``known`` are the options that there are, and ``choices`` the names that some of them may have.
+    What is none of them stays as it is.
+    """
+    parts = []
+    for option, equals, value in (part.partition("=") for part in given.split(",")):
+        found = find_name(option.strip(), known) or option
+        chosen = find_name(value.strip(), (choices or {}).get(found, ())) or value
+        parts.append(found + equals + chosen)
+    return ",".join(parts)
 
 
 def _read(text: str) -> Any:

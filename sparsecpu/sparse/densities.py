@@ -59,7 +59,7 @@ def _solve(shapes: Sequence[Shape], density: float, raw: Sequence[float]) -> np.
 
 #: Rules by the name that users give.
 DISTRIBUTIONS: Registry[Callable[[Sequence[Shape], float], np.ndarray]] = Registry(
-    "distribution", {"erk": erk, "er": er, "uniform": uniform}
+    "distribution", {"erk": erk, "er": er, "uniform": uniform}, "distributions"
 )
 
 

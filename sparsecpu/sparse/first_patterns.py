@@ -8,6 +8,7 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.registries import Registry
+from sparsecpu.registries.names import read_name
 from sparsecpu.registries.numbers import whole
 from sparsecpu.sparse.apportioning import round_to_total
 from sparsecpu.sparse.format import INT32_MAX
@@ -60,6 +61,8 @@ def small_world(shape: tuple[int, int], nnz: int, rng: np.random.Generator) -> P
 PATTERNS: Registry[Callable[[tuple[int, int], int, np.random.Generator], Pattern]] = Registry(
     "pattern",
     {"random": Pattern.random, "constant-fan-in": constant_fan_in, "small-world": small_world},
+    "patterns",
+    {"random": "Any positions, all of them as likely."},
 )
 
 
@@ -79,9 +82,7 @@ def first_pattern(
     if isinstance(kind, Pattern):
         return _given(kind, shape, group)
     nnz = whole("nnz", nnz, 0, min(shape[0] * shape[1], INT32_MAX))
-    if not isinstance(kind, str) or kind not in PATTERNS:
-        raise ParameterError("pattern", kind, f"a Pattern, or one of {', '.join(PATTERNS)}")
-    draw = PATTERNS[kind]
+    draw = PATTERNS[read_name("pattern", kind, PATTERNS, "patterns", ", or a Pattern")]
     if nnz == shape[0] * shape[1]:
         return Pattern.full(shape)
     if group == 1:

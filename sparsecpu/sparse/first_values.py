@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.registries.names import read_name
 from sparsecpu.registries.numbers import is_number
 from sparsecpu.sparse.pattern import Pattern
 
@@ -32,8 +33,7 @@ def scaled_uniform(
     density; with ``"dense"``, as masks on dense tensors have it, deep networks start with outputs
     near 0.
     """
-    if not isinstance(fan, str) or fan not in ("sparse", "dense"):
-        raise ParameterError("fan", fan, "'sparse' or 'dense'")
+    fan = read_name("fan", fan, ("sparse", "dense"))
     if not is_number(gain) or not abs(gain) <= _LARGEST_GAIN:
         raise ParameterError("gain", gain, f"a number of at most {_LARGEST_GAIN:g}")
     fan_in = pattern.fan_in

@@ -36,7 +36,7 @@ class AugmentedSamples:
         rng: np.random.Generator,
         padding: int = 4,
     ) -> None:
-        AUGMENTATIONS.find(kind)
+        kind = AUGMENTATIONS.name_of(kind)
         if len(image_shape) != 3 or min(image_shape[1:]) <= padding:
             expected = f"images, (channels, height, width), with sides above {padding}"
             raise ParameterError("input_shape", image_shape, expected)
@@ -107,5 +107,13 @@ AUGMENTATIONS: Registry[Callable[..., Any]] = Registry(
         "crop-flip": partial(AugmentedSamples, kind="crop-flip"),
         "affine": partial(AugmentedSamples, kind="affine"),
         "affine-flip": partial(AugmentedSamples, kind="affine-flip"),
+    },
+    "augmentations",
+    {
+        "none": "Images stay as they are.",
+        "crop": "Each is shifted by a few pixels.",
+        "crop-flip": "crop, and every other one is mirrored.",
+        "affine": "Each is turned, resized and shifted a little.",
+        "affine-flip": "affine, and every other one is mirrored.",
     },
 )

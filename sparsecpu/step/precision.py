@@ -8,16 +8,20 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.machine.cpu import wide_vectors_pay
+from sparsecpu.registries.names import read_name
 from sparsecpu.step.workspace import Workspace
 
 #: How activations may be read.
-PRECISIONS = ("fp32", "bf16", "fp16")
+PRECISIONS = {
+    "fp32": "32 bits, which is the reference.",
+    "bf16": "16 bits with the range of float32; weights, sums and gradients stay in 32.",
+    "fp16": "16 bits with a smaller range and finer steps; weights, sums and gradients stay in 32.",
+}
 
 
 def check_precision(precision: str, dtype: Any) -> str:
     """Return the precision; refuse one that this machine or this type of values cannot have."""
-    if precision not in PRECISIONS:
-        raise ParameterError("precision", precision, f"one of {', '.join(PRECISIONS)}")
+    precision = read_name("precision", precision, PRECISIONS)
     if precision != "fp32" and np.dtype(dtype) != np.float32:
         raise ParameterError("precision", precision, f"fp32, with values of {np.dtype(dtype)}")
     if precision != "fp32" and not wide_vectors_pay():

@@ -33,7 +33,12 @@ Observer = Callable[[SparseParameter, GradientView], None]
 
 
 #: Algorithms by the name that users give; one enters it by being imported.
-TOPOLOGIES: Registry[type[Topology]] = Registry("topology")
+TOPOLOGIES: Registry[type[Topology]] = Registry(
+    "topology",
+    (),
+    "topologies",
+    {"sparse-momentum": "Drop the smallest |w|, grow where momentum is largest."},
+)
 
 
 class Topology:

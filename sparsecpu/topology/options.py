@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sparsecpu.errors import ParameterError
+from sparsecpu.registries.names import read_name
 
 
 def one_of(option: str, value: Any, allowed: Iterable[str]) -> Any:
-    """Return an option's value; raise ParameterError if it is not one of those allowed."""
-    if not isinstance(value, str) or value not in (allowed := tuple(allowed)):
-        raise ParameterError(option, value, f"one of {', '.join(allowed)}")
-    return value
+    """Return the one of those allowed that an option's value stands for; refuse another."""
+    return read_name(option, value, tuple(allowed))

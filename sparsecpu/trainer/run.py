@@ -10,8 +10,8 @@ import numpy as np
 from sparsecpu.callbacks import Callback
 from sparsecpu.callbacks.base import in_order, telling_failure
 from sparsecpu.errors import ParameterError
-from sparsecpu.losses import Loss, check_loss, readable_targets
-from sparsecpu.optimizers import SGD, Optimizer
+from sparsecpu.losses import LOSSES, Loss, check_loss, readable_targets
+from sparsecpu.optimizers import OPTIMIZERS, SGD, Optimizer
 from sparsecpu.registries import defaults
 from sparsecpu.registries.numbers import at_least_zero, is_number, whole
 from sparsecpu.schedules import Schedule, constant
@@ -25,7 +25,7 @@ from sparsecpu.step.precision import check_precision
 from sparsecpu.step.ranks import ALONE, SeveralRanks
 from sparsecpu.step.rates import LayerRates
 from sparsecpu.step.streams import checked_streams
-from sparsecpu.topology import Static, Topology
+from sparsecpu.topology import TOPOLOGIES, Static, Topology
 from sparsecpu.trainer.epochs import Epochs
 
 
@@ -36,12 +36,12 @@ class Trainer(Epochs):
     ----------
     network : Sequential
         What to train.
-    loss : Loss
-        What to minimise.
-    optimizer : Optimizer, optional
-        ``SGD()`` by default.
-    topology : Topology, optional
-        ``Static()`` by default.
+    loss : Loss or str
+        What to minimise, or its name in ``losses.LOSSES``.
+    optimizer : Optimizer or str, optional
+        ``SGD()`` by default; or a name with options, such as ``"adam:beta2=0.99"``.
+    topology : Topology or str, optional
+        ``Static()`` by default; or a name with options, such as ``"rigl:prune_rate=0.3"``.
     learning_rate : float or callable
         A number, or a function of the step.
     batch_size : int
@@ -107,9 +107,9 @@ class Trainer(Epochs):
         self,
         network: Network,
         *,
-        loss: Loss,
-        optimizer: Optimizer | None = None,
-        topology: Topology | None = None,
+        loss: Loss | str,
+        optimizer: Optimizer | str | None = None,
+        topology: Topology | str | None = None,
         learning_rate: float | Schedule = defaults.TRAINER.learning_rate,
         batch_size: int = defaults.TRAINER.batch_size,
         epochs: int = defaults.TRAINER.epochs,
@@ -129,10 +129,10 @@ class Trainer(Epochs):
             raise ParameterError("network", network, "a network, such as a Sequential")
         super().__init__()
         self.schedule = _schedule(learning_rate)
-        self.network, self.loss = network, loss
-        self.optimizer = SGD() if optimizer is None else optimizer
-        self.topology = Static() if topology is None else topology
-        check_loss(loss, network)
+        self.network, self.loss = network, LOSSES.made(loss)
+        self.optimizer = SGD() if optimizer is None else OPTIMIZERS.made(optimizer)
+        self.topology = Static() if topology is None else TOPOLOGIES.made(topology)
+        check_loss(self.loss, network)
         for name, kind in (("optimizer", Optimizer), ("topology", Topology)):
             if not isinstance(given := getattr(self, name), kind):
                 raise ParameterError(name, given, f"an object of a subclass of {kind.__name__}")

@@ -105,7 +105,7 @@ def test_the_fastest_dense_of_each_precision_and_of_all():
     assert [by[p]["fastest_dense"] for p in by] == ["b", "c"]
     assert [by[p]["dense_speedup"] for p in by] == [1.5, 0.5]
     assert (found["fastest_dense"], found["dense_speedup"], found["dense_ms"]) == ("c", 0.5, 1.0)
-    assert precisions.columns(found, by).split() == [shown(1.5), shown(0.5)]
+    assert precisions.cells(found, by) == [shown(1.5), shown(0.5)]
     assert "bf16" in precisions.dense_is_faster(found)
     slower = precisions.beside_precisions(rivals, times, [timing(1, **sure, ms=3.5)])
     assert "fp32" in precisions.dense_is_faster(slower)

@@ -8,7 +8,6 @@ import pytest
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from sparsecpu import SparseMLPClassifier, SparseMLPRegressor
-from sparsecpu.estimators import held_out
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -109,7 +108,7 @@ def split(*arrays, **_):
 @pytest.fixture
 def same_split(monkeypatch):
     monkeypatch.setattr("sklearn.neural_network._multilayer_perceptron.train_test_split", split)
-    monkeypatch.setattr(held_out, "train_test_split", split)
+    monkeypatch.setattr("sklearn.model_selection.train_test_split", split)
 
 
 SGD = [

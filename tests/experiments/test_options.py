@@ -28,8 +28,8 @@ from sparsecpu.topology import TOPOLOGIES
 
 
 def words_of(command, *args):
-    """The help of a command as one line: names may be broken over two at a hyphen."""
-    shown = run(command, *args, "--help")
+    """The whole help of a command as one line."""
+    shown = run(command, *args, "--help-all")
     assert shown.exit_code == 0
     return "".join(shown.stdout.split())
 

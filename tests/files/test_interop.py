@@ -9,7 +9,7 @@ import pytest
 from commands import run
 
 from sparsecpu import load, save
-from sparsecpu.errors import FileFormatError, MissingExtraError, ParameterError
+from sparsecpu.errors import FileFormatError, MissingExtraError
 from sparsecpu.files.interop.npz_files import read_npz
 from sparsecpu.files.interop.safetensors import read_safetensors
 from sparsecpu.interop import export_network, import_network, of_network
@@ -266,13 +266,18 @@ def test_from_the_command_line(small, tmp_path, rng):
     assert run("export", tmp_path / "none.npz", "--to", "scipy").exit_code == 2
 
 
-def test_a_network_made_by_hand_says_so(tmp_path):
+def test_a_network_made_by_hand_is_described_along_with_its_arrays(tmp_path):
     from sparsecpu.layers import Sequential, SparseLinear
 
     network = Sequential([SparseLinear(3, 2, density=1.0)])
-    with pytest.raises(ParameterError):
-        save(network, tmp_path / "it.npz")
-    assert set(of_network(network)) == {"0.weight", "0.bias"}
+    network.facts = {"task": "regression"}
+    export_network(network, tmp_path / "it.safetensors", "safetensors")
+    again, _ = import_network(tmp_path / "it.safetensors")
+    same(network, again)
+    inside = Sequential([network], (3,))  # which no description can have
+    assert set(of_network(inside)) == {"0.0.weight", "0.0.bias"}
+    export_network(inside, tmp_path / "inside", "scipy")
+    assert (tmp_path / "inside" / "0.0.weight.npz").exists()
 
 
 def test_importing_holds_no_dense_matrix(tmp_path, rng):

@@ -59,7 +59,8 @@ pytestmark = pytest.mark.skipif(
 @pytest.mark.parametrize("threads", [1, 2])
 def test_what_a_rehearsal_calls_is_there_when_it_is_called(tmp_path, threads):
     ahead, later = run(tmp_path, threads)
-    first, *kernels = ahead
+    first, *kernels, last = ahead
+    assert last[1:] == [len(kernels), len(kernels), 0]
     assert first[1:3] == [0, len(kernels)]
     assert first[3] > 0
     assert {"update.refresh", "convolution.add_parts"} <= {kernel[0] for kernel in kernels}
@@ -71,4 +72,4 @@ def test_what_a_rehearsal_calls_is_there_when_it_is_called(tmp_path, threads):
 @pytest.mark.parametrize("ending", ["1 / 0", "os._exit(3)", "os.kill(os.getpid(), 9)"])
 def test_a_child_that_ends_early_costs_time_only(tmp_path, ending):
     ahead, later = run(tmp_path, ending=ending)
-    assert (len(ahead) == 3 and later == 0) if ending == "1 / 0" else (ahead == [] and later == 2)
+    assert (len(ahead) == 4 and later == 0) if ending == "1 / 0" else (ahead == [] and later == 2)

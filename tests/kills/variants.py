@@ -64,6 +64,7 @@ VARIANTS = [
     run("lean-gse", f"{MLP} --topology gse --lean"),
     run("groups", f"{MLP} --topology static --group 4"),
     run("adam", f"{MLP} --topology rigl --optimizer adam --learning-rate 0.005"),
+    run("validated", f"{MLP} --topology set --validation 0.2 --early-stopping 2 --best"),
     run("spectrum", f"{MLP} --topology set --spectrum"),
     run("one-cycle", f"{MLP} --topology set --schedule one-cycle --label-smoothing 0.1"),
     run("bf16", f"{MLP} --topology rigl --precision bf16"),

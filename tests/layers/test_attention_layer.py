@@ -1,9 +1,12 @@
 """Attention as a layer: gradients, PyTorch, files, threads."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.kernels.machine.threads import available_threads, use_threads
 from sparsecpu.layers import Attention, Embedding, LayerNorm, Residual, Sequential, SparseLinear
 from sparsecpu.layers.rotary import turned, turns
 from sparsecpu.losses import TokenCrossEntropy
@@ -65,10 +68,23 @@ def test_gradients_are_those_of_central_differences(options):
             )
 
 
-@pytest.mark.parametrize("causal", [True, False])
-def test_a_twin_in_pytorch_has_the_same_outputs_and_gradients(causal):
+def rotated(torch, x):
+    """Return x, (1, heads, length, size), turned as in RoFormer: complex numbers times e**imt."""
+    half = x.shape[-1] // 2
+    places, parts = (torch.arange(n, dtype=torch.float64) for n in (LENGTH, half))
+    angles = places[:, None] * 10000.0 ** (-parts / half)
+    pairs = torch.complex(x[..., :half], x[..., half:])
+    pairs = pairs * torch.polar(torch.ones_like(angles), angles)
+    return torch.cat([pairs.real, pairs.imag], dim=-1)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"causal": False}, {"rotary": True, "head_size": 4}], ids=str
+)
+def test_a_twin_in_pytorch_has_the_same_outputs_and_gradients(options):
     torch = pytest.importorskip("torch")
-    made, (x, y) = network(causal=causal), batch(1)
+    made, (x, y) = network(**options), batch(1)
+    size = options.get("head_size", 3)
     tensors = {}
     for name, p in made.parameters().items():
         if hasattr(p, "pattern"):
@@ -80,11 +96,15 @@ def test_a_twin_in_pytorch_has_the_same_outputs_and_gradients(causal):
     at = {k.removeprefix("1.branch."): t for k, t in tensors.items() if k.startswith("1.")}
     n = torch.nn.functional.layer_norm(h, (6,), at["0.gamma"], at["0.beta"], 1e-5)
     q, k, v = (
-        (n @ at[f"1.{p}.0.weight"].T + at[f"1.{p}.0.bias"]).reshape(1, LENGTH, 2, 3).transpose(1, 2)
+        (n @ at[f"1.{p}.0.weight"].T + at[f"1.{p}.0.bias"]).reshape(1, LENGTH, 2, size)
         for p in ("query", "key", "value")
     )
+    q, k, v = (one.transpose(1, 2) for one in (q, k, v))
+    if options.get("rotary"):
+        q, k = rotated(torch, q), rotated(torch, k)
+    causal = options.get("causal", True)
     a = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
-    a = a.transpose(1, 2).reshape(1, LENGTH, 6)
+    a = a.transpose(1, 2).reshape(1, LENGTH, 2 * size)
     h = h + a @ at["1.output.0.weight"].T + at["1.output.0.bias"]
     z = h @ tensors["2.weight"].T + tensors["2.bias"]
     torch.nn.functional.cross_entropy(z[0], torch.tensor(y[0])).backward()
@@ -113,6 +133,41 @@ def test_rotary_scores_depend_on_how_far_apart_tokens_are(rng):
             pairs = pairs * np.exp(1j * place * np.array([1.0, 0.01]))
             found = y[0, 4 * head : 4 * head + 4, lane]
             np.testing.assert_allclose(found, [*pairs.real, *pairs.imag], atol=1e-12)
+
+
+@pytest.mark.parametrize("rotary", [False, True])
+def test_bits_do_not_depend_on_threads(rotary):
+    made, rng = network(rotary=rotary, head_size=4, dropout=0.3), np.random.default_rng(5)
+    x, y = rng.integers(0, WORDS, (2, 40, LENGTH))
+    found = []
+    for threads in (1, 2):
+        with use_threads(min(threads, available_threads())):
+            found.append(made.loss_and_gradients(x, y, TokenCrossEntropy()))
+    assert found[0][0] == found[1][0]
+    for name, gradient in found[0][1].items():
+        np.testing.assert_array_equal(gradient, found[1][1][name])
+
+
+def test_memory_grows_with_the_length_not_with_its_square():
+    bytes_of = {}
+    for length in (128, 1024):
+        rng = np.random.default_rng(0)
+        made = Sequential(
+            [
+                Embedding(WORDS, 4, length=length, rng=rng),
+                Attention(4, 2, causal=True, density=1.0, rng=rng),
+                SparseLinear(4, WORDS, density=1.0, rng=rng),
+            ],
+            (length,),
+        )
+        x, y = rng.integers(0, WORDS, (2, 1, length))
+        made.loss_and_gradients(x, y, TokenCrossEntropy())
+        tracemalloc.start()
+        made.loss_and_gradients(x, y, TokenCrossEntropy())
+        bytes_of[length] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert bytes_of[1024] < 8.5 * bytes_of[128]
+    assert bytes_of[1024] < 1024 * 1024 * 4  # the scores of one head
 
 
 def test_weights_are_dropped_in_training_only():

@@ -8,7 +8,7 @@ import pytest
 from commands import TINY, run
 from rewiring import Follow, blobs, make_network, train
 
-from sparsecpu.experiments.plots.runs import plot_updates
+from sparsecpu.experiments.plots.updates import plot_updates
 from sparsecpu.layers import SparseLinear
 from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.sparse.parameter import SparseParameter
@@ -125,7 +125,7 @@ def test_history_has_them_and_inspect_shows_them(tmp_path, drawn):
     assert [axis.get_title() for axis in maps] == [f"step {step}" for step in steps]
     shown = maps[-1].images[0].get_array()
     np.testing.assert_array_equal(shown, np.reshape(facts["inputs"], (8, 8)))
-    assert bar.get_ylabel() == "weights per input of 0.weight"
+    assert bar.get_ylabel() == "weights per input\nof 0.weight"
     assert run("inspect", folder / "model.npz", "--plot-history", picture).exit_code == 2
     first_is_fixed = [{"step": 1, "layers": {"b": {"nnz": 3}}}, {"step": 2, "layers": {}}]
     plot_updates(first_is_fixed, {"a": (2, 2), "b": (3, 3)}, (4,), picture)
@@ -167,6 +167,8 @@ def test_spectra_in_history_and_pictures(tmp_path, drawn):
     assert run("inspect", folder, "--plot-history", tmp_path / "s.png").exit_code == 0
     ratios = drawn[0].axes[2]
     assert ratios.get_ylabel() == "sigma2 over Ramanujan's bound"
+    assert list(ratios.lines[-1].get_ydata()) == [1, 1]
+    assert "Ramanujan" in ratios.get_title("left")
     spectra = [u["layers"]["0.weight"]["spectrum"] for u in updates]
     wanted = [s["sigma2"] / s["bound"] for s in spectra]
     np.testing.assert_allclose(ratios.lines[0].get_ydata(), wanted)

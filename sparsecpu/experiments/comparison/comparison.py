@@ -6,10 +6,16 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from sparsecpu.datasets.names import data_name
 from sparsecpu.errors import ParameterError
 from sparsecpu.experiments.comparison.measures import Measure, measure_of
-from sparsecpu.experiments.comparison.methods import DENSE, SMALL_DENSE, recipe_of_method
-from sparsecpu.experiments.options import a_density
+from sparsecpu.experiments.comparison.methods import (
+    DENSE,
+    SMALL_DENSE,
+    recipe_of_method,
+    spelled_method,
+)
+from sparsecpu.experiments.options import a_density, a_group
 from sparsecpu.experiments.recipe import ALONE, Recipe
 from sparsecpu.networks.groups import AUTO
 
@@ -57,6 +63,11 @@ class Comparison:
     chosen: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        groups = tuple(a_group("groups", group) for group in self.groups)
+        methods = tuple(map(spelled_method, self.methods))
+        data = data_name(self.data)
+        for name, value in (("data", data), ("groups", groups), ("methods", methods)):
+            object.__setattr__(self, name, value)
         for name, values in (
             ("methods", self.methods),
             ("densities", self.densities),
@@ -75,14 +86,13 @@ class Comparison:
             self._check(cell)
 
     def _check(self, cell: Cell) -> None:
-        """Refuse a run that cannot be; a method that does not exist is called a method."""
+        """Refuse a run that cannot be; a topology is called a method here."""
         try:
             self.recipe_of(cell, self.learning_rates[0])
         except ParameterError as error:
             if error.name != "topology":
                 raise
-            expected = f"dense, small-dense, ift-wide and the like, or {error.expected}"
-            raise ParameterError("methods", cell.method, expected) from None
+            raise ParameterError("methods", cell.method, error.expected) from None
 
     @property
     def measure(self) -> Measure:

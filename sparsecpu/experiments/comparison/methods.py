@@ -9,7 +9,10 @@ from typing import Any
 
 from sparsecpu.experiments.networks import describe_dense
 from sparsecpu.experiments.recipe import Recipe
+from sparsecpu.isoflop import TRANSFORMS
 from sparsecpu.networks.models import find_model
+from sparsecpu.registries.names import read_name
+from sparsecpu.topology import TOPOLOGIES
 
 #: The method that keeps every weight.
 DENSE = "dense"
@@ -30,6 +33,29 @@ def split_methods(text: str) -> tuple[str, ...]:
         elif part:
             methods.append(part)
     return tuple(methods)
+
+
+def method_sentences() -> dict[str, str]:
+    """Return all methods with a sentence for each.
+
+    Topologies may have options, and one may follow behind a transform and a slash.
+    """
+    return {
+        DENSE: "The network with all its weights.",
+        SMALL_DENSE: "A narrower one with all its weights, as many as the sparse ones have.",
+        **{name: TOPOLOGIES.sentence(name) for name in TOPOLOGIES},
+        **{f"{_IFT}{name}": TRANSFORMS.sentence(name) for name in TRANSFORMS},
+    }
+
+
+def spelled_method(method: str) -> str:
+    """Return a method with its names as they are registered, however the user has written them."""
+    before, slash, after = method.partition("/")
+    name = before.partition(":")[0]
+    found = read_name("methods", name, method_sentences(), "methods")
+    if not found.startswith(_IFT):
+        return TOPOLOGIES.spelled(method) if found in TOPOLOGIES else found
+    return found + slash + (TOPOLOGIES.spelled(after) if after else "")
 
 
 def recipe_of_method(recipe: Recipe, method: str, density: float, **changes: Any) -> Recipe:

@@ -41,7 +41,7 @@ def cell_of(result: dict[str, Any]) -> Cell:
     return Cell(**{name: result[name] for name in names if name in result})
 
 
-def _with_later(plan: dict[str, Any]) -> dict[str, Any]:
+def with_later(plan: dict[str, Any]) -> dict[str, Any]:
     """Return a plan with what older ones did not name."""
     recipe = plan.get("recipe")
     if isinstance(recipe, dict):
@@ -70,9 +70,8 @@ class ResultFolder:
 
     def _known(self, plan: dict[str, Any]) -> dict[str, Any]:
         """Return the plan that was begun with; refuse to go on with another one."""
-        file = self.path / "plan.json"
-        state = read_json(file, _STATE)
-        known, now = _with_later(state["plan"]), json.loads(json.dumps(plan))
+        file, state = self.path / "plan.json", self.state()
+        known, now = with_later(state["plan"]), json.loads(json.dumps(plan))
         changed = [name for name in {**now, **known} if known.get(name) != now.get(name)]
         if changed:
             raise ResumeError(
@@ -86,11 +85,22 @@ class ResultFolder:
             )
         return state
 
+    def state(self) -> dict[str, Any]:
+        """Return ``plan.json``: the plan, and what was chosen since."""
+        return read_json(self.path / "plan.json", _STATE)
+
     def results(self, cells: Collection[Cell]) -> list[dict[str, Any]]:
         """Return the runs that are done; a last line that was cut off goes.
 
         Raises ``FileFormatError`` if one is none of ``cells``, or stands there twice.
         """
+        file, found = self.path / "results.jsonl", self.known_results(cells)
+        if file.exists():  # what was cut off, too, if that was the first line
+            self.write(file.name, "".join(json.dumps(r) + "\n" for r in found))
+        return found
+
+    def known_results(self, cells: Collection[Cell]) -> list[dict[str, Any]]:
+        """Return the runs that are done, and leave the file as it is; see ``results``."""
         file = self.path / "results.jsonl"
         found = read_json_lines(file, _RESULT)
         seen = set()
@@ -100,8 +110,6 @@ class ResultFolder:
                 fault = "stands there twice" if cell in seen else "is not of this comparison"
                 raise FileFormatError(f"{file}, line {number}: the run {shown(str(cell))} {fault}")
             seen.add(cell)
-        if file.exists():  # what was cut off, too, if that was the first line
-            self.write(file.name, "".join(json.dumps(r) + "\n" for r in found))
         return found
 
     def append(self, result: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ from sparsecpu.errors import (
 from sparsecpu.experiments.comparison.comparison import Cell, Comparison
 from sparsecpu.experiments.comparison.measures import has_its_test
 from sparsecpu.experiments.comparison.methods import DENSE, SMALL_DENSE, narrowed, weights_of
+from sparsecpu.experiments.held_out import take
 from sparsecpu.experiments.networks import build, describe_for, fitted
 from sparsecpu.experiments.recipe import ALONE, Recipe
 from sparsecpu.experiments.scoring import score
@@ -142,24 +143,7 @@ def _hold_out(x: Any, y: np.ndarray, seed: int) -> tuple[Any, np.ndarray, Any, n
     """Cut a part to score on off training samples."""
     order = np.random.default_rng(seed).permutation(len(y))
     held, left = order[: len(y) // _HELD_OUT], order[len(y) // _HELD_OUT :]
-    return _take(x, left), y[left], _take(x, held), y[held]
-
-
-def _take(x: Any, rows: np.ndarray) -> Any:
-    """Return some samples: without reading them, where they are made on demand."""
-    return _Part(x, rows) if hasattr(x, "take_samples") else x[rows]
-
-
-class _Part:
-    """Some of the samples that are made on demand."""
-
-    def __init__(self, samples: Any, rows: np.ndarray) -> None:
-        self.samples, self.rows = samples, rows
-        self.shape = (len(rows), samples.shape[1])
-
-    def take_samples(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return an array, and where in it the samples are."""
-        return self.samples.take_samples(self.rows[rows])
+    return take(x, left), y[left], take(x, held), y[held]
 
 
 def run_all(

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from sparsecpu.experiments.circuits import Edge
-from sparsecpu.experiments.plots.figures import BLUE, GRID, INK, figure, keep
+from sparsecpu.experiments.plots.figures import figure, keep
+from sparsecpu.experiments.plots.style import BLUE, GRID, INK, ORANGE, styled
 from sparsecpu.layers import Attention, Residual, SparseLinear
-
-_RED = "#c8743a"
 
 
 class _Columns:
@@ -70,6 +69,7 @@ class _Columns:
         return end
 
 
+@styled()
 def plot_circuit(
     network: Any, edges: Iterable[Edge], path: Path | str, title: str, words: dict[int, str]
 ) -> None:
@@ -90,7 +90,7 @@ def plot_circuit(
             (from_ + edge.input + 0.5) / columns.sizes[left],
             (to + edge.output + 0.5) / columns.sizes[right],
         ]
-        shade = BLUE if edge.value > 0 else _RED
+        shade = BLUE if edge.value > 0 else ORANGE
         share = abs(edge.effect) / most
         style = "-" if edge.effect > 0 else ":"
         axis.plot([left, right], y, style, color=shade, linewidth=0.4 + 3.6 * share, alpha=0.8)

@@ -1,49 +1,49 @@
-"""How every picture looks, with matplotlib (the ``plot`` extra)."""
+"""Figures in files, drawn by matplotlib (the ``plot`` extra) in the style of ``style.py``."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sparsecpu.errors import MissingExtraError, ParameterError
+from sparsecpu.errors import ParameterError
+from sparsecpu.experiments.plots.style import require_matplotlib as require_matplotlib
+from sparsecpu.experiments.plots.style import styled
 from sparsecpu.files.writing import atomic_write
 
-INK, BLUE, GRID = "#333333", "#2b6ca3", "#dddddd"
 
+def figure(
+    rows: int = 1, columns: int = 1, *, figsize: tuple[float, float] = (7.2, 4.4), **options: Any
+) -> Any:
+    """Return a figure and its axes, as ``matplotlib.pyplot.subplots`` does, but without a window.
 
-def require_matplotlib() -> None:
-    """Prepare matplotlib for files, without a window."""
-    try:
-        import matplotlib
-    except ImportError:
-        raise MissingExtraError("matplotlib", "a picture", "plot") from None
-    matplotlib.use("Agg", force=False)
+    It leaves pyplot alone: what notebooks show, and where, stays as their users have it.
+    """
+    with styled():
+        from matplotlib.figure import Figure
 
-
-def figure(*args: Any, **options: Any) -> Any:
-    """Return a figure and its axes, as ``matplotlib.pyplot.subplots`` does."""
-    require_matplotlib()
-    from matplotlib import pyplot
-
-    return pyplot.subplots(*args, layout="constrained", **options)
-
-
-def plain(axis: Any, size: int) -> None:
-    """Make labels small and leave out the frame's upper and right side."""
-    axis.tick_params(labelsize=size, which="both")
-    for side in ("top", "right"):
-        axis.spines[side].set_visible(False)
+        drawing = Figure(figsize=figsize, layout="constrained")
+        return drawing, drawing.subplots(rows, columns, **options)
 
 
 def keep(drawing: Any, path: Path | str) -> None:
-    """Write a figure to a file and forget it."""
-    from matplotlib import pyplot
+    """Write a figure to a file. The same figure gives the same bytes."""
+    keep_pages([drawing], path)
 
-    kind = Path(path).suffix.lower().lstrip(".")
+
+def keep_pages(drawings: Sequence[Any], path: Path | str) -> None:
+    """Write figures to the pages of a file; of kinds but .pdf, the first to its only one."""
+    kind = Path(path).suffix.lower().lstrip(".") or "png"
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     try:
-        with atomic_write(path) as file:
-            drawing.savefig(file, format=kind or "png", dpi=150)
+        with styled(), atomic_write(path) as file:
+            if kind == "pdf":
+                from matplotlib.backends.backend_pdf import PdfPages
+
+                with PdfPages(file, metadata=undated) as pages:
+                    for drawing in drawings:
+                        drawing.savefig(pages, format=kind)
+            else:
+                drawings[0].savefig(file, format=kind, dpi=150, metadata=undated)
     except ValueError as error:
         raise ParameterError("plot", str(path), f"a .png, .svg or .pdf ({error})") from error
-    finally:
-        pyplot.close(drawing)

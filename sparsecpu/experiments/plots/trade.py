@@ -6,9 +6,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sparsecpu.experiments.plots.figures import GRID, INK
+from sparsecpu.experiments.plots.style import INK, legend, look, plain_log
 
-_MARKERS = "osD^vPX"
 #: Dense networks may lie close together: the legend tells them apart, not words beside them.
 _DENSE = "*dhp8<>"
 
@@ -37,19 +36,16 @@ def draw_trade(
         own = sorted(points)
         drawn = axes.errorbar(
             [p.ms for p in own], [p.error for p in own], yerr=[p.half for p in own], label=name,
-            marker=_MARKERS[number % len(_MARKERS)], markersize=4, linewidth=1.4, capsize=2,
+            **look(number),
         )  # fmt: skip
         for p in own:
-            axes.annotate(p.words, (p.ms, p.error), fontsize=6.5, xytext=(4, 3),
+            axes.annotate(p.words, (p.ms, p.error), fontsize=7, xytext=(4, 3),
                           textcoords="offset points", color=drawn[0].get_color())  # fmt: skip
     for (name, p), marker in zip(dense.items(), itertools.cycle(_DENSE)):
         axes.errorbar([p.ms], [p.error], yerr=[p.half], fmt=marker, color=INK, markersize=8,
-                      capsize=2, alpha=0.7, label=name)  # fmt: skip
-    axes.set(xscale="log", yscale="log", xlabel="milliseconds per training step",
-             ylabel="test error, %")  # fmt: skip
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(lambda value, _: f"{value:g}")
-        axis.set_minor_formatter(lambda value, _: f"{value:.2g}")
-    axes.tick_params(labelsize=7, which="both")
-    axes.grid(color=GRID, linewidth=0.5, which="both")
-    axes.legend(fontsize=8, frameon=False)
+                      alpha=0.7, label=name)  # fmt: skip
+    axes.set(xlabel="milliseconds per training step", ylabel="test error, %")
+    plain_log(axes, "x")
+    plain_log(axes, "y")
+    axes.grid(True)
+    legend(axes)

@@ -26,6 +26,7 @@ from sparsecpu.layers import Sequential
 from sparsecpu.networks.description import Architecture
 from sparsecpu.reading.files import read_content, refusing
 from sparsecpu.reading.memory import check_memory
+from sparsecpu.registries.names import read_name
 from sparsecpu.sparse.dense_parameter import Table
 from sparsecpu.sparse.groups import checked_group
 from sparsecpu.sparse.parameter import SparseParameter
@@ -104,11 +105,19 @@ def of_network(network: Sequential) -> dict[str, Tensor]:
     if network.offset.size:
         arrays |= {"input_offset": network.offset, "input_scale": network.scale}
     tensors = mapping_tensors(arrays)
-    if network.architecture is not None:
-        shapes = network.architecture.weight_shapes()
+    if (architecture := _description_of(network)) is not None:
+        shapes = architecture.weight_shapes()
         for name, shape in zip(network.sparse_parameters(), shapes, strict=True):
             tensors[torch_name(name)].shape = shape
     return tensors
+
+
+def _description_of(network: Sequential) -> Architecture | None:
+    """Return the description of a network; None where it has a layer that cannot be described."""
+    try:
+        return Architecture.of(network)
+    except ParameterError:
+        return None
 
 
 def import_network(
@@ -164,8 +173,7 @@ def import_network(
     -----
     Nikdan et al., SparseProp (2023), section 4, continues to train such networks.
     """
-    if missing not in ("raise", "draw"):
-        raise ParameterError("missing", missing, "'raise' or 'draw'")
+    missing = read_name("missing", missing, ("raise", "draw"))
     if isinstance(source, Mapping):
         tensors, known = mapping_tensors(source), dict[str, Any]()
     else:
@@ -259,14 +267,14 @@ def export_network(
     Parameters
     ----------
     network : Sequential
-        The network; built from a description, unless ``to`` is ``"scipy"``.
+        The network.
     path : path
         The file, or the folder for ``"scipy"``.
     to : {"torch", "safetensors", "scipy"}
         A ``state_dict`` by ``torch.save``; the same tensors as safetensors, written by rows, with
         the description in its metadata; or a ``scipy.sparse.save_npz`` file per matrix.
     facts : dict, optional
-        Plain values to keep beside the description.
+        Plain values to keep beside the description; ``network.facts`` by default.
 
     Raises
     ------
@@ -275,15 +283,15 @@ def export_network(
     MissingExtraError
         For ``"torch"`` without PyTorch.
     """
+    to = read_name("to", to, ("torch", "safetensors", "scipy"))
     if to == "torch":
         from sparsecpu.files.interop.torch_modules import to_torch
 
         return write_torch(to_torch(network), path)
-    if to not in ("safetensors", "scipy"):
-        raise ParameterError("to", to, "torch, safetensors or scipy")
     description = ""
-    if network.architecture is not None:
-        described = {"architecture": network.architecture.to_dict(), "facts": facts or {}}
+    if (architecture := _description_of(network)) is not None:
+        facts = network.facts if facts is None else facts
+        described = {"architecture": architecture.to_dict(), "facts": facts or {}}
         description = json.dumps(described, default=str)
     if to == "safetensors":
         return _export_safetensors(network, path, description)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sparsecpu.errors import ParameterError
 from sparsecpu.files.interop.tensors import Tensor
+from sparsecpu.registries.names import read_name
 from sparsecpu.sparse.densities import DISTRIBUTIONS, allocate, check_density
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.topology.best_shared import BestShared
@@ -37,8 +37,7 @@ def kept_entries(
     if density is None:
         return [_nonzeros(tensor, group) for tensor, group in zip(tensors, groups, strict=True)]
     check_density(density)
-    if distribution not in RULES:
-        raise ParameterError("distribution", distribution, f"one of {', '.join(RULES)}")
+    distribution = read_name("distribution", distribution, RULES)
     if distribution == "global":
         best = _largest_overall(tensors, groups, density)
     else:

@@ -53,20 +53,17 @@ def to_torch(network: Sequential) -> Any:
     Parameters
     ----------
     network : Sequential
-        A network that was built from a description, loaded or imported.
+        The network.
 
     Raises
     ------
     ParameterError
-        If the network was put together by hand, or a layer has no entry in ``MODULES``.
+        If a layer cannot be described, or has no entry in ``MODULES``.
     MissingExtraError
         Without PyTorch.
     """
     torch = require_torch("to_torch")
-    architecture = network.architecture
-    if architecture is None:
-        raise ParameterError("network", network, "one built from an Architecture")
-    layers = torch_network(architecture)
+    layers = torch_network(Architecture.of(network))
     module = _scaled(layers, network, torch) if network.offset.size else layers
     module = module.to(torch.float64 if network.dtype == np.float64 else torch.float32)
     state = module.state_dict()

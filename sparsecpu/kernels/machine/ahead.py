@@ -16,8 +16,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import pickle
-import select
 import signal
 import sys
 import threading
@@ -68,8 +66,8 @@ def compile_ahead(rehearse: Callable[[], Any], run: Any) -> None:
     began = time.perf_counter()
     cpu_target.typing_context.refresh()  # once, and not in each child
     cpu_target.target_context.refresh()
-    if _in_children(rehearse, min(allowed_cores().count, 16)):
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # no process or no memory is left for children
+        if _in_children(rehearse, min(allowed_cores().count, 16)):
             mark.touch()
     compile_clock.seconds += time.perf_counter() - began
 
@@ -103,32 +101,23 @@ def _in_children(rehearse: Callable[[], Any], count: int) -> bool:
         raise
     finally:
         os.close(jobs[0])
-        os.close(report[0])
         ends = [os.waitpid(child, 0)[1] for child in children]
     return not any(ends)
 
 
 def _listen(report: int, count: int) -> None:
     """Tell those who listen what children begin to compile, until all have ended."""
-    names: list[str] = []
-    while True:
-        select.select([report], [], [])
-        line = _line(report)
-        if not line:
-            return
-        told = pickle.loads(line)  # by our own child
-        if isinstance(told, list):
-            if not names:
-                names = told
-                seconds = sum(map(_seconds, names)) / count
-                compile_clock.tell(Compiling("", 0, len(names), seconds))
-        else:
-            compile_clock.tell(Compiling(names[told], told + 1, len(names), None))
-
-
-def _line(report: int) -> bytes:
-    size = os.read(report, 4)
-    return os.read(report, int.from_bytes(size, "little")) if size else b""
+    known = 0
+    with os.fdopen(report, encoding="utf-8") as lines:
+        for line in lines:
+            number, of, rest = line.rstrip().split(" ", 2)
+            if number != "0":
+                compile_clock.tell(Compiling(rest, int(number), int(of)))
+            elif int(of) and not known:
+                known = int(of)
+                compile_clock.tell(Compiling("", 0, known, float(rest) / count))
+    if known:
+        compile_clock.tell(Compiling("", known, known, 0.0))
 
 
 def _seconds(name: str) -> float:
@@ -144,11 +133,12 @@ def _child(rehearse: Callable[[], Any], jobs: int, report: int) -> None:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         missing = _missing(rehearse)
-        _say(report, [_name(form) for form in missing])
+        count = len(missing)
+        _say(report, f"0 {count} {sum(_seconds(_name(form)) for form in missing):.2f}")
         while byte := os.read(jobs, 1):
-            if byte[0] >= len(missing):
+            if byte[0] >= count:
                 break
-            _say(report, byte[0])
+            _say(report, f"{byte[0] + 1} {count} {_name(missing[byte[0]])}")
             dispatcher, kinds = missing[byte[0]]
             dispatcher.compile(kinds)
         status = 0
@@ -156,9 +146,8 @@ def _child(rehearse: Callable[[], Any], jobs: int, report: int) -> None:
         os._exit(status)
 
 
-def _say(report: int, what: Any) -> None:
-    line = pickle.dumps(what)
-    os.write(report, len(line).to_bytes(4, "little") + line)  # short ones are written whole
+def _say(report: int, line: str) -> None:
+    os.write(report, f"{line}\n".encode())  # short enough to be written whole, between others'
 
 
 def _name(form: Form) -> str:

@@ -102,7 +102,7 @@ class Compiling(NamedTuple):
 
     ``number`` counts from 1, ``of`` how many there are; None where nobody knows. Where it is known
     beforehand, a first one without a name and with number 0 says about how many ``seconds`` all of
-    them will take.
+    them will take, and a last one, without a name and with 0 seconds, that they are there.
     """
 
     name: str

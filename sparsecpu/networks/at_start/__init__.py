@@ -12,15 +12,20 @@ from sparsecpu.networks.at_start.generated import GeneratedNetwork
 from sparsecpu.networks.at_start.snip import draw_batch, snip
 from sparsecpu.networks.at_start.synflow import synflow
 from sparsecpu.networks.description import Architecture
+from sparsecpu.registries import Registry
 from sparsecpu.sparse.pattern import Pattern
 
 __all__ = ["CHOOSERS", "GeneratedNetwork", "choose", "draw_batch", "snip", "synflow"]
 
-#: How patterns may be chosen, as users name it; ``x`` and ``targets`` are a batch of samples.
-CHOOSERS: dict[str, Callable[[GeneratedNetwork, np.ndarray, np.ndarray], dict[str, Pattern]]] = {
-    "snip": snip,
-    "synflow": lambda network, x, targets: synflow(network),
-}
+#: What chooses patterns of a network by a batch of samples, ``x`` and ``targets``.
+Chooser = Callable[[GeneratedNetwork, np.ndarray, np.ndarray], dict[str, Pattern]]
+#: How patterns may be chosen, as users name it.
+CHOOSERS: Registry[Chooser] = Registry(
+    "pattern",
+    {"snip": snip, "synflow": lambda network, x, targets: synflow(network)},
+    "patterns",
+    {"synflow": "The weights with the most flow from inputs to outputs; no samples are needed."},
+)
 
 
 def choose(

@@ -181,6 +181,7 @@ TRANSFORMS: Registry[Callable[..., Architecture]] = Registry(
         "factorized": sparse_factorized,
         "doped": sparse_doped,
     },
+    "transforms",
 )
 
 

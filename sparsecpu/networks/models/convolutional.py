@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sparsecpu.errors import ParameterError
 from sparsecpu.networks.description import Architecture, LayerSpec
 from sparsecpu.networks.models.pieces import Shape, as_image, conv, linear, scaled, unit
+from sparsecpu.registries.names import read_name
 
 
 def _head(sizes: tuple[int, ...], n_outputs: int, order: str) -> list[LayerSpec]:
@@ -144,8 +144,7 @@ def vgg16(
     -----
     Simonyan & Zisserman (2015); Dettmers & Zettlemoyer (2019); Heddes et al. (2024).
     """
-    if variant not in _VGG:
-        raise ParameterError("variant", variant, f"one of {', '.join(_VGG)}")
+    variant = read_name("variant", variant, _VGG)
     channels, pointed, hidden = _VGG[variant]
     layers: list[LayerSpec] = []
     shape = as_image(input_shape)

@@ -10,6 +10,7 @@ from typing import Any
 from sparsecpu.errors import ParameterError
 from sparsecpu.networks.description import Architecture, LayerSpec
 from sparsecpu.networks.models.pieces import linear
+from sparsecpu.registries.names import read_name
 from sparsecpu.registries.numbers import whole
 
 #: Normalisations of each token by the name that users give.
@@ -113,8 +114,7 @@ def gpt(
     """
     if len(input_shape) != 1:
         raise ParameterError("input_shape", input_shape, "text: (length,), numbers of tokens")
-    if norm not in _NORMS:
-        raise ParameterError("norm", norm, f"one of {', '.join(_NORMS)}")
+    norm = read_name("norm", norm, _NORMS)
     layers, heads = whole("layers", layers, 1), whole("heads", heads, 1)
     width, length = whole("width", width, 1), input_shape[0]
     if block is not None:

@@ -8,6 +8,7 @@ from typing import Any
 from sparsecpu.errors import ParameterError
 from sparsecpu.networks.description import Architecture, LayerSpec
 from sparsecpu.networks.models.pieces import Shape, as_image, linear, scaled
+from sparsecpu.registries.names import read_name
 from sparsecpu.registries.numbers import whole
 
 
@@ -96,8 +97,7 @@ def vit(
     are uniform, scaled by fan-in; those of the layers that add to the shortcut are smaller by
     ``sqrt(2 depth)``, so that the sum is as large for any depth.
     """
-    if pooling not in ("class_token", "mean_tokens"):
-        raise ParameterError("pooling", pooling, '"class_token" or "mean_tokens"')
+    pooling = read_name("pooling", pooling, ("class_token", "mean_tokens"))
     depth, heads = whole("depth", depth, 1), whole("heads", heads, 1)
     features, hidden = scaled(features, width), scaled(hidden, width)
     size = _size_of_heads(features, heads, None if head_size is None else scaled(head_size, width))

@@ -12,10 +12,16 @@ from sparsecpu.cli.compare_report import csv_of, table
 from sparsecpu.cli.inspect import examine
 from sparsecpu.cli.inspect import table as table_of_model
 from sparsecpu.cli.output import Speaker
+from sparsecpu.cli.repeat import compare_command, train_command
 from sparsecpu.cli.train_run import Request, TrainRun
+from sparsecpu.errors import SparseCPUError
 from sparsecpu.experiments.comparison import Comparison, summarise
 from sparsecpu.experiments.comparison.result_folder import ResultFolder
 from sparsecpu.experiments.recipe import Recipe
+from sparsecpu.experiments.report.comparison_facts import read_comparison
+from sparsecpu.experiments.report.comparison_page import comparison_page
+from sparsecpu.experiments.report.run_facts import read_facts
+from sparsecpu.experiments.report.run_page import run_page
 from sparsecpu.experiments.run_folder import RunFolder
 from sparsecpu.step.ranks import ALONE
 from tests.fuzz.alter_bytes import alter_bytes
@@ -49,6 +55,7 @@ def _run():
         )
         run.train()
         folder.lock.release()
+        folder.keep_result({"step_ms": 1.5, "dense_step_ms": 3.0, "seconds": 9.0, "cpu": "any"})
         return {f"run/{p.name}": p.read_bytes() for p in Path("run").iterdir()}
 
 
@@ -62,7 +69,9 @@ def _comparison():
          "seconds": 0.25} for number, cell in enumerate(_COMPARISON.cells())
     ]  # fmt: skip
     lines = "".join(json.dumps(result) + "\n" for result in results)
-    return {"all/plan.json": json.dumps(plan).encode(), "all/results.jsonl": lines.encode()}
+    written = json.dumps({"seconds": 9.0, "cpu": "any", "versions": {"numpy": "2"}})
+    return {"all/plan.json": json.dumps(plan).encode(), "all/results.jsonl": lines.encode(),
+            "all/comparison.json": written.encode()}  # fmt: skip
 
 
 class _inside:
@@ -99,7 +108,7 @@ def _altered_lines(rng, content):
 
 
 class RunFolders(Target):
-    """``train --resume``, ``inspect`` and ``compare`` on folders that were begun."""
+    """``train --resume``, ``inspect``, ``compare`` and ``report`` on folders that were begun."""
 
     name = "run_folders"
     seconds = 15.0  # beside other work on a busy machine
@@ -124,9 +133,31 @@ class RunFolders(Target):
     def read(self, folder):
         with _inside(folder):
             if Path("all").is_dir() and any(Path("all").iterdir()):
+                _write_pages(lambda: _page_of_comparison("all"))
                 _compare(ResultFolder("all"))
             else:
+                _write_pages(lambda: _page_of_run("run"))
                 _go_on(RunFolder("run"))
+
+
+def _write_pages(write):
+    """Do what ``report`` does; what it refuses the other commands may take."""
+    try:
+        text = write()
+    except SparseCPUError:
+        return
+    assert text.endswith("</html>\n")
+
+
+def _page_of_run(path):
+    facts = read_facts(path)
+    with np.errstate(all="ignore"):
+        return run_page(facts, train_command(facts.config), reading=_READING)[0]
+
+
+def _page_of_comparison(path):
+    found = read_comparison(path)
+    return comparison_page(found, compare_command(found.plan))
 
 
 def _go_on(folder):

@@ -1,0 +1,88 @@
+"""``sparsecpu plot``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sparsecpu.cli.options import json_option, quiet_option
+from sparsecpu.cli.output import Speaker, print_json, put
+from sparsecpu.errors import ParameterError
+
+if TYPE_CHECKING:
+    from sparsecpu.experiments.curves import Curves
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option(
+    "--out",
+    type=click.Path(),
+    help="The picture: a .png, .svg or .pdf.  [default: RUN-curves.png; curves.png for several]",
+)
+@click.option(
+    "--over",
+    type=click.Choice(["epochs", "steps"]),
+    default="epochs",
+    show_default=True,
+    help="What the curves are drawn over.",
+)
+@quiet_option
+@json_option
+def plot(
+    runs: tuple[str, ...], out: str | None, over: str, quiet: bool, as_json: bool
+) -> None:  # fmt: skip
+    """Draw the learning curves of RUN, or of several runs over each other, into a file.
+
+    A RUN is the folder that sparsecpu train --out has made; it may still be training. Drawn is what
+    its history has: the loss, the scores of --validation, the learning rate and the density of each
+    layer. Nothing is opened; the file's name decides what kind of picture it is.
+
+    \b
+    sparsecpu train digits --validation 0.1 --out run
+    sparsecpu plot run
+    sparsecpu plot run other --out both.svg
+    """  # noqa: D301
+    from sparsecpu.experiments.curves import read_curves
+    from sparsecpu.experiments.plots.curves import MOST_DENSITIES, measured, plot_curves
+
+    speaker = Speaker(quiet)
+    if len(set(runs)) < len(runs):
+        twice = next(run for run in runs if runs.count(run) > 1)
+        raise ParameterError("RUN", twice, "each run once")
+    found = [read_curves(run) for run in runs]
+    path = _file(runs, found) if out is None else Path(out)
+    panels = measured(found)
+    if not panels:
+        raise ParameterError("RUN", ", ".join(runs), "a run whose history has numbers to draw")
+    _say_what_lacks(speaker, found, panels)
+    if "density" in panels and len(found) > MOST_DENSITIES:
+        speaker.say(f"note: densities are drawn of the first {MOST_DENSITIES} runs only")
+    plot_curves(found, path, over)
+    epochs = {run: len(curves.records) for run, curves in zip(runs, found, strict=True)}
+    if as_json:
+        print_json({"out": str(path), "curves": panels, "epochs": epochs})
+        return
+    words = ", ".join(panel.replace("_", " ") for panel in panels)
+    many = f"{len(runs)} runs" if len(runs) > 1 else f"{epochs[runs[0]]} epochs"
+    put(f"{path}: {words} of {many}")
+
+
+def _file(runs: tuple[str, ...], found: list[Curves]) -> Path:
+    """Return the file where nobody says one: beside the run, or here for several."""
+    if len(runs) > 1:
+        return Path("curves.png")
+    path = Path(runs[0])
+    path = path if path.is_dir() else path.parent
+    path = path if path.name not in ("", "..") else path.resolve()
+    return path.with_name(f"{path.name}-curves.png")
+
+
+def _say_what_lacks(speaker: Speaker, found: list[Curves], panels: list[str]) -> None:
+    """Say which runs were not scored, where that can be told beforehand."""
+    if "score" not in panels:
+        speaker.say("note: no scores in the history; train --validation 0.1 keeps them")
+    if "density" not in panels:
+        speaker.say("note: no densities in the history, which is of an older version")

@@ -1,0 +1,1 @@
+"""Pages about runs and comparisons: one HTML file each, which needs nothing else."""
