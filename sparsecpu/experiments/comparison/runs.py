@@ -45,6 +45,7 @@ Keep = Callable[[dict[str, Any]], None]
 
 
 def _nobody(cell: Cell) -> list[Callback]:
+    """Return no callbacks: nobody watches the run."""
     return []
 
 
