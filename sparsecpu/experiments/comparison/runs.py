@@ -44,23 +44,17 @@ Job = tuple[Cell, float, bool]
 Keep = Callable[[dict[str, Any]], None]
 
 
-def _nobody(cell: Cell) -> list[Callback]:
-    """Return no callbacks: nobody watches the run."""
-    return []
-
-
 class Runner:
     """Does single runs of a comparison, on data that it reads once.
 
     ``watch`` returns the callbacks of a run.
     """
 
-    watch: Callable[[Cell], list[Callback]] = staticmethod(_nobody)
-
     def __init__(self, comparison: Comparison) -> None:
         from sparsecpu.datasets import open_data
 
         self.comparison = comparison
+        self.watch: Callable[[Cell], list[Callback]] = lambda cell: []
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DataWarning)  # the command has said it once
             found = open_data(comparison.data, **comparison.reading)
