@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sparsecpu.cli.grouped_help import command
+from sparsecpu.cli.names import Choice
 from sparsecpu.cli.options import json_option, quiet_option
 from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.errors import ParameterError
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from sparsecpu.experiments.curves import Curves
 
 
-@click.command()
+@command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option(
     "--out",
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--over",
-    type=click.Choice(["epochs", "steps"]),
+    type=Choice(["epochs", "steps"]),
     default="epochs",
     show_default=True,
     help="What the curves are drawn over.",
