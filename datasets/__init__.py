@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+if __name__ == "datasets":  # a bare name, which may be meant for somebody else's package
+    raise ModuleNotFoundError("import sparsecpu.datasets", name="datasets")
+
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from os import PathLike, fspath

@@ -1,5 +1,8 @@
 """Layers: one file each. A new one is imported here; by that line everything knows its name."""
 
+if __name__ == "layers":  # a bare name, which may be meant for somebody else's package
+    raise ModuleNotFoundError("import sparsecpu.layers", name="layers")
+
 from sparsecpu.layers.activations import (
     ACTIVATIONS,
     Activation,

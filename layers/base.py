@@ -292,6 +292,16 @@ class Layer:
         """Return a few words for ``Sequential.summary``."""
         return self.kind
 
+    def __repr__(self) -> str:
+        from sparsecpu.layers.network.page import line_of_layer
+
+        return line_of_layer(self)
+
+    def _repr_html_(self) -> str:
+        from sparsecpu.layers.network.page import page_of
+
+        return page_of([self], type(self).__name__)
+
     def options(self) -> dict[str, Any]:
         """Return the arguments that a description has of it, by which ``build`` makes its like.
 

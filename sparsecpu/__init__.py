@@ -36,6 +36,20 @@ _MODULES = (
 __all__ = [*_HOMES, "__version__"]
 
 if TYPE_CHECKING:
+    from sparsecpu import bench as bench
+    from sparsecpu import callbacks as callbacks
+    from sparsecpu import datasets as datasets
+    from sparsecpu import errors as errors
+    from sparsecpu import estimators as estimators
+    from sparsecpu import interop as interop
+    from sparsecpu import isoflop as isoflop
+    from sparsecpu import layers as layers
+    from sparsecpu import losses as losses
+    from sparsecpu import models as models
+    from sparsecpu import optimizers as optimizers
+    from sparsecpu import schedules as schedules
+    from sparsecpu import topology as topology
+    from sparsecpu import trainer as trainer
     from sparsecpu.estimators import SparseCNNClassifier as SparseCNNClassifier
     from sparsecpu.estimators import SparseMLPClassifier as SparseMLPClassifier
     from sparsecpu.estimators import SparseMLPRegressor as SparseMLPRegressor

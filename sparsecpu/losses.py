@@ -10,6 +10,7 @@ import numpy as np
 from sparsecpu.errors import DataError, ParameterError
 from sparsecpu.registries import Registry
 from sparsecpu.registries.numbers import is_number
+from sparsecpu.registries.words import spelled
 from sparsecpu.step.context import Context
 from sparsecpu.step.sequences import checked_tokens
 
@@ -31,6 +32,9 @@ class Loss:
         super().__init_subclass__()
         if "__call__" in vars(cls) and "takes_parts" not in vars(cls):
             cls.takes_parts = False
+
+    def __repr__(self) -> str:
+        return spelled(self)
 
     def prepare(self, targets: Any, n_outputs: int) -> np.ndarray:
         """Return targets as the kernels read them, float64 of shape (samples, n_outputs) here.

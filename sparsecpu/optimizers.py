@@ -11,6 +11,7 @@ import numpy as np
 from sparsecpu.errors import ParameterError
 from sparsecpu.registries import Registry
 from sparsecpu.registries.numbers import is_number
+from sparsecpu.registries.words import spelled
 from sparsecpu.sparse.dense_parameter import NO_ORDER, Parameter
 from sparsecpu.sparse.parameter import SparseParameter
 
@@ -36,6 +37,9 @@ class Optimizer:
     scales: ClassVar[bool] = False
     #: Factor of all gradients of a step, below 1 where they are clipped.
     scale: float = 1.0
+
+    def __repr__(self) -> str:
+        return spelled(self)
 
     def step(
         self, parameters: Iterable[Parameter], learning_rate: float, step: int, scale: float = 1.0

@@ -94,7 +94,7 @@ def passes(tests, root, seconds):
 @click.option("--seconds", default=300, help="A mutant that takes longer counts as killed.")
 def main(module, tests, most, seconds):
     source, root = module.read_text(), Path(tempfile.mkdtemp()) / "checkout"
-    shutil.copytree(".", root, ignore=shutil.ignore_patterns(".git", ".*_cache"))
+    shutil.copytree(".", root, symlinks=True, ignore=shutil.ignore_patterns(".git", ".*_cache"))
     if not passes(tests, root, seconds):
         sys.exit("the tests fail as it is")
     chosen = mutants(ast.parse(source))

@@ -1,7 +1,29 @@
-"""A sparse MLP by hand: forward, backward, update; and, each epoch, drop and grow."""
+"""A sparse product by hand; then an MLP: forward, backward, update; each epoch, drop and grow."""
 
 import numpy as np
 
+# The first product: 3 outputs, 4 inputs, 5 weights. CSR keeps where each row begins, and of each
+# weight its column and its value.
+begins, column = np.array([0, 2, 3, 5]), np.array([0, 3, 1, 0, 2])
+value = np.array([0.5, -1.0, 2.0, 0.25, 1.0])
+x = np.array([1.0, 2.0, 3.0, 4.0])
+
+y = np.zeros(3)
+for i in range(3):
+    for k in range(begins[i], begins[i + 1]):
+        y[i] += value[k] * x[column[k]]
+print("y = W x:", y)
+
+# Its gradient, of the loss y @ y / 2: dy is y, and each weight has its own dy times its own x.
+dy = y
+row = np.repeat(np.arange(3), np.diff(begins))
+gradient = dy[row] * x[column]  # five numbers: where no weight is, nothing is computed
+print("gradient:", gradient)
+value -= 0.01 * gradient
+y = np.bincount(row, value * x[column])
+print("after a step:", y.round(3))
+
+# The same with layers and a batch of digits; whole rows of samples stand where x was a number.
 from sparsecpu.datasets import open_data
 from sparsecpu.layers import ReLU, Sequential, SparseLinear
 from sparsecpu.losses import SoftmaxCrossEntropy
@@ -24,7 +46,7 @@ x, y = network.samples(digits.x_train), loss.prepare(digits.y_train, 10)
 lanes = network.lanes(BATCH)  # samples lie side by side in tiles of so many
 workspace, steps = Workspace(), 0  # memory that every step uses again
 
-print(f"{'epoch':>5}{'loss':>9}{'accuracy %':>12}{'nnz':>7}{'dropped and grown':>20}")
+print(f"\n{'epoch':>5}{'loss':>9}{'accuracy %':>12}{'nnz':>7}{'dropped and grown':>20}")
 for epoch in range(EPOCHS):
     order, summed = rng.permutation(len(y)), 0.0
     for start in range(0, len(order), BATCH):
@@ -41,9 +63,7 @@ for epoch in range(EPOCHS):
         count = int(PRUNE * (1 - epoch / EPOCHS) * weight.nnz)
         nearest_zero = smallest(np.abs(weight.data), count)
         somewhere_else = random_free(weight.pattern, count, rng)
-        weight.rewire_keys(
-            nearest_zero, somewhere_else
-        )  # momentum moves along; new ones start at 0
+        weight.rewire_keys(nearest_zero, somewhere_else)  # momentum moves along; new ones are 0
         moved += count
     if epoch % 4 == 3:
         right = network.predict(digits.x_test).argmax(axis=1) == digits.y_test

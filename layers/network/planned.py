@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.kernels.machine.cached import cached_property
 from sparsecpu.layers.base import Layer, Plan, Spec
 from sparsecpu.layers.flatten import Flatten
 from sparsecpu.layers.network.entry import enter, lanes_filled
+from sparsecpu.layers.network.page import line_of, page_of
 from sparsecpu.layers.network.sizes import (
     FixedSizes,
     most_common_group,
@@ -41,16 +41,12 @@ class PlannedNetwork(FixedSizes):
         self.architecture: Any = None
         self._flat = Flatten()
         self._plan = Plan()
+        self.dtype = next(
+            (p.data.dtype for p in self.parameters().values()), np.dtype(np.float32)
+        )  # of values and activations
         self._set_scaling(None)
         self._made_for = sample_shape(input_shape, self.layers)
         self.plan(spec_of_samples(self._made_for))
-
-    @cached_property
-    def dtype(self) -> np.dtype:
-        """Type of values and activations."""
-        for parameter in self.parameters().values():
-            return parameter.data.dtype
-        return np.dtype(np.float32)
 
     def _plan_layers(self, spec: Spec) -> Spec:
         spec = super()._plan_layers(spec)
@@ -89,6 +85,12 @@ class PlannedNetwork(FixedSizes):
         """Return the parameters that have a pattern."""
         found = self.parameters().items()
         return {name: p for name, p in found if isinstance(p, SparseParameter)}
+
+    def __repr__(self) -> str:
+        return line_of(self) if "_made_for" in self.__dict__ else f"{type(self).__name__}()"
+
+    def _repr_html_(self) -> str:
+        return page_of(self.layers, repr(self))
 
     @property
     def nnz(self) -> int:

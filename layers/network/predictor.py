@@ -78,6 +78,10 @@ class Predictor:
         with use_threads(self.threads):  # refuses a number that cannot be
             self(_blank(network, self.batch_size))  # compiles
 
+    def __repr__(self) -> str:
+        words = f"batches of up to {self.batch_size}, {self.precision}"
+        return f"Predictor({self.network!r}, {words})"
+
     def __call__(self, x: Any, out: np.ndarray | None = None) -> np.ndarray:
         """Return the raw outputs of the last layer.
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from sparsecpu.registries.words import spelled
 from sparsecpu.step.course import Course
 
 
@@ -47,6 +48,9 @@ class Callback:
     """
 
     comes_last: ClassVar[bool] = False
+
+    def __repr__(self) -> str:
+        return spelled(self)
 
     def on_fit_start(self, trainer: Training) -> None:
         """Take note that training is about to start, or to go on.

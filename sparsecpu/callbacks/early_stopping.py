@@ -31,6 +31,10 @@ class EarlyStopping(Callback):
         self.sign = 1.0 if maximise else -1.0
         self.best, self.waited = -math.inf, 0
 
+    def on_fit_start(self, trainer) -> None:
+        if self.waited > self.patience and not trainer.stop:
+            self.waited = 0  # it had ended training, which is to go on all the same
+
     def on_epoch_end(self, trainer, record) -> None:
         value = self.sign * record[self.key]
         self.waited = 0 if self.improves(value) else self.waited + 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TextIO
 
 from sparsecpu.callbacks.base import Callback
+from sparsecpu.callbacks.compiling import CompilingShown
 from sparsecpu.reading.live_line import Line, Pace, Word, clock_time, line_on
 from sparsecpu.step.training_clock import clock_without_compiling
 
@@ -47,12 +48,13 @@ class Progress(Callback):
     ) -> None:  # fmt: skip
         self.line = line_on(stream) if line is None else line
         self.before = before
-        self._pace = Pace(self.line)
+        self._pace, self._compiling = Pace(self.line), CompilingShown(self.line)
         self._scores: list[Word] = []
         self._smooth: float | None = None
         self._pending: list[Word] | None = None  # of an epoch that has no line yet
 
     def on_fit_start(self, trainer) -> None:
+        self._compiling.begin()
         self._began = self._last = self._said = clock_without_compiling()
         self._first: int | None = None
         self._smooth = self._pending = None
@@ -78,6 +80,7 @@ class Progress(Callback):
             self._show(trainer, self._pending)
 
     def on_fit_end(self, trainer) -> None:
+        self._compiling.end()
         broken_off = trainer.halted and trainer.epochs_done < trainer.epochs
         if self._pending is not None:
             self._show(trainer, self._pending)
@@ -87,6 +90,7 @@ class Progress(Callback):
             self.line.leave()
 
     def on_fit_failed(self, trainer) -> None:
+        self._compiling.end()
         self.line.drop()
 
     def _show(self, trainer: Any, words: list[Word]) -> None:

@@ -114,6 +114,9 @@ class _Group(Group):
 
     def _fail(self, error: BaseException) -> NoReturn:
         """Say in a line why the command has ended, and end; a mistake of ours stays as it is."""
+        from sparsecpu.cli.output import wipe
+
+        wipe()
         if isinstance(error, click.UsageError):
             if type(error).__name__ == "NoArgsIsHelpError":  # click 8.2's: its message is the help
                 error.show()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sparsecpu.cli.output import Speaker, put
+from sparsecpu.reading.live_line import Word
 
 
 def _put(text: str) -> None:
@@ -31,7 +32,7 @@ def introduce(document: dict[str, Any]) -> None:
 
 def run_subject(subject: Any, cases: list[Any], speaker: Speaker, silent: bool) -> dict[str, Any]:
     """Run a subject's cases, unless ``silent`` with a line for each, and return what came out."""
-    results = _run_silently(subject, cases, speaker) if silent else _run_aloud(subject, cases)
+    results = (_run_silently if silent else _run_aloud)(subject, cases, speaker)
     values, lines = subject.verdict(results)
     if not silent:
         lines += [f"not here: {name} ({how})" for name, how in subject.missing.items()]
@@ -42,18 +43,27 @@ def run_subject(subject: Any, cases: list[Any], speaker: Speaker, silent: bool) 
 def _run_silently(subject: Any, cases: list[Any], speaker: Speaker) -> list[dict[str, Any]]:
     results = []
     for number, case in enumerate(cases, start=1):
-        speaker.say(f"{subject.name} {number}/{len(cases)}")
+        _show(subject, number, len(cases), speaker)
         results.append(subject.run(case))
+    speaker.line.drop()
     return results
 
 
-def _run_aloud(subject: Any, cases: list[Any]) -> list[dict[str, Any]]:
+def _show(subject: Any, number: int, of: int, speaker: Speaker) -> None:
+    """Show which case is measured now."""
+    case = f"{subject.name} {number}/{of}"
+    speaker.line.show([Word(case, case)], (number - 1) / of)
+
+
+def _run_aloud(subject: Any, cases: list[Any], speaker: Speaker) -> list[dict[str, Any]]:
     from sparsecpu.bench.measuring.speedups import LEGEND
 
     results, noisy = [], False
     _put(subject.title)
     put(subject.heading())
-    for case in cases:
+    for number, case in enumerate(cases, start=1):
+        if speaker.line.live:  # else the rows of the table tell as much
+            _show(subject, number, len(cases), speaker)
         results.append(subject.run(case))
         row = subject.row(results[-1])
         put(row)

@@ -24,7 +24,8 @@ def dense_steps(run: Any, described: Any, dense: Any) -> dict[str, Any]:
     """
     from sparsecpu.bench.measuring.rounds import beside_rivals
 
-    ours, timed = None, {}
+    ours: float | None = None
+    timed: dict[str, Any] = {}
     if run.clock.steps and dense is not None and (sizes := _sizes(run, described)):
         with run.trainer.machine():
             rivals = dense.steps(sizes, run.recipe.batch(run.samples))

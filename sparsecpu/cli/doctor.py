@@ -37,6 +37,7 @@ def examine() -> dict[str, Any]:
         threading_layer,
         versions,
     )
+    from sparsecpu.kernels.machine.cache import cache_folder
     from sparsecpu.kernels.machine.compile import compile_clock
     from sparsecpu.kernels.machine.cores import allowed_cores
     from sparsecpu.kernels.machine.cpu import level_two_cache, widest_lanes
@@ -49,7 +50,6 @@ def examine() -> dict[str, Any]:
         refresh(data, perm, np.empty(4, np.float32))
         times.append(time.perf_counter())
     first, second = np.diff(times)
-    cache = getattr(refresh, "together").stats.cache_path  # noqa: B009
     return {
         "cpu": cpu_model(),
         "instruction_set": instruction_set(),
@@ -62,7 +62,7 @@ def examine() -> dict[str, Any]:
         "level_2_cache": f"{level_two_cache() // 1024} KiB",
         "widest_tile": f"{widest_lanes()} samples",
         **_memory(),
-        "kernel_cache": cache or "none: kernels are compiled in every process",
+        "kernel_cache": str(cache_folder() or "") or "none: kernels are compiled in every process",
         "first_kernel": f"{first:.3f} s, of which compiling {compile_clock.seconds:.3f} s",
         "second_call": f"{second * 1e6:.0f} us",
         "versions": versions(),

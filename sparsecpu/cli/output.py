@@ -16,6 +16,8 @@ from sparsecpu.files.documents import finite
 from sparsecpu.reading.live_line import Line, Silence, line_on
 from sparsecpu.reading.progress import voice
 
+#: The line on which a command shows progress, if it has one.
+_lines: list[Line] = []
 #: Our own warnings.
 _OURS = (DataWarning, DivergenceWarning)
 
@@ -30,6 +32,7 @@ class Speaker:
         self.quiet = quiet
         self.line: Line = Silence(sys.stderr) if quiet else line_on(sys.stderr)
         voice.say = self.say
+        _lines[:] = [self.line]
 
     def say(self, message: str) -> None:
         """Print a line."""
@@ -38,10 +41,12 @@ class Speaker:
 
     def warn(self, message: str) -> None:
         """Print a line, whatever the user wants."""
-        self.line.clear()
+        for line in _lines:
+            line.clear()
         with contextlib.suppress(OSError):  # a message is no reason to end a run
             click.echo(message, err=True)
-        self.line.again()
+        for line in _lines:
+            line.again()
 
     def note(self, message: str) -> None:
         """Print a line on something that the user should know, whatever he wants."""
@@ -71,10 +76,31 @@ class Speaker:
             yield
 
     def announce_compilation(self) -> None:
-        """Print a line when the first kernel has to be compiled."""
-        from sparsecpu.kernels.machine.compile import compile_clock
+        """Say when the first kernel has to be compiled, and show which one is at work."""
+        from sparsecpu.callbacks.compiling import CompilingShown
+        from sparsecpu.kernels.machine.compile import Compiling, compile_clock
 
-        compile_clock.on_first = lambda: self.say("compiling kernels (kept for the next run) …")
+        said: list[str] = []
+        shown = CompilingShown(self.line)
+
+        def listen(compiling: Compiling) -> None:
+            if compiling.of == 0:
+                return
+            if not said:
+                said.append("compiling kernels, once on this machine …")
+                if compiling.of is not None and compiling.seconds is not None:
+                    told = f"{compiling.of} kernels, about {max(compiling.seconds, 1):.0f} s"
+                    said[0] = f"first run of this kind: compiling {told}, once on this machine …"
+                self.say(said[0])
+            shown.listen(compiling)
+
+        compile_clock.listeners[:] = [listen]  # not those of commands that have ended
+
+
+def wipe() -> None:
+    """Take away what a command shows of its progress: something else is to stand there."""
+    for line in _lines:
+        line.drop()
 
 
 def put(text: str, *, ends: bool = True) -> None:
@@ -82,6 +108,7 @@ def put(text: str, *, ends: bool = True) -> None:
 
     An error says that it was the standard output's.
     """
+    wipe()
     try:
         click.echo(text, nl=ends)
     except OSError as error:

@@ -66,7 +66,7 @@ class _Inside(Progress):
             super().on_epoch_end(trainer, record)
 
     def on_fit_end(self, trainer) -> None:
-        pass
+        self._compiling.end()
 
     def _show(self, trainer: Any, words: list[Word]) -> None:
         self._said, self._pending = self._last, None

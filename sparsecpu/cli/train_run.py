@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsecpu.callbacks import Callback, History, Progress
+from sparsecpu.cli.ahead import compile_for
 from sparsecpu.cli.group_table import group_table
 from sparsecpu.cli.output import Speaker
 from sparsecpu.cli.validated import Validated
@@ -138,7 +139,7 @@ class TrainRun:
             callbacks.insert(2, Tracker(self.options["spectrum"]))
         if self.options["evaluate_every"] is not None and self.comm.rank == 0:
             every = self.options["evaluate_every"]
-            callbacks.insert(0, Evaluations(every, self._scores, self.speaker.say))
+            callbacks.insert(0, Evaluations(every, self.scores, self.speaker.say))
         callbacks = [*self.validated.callbacks(self.dataset, self.recipe, self.facts), *callbacks]
         self.comm.check_same("training data", self.mark)
         self.comm.check_network(network.parameters().values())
@@ -215,6 +216,8 @@ class TrainRun:
         trainer = self.trainer
         try:
             with self.stopper.listening(), self.speaker.saying_warnings():
+                if self.comm.size == 1:  # else each rank would
+                    compile_for(self)
                 trainer.fit(self.x, self.targets)
         except DivergedError as error:
             if self.folder is not None and trainer.epochs_done:
@@ -236,14 +239,14 @@ class TrainRun:
         from sparsecpu.files.model import save
 
         network = self.trainer.network
-        found = {f"test_{name}": value for name, value in self._scores(network).items()}
+        found = {f"test_{name}": value for name, value in self.scores(network).items()}
         found |= self.validated.scores(network, next(iter(found)).removeprefix("test_"))
         if self.folder is not None:
             facts = {**self.facts, "metrics": found}
             save(network, self.folder.model, self.architecture, facts=facts)
         return found
 
-    def _scores(self, network: Any) -> dict[str, float]:
+    def scores(self, network: Any) -> dict[str, float]:
         """Return the scores of held-out samples."""
         from sparsecpu.experiments.scoring import scores
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
@@ -33,7 +34,8 @@ from sparsecpu.estimators.trainers import make_rate, make_trainer, restart, thre
 from sparsecpu.estimators.weights import check_some, read_weights
 from sparsecpu.experiments.scoring import outputs
 from sparsecpu.kernels.machine.threads import use_threads
-from sparsecpu.networks.description import mlp
+from sparsecpu.layers import Sequential
+from sparsecpu.networks.description import Architecture, mlp
 from sparsecpu.networks.groups import take_forms
 from sparsecpu.registries import defaults
 from sparsecpu.step.outcome import refuse_not_finite
@@ -48,6 +50,18 @@ class SparseMLP(PlotsCurves, BaseEstimator):
 
     _parts: Parts | None = None
     _progress: Progress
+    _seed: int
+    network_: Sequential
+    architecture_: Architecture
+    group_: Any
+    n_features_in_: int
+    feature_names_in_: np.ndarray
+    n_outputs_: int
+    n_iter_: int
+    loss_: float
+    loss_curve_: list[float]
+    best_loss_: float | None
+    validation_scores_: list[float] | None
     #: What a file has said of the data, and the name of the column of targets.
     _known: dict[str, Any] | None = None
     _target_name: str | None = None
@@ -123,7 +137,7 @@ class SparseMLP(PlotsCurves, BaseEstimator):
         self.n_jobs = n_jobs
         self.comm = comm
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train on samples.
 
         Parameters
@@ -169,7 +183,7 @@ class SparseMLP(PlotsCurves, BaseEstimator):
                 Validation(lambda network: self._quality(*few), "train_score"), best,
             ]  # fmt: skip
         rate, stopper = make_rate(self, self.t_), Stopper(self)
-        callbacks += followers(self, rate, stopper, X.shape[0])
+        callbacks += followers(self, rate, stopper, X.shape[0], whole=True)
         trainer = make_trainer(self, X.shape[0], seed, rate, callbacks)
         if not fresh:
             restart(self.network_)
@@ -199,7 +213,7 @@ class SparseMLP(PlotsCurves, BaseEstimator):
         trainer, samples = trainer_of_parts(self, X.shape[0]), self.network_.samples(X)
         rate, stopper = gone_on(self)
         history = History()
-        trainer.callbacks = [history, *followers(self, rate, stopper, X.shape[0])]
+        trainer.callbacks = [history, *followers(self, rate, stopper, X.shape[0], whole=False)]
         trainer.schedule = rate
         prepared = trainer.loss.prepare(targets, self.n_outputs_)
         with nothing_if_it_fails(self):
@@ -325,14 +339,14 @@ class SparseMLP(PlotsCurves, BaseEstimator):
 
     @property
     @reads
-    def coefs_(self):
+    def coefs_(self) -> list[csr_array]:
         """Weights of each layer, as SciPy matrices of shape (n_in, n_out)."""
         check_is_fitted(self, "network_")
         return [p.to_scipy().T.tocsr() for p in self.network_.sparse_parameters().values()]
 
     @property
     @reads
-    def intercepts_(self):
+    def intercepts_(self) -> list[np.ndarray]:
         """Bias of each layer."""
         check_is_fitted(self, "network_")
         found = self.network_.parameters().items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from scipy.special import expit, softmax
@@ -115,7 +115,9 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         super().__init__(**given)
         self.class_weight = class_weight
 
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    classes_: np.ndarray
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Train for one epoch on these samples.
 
         Parameters
@@ -233,7 +235,7 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
             right = z.argmax(axis=1) == targets
         return float(np.average(right, weights=weights))
 
-    def score(self, X, y, sample_weight=None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy; of a matrix of labels, the share of rows that are right in whole.
 
         Parameters
@@ -254,7 +256,7 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         return super().score(X, y, read_weights(sample_weight, _num_samples(X)))
 
     @reads
-    def predict_proba(self, X) -> np.ndarray:
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class.
 
         Parameters
@@ -270,7 +272,7 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         z = self._raw(X).astype(np.float64)
         return expit(z) if self._multilabel else softmax(z, axis=1)
 
-    def predict_log_proba(self, X) -> np.ndarray:
+    def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of ``predict_proba``.
 
         Parameters
@@ -286,7 +288,7 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         return np.log(self.predict_proba(X))
 
     @reads
-    def predict(self, X) -> np.ndarray:
+    def predict(self, X: Any) -> np.ndarray:
         """Return the most probable label, or a binary matrix for multi-label targets.
 
         Parameters

@@ -7,9 +7,12 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from sparsecpu.errors import InUseError
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class _Users:
@@ -70,12 +73,12 @@ def in_reading(estimator: Any) -> Iterator[None]:
                     del _users.reading[key]
 
 
-def reads(method: Callable[..., Any]) -> Any:
+def reads(method: Callable[P, R]) -> Callable[P, R]:
     """Return a method of an estimator that is ``in_reading`` while it runs."""
 
     @functools.wraps(method)
-    def reading(self: Any, *arguments: Any, **named: Any) -> Any:
-        with in_reading(self):
-            return method(self, *arguments, **named)
+    def reading(*arguments: P.args, **named: P.kwargs) -> R:
+        with in_reading(arguments[0]):
+            return method(*arguments, **named)
 
     return reading

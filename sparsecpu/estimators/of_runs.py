@@ -8,6 +8,7 @@ from typing import Any
 
 from sparsecpu.errors import DataWarning, FileFormatError, ParameterError
 from sparsecpu.estimators.plain import DescribedModel
+from sparsecpu.estimators.progress import shown_of
 from sparsecpu.experiments.history_file import HistoryFile
 from sparsecpu.experiments.recipe import LATER, Recipe, options
 from sparsecpu.files.checkpoint import alike
@@ -134,4 +135,11 @@ def results_of_run(facts: dict[str, Any], path: Path) -> dict[str, Any]:
         "loss_": losses[-1] if losses else None, "best_loss_": min(losses, default=None),
     }  # fmt: skip
     found["t_"] = found["n_iter_"] * (samples or 0)
+    found["history_"] = shown_of(records)
+    for score in ("validation_score", "train_score"):
+        scores = [record[score] for record in records if score in record]
+        if scores and len(scores) == len(records):
+            found[f"{score}s_"] = scores
+    if "validation_scores_" in found:
+        found["best_validation_score_"] = max(found["validation_scores_"])
     return found

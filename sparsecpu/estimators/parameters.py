@@ -151,7 +151,15 @@ PARAMETERS: dict[str, tuple[str, Option]] = {
         "float",
         Option("Least improvement that counts; see ``n_iter_no_change``.", at_least_zero),
     ),
-    "verbose": ("bool", Option("True to print the loss of each epoch.", _words)),
+    "verbose": (
+        "bool or int",
+        Option(
+            "True to show epochs, loss and speed on a line that is kept up to date, or, where the "
+            "output is neither a terminal nor a notebook, the loss of each epoch; 2 for the latter "
+            "everywhere.",
+            _words,
+        ),
+    ),
     "warm_start": ("bool", Option("True if ``fit`` goes on from the last network.", truth_value)),
     "momentum": ("float", Option("Momentum of SGD, in [0, 1).", below_one)),
     "nesterovs_momentum": ("bool", Option("True for Nesterov's form of it.", truth_value)),

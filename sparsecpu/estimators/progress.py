@@ -7,7 +7,7 @@ from typing import Any
 
 from sparsecpu.callbacks import Callback
 from sparsecpu.estimators.rates import InverseScaling, Stopper, VelocityKeepsRates
-from sparsecpu.estimators.trainers import Narrator, make_rate
+from sparsecpu.estimators.trainers import make_rate, narrator
 from sparsecpu.schedules import Schedule
 from sparsecpu.trainer import Trainer
 
@@ -36,14 +36,20 @@ def begin(estimator: Any) -> None:
     estimator._progress, estimator._parts = Progress(), None
 
 
+def shown_of(records: list[dict[str, Any]], before: int = 0) -> list[dict[str, Any]]:
+    """Return what ``history_`` shows of epochs that come behind so many others."""
+    return [
+        {"epoch": number, **{name: record[name] for name in _KEPT if name in record}}
+        for number, record in enumerate(records, start=before + 1)
+    ]
+
+
 def remember(
     estimator: Any, trainer: Trainer, records: list[dict[str, Any]], stopper: Stopper, samples: int
 ) -> None:
     """Keep what epochs of so many samples have shown."""
     estimator.loss_curve_ += [record["loss"] for record in records]
-    for record in records:
-        kept = {name: record[name] for name in _KEPT if name in record}
-        estimator.history_.append({"epoch": len(estimator.history_) + 1, **kept})
+    estimator.history_ += shown_of(records, len(estimator.history_))
     curve = estimator.loss_curve_  # empty if the first epoch was interrupted
     estimator.loss_ = curve[-1] if curve else trainer.losses / max(trainer.position, 1)
     estimator.n_iter_ = trainer.epochs_done
@@ -61,13 +67,18 @@ def remember(
     estimator._progress = Progress(steps, trainer.learning_rate_factor, rate, stopper.state())
 
 
-def followers(estimator: Any, rate: Schedule, stopper: Stopper, samples: int) -> list[Callback]:
-    """Return the callbacks that change the learning rate, end training, and speak."""
+def followers(
+    estimator: Any, rate: Schedule, stopper: Stopper, samples: int, *, whole: bool
+) -> list[Callback]:
+    """Return the callbacks that change the learning rate, end training, and speak.
+
+    ``whole`` is False for a part of training, one call of ``partial_fit``.
+    """
     found: list[Callback] = [stopper, VelocityKeepsRates()]
     if isinstance(rate, InverseScaling):
         rate.samples = samples
         found.insert(0, rate)
-    return [*found, Narrator()] if estimator.verbose else found
+    return [*found, *narrator(estimator.verbose, whole=whole)]
 
 
 def gone_on(estimator: Any) -> tuple[Schedule, Stopper]:

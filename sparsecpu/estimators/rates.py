@@ -49,6 +49,9 @@ class Stopper(AdaptiveLearningRate):
     def improves(self, value: float) -> bool:
         return value >= self.best + self.tol
 
+    def on_fit_start(self, trainer) -> None:
+        """Wait no longer than before: see ``load_state``."""
+
     def load_state(self, values) -> None:
         # Patience may have run out before: parts and warm starts go on all the same.
         self.best = -math.inf if values["best"] is None else values["best"]

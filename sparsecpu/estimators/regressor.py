@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
@@ -43,7 +43,7 @@ object
     #: Mean and scale of the targets that the network was trained on, of one that a file gives.
     _units: tuple[np.ndarray, np.ndarray] | None = None
 
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch on these samples.
 
         Parameters
@@ -105,7 +105,7 @@ object
             return -np.inf
         return float(r2_score(targets, z, sample_weight=weights))
 
-    def score(self, X, y, sample_weight=None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return R², the share of the variance of ``y`` that predictions explain.
 
         Parameters
@@ -126,7 +126,7 @@ object
         return super().score(X, y, read_weights(sample_weight, _num_samples(X)))
 
     @reads
-    def predict(self, X) -> np.ndarray:
+    def predict(self, X: Any) -> np.ndarray:
         """Return the predicted numbers.
 
         Parameters

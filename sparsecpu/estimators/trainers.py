@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Iterable
 from typing import Any
 
-from sparsecpu.callbacks import Callback
+from sparsecpu.callbacks import Callback, Progress
 from sparsecpu.errors import ParameterError
 from sparsecpu.estimators.objective import Objective
 from sparsecpu.estimators.parameters import check_jobs
 from sparsecpu.estimators.rates import SOLVERS, InverseScaling, follows_a_rule
 from sparsecpu.kernels.machine.threads import available_threads
 from sparsecpu.optimizers import SGD, Adam, Optimizer
+from sparsecpu.reading.live_line import line_on
 from sparsecpu.registries.names import find_name
 from sparsecpu.schedules import Schedule, constant
 from sparsecpu.topology import TOPOLOGIES, Topology, make_topology
@@ -112,3 +114,16 @@ class Narrator(Callback):
 
     def on_epoch_end(self, trainer: Any, record: dict[str, Any]) -> None:
         print(f"Iteration {record['epoch']}, loss = {record['loss']:.8f}")  # noqa: T201
+        if "validation_score" in record:
+            print(f"Validation score: {record['validation_score']:.6f}")  # noqa: T201
+
+
+def narrator(verbose: int, *, whole: bool) -> list[Callback]:
+    """Return what tells of training: nothing, lines, or a line that is kept up to date.
+
+    The last is for the ``whole`` of a ``fit``, on a terminal or in a notebook.
+    """
+    if not verbose:
+        return []
+    line = line_on(sys.stdout)
+    return [Progress(line=line)] if whole and line.live and verbose < 2 else [Narrator()]

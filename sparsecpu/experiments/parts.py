@@ -113,7 +113,7 @@ class _Model:
     def of_file(self, data: str, part: str | None) -> Part:
         """Return samples of a file, and their targets."""
         rows = self.rows(data, part or "test", scored=True)
-        x, y = rows.x, self.targets(rows.y, data)
+        x, y = rows.x, self.targets(np.asarray(rows.y), data)
         if rows.own_parts:
             return Part(x, y, part or "test", rows.notes)
         cut, held = part in ("train", "test"), None

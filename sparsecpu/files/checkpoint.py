@@ -72,6 +72,8 @@ class Checkpoint(Callback):
     def resume(self, trainer: Any, samples: int) -> bool:
         """Take up the run that the file holds; return False if there is no file yet.
 
+        A trainer with more epochs, or more steps, than the run was begun with trains it longer.
+
         Parameters
         ----------
         trainer : Trainer

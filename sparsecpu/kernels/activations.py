@@ -10,10 +10,10 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from numba import prange
 from numba.core.extending import intrinsic
 
 from sparsecpu.kernels.machine.compile import kernel
+from sparsecpu.kernels.machine.team import share
 from sparsecpu.kernels.vectors import llvm as emit
 from sparsecpu.kernels.vectors.exponential import at_least, at_most, constant, exp
 from sparsecpu.kernels.vectors.memory import load, store
@@ -138,9 +138,9 @@ def activation_kernel(name: str) -> Callable:
     """Return the kernel ``activate(x, y)``, which writes ``y = f(x)``; both are vectors."""
 
     @kernel(parallel=True)
-    def activate(x, y):
+    def activate(team, x, y):
         size = x.shape[0]
-        for chunk in prange((size + _CHUNK - 1) // _CHUNK):
+        for chunk in share(team, (size + _CHUNK - 1) // _CHUNK):
             i, end = np.int64(chunk) * _CHUNK, min(np.int64(chunk + 1) * _CHUNK, size)
             while i + _AT_ONCE <= end:
                 store(y, i, activated(load(x, i, _AT_ONCE), name))
@@ -157,9 +157,9 @@ def slope_kernel(name: str) -> Callable:
     """Return the kernel ``slope(x, dy, dx)``, which writes ``dx = f'(x) dy``; all are vectors."""
 
     @kernel(parallel=True)
-    def slope(x, dy, dx):
+    def slope(team, x, dy, dx):
         size = x.shape[0]
-        for chunk in prange((size + _CHUNK - 1) // _CHUNK):
+        for chunk in share(team, (size + _CHUNK - 1) // _CHUNK):
             i, end = np.int64(chunk) * _CHUNK, min(np.int64(chunk + 1) * _CHUNK, size)
             while i + _AT_ONCE <= end:
                 dv = load(dy, i, _AT_ONCE)

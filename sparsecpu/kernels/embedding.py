@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from numba import prange
-
 from sparsecpu.kernels.machine.compile import kernel
+from sparsecpu.kernels.machine.team import share
 
 #: Features that a thread takes at once: a cache line of them.
 _FEATURES = 16
@@ -16,10 +15,10 @@ def plain_embedding(tokens, table):
 
 
 @kernel(parallel=True)
-def add_rows(tokens, table, y, adds):
+def add_rows(team, tokens, table, y, adds):
     """Write ``y[t, f, l] = table[tokens[t * lanes + l], f]``, or add it if ``adds``."""
     tiles, features, lanes = y.shape
-    for tile in prange(tiles):
+    for tile in share(team, tiles):
         for lane in range(lanes):
             row = tokens[tile * lanes + lane]
             for f in range(features):
@@ -30,10 +29,10 @@ def add_rows(tokens, table, y, adds):
 
 
 @kernel(parallel=True)
-def sum_rows(tokens, dy, grad):
+def sum_rows(team, tokens, dy, grad):
     """Write ``grad[r, f] = sum of dy[t, f, l] over the lanes whose token is r``, in their order."""
     tiles, features, lanes = dy.shape
-    for part in prange((features + _FEATURES - 1) // _FEATURES):
+    for part in share(team, (features + _FEATURES - 1) // _FEATURES):
         first, end = part * _FEATURES, min((part + 1) * _FEATURES, features)
         grad[:, first:end] = 0
         for tile in range(tiles):
@@ -43,10 +42,10 @@ def sum_rows(tokens, dy, grad):
 
 
 @kernel(parallel=True)
-def sparse_rows(tokens, indptr, indices, data, y):
+def sparse_rows(team, tokens, indptr, indices, data, y):
     """Write the rows of a sparse table that tokens stand for; 0 where a row has nothing."""
     tiles, _, lanes = y.shape
-    for tile in prange(tiles):
+    for tile in share(team, tiles):
         y[tile] = 0
         for lane in range(lanes):
             row = tokens[tile * lanes + lane]
@@ -55,14 +54,14 @@ def sparse_rows(tokens, indptr, indices, data, y):
 
 
 @kernel(parallel=True)
-def sum_at(rows, bounds, order, dy, indptr, indices, grad):
+def sum_at(team, rows, bounds, order, dy, indptr, indices, grad):
     """Write the gradient at the positions of a pattern, in the rows that occur.
 
     Row ``rows[i]`` occurs in the lanes ``order[bounds[i] : bounds[i + 1]]``, which are summed up in
     this order.
     """
     lanes = dy.shape[2]
-    for i in prange(rows.shape[0]):
+    for i in share(team, rows.shape[0]):
         first, end = indptr[rows[i]], indptr[rows[i] + 1]
         grad[first:end] = 0
         for t in range(bounds[i], bounds[i + 1]):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from sparsecpu.kernels.activations import activated, times_slope
 from sparsecpu.kernels.machine.compile import kernel
+from sparsecpu.kernels.machine.team import share
 from sparsecpu.kernels.vectors.arithmetic import multiply
 from sparsecpu.kernels.vectors.memory import load, store
 
@@ -20,10 +20,10 @@ def plain_gated(a, b):
 
 
 @kernel(parallel=True)
-def gate(a, b, y):
+def gate(team, a, b, y):
     """Write ``y = silu(a) b``; all are vectors."""
     size = a.shape[0]
-    for chunk in prange((size + _CHUNK - 1) // _CHUNK):
+    for chunk in share(team, (size + _CHUNK - 1) // _CHUNK):
         i, end = np.int64(chunk) * _CHUNK, min(np.int64(chunk + 1) * _CHUNK, size)
         while i + _AT_ONCE <= end:
             opened = activated(load(a, i, _AT_ONCE), "silu")
@@ -36,10 +36,10 @@ def gate(a, b, y):
 
 
 @kernel(parallel=True)
-def gate_gradients(a, b, dy, da, db):
+def gate_gradients(team, a, b, dy, da, db):
     """Write ``da = silu'(a) b dy`` and ``db = silu(a) dy``."""
     size = a.shape[0]
-    for chunk in prange((size + _CHUNK - 1) // _CHUNK):
+    for chunk in share(team, (size + _CHUNK - 1) // _CHUNK):
         i, end = np.int64(chunk) * _CHUNK, min(np.int64(chunk + 1) * _CHUNK, size)
         while i + _AT_ONCE <= end:
             v, d = load(a, i, _AT_ONCE), load(dy, i, _AT_ONCE)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import prange
 
 from sparsecpu.kernels.machine.compile import kernel
+from sparsecpu.kernels.machine.team import share
 
 
 def plain_batch_norm(x, gamma, beta, epsilon):
@@ -17,10 +17,10 @@ def plain_batch_norm(x, gamma, beta, epsilon):
 
 
 @kernel(parallel=True, reorders=True)
-def batch_statistics(x, n_valid, mean, variance):
+def batch_statistics(team, x, n_valid, mean, variance):
     """Write the mean and the (biased) variance of each feature over the batch, in two passes."""
     tiles, features, lanes = x.shape
-    for f in prange(features):
+    for f in share(team, features):
         summed = 0.0
         for tile in range(tiles):
             for lane in range(min(lanes, n_valid - tile * lanes)):
@@ -36,14 +36,14 @@ def batch_statistics(x, n_valid, mean, variance):
 
 
 @kernel(parallel=True)
-def normalise(x, mean, variance, epsilon, gamma, beta, y):
+def normalise(team, x, mean, variance, epsilon, gamma, beta, y):
     """Write ``y = gamma (x - mean) / sqrt(variance + epsilon) + beta``; mean is float64.
 
     It is computed as ``(x - centre) scale + shift``, where the centre is the mean in the type of x:
     of ``x scale`` by itself, rounding errors would be left when the shift has taken the rest away.
     """
     tiles, features, lanes = x.shape
-    for f in prange(features):
+    for f in share(team, features):
         factor = gamma[f] / math.sqrt(variance[f] + epsilon)
         scale, centre = x.dtype.type(factor), x.dtype.type(mean[f])
         shift = x.dtype.type(beta[f] - (mean[f] - centre) * factor)
@@ -61,14 +61,16 @@ def plain_batch_norm_backward(x, dy, gamma, epsilon):
 
 
 @kernel(parallel=True, reorders=True)
-def normalise_backward(x, dy, n_valid, mean, variance, epsilon, gamma, batch, dgamma, dbeta, dx):
+def normalise_backward(
+    team, x, dy, n_valid, mean, variance, epsilon, gamma, batch, dgamma, dbeta, dx
+):
     """Write the gradients of ``normalise``, through the statistics only where ``batch``.
 
     dx is linear in dy and x, ``a dy + b (x - centre) + c`` for each feature, the centre as in
     ``normalise``: one pass once the sums are known.
     """
     tiles, features, lanes = x.shape
-    for f in prange(features):
+    for f in share(team, features):
         inverse = 1 / math.sqrt(variance[f] + epsilon)
         sum_dy = 0.0
         sum_dy_h = 0.0

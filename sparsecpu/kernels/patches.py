@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from sparsecpu.kernels.machine.compile import kernel
+from sparsecpu.kernels.machine.team import share
 
 
 def plain_patches(x, patch):
@@ -20,14 +20,14 @@ def plain_patches(x, patch):
 
 
 @kernel(parallel=True)
-def take_patches(x, corners, steps, out):
+def take_patches(team, x, corners, steps, out):
     """Write ``out[t, f, l] = x[corners[t * lanes + l] + steps[f]]``; x is a vector.
 
     ``corners`` is where the first pixel of each lane's patch stands; where it is -1, the lane
     becomes 0.
     """
     tiles, features, lanes = out.shape
-    for tile in prange(tiles):
+    for tile in share(team, tiles):
         for f in range(features):
             step = steps[f]
             for lane in range(lanes):
@@ -36,10 +36,10 @@ def take_patches(x, corners, steps, out):
 
 
 @kernel(parallel=True)
-def put_patches(dy, corners, steps, dx):
+def put_patches(team, dy, corners, steps, dx):
     """Write ``dx[corners[t * lanes + l] + steps[f]] = dy[t, f, l]`` where a lane has a corner."""
     tiles, features, lanes = dy.shape
-    for tile in prange(tiles):
+    for tile in share(team, tiles):
         for f in range(features):
             step = steps[f]
             for lane in range(lanes):

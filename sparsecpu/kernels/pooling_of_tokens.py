@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
 from sparsecpu.kernels.machine.compile import kernel
+from sparsecpu.kernels.machine.team import share
 
 
 def plain_mean_of_tokens(x, place):
@@ -25,13 +25,13 @@ def _count(place, sequence, first):
 
 
 @kernel(parallel=True)
-def pool(x, place, first, y):
+def pool(team, x, place, first, y):
     """Write sample s of ``y`` as the mean of the tokens at ``place[s]``, or as the ``first``.
 
     Lanes of ``y`` without a sample become 0; places end with -1 where a sequence is shorter.
     """
     features, lanes = x.shape[1:]
-    for f in prange(features):
+    for f in share(team, features):
         y[:, f] = 0
         for sequence in range(place.shape[0]):
             count = _count(place, sequence, first)
@@ -43,10 +43,10 @@ def pool(x, place, first, y):
 
 
 @kernel(parallel=True)
-def spread(dy, place, first, dx):
+def spread(team, dy, place, first, dx):
     """Write the gradient of what ``pool`` read: of each token that counts, its part of dy."""
     features, lanes = dx.shape[1:]
-    for f in prange(features):
+    for f in share(team, features):
         dx[:, f] = 0
         for sequence in range(place.shape[0]):
             count = _count(place, sequence, first)

@@ -9,10 +9,10 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
-from numba import prange
 
 from sparsecpu.kernels.linear.grouped import strip_of
 from sparsecpu.kernels.machine.compile import kernel
+from sparsecpu.kernels.machine.team import share
 from sparsecpu.kernels.vectors.arithmetic import (
     add,
     fma,
@@ -57,11 +57,11 @@ def normalise_kernel(lanes: int, itemsize: int) -> Callable:
     parts = lanes // width
 
     @kernel(parallel=True)
-    def normalise(x, gamma, beta, epsilon, centred, y, statistics):
+    def normalise(team, x, gamma, beta, epsilon, centred, y, statistics):
         tiles, features = x.shape[0], x.shape[1]
         number = x.dtype.type
         part_of_mean, all_lanes = number(1 / features), np.int64(tiles) * lanes
-        for strip in prange(tiles * parts):
+        for strip in share(team, tiles * parts):
             base, sample = _place(strip, features, lanes, parts, width), np.int64(strip) * width
             zero = splat(number(0), width)
             centre = rest = squares = zero
@@ -97,11 +97,11 @@ def input_gradient_kernel(lanes: int, itemsize: int) -> Callable:
     parts = lanes // width
 
     @kernel(parallel=True)
-    def input_gradient(x, dy, gamma, statistics, centred, dx):
+    def input_gradient(team, x, dy, gamma, statistics, centred, dx):
         tiles, features = x.shape[0], x.shape[1]
         number = x.dtype.type
         part_of_mean, all_lanes = number(1 / features), np.int64(tiles) * lanes
-        for strip in prange(tiles * parts):
+        for strip in share(team, tiles * parts):
             base, sample = _place(strip, features, lanes, parts, width), np.int64(strip) * width
             zero = splat(number(0), width)
             centre = load_like(statistics, sample, zero)
@@ -135,10 +135,10 @@ def parameter_gradients_kernel(lanes: int, itemsize: int) -> Callable:
     parts = lanes // width
 
     @kernel(parallel=True)
-    def parameter_gradients(x, dy, statistics, dgamma, dbeta):
+    def parameter_gradients(team, x, dy, statistics, dgamma, dbeta):
         tiles, features = x.shape[0], x.shape[1]
         all_lanes = np.int64(tiles) * lanes
-        for f in prange(features):
+        for f in share(team, features):
             zero = splat(x.dtype.type(0), width)
             sum_dy = sum_dy_h = zero
             for strip in range(tiles * parts):

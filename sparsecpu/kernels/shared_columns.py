@@ -9,15 +9,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import prange
 
 from sparsecpu.kernels.machine.compile import kernel
+from sparsecpu.kernels.machine.team import share
 
 
 @kernel(parallel=True)
-def to_rows(indptr, values, group, n_out, out):
+def to_rows(team, indptr, values, group, n_out, out):
     """Write what each shared column has to all of its rows: ``out`` is as long as they are."""
-    for g in prange(indptr.shape[0] - 1):
+    for g in share(team, indptr.shape[0] - 1):
         first, end = indptr[g], indptr[g + 1]
         for r in range(min(group, n_out - g * group)):
             to = first + (group - 1) * first + r * (end - first)
@@ -26,9 +26,9 @@ def to_rows(indptr, values, group, n_out, out):
 
 
 @kernel(parallel=True)
-def magnitudes(indptr, values, group, n_out, squares, out):
+def magnitudes(team, indptr, values, group, n_out, squares, out):
     """Write the sum of magnitudes (or of squares) that each shared column has in its rows."""
-    for g in prange(indptr.shape[0] - 1):
+    for g in share(team, indptr.shape[0] - 1):
         first, end = indptr[g], indptr[g + 1]
         for k in range(first, end):
             out[k] = 0

@@ -12,11 +12,11 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from numba import prange
 
 from sparsecpu.kernels.attention.rows import power_of_difference
 from sparsecpu.kernels.linear.grouped import strip_of
 from sparsecpu.kernels.machine.compile import kernel
+from sparsecpu.kernels.machine.team import share
 from sparsecpu.kernels.vectors.arithmetic import (
     add,
     multiply,
@@ -50,11 +50,11 @@ def token_loss_kernel(lanes: int, itemsize: int) -> Callable:
     parts = lanes // width
 
     @kernel(parallel=True)
-    def token_loss(z, targets, weights, smoothing, dz, scratch, losses):
+    def token_loss(team, z, targets, weights, smoothing, dz, scratch, losses):
         tiles, classes = z.shape[0], z.shape[1]
         number, shared = z.dtype.type, smoothing / classes
         power = number(1 / math.log(2.0))  # exp(x) is 2**(x / log(2))
-        for strip in prange(tiles * parts):
+        for strip in share(team, tiles * parts):
             tile, first = strip // parts, strip % parts * width
             base = (np.int64(tile) * classes) * lanes + first
             zero = splat(number(0), width)
@@ -89,12 +89,12 @@ def token_loss_kernel(lanes: int, itemsize: int) -> Callable:
                 scratch[0, tile, lane] = number(weight * shared)
                 scratch[1, tile, lane] = weight / normaliser
             losses[strip] = summed
-            share = load_like(scratch, np.int64(strip) * width, zero)
+            even = load_like(scratch, np.int64(strip) * width, zero)
             factor = load_like(scratch, every + np.int64(strip) * width, zero)
             for c in range(classes):
                 here = base + np.int64(c) * lanes
                 slope = multiply(power_of_difference(load_like(z, here, zero), most, power), factor)
-                store(dz, here, without_tiny(subtract(slope, share)))
+                store(dz, here, without_tiny(subtract(slope, even)))
             for lane in range(first, first + width):
                 target = targets[tile * lanes + lane]
                 if target >= 0:

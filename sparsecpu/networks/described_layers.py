@@ -31,7 +31,7 @@ def described_layer(entry: Any, where: str) -> dict[str, Any]:
     open, the layer itself checks when it is made.
     """
     table({"kind": one_of(KINDS)}, others=anything)(entry, where)
-    made = KINDS[entry["kind"]]
+    made: Any = KINDS[entry["kind"]]
     known = _arguments(made)
     ours = made.__module__.startswith("sparsecpu.")
     for name, value in entry.items():
@@ -43,7 +43,7 @@ def described_layer(entry: Any, where: str) -> dict[str, Any]:
 
 
 @cache
-def _arguments(made: type) -> Mapping[str, inspect.Parameter]:
+def _arguments(made: Any) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(made).parameters
 
 

@@ -35,6 +35,9 @@ class Parameter:
         values = aligned_copy(numbers(data, "data"), float_type(dtype))
         self._set(data=values, slots=Slots(values.shape, values.dtype))
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.data.size:,} numbers, {self.data.dtype})"
+
     def _set(self, **attributes: Any) -> None:
         """Replace attributes by what fits together; see ``__setattr__``."""
         self.__dict__.update(attributes)

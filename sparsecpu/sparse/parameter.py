@@ -9,6 +9,7 @@ import numpy as np
 from sparsecpu.errors import ParameterError, PatternError, brief
 from sparsecpu.kernels.machine.arrays import aligned_empty
 from sparsecpu.kernels.machine.interrupts import uninterrupted
+from sparsecpu.registries.words import in_weights
 from sparsecpu.sparse.dense_parameter import NO_ORDER, Parameter
 from sparsecpu.sparse.format import check_range, integers
 from sparsecpu.sparse.groups import checked_group
@@ -71,6 +72,14 @@ class SparseParameter(Parameter):
             expected = f"a Pattern of shape {self.shape} with {self.nnz} nonzeros; or use rewire"
             raise ParameterError("pattern", value, expected)
         self._set(pattern=value, _transposed_data=None, _stale=True)
+
+    def __repr__(self) -> str:
+        shape = "×".join(map(str, self.shape))
+        words = in_weights(self.nnz, self.pattern.size)
+        return f"{type(self).__name__}({shape}, {words}, {self.data.dtype})"
+
+    def _repr_html_(self) -> str:
+        return self.pattern._repr_html_()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_transposed_data": None, "_stale": True}

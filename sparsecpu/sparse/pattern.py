@@ -317,6 +317,11 @@ class Pattern(RowIndex):
         group = f", group={self.group}" if self.group > 1 else ""
         return f"Pattern(shape={self.shape}, nnz={self.nnz}, density={self.density:.4g}{group})"
 
+    def _repr_html_(self) -> str:
+        from sparsecpu.sparse.picture import image
+
+        return f"<div><p>{self!r}</p>{image(self)}</div>"
+
 
 def _random_in_slabs(shape: tuple[int, int], nnz: int, rng: np.random.Generator) -> Pattern:
     """Draw a large sparse pattern; see ``Pattern.random``."""

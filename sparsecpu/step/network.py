@@ -16,7 +16,11 @@ class Network(Protocol):
     """What the trainer needs of a network; ``layers.Sequential`` has it."""
 
     n_outputs: int
-    dtype: np.dtype
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of values and activations."""
+        ...
 
     def parameters(self) -> dict[str, Parameter]:
         """Return all parameters by name."""

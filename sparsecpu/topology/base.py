@@ -12,6 +12,7 @@ import numpy as np
 from sparsecpu.errors import ParameterError, PatternError
 from sparsecpu.registries import Registry
 from sparsecpu.registries.numbers import is_number, whole
+from sparsecpu.registries.words import spelled
 from sparsecpu.schedules import Schedule, cosine, linear
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.gradient_view import GradientView
@@ -112,6 +113,9 @@ class Topology:
         self.update_every, self.stop_after = update_every, float(stop_after)
         self.regrow_keeps_value, self.revive = regrow_keeps_value, revive
         self.score = one_of("score", score, SCORES)
+
+    def __repr__(self) -> str:
+        return spelled(self)
 
     def memory(
         self, shapes: Sequence[tuple[int, ...]], counts: Sequence[int], batch_size: int,

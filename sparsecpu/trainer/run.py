@@ -159,6 +159,12 @@ class Trainer(Epochs):
         self.learning_rate_factor = 1.0
         self.stop = self.interrupted = False
 
+    def __repr__(self) -> str:
+        length = f"{self.epochs} epochs" if self.steps is None else f"{self.steps} steps"
+        parts = (self.network, self.loss, self.optimizer, self.topology)
+        words = ", ".join(repr(part) for part in parts)
+        return f"Trainer({words}; {length}, {self.steps_done} steps done)"
+
     def fit(self, x: Any, y: Any, sample_weight: Any = None) -> Trainer:
         """Train for the epochs that are left.
 

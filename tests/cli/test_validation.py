@@ -7,10 +7,13 @@ import pytest
 from commands import TINY, run
 
 from sparsecpu import load
-from sparsecpu.callbacks import Callback
-from sparsecpu.cli.watchers import StepClock
+from sparsecpu.experiments.epoch_scores import mean_loss
+from sparsecpu.experiments.history_file import HistoryFile
 from sparsecpu.experiments.run_folder import Checkpoints
 from sparsecpu.experiments.validation import cut_off
+from sparsecpu.losses import SoftmaxCrossEntropy, SquaredError
+from sparsecpu.step.context import Context
+from sparsecpu.step.workspace import Workspace
 
 WORDS = ["train", "iris", *TINY, "--epochs", 9, "--topology", "set", "--seed", 1,
          "--batch-size", 8, "--learning-rate", 0.2, "--validation", 0.3, "--best"]  # fmt: skip
@@ -68,12 +71,12 @@ class _Killed(KeyboardInterrupt):
 @pytest.mark.parametrize("moment", ["before the checkpoint", "after the checkpoint", "in an epoch"])
 def test_a_run_goes_on_to_the_same_bits_across_its_best_epoch(whole, moment, tmp_path, monkeypatch):
     folder, found = whole
-    at, write = found["best_epoch"], Checkpoints.write
+    at, write, append = found["best_epoch"], Checkpoints.write, HistoryFile.append
 
-    class Ends(Callback):
-        def on_epoch_end(self, trainer, record):
-            if trainer.epochs_done == at and moment == "before the checkpoint":
-                raise _Killed
+    def appended(self, record):
+        append(self, record)
+        if record["epoch"] == at and moment == "before the checkpoint":
+            raise _Killed
 
     def written(self, trainer):
         write(self, trainer)
@@ -85,7 +88,7 @@ def test_a_run_goes_on_to_the_same_bits_across_its_best_epoch(whole, moment, tmp
             trainer.interrupted = True
 
     with monkeypatch.context() as patched:
-        patched.setattr(StepClock, "on_epoch_end", Ends.on_epoch_end)
+        patched.setattr(HistoryFile, "append", appended)
         patched.setattr(Checkpoints, "write", written)
         patched.setattr("sparsecpu.cli.watchers.Interruption.on_step", stepped)
         assert run(*WORDS, "--out", tmp_path / "run").exit_code == 130
@@ -104,8 +107,14 @@ def test_early_stopping_ends_a_run(tmp_path):
     found = json.loads(result.stdout)
     assert found["epochs"] == len(history(tmp_path / "run")) == found["best_epoch"] + 3 < 40
     before = (tmp_path / "run" / "model.npz").read_bytes()
-    assert run("train", "--resume", tmp_path / "run", "--quiet", "--no-dense-timing").exit_code == 0
+    again = ["train", "--resume", tmp_path / "run", "--quiet", "--no-dense-timing", "--json"]
+    assert run(*again).exit_code == 0
     assert (tmp_path / "run" / "model.npz").read_bytes() == before
+    for epochs in (50, 60):  # patience begins anew where a run is to be longer
+        longer = run(*again, "--epochs", epochs)
+        assert longer.exit_code == 0, longer.output
+        assert json.loads(longer.stdout)["epochs"] >= found["epochs"] + 3
+        found = json.loads(longer.stdout)
 
 
 def test_a_file_is_read_as_data_is(tmp_path, rng):
@@ -192,3 +201,19 @@ def test_a_resumed_run_keeps_what_it_was_begun_with(whole):
         result = run("train", "--resume", whole[0], *words)
         assert result.exit_code == 2
         assert words[0] in result.stderr
+
+
+def test_the_validation_loss_is_the_one_that_is_trained_on(rng):
+    """The kernels' loss and NumPy's agree, so that both curves may stand in one picture."""
+    z = rng.standard_normal((16, 4)).astype(np.float32)
+    ctx, rows = Context(Workspace(), n_valid=16, predicts=True), np.arange(16)
+    tiles = np.ascontiguousarray(z.T[None])
+    numbers, aims = rng.integers(0, 4, 16), rng.standard_normal((16, 4))
+    classes = {"task": "classification"}
+    scaled = {"task": "regression", "target_mean": [1.0] * 4, "target_scale": [3.0] * 4}
+    for loss, y, found in (
+        (SoftmaxCrossEntropy(0.1), numbers, mean_loss(z, numbers, classes, 0.1)),
+        (SquaredError(), aims, mean_loss(z, 3 * aims + 1, scaled)),
+    ):
+        theirs, _ = loss(tiles, rows, loss.prepare(y, 4), ctx)
+        assert found == pytest.approx(theirs, rel=1e-5)

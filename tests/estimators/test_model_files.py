@@ -56,7 +56,8 @@ def test_a_classifier_comes_back_whole(kind, rng, tmp_path):
     assert again.predict(X).tolist() == model.predict(X).tolist()
     assert again.classes_.dtype == model.classes_.dtype
     assert again.get_params() == model.get_params() == clone(again).get_params()
-    for name in ("loss_curve_", "n_iter_", "t_", "validation_scores_", "best_loss_", "group_"):
+    for name in ("loss_curve_", "n_iter_", "t_", "validation_scores_", "best_loss_", "group_",
+                 "history_"):  # fmt: skip
         assert getattr(again, name) == getattr(model, name), name
     assert type(again.hidden_layer_sizes) is tuple
     assert pickle.loads(pickle.dumps(again)).predict(X).tolist() == model.predict(X).tolist()
@@ -186,7 +187,7 @@ def test_a_run_becomes_an_estimator(tmp_path):
     shown = {name: model.get_params()[name] for name in ("activation", "max_iter", "topology")}
     assert shown == {"activation": "tanh", "max_iter": 2, "topology": "rigl:update_every=40"}
     assert model.hidden_layer_sizes == (16,)
-    assert len(model.loss_curve_) == model.n_iter_ == 2
+    assert len(model.loss_curve_) == len(model.history_) == model.n_iter_ == 2
     said = json.loads(run("predict", folder, "digits", "--proba", "--json"))
     found = model.predict_proba(digits.x_test)
     np.testing.assert_array_equal(said["probabilities"], found)

@@ -32,7 +32,7 @@ def checkout(tmp_path_factory):
     folder = tmp_path_factory.mktemp("checkout")
     for name in ("sparsecpu", "layers", "datasets", "bench"):
         leave_out = shutil.ignore_patterns("__pycache__", "kernels")
-        shutil.copytree(ROOT / name, folder / name, ignore=leave_out)
+        shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=leave_out)
     (folder / "sparsecpu" / "kernels").symlink_to(ROOT / "sparsecpu" / "kernels")
     files, lines = SNIPPETS[::2], SNIPPETS[1::2]
     for (file, register), content, line in zip(PLACES, files, lines, strict=True):

@@ -220,7 +220,7 @@ def test_ci_runs_the_command_of_the_readme():
     assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == test.strip()
 
 
-@pytest.mark.parametrize("name", ["tile", "ring", "group", "drop_and_grow"])
+@pytest.mark.parametrize("name", ["tile", "ring", "group", "drop_and_grow", "growing"])
 def test_drawings_are_what_their_scripts_draw(name, monkeypatch):
     monkeypatch.syspath_prepend(str(DOCS / "drawings"))
     spec = importlib.util.spec_from_file_location(name, DOCS / "drawings" / f"{name}.py")

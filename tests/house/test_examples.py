@@ -49,8 +49,30 @@ def test_example(name, tmp_path):
     found = re.search(pattern, done.stdout)
     assert found, done.stdout
     assert float(found[1]) >= least
+    recorded = FOLDER / f"{name}.txt"
+    if recorded.exists():
+        assert_says(done.stdout, recorded.read_text())
     for picture in re.findall(r"drawn: (\S+)", done.stdout):
         assert_alike(tmp_path / picture, FOLDER / Path(picture).name)
+
+
+def assert_says(printed, recorded):
+    """A page shows what a script prints, but for numbers that depend on the CPU."""
+    number = re.compile(r"\d[\d,]*\.?\d*(?:e[-+]\d+)?")
+    words = [number.sub("#", text).split() for text in (printed, recorded)]
+    assert words[0] == words[1]
+    found, wanted = (
+        [float(n.replace(",", "")) for n in number.findall(t)] for t in (printed, recorded)
+    )
+    assert found == pytest.approx(wanted, rel=0.03, abs=1e-5)
+
+
+def test_what_a_page_shows_is_compared_but_for_what_depends_on_the_cpu():
+    page = "accuracy  96.94   1,506\nby 6.0e-07"
+    assert_says("accuracy 97.1 1,506\nby 2.0e-07", page)
+    for other in ("accuracy 90.1 1,506\nby 6e-07", "accuracy 96.94 1,506", "right 96.94 1,506"):
+        with pytest.raises(AssertionError):
+            assert_says(other, page)
 
 
 def assert_alike(path, committed):

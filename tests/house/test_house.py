@@ -110,7 +110,8 @@ def test_no_test_imports_another():
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_one_decorator_compiles_kernels(path):
-    if path.name != "compile.py":
+    """It stands in ``kernels.machine``, in three files: what to compile, how, and for whom."""
+    if path.parent.name != "machine" or path.name not in ("compile.py", "jitted.py", "team.py"):
         assert not re.search(r"\b(njit|jit)\b", path.read_text())
 
 

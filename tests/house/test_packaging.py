@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 import tarfile
@@ -31,7 +32,7 @@ def test_wheel_holds_everything_inside_sparsecpu(built):
     tops = {name.split("/")[0] for name in names if not name.split("/")[0].endswith("dist-info")}
     assert tops == {"sparsecpu"}
     assert "sparsecpu/py.typed" in names
-    assert not [name for name in names if name.endswith(".pyi")]
+    assert built[1].stat().st_size < 2_000_000
     for path in ROOT.glob("sparsecpu/**/*.py"):
         assert str(path.relative_to(ROOT)) in names
     for folder in INSIDE:
@@ -50,10 +51,22 @@ def test_every_folder_with_code_is_a_listed_package():
     assert found == set(listed)
 
 
-def test_sdist_holds_licence_and_readme(built):
+def test_sdist_holds_all_that_a_reader_needs(built):
     with tarfile.open(built[0]) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
-    assert {"LICENSE", "README.md", "pyproject.toml", "layers/linear.py"} <= names
+    assert {"LICENSE", "README.md", "pyproject.toml", "layers/linear.py", ".ci/run"} <= names
+    pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", (ROOT / "README.md").read_text())
+    assert pictures
+    assert not [path for path in pictures if path not in names]
+    missing = []
+    for folder in ("docs", "tests", *INSIDE):
+        for path in (ROOT / folder).rglob("*"):
+            parts = path.relative_to(ROOT)
+            made = {"_build", "generated", "__pycache__"} & set(parts.parts)
+            if path.is_file() and not made and str(parts) not in names:
+                missing.append(str(parts))
+    assert not missing
+    assert not [name for name in names if "__pycache__" in name or "/_build/" in name]
 
 
 def test_bare_names_are_not_importable(built, tmp_path):

@@ -15,16 +15,16 @@ ROOT = Path(__file__).parents[2]
 CODE = """
 import naive
 import numpy as np
-from sparsecpu.kernels.machine import compile, spread
+from sparsecpu.kernels.machine import compile, spread, team
 from sparsecpu.kernels.machine.cpu import registers, wide_vectors_pay, widest_lanes
 
-compiled, make = [], compile._compiled
+compiled, make = [], compile.kept
 
-def watched(function, options):
-    compiled.append(make(function, options))
+def watched(*arguments):
+    compiled.append(make(*arguments))
     return compiled[-1]
 
-compile._compiled = watched
+compile.kept = team.kept = watched
 from sparsecpu.kernels.machine.threads import use_threads
 from sparsecpu.layers import SparseConv2d, SparseLinear, Spec
 from sparsecpu.step.context import Context

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -73,11 +74,44 @@ def test_the_cache_survives_what_may_happen_to_it(tmp_path):
 
 
 def test_without_a_cache_kernels_are_compiled_each_time():
-    nowhere = "from numba.core.caching import CompileResultCacheImpl as cache\n"
-    nowhere += "cache._locator_classes = []\n"
+    nowhere = "import sparsecpu.kernels.machine.cache as c\nc.cache_folder = lambda: None\n"
     for _ in range(2):
         assert finish(start(nowhere + SMALL)) > 0
-    assert run(NUMBA_CACHE_DIR="/proc/nowhere") >= 0  # Numba finds another place, or none
+
+
+def test_where_the_usual_folder_cannot_be_written_another_serves(tmp_path):
+    variables = {"NUMBA_CACHE_DIR": "/proc/nowhere", "TMPDIR": str(tmp_path)}
+    process = start("import warnings; warnings.simplefilter('default')\n" + SMALL, **variables)
+    err = process.communicate(timeout=300)[1]
+    assert process.returncode == 0
+    assert err.count("cannot be written") == 1
+    assert run(**variables) == 0
+    (kept,) = tmp_path.glob("sparsecpu-kernels-*")
+    kept.chmod(0o777)  # others could have put anything there
+    assert run(**variables) > 0
+
+
+def test_reinstalled_kernels_are_found_again_and_old_ones_removed(tmp_path):
+    def installed(place):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / "sparsecpu", tmp_path / place / "sparsecpu", ignore=ignored)
+        for name in ("layers", "datasets", "bench"):
+            (tmp_path / place / name).symlink_to(ROOT / name)
+        return f"import sys; sys.path.insert(0, {str(tmp_path / place)!r})\n" + SMALL
+
+    def seconds(code):
+        return finish(start(code, NUMBA_CACHE_DIR=str(tmp_path / "cache")))
+
+    first, again = installed("first"), installed("again")
+    assert seconds(first) > 0
+    assert seconds(again) == 0
+    (old,) = (tmp_path / "cache" / "kernels").iterdir()
+    os.utime(old, (0, 0))
+    with open(tmp_path / "again" / "sparsecpu" / "kernels" / "norm.py", "a") as source:
+        source.write("# another state\n")
+    assert seconds(again) > 0
+    (new,) = (tmp_path / "cache" / "kernels").iterdir()
+    assert new != old
 
 
 def test_a_change_of_any_kernel_source_is_noticed(tmp_path):

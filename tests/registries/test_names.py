@@ -128,6 +128,7 @@ def test_a_file_counts_more_than_a_name_that_reads_like_it(tmp_path, monkeypatch
         open_data("iris", scaling="chanel")
 
 
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 def test_estimators_keep_what_they_were_given_and_read_it():
     x, y = np.eye(12), np.arange(12) % 3
     given = dict(solver="SGD", topology="RigL", activation="ReLU", distribution="ERK",

@@ -74,8 +74,7 @@ def _about(found: ComparisonFacts) -> Section:
     rate = found.state.get("learning_rate")
     words = (
         f"Each method trained {model_in_words(recipe['model'])} on {plan['data']} for "
-        f"{length_of(recipe)}, with "
-        f"{plan['seeds']} seeds, and was scored on {tests}. "
+        f"{length_of(recipe)}, with {plan['seeds']} seeds, and was scored on {tests}. "
     )
     if rate is not None:
         words += f"All had the learning rate {short(rate)}"
@@ -181,14 +180,14 @@ def _paired(rows: list[dict[str, Any]], key: str, words: str, measure: Measure) 
     for row in rows:
         pair = row[key]
         low, high = (_signed(pair[side], measure) for side in ("low", "high"))
-        interval = "–" if pair["low"] is None else f"{low}\u00a0to\u00a0{high}"
         verdict = "too few seeds" if pair["low"] is None else "not significant"
         if pair["significant"]:
             better = (pair["difference"] > 0) == (measure.sign > 0)
             verdict = element("strong", "better" if better else "worse")
         cells.append([
             row["method"], f"{row['density']:g}", *([row["group"]] if grouped else []),
-            _signed(pair["difference"], measure), interval,
+            _signed(pair["difference"], measure),
+            f"{low}\u00a0to\u00a0{high}" if low != "–" else "–",
             pair["pairs"], element("td", verdict, class_="word"),
         ])  # fmt: skip
     heads = ["method", "density", *(["group"] if grouped else []), "difference", "95 % interval",

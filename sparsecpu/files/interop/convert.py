@@ -98,9 +98,11 @@ def of_network(network: Sequential) -> dict[str, Tensor]:
     """
     arrays: dict[str, Any] = {}
     for name, parameter in network.parameters().items():
-        sparse = isinstance(parameter, SparseParameter)
-        plain = parameter.values if isinstance(parameter, Table) else parameter.data
-        arrays[torch_name(name)] = parameter.to_scipy() if sparse else plain
+        if isinstance(parameter, SparseParameter):
+            arrays[torch_name(name)] = parameter.to_scipy()
+        else:
+            plain = parameter.values if isinstance(parameter, Table) else parameter.data
+            arrays[torch_name(name)] = plain
     arrays |= {torch_name(name): buffer for name, buffer in network.buffers().items()}
     if network.offset.size:
         arrays |= {"input_offset": network.offset, "input_scale": network.scale}

@@ -61,7 +61,7 @@ def blend_kernel(lanes: int) -> Callable:
     padding lanes.
     """
 
-    @kernel(part=True)
+    @kernel(addressed=True)
     def work(tile, first, second, out, gate, mask):
         zero, planes = splat(first.values.dtype.type(0), lanes), first.values
         _, height, channels, width, _ = planes.shape

@@ -30,7 +30,7 @@ def channel_sums_kernel(lanes: int) -> Callable:
     of the planes; ``mask`` is ``(tiles, lanes)``, 0 for padding lanes.
     """
 
-    @kernel(part=True)
+    @kernel(addressed=True)
     def work(tile, operand, sums, mask):
         zero, planes = splat(operand.values.dtype.type(0), lanes), operand.values
         _, height, channels, width, _ = planes.shape

@@ -23,7 +23,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
 
 from sparsecpu.kernels.conv.jobs import begin_job, count_jobs, named, next_row, places_of
 from sparsecpu.kernels.conv.lazy import coefficients, read
@@ -47,6 +46,7 @@ from sparsecpu.kernels.conv.sums import NO_SUMS
 from sparsecpu.kernels.conv.tap_sums import add_taps, dot_and_add
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.machine.spread import spread
+from sparsecpu.kernels.machine.team import share
 from sparsecpu.kernels.vectors.arithmetic import count, multiply, repeated, splat, splat_like
 from sparsecpu.kernels.vectors.memory import at, fence, load_like, prefetch_like, store
 
@@ -171,7 +171,7 @@ def convolution_kernel(lanes: int, strip_pixels: int, gradient: bool = False) ->
     """
     four_lanes, strip_lanes = 4 * lanes, strip_pixels * lanes
 
-    @kernel(part=True)
+    @kernel(addressed=True)
     def work(
         number, sizes, taps, weights, bias, phases, inputs, factor, out, gate, mask, dw, direct,
         space,
@@ -217,9 +217,9 @@ def convolution_kernel(lanes: int, strip_pixels: int, gradient: bool = False) ->
 
 
 @kernel(parallel=True)
-def add_parts(parts, places, out):
+def add_parts(team, parts, places, out):
     """``out[k] = sum of parts[:, places[k]]``, the partial sums in their order."""
-    for k in prange(out.shape[0]):
+    for k in share(team, out.shape[0]):
         total = parts[0, places[k]]
         for part in range(1, parts.shape[0]):
             total += parts[part, places[k]]

@@ -81,7 +81,7 @@ def filter_gradient_kernel(lanes: int, strip_pixels: int) -> Callable:
     """
     four_lanes, strip_lanes = 4 * lanes, strip_pixels * lanes
 
-    @kernel(part=True)
+    @kernel(addressed=True)
     def work(number, sizes, taps, inputs, dy, mask, dw, space):
         problem = FilterGradient(named(sizes), taps, inputs, dy, mask, space)
         zero, worker = dy.values.dtype.type(0), places_of(number, space)

@@ -158,7 +158,7 @@ def grouped_backward_kernel(group: int, lanes: int, strip_pixels: int, tile: tup
                         space.scratch, place)  # fmt: skip
             ahead = multiply(pixel, strip, zeros, problem, job, own, row, ahead, dw, dw_start)
 
-    @kernel(part=True)
+    @kernel(addressed=True)
     def work(number, sizes, steps, taps, weights, x, dy, out, gate, mask, dw, space):
         problem = Backward(named(sizes), steps, taps, weights, x, dy, out, gate, mask, space)
         zero, s, beyond = weights.dtype.type(0), problem.sizes, space.ring.shape[1] // 2

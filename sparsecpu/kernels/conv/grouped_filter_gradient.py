@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
 
 from sparsecpu.kernels.conv.grouped_parts import (
     Place,
@@ -31,6 +30,7 @@ from sparsecpu.kernels.conv.sizes import Sizes
 from sparsecpu.kernels.linear.grouped import sums_bytes
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.machine.spread import spread
+from sparsecpu.kernels.machine.team import share
 from sparsecpu.kernels.vectors.arithmetic import count, splat
 from sparsecpu.kernels.vectors.bundles import bundle_of, store_dot_tile
 from sparsecpu.kernels.vectors.tap_tiles import add_products, places_of_taps
@@ -92,9 +92,9 @@ def _dot_tile(tile, across, pixel, problem, k, filter_, reading):
 
 
 @kernel(parallel=True)
-def sum_parts(parts, out):
+def sum_parts(team, parts, out):
     """``out = parts.sum(axis=0)``, the partial sums in their order."""
-    for k in prange(out.shape[0]):
+    for k in share(team, out.shape[0]):
         total = parts[0, k]
         for part in range(1, parts.shape[0]):
             total += parts[part, k]
@@ -152,7 +152,7 @@ def grouped_gradient_kernel(group: int, lanes: int, strip_pixels: int, tile: tup
                         line, space.scratch, place)  # fmt: skip
             dots(zeros, pixel, problem, own, reading, dw, dw_start)
 
-    @kernel(part=True)
+    @kernel(addressed=True)
     def work(number, sizes, steps, taps, x, dy, mask, dw, space):
         problem = GroupedFilterGradient(named(sizes), steps, taps, x, dy, mask, space)
         zero, s = dy.values.dtype.type(0), problem.sizes

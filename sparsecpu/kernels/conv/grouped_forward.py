@@ -117,7 +117,7 @@ def grouped_convolution_kernel(group: int, lanes: int, strip_pixels: int) -> Cal
     """
     four_lanes, strip_lanes = 4 * lanes, strip_pixels * lanes
 
-    @kernel(part=True)
+    @kernel(addressed=True)
     def work(number, sizes, taps, weights, bias, inputs, out, gate, mask, reads, space):
         conv = GroupedConvolution(named(sizes), taps, weights, bias, inputs, out, gate, mask,
                                   reads, space)  # fmt: skip

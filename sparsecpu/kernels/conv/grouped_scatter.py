@@ -143,7 +143,7 @@ def grouped_scatter_kernel(group: int, lanes: int, strip_pixels: int) -> Callabl
     """
     strip_lanes = strip_pixels * lanes
 
-    @kernel(part=True)
+    @kernel(addressed=True)
     def work(number, sizes, steps, taps, weights, dy, out, gate, mask, space):
         problem = Scattering(named(sizes), steps, taps, weights, dy, out, gate, mask, space)
         zero, s = weights.dtype.type(0), problem.sizes

@@ -102,7 +102,7 @@ def max_pool_kernel(lanes: int) -> Callable:
     ones the first.
     """
 
-    @kernel(part=True)
+    @kernel(addressed=True)
     def work(job, inputs, windows, y, winners):
         inputs, relu = Operand(*inputs[:3], False), inputs.relu  # max(relu(x)) = relu(max(x))
         height, channels, width = inputs.values.shape[1:4]
@@ -161,7 +161,7 @@ def max_pool_gradient_kernel(lanes: int) -> Callable:
     ``gradient(dy, winners, windows, covering, dx, gate, mask)``: ``dx`` is an ``Output``.
     """
 
-    @kernel(part=True)
+    @kernel(addressed=True)
     def work(tile, dy, winners, windows, covering, dx, gate, mask):
         _, height, channels, width, _ = dx.y.shape
         none, large = dx.y.dtype.type(0), is_large(dx.y)  # no centre: dx is summed as it is
@@ -193,7 +193,7 @@ def max_pool_gradient_kernel(lanes: int) -> Callable:
 def average_pool_kernel(lanes: int) -> Callable:
     """Return the kernel of average pooling, ``average(inputs, windows, y)``."""
 
-    @kernel(part=True)
+    @kernel(addressed=True)
     def work(job, inputs, windows, y):
         height, channels, width = inputs.values.shape[1:4]
         size, part = windows.size, y.dtype.type(1.0 / (windows.size[0] * windows.size[1]))
@@ -238,7 +238,7 @@ def average_pool_gradient_kernel(lanes: int) -> Callable:
     ``gradient(dy, windows, covering, dx, gate, mask)``: ``dx`` is an ``Output``.
     """
 
-    @kernel(part=True)
+    @kernel(addressed=True)
     def work(tile, dy, windows, covering, dx, gate, mask):
         _, height, channels, width, _ = dx.y.shape
         none, large = dx.y.dtype.type(0), is_large(dx.y)  # no centre: dx is summed as it is

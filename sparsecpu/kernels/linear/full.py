@@ -11,10 +11,10 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
-from numba import prange
 
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.machine.cpu import wide_vectors_pay, widest_lanes
+from sparsecpu.kernels.machine.team import share
 from sparsecpu.kernels.vectors.arithmetic import fma, positive_part, splat, splat_like
 from sparsecpu.kernels.vectors.memory import at, load_like, store
 
@@ -70,11 +70,11 @@ def product_kernel(width: int) -> Callable:
     """
 
     @kernel(parallel=True)
-    def multiply(matrix, x, bias, y, relu):
+    def multiply(team, matrix, x, bias, y, relu):
         tiles, n_in, lanes = x.shape
         n_out, strips = y.shape[1], lanes // width
         groups, last = (n_out + 5) // 6, np.int64(n_out - 1)
-        for job in prange(tiles * strips * groups):  # a strip of a tile stays in the cache
+        for job in share(team, tiles * strips * groups):  # a strip of a tile stays in the cache
             group, strip, tile = job % groups, job // groups % strips, job // (groups * strips)
             zeros = splat(matrix.dtype.type(0), width)
             a = np.int64(group) * 6
@@ -104,12 +104,12 @@ def product_kernel(width: int) -> Callable:
 
 
 @kernel(parallel=True)
-def product_by_lanes(matrix, x, bias, y, relu):
+def product_by_lanes(team, matrix, x, bias, y, relu):
     """Do as ``product_kernel``, for any number of lanes: eight sums hide an addition's latency."""
     tiles, n_in, lanes = x.shape
     n_out, zero = y.shape[1], matrix.dtype.type(0)
     groups, last = (n_out + 7) // 8, np.int64(n_out - 1)
-    for job in prange(tiles * groups):
+    for job in share(team, tiles * groups):
         tile, a = job // groups, np.int64(job % groups) * 8
         b, c, d, e = min(a + 1, last), min(a + 2, last), min(a + 3, last), min(a + 4, last)
         f, g, h = min(a + 5, last), min(a + 6, last), min(a + 7, last)

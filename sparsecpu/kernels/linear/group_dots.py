@@ -9,11 +9,11 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
-from numba import prange
 
 from sparsecpu.kernels.linear.addresses import read_int64
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.machine.cpu import registers
+from sparsecpu.kernels.machine.team import share
 from sparsecpu.kernels.vectors.arithmetic import splat
 from sparsecpu.kernels.vectors.bundles import add_bundles, bundle_of
 from sparsecpu.kernels.vectors.rows_at import (
@@ -110,11 +110,11 @@ def group_dots_kernel() -> Callable:
     groups = groups_kernel(False)
 
     @kernel(parallel=True)
-    def group_dots(group, indptr, indices, data, x, bias, y, relu, chunks):
+    def group_dots(team, group, indptr, indices, data, x, bias, y, relu, chunks):
         samples, n_chunks, outputs = x.shape[0], chunks.shape[0] - 1, y.shape[1]
         slope = y.dtype.type(0 if relu else 1)
         biases = bias.ctypes.data if bias.shape[0] > 0 else 0
-        for job in prange(samples * n_chunks):
+        for job in share(team, samples * n_chunks):
             sample, chunk = job // n_chunks, job % n_chunks
             groups(
                 chunks[chunk], chunks[chunk + 1], group, outputs, indptr.ctypes.data,

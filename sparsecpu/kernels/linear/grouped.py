@@ -17,11 +17,11 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
-from numba import prange
 
 from sparsecpu.kernels.linear.finishes import RELU
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.machine.cpu import level_one_cache, level_two_cache, registers
+from sparsecpu.kernels.machine.team import share
 from sparsecpu.kernels.vectors.arithmetic import (
     splat,
     total,
@@ -133,11 +133,11 @@ def matmul_kernel(group: int, lanes: int, itemsize: int) -> Callable:
     strip = strip_of(group, lanes, itemsize)
 
     @kernel(parallel=True)
-    def matmul(indptr, starts, ends, indices, data, x, bias, y, finish, chunks):
+    def matmul(team, indptr, starts, ends, indices, data, x, bias, y, finish, chunks):
         tiles, n_in, n_out = x.shape[0], x.shape[1], y.shape[1]
         n_chunks, blocks, groups = chunks.shape[0] - 1, starts.shape[0], starts.shape[1]
         strips = lanes // strip
-        for job in prange(tiles * strips * n_chunks):
+        for job in share(team, tiles * strips * n_chunks):
             tile, rest = job // (strips * n_chunks), job % (strips * n_chunks)
             part, chunk = rest // n_chunks, rest % n_chunks
             x_base = np.int64(tile) * n_in * lanes + np.int64(part) * strip
@@ -185,11 +185,11 @@ def scatter_kernel(group: int, lanes: int, itemsize: int) -> Callable:
     strip = strip_of(group, lanes, itemsize)
 
     @kernel(parallel=True)
-    def scatter(indptr, starts, ends, indices, data, dy, x, dx, gated):
+    def scatter(team, indptr, starts, ends, indices, data, dy, x, dx, gated):
         tiles, n_out, n_in = dy.shape[0], dy.shape[1], dx.shape[1]
         blocks, groups, strips = starts.shape[0], starts.shape[1], lanes // strip
         width = (n_in + blocks - 1) // blocks
-        for job in prange(tiles * strips * blocks):
+        for job in share(team, tiles * strips * blocks):
             tile, rest = job // (strips * blocks), job % (strips * blocks)
             part, block = rest // blocks, rest % blocks
             base = np.int64(tile) * n_in * lanes + np.int64(part) * strip
@@ -255,10 +255,10 @@ def gradient_kernel(group: int, lanes: int, itemsize: int) -> Callable:
     dot_tile, dot_column = _dots_of(columns, lanes), _dots_of(1, lanes)
 
     @kernel(parallel=True)
-    def gradient(indptr, starts, ends, indices, x, dy, dw, dbias, chunks, span, skipped):
+    def gradient(team, indptr, starts, ends, indices, x, dy, dw, dbias, chunks, span, skipped):
         tiles, n_out = x.shape[0], dy.shape[1]
         n_chunks, blocks, groups = chunks.shape[0] - 1, starts.shape[0], starts.shape[1]
-        for chunk in prange(n_chunks):
+        for chunk in share(team, n_chunks):
             zeros = splat(dw.dtype.type(0), width)
             full, single = bundle_of(zeros, pairs), bundle_of(zeros, group)
             one = bundle_of(zeros, 1)

@@ -15,11 +15,11 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
-from numba import prange
 
 from sparsecpu.kernels.linear.finishes import RELU
 from sparsecpu.kernels.linear.grouped import strip_of
 from sparsecpu.kernels.machine.compile import kernel
+from sparsecpu.kernels.machine.team import share
 from sparsecpu.kernels.vectors.arithmetic import splat, total, where_positive, without_tiny
 from sparsecpu.kernels.vectors.bundles import (
     bundle_of,
@@ -47,21 +47,21 @@ _AT_ONCE = 64
 
 
 @kernel(parallel=True)
-def weave(x, out):
+def weave(team, x, out):
     """Write rows of float32, ``(rows, lanes)``, rounded to bf16 and woven."""
     rows, lanes = x.shape
-    for part in prange((rows + _AT_ONCE - 1) // _AT_ONCE):
+    for part in share(team, (rows + _AT_ONCE - 1) // _AT_ONCE):
         first, end = part * _AT_ONCE, min(rows, (part + 1) * _AT_ONCE)
         for here in range(np.int64(first) * lanes, np.int64(end) * lanes, RUN):
             store_woven(out, here, x, here)
 
 
 @kernel(parallel=True)
-def round_values(data, out):
+def round_values(team, data, out):
     """Write values rounded to bf16, in their order."""
     size = data.shape[0]
     runs = size // WORDS
-    for part in prange((runs + _AT_ONCE) // _AT_ONCE):
+    for part in share(team, (runs + _AT_ONCE) // _AT_ONCE):
         for run in range(part * _AT_ONCE, min(runs, (part + 1) * _AT_ONCE)):
             store_rounded(out, np.int64(run) * WORDS, load(data, np.int64(run) * WORDS, WORDS))
         if part == runs // _AT_ONCE:
@@ -79,8 +79,8 @@ def pair_values_kernel(group: int) -> Callable:
     half = group // 2
 
     @kernel(parallel=True)
-    def pair_values(indptr, data, n_out, words, chunks):
-        for chunk in prange(chunks.shape[0] - 1):
+    def pair_values(team, indptr, data, n_out, words, chunks):
+        for chunk in share(team, chunks.shape[0] - 1):
             wide = bundle_of(splat(np.float32(0), WORDS), group)
             pairs = bundle_of(splat(np.float32(0), WORDS), half)
             narrow = bundle_of(splat(np.float32(0), 1), group)
@@ -134,11 +134,11 @@ def matmul_kernel(group: int, lanes: int) -> Callable:
     strip = strip_of(group, lanes, 4)
 
     @kernel(parallel=True)
-    def matmul(indptr, starts, ends, indices, weights, x, bias, y, finish, chunks):
+    def matmul(team, indptr, starts, ends, indices, weights, x, bias, y, finish, chunks):
         tiles, n_in, n_out = x.shape[0], x.shape[1], y.shape[1]
         n_chunks, blocks, groups = chunks.shape[0] - 1, starts.shape[0], starts.shape[1]
         strips = lanes // strip
-        for job in prange(tiles * strips * n_chunks):
+        for job in share(team, tiles * strips * n_chunks):
             tile, rest = job // (strips * n_chunks), job % (strips * n_chunks)
             part, chunk = rest // n_chunks, rest % n_chunks
             base = np.int64(tile) * n_in * lanes + np.int64(part) * strip
@@ -175,11 +175,11 @@ def scatter_kernel(group: int, lanes: int) -> Callable:
     strip, pairs = strip_of(group, lanes, 4), group // 2
 
     @kernel(parallel=True)
-    def scatter(starts, ends, indices, weights, dy, x, dx, gated):
+    def scatter(team, starts, ends, indices, weights, dy, x, dx, gated):
         tiles, n_out, n_in = dy.shape[0], dy.shape[1], dx.shape[1]
         blocks, groups, strips = starts.shape[0], starts.shape[1], lanes // strip
         width = (n_in + blocks - 1) // blocks
-        for job in prange(tiles * strips * blocks):
+        for job in share(team, tiles * strips * blocks):
             tile, rest = job // (strips * blocks), job % (strips * blocks)
             part, block = rest // blocks, rest % blocks
             base = np.int64(tile) * n_in * lanes + np.int64(part) * strip
@@ -221,10 +221,10 @@ def gradient_kernel(group: int, lanes: int) -> Callable:
     pairs = group * columns
 
     @kernel(parallel=True)
-    def gradient(indptr, starts, ends, indices, x, dy_read, dy, dw, dbias, chunks, span):
+    def gradient(team, indptr, starts, ends, indices, x, dy_read, dy, dw, dbias, chunks, span):
         tiles, n_in, n_out = x.shape[0], x.shape[1], dy.shape[1]
         n_chunks, blocks, groups = chunks.shape[0] - 1, starts.shape[0], starts.shape[1]
-        for chunk in prange(n_chunks):
+        for chunk in share(team, n_chunks):
             zeros = splat(np.float32(0), WORDS)
             full, single = bundle_of(zeros, pairs), bundle_of(zeros, group)
             one = bundle_of(zeros, 1)

@@ -9,10 +9,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from numba import prange
-
 from sparsecpu.kernels.linear.finishes import GATED, PLAIN, RELU
 from sparsecpu.kernels.machine.compile import TINY, kernel
+from sparsecpu.kernels.machine.team import share
 
 
 @functools.cache
@@ -20,10 +19,10 @@ def matmul_kernel(lanes: int) -> Callable:
     """Return the kernel of ``y = W x + bias``, with the arguments of ``wide.matmul_kernel``."""
 
     @kernel(parallel=True, reorders=True)
-    def matmul(starts, ends, indices, data, x, bias, gate, y, finish, chunks):
+    def matmul(team, starts, ends, indices, data, x, bias, gate, y, finish, chunks):
         tiles, n_chunks, blocks = x.shape[0], chunks.shape[0] - 1, starts.shape[0]
         for block in range(blocks):
-            for job in prange(tiles * n_chunks):
+            for job in share(team, tiles * n_chunks):
                 tile, chunk = job // n_chunks, job % n_chunks
                 for i in range(chunks[chunk], chunks[chunk + 1]):
                     k, end = starts[block, i], ends[block, i]
@@ -64,12 +63,12 @@ def gradient_kernel(lanes: int) -> Callable:
     """Return the kernel of ``dw`` and of the bias gradient, as ``wide.gradient_kernel``'s."""
 
     @kernel(parallel=True, reorders=True)
-    def gradient(starts, ends, indices, x, dy, dw, dbias, chunks):
+    def gradient(team, starts, ends, indices, x, dy, dw, dbias, chunks):
         tiles, n_chunks, blocks = x.shape[0], chunks.shape[0] - 1, starts.shape[0]
         zero = dw.dtype.type(0)
         for turn in range(blocks * tiles):
             block, tile = turn // tiles, turn % tiles
-            for chunk in prange(n_chunks):
+            for chunk in share(team, n_chunks):
                 for i in range(chunks[chunk], chunks[chunk + 1]):
                     k, end = starts[block, i], ends[block, i]
                     if tile == 0:

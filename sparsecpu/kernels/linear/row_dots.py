@@ -6,16 +6,16 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
-from numba import prange
 
 from sparsecpu.kernels.linear.addresses import read, read_int32, read_int64, write
 from sparsecpu.kernels.linear.group_dots import groups_kernel
 from sparsecpu.kernels.machine.compile import kernel
+from sparsecpu.kernels.machine.team import share
 from sparsecpu.kernels.vectors.memory import at
 
 
 @kernel(parallel=True, reorders=True)
-def row_dots(indptr, indices, data, x, bias, y, relu, chunks):
+def row_dots(team, indptr, indices, data, x, bias, y, relu, chunks):
     """Write ``y[s, i] = sum_k data[k] x[s, indices[k]] + bias[i]``, or its positive part.
 
     ``x`` is ``(samples, n_in)`` and ``y`` is ``(samples, n_out)``; an empty ``bias`` counts as
@@ -25,7 +25,7 @@ def row_dots(indptr, indices, data, x, bias, y, relu, chunks):
     samples, n_in = x.shape
     n_chunks = chunks.shape[0] - 1
     zero = data.dtype.type(0)
-    for job in prange(samples * n_chunks):
+    for job in share(team, samples * n_chunks):
         sample, chunk = job // n_chunks, job % n_chunks
         base = np.int64(sample) * n_in
         for i in range(chunks[chunk], chunks[chunk + 1]):

@@ -6,10 +6,10 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
-from numba import prange
 
 from sparsecpu.kernels.machine.compile import TINY, kernel
 from sparsecpu.kernels.machine.cpu import wide_vectors_pay
+from sparsecpu.kernels.machine.team import share
 from sparsecpu.kernels.vectors.arithmetic import count, fma, splat, where_positive, without_tiny
 from sparsecpu.kernels.vectors.memory import at, load, load_like, store
 
@@ -69,9 +69,9 @@ def scatter_kernel(lanes: int) -> Callable:
         return _portable(lanes)
 
     @kernel(parallel=True)
-    def scatter(indptr, indices, data, dy, x, dx, gated, parts):
+    def scatter(team, indptr, indices, data, dy, x, dx, gated, parts):
         tiles, n_out, n_in = dy.shape[0], dy.shape[1], dx.shape[1]
-        for job in prange(tiles * parts):
+        for job in share(team, tiles * parts):
             tile, part = job // parts, job % parts
             low, high = n_in * part // parts, n_in * (part + 1) // parts
             base = np.int64(tile) * n_in * lanes
@@ -95,9 +95,9 @@ def _portable(lanes: int) -> Callable:
     """Return the same kernel in plain Numba, for CPUs on which wide vectors do badly."""
 
     @kernel(parallel=True)
-    def scatter(indptr, indices, data, dy, x, dx, gated, parts):
+    def scatter(team, indptr, indices, data, dy, x, dx, gated, parts):
         tiles, n_out, n_in = dy.shape[0], dy.shape[1], dx.shape[1]
-        for job in prange(tiles * parts):
+        for job in share(team, tiles * parts):
             tile, part = job // parts, job % parts
             low, high = n_in * part // parts, n_in * (part + 1) // parts
             dx[tile, low:high] = 0

@@ -16,11 +16,11 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
-from numba import prange
 
 from sparsecpu.kernels.linear.finishes import GATED, PLAIN, RELU
 from sparsecpu.kernels.linear.prefetch import prefetch_piece, prefetch_x, x_is_far
 from sparsecpu.kernels.machine.compile import kernel
+from sparsecpu.kernels.machine.team import share
 from sparsecpu.kernels.vectors.arithmetic import (
     add,
     count,
@@ -103,11 +103,11 @@ def matmul_kernel(lanes: int) -> Callable:
     """
 
     @kernel(parallel=True)
-    def matmul(starts, ends, indices, data, x, bias, gate, y, finish, chunks):
+    def matmul(team, starts, ends, indices, data, x, bias, gate, y, finish, chunks):
         tiles, n_in, n_out = x.shape[0], x.shape[1], y.shape[1]
         n_chunks, blocks = chunks.shape[0] - 1, starts.shape[0]
         far = lanes <= 32 and x_is_far(n_in, lanes, data.itemsize, blocks)
-        for job in prange(tiles * n_chunks):  # tile by tile: a thread keeps one in its L2
+        for job in share(team, tiles * n_chunks):  # tile by tile: a thread keeps one in its L2
             tile, chunk = job // n_chunks, job % n_chunks
             base, zeros = np.int64(tile) * n_in * lanes, splat(data.dtype.type(0), lanes)
             for block in range(blocks):
@@ -166,13 +166,13 @@ def gradient_kernel(lanes: int) -> Callable:
     """
 
     @kernel(parallel=True)
-    def gradient(starts, ends, indices, x, dy, dw, dbias, chunks):
+    def gradient(team, starts, ends, indices, x, dy, dw, dbias, chunks):
         tiles, n_in, n_out = x.shape[0], x.shape[1], dy.shape[1]
         n_chunks, blocks = chunks.shape[0] - 1, starts.shape[0]
         far = lanes <= 32 and x_is_far(n_in, lanes, dw.itemsize, blocks)
         for tile in range(tiles):
             base = np.int64(tile) * n_in * lanes
-            for chunk in prange(n_chunks):
+            for chunk in share(team, n_chunks):
                 for block in range(blocks):
                     for i in range(chunks[chunk], chunks[chunk + 1]):
                         k = at(starts, np.int64(block) * n_out + i)

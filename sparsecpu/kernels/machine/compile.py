@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import time
-import warnings
-from collections.abc import Callable
-from types import FunctionType
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numba
 from numba.core import event, types
 
-from sparsecpu.kernels.machine import threads
-from sparsecpu.kernels.machine.cache import harden
+from sparsecpu.kernels.machine.jitted import EXACT, PART_OPTIONS, address_of, kept
+from sparsecpu.kernels.machine.team import Parallel
 
-#: Never ``nnan`` or ``ninf``: the NaN guard must work. Without ``reassoc`` sums keep their order.
-EXACT = {"contract", "nsz"}
-#: For kernels that are compiled in one form only: LLVM may add up in the order that it likes.
+#: For kernels that one thread runs: LLVM may add up in the order that it likes.
 FASTMATH = EXACT | {"reassoc", "arcp"}
 #: Smaller numbers become 0 where more is computed from them: their products end among the subnormal
 #: ones, on which arithmetic is many times slower.
@@ -25,8 +21,8 @@ TINY = 1e-30
 
 
 def kernel(
-    *, parallel: bool = False, part: bool = False, inlined: bool = False, exact: bool = False,
-    reorders: bool = False,
+    *, parallel: bool = False, part: bool = False, inlined: bool = False, addressed: bool = False,
+    exact: bool = False, reorders: bool = False, stages: int = 1,
 ) -> Callable[[Callable], Any]:  # fmt: skip
     """Return the decorator that every kernel carries.
 
@@ -35,14 +31,20 @@ def kernel(
     Parameters
     ----------
     parallel : bool
-        Run ``prange`` loops on Numba's threads, where there are several.
+        Run on Numba's threads, where there are several. The function's first argument, which
+        callers leave away, is for ``kernels.machine.team.share``; it returns nothing, and neither
+        makes an array.
+    stages : int
+        How often a parallel kernel is run: all threads end ``kernels.machine.team.stage`` 0 before
+        one begins 1.
     part : bool
         For what is called from other kernels only, never from Python, and neither makes nor returns
-        an array: compile it without reference counts, which would cost more than a part that
-        handles one pixel, and without the wrapper that Python would call.
+        an array: compile it as a part of these, without a form of its own.
     inlined : bool
         For a part that becomes code of its caller: vectors as wide as a strip, which it takes or
         returns, would go through memory otherwise.
+    addressed : bool
+        For what ``kernels.machine.spread`` calls: like a part, but with an address.
     exact : bool
         Let sums keep their order, as parts and parallel kernels do.
     reorders : bool
@@ -50,72 +52,34 @@ def kernel(
         one form only, for one thread too: another might choose another order.
     """
     part = part or inlined
-    exact = exact or part or (parallel and not reorders)
+    exact = exact or part or addressed or (parallel and not reorders)
+    fastmath = EXACT if exact else FASTMATH
     options: dict[str, Any] = {
-        "nogil": True, "fastmath": EXACT if exact else FASTMATH, "error_model": "numpy",
+        "nogil": True, "fastmath": fastmath, "error_model": "numpy",
         # Numba makes two more functions of each, for callers in C and in Python: without those that
         # nobody calls, a convolution compiles in two thirds of the time.
-        "no_cfunc_wrapper": True, "no_cpython_wrapper": part,
+        "no_cfunc_wrapper": True, "no_cpython_wrapper": addressed,
     }  # fmt: skip
-    if part:
+    if addressed:
         options["_nrt"] = False
-    if inlined:
-        options["forceinline"] = True
+    if part:
+        options = PART_OPTIONS | {"forceinline": inlined}
 
     def decorate(function: Callable) -> Any:
-        if not parallel:
-            return _compiled(function, options)
-        return Parallel(function, options, reorders)
+        if part:
+            return numba.njit(**options)(function)
+        if parallel:
+            return Parallel(function, options, reorders, stages)
+        return kept(function, options)
 
     return decorate
-
-
-def _compiled(function: Any, options: dict[str, Any]) -> Any:
-    try:
-        return harden(numba.njit(cache=True, **options)(function))
-    except (RuntimeError, OSError):  # "no locator available": nowhere to keep a cache
-        return numba.njit(**options)(function)
-
-
-class Parallel:
-    """A kernel with ``prange`` loops, compiled for several threads and, mostly, for a single one.
-
-    For one thread they are plain loops, which take half the time to compile, or less, and nothing
-    to start. As sums keep their order, both forms give the same bits. Kernels that reorder sums
-    have no form for one thread.
-    """
-
-    def __init__(self, function: Any, options: dict[str, Any], reorders: bool) -> None:
-        self.together = _compiled(function, {**options, "parallel": True})
-        self.alone: Any = None if reorders else _compiled(_twin(function), options)
-        functools.update_wrapper(self, function)
-
-    def __call__(self, *arguments: Any) -> Any:
-        """Run it on the current number of threads."""
-        team = threads.chosen.threads or threads.available_threads()
-        if team > 1:
-            return self.together(*arguments)
-        if self.alone is not None:
-            return self.alone(*arguments)
-        with threads.one_of_numbas():
-            return self.together(*arguments)
-
-
-def _twin(function: Any) -> Any:
-    """Return a copy by another name: Numba keeps compiled code by name, whatever the options."""
-    twin = FunctionType(
-        function.__code__, function.__globals__, function.__name__, None, function.__closure__
-    )
-    twin.__qualname__ = f"{function.__qualname__}_alone"
-    twin.__module__ = function.__module__
-    return twin
 
 
 class AddressBook:
     """Where the compiled forms of a kernel are, for ``kernels.machine.spread``.
 
-    A parallel kernel that calls another by name has it compiled anew inside itself, twice; one that
-    calls an address does not, and serves all kernels that take the same arguments.
+    A kernel that calls another by name has it compiled anew inside itself; one that calls an
+    address does not, and serves all kernels that take the same arguments.
     """
 
     def __init__(self, function: Any) -> None:
@@ -129,11 +93,22 @@ class AddressBook:
         """
         if key not in self._found:
             kinds = (types.int64, *(numba.typeof(argument) for argument in arguments))
-            self.function.compile(kinds)
-            form = self.function.overloads[kinds]
-            name = form.fndesc.llvm_func_name
-            self._found[key] = form.library.get_pointer_to_function(name)
+            self._found[key] = address_of(self.function, kinds)
         return self._found[key]
+
+
+class Compiling(NamedTuple):
+    """What is told to those who listen: a kernel begins to be compiled.
+
+    ``number`` counts from 1, ``of`` how many there are; None where nobody knows. Where it is known
+    beforehand, a first one without a name and with number 0 says about how many ``seconds`` all of
+    them will take, and a last one, without a name and with 0 seconds, that they are there.
+    """
+
+    name: str
+    number: int
+    of: int | None = None
+    seconds: float | None = None
 
 
 class CompileClock(event.Listener):
@@ -142,16 +117,37 @@ class CompileClock(event.Listener):
     def __init__(self) -> None:
         self.seconds = 0.0
         self.on_first: Callable[[], None] | None = None
-        self._depth = 0
+        self.listeners: list[Callable[[Compiling], Any]] = []
+        self._depth = self._number = 0
         self._started = 0.0
+
+    @contextlib.contextmanager
+    def listening(self, listener: Callable[[Compiling], Any]) -> Iterator[None]:
+        """Call ``listener`` inside the ``with`` block whenever a kernel begins to be compiled.
+
+        It runs in the thread that compiles, and should be quick.
+        """
+        self.listeners.append(listener)
+        try:
+            yield
+        finally:
+            self.listeners.remove(listener)
+
+    def tell(self, compiling: Compiling) -> None:
+        """Tell all who listen."""
+        if self.on_first is not None:
+            self.on_first()
+            self.on_first = None
+        for listener in self.listeners:
+            listener(compiling)
 
     def on_start(self, event: Any) -> None:
         """Note that a compilation begins."""
         if self._depth == 0:
             self._started = time.perf_counter()
-            if self.on_first is not None:
-                self.on_first()
-                self.on_first = None
+            self._number += 1
+            function = event.data["dispatcher"].py_func
+            self.tell(Compiling(name_of(function), self._number))
         self._depth += 1
 
     def on_end(self, event: Any) -> None:
@@ -161,10 +157,13 @@ class CompileClock(event.Listener):
             self.seconds += time.perf_counter() - self._started
 
 
+def name_of(function: Any) -> str:
+    """Return what a kernel is called: its file, and the function that makes it or is it."""
+    name = function.__qualname__.partition(".")[0].strip("_")
+    for ending in ("_alone", "_together", "_kernel"):
+        name = name.removesuffix(ending)
+    return f"{function.__module__.rpartition('.')[2]}.{name}"
+
+
 compile_clock = CompileClock()
 event.register("numba:compile", compile_clock)
-
-
-# Kernels without prange work inside are still launched through the parallel target, so that one
-# code path serves any number of threads; Numba's advice to drop parallel=True does not apply.
-warnings.filterwarnings("ignore", category=numba.NumbaPerformanceWarning, module="sparsecpu")

@@ -1,7 +1,7 @@
-"""Work that is spread over Numba's threads: one parallel loop for all kernels that are built of it.
+"""Work that is spread over Numba's threads: one kernel for all that is called by its address.
 
-A parallel loop that calls a kernel by name has it compiled anew inside itself, twice; one that
-calls an address does not.
+A kernel that calls another by name has it compiled anew inside itself; one that calls an address
+serves all kernels that take the same arguments.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import prange
 from numba.core import cgutils, types
 from numba.core.extending import intrinsic
 
 from sparsecpu.kernels.machine.compile import AddressBook, kernel
+from sparsecpu.kernels.machine.team import share
 
 
 @intrinsic
@@ -33,9 +33,9 @@ def call_address(typing_context, address, arguments):
 
 
 @kernel(parallel=True)
-def _for_each(count, address, *arguments):
+def _for_each(team, count, address, *arguments):
     """Call the kernel at an address for every number from 0 to ``count - 1``."""
-    for number in prange(count):
+    for number in share(team, count):
         call_address(address, (np.int64(number), *arguments))
 
 

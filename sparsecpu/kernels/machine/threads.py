@@ -168,13 +168,6 @@ def _safe() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def one_of_numbas() -> Iterator[None]:
-    """Run a kernel that has no form for one thread on one of Numba's, inside the block."""
-    with _safe(), _masked(1):
-        yield
-
-
-@contextlib.contextmanager
 def _masked(threads: int) -> Iterator[None]:
     before = numba.get_num_threads()
     numba.set_num_threads(threads)

@@ -27,10 +27,11 @@ from collections.abc import Callable
 
 import numpy as np
 from llvmlite import ir
-from numba import prange, types
+from numba import types
 from numba.core.extending import intrinsic
 
 from sparsecpu.kernels.machine.compile import kernel
+from sparsecpu.kernels.machine.team import share
 from sparsecpu.kernels.vectors.memory import load
 
 #: What stands for 0 in the high half of a pair.
@@ -108,10 +109,10 @@ def narrow_kernel(precision: str) -> Callable:
     pairs = precision == "bf16"
 
     @kernel(parallel=True)
-    def narrow(x, out):
+    def narrow(team, x, out):
         rows, lanes = x.shape
         half = lanes // 2
-        for group in prange((rows + _ROWS - 1) // _ROWS):
+        for group in share(team, (rows + _ROWS - 1) // _ROWS):
             for row in range(group * _ROWS, min(rows, (group + 1) * _ROWS)):
                 here = np.int64(row) * lanes
                 if pairs:
