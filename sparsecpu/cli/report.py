@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from sparsecpu.cli.grouped_help import command, option
+from sparsecpu.cli.names import data_argument
 from sparsecpu.cli.options import data_options, quiet_option, reading
 from sparsecpu.cli.output import Speaker
 
 
 @command()
 @click.argument("run")
-@click.argument("data", required=False)
+@data_argument(required=False)
 @option(
     "--out",
     type=click.Path(),

@@ -43,7 +43,7 @@ def test_train_json_is_one_document_with_stable_keys(tmp_path):
     if importlib.util.find_spec("torch"):
         assert found["dense_bf16_step_ms"] > 0
     assert sorted(os.listdir(tmp_path / "r")) == [
-        "checkpoint.npz", "config.json", "history.jsonl", "model.npz"]  # fmt: skip
+        "checkpoint.npz", "config.json", "history.jsonl", "model.npz", "result.json"]  # fmt: skip
 
 
 @pytest.mark.parametrize("topology", ["sparse-momentum", "set", "static"])
