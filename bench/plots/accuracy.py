@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
-from sparsecpu.experiments.plots.style import COLOURS, DASHES, MARKERS, legend, plain_log
-from sparsecpu.experiments.plots.trade import Trained, draw_trade
+from sparsecpu.experiments.plots.style import COLOURS, DASHES, INK, MARKERS, legend, plain_log
+from sparsecpu.experiments.plots.trade import DENSE, Trained, draw_trade
 
 
 def draw_race(axes: Any, results: list[dict[str, Any]]) -> None:
     """Draw the test error of all contestants over seconds.
 
-    Each has a colour and a sign of its own; lines of a density have the same dashes.
+    Sparse ones have the colour and the sign of their group, as in the picture beside it, and the
+    dashes of their density; dense ones are ink, with signs of their own.
     """
     from sparsecpu.bench.subjects.accuracy import label
 
-    dashes = {1.0: DASHES[0]}
-    for number, result in enumerate(results):
-        dash = dashes.setdefault(result["density"], DASHES[len(dashes) % len(DASHES)])
-        error = [100 * (1 - a) for a in result["accuracy"]]
-        axes.plot(result["seconds"], error, linestyle=dash, label=label(result),
-                  color=COLOURS[number % len(COLOURS)],
-                  marker=MARKERS[number % len(MARKERS)])  # fmt: skip
+    groups = list(dict.fromkeys(r["group"] for r in results if r["kind"] == "sparsecpu"))
+    sparse = list(dict.fromkeys(r["density"] for r in results if r["kind"] == "sparsecpu"))
+    signs = itertools.cycle(DENSE)
+    for result in results:
+        error, look = [100 * (1 - a) for a in result["accuracy"]], {"color": INK, "alpha": 0.7}
+        if result["kind"] == "sparsecpu":
+            number = groups.index(result["group"])
+            look = {"color": COLOURS[number % len(COLOURS)]}
+            look["marker"] = MARKERS[number % len(MARKERS)]
+            look["linestyle"] = DASHES[sparse.index(result["density"]) % len(DASHES)]
+        else:
+            look["marker"] = next(signs)
+        axes.plot(result["seconds"], error, label=label(result), **look)
     plain_log(axes, "x")
     plain_log(axes, "y")
-    axes.set_xlabel("seconds of training, without compiling")
+    axes.set_xlabel("seconds of training, after a warm-up")
     axes.set_ylabel("test error, %")
     hidden = results[0]["hidden"].replace(",", "-")
     axes.set_title(f"digits28, 784-{hidden}-10: a sign per epoch")

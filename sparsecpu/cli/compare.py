@@ -27,6 +27,7 @@ from sparsecpu.cli.options import (
 from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.cli.recipe_options import recipe_options, unsaid, usual_values
 from sparsecpu.cli.runs_progress import RunsProgress
+from sparsecpu.cli.unused_options import refuse_for_data, refuse_for_methods
 from sparsecpu.datasets.text import is_text
 from sparsecpu.errors import ParameterError
 from sparsecpu.experiments.comparison import Comparison, split_methods
@@ -142,7 +143,10 @@ def _described(ctx: click.Context, data: str, options: dict[str, Any]) -> Compar
     from sparsecpu.datasets import open_data
     from sparsecpu.experiments.comparison import has_its_test
 
-    folds, own_test = options["folds"], has_its_test(open_data(data, **reading(options)))
+    methods, dataset = split_methods(options["methods"]), open_data(data, **reading(options))
+    refuse_for_methods(ctx, methods)
+    refuse_for_data(ctx, data, dataset.task)
+    folds, own_test = options["folds"], has_its_test(dataset)
     if folds is None:
         folds = 0 if own_test else 5
     rates = RATES_OF_TEXT if is_text(data) else options["learning_rates"]
@@ -150,7 +154,7 @@ def _described(ctx: click.Context, data: str, options: dict[str, Any]) -> Compar
     return Comparison(
         data,
         reading(options),
-        split_methods(options["methods"]),
+        methods,
         numbers("densities", options["densities"]) or (),
         options["seeds"],
         folds,

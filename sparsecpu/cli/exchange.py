@@ -14,6 +14,7 @@ from sparsecpu.cli.names import Choice
 from sparsecpu.cli.options import json_option, numbers
 from sparsecpu.cli.output import print_json, put
 from sparsecpu.cli.recipe_options import recipe_options
+from sparsecpu.cli.unused_options import is_said, refuse_without_model
 from sparsecpu.datasets.base import TASKS
 from sparsecpu.errors import FileFormatError, ParameterError
 from sparsecpu.experiments.options import either
@@ -93,7 +94,8 @@ _ENDINGS = {"torch": ".pt", "safetensors": ".safetensors", "scipy": ""}
 )
 @recipe_options("seed")
 @json_option
-def import_model(file: str, **options: Any) -> None:
+@click.pass_context
+def import_model(ctx: click.Context, file: str, **options: Any) -> None:
     """Make a sparse model of FILE, and say which tensor went where.
 
     FILE is a PyTorch state dict (only plain tensors are loaded, nothing in it is run), a
@@ -109,6 +111,7 @@ def import_model(file: str, **options: Any) -> None:
     from sparsecpu.files.model import save
     from sparsecpu.interop import import_network, open_tensors
 
+    refuse_without_model(ctx)
     tensors, known = open_tensors(file)
     architecture = known.get("architecture")
     if options["model"] is not None:
@@ -131,6 +134,8 @@ def import_model(file: str, **options: Any) -> None:
         network.offset = _per_feature("mean", options["mean"], 0.0, network)
         network.scale = 1 / _per_feature("std", options["std"], 1.0, network)
     facts, outputs = known.get("facts") or {}, network.n_outputs
+    if is_said(ctx, "task") and options["task"] != facts.get("task", options["task"]):
+        raise ParameterError("task", options["task"], f"{facts['task']}, as {file} says")
     per_output = (facts.get("classes"), facts.get("target_mean"))
     if outputs not in [len(labels) for labels in per_output if isinstance(labels, list)]:
         facts = _facts(options["task"], outputs)  # none, or of a network with another head
@@ -142,7 +147,12 @@ def import_model(file: str, **options: Any) -> None:
         document = {"matched": matched, "missing": report.missing, "folded": report.folded}
         groups = {name: p.pattern.group for name, p in network.sparse_parameters().items()}
         document |= {"groups": groups}
-        document |= {"unused": report.unused, "nnz": network.nnz, "density": network.density}
+        document |= {
+            "unused": report.unused,
+            "thin": report.thin,
+            "nnz": network.nnz,
+            "density": network.density,
+        }
         return print_json({**document, "out": options["out"]})
     put(str(report))
     sizes = sorted({p.pattern.group for p in network.sparse_parameters().values()} - {1})
@@ -196,8 +206,23 @@ def _described(options: dict[str, Any], tensors: Any) -> Any:
     for name, sizes in (("input_shape", shape), ("outputs", (outputs,))):
         if min(sizes) < 1:
             raise ParameterError(name, sizes, "integers of at least 1")
-    recipe = Recipe(model=options["model"], width=options["width"])
-    return describe_dense(recipe, shape, outputs)
+    model = _with_stem(options["model"], matrices[0])
+    return describe_dense(Recipe(model=model, width=options["width"]), shape, outputs)
+
+
+def _with_stem(model: str, first: tuple[int, ...]) -> str:
+    """Return the name of a network with the size of the first filters in a file, if it has one.
+
+    ResNets for ImageNet begin with larger filters than those for small images; all else is the
+    same.
+    """
+    from sparsecpu.networks.models import find_model
+
+    named = find_model(model)
+    takes = named is not None and "stem_size" in inspect.signature(named).parameters
+    if not takes or "stem_size" in model or len(first) != 4 or first[-1] not in (3, 7):
+        return model
+    return f"{model}{',' if ':' in model else ':'}stem_size={first[-1]}"
 
 
 def _pairs(texts: tuple[str, ...]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from sparsecpu.cli.grouped_help import command
 from sparsecpu.cli.names import data_argument
 from sparsecpu.cli.options import data_options, output_options, part_option, reading
 from sparsecpu.cli.output import Speaker, print_json, put
-from sparsecpu.errors import DataError
+from sparsecpu.errors import ConflictError, DataError
 
 
 @command()
@@ -36,6 +36,8 @@ def predict(model: str, data: str, proba: bool, part: str | None, **options: Any
     speaker = Speaker(options["quiet"])
     speaker.announce_compilation()
     network, facts = read_model(model_path(model), options["task"], speaker.note)
+    if proba and facts["task"] == "regression":
+        raise ConflictError("proba", model, "which predicts numbers, not classes")
     if facts["task"] == "language":
         raise DataError(f"{model} writes text; see sparsecpu generate -h, and evaluate for scores")
     found = part_to_predict(network, facts, data, part, reading(options))

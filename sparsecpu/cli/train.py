@@ -6,6 +6,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from sparsecpu.cli.signals import exit_code
 from sparsecpu.cli.train_options import train_options
 from sparsecpu.cli.train_report import result, table
 from sparsecpu.cli.train_run import Request, TrainRun
+from sparsecpu.cli.unused_options import density_of, refuse_for_data, refuse_unused
 from sparsecpu.cli.validated import USUAL as VALIDATION
 from sparsecpu.datasets.image_sets import IMAGE_SETS
 from sparsecpu.datasets.names import BUNDLED, GENERATED
@@ -138,13 +140,18 @@ def _requested(ctx: click.Context, data: str | None, options: dict[str, Any], co
     if data is None:
         raise DataError("DATA is missing: give a name, a file or a folder; see sparsecpu train -h")
     chosen = usual_values(ctx, data, options)
+    refuse_unused(ctx, chosen)
+    chosen |= density_of(ctx, chosen)
+    if options["spectrum"] and options["out"] is None:
+        raise ConflictError("spectrum", "a run that is not kept", "for the history is in --out")
     if options["neurons"] is not None:
         chosen |= unsaid(ctx, options_of_neurons(options["neurons"]))
     new = None
     if options["out"] is not None:
         new = RunFolder(options["out"])
         ctx.call_on_close(new.lock.release)
-    return Request(data, reading(options), _recipe(chosen), new=new)
+    recipe, fits = _recipe(chosen), partial(refuse_for_data, ctx, data)
+    return Request(data, reading(options), recipe, new=new, fits=fits)
 
 
 def _resumed(
@@ -174,6 +181,8 @@ def _resumed(
         changes[name] = value
     if options["out"] is not None:
         raise ConflictError("out", "--resume", "which goes on in the folder that it names")
+    if options["autotune"]:
+        raise ConflictError("autotune", "--resume", "whose layers keep the forms that they have")
     options |= validation
     options["spectrum"] = options["spectrum"] or config.get("spectrum", False)
     options["evaluate_every"] = options["evaluate_every"] or config.get("evaluate_every")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from sparsecpu.experiments.trained_models import check_same_columns
 from sparsecpu.experiments.trainers import augmented, make_trainer, standardised_targets
 from sparsecpu.networks.group_choice import GroupChoice, choose_groups
 from sparsecpu.networks.groups import AUTO, group_text
+from sparsecpu.networks.thin_layers import least_density, thin_layers
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Request:
     """What is to be trained; a resumed run has a folder, and what it was begun with.
 
     ``new`` is the folder that a new run is to be kept in, and ``changes`` are what the recipe of a
-    resumed one says otherwise from here on.
+    resumed one says otherwise from here on. ``fits`` refuses a task, once the data has told it, if
+    an option is for another one.
     """
 
     data: str
@@ -43,6 +46,7 @@ class Request:
     config: dict[str, Any] | None = None
     new: RunFolder | None = None
     changes: dict[str, Any] = field(default_factory=dict)
+    fits: Callable[[str], None] | None = None
 
 
 class TrainRun:
@@ -62,6 +66,8 @@ class TrainRun:
         kept = None if request.folder is None else request.folder.checkpoint
         found = open_for(request.data, request.reading, self.recipe.init, kept)
         whole = fitted(self.recipe, found)
+        if request.fits is not None:
+            request.fits(whole.task)
         self.dataset = self.validated.cut(whole, self.recipe.seed)
         self._say_text()
         if self.recipe.init:
@@ -105,6 +111,8 @@ class TrainRun:
         else:
             x, y = dataset.x_train, dataset.y_train
             network = build(self.recipe, self.architecture, x, y, dataset.scaling)
+            if not self.recipe.init:
+                self._say_thin(network)
         self._open_validation(network)
         tracked = self.tracked if held is None else held.has_arrays_of("Tracker")
         self.trainer = trainer = self._make_trainer(network, tracked)
@@ -130,6 +138,16 @@ class TrainRun:
             validated.check(request.config)
         for note in () if validated.held is None else validated.held.notes:
             self.speaker.say(f"note: {note}")
+
+    def _say_thin(self, network: Any) -> None:
+        """Say which layers of a new network have too few weights to learn much."""
+        weights = network.sparse_parameters()
+        if thin := thin_layers(weights):
+            enough = least_density(weights)
+            self.speaker.warn(
+                f"note: {thin}; such a network learns little: from --density {enough:.2g} on "
+                "there are as many weights as neurons"
+            )
 
     def _make_trainer(self, network: Any, tracked: bool) -> Any:
         from sparsecpu.training.pattern_history import Tracker

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 #: What a fit keeps for itself.
-_OWN = ("_label_encoder", "_multilabel", "_one_output", "_seed", "_progress", "_parts", "_units",
+_OWN = ("_label_encoder", "_multilabel", "_one_output", "_seed", "_progress", "_parts",
         "_known", "_target_name")  # fmt: skip
 
 

@@ -29,7 +29,9 @@ from sparsecpu.estimators.parts import Parts, trainer_of_parts
 from sparsecpu.estimators.progress import Progress, begin, followers, gone_on, remember
 from sparsecpu.estimators.rates import Stopper
 from sparsecpu.estimators.samples import read_samples
+from sparsecpu.estimators.scaling import scale_samples
 from sparsecpu.estimators.targets import read_targets
+from sparsecpu.estimators.thin import tell_thin
 from sparsecpu.estimators.trainers import make_rate, make_trainer, restart, threads_of
 from sparsecpu.estimators.weights import check_some, read_weights
 from sparsecpu.experiments.scoring import outputs
@@ -73,10 +75,10 @@ class SparseMLP(PlotsCurves, BaseEstimator):
         hidden_layer_sizes=(100,),
         activation="relu",
         *,
-        density=defaults.DENSITY,
+        density=defaults.ESTIMATOR_DENSITY,
         distribution=defaults.DISTRIBUTION,
         group=defaults.GROUP,
-        topology=defaults.TOPOLOGY,
+        topology=defaults.ESTIMATOR_TOPOLOGY,
         solver=defaults.ESTIMATOR.optimizer,
         alpha=0.0001,
         batch_size=defaults.ESTIMATOR.batch_size,
@@ -99,6 +101,7 @@ class SparseMLP(PlotsCurves, BaseEstimator):
         n_iter_no_change=10,
         dropout=0.0,
         batch_norm=False,
+        scale="auto",
         dtype="float32",
         precision=defaults.PRECISION,
         n_jobs=None,
@@ -132,6 +135,7 @@ class SparseMLP(PlotsCurves, BaseEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.dropout = dropout
         self.batch_norm = batch_norm
+        self.scale = scale
         self.dtype = dtype
         self.precision = precision
         self.n_jobs = n_jobs
@@ -164,7 +168,9 @@ class SparseMLP(PlotsCurves, BaseEstimator):
             seed = self._draw_seed()
             if fresh:
                 self._build(X, targets, seed)
+                self._learn_scale(X, targets, weights)
                 begin(self)
+            targets = self._scaled(targets)
             self._fit(X, targets, weights, seed, fresh)
         return self
 
@@ -209,7 +215,9 @@ class SparseMLP(PlotsCurves, BaseEstimator):
         """Train for one epoch on these samples."""
         if fresh:
             self._build(X, targets, self._draw_seed())
+            self._learn_scale(X, targets, sample_weight)
             begin(self)
+        targets = self._scaled(targets)
         trainer, samples = trainer_of_parts(self, X.shape[0]), self.network_.samples(X)
         rate, stopper = gone_on(self)
         history = History()
@@ -265,6 +273,15 @@ class SparseMLP(PlotsCurves, BaseEstimator):
         self._seed = seed
         self._build_described(described, len(targets))
 
+    def _learn_scale(self, X, targets, weights) -> None:
+        """Let the new network scale what it reads; weights of samples count."""
+        scale_samples(self, X, weights)
+        self.network_.facts = facts_of(self)
+
+    def _scaled(self, targets):
+        """Return targets as they are trained on."""
+        return targets
+
     def _build_described(self, dense, samples: int) -> None:
         """Make the network of a dense description, as sparse as the parameters say."""
         described = dense.sparsify(self.density, self.distribution)
@@ -272,8 +289,8 @@ class SparseMLP(PlotsCurves, BaseEstimator):
         refuse_too_large(self, samples)
         rng = streams(self._seed)["init"]
         self.network_ = self.architecture_.build(rng, dtype=np.dtype(self.dtype))
+        tell_thin(self)
         take_forms(self.network_, self.group_)
-        self.network_.facts = facts_of(self)
 
     def _draw_seed(self) -> int:
         """Return the seed of a fit, the same on all ranks."""

@@ -45,6 +45,8 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         The network.
     density_ : float
         Fraction of the weights that is kept.
+    scaling_ : str
+        How samples are scaled: feature, largest (see ``scale``), channel, global or none.
     group_ : int or list
         Size of the groups, or for each layer a size or "dense".
     coefs_ : list of scipy.sparse.csr_array
@@ -77,10 +79,10 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         hidden_layer_sizes=(100,),
         activation="relu",
         *,
-        density=defaults.DENSITY,
+        density=defaults.ESTIMATOR_DENSITY,
         distribution=defaults.DISTRIBUTION,
         group=defaults.GROUP,
-        topology=defaults.TOPOLOGY,
+        topology=defaults.ESTIMATOR_TOPOLOGY,
         solver=defaults.ESTIMATOR.optimizer,
         alpha=0.0001,
         batch_size=defaults.ESTIMATOR.batch_size,
@@ -103,6 +105,7 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         n_iter_no_change=10,
         dropout=0.0,
         batch_norm=False,
+        scale="auto",
         dtype="float32",
         precision=defaults.PRECISION,
         class_weight=None,

@@ -15,7 +15,7 @@ def facts_of(estimator: Any) -> dict[str, Any]:
     That is what ``sparsecpu predict`` and ``evaluate`` need. What a file has said of the columns
     of a table that the estimator was trained on before stays.
     """
-    facts = {**(estimator._known or {}), **estimator._meaning()}
+    facts = {**(estimator._known or {}), **estimator._meaning(), "scaling": estimator.scaling_}
     names = getattr(estimator, "feature_names_in_", None)
     if "columns" not in facts and names is not None and len(set(names)) == len(names):
         facts["columns"] = _columns(estimator, [str(name) for name in names])

@@ -143,12 +143,12 @@ def _fill(estimator: Any, network: Any, facts: dict[str, Any], where: str) -> No
     estimator._target_name = None if columns is None else columns.target
     if own_class(type(estimator)) == "SparseCNNClassifier":
         estimator.image_shape_ = network.input_shape
+    estimator.scaling_ = facts.get("scaling", "feature" if network.offset.size else "none")
     task = facts["task"]
     if task == "regression":
         estimator._one_output = network.n_outputs == 1
-        units = [np.array(facts[f"target_{name}"], np.float64) for name in ("mean", "scale")]
-        plain = not units[0].any() and (units[1] == 1.0).all()
-        estimator._units = None if plain else tuple(units)
+        estimator.target_mean_ = np.array(facts["target_mean"], np.float64)
+        estimator.target_scale_ = np.array(facts["target_scale"], np.float64)
     else:
         _fill_classes(estimator, facts, where)
     estimator._known = {name: facts[name] for name in _OF_DATA if name in facts}

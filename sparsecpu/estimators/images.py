@@ -22,7 +22,8 @@ from sparsecpu.step.standardising import standardise
 class SparseCNNClassifier(SparseMLPClassifier):
     """Convolutional classifier that is sparse from the first step to the last.
 
-    Pixels are standardised channel by channel, by the statistics of the training samples.
+    Pixels are standardised channel by channel, by the statistics of the training samples, unless
+    ``scale`` says otherwise.
 
     {parameters}
 
@@ -68,6 +69,7 @@ group_ : object
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=10,
+        scale="auto",
         dtype="float32",
         precision=defaults.PRECISION,
         class_weight=None,
@@ -97,6 +99,7 @@ group_ : object
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
+        self.scale = scale
         self.dtype = dtype
         self.precision = precision
         self.class_weight = class_weight
@@ -134,7 +137,7 @@ group_ : object
         return as_image(sizes)
 
     def _build(self, X, targets, seed: int) -> None:
-        """Make the network, and let it standardise its input."""
+        """Make the network."""
         described = self.model if callable(self.model) else find_model(self.model)
         if described is None:
             raise ParameterError("model", self.model, expected_model(self.model, ", or a function"))
@@ -143,7 +146,13 @@ group_ : object
         dense = described(self.image_shape_, self.n_outputs_, **options)
         self._seed = seed
         self._build_described(dense, len(targets))
-        standardise(self.network_, X[:10_000], "channel")
+
+    def _learn_scale(self, X, targets, weights) -> None:
+        if self.scale == "auto":
+            self.scaling_ = "channel"
+            standardise(self.network_, X[:10_000], "channel")
+        else:
+            super()._learn_scale(X, targets, weights)
 
     def _raw(self, X) -> np.ndarray:
         from sklearn.utils.validation import check_is_fitted

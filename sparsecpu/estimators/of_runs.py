@@ -9,6 +9,7 @@ from typing import Any
 from sparsecpu.errors import DataWarning, FileFormatError, ParameterError
 from sparsecpu.estimators.plain import DescribedModel
 from sparsecpu.estimators.progress import shown_of
+from sparsecpu.estimators.scaling import SCALES
 from sparsecpu.experiments.history_file import HistoryFile
 from sparsecpu.experiments.recipe import LATER, Recipe, options
 from sparsecpu.files.checkpoint import alike
@@ -24,6 +25,8 @@ def parameters_of_run(name: str, network: Any, facts: dict[str, Any], path: str)
     keeps its pattern.
     """
     found: dict[str, Any] = {"density": network.density, "dtype": network.dtype.name}
+    scaling = facts.get("scaling", "auto")
+    found["scale"] = scaling if scaling in SCALES else "auto"
     recipe = _recipe_of(facts, path)
     if recipe is None:
         found["topology"] = "static"

@@ -14,6 +14,7 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.estimators.rates import RATES, SOLVERS
+from sparsecpu.estimators.scaling import check_scale
 from sparsecpu.estimators.weights import check_class_weight
 from sparsecpu.experiments.options import Option, Rule, integer, one_of
 from sparsecpu.experiments.recipe import options
@@ -185,6 +186,17 @@ PARAMETERS: dict[str, tuple[str, Option]] = {
         Option("Rate of dropout behind every hidden layer, in [0, 1).", below_one),
     ),
     "batch_norm": ("bool", Option("True to normalise before every activation.", truth_value)),
+    "scale": (
+        '{"auto", "feature", "global", "none"} or None',
+        Option(
+            "How the network scales what it reads, by the samples of the first fit: each feature "
+            "to mean 0 and variance 1, or all of them alike (global). Features of a sparse matrix "
+            "are divided by their largest size instead, so that zeros stay zeros. auto takes each "
+            "feature, of images each channel. Numbers that a regressor learns are scaled in the "
+            "same way, and predictions scaled back. None is none.",
+            check_scale,
+        ),
+    ),
     "dtype": ('{"float32", "float64"}', Option("Type of all values.", _dtype)),
     "precision": ("str", _RECIPE["precision"]),
     "class_weight": (

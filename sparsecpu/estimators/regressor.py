@@ -14,6 +14,7 @@ from sparsecpu.estimators.base import SparseMLP
 from sparsecpu.estimators.in_use import in_training, reads
 from sparsecpu.estimators.interruption import hand_on_ctrl_c
 from sparsecpu.estimators.parameters import documented, refuse_early_stopping
+from sparsecpu.estimators.scaling import learn_targets
 from sparsecpu.estimators.targets import check_numbers, read_targets
 from sparsecpu.estimators.weights import read_weights
 from sparsecpu.experiments.scoring import quantities
@@ -29,19 +30,19 @@ class SparseMLPRegressor(RegressorMixin, SparseMLP):
 
     Attributes
     ----------
-    network_, density_, group_, coefs_, intercepts_, n_iter_, t_, loss_, loss_curve_, best_loss_ : \
-object
+    network_, density_, scaling_, group_, coefs_, intercepts_, n_iter_, t_, loss_, loss_curve_, \
+best_loss_ : object
         As in ``SparseMLPClassifier``.
+    target_mean_, target_scale_ : ndarray, shape (outputs,)
+        What ``predict`` adds to the network's outputs, after it has multiplied them.
 
     Notes
     -----
     The loss is half the squared error, summed over the outputs; ``loss_`` and ``loss_curve_`` have
-    its mean over them, as in ``MLPRegressor``. Targets are not rescaled. What differs from
-    ``MLPRegressor``, and why, is listed in docs/estimators.md.
+    its mean over them, as in ``MLPRegressor``. Both are of targets with mean 0 and variance 1,
+    which is what the network learns; with ``scale=None`` they are of those that were given. What
+    differs from ``MLPRegressor``, and why, is listed in docs/estimators.md.
     """
-
-    #: Mean and scale of the targets that the network was trained on, of one that a file gives.
-    _units: tuple[np.ndarray, np.ndarray] | None = None
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch on these samples.
@@ -82,16 +83,21 @@ object
             raise DataError(
                 f"y has {y.shape[1]} numbers per sample; expected {self.n_outputs_} as before"
             )
-        if self._units is not None:
-            y = (y - self._units[0]) / self._units[1]
         return y
+
+    def _learn_scale(self, X, targets, weights) -> None:
+        learn_targets(self, targets, weights)
+        super()._learn_scale(X, targets, weights)
+
+    def _scaled(self, targets):
+        return (targets - self.target_mean_) / self.target_scale_
 
     def _count_outputs(self, targets) -> int:
         return targets.shape[1]
 
     def _meaning(self) -> dict[str, Any]:
-        mean, scale = self._units or (np.zeros(self.n_outputs_), np.ones(self.n_outputs_))
-        found = {"target_mean": mean.tolist(), "target_scale": scale.tolist()}
+        mean, scale = self.target_mean_.tolist(), self.target_scale_.tolist()
+        found = {"target_mean": mean, "target_scale": scale}
         return {"task": "regression", **found}
 
     def _loss(self) -> Loss:
@@ -140,6 +146,7 @@ object
             Numbers.
         """
         z = self._raw(X)
-        if self._units is not None:
-            z = quantities(z, self._meaning())
+        scales = {"target_mean": self.target_mean_, "target_scale": self.target_scale_}
+        if self.target_mean_.any() or (self.target_scale_ != 1).any():
+            z = quantities(z, scales)
         return z.ravel() if self._one_output else z

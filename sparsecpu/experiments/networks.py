@@ -37,6 +37,8 @@ def describe_dense(recipe: Recipe, input_shape: tuple[int, ...], n_outputs: int)
         return mlp(input_shape, hidden, n_outputs)
     described = find_model(recipe.model)
     if described is None:
+        if recipe.width != 1.0:
+            raise ConflictError("width", recipe.model, "which has no channels")
         return _describe_sizes(recipe.model, input_shape, n_outputs)
     options = {} if recipe.width == 1.0 else {"width": recipe.width}
     if not options.keys() <= inspect.signature(described).parameters.keys():

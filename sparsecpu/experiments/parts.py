@@ -89,6 +89,8 @@ class _Model:
     def rows(self, data: str, part: str, *, scored: bool) -> Rows:
         """Return the samples of a file."""
         layout, own = layout_of(self.network, self.facts), ("task", "samples")
+        if (count := self.reading.get("samples")) is not None:
+            raise DataError(f"samples is {count}; {data} is a file, whose samples are there")
         given = {name: value for name, value in self.reading.items() if name not in own}
         rows = read_rows(data, layout, part=part, scored=scored, **given)
         self._check_images(data, rows.x, rows.shape, layout.columns)

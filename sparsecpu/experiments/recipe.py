@@ -112,13 +112,18 @@ class Recipe:
     ift: str = option(
         "none",
         "Replace dense layers by larger sparse ones of the same FLOPs (Sparse-IFT): "
-        f"{either(_IFT)}. --density is ignored.",
+        f"{either(_IFT)}. --sparsity says how sparse, in place of --density.",
         one_of(_IFT, "transforms"),
         group="network",
         rare=True,
     )
     sparsity: float = option(
-        0.75, "Sparsity of the network that --ift builds.", below_one, group="network", rare=True
+        0.75,
+        "Sparsity of the network that --ift builds; without --ift another way to say --density, "
+        "which is 1 less this.",
+        below_one,
+        group="network",
+        rare=True,
     )
     distribution: str = option(
         defaults.DISTRIBUTION,

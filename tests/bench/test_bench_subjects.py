@@ -202,14 +202,17 @@ def test_race_to_the_dense_accuracy(tmp_path, drawn):
         assert result["accuracy"][-1] > 0.5
         fastest = min(np.diff(result["seconds"]))
         assert result["step_ms"] == pytest.approx(1e3 * fastest / 12, abs=0.1)  # of 12 steps
-    assert results[1]["compile_seconds"] > 1  # its cache was empty
-    assert results[1]["seconds"][-1] < results[1]["compile_seconds"]  # of which none is in there
+    assert results[0]["compile_seconds"] == 0 <= results[1]["compile_seconds"]
     assert results[1]["nnz"] * 2 == results[0]["nnz"]
     values, lines = bench.verdict(results)
     assert values["target"] == results[0]["accuracy"][-1] - 0.003
     assert len(values["times"]) == 2
     assert "scikit-learn" in " ".join(lines)
-    assert f"{results[1]['compile_seconds']:.1f} s" in " ".join(lines)
+    assert (
+        max(map(len, "\n".join([bench.heading(), bench.row(results[1]), *lines]).split("\n"))) <= 80
+    )
+    never = [{**result, "accuracy": [0.1] * 3} for result in results[1:]]
+    assert "bought nothing" in " ".join(bench.verdict([results[0], *never])[1])
     assert reached({"seconds": [1, 2, 3], "accuracy": [0.1, 0.9, 0.95]}, 0.9) == 2
     assert reached({"seconds": [1], "accuracy": [0.1]}, 0.9) is None
     plot("accuracy", results, {"machine": MACHINE}, tmp_path / "a.png")
@@ -224,6 +227,15 @@ def test_race_to_the_dense_accuracy(tmp_path, drawn):
     (bar,) = drawn[1].axes[0].patches
     assert bar.get_height() == 0.5
     assert [text.get_text() for text in drawn[1].axes[0].get_xticklabels()] == ["a"]
+
+
+def test_predictions_of_several_networks_are_printed():
+    options = ["--sparsity", 0.5, "--batch", 2, "--rounds", 1, "--group", 1, "--blas", "as-is"]
+    models = ["--model", "30-20-5", "--model", "20-10"]
+    result = run("bench", "infer", *models, *options, "--quiet", "--no-dense-bf16")
+    assert result.exit_code == 0, result.output
+    rows = [line.split()[0] for line in result.stdout.splitlines() if line.strip()]
+    assert {"30-20-5", "20-10"} <= set(rows)
 
 
 def test_predictions_are_timed_and_drawn(tmp_path, drawn):

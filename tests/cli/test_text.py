@@ -15,6 +15,8 @@ from sparsecpu.files.archive import read_arrays
 
 FEW = ["--model", "words", "--epochs", "2", "--density", "0.5", "--learning-rate", "0.01",
        "--quiet"]  # fmt: skip
+#: The same for a model that is there already.
+AGAIN = [*FEW[2:4], *FEW[6:]]
 
 
 @pytest.fixture
@@ -87,7 +89,7 @@ def test_what_does_not_fit_is_refused_in_a_line(trained, verse, tmp_path):  # no
     refused(["train", "digits", *FEW], "it is for text")
     refused(["train", verse, *FEW, "--model", "words:block=4000"], "smaller block")
     refused(["train", verse, *FEW, "--target", "x"], "target")
-    refused(["train", f"{verse}:tokens=bytes", *FEW, "--init", folder], "tokens=characters")
+    refused(["train", f"{verse}:tokens=bytes", *AGAIN, "--init", folder], "tokens=characters")
     refused(["evaluate", folder, "digits"], "text")
     refused(["evaluate", folder, f"{verse}:tokens=bytes"], "tokens=characters")
     refused(["predict", folder, verse], "generate")
@@ -95,13 +97,13 @@ def test_what_does_not_fit_is_refused_in_a_line(trained, verse, tmp_path):  # no
     assert run("train", "digits", "--epochs", 1, "--model", "5", "--quiet", "--no-dense-timing",
                "--out", digits).exit_code == 0  # fmt: skip
     refused(["evaluate", digits, verse], "classification")
-    refused(["train", verse, *FEW, "--init", digits], "language model")
+    refused(["train", verse, *AGAIN, "--init", digits], "language model")
 
 
 def test_a_run_goes_on_from_a_model_in_its_tokens(trained, tmp_path):
     folder, found = trained
     (tmp_path / "more.txt").write_text("the hat sat on the cat\n" * 60)
-    result = run("train", f"text:{tmp_path / 'more.txt'}", *FEW, "--init", folder, "--json")
+    result = run("train", f"text:{tmp_path / 'more.txt'}", *AGAIN, "--init", folder, "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["test_loss"] < found["test_loss"] + 1
 
@@ -116,7 +118,7 @@ def test_a_vocabulary_that_differs_is_refused(trained, verse, tmp_path):  # noqa
     del facts["tokenizer"]
     save(network, other, facts=facts)
     refused(["evaluate", other, verse], "tokenizer")
-    refused(["train", f"{verse}:tokens=bytes", *FEW, "--init", other], "256")
+    refused(["train", f"{verse}:tokens=bytes", *AGAIN, "--init", other], "256")
 
 
 def test_damaged_facts_are_refused(trained, verse, tmp_path):  # noqa: F811

@@ -26,7 +26,13 @@ def iris():
 
 
 def classifier(**options):
-    options = {"hidden_layer_sizes": (60,), "density": 0.3, "max_iter": 60, **options}
+    options = {
+        "hidden_layer_sizes": (60,),
+        "density": 0.3,
+        "max_iter": 60,
+        "learning_rate_init": 0.01,
+        **options,
+    }
     return SparseMLPClassifier(random_state=0, **options)
 
 
@@ -80,8 +86,8 @@ def test_pandas_columns(iris):
 
 def test_sparse_samples_are_the_same_as_dense_ones(iris):
     x = iris[0] * (np.abs(iris[0]) > 0.5)
-    dense = classifier(max_iter=5).fit(x, iris[1])
-    thin = classifier(max_iter=5).fit(sparse.csr_array(x), iris[1])
+    dense = classifier(max_iter=5, scale=None).fit(x, iris[1])
+    thin = classifier(max_iter=5, scale=None).fit(sparse.csr_array(x), iris[1])
     np.testing.assert_array_equal(dense.predict_proba(x), thin.predict_proba(sparse.csc_array(x)))
 
 
@@ -236,7 +242,8 @@ def test_threads_do_not_change_predictions(iris):
         dict(max_iter=0), dict(alpha=-1), dict(learning_rate_init=0.0),
         dict(learning_rate_init=float("nan")), dict(hidden_layer_sizes=(0,)), dict(activation="x"),
         dict(dtype="int32"), dict(n_jobs=0), dict(validation_fraction=0), dict(momentum=1.0),
-        dict(solver="sgd", momentum=0.0), dict(alpha=float("inf")), dict(alpha="1"),
+        dict(solver="sgd", momentum=0.0, topology="sparse-momentum"),
+        dict(alpha=float("inf")), dict(alpha="1"),
         dict(learning_rate_init=True), dict(epsilon=0.0), dict(beta_1=1.0), dict(beta_2=-0.1),
         dict(power_t=float("nan")), dict(tol=float("nan")), dict(n_iter_no_change=0),
         dict(n_iter_no_change=1.5),

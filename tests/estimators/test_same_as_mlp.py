@@ -78,7 +78,7 @@ def pair(kind, **options):
         "hidden_layer_sizes": HIDDEN, "activation": "tanh", "shuffle": False, "random_state": 0,
         "max_iter": 25, "learning_rate_init": 0.05, **options,
     }  # fmt: skip
-    dense = {"density": 1.0, "topology": "static", "dtype": "float64"}
+    dense = {"density": 1.0, "topology": "static", "dtype": "float64", "scale": None}
     their, our = (TheirClassifier, OurClassifier) if kind in ("classes", "labels") else (
         TheirRegressor, OurRegressor)  # fmt: skip
     return their(**options), our(**options, **dense), TARGETS[kind]

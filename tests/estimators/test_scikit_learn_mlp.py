@@ -47,7 +47,8 @@ class Dense:
         if solver == "lbfgs":  # what most of its tests are about is not the solver
             given |= {"solver": "adam", "learning_rate_init": 0.02}
         self.max_fun = max_fun
-        super().__init__(**given, density=1.0, topology="static", dtype="float64", n_jobs=1)
+        super().__init__(**given, density=1.0, topology="static", dtype="float64", scale=None,
+                         n_jobs=1)  # fmt: skip
 
     def _prepare(self, X, y, sample_weight, **options):
         self.dtype = "float32" if getattr(X, "dtype", None) == np.float32 else "float64"

@@ -90,8 +90,12 @@ def test_front_doors_differ_where_it_is_written_down():
         found = (taken["learning_rate_init"], taken["max_iter"], taken["batch_size"])
         assert found == (known.learning_rate, known.epochs, known.batch_size)
         assert taken["solver"] == known.optimizer
-        for name in ("density", "distribution", "topology", "precision"):
-            assert taken[name] == getattr(Recipe, name), (door, name)
+        agreed = {name: getattr(Recipe, name) for name in ("distribution", "precision")}
+        chosen = Recipe.density, Recipe.topology
+        if door is not SparseCNNClassifier:  # a study of tables chose others
+            chosen = defaults.ESTIMATOR_DENSITY, defaults.ESTIMATOR_TOPOLOGY
+        agreed["density"], agreed["topology"] = chosen
+        assert {name: taken[name] for name in agreed} == agreed, door
 
 
 def test_classifier_and_regressor_have_the_same_defaults():

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sparsecpu.experiments.plots.style import INK, legend, look, plain_log
 
 #: Dense networks may lie close together: the legend tells them apart, not words beside them.
-_DENSE = "*dhp8<>"
+DENSE = "*dhp8<>"
 
 
 class Trained(NamedTuple):
@@ -41,7 +41,7 @@ def draw_trade(
         for p in own:
             axes.annotate(p.words, (p.ms, p.error), fontsize=7, xytext=(4, 3),
                           textcoords="offset points", color=drawn[0].get_color())  # fmt: skip
-    for (name, p), marker in zip(dense.items(), itertools.cycle(_DENSE)):
+    for (name, p), marker in zip(dense.items(), itertools.cycle(DENSE)):
         axes.errorbar([p.ms], [p.error], yerr=[p.half], fmt=marker, color=INK, markersize=8,
                       alpha=0.7, label=name)  # fmt: skip
     axes.set(xlabel="milliseconds per training step", ylabel="test error, %")

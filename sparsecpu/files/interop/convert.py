@@ -24,6 +24,7 @@ from sparsecpu.files.interop.torch_files import read_torch, write_torch
 from sparsecpu.files.model import is_model, load_all
 from sparsecpu.layers import Sequential
 from sparsecpu.networks.description import Architecture
+from sparsecpu.networks.thin_layers import thin_layers
 from sparsecpu.reading.files import read_content, refusing
 from sparsecpu.reading.memory import check_memory
 from sparsecpu.registries.names import read_name
@@ -35,6 +36,8 @@ from sparsecpu.step.plain_values import anything, named, table
 Offered = Mapping[str, Mapping[str, Tensor]]
 #: What a layer takes for each of its outputs and inputs, whether or not there is a weight.
 _BYTES_PER_ROW = 32
+#: Layers of a file that a refusal names.
+_NAMED = 3
 
 
 def open_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -197,7 +200,8 @@ def import_network(
     if len(report.missing) == len(wanted) or (report.missing and missing == "raise"):
         layer = next(layer for layer in wanted if layer.name in report.missing)
         shape = next(iter(layer.shapes.values()))
-        raise _nothing_fits(f"layer {layer.name}", layer.shapes.get("weight", shape), offered)
+        left = {name: offered[name] for name in offered if name not in chosen.values()}
+        raise _nothing_fits(f"layer {layer.name}", layer.shapes.get("weight", shape), left)
     filled = Filling(wanted, offered, chosen, report, rng, dtype, strict)
     filled.weights(density, distribution)
     filled.vectors()
@@ -208,6 +212,8 @@ def import_network(
             buffer[...] = filled.buffers[name]
     _set_scale(network, tensors)
     report.unused = _unused(tensors, filled.used)
+    if density is not None:
+        report.thin = thin_layers(network.sparse_parameters())
     return network, report
 
 
@@ -225,10 +231,19 @@ def _check_sizes(
 
 
 def _nothing_fits(layer: str, shape: tuple[int, ...], offered: Offered) -> FileFormatError:
-    there = [f"{name} {leaves['weight'].shape}" for name, leaves in offered.items()
-             if "weight" in leaves]  # fmt: skip
-    found = ", ".join(there) or "no weights"
-    return FileFormatError(f"nothing fits {layer} of shape {shape}; the file has {found}")
+    """Return what to raise; ``offered`` are the file's layers that nothing has taken yet.
+
+    Of these, it names the first few of as many axes, which may be the ones that were meant.
+    """
+    there = {name: leaves["weight"].shape for name, leaves in offered.items() if "weight" in leaves}
+    alike = [name for name in there if len(there[name]) == len(shape)] or list(there)
+    named = [f"{name} {there[name]}" for name in alike[:_NAMED]]
+    others = [f"{len(there) - len(named)} others"] if len(there) > len(named) else []
+    found = " and ".join([", ".join(named), *others]) if named else "no weights"
+    return FileFormatError(
+        f"nothing fits {layer} of shape {shape}; the file has {found}. Give its own model, width "
+        "and shape of samples, or a name for the layer (--map), or draw it at random (--new-head)"
+    )
 
 
 def _unused(tensors: Mapping[str, Tensor], used: list[Tensor]) -> list[str]:

@@ -71,12 +71,15 @@ class ImportReport:
         Layers whose bias went into the normalisation behind them, as ours have none there.
     unused : list of str
         Tensors that no layer took.
+    thin : str
+        Layers to which a density has left too few weights, in words; "" for none.
     """
 
     matched: list[tuple[str, str, Shape, int]] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     folded: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
+    thin: str = ""
 
     def __str__(self) -> str:
         lines = [f"{'layer':<20}{'from':<32}{'shape':>18}{'nnz':>12}{'density':>9}"]
@@ -92,6 +95,9 @@ class ImportReport:
         ):
             if names:
                 lines.append(f"{label}: {', '.join(names)}")
+        if self.thin:
+            advice = "another distribution (erk, uniform) divides them more evenly"
+            lines.append(f"note: {self.thin}; {advice}, or keep more")
         return "\n".join(lines)
 
 

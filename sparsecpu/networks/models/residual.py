@@ -103,6 +103,7 @@ def resnet(
     depth: int = 18,
     width: float = 1.0,
     stem_stride: int = 1,
+    stem_size: int | None = None,
     group: int = 1,
 ) -> Architecture:
     """Describe ResNet-18, ResNet-50, or one of the narrow ones for small images.
@@ -124,6 +125,9 @@ def resnet(
         Multiplies the numbers of channels.
     stem_stride : int
         Stride of a 3x3 stem: 2 makes everything behind it a quarter of the work.
+    stem_size : {3, 7}, optional
+        Side of the first filters; 7, with pooling behind them, for weights of ImageNet on images of
+        any size. By default depth and image decide, as above.
     group : {1, 2, 4, 8}
         So many filters of a layer share their inputs, once the network is made sparse.
 
@@ -135,7 +139,7 @@ def resnet(
     Raises
     ------
     ParameterError
-        If there is no such depth.
+        If there is no such depth or stem.
 
     Notes
     -----
@@ -146,9 +150,12 @@ def resnet(
     narrow = depth not in (18, 50)
     if narrow and (depth < 8 or (depth - 2) % 6):
         raise ParameterError("depth", depth, "18, 50, or 2 more than a multiple of 6 (8, 14, 20 …)")
+    if stem_size not in (None, 3, 7):
+        raise ParameterError("stem_size", stem_size, "3 or 7")
     first = 16 if narrow else 64
     channels = scaled(first, width)
-    if narrow or (depth == 18 and max(shape[1:]) <= 64):
+    usual = 3 if narrow or (depth == 18 and max(shape[1:]) <= 64) else 7
+    if (stem_size or usual) == 3:
         layers = unit(channels, 3, stride=stem_stride, padding=1)
     else:
         layers = unit(channels, 7, stride=2, padding=3)
