@@ -156,7 +156,7 @@ def _found(name: str, samples: int | None, **options: Any) -> Dataset:
         return open_named(name, samples=samples, **options)
     path, known = Path(name), name in (*GENERATED, *BUNDLED)
     place = None if known else in_folder(name)
-    if known or place is not None or not name or not path.is_file():
+    if known or place is not None or (path.exists() and not path.is_file()):
         for option, value in options.items():
             if value not in (None, "auto") and option != "task":
                 raise DataError(f"{option} is {value!r}; {name!r} is no file that it could be for")

@@ -65,7 +65,7 @@ class Accuracy(Benchmark):
         }  # fmt: skip
         found = []
         if importlib.util.find_spec("torch") is None:
-            self.missing["PyTorch"] = "pip install '.[peers]'"
+            self.missing["PyTorch"] = "pip install 'sparsecpu[peers]'"
         else:
             found += [{"kind": "pytorch", "precision": p} for p in self._dense_precisions()]
         found.append({"kind": "scikit-learn", "precision": "fp32"})

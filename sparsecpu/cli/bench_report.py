@@ -35,7 +35,9 @@ def run_subject(subject: Any, cases: list[Any], speaker: Speaker, silent: bool) 
     results = (_run_silently if silent else _run_aloud)(subject, cases, speaker)
     values, lines = subject.verdict(results)
     if not silent:
-        lines += [f"not here: {name} ({how})" for name, how in subject.missing.items()]
+        for how in dict.fromkeys(subject.missing.values()):
+            names = [name for name, other in subject.missing.items() if other == how]
+            lines.append(f"not here: {', '.join(names)} ({how})")
         _put("\n".join([*lines, ""]))
     return {"results": results, **values, "missing": subject.missing}
 

@@ -36,7 +36,7 @@ def table(document: dict[str, Any]) -> str:
         shown.heading(),
     ]
     for row in rows:
-        pairs = [row["vs_dense"], row["vs_static"]]
+        pairs = [row[f"vs_{other}"] for other in _beside(rows)]
         differences = [_difference(pair, measure, beside) for pair in pairs]
         cells = [*_named(rows, row), _score(row, measure), *differences]
         note = f"{row['diverged']} of {row['runs']} runs diverged" if row["diverged"] else ""
@@ -59,15 +59,20 @@ def table(document: dict[str, Any]) -> str:
 def _table(rows: list[dict[str, Any]], score: str, width: int) -> Table:
     """Return the columns of a comparison, whose differences are so wide."""
     return Table([
-        *_names(rows), Column(score, max(len(score) + 2, 16)), Column("minus dense", width),
-        Column("minus static", width), Column("nnz", 10, optional=True),
-        Column("s/run", 8, optional=True),
+        *_names(rows), Column(score, max(len(score) + 2, 15)),
+        *(Column(f"minus {other}", width) for other in _beside(rows)),
+        Column("nnz", 10, optional=True), Column("s/run", 8, optional=True),
     ])  # fmt: skip
+
+
+def _beside(rows: list[dict[str, Any]]) -> list[str]:
+    """Return which methods any row is compared with: each has a column."""
+    return [other for other in ("dense", "static") if any(row[f"vs_{other}"] for row in rows)]
 
 
 def _names(rows: list[dict[str, Any]]) -> list[Column]:
     """Return the columns that say what each row is of; of groups where rows stand in any."""
-    method = Column("method", max(len(row["method"]) for row in rows) + 1, left=True)
+    method = Column("method", max(6, *(len(row["method"]) for row in rows)) + 1, left=True)
     group = [Column("group", 6)] if any(row["group"] != ALONE for row in rows) else []
     return [method, Column("density", 8), *group]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import Any
 
@@ -50,9 +51,12 @@ def generate(model: str, prompt: str, **options: Any) -> None:
             document = {"prompt": prompt, "text": tokenizer.decode(tokens), "tokens": tokens}
             print_json({**document, "seconds": seconds, "seed": options["seed"]})
             return
+        texts = tokenizer.stream(written)
+        # Two steps compile all kernels; what is said of that is not to stand amid the text.
+        first = list(itertools.islice(texts, 2))
         try:
             put(prompt, ends=False)
-            for text in tokenizer.stream(written):
+            for text in itertools.chain(first, texts):
                 put(text, ends=False)
         finally:  # what is said of Ctrl-C has a line of its own
             put("")

@@ -12,8 +12,9 @@ import click
 from sparsecpu.cli.grouped_help import command
 from sparsecpu.cli.options import json_option
 from sparsecpu.cli.output import print_json, put
+from sparsecpu.errors import ParameterError
 from sparsecpu.registries import Registry
-from sparsecpu.registries.names import read_name
+from sparsecpu.registries.names import find_name, read_name, suggested
 
 #: Columns of a line that goes into a file or to another program, which may break it by itself.
 _UNBROKEN = 10_000
@@ -94,7 +95,10 @@ def list_names(ctx: click.Context, kind: str | None, as_json: bool) -> None:
             purposes = {name: known.purpose for name, known in LISTS.items()}
             put(_table(ctx, purposes, "sparsecpu list KIND shows all names of a kind:"))
         return
-    kind = read_name("KIND", kind, LISTS, "-h")
+    if find_name(kind, LISTS) is None:
+        expected = f"one that sparsecpu list shows{suggested(kind, LISTS)}"
+        raise ParameterError("KIND", kind, expected)
+    kind = read_name("KIND", kind, LISTS)
     print_json({kind: _document(kind)}) if as_json else put(_table(ctx, LISTS[kind].sentences()))
 
 

@@ -10,6 +10,10 @@ from sparsecpu.cli.dense_timing import dense_steps
 from sparsecpu.cli.train_run import TrainRun
 from sparsecpu.experiments.language_scores import in_words
 from sparsecpu.experiments.networks import describe, describe_dense
+from sparsecpu.experiments.tables import folded
+
+#: Where what a line says begins, behind its name.
+_INDENT = 17
 
 
 def result(run: TrainRun, scores: dict[str, float], seconds: float, dense: Any) -> dict[str, Any]:
@@ -85,13 +89,13 @@ def table(result: dict[str, Any]) -> str:
     lines.append("")
     if "test_accuracy" in result:
         right = f"{100 * result['test_accuracy']:.2f} %"
-        lines.append(f"test accuracy    {right} of {result['test_samples']} held-out samples")
+        lines.append(f"test accuracy    {right} of {result['test_samples']:,} held-out samples")
     elif "test_loss" in result:
         found = {name: result[f"test_{name}"] for name in ("loss", "perplexity", "bits_per_byte")}
         lines.append(f"test loss        {in_words(found, result['test_samples'])}")
     else:
         lines.append(
-            f"test R2          {result['test_r2']:.4f} on {result['test_samples']} samples"
+            f"test R2          {result['test_r2']:.4f} on {result['test_samples']:,} samples"
         )
     if "validation_samples" in result:
         lines.append(_validation_line(result))
@@ -99,13 +103,14 @@ def table(result: dict[str, Any]) -> str:
     lines.append(f"weights          {sparse:,} bytes; dense {dense:,} ({dense / sparse:.1f}x)")
     lines += _step_lines(result)
     if result["seconds_per_epoch"] is not None:
-        lines.append(
-            f"epoch            {result['seconds_per_epoch']:.3f} s, {result['epochs']} epochs, "
-            f"{result['steps']:,} steps"
-        )
+        epochs = f"{result['epochs']:,} epoch{'s' * (result['epochs'] != 1)}"
+        steps = f"{result['steps']:,} step{'s' * (result['steps'] != 1)}"
+        lines.append(f"epoch            {result['seconds_per_epoch']:.3f} s, {epochs}, {steps}")
     whole = f"{result['seconds']:.1f} s, of which compiling {result['compile_seconds']:.1f} s"
     lines.append(f"in all           {whole}")
-    teams = f"{result['threads']} thread(s), dense up to {result['dense_threads']}"
+    teams = f"{result['threads']} thread(s)"
+    if result["dense_step_ms"] is not None or result["dense_bf16_step_ms"] is not None:
+        teams += f", dense up to {result['dense_threads']}"
     if result["ranks"] > 1:
         teams = f"{result['ranks']} ranks of {result['threads']} thread(s)"
     lines.append(f"measured on      {result['cpu']}, {teams}")
@@ -113,6 +118,7 @@ def table(result: dict[str, Any]) -> str:
         from sparsecpu.isoflop import cost_table
 
         lines += ["", cost_table(result["iso_flop"]), ""]
+    lines = [folded(line, " " * _INDENT) for line in lines]
     if result["out"]:
         lines.append(f"kept in          {result['out']}")
     return "\n".join(lines)
@@ -124,7 +130,7 @@ def _validation_line(result: dict[str, Any]) -> str:
         line = f"validation       {100 * result['validation_accuracy']:.2f} %"
     else:
         line = f"validation R2    {result['validation_r2']:.4f}"
-    line += f" of {result['validation_samples']} samples"
+    line += f" of {result['validation_samples']:,} samples"
     best = result["best_epoch"]
     return line if best is None else f"{line}, the best: epoch {best} of {result['epochs']}"
 
@@ -145,7 +151,7 @@ def _step_lines(result: dict[str, Any]) -> list[str]:
     )
     if not beside:
         return [f"{line}; the dense network was not timed"]
-    return [line, *(f"{'':<17}{words}" for words in beside)]
+    return [line, *(f"{'':<{_INDENT}}{words}" for words in beside)]
 
 
 def _verdict(result: dict[str, Any], name: str) -> str:
@@ -155,5 +161,5 @@ def _verdict(result: dict[str, Any], name: str) -> str:
         "ours": f"ours is {ratio:.1f}x as fast",
         "dense": f"{1 / ratio:.1f}x as fast: use dense here",
         "alike": "about as fast",
-        "unclear": f"ours is {low:.1f}x to {high:.1f}x as fast, too noisy to tell",
+        "unclear": f"too noisy to tell, {low:.1f}x to {high:.1f}x",
     }[result[f"{name}_verdict"]]

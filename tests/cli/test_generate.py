@@ -11,6 +11,7 @@ import pytest
 from commands import run
 
 from sparsecpu import save
+from sparsecpu.cli import generate as generating
 from sparsecpu.datasets.text import Characters
 from sparsecpu.models import gpt, lenet_300_100
 
@@ -87,3 +88,21 @@ def test_ctrl_c_ends_it(model):
     assert started.returncode == 130
     assert out.endswith(b"\n")
     assert err == b"sparsecpu: interrupted\n"
+
+
+def test_kernels_are_compiled_before_the_prompt_is_shown(monkeypatch):
+    happened = []
+
+    class Network:
+        def generate(self, ids, tokens, **drawn):
+            for token in range(tokens):
+                happened.append("step")
+                yield token
+
+    monkeypatch.setattr(generating, "_language_model", lambda path: (Network(), TOKENS))
+    monkeypatch.setattr("sparsecpu.files.places.model_path", lambda path: path)
+    monkeypatch.setattr(generating, "put", lambda text, ends=True: happened.append(text))
+    generating.generate.callback("m", "abc", tokens=4, temperature=1.0, top_k=None, seed=0,
+                                 threads=None, quiet=True, as_json=False)  # fmt: skip
+    assert happened[:3] == ["step", "step", "abc"]
+    assert happened.count("step") == 4

@@ -109,6 +109,7 @@ WRONG = [
     (["compare", "iris", "--methods", "dense,smal-dense"], "small-dense"),
     (["export", "m", "--to", "pytorch"], "torch"),
     (["bench", "train", "--model", "nrva"], "nerva"),
+    (["list", "modles"], "models"),
 ]  # fmt: skip
 
 
@@ -126,6 +127,12 @@ def test_a_file_beside_the_one_that_is_named_may_be_meant(tmp_path):
     done = run("train", tmp_path / "frist.csv")
     assert done.exit_code == 2
     assert done.stderr.endswith(f"did you mean {tmp_path / 'first.csv'}?\n")
+
+
+def test_a_file_that_is_not_there_is_what_is_wrong_whatever_is_said_of_it():
+    done = run("train", "nowhere.csv", "--target", "y")
+    assert done.exit_code == 2
+    assert "DATA is 'nowhere.csv'" in done.stderr
 
 
 @pytest.mark.parametrize("words", [

@@ -111,6 +111,23 @@ def test_what_is_gone_is_said_and_the_rest_is_shown(tmp_path, rng):
     assert moved.text.count("precision") == whole.text.count("precision")
 
 
+def test_a_page_is_no_surer_than_the_summary_of_which_is_faster(copied, tmp_path):
+    result = json.loads((copied / "result.json").read_text())
+    timed = {"step_ms": 0.1, "dense_step_ms": 0.2, "dense_library": "NumPy"}
+    for verdict, surer in (("ours", True), ("unclear", False)):
+        told = {**result, **timed, "dense_verdict": verdict}
+        (copied / "result.json").write_text(json.dumps(told))
+        page, _ = report(tmp_path, copied)
+        assert ("2 times as long" in page.text) == surer
+
+
+def test_data_that_are_named_and_cannot_be_read_are_refused(digits, tmp_path):
+    done = run("report", digits, digits, "--out", tmp_path / "page.html")
+    assert done.exit_code == 2
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "page.html").exists()
+
+
 def test_a_run_that_has_not_ended_has_a_page(copied, tmp_path):
     for name in ("model.npz", "result.json", "history.jsonl"):
         (copied / name).unlink()

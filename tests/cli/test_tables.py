@@ -27,7 +27,7 @@ def test_what_a_table_was_taken_for_is_said_in_a_line_each(cities, tmp_path):
     assert "line 13, column 'city'" in refused.stderr
     for result in (refused, run("train", cities, *TINY, "--missing", "NA")):
         assert len(result.stderr.strip().splitlines()) == 1
-    words = ("--missing=-", "--drop-missing", "--categorical", "city")
+    words = ("--missing=-", "--drop-missing", "--categorical", "city", "--density", 0.5)
     result = run("train", cities, *TINY, *words, "--json")
     assert result.exit_code == 0, result.stderr
     first, second = result.stderr.strip().splitlines()
@@ -38,7 +38,7 @@ def test_what_a_table_was_taken_for_is_said_in_a_line_each(cities, tmp_path):
     years.write_text("a,y\n" + "".join(f"{i},{1900 + i % 50}\n" for i in range(200)))
     result = run("train", years, *TINY)
     assert "--task regression" in result.stderr
-    assert not run("train", years, *TINY, "--task", "regression").stderr
+    assert not run("train", years, *TINY, "--task", "regression", "--density", 1).stderr
 
 
 def test_a_model_and_a_run_remember_how_their_table_was_read(cities, tmp_path):

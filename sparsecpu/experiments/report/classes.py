@@ -32,8 +32,9 @@ def class_table(report: dict[str, Any], what: str = "class") -> list[Html]:
         )
         for row in (*rows, *means)
     ]
-    words = f"Precision: of what was taken for the {what}, the part that is. Recall: of what is, "
-    words += "the part that was found. F1 is between the two; support counts samples."
+    words = f"Precision: of the samples taken for a {what}, the part that belongs to it. Recall: "
+    words += "of those that belong to it, the part that was found. F1 is between the two; support "
+    words += "counts samples."
     heads = (what, "precision", "recall", "F1", "support")
     return [table(caption, heads, cells), note(words)]
 

@@ -20,7 +20,7 @@ def mistakes(scored: Scored, classes: list[Any]) -> list[Html]:
     """Return the wrong samples with the highest probability of what they were taken for."""
     guesses = scored.found.argmax(axis=1)
     wrong = np.flatnonzero(guesses != scored.y)
-    head = element("h3", "Wrong, and certain of it")
+    head = element("h3", "Wrong samples, the surest first")
     if not len(wrong):
         return [head, paragraph("No sample is wrong.")]
     certain = scored.found[wrong, guesses[wrong]]

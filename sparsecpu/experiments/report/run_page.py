@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from sparsecpu.errors import DataError
 from sparsecpu.experiments.parts import HELD_OUT
 from sparsecpu.experiments.report.about import about, summary
 from sparsecpu.experiments.report.classes import class_table, confusions
@@ -49,6 +50,8 @@ def run_page(
     else:
         scored = score_run(run, data, reading)
         if isinstance(scored, str):
+            if data is not None:  # who names data wants to see them
+                raise DataError(scored)
             missing.append(f"nothing could be scored: {scored}")
         results = _results(run, scored)
     sections = [

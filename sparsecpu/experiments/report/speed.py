@@ -51,6 +51,8 @@ def _steps_in_words(result: dict[str, Any], rows: list[tuple[str, float]]) -> Ht
         verdict = "about as long as a sparse one"
     elif ratio < 1:
         verdict = f"{100 * ratio:.0f} % of the time of a sparse one: dense is faster here"
+    if result.get(f"dense{'_bf16' * ('bf16' in label)}_verdict") == "unclear":
+        verdict = "but both vary too much to tell which is faster"
     return paragraph(
         f"A step took {short_of(ours)} ms. The fastest step of the dense network took "
         f"{short_of(dense)} ms ({label.partition(', ')[2]}), {verdict}."
