@@ -152,9 +152,9 @@ def _feed_forwards(network: Any) -> Iterator[tuple[str, Any, Any, Any]]:
     """
     for name, layer in inner_layers(network):
         if isinstance(layer, FeedForward):
-            up, down = layer.by_name["up"], layer.by_name["down"]
-            if _linear(up) is not None and _linear(down) is not None:
-                yield name, up.layers[0], down.layers[0], layer.by_name.get("gate")
+            sides = layer.by_name["up"], layer.by_name["down"]
+            if all(_linear(side) is not None for side in sides):
+                yield name, *(side.layers[0] for side in sides), layer.by_name.get("gate")
         elif isinstance(layer, Chain):
             for i, bent in enumerate(layer.layers):
                 up = layer.layers[i - 1] if i else None
