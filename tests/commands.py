@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from sparsecpu.cli import main
 
-TINY = ["--model", "40", "--epochs", "3", "--no-dense-timing", "--quiet"]
+TINY = ["--model", "40", "--density", "0.5", "--epochs", "3", "--no-dense-timing", "--quiet"]
 
 
 def run(*args, **options):

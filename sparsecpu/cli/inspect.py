@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from sparsecpu.cli.attention import attention_of, attention_table
 from sparsecpu.cli.circuit import circuit_of, circuit_table, draw_circuit
 from sparsecpu.cli.grouped_help import command
 from sparsecpu.cli.options import json_option
@@ -20,7 +21,11 @@ _TRACKED = {"explored", "distance", "survivor_age", "dead_outputs", "dead_inputs
 
 @command()
 @click.argument("model")
-@click.option("--plot", type=click.Path(), help="Draw the patterns into this .png, .svg or .pdf.")
+@click.option(
+    "--plot",
+    type=click.Path(),
+    help="Draw the patterns into this .png, .svg or .pdf; with --attention, what heads look at.",
+)
 @click.option(
     "--plot-history",
     type=click.Path(),
@@ -39,6 +44,12 @@ _TRACKED = {"explored", "distance", "survivor_age", "dead_outputs", "dead_inputs
 @click.option(
     "--plot-circuit", type=click.Path(), help="Draw these connections. For --circuit alone."
 )
+@click.option(
+    "--attention",
+    metavar="TEXT",
+    help="Of a language model: how sharply and how far back each head looks in a text, and which "
+    "heads and neurons do nothing.",
+)
 @json_option
 def inspect(
     model: str,
@@ -47,6 +58,7 @@ def inspect(
     spectrum: bool,
     circuit: str | None,
     plot_circuit: str | None,
+    attention: str | None,
     as_json: bool,
 ) -> None:
     """Show what is in MODEL, layer by layer.
@@ -62,15 +74,23 @@ def inspect(
         if plot_circuit is not None:
             draw_circuit(network, facts, document["circuit"], plot_circuit)
             Speaker(False).say(f"drew {plot_circuit}")
-    if plot is not None:
+    if attention is not None:
+        facts = document["facts"]
+        document["attention"], note = attention_of(network, facts, attention, model, plot)
+        _say_drawn(plot, note)
+    elif plot is not None:
         from sparsecpu.experiments.plots.patterns import plot_patterns
 
-        note = plot_patterns(network, plot)
-        Speaker(False).say(f"drew {plot}" + (f": {note}" if note else ""))
+        _say_drawn(plot, plot_patterns(network, plot))
     if plot_history is not None:
         _draw_history(network, updates, model, plot_history)
         Speaker(False).say(f"drew {plot_history}")
     print_json(document) if as_json else put(table(document))
+
+
+def _say_drawn(path: str | None, note: str) -> None:
+    if path is not None:
+        Speaker(False).say(f"drew {path}" + (f": {note}" if note else ""))
 
 
 def examine(model: str, spectrum: bool = False) -> tuple[Any, list[dict[str, Any]], dict[str, Any]]:
@@ -161,6 +181,8 @@ def table(document: dict[str, Any]) -> str:
     lines += updates + _data(document["facts"])
     if "circuit" in document:
         lines += ["", circuit_table(document["circuit"], document["nnz"])]
+    if "attention" in document:
+        lines += ["", attention_table(document["attention"])]
     metrics = document["facts"].get("metrics")
     for key, value in metrics.items() if isinstance(metrics, dict) else ():
         lines.append(f"{key}: {value:.4f}" if isinstance(value, float) else f"{key}: {value}")

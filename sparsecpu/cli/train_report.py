@@ -48,7 +48,7 @@ def result(run: TrainRun, scores: dict[str, float], seconds: float, dense: Any) 
         "steps": trainer.steps_done,
         "batch_size": recipe.batch(run.samples),
         "seconds_per_epoch": run.clock.seconds_per_epoch(),
-        "compile_seconds": compile_clock.seconds,
+        "compile_seconds": compile_clock.seconds - run.compiled,
         "precision": recipe.precision,
         "layers": [_layer(name, parameter) for name, parameter in parameters.items()],
         "seed": recipe.seed,

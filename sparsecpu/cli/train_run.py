@@ -55,6 +55,7 @@ class TrainRun:
     def __init__(
         self, request: Request, options: dict[str, Any], comm: Any, speaker: Speaker
     ) -> None:
+        from sparsecpu.kernels.machine.compile import compile_clock
         from sparsecpu.kernels.machine.threads import use_threads
 
         self.request, self.recipe, self.options = request, request.recipe, options
@@ -62,7 +63,7 @@ class TrainRun:
         self.validated = Validated(options)
         with use_threads(options["threads"]) as self.allowed_threads:
             pass  # refuses a number of threads that cannot be
-        self.began = time.perf_counter()
+        self.began, self.compiled = time.perf_counter(), compile_clock.seconds
         kept = None if request.folder is None else request.folder.checkpoint
         found = open_for(request.data, request.reading, self.recipe.init, kept)
         whole = fitted(self.recipe, found)

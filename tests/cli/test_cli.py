@@ -298,7 +298,7 @@ def test_resume_refuses_other_data_and_damaged_checkpoints(tmp_path):
         assert "Traceback" not in result.output
 
 
-LONG = ["digits", "--model", "200,100", "--epochs", "25", "--no-dense-timing"]
+LONG = ["digits", "--model", "200,100", "--epochs", "60", "--no-dense-timing"]
 
 
 @pytest.fixture(scope="module")

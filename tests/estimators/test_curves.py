@@ -40,7 +40,7 @@ def test_every_epoch_is_kept(model):
         assert [record[name] for record in model.history_] == values
     layers = model.network_.sparse_parameters()
     assert all(len(record["densities"]) == len(layers) for record in model.history_)
-    assert all(record["learning_rate"] == 0.01 for record in model.history_)
+    assert all(record["learning_rate"] == 0.003 for record in model.history_)
     assert all(0 <= score <= 1 for score in model.train_scores_)
     assert pickle.loads(pickle.dumps(model)).history_ == model.history_
 

@@ -63,8 +63,8 @@ CONFIGS = {
     "another fingerprint": lambda c: c.update(fingerprint=3),
     "forms of nothing": lambda c: c.update(forms={"9": "dense"}),
     "a form of text": lambda c: c.update(forms={"0": "wide"}),
-    "another recipe": lambda c: c["recipe"].update(learning_rate=0.5),
-    "more epochs": lambda c: c["recipe"].update(epochs=4),
+    "another recipe": lambda c: c["recipe"].update(momentum=0.5),
+    "fewer epochs": lambda c: c["recipe"].update(epochs=1),
     "versions of numbers": lambda c: c.update(versions={"numpy": 2}),
     "an unknown entry": lambda c: c.update(more=1),
 }

@@ -119,7 +119,8 @@ warnings.simplefilter("ignore")
 data = load_iris()
 x = (data.x_train - data.x_train.mean(axis=0)) / data.x_train.std(axis=0)
 model = SparseMLPClassifier(
-    (40,), activation="swish", topology="threshold", density=0.5, max_iter=60, random_state=0
+    (40,), activation="swish", topology="threshold", density=0.5, max_iter=60, random_state=0,
+    learning_rate_init=0.01,
 ).fit(x, data.y_train)
 assert "swish" in SparseMLPClassifier.__doc__ and "threshold" in SparseMLPClassifier.__doc__
 assert isinstance(model.network_.layers[1], Swish)

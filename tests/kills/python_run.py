@@ -18,7 +18,7 @@ from sparsecpu.topology import make_topology
 
 
 def main(place):
-    data, folder = load_digits(), RunFolder(place)
+    data, folder, facts = load_digits(), RunFolder(place), {"task": "none"}
     x, y = data.x_train[:800], data.y_train[:800]
     held_out = data.x_train[800:1000], data.y_train[800:1000]
     architecture = mlp((64,), (20,), 10, batch_norm=True, dropout=0.1).sparsify(0.3)
@@ -32,7 +32,7 @@ def main(place):
 
     callbacks = [History(), Validation(score), BestModel(),
                  EarlyStopping("validation_score", patience=2, maximise=True),
-                 Checkpoints(folder, architecture, {"task": "none"})]  # fmt: skip
+                 Checkpoints(folder, architecture, facts)]  # fmt: skip
     trainer = Trainer(network, loss=SoftmaxCrossEntropy(), learning_rate=0.3, batch_size=32,
                       epochs=5, threads=1, topology=make_topology("rigl", update_every=10),
                       callbacks=callbacks)  # fmt: skip
@@ -40,7 +40,7 @@ def main(place):
         held.restore(trainer, len(x))
         folder.history.write(folder.history.first(trainer.epochs_done))
     trainer.fit(x, y)
-    save(network, folder.model, architecture)
+    save(network, folder.model, architecture, facts=facts)
 
 
 if __name__ == "__main__":

@@ -155,7 +155,7 @@ def test_an_epoch_that_would_never_end_is_refused(name, value):
 
 
 @pytest.mark.parametrize("wrong", [
-    {"loss": "squared-error"}, {"optimizer": "adam"}, {"topology": "gse"}, {"seed": -1},
+    {"loss": 3}, {"optimizer": "adm"}, {"topology": "gsee"}, {"seed": -1},
     {"seed": "a"}, {"seed": 1.5}, {"learning_rate": "0.1"}, {"learning_rate": np.nan},
     {"batch_size": None}, {"epochs": "2"},
 ])  # fmt: skip

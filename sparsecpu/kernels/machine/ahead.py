@@ -24,6 +24,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numba import types
 from numba.core.dispatcher import Dispatcher
 from numba.core.registry import cpu_target
@@ -128,6 +129,7 @@ def _child(rehearse: Callable[[], Any], jobs: int, report: int) -> None:
     """Rehearse, compile, and end, without anything that the parent would do at its end."""
     status = 1
     try:
+        np.seterr(all="ignore")  # arrays that no kernel has filled hold anything
         compile_clock.on_first = None
         compile_clock.listeners.clear()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

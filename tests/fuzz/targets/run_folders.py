@@ -30,7 +30,8 @@ from tests.fuzz.alter_saved import Saved
 from tests.fuzz.target import Target
 
 _READING = {"samples": None, "target": None, "task": "auto"}
-_OPTIONS = {"evaluate_every": None, "threads": 1, "spectrum": False, "autotune": False, "out": None}
+_OPTIONS = {"evaluate_every": None, "threads": 1, "spectrum": False, "autotune": False, "out": None,
+            "validation": None, "early_stopping": None, "best": False}  # fmt: skip
 _RECIPE = Recipe(model="6", density=0.4, epochs=3, batch_size=8, topology="set", update_every=2)
 _COMPARISON = Comparison("d.csv", _READING, ("dense", "set"), (0.1, 0.5), 2, 0, _RECIPE)
 _MOST_EPOCHS = 6
