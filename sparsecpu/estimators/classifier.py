@@ -105,7 +105,7 @@ class SparseMLPClassifier(ClassifierMixin, SparseMLP):
         n_iter_no_change=10,
         dropout=0.0,
         batch_norm=False,
-        scale="auto",
+        scale: str | None = "auto",
         dtype="float32",
         precision=defaults.PRECISION,
         class_weight=None,

@@ -69,7 +69,7 @@ group_ : object
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=10,
-        scale="auto",
+        scale: str | None = "auto",
         dtype="float32",
         precision=defaults.PRECISION,
         class_weight=None,

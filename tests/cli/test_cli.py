@@ -128,7 +128,9 @@ def test_inspect(trained, tmp_path, drawn):
     for picture, chart, (name, weight) in zip(pictures, charts, weights.items(), strict=True):
         assert picture.get_title("left").startswith(f"{name}\ndensity {weight.density:.3g}")
         shown = picture.images[0].get_array()
-        np.testing.assert_array_equal(shown, weight.to_scipy().toarray() != 0)
+        there = weight.to_scipy().copy()
+        there.data[:] = 1  # a weight may have grown and still be 0
+        np.testing.assert_array_equal(shown, there.toarray())
         assert (picture.get_xlabel(), picture.get_ylabel()) == ("input", "output")
         # Of a step histogram, the highest step is the largest fraction of units.
         for outline, counts in zip(chart.patches, (weight.pattern.fan_in, weight.pattern.fan_out),
@@ -339,7 +341,7 @@ def test_resume_after_kill_is_byte_for_byte(lines, undisturbed, tmp_path):
     assert (folder / "model.npz").read_bytes() == (undisturbed / "model.npz").read_bytes()
     records = [json.loads(x) for x in (folder / "history.jsonl").read_text().splitlines()]
     whole = [json.loads(x) for x in (undisturbed / "history.jsonl").read_text().splitlines()]
-    assert [r["epoch"] for r in records] == list(range(1, 26))
+    assert [r["epoch"] for r in records] == list(range(1, 61))
     assert [r["loss"] for r in records] == [r["loss"] for r in whole]
 
 

@@ -176,4 +176,4 @@ def test_a_run_of_so_many_steps_goes_on(verse, tmp_path, monkeypatch):  # noqa: 
     again = [[line.get("evaluations") for line in history_of(out)] for out in (whole, broken)]
     assert again[0] == again[1]
     refused(["train", verse, *few, "--epochs", "3"], "--epochs")
-    refused(["train", "--resume", broken, "--steps", "44"], "45")
+    refused(["train", "--resume", broken, "--steps", "44", "--quiet"], "45")
