@@ -74,7 +74,7 @@ def _matrix(names: list[Any], matrix: list[list[int]]) -> list[str]:
     lines = [" " * left + "".join(f"{head:>{cell}}" for head in heads)]
     for name, row in zip(names, cells, strict=True):
         lines.append(f"{shortened(name, 16):<{left}}{''.join(f'{text:>{cell}}' for text in row)}")
-    return ["right classes by row, found ones by column", *lines]
+    return ["true classes by row, predicted ones by column", *lines]
 
 
 def _pair(pair: dict[str, Any], support: dict[Any, int]) -> str:

@@ -71,7 +71,7 @@ def _matrix(names: list[Any], matrix: list[list[int]]) -> Html:
             for column, count in enumerate(row)
         ]  # fmt: skip
         rows.append([name, *cells])
-    caption = "Right classes by row, found ones by column; framed where both are the same"
+    caption = "True classes by row, predicted ones by column; framed where both are the same"
     return table(caption, ["", *names], rows)
 
 
