@@ -224,8 +224,8 @@ def test_damaged_facts_are_refused(folder, tmp_path, damage):
 
 def test_training_goes_on_with_the_columns_in_their_order_only(folder):
     path = written(folder, table()[:60][[*NAMES[::-1], "kind"]])
-    assert "'weight'" in refused("train", path, "--init", folder / "run", *TINY[2:])
-    result = run("train", folder / "train.csv", "--init", folder / "run", *TINY[2:])
+    assert "'weight'" in refused("train", path, "--init", folder / "run", *TINY[4:])
+    result = run("train", folder / "train.csv", "--init", folder / "run", *TINY[4:])
     assert result.exit_code == 0, result.output
 
 

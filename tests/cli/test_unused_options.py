@@ -75,9 +75,10 @@ def test_a_run_goes_on_in_the_forms_that_it_has(model):
 
 
 def test_sparsity_is_the_rest_of_the_density(tmp_path):
-    result = run("train", "iris", *TINY, "--sparsity", 0.8, "--json")
+    usual = [*TINY[:2], *TINY[4:]]  # no density
+    result = run("train", "iris", *usual, "--sparsity", 0.8, "--json")
     assert json.loads(result.stdout)["density"] == pytest.approx(0.2, abs=0.01)
-    wide = run("train", "iris", *TINY, "--ift", "wide", "--sparsity", 0.8, "--json")
+    wide = run("train", "iris", *usual, "--ift", "wide", "--sparsity", 0.8, "--json")
     assert json.loads(wide.stdout)["density"] > 0.2
 
 

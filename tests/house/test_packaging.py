@@ -72,10 +72,16 @@ def test_sdist_holds_all_that_a_reader_needs(built):
 def test_bare_names_are_not_importable(built, tmp_path):
     with zipfile.ZipFile(built[1]) as wheel:
         wheel.extractall(tmp_path / "site")
-    script = (
-        "import sparsecpu.layers, sparsecpu.datasets, sparsecpu.bench, importlib.util as u;"
-        f"print([u.find_spec(n) for n in {INSIDE!r}], sparsecpu.__file__)"
-    )
+    script = f"""
+import importlib, sparsecpu.layers, sparsecpu.datasets, sparsecpu.bench
+for name in {INSIDE!r}:
+    try:  # a checkout that is installed for editing is on the path, and refuses by itself
+        importlib.import_module(name)
+    except ModuleNotFoundError:
+        continue
+    print(name)
+print(sparsecpu.__file__)
+"""
     done = subprocess.run(
         [sys.executable, "-c", script],
         env={"PYTHONPATH": str(tmp_path / "site"), "PATH": ""},
@@ -85,5 +91,4 @@ def test_bare_names_are_not_importable(built, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("[None, None, None]")
-    assert str(tmp_path / "site") in done.stdout
+    assert done.stdout.startswith(str(tmp_path / "site"))
