@@ -66,7 +66,7 @@ class TrainingCurvesDisplay:
         estimator : SparseMLPClassifier, SparseMLPRegressor or SparseCNNClassifier
             The estimator.
         ax, curves : object
-            As ``plot`` takes them.
+            As ``plot_curves`` takes them.
         """
         check_is_fitted(estimator, "network_")
         names = estimator.network_.sparse_parameters()
@@ -85,11 +85,8 @@ class TrainingCurvesDisplay:
 
         Parameters
         ----------
-        ax : matplotlib.axes.Axes, or several, optional
-            Where to draw: an axes for each kind of curve. A new figure is made by default.
-        curves : str or sequence of str, optional
-            What to draw: ``"loss"``, ``"score"``, ``"learning_rate"``, ``"density"``. By default
-            all that was measured, and on a single axes the loss.
+        ax, curves : object
+            As the ``plot_curves`` of estimators takes them.
 
         Returns
         -------
