@@ -202,16 +202,17 @@ def read_checkpoint(
         raise ResumeError(
             f"{folder.checkpoint} holds another network than {folder.config} describes"
         )
-    if config is not None and _begun_with(run.facts) != _begun_with(config):
+    changed = {name for note in (config or {}).get("changed", ()) for name in note}
+    if config is not None and _begun_with(run.facts, changed) != _begun_with(config, changed):
         raise ResumeError(f"{folder.checkpoint} was not written by the run of {folder.config}")
     return run
 
 
-def _begun_with(known: dict[str, Any]) -> Any:
-    """Return data and recipe of a run, without what may have become another since."""
+def _begun_with(known: dict[str, Any], changed: set[str]) -> Any:
+    """Return data and recipe of a run, without what was changed since; its model may have moved."""
     from sparsecpu.experiments.recipe import LATER
 
     recipe = known.get("recipe")
     if isinstance(recipe, dict):
-        recipe = {**LATER, **recipe, "init": ""} | dict.fromkeys(CHANGEABLE)
+        recipe = {**LATER, **recipe, "init": ""} | dict.fromkeys(changed & set(CHANGEABLE))
     return known.get("data"), recipe
