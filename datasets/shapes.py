@@ -8,10 +8,12 @@ is noise. Sample i depends on the seed and i alone.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from sparsecpu.datasets.base import Dataset, checked_count
+from sparsecpu.kernels.machine.cores import allowed_cores
 
 SIDE = 32
 _GROUP = 256  # samples that share a stream of random numbers
@@ -89,9 +91,10 @@ class Shapes:
             inside = is_inside(u[at], v[at])[:, None]
             image[at] = np.where(inside, ink[at][..., None, None], image[at])
         for _ in range(_DOTS):  # in front of it
-            dot, colour = rng.uniform(0, SIDE, (_GROUP, 2, 1, 1)), rng.uniform(0, 255, (_GROUP, 3))
+            dot = rng.uniform(0, SIDE, (_GROUP, 2, 1, 1))
+            colour = rng.uniform(0, 255, (_GROUP, 3))[..., None, None]
             near = np.hypot(x - dot[:, 0], y - dot[:, 1]) < rng.uniform(0.8, 2.0, (_GROUP, 1, 1))
-            image = np.where(near[:, None], colour[..., None, None], image)
+            np.copyto(image, colour, where=near[:, None])
         image += rng.normal(0, 10, image.shape)
         return np.clip(np.rint(image), 0, 255).astype(np.uint8).reshape(_GROUP, -1)[:count]
 
@@ -115,7 +118,16 @@ class Shapes:
 
     def make(self) -> np.ndarray:
         """Return the pixels of all samples, uint8 of shape (samples, 3072)."""
-        return np.concatenate([self.group(n) for n in range(-(-self.shape[0] // _GROUP))])
+        pixels = np.empty(self.shape, dtype=np.uint8)
+
+        def fill(number: int) -> None:
+            first = number * _GROUP
+            pixels[first : first + _GROUP] = self.group(number)
+
+        with ThreadPoolExecutor(allowed_cores().count) as pool:
+            for _ in pool.map(fill, range(-(-self.shape[0] // _GROUP))):
+                pass  # hears of errors
+        return pixels
 
 
 def make_shapes(samples: int | None = None, seed: int = 0) -> Dataset:

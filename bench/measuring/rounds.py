@@ -10,9 +10,9 @@ from typing import Protocol
 import numpy as np
 
 #: Rounds that are made, the fewest of them, and the seconds after which there is no further one.
-_ROUNDS, _LEAST, _BUDGET = 9, 3, 6.0
-#: Seconds of a turn, and of the pause in which the threads of the one before fall asleep.
-_TURN, _PAUSE = 0.015, 0.02
+_ROUNDS, _LEAST, _BUDGET = 7, 3, 6.0
+#: Seconds of a turn.
+_TURN = 0.01
 #: A rival that takes so many times as long as the fastest in the first round has no other.
 _FAR = 3.0
 #: Ratios that differ from 1 by less are none that anybody would notice.
@@ -31,7 +31,7 @@ class Rival(Protocol):
     library: str
 
     def turn(self, seconds: float) -> Sequence[float]:
-        """Make steps for so many seconds; return the milliseconds of each."""
+        """Make steps for so many seconds; return the milliseconds of each, threads asleep."""
         ...
 
 
@@ -90,7 +90,6 @@ def beside_rivals(ours: Turn, rivals: Sequence[Rival]) -> tuple[float | None, di
 
 def _typical(turn: Turn) -> float | None:
     """Return what a step takes in a turn: the lower quartile, as other work only adds to times."""
-    time.sleep(_PAUSE)
     turn(0.0)  # untimed: wakes threads and fills caches
     found = turn(_TURN)
     return float(np.percentile(found, 25)) if len(found) else None

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,9 @@ THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"
                      "VECLIB_MAXIMUM_THREADS")  # fmt: skip
 #: Libraries that are timed, and the module of ours that does it.
 _LIBRARIES = {"NumPy": "numpy_mlp", "PyTorch": "torch_mlp"}
+#: Seconds after a step in which its threads, where it has several, still wait for another one,
+#: and would take time from whoever comes next.
+LINGERING = 0.02
 #: Seconds after which a process is not waited for any longer.
 _PATIENCE = 60.0
 
@@ -30,10 +34,14 @@ class DenseSteps:
     number: int
     precision: str
     library: str
+    single: bool
 
     def turn(self, seconds: float) -> list[float]:
         """Let it make steps for so many seconds; return their milliseconds, none if it fails."""
-        return _asked(self.child, [self.number, seconds]) or []
+        times = _asked(self.child, [self.number, seconds]) or []
+        if not self.single:
+            time.sleep(LINGERING)
+        return times
 
 
 class DenseChildren:
@@ -45,19 +53,20 @@ class DenseChildren:
     """
 
     def __init__(self, threads: int | None) -> None:
-        self._children: list[tuple[str, subprocess.Popen[str]]] = []
+        #: By library: a process, and whether it has a single thread.
+        self._children: list[tuple[str, subprocess.Popen[str], bool]] = []
         here = importlib.util.find_spec("torch") is not None
         with contextlib.suppress(OSError):
             for count in dict.fromkeys((threads, 1)):
-                self._children.append(("NumPy", _waiting_child("NumPy", count)))
+                self._children.append(("NumPy", _waiting_child("NumPy", count), count == 1))
             if here:  # one process, which sets its threads itself
-                self._children.append(("PyTorch", _waiting_child("PyTorch", threads)))
+                self._children.append(("PyTorch", _waiting_child("PyTorch", threads), False))
 
     def __enter__(self) -> DenseChildren:
         return self
 
     def __exit__(self, *details: object) -> None:
-        for _, child in self._children:
+        for _, child, _ in self._children:
             if child.poll() is None:
                 child.kill()
                 child.communicate()
@@ -66,9 +75,9 @@ class DenseChildren:
         """Return the kinds of steps that processes can make of this network; only once."""
         request = {"layers": list(layers), "batch": batch}
         found = []
-        for library, child in self._children:
+        for library, child, single in self._children:
             for number, precision in enumerate(_asked(child, request) or ()):
-                found.append(DenseSteps(child, number, precision, library))
+                found.append(DenseSteps(child, number, precision, library, single))
         return found
 
 

@@ -157,7 +157,7 @@ def prepare_forward(
     from sparsecpu.kernels.conv.grouped_forward import grouped_convolution_kernel
 
     pattern, values = layer.weight.pattern, x.values
-    lanes, tiles = values.shape[-1], _tiles(values, precision)
+    lanes, tiles = values.shape[-1], _tiles(values, precision, ctx)
     direct = not x.pending and precision == "fp32"
     taps = grouped_forward_taps(pattern, geometry, tiles, direct=direct)
     jobs = 0 if kind == NO_SUMS else taps.sizes.jobs(len(values))
@@ -178,7 +178,7 @@ def prepare_scatter(
     from sparsecpu.kernels.conv.grouped_scatter import grouped_scatter_kernel
 
     pattern, values = layer.weight.pattern, x.values
-    taps = grouped_scatter_taps(pattern, geometry, _tiles(values, "fp32"))
+    taps = grouped_scatter_taps(pattern, geometry, _tiles(values, "fp32", ctx))
     jobs = 0 if kind == NO_SUMS else taps.sizes.jobs(len(values))
     return GroupedScatter(
         pattern, plan, grouped_scatter_kernel(pattern.group, values.shape[-1], taps.strip), taps,
@@ -197,7 +197,7 @@ def prepare_backward(
 
     pattern, values = layer.weight.pattern, x.values
     lanes, group = values.shape[-1], pattern.group
-    taps = grouped_scatter_taps(pattern, geometry, _tiles(values, "fp32"))
+    taps = grouped_scatter_taps(pattern, geometry, _tiles(values, "fp32", ctx))
     tile = backward_tile(group, lanes, values.itemsize)
     jobs = taps.sizes.jobs(len(values))
     ring = _ring(taps, values, "fp32", ctx, rings=2)
@@ -218,7 +218,7 @@ def prepare_gradient(
     from sparsecpu.kernels.conv.grouped_parts import Steps
 
     values, lanes, group = x.values, x.values.shape[-1], pattern.group
-    taps = grouped_gradient_taps(pattern, geometry, _tiles(values, precision))
+    taps = grouped_gradient_taps(pattern, geometry, _tiles(values, precision, ctx))
     tile = dot_tile(group, lanes, values.itemsize, narrow=precision != "fp32")
     parts = min(_PARTS, taps.sizes.jobs(len(values)))
     ring = _ring(taps, values, precision, ctx)
@@ -240,9 +240,10 @@ def _memory_of_pairs(
     return ctx.workspace.array("pairs", "values", (pattern.nnz,), np.uint16)
 
 
-def _tiles(values: np.ndarray, precision: str) -> Tiles:
+def _tiles(values: np.ndarray, precision: str, ctx: Context) -> Tiles:
     ring_bytes = values.itemsize if precision == "fp32" else 2
-    return Tiles(values.shape[0], values.shape[-1], values.itemsize, ring_bytes)
+    count, lanes = values.shape[0], values.shape[-1]
+    return Tiles(count, lanes, values.itemsize, ring_bytes, most=-(-ctx.full // lanes))
 
 
 def _ring(

@@ -177,7 +177,7 @@ def choose_grouped_strip(width: int, group: int, tiles: Tiles) -> tuple[int, int
 
     def cost(pair: tuple[int, int]) -> float:
         n, per_job = pair
-        strips = -(-tiles.count // per_job) * -(-width * per_job // n)
+        strips = -(-max(tiles.count, tiles.most) // per_job) * -(-width * per_job // n)
         return strips * (n + _STRIP_COST * most)
 
     return min(pairs, key=cost)

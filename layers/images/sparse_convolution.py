@@ -130,11 +130,12 @@ class SparseConvolution:
 
     def taps(
         self, x: Planes, precision: str, *, backward: bool = False, direct: bool = False,
-        alike: bool = False,
+        alike: bool = False, full: int = 0,
     ) -> Taps:  # fmt: skip
         """Return where the nonzeros read for y, or for dx; made anew for a new pattern.
 
-        ``direct`` if nothing is pending in the planes that are read; for ``alike`` see ``Tiles``.
+        ``direct`` if nothing is pending in the planes that are read; ``alike`` as in ``Tiles``;
+        ``full`` are the samples of a full batch, where that is known.
         """
         layer = self.layer
         pattern, geometry = layer.weight.pattern, layer.geometry()
@@ -143,7 +144,8 @@ class SparseConvolution:
         known, bytes_ = self._known[1], layer.weight.data.itemsize
         direct = direct and geometry.pointwise and precision == "fp32"
         ring_bytes = bytes_ if precision == "fp32" else 2
-        tiles = Tiles(x.shape[0], x.shape[-1], bytes_, ring_bytes, alike)
+        most = -(-full // x.shape[-1])
+        tiles = Tiles(x.shape[0], x.shape[-1], bytes_, ring_bytes, alike, most)
         key = (backward, tiles, direct)
         if key not in known:
             while len(known) >= _KNOWN:  # the last batch of an epoch may be a small one
@@ -186,7 +188,7 @@ class SparseConvolution:
         y = ctx.workspace.array(layer, "y", shape, x.dtype)
         if suits_groups(pattern, geometry):
             return prepare_forward(layer, self.plan_made, geometry, x, precision, kind, y, ctx)
-        taps = self.taps(x, precision, direct=not x.pending, alike=ctx.predicts)
+        taps = self.taps(x, precision, direct=not x.pending, alike=ctx.predicts, full=ctx.full)
         return prepare_convolution(
             layer, self.plan_made, pattern, taps, x, precision, ctx, kind=kind, y=y
         )
@@ -195,7 +197,7 @@ class SparseConvolution:
         self, x: Planes, dy: Planes, with_dw: bool, kind: int, ctx: Context
     ) -> ConvolutionPass:
         precision = self.precision(ctx.precision)
-        taps = self.taps(x, precision, backward=True, direct=not dy.pending)
+        taps = self.taps(x, precision, backward=True, direct=not dy.pending, full=ctx.full)
         return prepare_convolution(
             self.layer, self.plan_made, self.layer.weight.pattern, taps, dy,
             _of_gradients(precision), ctx, kind=kind, gradient_of=x, dx=True, dw=with_dw,
@@ -204,9 +206,9 @@ class SparseConvolution:
     def _prepare_dw(self, x: Planes, dy: Planes, ctx: Context) -> Prepared:
         pattern, precision = self.layer.weight.pattern, self.precision(ctx.precision)
         if not _in_one_pass(ctx.precision):
-            taps = self.taps(x, precision)
+            taps = self.taps(x, precision, full=ctx.full)
             return prepare_filter_gradient(self.plan_made, pattern, taps, x, precision, ctx)
-        taps = self.taps(x, precision, backward=True, direct=not dy.pending)
+        taps = self.taps(x, precision, backward=True, direct=not dy.pending, full=ctx.full)
         return prepare_convolution(
             self.layer, self.plan_made, pattern, taps, dy, _of_gradients(precision), ctx,
             gradient_of=x, dw=True,

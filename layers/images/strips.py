@@ -39,6 +39,8 @@ class Tiles(NamedTuple):
     """The tiles of a batch, and the bytes of their numbers in registers and in the ring.
 
     Where ``alike``, sums have the order that they have in a tile by itself, however many there are.
+    ``most`` is how many a full batch has: fewer, at the end of an epoch, are cut as these would be,
+    so that no kernels have to be compiled for them alone.
     """
 
     count: int
@@ -46,10 +48,11 @@ class Tiles(NamedTuple):
     bytes: int = 4
     ring_bytes: int = 4
     alike: bool = False
+    most: int = 0
 
     def by_itself(self) -> Tiles:
         """Return one tile of them."""
-        return self._replace(count=1, alike=False)
+        return self._replace(count=1, alike=False, most=0)
 
 
 class Ring(NamedTuple):
@@ -127,7 +130,7 @@ def choose_strip(width: int, ring: Ring, tiles: Tiles) -> tuple[int, int]:
 
     def cost(pair: tuple[int, int]) -> float:
         n, per_job = pair
-        strips = max(1, tiles.count / per_job) * -(-width * per_job // n)
+        strips = max(1, max(tiles.count, tiles.most) / per_job) * -(-width * per_job // n)
         return strips * n * _STRIP_COST[min(16, n * (lanes // 16))]
 
     return min(pairs, key=cost)

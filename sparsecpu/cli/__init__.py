@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
 import importlib
 import sys
 import time
@@ -101,6 +103,9 @@ class _Group(Group):
         from sparsecpu.cli.failures import flush_output, open_standard_streams
         from sparsecpu.cli.signals import raised
 
+        # Imports make a million objects that stay, and few that could be garbage.
+        gc.set_threshold(50_000, 20, 20)
+        atexit.register(gc.freeze)  # nor is there any need to search them all at the end
         # Numba's word about systems without shared memory, which need not concern anyone.
         warnings.filterwarnings("ignore", "Could not obtain multiprocessing lock")
         closed = sys.stdout is None

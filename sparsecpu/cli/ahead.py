@@ -33,11 +33,16 @@ def compile_for(run: Any) -> None:
 
 
 def _rehearse(run: Any) -> None:
-    """Do a step, another with an update, and the scores, in a child that runs no kernel."""
+    """Do a step, the last of an epoch with an update, and the scores; no kernel is run.
+
+    The last step has fewer samples, which other kernels may serve.
+    """
     trainer = run.trainer
     trainer.callbacks[:] = [_Rehearsal()]
-    for interval in (trainer.topology.interval, 1):
-        trainer.topology.interval = interval
+    per_step = trainer.batch_size * trainer.accumulate
+    last = (run.samples - 1) // per_step * per_step
+    for interval, position in ((trainer.topology.interval, trainer.position), (1, last)):
+        trainer.topology.interval, trainer.position = interval, position
         with contextlib.suppress(Exception):  # results make no sense here
             trainer.fit(run.x, run.targets)
     with trainer.machine():

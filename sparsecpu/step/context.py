@@ -28,6 +28,8 @@ class Context:
     predicts: bool = False
     #: Samples in the batch; the lanes after them are padding, which must not reach a statistic.
     n_valid: int = 0
+    #: Samples of a full batch in training, where the last of an epoch may have fewer; else 0.
+    full: int = 0
     #: True if the loss can take outputs in parts; see ``Loss.takes_parts``.
     in_parts: bool = False
     #: How layers may read their inputs: fp32, bf16 or fp16; see ``SparseLinear``.
@@ -74,19 +76,19 @@ class StepContexts:
 
     def of_step(
         self, rows: np.ndarray, all_rows: np.ndarray, observe: Any, apply: Any,
-        in_parts: bool = False,
+        in_parts: bool = False, full: int = 0,
     ) -> Context:  # fmt: skip
         """Return what layers may know of a pass of these rows, which are ``all_rows`` or a part.
 
-        ``observe``, ``apply`` and ``in_parts`` are those of ``Context``.
+        ``observe``, ``apply``, ``in_parts`` and ``full`` are those of ``Context``.
         """
-        made_for: tuple = len(rows), observe, apply, in_parts
+        made_for: tuple = len(rows), observe, apply, in_parts, full
         whole = rows is all_rows
         if made_for != self._made_for or not whole:
             shared = self._ranks.of_batch(len(rows), observe)
             self._made_for = made_for if whole else ()
             self._context = replace(
-                self._context, n_valid=len(rows), apply=apply, in_parts=in_parts,
+                self._context, n_valid=len(rows), full=full, apply=apply, in_parts=in_parts,
                 all_rows=None if whole else all_rows, **shared,
             )  # fmt: skip
         return self._context

@@ -10,6 +10,8 @@ from sparsecpu.errors import DataError
 
 #: Numbers that are looked at in one go, which bounds the memory for it.
 _AT_ONCE = 1 << 21
+#: The same where they are soon read again.
+_IN_CACHE = 1 << 16
 #: A deviation below this part of the mean is nothing but rounding: the feature is constant.
 _ROUNDING = 1e-13
 
@@ -24,17 +26,28 @@ def standardise(network: Any, x: Any, scaling: str) -> None:
         return
     if hasattr(x, "tocsr"):
         raise DataError("sparse samples cannot be standardised; use scaling 'none'")
-    rows = np.arange(min(x.shape[0], 10_000), dtype=np.int64)
-    array, at = network.samples(x).take_samples(rows)
-    sample = np.asarray(array[at], dtype=np.float64)
-    mean, deviation = sample.mean(axis=0), sample.std(axis=0)
-    if scaling != "feature":
-        groups = network.input_shape[0] if scaling == "channel" else 1
-        parts = sample.reshape(len(sample), groups, -1)
-        each = sample.shape[1] // groups
-        mean = np.repeat(parts.mean(axis=(0, 2)), each)
-        deviation = np.repeat(parts.std(axis=(0, 2)), each)
+    samples, count = network.samples(x), min(x.shape[0], 10_000)
+    features = samples.shape[1]
+    alike = {"feature": 1, "channel": features // network.input_shape[0]}.get(scaling, features)
+    mean = _means(samples, count, alike)
+    deviation = np.sqrt(_means(samples, count, alike, mean))
     read_with(network, mean, of_constants(mean, deviation))
+
+
+def _means(samples: Any, count: int, alike: int, less: np.ndarray | None = None) -> np.ndarray:
+    """Return the mean of each feature, or of its square after ``less`` was taken away.
+
+    It is that of so many neighbours ``alike``, of the first ``count`` samples, of which only some
+    at a time are made numbers of 64 bits.
+    """
+    features = samples.shape[1]
+    total, step = np.zeros(features), max(1, _IN_CACHE // max(1, features))
+    for first in range(0, count, step):
+        rows = np.arange(first, min(first + step, count), dtype=np.int64)
+        array, at = samples.take_samples(rows)
+        part = np.asarray(array[at], dtype=np.float64)
+        total += part.sum(axis=0) if less is None else np.square(part - less).sum(axis=0)
+    return np.repeat((total / count).reshape(-1, alike).mean(axis=1), alike)
 
 
 def read_with(network: Any, mean: np.ndarray, deviation: np.ndarray) -> None:

@@ -170,7 +170,8 @@ class Steps:
         (samples, targets, weights), network, ranks = data, self.network, self.ranks
         own = ranks.part(rows)
         apply = self._apply if self.lean and learns else None
-        ctx = self._contexts.of_step(own, whole, observe, apply, self.loss.takes_parts)
+        full, parts = ranks.largest_part(self.batch_size), self.loss.takes_parts
+        ctx = self._contexts.of_step(own, whole, observe, apply, parts, full)
         lanes = self._tile_width.of(network, ranks, self.batch_size)
         z, saved = network.forward(network.gather(samples, own, lanes, ctx), ctx)
         loss, dz = self.loss(z, own, targets, ctx, weights)

@@ -3,6 +3,8 @@
 Numba compiles one function at a time, whatever the threads. So children are forked that rehearse a
 training step: they do all that it does in Python, but only note which kernels it calls, and with
 which types. Each takes the next kernel that is missing, compiles it, and keeps it in the cache.
+Of two children, one begins with the large kernels and the other with the small ones: large ones
+are forms of the same few, and share parts that whoever compiles them all compiles only once.
 What a rehearsal does to a child's memory is lost with the child, and as it runs no kernel, it does
 not matter which threads it has not inherited.
 
@@ -14,6 +16,7 @@ Python threads), nor without a cache.
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import os
 import signal
@@ -39,10 +42,14 @@ _SECONDS = {"convolution.convolution": 1.6, "grouped_forward.convolution": 1.6,
             "grouped_backward.backward": 2.5, "forward.attend": 1.5,
             "backward.attend_backward": 2.5}  # fmt: skip
 _ORDINARY = 0.35
+#: A kernel is large from so many seconds on.
+_LARGE = 1.0
 #: A rehearsal ends after so many seconds of work, wherever it is.
 _PATIENCE = 2.0
 #: Kernels that one run may need; their numbers are bytes.
 _MOST = 250
+#: Begins the line that says how many kernels are missing, and how many seconds they take.
+_PLAN = "plan"
 
 Form = tuple[Any, tuple]
 
@@ -65,8 +72,6 @@ def compile_ahead(rehearse: Callable[[], Any], run: Any) -> None:
     if mark.exists():
         return
     began = time.perf_counter()
-    cpu_target.typing_context.refresh()  # once, and not in each child
-    cpu_target.target_context.refresh()
     with contextlib.suppress(OSError):  # no process or no memory is left for children
         if _in_children(rehearse, min(allowed_cores().count, 16)):
             mark.touch()
@@ -81,19 +86,19 @@ def _may_fork() -> bool:
 
 def _in_children(rehearse: Callable[[], Any], count: int) -> bool:
     """Let children compile; return True if each of them has come to its end."""
-    jobs, report = os.pipe(), os.pipe()
-    os.write(jobs[1], bytes(range(_MOST)))
-    os.close(jobs[1])
+    large, small, report = _numbers(), _numbers(), os.pipe()
     children = []
     try:
-        for _ in range(count):
+        for number in range(count):
             with warnings.catch_warnings():  # of threads, BLAS's: a child has no use for them
                 warnings.simplefilter("ignore", DeprecationWarning)
                 child = os.fork()
             if child == 0:
-                _child(rehearse, jobs[0], report[1])
+                _child(rehearse, large, small, report[1], small_first=number == 1 and count == 2)
             children.append(child)
         os.close(report[1])
+        cpu_target.typing_context.refresh()  # which loading what they keep will need, too
+        cpu_target.target_context.refresh()
         _listen(report[0], count)
     except BaseException:
         for child in children:
@@ -101,22 +106,32 @@ def _in_children(rehearse: Callable[[], Any], count: int) -> bool:
                 os.kill(child, signal.SIGKILL)
         raise
     finally:
-        os.close(jobs[0])
+        os.close(large)
+        os.close(small)
         ends = [os.waitpid(child, 0)[1] for child in children]
     return not any(ends)
 
 
+def _numbers() -> int:
+    """Return a pipe from which whoever comes reads the next number, a byte, from 0 on."""
+    reads, writes = os.pipe()
+    os.write(writes, bytes(range(_MOST)))
+    os.close(writes)
+    return reads
+
+
 def _listen(report: int, count: int) -> None:
     """Tell those who listen what children begin to compile, until all have ended."""
-    known = 0
+    known = begun = 0
     with os.fdopen(report, encoding="utf-8") as lines:
         for line in lines:
-            number, of, rest = line.rstrip().split(" ", 2)
-            if number != "0":
-                compile_clock.tell(Compiling(rest, int(number), int(of)))
-            elif int(of) and not known:
-                known = int(of)
-                compile_clock.tell(Compiling("", 0, known, float(rest) / count))
+            what, *rest = line.rstrip().split(" ")
+            if what != _PLAN:
+                begun += 1
+                compile_clock.tell(Compiling(what, begun, known))
+            elif rest[0] != "0" and not known:
+                known = int(rest[0])
+                compile_clock.tell(Compiling("", 0, known, float(rest[1]) / count))
     if known:
         compile_clock.tell(Compiling("", known, known, 0.0))
 
@@ -125,27 +140,36 @@ def _seconds(name: str) -> float:
     return _SECONDS.get(name, _ORDINARY)
 
 
-def _child(rehearse: Callable[[], Any], jobs: int, report: int) -> None:
+def _child(
+    rehearse: Callable[[], Any], large: int, small: int, report: int, *, small_first: bool
+) -> None:
     """Rehearse, compile, and end, without anything that the parent would do at its end."""
     status = 1
     try:
+        gc.disable()  # there is nothing that a child must give back
         np.seterr(all="ignore")  # arrays that no kernel has filled hold anything
         compile_clock.on_first = None
         compile_clock.listeners.clear()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         missing = _missing(rehearse)
-        count = len(missing)
-        _say(report, f"0 {count} {sum(_seconds(_name(form)) for form in missing):.2f}")
-        while byte := os.read(jobs, 1):
-            if byte[0] >= count:
-                break
-            _say(report, f"{byte[0] + 1} {count} {_name(missing[byte[0]])}")
-            dispatcher, kinds = missing[byte[0]]
-            dispatcher.compile(kinds)
+        seconds = [_seconds(_name(form)) for form in missing]
+        _say(report, f"{_PLAN} {len(missing)} {sum(seconds):.2f}")
+        first_small = sum(length >= _LARGE for length in seconds)
+        queues = [(large, missing[:first_small]), (small, missing[first_small:])]
+        for numbers, forms in queues[::-1] if small_first else queues:
+            _compile_next(numbers, forms, report)
         status = 0
     finally:
         os._exit(status)
+
+
+def _compile_next(numbers: int, forms: list[Form], report: int) -> None:
+    """Compile those of ``forms`` of which nobody else has read the number."""
+    while (byte := os.read(numbers, 1)) and byte[0] < len(forms):
+        form = forms[byte[0]]
+        _say(report, _name(form))
+        form[0].compile(form[1])
 
 
 def _say(report: int, line: str) -> None:

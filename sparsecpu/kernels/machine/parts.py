@@ -19,6 +19,9 @@ from numba.core.typed_passes import NoPythonBackend
 class PartLibrary(JITCodeLibrary):
     """Code of a part: what it calls is linked in, and no machine code is made."""
 
+    def _optimize_functions(self, ll_module: Any) -> None:
+        """Leave that to what follows."""
+
     def _optimize_final_module(self) -> None:
         """Simplify it, but leave loops alone: callers make vectors of them, once they are in."""
         passes, builder = self._codegen._module_pass_manager(

@@ -142,10 +142,12 @@ class Parallel:
         part.stages = stages
         self.alone = None
         if not reorders:
-            calls = [f"kernel(stage_{stage}, {{}})" for stage in range(stages)]
-            teams = {f"stage_{stage}": (0, 1, stage) for stage in range(stages)}
-            self.alone = kept(_entry(function, "", calls, kernel=part, **teams), options, function)
-        call = ["together(kernel, threads, start, ({},))"]
+            call = "kernel(team, {})"
+            if stages > 1:  # a constant of its own for each would be a form of its own
+                call = f"for stage in range({stages}): kernel((0, 1, stage), {{}})"
+            entry = _entry(function, "", call, kernel=part, team=(0, 1, 0))
+            self.alone = kept(entry, options, function)
+        call = "together(kernel, threads, start, ({},))"
         entry = _entry(function, "threads, start, ", call, kernel=part, together=_together)
         self.together = kept(entry, options, function)
         functools.update_wrapper(self, function)
@@ -159,19 +161,15 @@ class Parallel:
             self.together(team, 0 if team == 1 else _start_address(), *arguments)
 
 
-def _entry(function: Any, first: str, calls: list[str], **names: Any) -> Callable:
-    """Return what Python calls of a kernel: a function in its place that makes some calls.
+def _entry(function: Any, first: str, call: str, **names: Any) -> Callable:
+    """Return what Python calls of a kernel: a function in its place that makes a call.
 
     It has as many arguments as the kernel, for Numba reads those of ``*arguments`` slowly, and a
     name of its own: Numba keeps compiled code by file, name and line.
     """
     parameters = list(inspect.signature(function).parameters.values())[1:]
     arguments = ", ".join(map(str, parameters))
-    lines = [
-        f"def entry({first}{arguments}):",
-        *(f"    {call.format(arguments)}" for call in calls),
-    ]
-    exec("\n".join(lines), names)
+    exec(f"def entry({first}{arguments}):\n    {call.format(arguments)}", names)
     entry: Any = names["entry"]
     place = function.__code__
     entry.__code__ = entry.__code__.replace(
