@@ -81,7 +81,7 @@ class Layer:
     #: The plan of the network around it.
     planned: Plan | None = None
     #: True if it reads the numbers of tokens, int64 of shape ``(tiles, 1, lanes)``.
-    reads_tokens: ClassVar[bool] = False
+    reads_tokens: bool = False
     #: True if, as the first layer, it takes images as features, in the users' order.
     reads_flat: ClassVar[bool] = False
     #: True if tokens become samples in it, or samples tokens: ``plan`` says the length.

@@ -187,8 +187,10 @@ class SparseConv2d(Layer):
         options = dict(options)
         nnz = options.pop("nnz", None)
         options["density" if nnz is None else "nnz"] = 1.0 if nnz is None else nnz
-        drawn = {"rng": context.get("rng"), "pattern": context.get("pattern") or "random"}
-        return cls(shape[0], **options, **drawn, dtype=context["dtype"])
+        pattern = context.get("pattern") or "random"
+        return cls(
+            shape[0], **options, rng=context.get("rng"), pattern=pattern, dtype=context["dtype"]
+        )
 
     @classmethod
     def _with(cls, given: Any, in_channels: int, options: dict[str, Any]) -> SparseConv2d:
@@ -221,10 +223,11 @@ class SparseConv2d(Layer):
         return with_group(options, 1 if options.get("groups", 1) > 1 else size)
 
     def plan(self, spec: Spec) -> Spec:
-        if require_images(spec, self)[0] != self.in_channels:
+        channels, rows, columns = require_images(spec, self)
+        if channels != self.in_channels:
             expected = f"({self.in_channels}, height, width)"
             raise ParameterError("input shape", spec.shape, expected)
-        self._geometry = Geometry(**self._sizes, size=spec.shape[1:])
+        self._geometry = Geometry(**self._sizes, size=(rows, columns))
         self._stand_alone()
         self.needs_dx = spec.needs_gradient
         self.sparse.plan()

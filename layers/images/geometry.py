@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.kernels.conv.sizes import Sizes
 from sparsecpu.kernels.machine.cached import cached_property
 
 
@@ -58,3 +59,13 @@ class Geometry:
     def shape(self) -> tuple[int, int]:
         """Shape of the weights: filters, and (channel of the group, ky, kx) flattened."""
         return self.filters, self.channels // self.groups * self.kernel[0] * self.kernel[1]
+
+    def forward_sizes(self, **cut: int) -> Sizes:
+        """Return the sizes of ``y = W * x``, given those of its ring and its jobs."""
+        (height, width), (out_height, out_width) = self.size, self.out_size
+        return Sizes(
+            channels=self.channels, height=height, width=width, filters=self.filters,
+            out_height=out_height, out_width=out_width, down=self.stride[0], across=self.stride[1],
+            rows=out_height, columns=out_width, top=self.padding[0], left=self.padding[1],
+            skip_rows=1, skip_columns=1, **cut,
+        )  # fmt: skip
