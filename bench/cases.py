@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -137,7 +137,10 @@ class ConvCase(HasVariants):
             expected = "IN-OUT-SIDE-KERNEL or IN-OUT-SIDE-KERNEL-STRIDE, such as 64-128-32-3-2"
             raise ParameterError("shape", shape, expected)
         stride = sizes[4] if len(sizes) == 5 else 1
-        return cls(*sizes[:4], stride, batch, sparsities, threads, groups)
+        channels, filters, side, kernel = sizes[:4]
+        return cls(
+            channels, filters, side, kernel, stride, batch, sparsities, threads, groups
+        )  # fmt: skip
 
     def __str__(self) -> str:
         stride = f"/{self.stride}" if self.stride > 1 else ""
@@ -175,9 +178,9 @@ class NetworkCase(HasVariants):
         sparsities, name = tuple(sparsities), find_name(name, NETWORKS) or spelled_model(name)
         if name not in NETWORKS and (model := find_model(name)) is not None:
             block, shared = block_of(model), distribution or "uniform"
-            sizes = (math.prod(IMAGE), 10) if block is None else (block, VOCABULARY)
+            ends = (math.prod(IMAGE), 10) if block is None else (block, VOCABULARY)
             usual = 128 if block is None else SEQUENCES
-            return cls(sizes, batch or usual, sparsities, threads, name, shared, groups)
+            return cls(ends, batch or usual, sparsities, threads, name, shared, groups)
         sizes, usual_batch = NETWORKS.get(name, (_sizes(name, "-"), 128))
         if len(sizes) < 2:
             expected = expected_name(
@@ -195,7 +198,7 @@ class NetworkCase(HasVariants):
     @property
     def text(self) -> bool:
         """True if the network is a language model."""
-        return bool(self.model) and block_of(find_model(self.model)) is not None
+        return bool(self.model) and block_of(self._model()) is not None
 
     @property
     def tokens(self) -> int:
@@ -206,9 +209,12 @@ class NetworkCase(HasVariants):
         """Return the network's description, with all weights."""
         if not self.model:
             return mlp((self.sizes[0],), self.sizes[1:-1], self.sizes[-1])
+        return self._model()(self.sizes[:1] if self.text else IMAGE, self.sizes[-1])
+
+    def _model(self) -> Callable[..., Architecture]:
         model = find_model(self.model)
         assert model is not None  # ``parse`` has found it
-        return model(self.sizes[:1] if self.text else IMAGE, self.sizes[-1])
+        return model
 
     def sparse(self, variant: Variant) -> Architecture:
         """Return the description of the network as one of ours has it."""

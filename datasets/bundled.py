@@ -8,7 +8,9 @@ and Kaynak), breast cancer (Wolberg, Street and Mangasarian), wine (Aeberhard an
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,25 +40,30 @@ def load_breast_cancer() -> Dataset:
     """Load 569 tumours with 30 measurements and two classes."""
     from sklearn import datasets
 
-    return split("breast-cancer", *datasets.load_breast_cancer(return_X_y=True), "classification")
+    return _split("breast-cancer", datasets.load_breast_cancer, "classification")
 
 
 def load_wine() -> Dataset:
     """Load 178 wines with 13 measurements and three classes."""
     from sklearn import datasets
 
-    return split("wine", *datasets.load_wine(return_X_y=True), "classification")
+    return _split("wine", datasets.load_wine, "classification")
 
 
 def load_iris() -> Dataset:
     """Load 150 flowers with 4 measurements and three classes."""
     from sklearn import datasets
 
-    return split("iris", *datasets.load_iris(return_X_y=True), "classification")
+    return _split("iris", datasets.load_iris, "classification")
 
 
 def load_diabetes() -> Dataset:
     """Load 442 patients with 10 measurements and the progression of their disease."""
     from sklearn import datasets
 
-    return split("diabetes", *datasets.load_diabetes(return_X_y=True), "regression")
+    return _split("diabetes", datasets.load_diabetes, "regression")
+
+
+def _split(name: str, load: Callable[..., Any], task: str) -> Dataset:
+    x, y = load(return_X_y=True)
+    return split(name, x, y, task)

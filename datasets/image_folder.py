@@ -44,7 +44,8 @@ def _has_images(folder: Path) -> bool:
 
 def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
     """Return the folders in a folder, and the files, sorted by name; hidden ones are left out."""
-    folders, files = [], []
+    folders: list[Path] = []
+    files: list[Path] = []
     with refusing(folder, DataError, "a folder"), os.scandir(folder) as entries:
         for entry in entries:
             if not entry.name.startswith((".", "__MACOSX")):

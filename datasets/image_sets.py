@@ -108,7 +108,7 @@ def _checksum(known: ImageSet, head: bytes, values: np.ndarray) -> str:
     # Against accidents and wrong folders, for which these are good enough; they are what is known.
     made = hashlib.md5 if len(known.digests[0]) == 32 else hashlib.sha1
     found = made(head, usedforsecurity=False)
-    found.update(np.ascontiguousarray(values))
+    found.update(np.ascontiguousarray(values).data)
     return found.hexdigest()
 
 
@@ -137,7 +137,7 @@ def keep(known: ImageSet, data: Dataset, folder: Path) -> None:
         for name, (head, values) in zip(known.files, _contents(known, data), strict=True):
             with open(made / name.removesuffix(".gz"), "wb") as file:
                 file.write(head)
-                file.write(np.ascontiguousarray(values))
+                file.write(np.ascontiguousarray(values).data)
         os.replace(made, folder)  # or somebody else has been faster
     except OSError:
         pass

@@ -134,8 +134,8 @@ def _by_place(
             f"{path} has {width} columns without names, which could be read in two ways, as "
             f"{len(whole) - len(features) - 1} were left out in training; add names"
         )
-    at = order.index(goal) if goal in order else None
-    return Match(tuple(order.index(name) for name in features), at, note)
+    found = order.index(goal) if goal in order else None
+    return Match(tuple(order.index(name) for name in features), found, note)
 
 
 def _last_left_out(path: Path, names: Sequence[str]) -> str:

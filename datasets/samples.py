@@ -121,14 +121,15 @@ def _archive_rows(path: Path, layout: Layout, part: str, scored: bool) -> Rows:
             raise DataError(f"{path} has {sorted(names)}; expected x, or x_{parts[0]}")
         if scored and not names.issuperset(pair[1] for pair in pairs):
             raise DataError(f"{path} has {sorted(names)}; expected {pairs[0][1]} to compare with")
+        y = None
         if scored:
             found = [read_pair(archive, *pair, layout.features) for pair in pairs]
+            xs, ys = zip(*found, strict=True)
+            y = np.concatenate(ys)
         else:
-            found = [(read_x(archive, pair[0], layout.features), None) for pair in pairs]
+            xs = tuple(read_x(archive, pair[0], layout.features) for pair in pairs)
         shape = archive.header(own_name(archive, pairs[0][0])).shape[1:]
-    xs, ys = zip(*found, strict=True)
     x = xs[0] if len(xs) == 1 else np.concatenate(xs)
-    y = np.concatenate(ys) if scored else None
     notes = _notes(note_of_place(path, layout.columns))
     return Rows(x, y, own_parts="x" not in names, notes=notes, shape=shape)
 

@@ -108,14 +108,14 @@ class ReLU(Activation):
         self.done_before = self.done_behind = False
         return spec
 
-    def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
+    def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
         if isinstance(x, Planes) and not self.done_before:
             x = x.with_relu()  # their reader applies it
         elif not self.done_before:
             return super().forward(x, ctx)
         return x, (x, x)
 
-    def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
+    def backward(self, dy: Any, saved: Any, ctx: Context) -> Any:
         if self.done_behind:
             return dy
         y = saved[1]

@@ -11,8 +11,8 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import Layer, Shape, Spec
-from sparsecpu.layers.composite import Composite, Entries, linear_entries
-from sparsecpu.layers.linear import SparseLinear
+from sparsecpu.layers.composite import Composite, Entries
+from sparsecpu.layers.inner_linear import linear_chains, linear_entries
 from sparsecpu.layers.required import require_vector
 from sparsecpu.layers.rotary import turned, turns
 from sparsecpu.registries.numbers import float_type, generator, is_number, truth_value, whole
@@ -117,14 +117,12 @@ class Attention(Composite):
         self.rotary, self.dropout = truth_value("rotary", rotary), _rate(dropout)
         self.head_size = _size_of_heads(self.features, self.heads, head_size)
         inner = self.heads * self.head_size
-        drawn = {"density": density, "bias": bias, "group": group, "gain": gain}
-        drawn |= {"rng": generator(rng), "dtype": float_type(dtype)}
+        sizes = dict.fromkeys(_NAMES, (self.features, inner)) | {"output": (inner, self.features)}
         given = {"query": query, "key": key, "value": value, "output": output}
-        chains = {}
-        for name, layers in given.items():
-            n_in, n_out = (inner, self.features) if name == "output" else (self.features, inner)
-            chains[name] = [SparseLinear(n_in, n_out, **drawn)] if layers is None else layers
-        super().__init__(chains)
+        super().__init__(linear_chains(
+            sizes, given, density=density, bias=bias, group=group, gain=gain, rng=generator(rng),
+            dtype=float_type(dtype),
+        ))  # fmt: skip
 
     @classmethod
     def entries(cls, options) -> dict[str, Entries]:
@@ -176,7 +174,9 @@ class Attention(Composite):
 
         made, kept = zip(*(self.by_name[name].forward(x, ctx) for name in _NAMES[:3]), strict=True)
         tiles, _, lanes = x.shape
-        q, k, v = made if self.turns is None else (*self._turned(made[:2], ctx), made[2])
+        q, k, v = made
+        if self.turns is not None:
+            q, k = self._turned(self.turns, (q, k), ctx)
         a = ctx.workspace.array(self, "a", q.shape, x.dtype)
         if ctx.memory is not None:
             if ctx.memory.takes_one:
@@ -208,7 +208,7 @@ class Attention(Composite):
             len(scratch), a.dtype, *given, statistics, da, *gradients, scratch
         )
         if self.turns is not None:
-            gradients[:2] = self._turned(gradients[:2], ctx, back=True)
+            gradients[:2] = self._turned(self.turns, gradients[:2], ctx, back=True)
         parts = [
             self.by_name[name].backward(gradient, one, ctx)
             for name, gradient, one in zip(_NAMES, gradients, kept, strict=False)
@@ -227,11 +227,13 @@ class Attention(Composite):
             raise ParameterError("dropout", None, "a numpy.random.Generator in training")
         return int(ctx.dropout.integers(2**31 - 1))
 
-    def _turned(self, pair: Any, ctx: Context, *, back: bool = False) -> list[np.ndarray]:
+    def _turned(
+        self, turns: np.ndarray, pair: Any, ctx: Context, *, back: bool = False
+    ) -> list[np.ndarray]:
         """Return queries and keys, turned by the places of their tokens, or turned back."""
         tiles, features, lanes = pair[0].shape
         shape, dtype, workspace = (tiles, features, lanes), pair[0].dtype, ctx.workspace
-        here = self.turns[:, :, ctx.sequences.position].astype(dtype)
+        here = turns[:, :, ctx.sequences.position].astype(dtype)
         if back:
             np.negative(here[1], out=here[1])
         here = here.reshape(2, -1, tiles, lanes)

@@ -10,11 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sparsecpu.layers.checked import check_methods, fitting
+from sparsecpu.layers.outline import Outline, Shape
 from sparsecpu.registries import Registry
 from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.step.context import Context
-
-Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Spec:
         of a token, and the lanes are tokens. The chain hands it on, too; see ``sets_length``.
     """
 
-    shape: tuple[int, ...]
+    shape: Shape
     needs_gradient: bool = False
     length: int | None = None
 
@@ -62,7 +61,7 @@ KINDS: Registry[type[Layer]] = Registry(
 )
 
 
-class Layer:
+class Layer(Outline):
     """A step of a network with explicit forward and backward.
 
     Activations are tiles with the samples last: ``(tiles, features, lanes)``, or, of images,
@@ -81,7 +80,7 @@ class Layer:
     #: The plan of the network around it.
     planned: Plan | None = None
     #: True if it reads the numbers of tokens, int64 of shape ``(tiles, 1, lanes)``.
-    reads_tokens: ClassVar[bool] = False
+    reads_tokens: bool = False
     #: True if, as the first layer, it takes images as features, in the users' order.
     reads_flat: ClassVar[bool] = False
     #: True if tokens become samples in it, or samples tokens: ``plan`` says the length.
@@ -114,7 +113,7 @@ class Layer:
             check_methods(cls)
 
     @classmethod
-    def build(cls, shape: tuple[int, ...], options: dict[str, Any], **context: Any) -> Layer:
+    def build(cls, shape: Shape, options: dict[str, Any], **context: Any) -> Layer:
         """Make the layer of a network description.
 
         Parameters
@@ -133,82 +132,6 @@ class Layer:
             The layer.
         """
         return cls(**options)
-
-    @classmethod
-    def trace(cls, shape: Shape, options: dict[str, Any]) -> tuple[Shape, list[Shape]]:
-        """Return what a described layer would put out, without making it.
-
-        Parameters
-        ----------
-        shape : tuple of ints
-            Shape of one sample of its input.
-        options : dict
-            The options of the description.
-
-        Returns
-        -------
-        shape : tuple of ints
-            Shape of one sample of its output.
-        weights : list of tuples
-            Shapes of its sparse weights; a convolution's are (out, in, height, width).
-        """
-        return shape, []
-
-    @classmethod
-    def trace_length(cls, shape: Shape, options: dict[str, Any], length: int | None) -> int | None:
-        """Return the most tokens per sample that a described layer would put out.
-
-        Parameters
-        ----------
-        shape : tuple of ints
-            Shape of one sample, or token, of its input.
-        options : dict
-            The options of the description.
-        length : int or None
-            The most tokens per sample of its input; None where samples are no sequences.
-
-        Returns
-        -------
-        int or None
-            The same, unless the layer ``sets_length``.
-        """
-        return length
-
-    @classmethod
-    def allot(cls, options: dict[str, Any], counts: Iterator[int]) -> dict[str, Any]:
-        """Return the options of a described layer with as many weights as it is given.
-
-        Parameters
-        ----------
-        options : dict
-            The options of the description.
-        counts : iterator of int
-            Weights to keep, one for each shape that ``trace`` names.
-
-        Returns
-        -------
-        dict
-            The same, with ``nnz`` set.
-        """
-        return options
-
-    @classmethod
-    def regroup(cls, options: dict[str, Any], sizes: Iterator[int]) -> dict[str, Any]:
-        """Return the options of a described layer whose rows stand in groups of other sizes.
-
-        Parameters
-        ----------
-        options : dict
-            The options of the description.
-        sizes : iterator of int
-            Size of the groups, one for each shape that ``trace`` names.
-
-        Returns
-        -------
-        dict
-            The same, with ``group`` set where it is above 1.
-        """
-        return options
 
     def plan(self, spec: Spec) -> Spec:
         """Prepare for inputs like ``spec`` and say what comes out.

@@ -11,6 +11,7 @@ from sparsecpu.kernels.machine.arrays import aligned_copy, aligned_zeros
 from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.batch_norm_of_features import NormOfFeatures
 from sparsecpu.layers.images.batch_norm_of_images import NormOfImages
+from sparsecpu.layers.required import require_like
 from sparsecpu.registries.numbers import float_type, is_number, whole
 from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.step.context import Context
@@ -73,12 +74,10 @@ class BatchNorm(Layer):
     @classmethod
     def build(cls, shape: tuple[int, ...], options: dict[str, Any], **context: Any) -> Layer:
         given = context.get("parameters")
-        for name in () if given is None else ("gamma", "beta"):
-            if given[name].data.shape != (shape[0],):
-                raise ParameterError(name, given[name].data.shape, f"shape ({shape[0]},)")
         layer = cls(shape[0], **options, dtype=context["dtype"])
         if given is not None:
-            layer.gamma, layer.beta = given["gamma"], given["beta"]
+            for name, own in layer.parameters().items():
+                setattr(layer, name, require_like(own, name, given))
         return layer
 
     def plan(self, spec: Spec) -> Spec:

@@ -28,7 +28,8 @@ def fitting(layer: Any, name: str, value: Any) -> Any:
         return held
     if name == "bias":
         weight = layer.__dict__["weight"]
-        wanted, dtype = (weight.shape[0],), weight.data.dtype
+        wanted: tuple[int, ...] = weight.shape[:1]
+        dtype = weight.data.dtype
         if value is None:
             return None
     elif held is None:
@@ -42,8 +43,9 @@ def fitting(layer: Any, name: str, value: Any) -> Any:
 
 
 def _shape(parameter: Parameter) -> tuple[int, ...]:
-    sparse = isinstance(parameter, SparseParameter)
-    return parameter.shape if sparse else parameter.data.shape  # type: ignore[attr-defined]
+    if isinstance(parameter, SparseParameter):
+        return parameter.shape
+    return parameter.data.shape
 
 
 def vector(name: str, value: Any, *shapes: tuple[int, ...]) -> np.ndarray:
@@ -81,13 +83,17 @@ def _planned(plan: Callable) -> Callable:
     def checked(self: Any, spec: Any) -> Any:
         out = plan(self, spec)
         shape = getattr(out, "shape", None)
-        sizes = isinstance(shape, tuple) and all(isinstance(n, (int, np.integer)) for n in shape)
-        if not sizes or len(shape) not in (1, 3) or min(shape) < 1:
+        if not isinstance(shape, tuple) or not _are_sizes(shape):
             raise ParameterError(f"plan of {type(self).__name__}", out, "a Spec")
         self.__dict__["_promised"] = spec.shape, shape, spec.needs_gradient
         return out
 
     return checked
+
+
+def _are_sizes(shape: tuple[Any, ...]) -> bool:
+    whole = all(isinstance(n, (int, np.integer)) for n in shape)
+    return whole and len(shape) in (1, 3) and min(shape) >= 1
 
 
 def _forward(forward: Callable) -> Callable:

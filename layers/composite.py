@@ -14,19 +14,6 @@ from sparsecpu.layers.described import described
 Entries = Iterable[dict[str, Any]]
 
 
-#: Options of a layer that all linear layers inside it have.
-_SHARED = ("bias", "gain", "group")
-
-
-def linear_entries(sizes: dict[str, int], options: dict[str, Any]) -> dict[str, Entries]:
-    """Return what options list by name, or else a linear layer with so many outputs."""
-    shared = {"gain": 1.0, **{key: options[key] for key in _SHARED if key in options}}
-    return {
-        name: options.get(name) or [{"kind": "linear", "out_features": size, "nnz": None, **shared}]
-        for name, size in sizes.items()
-    }
-
-
 class Composite(Layer):
     """Base of layers with chains of layers inside, and of their descriptions.
 

@@ -11,7 +11,7 @@ from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.described import options_of_weight
 from sparsecpu.layers.images.dense_convolution import DenseConvolution
-from sparsecpu.layers.images.geometry import Geometry, pair
+from sparsecpu.layers.images.geometry import Geometry, described_sizes, filter_sizes
 from sparsecpu.layers.images.gradient_view import FilterView
 from sparsecpu.layers.images.planes import as_planes
 from sparsecpu.layers.images.sparse_convolution import SparseConvolution
@@ -25,29 +25,6 @@ from sparsecpu.sparse.groups import checked_group, with_group
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
-
-
-def filter_sizes(
-    in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
-    groups: int = 1,
-) -> dict[str, Any]:  # fmt: skip
-    """Return checked sizes as ``Geometry`` names them; raise ``ParameterError``."""
-    for name, value in (("in_channels", in_channels), ("out_channels", out_channels)):
-        whole(name, value, 1, 2**31 - 1)
-    if whole("groups", groups, 1) and (in_channels % groups or out_channels % groups):
-        expected = f"a divisor of {in_channels} and of {out_channels} channels"
-        raise ParameterError("groups", groups, expected)
-    return {
-        "channels": int(in_channels), "filters": int(out_channels),
-        "kernel": pair("kernel_size", kernel_size, 1), "stride": pair("stride", stride, 1),
-        "padding": pair("padding", padding, 0), "groups": int(groups),
-    }  # fmt: skip
-
-
-def described_sizes(in_channels: int, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the sizes that a description's options give, as ``filter_sizes`` does."""
-    named = ("out_channels", "kernel_size", "stride", "padding", "groups")
-    return filter_sizes(in_channels, **{name: options[name] for name in named if name in options})
 
 
 class SparseConv2d(Layer):
@@ -187,8 +164,10 @@ class SparseConv2d(Layer):
         options = dict(options)
         nnz = options.pop("nnz", None)
         options["density" if nnz is None else "nnz"] = 1.0 if nnz is None else nnz
-        drawn = {"rng": context.get("rng"), "pattern": context.get("pattern") or "random"}
-        return cls(shape[0], **options, **drawn, dtype=context["dtype"])
+        pattern = context.get("pattern") or "random"
+        return cls(
+            shape[0], **options, rng=context.get("rng"), pattern=pattern, dtype=context["dtype"]
+        )
 
     @classmethod
     def _with(cls, given: Any, in_channels: int, options: dict[str, Any]) -> SparseConv2d:
@@ -221,10 +200,11 @@ class SparseConv2d(Layer):
         return with_group(options, 1 if options.get("groups", 1) > 1 else size)
 
     def plan(self, spec: Spec) -> Spec:
-        if require_images(spec, self)[0] != self.in_channels:
+        channels, rows, columns = require_images(spec, self)
+        if channels != self.in_channels:
             expected = f"({self.in_channels}, height, width)"
             raise ParameterError("input shape", spec.shape, expected)
-        self._geometry = Geometry(**self._sizes, size=spec.shape[1:])
+        self._geometry = Geometry(**self._sizes, size=(rows, columns))
         self._stand_alone()
         self.needs_dx = spec.needs_gradient
         self.sparse.plan()

@@ -9,6 +9,7 @@ import numpy as np
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.embedding_view import TableView
+from sparsecpu.layers.required import require_like
 from sparsecpu.registries.numbers import float_type, generator, truth_value, whole
 from sparsecpu.sparse.dense_parameter import Parameter, Table
 from sparsecpu.sparse.densities import allocate
@@ -88,12 +89,14 @@ class Embedding(Layer):
             generator(rng),
             float_type(dtype),
         )
+        shape = self.vocabulary, features
+        if nnz is None and density is not None:
+            nnz = allocate([shape], density, "uniform")[0]
         self.table: Table | SparseParameter
-        if density is None and nnz is None:
-            values = rng.normal(0.0, _DEVIATION, (self.vocabulary, features))
-            self.table = Table(values, dtype)
+        if nnz is None:
+            self.table = Table(rng.normal(0.0, _DEVIATION, shape), dtype)
         else:
-            self.table = _sparse_table((self.vocabulary, features), density, nnz, rng, dtype)
+            self.table = _sparse_table(shape, nnz, rng, dtype)
         self.positions: Table | None = None
         if truth_value("positions", positions):
             if length is None:
@@ -107,13 +110,12 @@ class Embedding(Layer):
         if "nnz" in options and options["nnz"] is None:
             options["nnz"] = int(options["vocabulary"]) * int(options["features"])
         layer = cls(**options, rng=context.get("rng"), dtype=context["dtype"])
-        for name, own in layer.parameters().items() if given is not None else ():
-            if isinstance(own, SparseParameter):
-                layer.table = _given_table(given[name], own)
-                continue
-            if given[name].data.shape != own.data.shape:
-                raise ParameterError(name, given[name].data.shape, f"shape {own.data.shape}")
-            own.data = given[name].data
+        if given is not None:
+            for name, own in layer.parameters().items():
+                if isinstance(own, SparseParameter):
+                    layer.table = _given_table(given[name], own)
+                else:
+                    own.data = require_like(own, name, given).data
         return layer
 
     @classmethod
@@ -201,12 +203,9 @@ class Embedding(Layer):
 
 
 def _sparse_table(
-    shape: tuple[int, int], density: float | None, nnz: int | None, rng: np.random.Generator,
-    dtype: Any,
-) -> SparseParameter:  # fmt: skip
+    shape: tuple[int, int], nnz: int, rng: np.random.Generator, dtype: Any
+) -> SparseParameter:
     """Draw a table on a pattern; outputs vary as much as those of a full one."""
-    if nnz is None:
-        nnz = allocate([shape], density, "uniform")[0]  # type: ignore[arg-type]
     pattern = first_pattern(shape, nnz, rng, "random", 1)
     deviation = _DEVIATION / np.sqrt(pattern.density)
     return _as_table(SparseParameter(pattern, rng.normal(0.0, deviation, pattern.nnz), dtype))

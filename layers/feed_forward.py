@@ -9,8 +9,8 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import Layer, Shape, Spec, like
-from sparsecpu.layers.composite import Composite, Entries, linear_entries
-from sparsecpu.layers.linear import SparseLinear
+from sparsecpu.layers.composite import Composite, Entries
+from sparsecpu.layers.inner_linear import linear_chains, linear_entries
 from sparsecpu.layers.required import require_vector
 from sparsecpu.layers.smooth_activations import GELU
 from sparsecpu.registries.numbers import float_type, generator, truth_value, whole
@@ -81,17 +81,14 @@ class FeedForward(Composite):
         self.features = whole("features", features, 1, 2**31 - 1)
         self.hidden = whole("hidden", hidden, 1, 2**31 - 1)
         self.gated, self._gelu = truth_value("gated", gated), GELU(approximate)
-        drawn = {"density": density, "bias": bias, "group": group, "gain": gain}
-        drawn |= {"rng": generator(rng), "dtype": float_type(dtype)}
         if gate is not None and not gated:
             raise ParameterError("gate", gate, "None where gated is False")
-        given = {"up": up, "gate": gate, "down": down}
-        chains = {}
-        for name in _names(gated):
-            sizes = (hidden, features) if name == "down" else (features, hidden)
-            layers = given[name]
-            chains[name] = [SparseLinear(*sizes, **drawn)] if layers is None else layers
-        super().__init__(chains)
+        wide, narrow = (self.features, self.hidden), (self.hidden, self.features)
+        sizes = {name: narrow if name == "down" else wide for name in _names(gated)}
+        super().__init__(linear_chains(
+            sizes, {"up": up, "gate": gate, "down": down}, density=density, bias=bias,
+            group=group, gain=gain, rng=generator(rng), dtype=float_type(dtype),
+        ))  # fmt: skip
 
     @classmethod
     def entries(cls, options) -> dict[str, Entries]:
@@ -158,7 +155,8 @@ class FeedForward(Composite):
             return None
         if not self.gated:
             return self.by_name["up"].backward(self._gelu.backward(dinner, inner, ctx), up, ctx)
-        dopening, dwide = self._gate_gradients(dinner, *inner, ctx)
+        opening, wide = inner
+        dopening, dwide = self._gate_gradients(dinner, opening, wide, ctx)
         parts = (
             self.by_name["up"].backward(dwide, up, ctx),
             self.by_name["gate"].backward(dopening, gate, ctx),

@@ -195,8 +195,10 @@ class SparseLinear(Layer):
             return layer
         options = dict(options)
         options["nnz"] = options.pop("nnz", None) or options["out_features"] * shape[0]
-        drawn = {"rng": context.get("rng"), "pattern": context.get("pattern") or "random"}
-        return cls(shape[0], **options, **drawn, dtype=context["dtype"])
+        pattern = context.get("pattern") or "random"
+        return cls(
+            shape[0], **options, rng=context.get("rng"), pattern=pattern, dtype=context["dtype"]
+        )
 
     @classmethod
     def trace(cls, shape, options) -> tuple:

@@ -8,6 +8,7 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import Layer, Spec, like
+from sparsecpu.layers.required import require_like
 from sparsecpu.registries.numbers import float_type, is_number, whole
 from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.step.context import Context
@@ -33,10 +34,9 @@ class NormOfSamples(Layer):
     def build(cls, shape: tuple[int, ...], options: dict[str, Any], **context: Any) -> Layer:
         given = context.get("parameters")
         layer = cls(shape[0], **options, dtype=context["dtype"])
-        for name in layer.parameters() if given is not None else ():
-            if given[name].data.shape != (shape[0],):
-                raise ParameterError(name, given[name].data.shape, f"shape ({shape[0]},)")
-            setattr(layer, name, given[name])
+        if given is not None:
+            for name, own in layer.parameters().items():
+                setattr(layer, name, require_like(own, name, given))
         return layer
 
     def plan(self, spec: Spec) -> Spec:

@@ -9,10 +9,10 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import Layer, Shape, Spec
-from sparsecpu.layers.composite import Composite, Entries, linear_entries
+from sparsecpu.layers.composite import Composite, Entries
 from sparsecpu.layers.flatten import Flatten
 from sparsecpu.layers.images.geometry import pair
-from sparsecpu.layers.linear import SparseLinear
+from sparsecpu.layers.inner_linear import linear_chains, linear_entries
 from sparsecpu.layers.network.entry import layout
 from sparsecpu.layers.required import require_images
 from sparsecpu.registries.numbers import float_type, generator, truth_value, whole
@@ -101,11 +101,10 @@ class PatchEmbedding(Composite):
         rng, dtype = generator(rng), float_type(dtype)
         self.sizes = _Sizes(in_channels, patch_size, image_size)
         self.features = whole("features", features, 1, 2**31 - 1)
-        if projection is None:
-            drawn = {"density": density, "bias": bias, "group": group, "gain": gain}
-            pixels = self.sizes.pixels
-            projection = [SparseLinear(pixels, self.features, rng=rng, dtype=dtype, **drawn)]
-        super().__init__({"projection": projection})
+        super().__init__(linear_chains(
+            {"projection": (self.sizes.pixels, self.features)}, {"projection": projection},
+            density=density, bias=bias, group=group, gain=gain, rng=rng, dtype=dtype,
+        ))  # fmt: skip
         self._flat = Flatten()
         self.class_token: Parameter | None = None
         self.positions: Table | None = None
@@ -123,7 +122,9 @@ class PatchEmbedding(Composite):
         more = {"in_channels": sizes.channels, "image_size": sizes.image}
         more |= {"rng": context.get("rng"), "dtype": context["dtype"]}
         layer = super().build(shape, {**options, **more}, **context)
-        for name in ("class_token", "positions") if given is not None else ():
+        if given is None:
+            return layer
+        for name in ("class_token", "positions"):
             own, new = getattr(layer, name), given.get(name)
             shapes = [None if p is None else p.data.shape for p in (new, own)]
             if shapes[0] != shapes[1]:

@@ -38,11 +38,9 @@ class _Pool(Layer):
         return cls(**options)._out_shape(shape), []
 
     def _out_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        channels, *size = shape
-        windows = Geometry(
-            channels, channels, self.kernel, self.stride, self.padding, 1, tuple(size)
-        )
-        return (channels, *windows.out_size)
+        channels, height, width = shape
+        sizes = self.kernel, self.stride, self.padding
+        return channels, *Geometry(channels, channels, *sizes, 1, (height, width)).out_size
 
     def plan(self, spec: Spec) -> Spec:
         out = self._out_shape(require_images(spec, self))
@@ -131,7 +129,7 @@ class MaxPool2d(_Pool):
         max_pool_kernel(y.shape[-1])(x.operand(), self._windows, y, winners)
         return Planes(y), (x, winners)
 
-    def backward(self, dy: Any, saved: Any, ctx: Context) -> Planes:
+    def backward(self, dy: Any, saved: Any, ctx: Context) -> Any:
         from sparsecpu.kernels.conv.pooling import max_pool_gradient_kernel
 
         x, winners = saved
@@ -163,7 +161,7 @@ class AvgPool2d(_Pool):
         average_pool_kernel(y.shape[-1])(x.operand(), self._windows, y)
         return Planes(y), x
 
-    def backward(self, dy: Any, saved: Any, ctx: Context) -> Planes:
+    def backward(self, dy: Any, saved: Any, ctx: Context) -> Any:
         from sparsecpu.kernels.conv.pooling import average_pool_gradient_kernel
 
         dy = gradient_as_array(dy, self, ctx)
@@ -193,7 +191,7 @@ class GlobalAvgPool2d(AvgPool2d):
         y, saved = super().forward(x, ctx)
         return y.values[:, 0, :, 0], saved  # (tiles, channels, lanes)
 
-    def backward(self, dy: Any, saved: Any, ctx: Context) -> Planes:
+    def backward(self, dy: Any, saved: Any, ctx: Context) -> Any:
         return super().backward(dy[:, None, :, None], saved, ctx)
 
     def options(self) -> dict[str, Any]:

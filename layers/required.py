@@ -18,6 +18,14 @@ def require_bias(given: Mapping[str, Parameter], options: dict[str, Any]) -> Par
     return given.get("bias")
 
 
+def require_like(own: Parameter, name: str, given: Mapping[str, Parameter]) -> Parameter:
+    """Return the parameter that a file gives for a layer's own; refuse one of another shape."""
+    found = given[name]
+    if found.data.shape != own.data.shape:
+        raise ParameterError(name, found.data.shape, f"shape {own.data.shape}")
+    return found
+
+
 def require_images(spec: Spec, layer: Layer) -> tuple[int, int, int]:
     """Return channels, height and width of an input; refuse what is not images."""
     if len(spec.shape) != 3:

@@ -9,8 +9,8 @@ from sparsecpu.networks.isoflop.transforms import (
     sparse_doped,
     sparse_factorized,
     sparse_parallel,
-    sparse_wide,
 )
+from sparsecpu.networks.isoflop.wide import sparse_wide
 
 __all__ = [
     "TRANSFORMS",

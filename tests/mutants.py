@@ -2,7 +2,7 @@
 
 Not part of the suite. From the root of the checkout, a module and the tests that are about it::
 
-    python tests/mutants.py sparsecpu/losses.py tests/test_losses.py --most 25
+    python tests/mutants.py sparsecpu/losses/of_samples.py tests/test_losses.py --most 25
 
 The checkout is copied to a temporary folder, where all mutants live and die. Prints what survived.
 """

@@ -32,6 +32,7 @@ class OurStep:
         optimizer: Optimizer = SGD(MOMENTUM, weight_decay=WEIGHT_DECAY)
         if case.text:
             loss, optimizer = TokenCrossEntropy(), Adam(weight_decay=WEIGHT_DECAY)
+        self.network = network
         self.trainer = Trainer(
             network, loss=loss, optimizer=optimizer, learning_rate=LEARNING_RATE,
             batch_size=case.batch, epochs=1, threads=case.threads, precision=precision,

@@ -44,10 +44,10 @@ class TorchConv(ConvRival):
         x = torch.randn(sizes).contiguous(memory_format=layout).to(kind)
         w = torch.randn(case.filters, case.channels, case.kernel, case.kernel)
         w = w.contiguous(memory_format=layout).to(kind)
-        settings = {"stride": case.stride, "padding": case.kernel // 2}
-        self.forward = lambda: torch.nn.functional.conv2d(x, w, **settings)
+        stride, padding = case.stride, case.kernel // 2
+        self.forward = lambda: torch.nn.functional.conv2d(x, w, stride=stride, padding=padding)
         dy = torch.randn_like(self.forward())
-        edge, step = [case.kernel // 2] * 2, [case.stride] * 2
+        edge, step = [padding] * 2, [stride] * 2
         backward = torch.ops.aten.convolution_backward
         self.backward = lambda: backward(
             dy, x, w, None, step, edge, [1, 1], False, [0, 0], 1, [True, True, False]

@@ -155,8 +155,8 @@ class SparseTorch(LinearRival):
 
     def _csr(self, matrix: Any) -> Any:
         arrays = (matrix.indptr.astype(np.int32), matrix.indices.astype(np.int32), matrix.data)
-        tensors = (self.torch.from_numpy(np.array(a)) for a in arrays)
-        return self.torch.sparse_csr_tensor(*tensors, size=matrix.shape)
+        indptr, indices, values = (self.torch.from_numpy(np.array(a)) for a in arrays)
+        return self.torch.sparse_csr_tensor(indptr, indices, values, matrix.shape)
 
     def parts(self) -> Parts:
         mm, sampled, xr = self.torch.sparse.mm, self.torch.sparse.sampled_addmm, self.xc.t()

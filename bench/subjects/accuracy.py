@@ -63,7 +63,7 @@ class Accuracy(Benchmark):
             "hidden": self.hidden, "epochs": self.epochs, "batch": 128, "learning_rate": 0.05,
             "seed": self.seed, "threads": self.threads,
         }  # fmt: skip
-        found = []
+        found: list[dict[str, Any]] = []
         if importlib.util.find_spec("torch") is None:
             self.missing["PyTorch"] = "pip install 'sparsecpu[peers]'"
         else:
@@ -75,8 +75,7 @@ class Accuracy(Benchmark):
             # Refuses what is not valid before anything is trained.
             Recipe(model=self.hidden, density=density, topology=self.topology)
             ours = {"kind": "sparsecpu", "density": density, "topology": self.topology}
-            ours["precision"] = self.precision
-            found += [{**ours, "group": group} for group in self.groups]
+            found += [{**ours, "precision": self.precision, "group": g} for g in self.groups]
         return [{**case, **common} for case in found]
 
     def _dense_precisions(self) -> list[str]:
@@ -152,11 +151,12 @@ class Accuracy(Benchmark):
             f"the end; how many times as fast as {' and '.join(theirs)}",
         ]
         for name, seconds in times.items():
-            known = [times[other] for other in theirs] if seconds else []
-            ratios = "".join(
-                f"{other / seconds:>8.1f}x" if other else f"{'-':>9}" for other in known
-            )
-            lines.append(f"  {name:<38}" + (f"{seconds:8.2f}{ratios}" if seconds else "   never"))
+            if not seconds:
+                lines.append(f"  {name:<38}   never")
+                continue
+            known = [times[other] for other in theirs]
+            ratios = [f"{other / seconds:>8.1f}x" if other else f"{'-':>9}" for other in known]
+            lines.append(f"  {name:<38}{seconds:8.2f}{''.join(ratios)}")
         lines += ["", *self._bought(results, times)]
         return {"target": target, "times": times}, lines
 

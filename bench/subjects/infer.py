@@ -50,8 +50,10 @@ class Infer(NetworkBenchmark):
             contestants: dict[str, Callable[[], object]] = {
                 f"ours/{variant}": made.predict for variant, made in ours.items()
             }
-            if not (case.images or case.text):
-                contestants |= {f"{_SCIPY}/{variant}": made.scipy for variant, made in ours.items()}
+            contestants |= {
+                f"{_SCIPY}/{variant}": made.scipy for variant, made in ours.items()
+                if isinstance(made, OurPrediction) and not case.images
+            }  # fmt: skip
             contestants |= {f"{rival.name}/step": rival(case, x).predict for rival in rivals}
             budget = self.budget(6.0, 30.0)
             times = compare(contestants, rounds=self.rounds, seconds=0.02, budget=budget)
@@ -63,7 +65,11 @@ class Infer(NetworkBenchmark):
         }  # fmt: skip
 
     def _figures(
-        self, variant: Variant, made: OurPrediction, times: dict[str, Timing], case: NetworkCase
+        self,
+        variant: Variant,
+        made: OurPrediction | OurToken,
+        times: dict[str, Timing],
+        case: NetworkCase,
     ) -> dict[str, Any]:
         rivals, ours = self.rivals_of(case), times[f"ours/{variant}"]
         theirs = {rival.name: times[f"{rival.name}/step"] for rival in rivals}

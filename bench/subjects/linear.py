@@ -90,9 +90,10 @@ class Linear(Benchmark):
             beside = self._beside(case, variant.sparsity, times, list(our_times.values()))
             where = {"sparsity": variant.sparsity, "group": variant.group}
             results.append({**where, **figures, **beside})
-        sizes = {"n_out": case.n_out, "n_in": case.n_in, "batch": case.batch}
-        sizes |= {"threads": case.threads, "precision": self.precision}
-        return {**sizes, "results": results}
+        return {
+            "n_out": case.n_out, "n_in": case.n_in, "batch": case.batch, "threads": case.threads,
+            "precision": self.precision, "results": results,
+        }  # fmt: skip
 
     def _beside(self, case, sparsity, times, ours: list[Timing]) -> dict[str, Any]:
         """Return each rival's milliseconds and our speed-ups: over the parts that it has."""

@@ -81,7 +81,9 @@ class Scale(Benchmark):
             "tile_bytes": tile, "level": level_of(tile), "lanes": lanes,
         }  # fmt: skip
 
-    def _times(self, network: Any, data: Any, name: str, lean: bool) -> tuple[list[float], float]:
+    def _times(
+        self, network: Any, data: tuple[Any, Any], name: str, lean: bool
+    ) -> tuple[list[float], float]:
         """Return the milliseconds of steps without an update, and those that an update adds."""
         from sparsecpu.losses import SoftmaxCrossEntropy
         from sparsecpu.topology import GuidedStochasticExploration, SparseMomentum
@@ -99,7 +101,8 @@ class Scale(Benchmark):
             epochs=100_000, threads=self.threads, topology=topology, lean=lean,
         )  # fmt: skip
         trainer.start(_BATCH * 100)
-        rows, plain, cycles = np.arange(_BATCH), [], []
+        rows = np.arange(_BATCH)
+        cycles: list[list[float]] = []
         with trainer.machine():
             began = time.perf_counter()
             while len(cycles) < 2 or (time.perf_counter() - began < 2 and len(cycles) < 200):

@@ -102,7 +102,7 @@ class _Judge:
         from sparsecpu.topology.sources import choose_sources
 
         parameters = self.topology.run.parameters
-        shared = dict(
+        shared: dict[str, Any] = dict(
             batch_size=_BATCH, momentum=_MOMENTUM, gradient_weight=1.0, interval=_INTERVAL
         )
         self.names = {id(p): name for name, p in parameters.items()}

@@ -133,7 +133,7 @@ def _figures(
     theirs = {rival.name: times[_key(rival, variant)] for rival in rivals}
     beside = beside_precisions(rivals, {name: [t] for name, t in theirs.items()}, [our_times])
     return {
-        **asdict(variant), "nnz": made.trainer.network.nnz, "ms": our_times.ms,
+        **asdict(variant), "nnz": made.network.nnz, "ms": our_times.ms,
         "least_ms": our_times.least, "quartiles": [our_times.low, our_times.high],
         **beside_each(theirs, our_times), **beside,
     }  # fmt: skip

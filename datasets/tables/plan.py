@@ -71,10 +71,10 @@ def _check_names(sheet: Sheet, target: str | None) -> None:
         raise DataError(f"{sheet.path} has {count} columns named {name[:50]!r}; expected one"
                         f"{sheet.unless_sample}")  # fmt: skip
     chosen = sheet.style.categorical
-    for name in (*(chosen if isinstance(chosen, tuple) else ()), target):
-        if name is not None and name not in sheet.names:
+    for meant in (*(chosen if isinstance(chosen, tuple) else ()), target):
+        if meant is not None and meant not in sheet.names:
             known = f"one of {few(sheet.names)}" if sheet.header else "names in the first line"
-            raise DataError(f"{sheet.path} has no column {name!r}; expected {known}")
+            raise DataError(f"{sheet.path} has no column {meant!r}; expected {known}")
 
 
 def _target(sheet: Sheet, target: str | None, empty: set[int]) -> int:

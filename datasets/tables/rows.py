@@ -99,12 +99,14 @@ class Reader:
 
     def _number_in(self, line: int, at: int, cell: str) -> float | None:
         if is_missing(cell, self.sheet.style.marks):
-            return self._missing(line, at, cell)
+            self._missing(line, at, cell)
+            return None
         number = as_number(cell, self.sheet.dialect.decimal)
         if number is None:
             self.refuse(line, at, f"{cell.strip()[:50]!r} is not a number")
         if number in self._marks:
-            return self._missing(line, at, cell)
+            self._missing(line, at, cell)
+            return None
         if is_inexact(cell):
             what = "is an integer that no float64 can hold; is it an identifier? Leave it out"
             self.refuse(line, at, f"{cell.strip()[:50]} {what}")

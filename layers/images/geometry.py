@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.kernels.conv.sizes import Sizes
 from sparsecpu.kernels.machine.cached import cached_property
+from sparsecpu.registries.numbers import whole
 
 
 def pair(name: str, value: Any, least: int) -> tuple[int, int]:
@@ -23,6 +25,29 @@ def pair(name: str, value: Any, least: int) -> tuple[int, int]:
     if not good:
         raise ParameterError(name, value, f"an integer of at least {least}, or a pair of them")
     return height, width
+
+
+def filter_sizes(
+    in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
+    groups: int = 1,
+) -> dict[str, Any]:  # fmt: skip
+    """Return a convolution's sizes, checked, as ``Geometry`` names them."""
+    for name, value in (("in_channels", in_channels), ("out_channels", out_channels)):
+        whole(name, value, 1, 2**31 - 1)
+    if whole("groups", groups, 1) and (in_channels % groups or out_channels % groups):
+        expected = f"a divisor of {in_channels} and of {out_channels} channels"
+        raise ParameterError("groups", groups, expected)
+    return {
+        "channels": int(in_channels), "filters": int(out_channels),
+        "kernel": pair("kernel_size", kernel_size, 1), "stride": pair("stride", stride, 1),
+        "padding": pair("padding", padding, 0), "groups": int(groups),
+    }  # fmt: skip
+
+
+def described_sizes(in_channels: int, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the sizes that a description's options give, as ``filter_sizes`` does."""
+    named = ("out_channels", "kernel_size", "stride", "padding", "groups")
+    return filter_sizes(in_channels, **{name: options[name] for name in named if name in options})
 
 
 @dataclass(frozen=True)
@@ -58,3 +83,13 @@ class Geometry:
     def shape(self) -> tuple[int, int]:
         """Shape of the weights: filters, and (channel of the group, ky, kx) flattened."""
         return self.filters, self.channels // self.groups * self.kernel[0] * self.kernel[1]
+
+    def forward_sizes(self, **cut: int) -> Sizes:
+        """Return the sizes of ``y = W * x``, given those of its ring and its jobs."""
+        (height, width), (out_height, out_width) = self.size, self.out_size
+        return Sizes(
+            channels=self.channels, height=height, width=width, filters=self.filters,
+            out_height=out_height, out_width=out_width, down=self.stride[0], across=self.stride[1],
+            rows=out_height, columns=out_width, top=self.padding[0], left=self.padding[1],
+            skip_rows=1, skip_columns=1, **cut,
+        )  # fmt: skip

@@ -93,16 +93,17 @@ def grouped_forward_taps(
     g, (kh, kw), sx = geometry, geometry.kernel, geometry.stride[1]
     strip, tiles_per_job = choose_grouped_strip(g.out_size[1], pattern.group, tiles)
     if direct and g.pointwise and g.size[1] % strip == 0:
-        span, bands = choose_jobs(g.out_size, strip, 1, g.size[1] + strip, tiles.count, kh)
-        sizes = _sizes(g, step=1, room=g.size[1], depth=1, span=span, tiles_per_job=1, bands=bands)
+        span, bands = choose_jobs(g.out_size, strip, 1, g.size[1] + strip, tiles.number, kh)
+        sizes = g.forward_sizes(step=1, room=g.size[1], depth=1, span=span, tiles_per_job=1,
+                                bands=bands)  # fmt: skip
         return _taps(pattern, g, sizes, strip, rows=1, direct=True)
     step, reach = min(sx, kw), (kw - 1) // sx  # columns that no tap reads are not kept
     column = kh * g.channels * step * tiles.lanes * tiles.ring_bytes * tiles_per_job
     most = _RING_PART * level_two_cache() / column - reach
-    span, bands = choose_jobs(g.out_size, strip, tiles_per_job, most, tiles.count, kh)
+    span, bands = choose_jobs(g.out_size, strip, tiles_per_job, most, tiles.number, kh)
     room = ring_room(span, reach, tiles_per_job * tiles.lanes, tiles.ring_bytes)
-    sizes = _sizes(g, step=step, room=room, depth=kh, span=span, tiles_per_job=tiles_per_job,
-                   bands=bands)  # fmt: skip
+    sizes = g.forward_sizes(step=step, room=room, depth=kh, span=span, tiles_per_job=tiles_per_job,
+                            bands=bands)  # fmt: skip
     return _taps(pattern, g, sizes, strip, rows=1)
 
 
@@ -111,12 +112,12 @@ def grouped_scatter_taps(pattern: Pattern, geometry: Geometry, tiles: Tiles) -> 
     g, sy, sx = geometry, *geometry.stride
     strip, tiles_per_job = choose_grouped_strip(g.out_size[1], pattern.group, tiles)
     span, bands = choose_jobs(
-        g.out_size, strip, tiles_per_job, g.out_size[1] + strip, tiles.count, g.kernel[0]
+        g.out_size, strip, tiles_per_job, g.out_size[1] + strip, tiles.number, g.kernel[0]
     )
     room = ring_room(span, (g.kernel[1] - 1) // sx, tiles_per_job * tiles.lanes, tiles.bytes)
     room = max(room, (g.size[1] + g.padding[1] - 1) // sx + 1)
-    sizes = _sizes(g, step=sx, room=room, depth=max(g.kernel[0], sy), span=span,
-                   tiles_per_job=tiles_per_job, bands=bands)  # fmt: skip
+    sizes = g.forward_sizes(step=sx, room=room, depth=max(g.kernel[0], sy), span=span,
+                            tiles_per_job=tiles_per_job, bands=bands)  # fmt: skip
     return _taps(pattern, g, sizes, strip, rows=1)
 
 
@@ -126,7 +127,7 @@ def grouped_gradient_taps(pattern: Pattern, geometry: Geometry, tiles: Tiles) ->
     strip, tiles_per_job = choose_grouped_strip(g.out_size[1], pattern.group, tiles)
     step, reach = min(sx, kw), (kw - 1) // sx
     span, bands = choose_jobs(
-        g.out_size, strip, tiles_per_job, g.out_size[1] + strip, tiles.count, kh
+        g.out_size, strip, tiles_per_job, g.out_size[1] + strip, tiles.number, kh
     )
     bands = min(bands, max(1, g.out_size[0] * g.out_size[1] * tiles_per_job // _LEAST_PIXELS))
     room = ring_room(span, reach, tiles_per_job * tiles.lanes, tiles.ring_bytes)
@@ -134,17 +135,9 @@ def grouped_gradient_taps(pattern: Pattern, geometry: Geometry, tiles: Tiles) ->
     most = (_RING_PART * level_two_cache() / row - kh) // sy + 1
     wanted = -(-_PIXELS // (g.out_size[1] * tiles_per_job))
     rows = int(max(1, min(wanted, most, -(-g.out_size[0] // bands))))
-    sizes = _sizes(g, step=step, room=room, depth=(rows - 1) * sy + kh, span=span,
-                   tiles_per_job=tiles_per_job, bands=bands)  # fmt: skip
+    sizes = g.forward_sizes(step=step, room=room, depth=(rows - 1) * sy + kh, span=span,
+                            tiles_per_job=tiles_per_job, bands=bands)  # fmt: skip
     return _taps(pattern, g, sizes, strip, rows=rows)
-
-
-def _sizes(g: Geometry, **cut: int) -> Sizes:
-    return Sizes(
-        g.channels, *g.size, g.filters, *g.out_size, down=g.stride[0], across=g.stride[1],
-        rows=g.out_size[0], columns=g.out_size[1], top=g.padding[0], left=g.padding[1],
-        skip_rows=1, skip_columns=1, **cut,
-    )  # fmt: skip
 
 
 def _taps(
@@ -177,7 +170,7 @@ def choose_grouped_strip(width: int, group: int, tiles: Tiles) -> tuple[int, int
 
     def cost(pair: tuple[int, int]) -> float:
         n, per_job = pair
-        strips = -(-max(tiles.count, tiles.most) // per_job) * -(-width * per_job // n)
+        strips = -(-max(tiles.number, tiles.most) // per_job) * -(-width * per_job // n)
         return strips * (n + _STRIP_COST * most)
 
     return min(pairs, key=cost)

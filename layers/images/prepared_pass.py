@@ -151,11 +151,12 @@ def prepare_convolution(
     sums = sum_memory(0 if kind == NO_SUMS else jobs, taps.sizes.filters, values, layer,
                       "dx" if y is None else "y", ctx)  # fmt: skip
     plain_x = gradient_of is not None and gradient_of.b is None
+    ring, bases, scratch = _space(taps, inputs, precision, ctx)
     return ConvolutionPass(
         pattern, plan, convolution_kernel(lanes, taps.strip, dw),
         TapIndex(codes, starts, ends), taps.sizes_array, lane_mask(values, ctx),
         array("conv2d", "dw", (parts, len(codes)), dtype), places,
-        *_space(taps, inputs, precision, ctx), taps.phases, order, fillers, weights, sums, kind,
+        ring, bases, scratch, taps.phases, order, fillers, weights, sums, kind,
         _direct(taps, writes, dw and plain_x), y,
     )  # fmt: skip
 

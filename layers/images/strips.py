@@ -43,7 +43,7 @@ class Tiles(NamedTuple):
     so that no kernels have to be compiled for them alone.
     """
 
-    count: int
+    number: int
     lanes: int
     bytes: int = 4
     ring_bytes: int = 4
@@ -52,7 +52,7 @@ class Tiles(NamedTuple):
 
     def by_itself(self) -> Tiles:
         """Return one tile of them."""
-        return self._replace(count=1, alike=False, most=0)
+        return self._replace(number=1, alike=False, most=0)
 
 
 class Ring(NamedTuple):
@@ -99,11 +99,11 @@ def cut_work(ring: Ring, outputs: tuple[int, int], tiles: Tiles, direct: bool) -
     strip, tiles_per_job = choose_strip(width, ring, tiles)
     whole = [n for n in (8, 4) if width % n == 0 and n <= strip] if direct else []
     if whole:
-        span, bands = choose_jobs(outputs, whole[0], 1, width, tiles.count, ring.rows)
+        span, bands = choose_jobs(outputs, whole[0], 1, width, tiles.number, ring.rows)
         return Cut(whole[0], 1, span, bands, width, direct=True)
     column = ring.column_bytes(tiles) * tiles_per_job
     most = _RING_PART * level_two_cache() / column - ring.reach
-    span, bands = choose_jobs(outputs, strip, tiles_per_job, most, tiles.count, ring.rows)
+    span, bands = choose_jobs(outputs, strip, tiles_per_job, most, tiles.number, ring.rows)
     room = ring_room(span, ring.reach, tiles_per_job * tiles.lanes, tiles.ring_bytes)
     return Cut(strip, tiles_per_job, span, bands, room, direct=False)
 
@@ -130,7 +130,7 @@ def choose_strip(width: int, ring: Ring, tiles: Tiles) -> tuple[int, int]:
 
     def cost(pair: tuple[int, int]) -> float:
         n, per_job = pair
-        strips = max(1, max(tiles.count, tiles.most) / per_job) * -(-width * per_job // n)
+        strips = max(1, max(tiles.number, tiles.most) / per_job) * -(-width * per_job // n)
         return strips * n * _STRIP_COST[min(16, n * (lanes // 16))]
 
     return min(pairs, key=cost)

@@ -110,7 +110,7 @@ def forward_taps(
     one pixel.
     """
     g = geometry
-    (kh, kw), (sy, sx) = g.kernel, g.stride
+    (kh, kw), sx = g.kernel, g.stride[1]
     step = min(sx, kw)  # columns that no tap reads are not kept
     ring = Ring(g.channels, rows=kh, step=step, reach=(kw - 1) // sx, strips_held=1)
     cut = cut_work(ring, g.out_size, tiles, direct and g.pointwise)
@@ -119,9 +119,7 @@ def forward_taps(
     like = cut_work(ring, g.out_size, tiles.by_itself(), cut.direct) if tiles.alike else cut
     read = ring.channel_bytes(like.strip, like.tiles_per_job, tiles)
     blocks = choose_blocks(ring, read, pattern.nnz / max(1, g.filters), g.groups)
-    sizes = Sizes(
-        g.channels, *g.size, g.filters, *g.out_size, down=sy, across=sx, rows=g.out_size[0],
-        columns=g.out_size[1], top=g.padding[0], left=g.padding[1], skip_rows=1, skip_columns=1,
+    sizes = g.forward_sizes(
         step=step, room=cut.room, depth=kh, span=cut.span, tiles_per_job=cut.tiles_per_job,
         bands=cut.bands,
     )  # fmt: skip
@@ -152,11 +150,12 @@ def backward_taps(
     phases = sy * sx
     read = ring.channel_bytes(cut.strip, cut.tiles_per_job, tiles)
     blocks = choose_blocks(ring, read, pattern.nnz / (g.channels * phases), g.groups)
+    (height, width), (out_height, out_width) = g.out_size, g.size
     sizes = Sizes(
-        g.filters, *g.out_size, g.channels, *g.size, down=1, across=1, rows=outputs[0],
-        columns=outputs[1], top=top, left=left, skip_rows=sy, skip_columns=sx, step=1,
-        room=cut.room, depth=ring.rows, span=cut.span, tiles_per_job=cut.tiles_per_job,
-        bands=cut.bands,
+        channels=g.filters, height=height, width=width, filters=g.channels, out_height=out_height,
+        out_width=out_width, down=1, across=1, rows=outputs[0], columns=outputs[1], top=top,
+        left=left, skip_rows=sy, skip_columns=sx, step=1, room=cut.room, depth=ring.rows,
+        span=cut.span, tiles_per_job=cut.tiles_per_job, bands=cut.bands,
     )  # fmt: skip
     codes = codes_of(row, pixel, sizes)
     segment = (a * sx + b) * blocks + out * blocks // g.filters

@@ -68,7 +68,7 @@ class GroupedProduct(Way):
         if not self.layer.needs_dx:
             return
         self._dx, self._scatter = self.memory_of_dx(dy, ctx), scatter_kernel(*self.kind)
-        self._input_gradient = (
+        self._input_gradient: tuple[Any, ...] = (
             self.shared.indptr, *self._columns(), self.shared.indices, self.weight.data, dy,
             self.x, self._dx, self.layer.gated,
         )  # fmt: skip

@@ -15,7 +15,6 @@ from sparsecpu.kernels.machine.blas import one_blas_thread
 from sparsecpu.layers.base import inner_layers
 from sparsecpu.registries.numbers import is_number, whole
 from sparsecpu.step.context import Context
-from sparsecpu.step.workspace import Workspace
 
 if TYPE_CHECKING:
     from sparsecpu.layers.sequential import Sequential
@@ -59,7 +58,7 @@ class Memory:
         heads, size = layer.heads, k.shape[1] // layer.heads
         if layer not in self._kept:
             shape = self.streams, heads, self.most, size
-            self._kept[layer] = tuple(aligned_empty(shape, k.dtype) for _ in range(2))  # type: ignore[assignment]
+            self._kept[layer] = aligned_empty(shape, k.dtype), aligned_empty(shape, k.dtype)
         for kept, new in zip(self._kept[layer], (k, v), strict=True):
             rows = new[tile, :, lane].reshape(*tile.shape, heads, size)
             kept[:, :, : tile.shape[1]] = rows.swapaxes(1, 2)
@@ -110,9 +109,8 @@ class Writer:
         self.memory = Memory(streams, self.most)
         self.tokens = np.zeros((streams, self.most), np.int64)
         self._weights = sum(p.nnz for p in network.sparse_parameters().values())
-        base = {"predicts": True, "memory": self.memory}
-        self._whole = Context(Workspace(), n_valid=streams, in_parts=True, **base)
-        self._single = Context(Workspace(), n_valid=streams, **base)
+        self._whole = Context(predicts=True, n_valid=streams, in_parts=True, memory=self.memory)
+        self._single = Context(predicts=True, n_valid=streams, memory=self.memory)
         self._input = self._tile()
 
     def _tile(self) -> np.ndarray:
@@ -181,9 +179,8 @@ def generate(
     seed: Any, streams: int | None, slide: int | None,
 ) -> Iterator[Any]:  # fmt: skip
     """Return an iterator of tokens; see ``Sequential.generate``."""
-    _check_network(network)
-    block = network.input_shape[0]
-    beginning = _checked_prompt(prompt, network.layers[0].vocabulary)[-block:]  # type: ignore[attr-defined]
+    vocabulary, block = _vocabulary(network), network.input_shape[0]
+    beginning = _checked_prompt(prompt, vocabulary)[-block:]
     tokens = whole("tokens", tokens, 1)
     if not (is_number(temperature) and 0.0 <= temperature < np.inf):
         raise ParameterError("temperature", temperature, "a number of at least 0")
@@ -247,15 +244,20 @@ def sample(
     return (ends <= drawn[:, None]).sum(axis=1)
 
 
-def _check_network(network: Sequential) -> None:
-    """Refuse networks that are no language models, and those whose tokens see later ones."""
+def _vocabulary(network: Sequential) -> int:
+    """Return how many tokens a language model knows.
+
+    Other networks are refused, and models whose tokens see later ones.
+    """
     good = network.reads_tokens and network.output_length is not None
-    expected = "a language model, which reads tokens and says what comes behind each"
-    if not good or network.n_outputs != network.layers[0].vocabulary:  # type: ignore[attr-defined]
+    known = getattr(network.layers[0], "vocabulary", 0) if good else 0
+    if not known or network.n_outputs != known:
+        expected = "a language model, which reads tokens and says what comes behind each"
         raise ParameterError("network", _called(network), expected)
     for _, layer in inner_layers(network):
         if not getattr(layer, "causal", True):
             raise ParameterError("network", _called(network), "one of causal attention alone")
+    return known
 
 
 def _called(network: Sequential) -> str:

@@ -37,7 +37,8 @@ def predictions(network: Sequential, x: Any, batch_size: int) -> np.ndarray:
     singly = samples and network.lanes_to_predict(most) == 1
     if singly and DotChain.suits(network, alike=True):
         chain = DotChain(network, alike=True)
-        chain(*x.take_samples(rows), np.empty(chain.work_shape, network.dtype), out)
+        array, here = x.take_samples(rows)
+        chain(array, here, np.empty(chain.work_shape, network.dtype), out)
         return out
     with one_blas_thread(), use_threads(team):
         for start in range(0, samples, batch_size):

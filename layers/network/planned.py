@@ -21,8 +21,8 @@ from sparsecpu.layers.network.sizes import (
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.context import Context
 from sparsecpu.step.lanes import choose_lanes, token_lanes
-from sparsecpu.step.samples import Samples, as_samples
-from sparsecpu.step.sequences import as_sequences
+from sparsecpu.step.samples import as_samples
+from sparsecpu.step.sequences import BatchSource, as_sequences
 
 IMAGE_LANES = 16  # neighbouring pixels fill the registers
 #: Layers that read each gradient once; in chains of these alone, two arrays take turns.
@@ -107,7 +107,7 @@ class PlannedNetwork(FixedSizes):
         """Fraction of the weights that is kept."""
         return self.nnz / max(self.size, 1)
 
-    def samples(self, x: Any) -> Samples:
+    def samples(self, x: Any) -> BatchSource:
         """Return samples in the users' order as something to fetch batches from.
 
         Parameters
@@ -167,12 +167,14 @@ class PlannedNetwork(FixedSizes):
         inner = () if self.output_length is None else (self.output_length,)
         return (samples, *inner, self.n_outputs)
 
-    def gather(self, samples: Samples, rows: np.ndarray, lanes: int, ctx: Context) -> np.ndarray:
+    def gather(
+        self, samples: BatchSource, rows: np.ndarray, lanes: int, ctx: Context
+    ) -> np.ndarray:
         """Read samples into the network's input buffer.
 
         Parameters
         ----------
-        samples : Samples
+        samples : Samples or SequenceSamples
             The samples.
         rows : ndarray of int64
             Row numbers of the samples to read.

@@ -16,7 +16,7 @@ from sparsecpu.registries.numbers import whole
 from sparsecpu.sparse.row_blocks import effective_width
 
 if TYPE_CHECKING:
-    from sparsecpu.layers.sequential import Sequential
+    from sparsecpu.layers.network.planned import PlannedNetwork
 
 #: What a plan decides, and nothing else.
 _PLANNED = ("input_shape", "widths", "n_outputs")
@@ -101,7 +101,7 @@ def widest_tile(widths: Sequence[int], density: float) -> int:
     return max(effective_width(n, n * density) for n in widths)
 
 
-def most_common_group(network: Sequential) -> int:
+def most_common_group(network: PlannedNetwork) -> int:
     """Return the size of the groups that most weights stand in."""
     counts: dict[int, int] = {}
     for parameter in network.sparse_parameters().values():

@@ -5,26 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from sparsecpu.callbacks import Callback, History, Progress
 from sparsecpu.cli.ahead import compile_for
 from sparsecpu.cli.group_table import group_table
 from sparsecpu.cli.output import Speaker
+from sparsecpu.cli.train_facts import fingerprint_of, noted, targets_of, text_facts
 from sparsecpu.cli.validated import Validated
 from sparsecpu.cli.watchers import Interruption, StepClock
-from sparsecpu.datasets.text import LANGUAGE, TextDataset
+from sparsecpu.datasets.text import TextDataset
 from sparsecpu.errors import DivergedError, ResumeError
 from sparsecpu.experiments.evaluations import Evaluations
-from sparsecpu.experiments.known_data import mark_of
 from sparsecpu.experiments.language import open_for
 from sparsecpu.experiments.memory import check_memory
 from sparsecpu.experiments.networks import build, describe_for, fitted
 from sparsecpu.experiments.recipe import Recipe
 from sparsecpu.experiments.run_folder import Checkpoints, RunFolder, read_checkpoint
 from sparsecpu.experiments.trained_models import check_same_columns
-from sparsecpu.experiments.trainers import augmented, make_trainer, standardised_targets
+from sparsecpu.experiments.trainers import augmented, make_trainer
 from sparsecpu.networks.group_choice import GroupChoice, choose_groups
 from sparsecpu.networks.groups import AUTO, group_text
 from sparsecpu.networks.thin_layers import least_density, thin_layers
@@ -79,8 +78,8 @@ class TrainRun:
         if self.recipe.group == AUTO:
             self._choose_groups()
         self.tracked = check_memory(self.architecture, self.recipe, self.samples, speaker.say)
-        self.targets, facts = _targets(self.dataset)
-        self.facts = facts | _noted(whole, request.data)  # samples for validation are known, too
+        self.targets, facts = targets_of(self.dataset)
+        self.facts = facts | noted(whole, request.data)  # samples for validation are known, too
         recipe = self.recipe.to_dict() if request.config is None else request.config["recipe"]
         self.facts |= {"data": request.data, "recipe": recipe | request.changes}
         self.clock, self.stopper = StepClock(), Interruption()
@@ -200,7 +199,7 @@ class TrainRun:
             "recipe": self.recipe.to_dict(), "fingerprint": self.mark,
             "spectrum": self.options["spectrum"], "versions": versions(),
             "evaluate_every": self.options["evaluate_every"], **self.validated.config(),
-            **_text_facts(self.dataset),
+            **text_facts(self.dataset),
         })  # fmt: skip
         return request.new
 
@@ -272,52 +271,3 @@ class TrainRun:
         # Batches of the trained size run the kernels that are compiled already.
         x, y, batch = self.dataset.x_test, self.dataset.y_test, self.recipe.batch(self.samples)
         return scores(network, x, y, self.facts, batch_size=batch)
-
-
-def _targets(dataset: Any) -> tuple[Any, dict[str, Any]]:
-    """Return targets as they are trained on, and what the model must remember of them."""
-    if isinstance(dataset, TextDataset):
-        return dataset.y_train, {"task": LANGUAGE, "tokenizer": dataset.tokenizer.to_dict()}
-    if dataset.task == "classification":
-        labels = [label.item() for label in dataset.classes]
-        return dataset.y_train, {"task": "classification", "classes": labels}
-    targets, scales = standardised_targets(dataset.y_train)
-    return targets, {"task": "regression", **{k: v.tolist() for k, v in scales.items()}}
-
-
-def _noted(dataset: Any, data: str) -> dict[str, Any]:
-    """Return what the model must remember to read other data as it was trained on these."""
-    noted: dict[str, Any] = {"scaling": dataset.scaling}
-    if dataset.columns is not None:
-        noted["columns"] = dataset.columns.to_dict()
-    if dataset.first_feature is not None:
-        noted["first_feature"] = dataset.first_feature
-    if isinstance(dataset, TextDataset):
-        mark = fingerprint_of(dataset)
-        noted["training_data"] = {"samples": len(dataset.x_train), "mark": mark}
-    elif Path(data).exists():
-        mark = mark_of(dataset.x_train, dataset.y_train)
-        noted["training_data"] = {"samples": len(dataset.y_train), "mark": mark}
-    return noted
-
-
-def _text_facts(dataset: Any) -> dict[str, Any]:
-    """Return what a run's configuration says of a text, nothing of other data."""
-    text = dataset.text if isinstance(dataset, TextDataset) else None
-    return {} if text is None else {"text": text.facts()}
-
-
-def fingerprint_of(dataset: Any) -> str:
-    """Return a mark of the training samples, by which a resumed run knows them."""
-    import numpy as np
-
-    from sparsecpu.files.archive import fingerprint
-
-    if isinstance(dataset, TextDataset) and dataset.text is not None:
-        return dataset.text.source.checksum
-    x = dataset.x_train
-    if hasattr(x, "tocsr"):
-        return fingerprint(x.data, x.indices, x.indptr, dataset.y_train)
-    if hasattr(x, "take_samples"):
-        x = x.take_samples(np.arange(min(64, x.shape[0])))[0]
-    return fingerprint(x, dataset.y_train)

@@ -1,43 +1,35 @@
-"""What the estimators share."""
+"""What the estimators share: parameters, and training."""
 
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from scipy.sparse import csr_array
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from sparsecpu.callbacks import BestModel, Callback, History, Validation
 from sparsecpu.errors import ParameterError
 from sparsecpu.estimators.all_or_nothing import all_or_nothing, nothing_if_it_fails
-from sparsecpu.estimators.curves import PlotsCurves
 from sparsecpu.estimators.facts import facts_of, name_of
-from sparsecpu.estimators.files import load_estimator, save_estimator
+from sparsecpu.estimators.fitted import Fitted
 from sparsecpu.estimators.groups import grouped
 from sparsecpu.estimators.held_out import few_of, held_out
-from sparsecpu.estimators.in_use import in_training, reads
+from sparsecpu.estimators.in_use import in_training
 from sparsecpu.estimators.interruption import ends_at_ctrl_c, keep_what_is_there
 from sparsecpu.estimators.memory import refuse_too_large
 from sparsecpu.estimators.parameters import check_parameters
-from sparsecpu.estimators.parts import Parts, trainer_of_parts
-from sparsecpu.estimators.progress import Progress, begin, followers, gone_on, remember
+from sparsecpu.estimators.parts import trainer_of_parts
+from sparsecpu.estimators.progress import begin, followers, gone_on, remember
 from sparsecpu.estimators.rates import Stopper
 from sparsecpu.estimators.samples import read_samples
 from sparsecpu.estimators.scaling import scale_samples
 from sparsecpu.estimators.targets import read_targets
 from sparsecpu.estimators.thin import tell_thin
-from sparsecpu.estimators.trainers import make_rate, make_trainer, restart, threads_of
+from sparsecpu.estimators.trainers import make_rate, make_trainer, restart
 from sparsecpu.estimators.weights import check_some, read_weights
-from sparsecpu.experiments.scoring import outputs
-from sparsecpu.kernels.machine.threads import use_threads
-from sparsecpu.layers import Sequential
-from sparsecpu.networks.description import Architecture, mlp
+from sparsecpu.networks.description import mlp
 from sparsecpu.networks.groups import take_forms
 from sparsecpu.registries import defaults
 from sparsecpu.step.outcome import refuse_not_finite
@@ -47,28 +39,8 @@ from sparsecpu.trainer import Trainer
 from sparsecpu.training.mpi import communicator
 
 
-class SparseMLP(PlotsCurves, BaseEstimator):
+class SparseMLP(Fitted):
     """What classifier and regressor share; ``parameters.py`` says what each parameter is."""
-
-    _parts: Parts | None = None
-    _progress: Progress
-    _seed: int
-    network_: Sequential
-    architecture_: Architecture
-    group_: Any
-    n_features_in_: int
-    feature_names_in_: np.ndarray
-    n_outputs_: int
-    n_iter_: int
-    loss_: float
-    loss_curve_: list[float]
-    best_loss_: float | None
-    validation_scores_: list[float] | None
-    #: What a file has said of the data, and the name of the column of targets.
-    _known: dict[str, Any] | None = None
-    _target_name: str | None = None
-    t_: int
-    best_validation_score_: float | None
 
     def __init__(
         self,
@@ -304,88 +276,3 @@ class SparseMLP(PlotsCurves, BaseEstimator):
 
     def _stratified(self, targets) -> bool:
         return False
-
-    def _meaning(self) -> dict[str, Any]:
-        """Return what the outputs stand for, as model files have it."""
-        raise NotImplementedError
-
-    @reads
-    def save(self, path: Path | str) -> None:
-        """Write a model file, which ``load`` and every command of ``sparsecpu`` read.
-
-        It has weights, labels, scaling, names of features, parameters, and the course of training;
-        no pickle, no samples, and nothing of the optimizer: training goes on from it as with
-        ``warm_start``. What has no plain form (a ``RandomState``, ranks, functions) is left out,
-        with a warning.
-
-        Parameters
-        ----------
-        path : path
-            The file, usually ``….npz``.
-        """
-        check_is_fitted(self, "network_")
-        save_estimator(self, path)
-
-    @classmethod
-    def load(cls, path: Path | str) -> Self:
-        """Return the fitted estimator of a file that ``save`` wrote, or of a run.
-
-        Parameters
-        ----------
-        path : path
-            A model file, or the folder of a run of ``sparsecpu train``.
-
-        Returns
-        -------
-        estimator
-            Its predictions are those of what was saved, bit for bit.
-
-        Raises
-        ------
-        FileFormatError
-            If the file is damaged, or holds a model for another estimator.
-        """
-        return load_estimator(cls, path)
-
-    def _raw(self, X) -> np.ndarray:
-        """Return the network's outputs; raise ``NotFiniteError`` if they say nothing."""
-        check_is_fitted(self, "network_")
-        X = read_samples(self, X, reset=False)
-        with use_threads(threads_of(self)):
-            return outputs(self.network_, X)
-
-    @property
-    @reads
-    def coefs_(self) -> list[csr_array]:
-        """Weights of each layer, as SciPy matrices of shape (n_in, n_out)."""
-        check_is_fitted(self, "network_")
-        return [p.to_scipy().T.tocsr() for p in self.network_.sparse_parameters().values()]
-
-    @property
-    @reads
-    def intercepts_(self) -> list[np.ndarray]:
-        """Bias of each layer."""
-        check_is_fitted(self, "network_")
-        found = self.network_.parameters().items()
-        return [p.data.copy() for name, p in found if name.endswith(".bias")]
-
-    @property
-    def density_(self) -> float:
-        """Fraction of the weights that is kept."""
-        check_is_fitted(self, "network_")
-        return self.network_.density
-
-    @reads
-    def __getstate__(self):
-        state = dict(super().__getstate__())  # Python's own is the very dict of attributes
-        if self._parts is not None:
-            state["_parts"] = self._parts.paused()
-        return state
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "network_")
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags

@@ -11,6 +11,7 @@ from sparsecpu.registries import Registry
 from sparsecpu.registries.names import read_name
 from sparsecpu.registries.numbers import whole
 from sparsecpu.sparse.apportioning import round_to_total
+from sparsecpu.sparse.drawing import draw_groups
 from sparsecpu.sparse.format import INT32_MAX
 from sparsecpu.sparse.groups import checked_group
 from sparsecpu.sparse.keys import sorted_once
@@ -87,7 +88,7 @@ def first_pattern(
         return Pattern.full(shape)
     if group == 1:
         return draw(shape, nnz, rng)
-    found = Pattern.in_groups(shape, nnz, group, lambda part, count: draw(part, count, rng))
+    found = draw_groups(shape, nnz, group, lambda part, count: draw(part, count, rng))
     return Pattern.full(shape) if found.is_full else found
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sparsecpu.errors import ParameterError, PatternError
 from sparsecpu.kernels.machine.cached import cached_property
-from sparsecpu.registries.numbers import whole
 from sparsecpu.sparse.format import (
-    INT32_MAX,
     check_count,
     check_index,
     check_range,
@@ -22,11 +20,10 @@ from sparsecpu.sparse.groups import (
     checked_group,
     contained_in_rows,
     indptr_of_rows,
-    nearest_columns,
     of_rows,
     shared_index,
 )
-from sparsecpu.sparse.keys import SLAB, contained, distinct_keys, draw_rows, keys_of_rows, slabs
+from sparsecpu.sparse.keys import contained, keys_of_rows, slabs
 from sparsecpu.sparse.row_blocks import RowIndex, sealed
 from sparsecpu.sparse.transposed import TransposedPattern
 
@@ -97,25 +94,6 @@ class Pattern(RowIndex):
         )  # fmt: skip
         return self
 
-    @classmethod
-    def in_groups(
-        cls, shape: tuple[int, int], nnz: int, group: int, draw: Callable[..., Pattern]
-    ) -> Pattern:
-        """Draw the columns of groups, so many that ``nnz`` comes as near as it can.
-
-        ``draw(shape, nnz)`` draws a pattern; a last group that has fewer rows is drawn apart.
-        """
-        n_out, n_in = shape
-        full, rest = divmod(n_out, group)
-        count, few = nearest_columns(nnz, n_out, n_in, group)
-        parts = [draw((full, n_in), count)] if full else []
-        parts += [draw((1, n_in), few)] if rest else []
-        indptr = np.concatenate([[0], *(part.fan_in for part in parts)]).cumsum()
-        indices = np.concatenate([part.indices for part in parts])
-        return cls.of_groups(
-            n_out, group, cls((len(indptr) - 1, n_in), indptr, indices, validate=False)
-        )
-
     @cached_property
     def groups(self) -> Pattern:
         """The pattern of the groups, (groups, n_in); this one, where each row stands alone."""
@@ -153,22 +131,11 @@ class Pattern(RowIndex):
 
         Where rows stand in groups, these are drawn so, as near to ``nnz`` as whole groups come.
 
-        Distinct 64-bit keys ``i * n_in + j`` are drawn (their complement, where more than half
-        are kept), so time and memory are O(nnz) at any shape. Where there are very many, slab by
-        slab: draws with replacement are divided among the slabs, repeated ones are dropped, and
-        what is missing then is drawn again, which is uniform, too.
+        Time and memory are O(nnz) at any shape.
         """
-        shape = matrix_shape(shape)
-        size = shape[0] * shape[1]
-        nnz = whole("nnz", nnz, 0, min(size, INT32_MAX))
-        if checked_group(group) > 1:
-            return cls.in_groups(shape, nnz, group, lambda part, n: cls.random(part, n, rng))
-        if nnz > SLAB and 2 * nnz <= size:
-            return _random_in_slabs(shape, nnz, rng)
-        if 2 * nnz <= size:
-            return cls.from_keys(shape, distinct_keys(size, nnz, rng))
-        left_out = distinct_keys(size, size - nnz, rng)
-        return cls.from_keys(shape, np.delete(np.arange(size, dtype=np.int64), left_out))
+        from sparsecpu.sparse.drawing import random_pattern
+
+        return random_pattern(shape, nnz, rng, group)
 
     @classmethod
     def full(cls, shape: Any) -> Pattern:
@@ -321,13 +288,3 @@ class Pattern(RowIndex):
         from sparsecpu.sparse.picture import image
 
         return f"<div><p>{self!r}</p>{image(self)}</div>"
-
-
-def _random_in_slabs(shape: tuple[int, int], nnz: int, rng: np.random.Generator) -> Pattern:
-    """Draw a large sparse pattern; see ``Pattern.random``."""
-    pattern = Pattern(shape, *draw_rows(shape, nnz, rng), validate=False)
-    while pattern.nnz < nnz:
-        fresh = distinct_keys(pattern.size, nnz - pattern.nnz, rng)
-        fresh = fresh[~pattern.contains(fresh)]
-        pattern = pattern.merge(np.empty(0, dtype=np.int64), fresh).pattern
-    return pattern

@@ -9,7 +9,7 @@ import numpy as np
 from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.context import Context
-from sparsecpu.step.samples import Samples
+from sparsecpu.step.sequences import BatchSource
 
 
 class Network(Protocol):
@@ -34,7 +34,7 @@ class Network(Protocol):
         """Return the parameters that have a pattern."""
         ...
 
-    def samples(self, x: Any) -> Samples:
+    def samples(self, x: Any) -> BatchSource:
         """Return samples as something to fetch batches from."""
         ...
 
@@ -46,7 +46,9 @@ class Network(Protocol):
         """Return how many lanes this many samples fill at most."""
         ...
 
-    def gather(self, samples: Samples, rows: np.ndarray, lanes: int, ctx: Context) -> np.ndarray:
+    def gather(
+        self, samples: BatchSource, rows: np.ndarray, lanes: int, ctx: Context
+    ) -> np.ndarray:
         """Read samples into the input buffer."""
         ...
 

@@ -16,7 +16,6 @@ from sparsecpu.errors import FileFormatError, ResumeError, SparseCPUError
 from sparsecpu.kernels.machine.arrays import aligned_copy
 from sparsecpu.registries.numbers import whole as whole_argument
 from sparsecpu.step.checked_arrays import Arrays, behind, same_names, take
-from sparsecpu.step.course import Course, Origin
 from sparsecpu.step.plain_values import (
     anything,
     brief,
@@ -25,11 +24,11 @@ from sparsecpu.step.plain_values import (
     real,
     shown,
     table,
-    text,
     truth,
     whole,
 )
 from sparsecpu.step.random_states import follows_order, set_state
+from sparsecpu.step.same_run import check_progress, made_with, refuse_another_run
 
 _KIND = table(
     {
@@ -49,13 +48,6 @@ _KIND = table(
         "made_with": named(anything), "topology_start": maybe(named(anything)),
         "origin": table({"step": whole(0), "epoch": whole(0), "epoch_steps": whole(1)}),
     },
-)  # fmt: skip
-_MADE_WITH = table(
-    {
-        "optimizer": text, "topology": text, "batch_size": whole(1), "shuffle": truth,
-        "lean": truth, "precision": text,
-    },
-    {"accumulate": whole(1), "steps": maybe(whole(1))},  # later than the others
 )  # fmt: skip
 
 
@@ -82,7 +74,7 @@ def state_of(trainer: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "topology": topology,
         "topology_start": trainer.topology_start,
         "callbacks": {n: state for n, c in callbacks.items() if (state := c.state())},
-        "made_with": _made_with(trainer),
+        "made_with": made_with(trainer),
     }
     if trainer.origin is not None:
         values["origin"] = asdict(trainer.origin)
@@ -103,20 +95,6 @@ def named_callbacks(callbacks: Iterable[Any]) -> dict[str, Any]:
     return found
 
 
-def _made_with(trainer: Any) -> dict[str, Any]:
-    """Return what another trainer must have in common, to go on with the run."""
-    return {
-        "optimizer": type(trainer.optimizer).__name__,
-        "topology": type(trainer.topology).__name__,
-        "batch_size": trainer.batch_size,
-        "shuffle": bool(trainer.shuffle),
-        "lean": trainer.lean,
-        "precision": trainer.precision,
-        "accumulate": trainer.accumulate,
-        "steps": trainer.steps,
-    }
-
-
 def load_state(trainer: Any, values: dict[str, Any], arrays: Arrays, samples: int) -> None:
     """Take up what ``state_of`` returned, where an epoch has so many samples.
 
@@ -124,8 +102,8 @@ def load_state(trainer: Any, values: dict[str, Any], arrays: Arrays, samples: in
     """
     whole_argument("samples", samples, 1)
     _KIND(values, "the state of the run")
-    _refuse_another_run(trainer, values)
-    origin = _check_progress(trainer, values, samples)
+    refuse_another_run(trainer, values)
+    origin = check_progress(trainer, values, samples)
     slots = _slots(trainer, arrays)
     with _unchanged_if_refused(trainer):
         trainer.origin = origin
@@ -158,68 +136,6 @@ def go_on(
         trainer.topology.load_state(values["topology"], behind(arrays, "topology/"))
     for name, state in values["rngs"].items():
         set_state(trainer.rngs[name], state, f"rngs.{name}")
-
-
-def _refuse_another_run(trainer: Any, values: dict[str, Any]) -> None:
-    if "made_with" not in values:
-        return
-    theirs = _read_made_with(values)
-    for name, ours in _made_with(trainer).items():
-        longer = name == "steps" and None not in (ours, theirs[name])
-        if theirs[name] != ours and not longer:
-            begun = shown(str(theirs[name]))
-            raise ResumeError(f"the run was begun with {name} {begun}; this one has {ours}")
-
-
-def _read_made_with(values: dict[str, Any]) -> dict[str, Any]:
-    found = _MADE_WITH(values["made_with"], "made_with")
-    return {"accumulate": 1, "steps": None, **found}
-
-
-def _check_progress(trainer: Any, values: dict[str, Any], samples: int) -> Origin | None:
-    """Refuse numbers of steps, epochs and samples that do not fit one another.
-
-    Returns where epochs got or get another length.
-    """
-    batch = trainer.batch_size * trainer.accumulate
-    steps, epochs, position = (values[n] for n in ("steps_done", "epochs_done", "position"))
-    if trainer.steps is not None:
-        theirs = _read_made_with(values)["steps"] if "made_with" in values else trainer.steps
-        origin = Origin(**values["origin"]) if "origin" in values else None
-        course = Course(samples, batch, 0, theirs, origin)
-        if steps > trainer.steps:
-            raise ResumeError(f"the run has done {steps} steps; it is to do {trainer.steps}")
-        _check_place(course, steps, epochs, position)
-        return origin if theirs == trainer.steps else course.lengthened(steps, trainer.steps)
-    if epochs > trainer.epochs:
-        raise ResumeError(f"the run has done {epochs} epochs; this one is to do {trainer.epochs}")
-    if position and (position >= samples or position % batch or epochs == trainer.epochs):
-        raise FileFormatError(
-            f"position is {position}; expected 0, or a multiple of {batch} below {samples}, within "
-            f"the {trainer.epochs} epochs"
-        )
-    expected = epochs * -(-samples // batch) + position // batch
-    if steps != expected:
-        raise FileFormatError(
-            f"steps_done is {steps}; {epochs} epochs of {samples} samples and {position} samples "
-            f"more make {expected}"
-        )
-    if values["order_state"] is None and steps:
-        raise FileFormatError("order_state is missing; expected that of the epoch's first step")
-    return None
-
-
-def _check_place(course: Course, steps: int, epochs: int, position: int) -> None:
-    """Refuse a place within a run of so many steps that these do not lead to."""
-    origin = course.origin
-    if steps > course.total_steps or (origin is not None and steps < origin.step):
-        raise FileFormatError(f"steps_done is {steps}, which is no step of this run")
-    expected = course.epochs_done(steps), course.position(steps)
-    if (epochs, position) != expected:
-        raise FileFormatError(
-            f"epochs_done and position are {epochs} and {position}; {steps} steps lead to "
-            f"{expected[0]} and {expected[1]}"
-        )
 
 
 def _slots(trainer: Any, arrays: Arrays) -> dict[str, dict[str, np.ndarray]]:

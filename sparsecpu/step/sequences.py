@@ -8,6 +8,7 @@ import numpy as np
 
 from sparsecpu.errors import DataError, ParameterError
 from sparsecpu.step.ranges import refuse_beyond
+from sparsecpu.step.samples import Samples
 
 
 class SequenceSamples:
@@ -90,6 +91,10 @@ class SequenceSamples:
         if len(counts) and counts.min() < 1:
             raise DataError(f"x[{rows[int(counts.argmin())]}] has no token; expected at least one")
         return taken, counts
+
+
+#: What batches are taken from.
+BatchSource = Samples | SequenceSamples
 
 
 def as_sequences(x: Any, length: int, features: int | None, dtype: Any) -> SequenceSamples:

@@ -1,10 +1,9 @@
-"""What every topology algorithm is: when, how many, drop, grow."""
+"""What every topology algorithm is: how many, drop, grow; ``timing`` says when."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +12,6 @@ from sparsecpu.errors import ParameterError, PatternError
 from sparsecpu.registries import Registry
 from sparsecpu.registries.numbers import is_number, whole
 from sparsecpu.registries.words import spelled
-from sparsecpu.schedules import Schedule, cosine, linear
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.gradient_view import GradientView
 from sparsecpu.topology.change import (
@@ -27,8 +25,9 @@ from sparsecpu.topology.change import (
 from sparsecpu.topology.exchange import counts_to_grow
 from sparsecpu.topology.options import one_of
 from sparsecpu.topology.revival import revive_outputs
-from sparsecpu.topology.run import Report, Run
+from sparsecpu.topology.run import Report
 from sparsecpu.topology.shared_columns import SCORES, weights_of
+from sparsecpu.topology.timing import Timing
 
 Observer = Callable[[SparseParameter, GradientView], None]
 
@@ -42,7 +41,7 @@ TOPOLOGIES: Registry[type[Topology]] = Registry(
 )
 
 
-class Topology:
+class Topology(Timing):
     """Base of the algorithms; by itself it never changes a pattern.
 
     A subclass writes ``drop`` and ``grow`` (and ``quotas``, where layers exchange weights); or
@@ -83,8 +82,6 @@ class Topology:
     needs_gradients: ClassVar[bool] = False
     #: False if updates change the number of weights.
     keeps_nnz: ClassVar[bool] = True
-    #: Where the cosine ends.
-    least_rate: ClassVar[float] = 0.005
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -140,31 +137,8 @@ class Topology:
         """
         return 16 * self.prune_rate * sum(counts)
 
-    def start(self, run: Run) -> None:
-        """Learn about the run that is to come, before its first step."""
-        self.run = run
-        self.interval = self.update_every or run.steps_per_epoch
-        self.last_step = int(self.stop_after * run.total_steps)
-        if self.decay == "cosine":
-            self.rate: Schedule = cosine(self.prune_rate, self.last_step, self.least_rate)
-        else:
-            self.rate = linear(self.prune_rate, self.last_step)
-
-    def expect(self, batch_size: int) -> None:
-        """Get ready for steps of up to ``batch_size`` samples, where the run began with fewer."""
-        if batch_size > self.run.batch_size:
-            self.run = replace(self.run, batch_size=batch_size)
-
     def initialise(self) -> None:
         """Change what a fresh network starts with; not called where a run is resumed."""
-
-    def steps_to_update(self, step: int) -> int | None:
-        """Return how many steps, the one numbered ``step`` included, lie before the next update.
-
-        None where no update comes any more.
-        """
-        upcoming = (step // self.interval + 1) * self.interval
-        return upcoming - step if upcoming < self.last_step else None
 
     def observer(self, step: int) -> Observer | None:
         """Return what is to see every layer's gradient in the step that is about to run.
@@ -180,11 +154,6 @@ class Topology:
             ``observe(parameter, view)``; see ``sparsecpu.step.gradient_view``.
         """
         return None
-
-    def due(self, steps_done: int) -> bool:
-        """Return True if an update comes now, after ``steps_done`` optimizer steps."""
-        comes = steps_done % self.interval == 0 and 0 < steps_done < self.last_step
-        return comes and bool(self.run.parameters)
 
     def replaces_step(self, step: int) -> bool:
         """Return True if the gradients of this ``step`` serve an update only and train nothing."""

@@ -9,7 +9,7 @@ import numpy as np
 from sparsecpu.callbacks.base import in_order
 from sparsecpu.registries.numbers import whole
 from sparsecpu.step.outcome import LossWatch, refuse_not_finite
-from sparsecpu.step.samples import Samples
+from sparsecpu.step.sequences import BatchSource
 from sparsecpu.trainer.steps import Steps
 
 
@@ -29,7 +29,7 @@ class Epochs(Steps):
         self.order_state: dict[str, Any] | None = None  # of its stream when the pass began
 
     def run_epoch(
-        self, samples: Samples, targets: np.ndarray, weights: np.ndarray | None = None
+        self, samples: BatchSource, targets: np.ndarray, weights: np.ndarray | None = None
     ) -> None:
         """Train on every sample once; go on where an interrupted epoch stopped.
 
@@ -37,7 +37,7 @@ class Epochs(Steps):
 
         Parameters
         ----------
-        samples : Samples
+        samples : Samples or SequenceSamples
             The samples.
         targets : ndarray
             As ``loss.prepare`` returned them.

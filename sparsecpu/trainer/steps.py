@@ -25,7 +25,8 @@ from sparsecpu.step.lanes import TileWidth
 from sparsecpu.step.network import Network
 from sparsecpu.step.ranks import OneRank
 from sparsecpu.step.rates import LayerRates
-from sparsecpu.step.samples import Samples, checked_rows
+from sparsecpu.step.samples import checked_rows
+from sparsecpu.step.sequences import BatchSource
 from sparsecpu.topology import Run, Topology
 
 
@@ -76,7 +77,7 @@ class Steps:
 
     def step(
         self,
-        samples: Samples,
+        samples: BatchSource,
         targets: np.ndarray,
         rows: np.ndarray,
         weights: np.ndarray | None = None,
@@ -87,7 +88,7 @@ class Steps:
 
         Parameters
         ----------
-        samples : Samples
+        samples : Samples or SequenceSamples
             The samples.
         targets : ndarray
             As ``loss.prepare`` returned them.

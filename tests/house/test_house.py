@@ -108,6 +108,14 @@ def test_no_test_imports_another():
     assert not wrong
 
 
+def test_twins_of_the_kernels_import_nothing_of_ours():
+    """Else a fault could stand on both sides of a comparison."""
+    twins = sorted((ROOT / "tests" / "naive").glob("*.py"))
+    found = {path.name: set(imports(path)) for path in twins}
+    assert twins
+    assert not any(found.values()), found
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_one_decorator_compiles_kernels(path):
     """It stands in ``kernels.machine``, in three files: what to compile, how, and for whom."""

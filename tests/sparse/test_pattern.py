@@ -9,8 +9,9 @@ from strategies import patterns
 
 from sparsecpu.errors import ParameterError, PatternError
 from sparsecpu.sparse import keys as keys_module
+from sparsecpu.sparse.keys import distinct_keys
 from sparsecpu.sparse.parameter import SparseParameter
-from sparsecpu.sparse.pattern import Pattern, distinct_keys
+from sparsecpu.sparse.pattern import Pattern
 
 
 @given(pattern=patterns())

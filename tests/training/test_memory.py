@@ -115,7 +115,7 @@ def test_a_run_that_does_not_fit_is_refused(monkeypatch):
 def short_runs(monkeypatch):
     """Runs of rows of 50 nonzeros, so that small patterns take the path of large ones."""
     monkeypatch.setattr(streaming, "SLAB", 50)
-    monkeypatch.setattr("sparsecpu.sparse.pattern.SLAB", 50)
+    monkeypatch.setattr("sparsecpu.sparse.drawing.SLAB", 50)
 
 
 def test_runs_of_rows_are_all_rows(short_runs):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from sparsecpu.bench.cases import IMAGE, LEARNING_RATE, MOMENTUM, WEIGHT_DECAY
@@ -28,9 +28,9 @@ class TorchStep(StepRival):
         if self.images:
             x = x.reshape(-1, *IMAGE).contiguous(memory_format=getattr(torch, self.layout))
         self.x, self.y = x, torch.from_numpy(self.batches.y)
-        self.loss = torch.nn.CrossEntropyLoss()
+        self.loss: Callable[[Any, Any], Any] = torch.nn.CrossEntropyLoss()
         self.network = self.make_network().to(memory_format=getattr(torch, self.layout))
-        self.optimizer = torch.optim.SGD(
+        self.optimizer: torch.optim.Optimizer = torch.optim.SGD(
             self.network.parameters(), LEARNING_RATE, MOMENTUM, weight_decay=WEIGHT_DECAY,
             nesterov=True,
         )  # fmt: skip

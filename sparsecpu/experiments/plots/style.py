@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sparsecpu.errors import MissingExtraError
@@ -110,7 +110,7 @@ def legend(axis: Any, **options: Any) -> None:
     axis.legend(handles, labels, **where, handlelength=3, **options)
 
 
-def plain_log(axes: Any, which: str, *, unit: str = "", at: Sequence[float] | None = None) -> None:
+def plain_log(axes: Any, which: str, *, unit: str = "", at: Iterable[float] | None = None) -> None:
     """Make an axis logarithmic, with numbers written out at it.
 
     Parameters
@@ -121,7 +121,7 @@ def plain_log(axes: Any, which: str, *, unit: str = "", at: Sequence[float] | No
         ``"x"`` or ``"y"``.
     unit : str, optional
         Written behind every number, such as ``" %"``.
-    at : sequence of float, optional
+    at : iterable of float, optional
         Where numbers stand; by default at round ones that lie inside.
     """
     from matplotlib.ticker import FixedLocator, NullLocator

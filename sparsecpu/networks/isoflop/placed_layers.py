@@ -184,3 +184,22 @@ def rewrite(
     entries = chain(entries_of(architecture), _entering(architecture))
     layers = tuple(LayerSpec(entry["kind"], options_of(entry)) for entry in entries)
     return replace(architecture, layers=layers)
+
+
+def fixed(entry: Entry) -> Entry:
+    """Return a layer that topology leaves alone."""
+    return {**entry, "fixed": True}
+
+
+def replace_sparse(
+    architecture: Architecture,
+    change: Callable[[PlacedLayer], list[Entry]],
+    tidy: Callable[[list[Entry]], list[Entry]] = lambda entries: entries,
+) -> Architecture:
+    """Replace the layers with weights, except for those that stay dense."""
+    kept = kept_dense(architecture)
+
+    def change_or_keep(layer: PlacedLayer, number: int) -> list[Entry]:
+        return [fixed(layer.entry)] if number in kept else change(layer)
+
+    return rewrite(architecture, change_or_keep, tidy=tidy)

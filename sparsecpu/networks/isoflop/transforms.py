@@ -15,63 +15,21 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
-
 from sparsecpu.errors import ParameterError
 from sparsecpu.networks.description import Architecture
 from sparsecpu.networks.isoflop.placed_layers import (
     WEIGHTED,
     Entry,
     PlacedLayer,
-    flops,
-    kept_dense,
-    rewrite,
-    weighted_layers,
+    fixed,
+    replace_sparse,
 )
+from sparsecpu.networks.isoflop.scale import SLACK, scale_of
+from sparsecpu.networks.isoflop.wide import sparse_wide
 from sparsecpu.registries import Registry
-from sparsecpu.sparse.densities import allocate
 
-#: Relative rounding errors of sizes that should be integers stay below this.
-_SLACK = 1e-9
 #: Kinds of layers behind a layer that go into every branch with it.
 _BEHIND = ("batch_norm", "relu")
-
-
-def sparse_wide(
-    architecture: Architecture, sparsity: float, distribution: str = "uniform"
-) -> Architecture:
-    r"""Multiply all widths by :math:`k = \sqrt{1 / (1 - s)}` and keep as many FLOPs as before.
-
-    Layers that stay dense get wider too, so the others are made sparser than s, until the FLOPs of
-    the whole network are within 0.1 % of the dense one's.
-
-    Parameters
-    ----------
-    architecture : Architecture
-        The dense network.
-    sparsity : float
-        s, in [0, 1).
-    distribution : {"uniform", "erk", "er"}
-        How the sparse layers divide the weights among them.
-
-    Raises
-    ------
-    ParameterError
-        If the layers that stay dense take more than all FLOPs.
-    """
-    factor = math.sqrt(_scale(sparsity))
-    kept = kept_dense(architecture)
-
-    def widen(layer: PlacedLayer, number: int) -> list[Entry]:
-        size = "out_features" if layer.kind == "linear" else "out_channels"
-        if number == kept[-1]:
-            return [_fixed(layer.entry)]
-        wide = {**layer.entry, size: int(layer.entry[size] * factor + _SLACK)}
-        return [_fixed(wide) if number in kept else wide]
-
-    wide = rewrite(architecture, widen, lambda entry: _widen_other(entry, factor))
-    wide = replace(wide, name=f"{architecture.name}-wide-{sparsity:g}")
-    return _match(wide, flops(architecture), sparsity, distribution)
 
 
 def sparse_parallel(architecture: Architecture, sparsity: float) -> Architecture:
@@ -91,7 +49,7 @@ def sparse_parallel(architecture: Architecture, sparsity: float) -> Architecture
     ParameterError
         If 1 / (1 - s) is not an integer.
     """
-    scale = _scale(sparsity)
+    scale = scale_of(sparsity)
     if abs(scale - round(scale)) > 1e-6:
         raise ParameterError(
             "sparsity", sparsity, "0.5, 0.75, 0.9 or another 1 - 1/k, for parallel"
@@ -108,7 +66,7 @@ def sparse_parallel(architecture: Architecture, sparsity: float) -> Architecture
             branches.append([{**entry, "nnz": nnz, "gain": gain, "bias": bias}])
         return [{"kind": "parallel", "branches": branches}]
 
-    found = _replace_sparse(architecture, split, _pull_into_branches)
+    found = replace_sparse(architecture, split, _pull_into_branches)
     return replace(found, name=f"{architecture.name}-parallel-{sparsity:g}")
 
 
@@ -126,7 +84,7 @@ def sparse_factorized(architecture: Architecture, sparsity: float) -> Architectu
     sparsity : float
         s, in [0, 1).
     """
-    _scale(sparsity)
+    scale_of(sparsity)
     between = ("layer_norm", "gelu") if architecture.longest else ("batch_norm", "relu")
 
     def factor(layer: PlacedLayer) -> list[Entry]:
@@ -137,7 +95,7 @@ def sparse_factorized(architecture: Architecture, sparsity: float) -> Architectu
         )
         return [{**first, "bias": False}, *({"kind": kind} for kind in between), second]
 
-    found = _replace_sparse(architecture, factor)
+    found = replace_sparse(architecture, factor)
     return replace(found, name=f"{architecture.name}-factorized-{sparsity:g}")
 
 
@@ -153,7 +111,7 @@ def sparse_doped(architecture: Architecture, sparsity: float) -> Architecture:
     sparsity : float
         s, in [0, 1).
     """
-    _scale(sparsity)
+    scale_of(sparsity)
 
     def dope(layer: PlacedLayer) -> list[Entry]:
         entry = {**layer.entry, "nnz": max(1, round((1 - sparsity) * layer.size))}
@@ -163,12 +121,12 @@ def sparse_doped(architecture: Architecture, sparsity: float) -> Architecture:
             return [{**entry, "gain": gain}]
         gain /= math.sqrt(2.0)  # both branches have half of the variance
         first, second = (
-            _fixed({**factor.entry, "nnz": None, "bias": False}) for factor in _factors(layer, rank)
+            fixed({**factor.entry, "nnz": None, "bias": False}) for factor in _factors(layer, rank)
         )
         low_rank = [{**first, "gain": 1.0}, {**second, "gain": gain}]
         return [{"kind": "parallel", "branches": [[{**entry, "gain": gain}], low_rank]}]
 
-    found = _replace_sparse(architecture, dope)
+    found = replace_sparse(architecture, dope)
     return replace(found, name=f"{architecture.name}-doped-{sparsity:g}")
 
 
@@ -195,8 +153,8 @@ def factorized_rank(d_in: int, d_out: int, sparsity: float) -> int:
     sparsity : float
         s, in [0, 1).
     """
-    exact = d_in * d_out * _scale(sparsity) / (d_in + d_out)
-    return math.ceil(exact * (1 - _SLACK))  # 576.0000001 is 576
+    exact = d_in * d_out * scale_of(sparsity) / (d_in + d_out)
+    return math.ceil(exact * (1 - SLACK))  # 576.0000001 is 576
 
 
 def doped_rank(d_in: int, d_out: int, sparsity: float) -> int:
@@ -209,36 +167,7 @@ def doped_rank(d_in: int, d_out: int, sparsity: float) -> int:
     sparsity : float
         s, in [0, 1).
     """
-    return math.floor(sparsity * d_in * d_out / (d_in + d_out) * (1 + _SLACK))
-
-
-def _scale(sparsity: float) -> float:
-    """Return 1 / (1 - s), as an integer if it is one."""
-    if not (isinstance(sparsity, (int, float)) and 0.0 <= sparsity < 1.0):
-        raise ParameterError("sparsity", sparsity, "a number in [0, 1)")
-    scale = 1.0 / (1.0 - sparsity)
-    return round(scale) if abs(scale - round(scale)) < _SLACK * scale else scale
-
-
-def _widen_other(entry: Entry, factor: float) -> Entry:
-    """Return a layer that has no weights of its own, for inputs that are so much wider."""
-
-    def wider(size: int) -> int:
-        return int(size * factor + _SLACK)
-
-    if entry["kind"] == "subsample":
-        return {**entry, "channels": wider(entry["channels"])}
-    if entry["kind"] == "embedding":
-        return {**entry, "features": wider(entry["features"])}
-    if entry["kind"] == "attention":
-        features, heads = int(entry["features"]), int(entry["heads"])
-        size = wider(entry.get("head_size") or features // heads)
-        found = {**entry, "features": wider(features), "head_size": size}
-        for name in ("query", "key", "value"):  # the heads share out what is wider
-            *before, last = entry[name]
-            found[name] = [*before, {**last, "out_features": heads * size}]
-        return found
-    return entry
+    return math.floor(sparsity * d_in * d_out / (d_in + d_out) * (1 + SLACK))
 
 
 def _pull_into_branches(entries: list[Entry]) -> list[Entry]:
@@ -255,61 +184,9 @@ def _pull_into_branches(entries: list[Entry]) -> list[Entry]:
     return found
 
 
-def _fixed(entry: Entry) -> Entry:
-    """Return a layer that topology leaves alone."""
-    return {**entry, "fixed": True}
-
-
-def _replace_sparse(
-    architecture: Architecture,
-    change: Callable[[PlacedLayer], list[Entry]],
-    tidy: Callable[[list[Entry]], list[Entry]] = lambda entries: entries,
-) -> Architecture:
-    """Replace the layers with weights, except for those that stay dense."""
-    kept = kept_dense(architecture)
-
-    def change_or_keep(layer: PlacedLayer, number: int) -> list[Entry]:
-        return [_fixed(layer.entry)] if number in kept else change(layer)
-
-    return rewrite(architecture, change_or_keep, tidy=tidy)
-
-
 def _factors(layer: PlacedLayer, rank: int) -> tuple[PlacedLayer, PlacedLayer]:
     """Return the two layers, with ``rank`` numbers between them, that replace a layer."""
     size = "out_features" if layer.kind == "linear" else "out_channels"
     first = PlacedLayer({**layer.entry, size: rank}, layer.shape)
     pointwise = {} if layer.kind == "linear" else {"kernel_size": 1, "stride": 1, "padding": 0}
     return first, PlacedLayer({**layer.entry, **pointwise}, first.output_shape)
-
-
-def _match(
-    architecture: Architecture, wanted: int, sparsity: float, distribution: str
-) -> Architecture:
-    """Distribute as many weights over the layers that are not fixed as ``wanted`` FLOPs allow."""
-    layers = weighted_layers(architecture)
-    free = [layer for layer in layers if not layer.entry.get("fixed")]
-    spent = 2 * sum(layer.products for layer in layers if layer.entry.get("fixed"))
-    if not free or spent >= wanted:
-        expected = f"less: the dense layers of {architecture.name} take all FLOPs"
-        raise ParameterError("sparsity", sparsity, expected)
-    shapes = [layer.weight_shape for layer in free]
-    uses = np.array([layer.uses for layer in free], dtype=np.int64)
-
-    def counts(density: float) -> list[int]:
-        wanted = allocate(shapes, max(density, 1e-12), distribution)
-        return [layer.nearest_nnz(nnz) for layer, nnz in zip(free, wanted, strict=True)]
-
-    low, high = 0.0, 1.0
-    for _ in range(50):
-        middle = (low + high) / 2
-        if spent + 2 * int(np.dot(counts(middle), uses)) > wanted:
-            high = middle
-        else:
-            low = middle
-    given = iter(counts(low))
-
-    def set_nnz(layer: PlacedLayer, number: int) -> list[Entry]:
-        fixed = layer.entry.get("fixed")
-        return [layer.entry if fixed else {**layer.entry, "nnz": next(given)}]
-
-    return rewrite(architecture, set_nnz)

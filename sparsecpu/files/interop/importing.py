@@ -1,128 +1,33 @@
-"""Networks from the tensors of other frameworks, and back."""
+"""Networks from the tensors of other frameworks."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from sparsecpu.errors import FileFormatError, ParameterError
-from sparsecpu.files.documents import parse_json
 from sparsecpu.files.interop.arrays import mapping_tensors
 from sparsecpu.files.interop.filling import Filling, checked
 from sparsecpu.files.interop.gpt2 import as_ours
-from sparsecpu.files.interop.names import ImportReport, layers_to_fill, match, modules, torch_name
-from sparsecpu.files.interop.npz_files import read_npz
-from sparsecpu.files.interop.safetensors import read_safetensors, write_safetensors
-from sparsecpu.files.interop.scipy_folders import DESCRIPTION, read_scipy, write_scipy
+from sparsecpu.files.interop.names import ImportReport, layers_to_fill, match, modules
+from sparsecpu.files.interop.opening import open_tensors
 from sparsecpu.files.interop.tensors import Tensor
-from sparsecpu.files.interop.torch_files import read_torch, write_torch
-from sparsecpu.files.model import is_model, load_all
 from sparsecpu.layers import Sequential
 from sparsecpu.networks.description import Architecture
 from sparsecpu.networks.thin_layers import thin_layers
-from sparsecpu.reading.files import read_content, refusing
 from sparsecpu.reading.memory import check_memory
 from sparsecpu.registries.names import read_name
-from sparsecpu.sparse.dense_parameter import Table
 from sparsecpu.sparse.groups import checked_group
 from sparsecpu.sparse.parameter import SparseParameter
-from sparsecpu.step.plain_values import anything, named, table
 
 Offered = Mapping[str, Mapping[str, Tensor]]
 #: What a layer takes for each of its outputs and inputs, whether or not there is a weight.
 _BYTES_PER_ROW = 32
 #: Layers of a file that a refusal names.
 _NAMED = 3
-
-
-def open_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Open a file or folder of tensors; return them by name, and what else the file says.
-
-    The latter has ``architecture`` (an ``Architecture``) and ``facts`` where the file has them.
-
-    Parameters
-    ----------
-    path : path
-        ``….safetensors``; ``….npz``, of arrays or one of our models; a folder of SciPy matrices;
-        anything else is read as a PyTorch file.
-
-    Raises
-    ------
-    FileFormatError
-        If it is damaged.
-    MissingExtraError
-        For a PyTorch file without PyTorch.
-    """
-    path = Path(path)
-    if path.is_dir():
-        file = path / DESCRIPTION
-        return read_scipy(path), _described(_content(file), path)
-    if path.suffix == ".safetensors":
-        tensors, metadata = read_safetensors(path)
-        return tensors, _described(metadata.get(DESCRIPTION, ""), path)
-    if path.suffix == ".npz":
-        if is_model(path):
-            network, header, _ = load_all(path)
-            known = {"architecture": header["architecture"], "facts": header["facts"]}
-            return of_network(network), known
-        return read_npz(path), {}
-    return read_torch(path), {}
-
-
-def _content(path: Path) -> bytes:
-    """Return the bytes of a file, none if it is not there."""
-    with refusing(path, FileFormatError, "a description of a network"):
-        return read_content(path) if path.exists() else b""
-
-
-def _described(text: str | bytes, path: Path) -> dict[str, Any]:
-    if not text:
-        return {}
-    where = f"{path}: its description"
-    found = parse_json(text, where, table({"architecture": anything, "facts": named(anything)}))
-    try:
-        return {**found, "architecture": Architecture.from_dict(found["architecture"])}
-    except FileFormatError as error:
-        raise FileFormatError(f"{where} is damaged ({error})") from error
-
-
-def of_network(network: Sequential) -> dict[str, Tensor]:
-    """Return a network's arrays as tensors by PyTorch's names, weights in CSR.
-
-    Parameters
-    ----------
-    network : Sequential
-        The network.
-    """
-    arrays: dict[str, Any] = {}
-    for name, parameter in network.parameters().items():
-        if isinstance(parameter, SparseParameter):
-            arrays[torch_name(name)] = parameter.to_scipy()
-        else:
-            plain = parameter.values if isinstance(parameter, Table) else parameter.data
-            arrays[torch_name(name)] = plain
-    arrays |= {torch_name(name): buffer for name, buffer in network.buffers().items()}
-    if network.offset.size:
-        arrays |= {"input_offset": network.offset, "input_scale": network.scale}
-    tensors = mapping_tensors(arrays)
-    if (architecture := _description_of(network)) is not None:
-        shapes = architecture.weight_shapes()
-        for name, shape in zip(network.sparse_parameters(), shapes, strict=True):
-            tensors[torch_name(name)].shape = shape
-    return tensors
-
-
-def _description_of(network: Sequential) -> Architecture | None:
-    """Return the description of a network; None where it has a layer that cannot be described."""
-    try:
-        return Architecture.of(network)
-    except ParameterError:
-        return None
 
 
 def import_network(
@@ -274,55 +179,3 @@ def _set_scale(network: Sequential, tensors: Mapping[str, Tensor]) -> None:
     if offset.size:
         network.offset = checked(offset, offset.values(), network.dtype)
         network.scale = checked(scale, scale.values(), network.dtype)
-
-
-def export_network(
-    network: Sequential, path: Path | str, to: str, *, facts: dict[str, Any] | None = None
-) -> None:
-    """Write a network for other frameworks.
-
-    Parameters
-    ----------
-    network : Sequential
-        The network.
-    path : path
-        The file, or the folder for ``"scipy"``.
-    to : {"torch", "safetensors", "scipy"}
-        A ``state_dict`` by ``torch.save``; the same tensors as safetensors, written by rows, with
-        the description in its metadata; or a ``scipy.sparse.save_npz`` file per matrix.
-    facts : dict, optional
-        Plain values to keep beside the description; ``network.facts`` by default.
-
-    Raises
-    ------
-    ParameterError
-        If ``to`` is none of these.
-    MissingExtraError
-        For ``"torch"`` without PyTorch.
-    """
-    to = read_name("to", to, ("torch", "safetensors", "scipy"))
-    if to == "torch":
-        from sparsecpu.files.interop.torch_modules import to_torch
-
-        return write_torch(to_torch(network), path)
-    description = ""
-    if (architecture := _description_of(network)) is not None:
-        facts = network.facts if facts is None else facts
-        described = {"architecture": architecture.to_dict(), "facts": facts or {}}
-        description = json.dumps(described, default=str)
-    if to == "safetensors":
-        return _export_safetensors(network, path, description)
-    return write_scipy(network, path, description)
-
-
-def _export_safetensors(network: Sequential, path: Path | str, description: str) -> None:
-    kind = "F64" if network.dtype == np.float64 else "F32"
-    tensors: list[tuple[str, tuple[int, ...], str, Iterator[np.ndarray]]] = []
-    for name, tensor in of_network(network).items():
-        tensors.append((name, tensor.shape, kind, (tile for _, tile in tensor.tiles())))
-        layer, _, leaf = name.rpartition(".")
-        if leaf == "running_mean":  # PyTorch wants this one, too
-            counter = np.zeros(1, dtype=np.int64)
-            tensors.append((f"{layer}.num_batches_tracked", (), "I64", iter([counter])))
-    metadata = {DESCRIPTION: description} if description else {}
-    write_safetensors(path, tensors, {"format": "pt", **metadata})
