@@ -10,7 +10,7 @@ import click
 from sparsecpu.cli.grouped_help import command
 from sparsecpu.cli.names import Choice
 from sparsecpu.cli.options import json_option, quiet_option
-from sparsecpu.cli.output import Speaker, print_json, put
+from sparsecpu.cli.output import Speaker, beside, print_json, put
 from sparsecpu.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -76,10 +76,7 @@ def _file(runs: tuple[str, ...], found: list[Curves]) -> Path:
     """Return the file where nobody says one: beside the run, or here for several."""
     if len(runs) > 1:
         return Path("curves.png")
-    path = Path(runs[0])
-    path = path if path.is_dir() else path.parent
-    path = path if path.name not in ("", "..") else path.resolve()
-    return path.with_name(f"{path.name}-curves.png")
+    return beside(runs[0], "curves.png")
 
 
 def _say_what_lacks(speaker: Speaker, found: list[Curves], panels: list[str]) -> None:
