@@ -35,10 +35,12 @@ def report(run: str, data: str | None, out: str | None, quiet: bool, **options: 
     sparsecpu train digits --out run
     sparsecpu report run --out digits.html
     """  # noqa: D301
+    from sparsecpu.experiments.comparison.result_folder import is_comparison
+
     speaker = Speaker(quiet)
     speaker.announce_compilation()
     page = beside(run, "report.html") if out is None else Path(out)
-    if _is_comparison(Path(run)):
+    if is_comparison(run):
         text, missing = _of_comparison(run, data)
     else:
         text, missing = _of_run(run, data, reading(options))
@@ -50,10 +52,6 @@ def report(run: str, data: str | None, out: str | None, quiet: bool, **options: 
     for words in missing:
         speaker.warn(f"note: {words}")
     speaker.say(f"wrote {page}" + ", in place of the one that was there" * replaces)
-
-
-def _is_comparison(path: Path) -> bool:
-    return (path / "plan.json").is_file() or path.name in ("plan.json", "comparison.json")
 
 
 def _of_run(run: str, data: str | None, given: dict[str, Any]) -> tuple[str, list[str]]:
