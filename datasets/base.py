@@ -28,7 +28,7 @@ SCALINGS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """Samples with targets, cut into a training and a test part.
 
@@ -77,6 +77,17 @@ class Dataset:
     def n_outputs(self) -> int:
         """Number of outputs of a network for it."""
         return len(self.classes) if self.classes is not None else self.y_train.shape[1]
+
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.input_shape))
+        parts = f"{self.x_train.shape[0]:,} + {self.x_test.shape[0]:,} samples of {shape}"
+        return f"{type(self).__name__}({self.name}, {self.task}, {parts}, {self._targets()})"
+
+    def _targets(self) -> str:
+        """Return in words what is to be predicted."""
+        if self.classes is not None:
+            return f"{len(self.classes)} classes"
+        return f"{self.n_outputs} target{'s' * (self.n_outputs != 1)}"
 
 
 def encode(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ LANGUAGE = "language"
 LENGTH = 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TextDataset(Dataset):
     """A text whose tokens are to be predicted, each from those before it.
 
@@ -53,6 +53,9 @@ class TextDataset(Dataset):
     @property
     def n_outputs(self) -> int:
         return self.tokenizer.vocabulary
+
+    def _targets(self) -> str:
+        return f"{self.n_outputs} different tokens"
 
     def windows(self, length: int) -> TextDataset:
         """Return the same text in windows of another length.

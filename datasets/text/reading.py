@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ class Text:
     """
 
     name: str
-    tokens: np.ndarray
+    tokens: np.ndarray = field(repr=False)
     tokenizer: Tokenizer
     source: Source
     step: int | None = None

@@ -8,7 +8,7 @@ import os
 import sysconfig
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sparsecpu.errors import DataError, DataWarning
@@ -53,7 +53,7 @@ class Source:
 
     name: str
     root: Path
-    files: tuple[str, ...]
+    files: tuple[str, ...] = field(repr=False)
     size: int
     checksum: str
 

@@ -234,7 +234,7 @@ def _run_missing(comparison, folder, state, results, jobs, speaker, runner) -> N
     with _shown(speaker, runner, len(missing), "run") as shown:
 
         def keep(result: dict[str, Any]) -> None:
-            folder.append(result)
+            folder.append(result, result.pop("history"))
             results.append(result)
             shown.note(result)
 

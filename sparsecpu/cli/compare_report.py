@@ -118,15 +118,17 @@ def _difference(pair: dict[str, Any] | None, measure: Measure, beside: bool) -> 
         return ""
     text = f"{measure.times * pair['difference']:+.{measure.digits}f}"
     if pair["low"] is None:
-        return f"{text} (too few)"
+        return f"{text} (too few)" if beside else text
     text = text if pair["significant"] else f"~ {text}"
     return f"{text} {_interval(pair, measure)}" if beside else text
 
 
 def _interval(pair: dict[str, Any] | None, measure: Measure) -> str:
-    """Return the interval of a difference; empty where there is none."""
-    if pair is None or pair["difference"] is None or pair["low"] is None:
+    """Return the interval of a difference, or why it has none; empty where nothing differs."""
+    if pair is None or pair["difference"] is None:
         return ""
+    if pair["low"] is None:
+        return "(too few)"
     low, high = (f"{measure.times * pair[k]:+.{measure.digits}f}" for k in ("low", "high"))
     return f"[{low}, {high}]"
 

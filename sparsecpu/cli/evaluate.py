@@ -41,9 +41,7 @@ def evaluate(model: str, data: str, report: bool, part: str | None, **options: A
 
     MODEL is a file, or the folder of a run.
     """
-    from sparsecpu.experiments.detailed_scores import detailed_scores
     from sparsecpu.experiments.parts import part_to_score
-    from sparsecpu.experiments.scoring import outputs, scores
     from sparsecpu.experiments.trained_models import read_model
     from sparsecpu.files.places import model_path
     from sparsecpu.kernels.machine.threads import use_threads
@@ -56,12 +54,10 @@ def evaluate(model: str, data: str, report: bool, part: str | None, **options: A
     for note in found.notes:
         speaker.note(note)
     with use_threads(options["threads"]):
-        all_scores = scores(network, found.x, found.y, facts)
-        details = None
-        if report and facts["task"] != LANGUAGE:
-            details = detailed_scores(outputs(network, found.x), found.y, facts)
-    if facts["task"] == "regression" and len(found.y) < 2:
-        raise DataError(f"{data} has 1 sample; R2 needs two (sparsecpu predict shows its value)")
+        if facts["task"] == "regression" and len(found.y) < 2:
+            words = "R2 needs two (sparsecpu predict shows its value)"
+            raise DataError(f"{data} has 1 sample; {words}")
+        all_scores, details = _scored(network, facts, found, report)
     samples = len(found.y)
     if options["as_json"]:
         document: dict[str, Any] = {f"{found.name}_{n}": value for n, value in all_scores.items()}
@@ -74,6 +70,20 @@ def evaluate(model: str, data: str, report: bool, part: str | None, **options: A
             put("\n".join(["", *detailed_lines(details, samples)]))
         elif report:
             speaker.warn("note: these are all scores of text; --report has no more")
+
+
+def _scored(
+    network: Any, facts: dict[str, Any], found: Any, report: bool
+) -> tuple[dict[str, float], dict[str, Any] | None]:
+    """Return scores by name, and those in detail if a report is wanted of what has any."""
+    from sparsecpu.experiments.detailed_scores import detailed_scores
+    from sparsecpu.experiments.scoring import name_of_score, outputs, score_of, scores
+
+    if facts["task"] == LANGUAGE or not report:
+        return scores(network, found.x, found.y, facts), None
+    z = outputs(network, found.x)  # once, for both
+    details = detailed_scores(z, found.y, facts)
+    return {name_of_score(facts): score_of(z, found.y, facts)}, details
 
 
 def _line(scores: dict[str, float], samples: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from sparsecpu.cli.grouped_help import command, option
+from sparsecpu.cli.import_table import import_table
 from sparsecpu.cli.names import Choice
 from sparsecpu.cli.options import json_option, numbers
 from sparsecpu.cli.output import print_json, put
@@ -154,7 +155,7 @@ def import_model(ctx: click.Context, file: str, **options: Any) -> None:
             "density": network.density,
         }
         return print_json({**document, "out": options["out"]})
-    put(str(report))
+    put(import_table(report))
     sizes = sorted({p.pattern.group for p in network.sparse_parameters().values()} - {1})
     where = f", in groups of {' and '.join(map(str, sizes))}" if sizes else ""
     put(f"{network.nnz:,} weights, density {network.density:.4f}{where}: {options['out']}")

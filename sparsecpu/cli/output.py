@@ -7,6 +7,7 @@ import json
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -95,6 +96,17 @@ class Speaker:
             shown.listen(compiling)
 
         compile_clock.listeners[:] = [listen]  # not those of commands that have ended
+
+
+def beside(run: str, ending: str) -> Path:
+    """Return the file about a run or comparison where nobody names one: ``RUN-ending`` beside it.
+
+    ``run`` is the folder, or a file in it.
+    """
+    path = Path(run)
+    path = path if path.is_dir() else path.parent
+    path = path if path.name not in ("", "..") else path.resolve()
+    return path.with_name(f"{path.name}-{ending}")
 
 
 def wipe() -> None:

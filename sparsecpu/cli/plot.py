@@ -10,7 +10,7 @@ import click
 from sparsecpu.cli.grouped_help import command
 from sparsecpu.cli.names import Choice
 from sparsecpu.cli.options import json_option, quiet_option
-from sparsecpu.cli.output import Speaker, print_json, put
+from sparsecpu.cli.output import Speaker, beside, print_json, put
 from sparsecpu.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 @click.option(
     "--out",
     type=click.Path(),
-    help="The picture: a .png, .svg or .pdf.  [default: RUN-curves.png; curves.png for several]",
+    help="The picture: a .png, .svg or .pdf.  [default: RUN-curves.png, beside RUN; curves.png for "
+    "several]",
 )
 @click.option(
     "--over",
@@ -42,15 +43,25 @@ def plot(
     its history has: the loss, the scores of --validation, the learning rate and the density of each
     layer. Nothing is opened; the file's name decides what kind of picture it is.
 
+    It may also be the folder of sparsecpu compare, alone: then the losses of its methods are drawn,
+    means over their runs, with a panel for each density.
+
     \b
     sparsecpu train digits --validation 0.1 --out run
     sparsecpu plot run
     sparsecpu plot run other --out both.svg
     """  # noqa: D301
+    from sparsecpu.experiments.comparison.result_folder import is_comparison
     from sparsecpu.experiments.curves import read_curves
     from sparsecpu.experiments.plots.curves import MOST_DENSITIES, measured, plot_curves
 
     speaker = Speaker(quiet)
+    if compared := [run for run in runs if is_comparison(run)]:
+        if len(runs) > 1:
+            expected = "folders of runs; a comparison is drawn by itself"
+            raise ParameterError("RUN", compared[0], expected)
+        _plot_comparison(runs[0], out, over, as_json)
+        return
     if len(set(runs)) < len(runs):
         twice = next(run for run in runs if runs.count(run) > 1)
         raise ParameterError("RUN", twice, "each run once")
@@ -72,14 +83,30 @@ def plot(
     put(f"{path}: {words} of {many}")
 
 
+def _plot_comparison(run: str, out: str | None, over: str, as_json: bool) -> None:
+    """Draw the losses of a comparison's methods."""
+    from sparsecpu.experiments.comparison.histories import by_density
+    from sparsecpu.experiments.plots.comparison_curves import plot_comparison_curves
+    from sparsecpu.experiments.report.comparison_facts import read_comparison
+
+    shown = by_density(read_comparison(run).curves)
+    if not shown:
+        expected = "a comparison with histories, which older versions did not keep"
+        raise ParameterError("RUN", run, expected)
+    path = beside(run, "curves.png") if out is None else Path(out)
+    plot_comparison_curves(shown, path, over)
+    if as_json:
+        print_json({"out": str(path), "curves": ["loss"], "densities": list(shown)})
+        return
+    methods = len({one.label for some in shown.values() for one in some})
+    put(f"{path}: loss of {methods} methods, at {len(shown)} densities")
+
+
 def _file(runs: tuple[str, ...], found: list[Curves]) -> Path:
     """Return the file where nobody says one: beside the run, or here for several."""
     if len(runs) > 1:
         return Path("curves.png")
-    path = Path(runs[0])
-    path = path if path.is_dir() else path.parent
-    path = path if path.name not in ("", "..") else path.resolve()
-    return path.with_name(f"{path.name}-curves.png")
+    return beside(runs[0], "curves.png")
 
 
 def _say_what_lacks(speaker: Speaker, found: list[Curves], panels: list[str]) -> None:

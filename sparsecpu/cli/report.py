@@ -10,7 +10,7 @@ import click
 from sparsecpu.cli.grouped_help import command, option
 from sparsecpu.cli.names import data_argument
 from sparsecpu.cli.options import data_options, quiet_option, reading
-from sparsecpu.cli.output import Speaker
+from sparsecpu.cli.output import Speaker, beside
 
 
 @command()
@@ -19,14 +19,12 @@ from sparsecpu.cli.output import Speaker
 @option(
     "--out",
     type=click.Path(),
-    default="report.html",
-    show_default=True,
     group="output",
-    help="The page.",
+    help="The page.  [default: RUN-report.html, beside RUN]",
 )
 @data_options
 @quiet_option
-def report(run: str, data: str | None, out: str, quiet: bool, **options: Any) -> None:
+def report(run: str, data: str | None, out: str | None, quiet: bool, **options: Any) -> None:
     """Write a page about RUN: what was trained, and how well, where, and how fast.
 
     RUN is the folder of a run (sparsecpu train --out) or of a comparison (sparsecpu compare). The
@@ -37,23 +35,23 @@ def report(run: str, data: str | None, out: str, quiet: bool, **options: Any) ->
     sparsecpu train digits --out run
     sparsecpu report run --out digits.html
     """  # noqa: D301
+    from sparsecpu.experiments.comparison.result_folder import is_comparison
+
     speaker = Speaker(quiet)
     speaker.announce_compilation()
-    if _is_comparison(Path(run)):
+    page = beside(run, "report.html") if out is None else Path(out)
+    if is_comparison(run):
         text, missing = _of_comparison(run, data)
     else:
         text, missing = _of_run(run, data, reading(options))
     from sparsecpu.files.writing import atomic_write
 
-    with atomic_write(out) as file:
+    replaces = page.exists()
+    with atomic_write(page) as file:
         file.write(text.encode("utf-8", "backslashreplace"))
     for words in missing:
         speaker.warn(f"note: {words}")
-    speaker.say(f"wrote {out}")
-
-
-def _is_comparison(path: Path) -> bool:
-    return (path / "plan.json").is_file() or path.name in ("plan.json", "comparison.json")
+    speaker.say(f"wrote {page}" + ", in place of the one that was there" * replaces)
 
 
 def _of_run(run: str, data: str | None, given: dict[str, Any]) -> tuple[str, list[str]]:

@@ -10,14 +10,18 @@ from sparsecpu.cli.dense_timing import dense_steps
 from sparsecpu.cli.train_run import TrainRun
 from sparsecpu.experiments.language_scores import in_words
 from sparsecpu.experiments.networks import describe, describe_dense
-from sparsecpu.experiments.tables import folded
+from sparsecpu.experiments.tables import Column, Table, folded
 
 #: Where what a line says begins, behind its name.
 _INDENT = 17
 
 
 def result(run: TrainRun, scores: dict[str, float], seconds: float, dense: Any) -> dict[str, Any]:
-    """Return the document that ``--json`` prints; ``dense`` times the dense network, or is None."""
+    """Return the document that ``--json`` prints; ``dense`` times the dense network, or is None.
+
+    ``seconds`` and ``compile_seconds`` are of all parts of a run that was resumed, of which the
+    last took ``part_seconds``.
+    """
     from sparsecpu.bench import cpu_model, versions
     from sparsecpu.kernels.machine.compile import compile_clock
 
@@ -25,9 +29,11 @@ def result(run: TrainRun, scores: dict[str, float], seconds: float, dense: Any) 
     network = trainer.network
     parameters = network.sparse_parameters()
     described = describe_dense(recipe, dataset.input_shape, dataset.n_outputs)
+    before, compiled_before = run.spent_before()
     found: dict[str, Any] = {
         **scores,
-        "seconds": seconds,
+        "seconds": before + seconds,
+        "part_seconds": seconds if run.request.config is not None else None,
         "threads": trainer.team or run.allowed_threads,
         "dense_threads": run.allowed_threads,
         "ranks": run.comm.size,
@@ -48,7 +54,7 @@ def result(run: TrainRun, scores: dict[str, float], seconds: float, dense: Any) 
         "steps": trainer.steps_done,
         "batch_size": recipe.batch(run.samples),
         "seconds_per_epoch": run.clock.seconds_per_epoch(),
-        "compile_seconds": compile_clock.seconds - run.compiled,
+        "compile_seconds": compiled_before + compile_clock.seconds - run.compiled,
         "precision": recipe.precision,
         "layers": [_layer(name, parameter) for name, parameter in parameters.items()],
         "seed": recipe.seed,
@@ -79,14 +85,7 @@ def _iso_flop(run: TrainRun, described: Any) -> list[dict[str, Any]] | None:
 
 def table(result: dict[str, Any]) -> str:
     """Return what was trained and what sparsity bought, in a few lines for people."""
-    wide = max(12, *(len(layer["name"]) + 1 for layer in result["layers"]), 0)
-    lines = [f"{'layer':<{wide}}{'shape':>14}{'nnz':>12}{'density':>10}{'group':>7}"]
-    for layer in result["layers"]:
-        shape = " x ".join(map(str, layer["shape"]))
-        size = f"{layer['name']:<{wide}}{shape:>14}{layer['nnz']:>12,}{layer['density']:>10.4f}"
-        lines.append(f"{size}{layer['group']:>7}")
-    lines.append(f"{'all':<{wide}}{'':>14}{result['nnz']:>12,}{result['density']:>10.4f}")
-    lines.append("")
+    lines = [*_layer_lines(result), ""]
     if "test_accuracy" in result:
         right = f"{100 * result['test_accuracy']:.2f} %"
         lines.append(f"test accuracy    {right} of {result['test_samples']:,} held-out samples")
@@ -107,6 +106,8 @@ def table(result: dict[str, Any]) -> str:
         steps = f"{result['steps']:,} step{'s' * (result['steps'] != 1)}"
         lines.append(f"epoch            {result['seconds_per_epoch']:.3f} s, {epochs}, {steps}")
     whole = f"{result['seconds']:.1f} s, of which compiling {result['compile_seconds']:.1f} s"
+    if result["part_seconds"] is not None:
+        whole += f"; {result['part_seconds']:.1f} s of it since --resume"
     lines.append(f"in all           {whole}")
     teams = f"{result['threads']} thread(s)"
     if result["dense_step_ms"] is not None or result["dense_bf16_step_ms"] is not None:
@@ -118,10 +119,32 @@ def table(result: dict[str, Any]) -> str:
         from sparsecpu.isoflop import cost_table
 
         lines += ["", cost_table(result["iso_flop"]), ""]
-    lines = [folded(line, " " * _INDENT) for line in lines]
+    first = lines.index("")  # the table is as wide as the terminal already
+    lines[first:] = [folded(line, " " * _INDENT) for line in lines[first:]]
     if result["out"]:
         lines.append(f"kept in          {result['out']}")
     return "\n".join(lines)
+
+
+def _layer_lines(result: dict[str, Any]) -> list[str]:
+    """Return a table of the layers; of groups only where rows stand in any."""
+    rows = [
+        (
+            layer["name"], " x ".join(map(str, layer["shape"])), f"{layer['nnz']:,}",
+            f"{layer['density']:.4f}", str(layer["group"]),
+        )
+        for layer in result["layers"]
+    ]  # fmt: skip
+    rows.append(("all", "", f"{result['nnz']:,}", f"{result['density']:.4f}", ""))
+    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    grouped = any(layer["group"] != 1 for layer in result["layers"])
+    table = Table([
+        Column("layer", max(wide[0], 5) + 1, left=True), Column("shape", max(wide[1], 5) + 1),
+        Column("nnz", max(wide[2], 3) + 2), Column("density", 9),
+        *([Column("group", 7)] if grouped else []),
+    ])  # fmt: skip
+    cells = [row if grouped else row[:-1] for row in rows]
+    return [table.heading(), *map(table.row, cells)]
 
 
 def _validation_line(result: dict[str, Any]) -> str:

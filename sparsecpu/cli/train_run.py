@@ -264,6 +264,12 @@ class TrainRun:
             save(network, self.folder.model, self.architecture, facts=facts)
         return found
 
+    def spent_before(self) -> tuple[float, float]:
+        """Return what earlier parts of a resumed run took, as ``RunFolder.spent_before`` does."""
+        if self.folder is None or self.request.config is None:
+            return 0.0, 0.0
+        return self.folder.spent_before(self.trainer.epochs_done - len(self.clock.epochs))
+
     def scores(self, network: Any) -> dict[str, float]:
         """Return the scores of held-out samples."""
         from sparsecpu.experiments.scoring import scores

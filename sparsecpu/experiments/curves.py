@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,20 @@ from sparsecpu.step.plain_values import anything, named
 Series = tuple[list[float], list[float]]
 #: What ``Curves.over`` may be.
 OVER = ("epochs", "steps")
+#: What curves may be measured on, and the number of the look that each has wherever it is drawn:
+#: validation whole, training dashed, what is held out and scored within epochs dotted.
+VALIDATION, TRAINING, HELD_OUT = "validation", "training", "held out"
+LOOKS = {VALIDATION: 0, TRAINING: 1, HELD_OUT: 2}
+
+
+def looks(kinds: Iterable[str]) -> dict[str, int]:
+    """Return the number of the look of each kind of curve that a drawing has.
+
+    If there is one kind only, nothing has to be told apart, and its line is whole.
+    """
+    given = set(kinds)
+    there = [kind for kind in LOOKS if kind in given]
+    return {kind: LOOKS[kind] for kind in there} if len(there) > 1 else dict.fromkeys(there, 0)
 
 
 @dataclass(frozen=True)

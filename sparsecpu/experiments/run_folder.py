@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, get_args, get_type_hints
 from sparsecpu.callbacks import Callback
 from sparsecpu.datasets.base import SCALINGS
 from sparsecpu.datasets.formats import FORMATS
-from sparsecpu.errors import ParameterError, ResumeError
+from sparsecpu.errors import FileFormatError, ParameterError, ResumeError
 from sparsecpu.experiments.history_file import HistoryFile
 from sparsecpu.experiments.output_folder import check_empty, opened
 from sparsecpu.files.checkpoint import SavedRun, alike, read_run, write_run
@@ -139,6 +140,32 @@ class RunFolder:
     def read_result(self) -> dict[str, Any] | None:
         """Return what ``keep_result`` was given; None where the run has not ended, or is old."""
         return read_json(self.result, _RESULT) if self.result.is_file() else None
+
+    def spent_before(self, epoch: int) -> tuple[float, float]:
+        """Return the seconds until the end of an epoch, and those of compiling among them.
+
+        They are of all parts of the run: what the last one that ended had taken by then, and what
+        the history says of the epochs behind it.
+        """
+        found: dict[str, Any] = {}
+        with contextlib.suppress(FileFormatError):  # it is about to be written anew
+            found = self.read_result() or {}
+        until = found.get("epochs")
+        if not isinstance(until, int) or until > epoch:
+            found, until = {}, 0
+        seconds, compiling = _number(found, "seconds"), _number(found, "compile_seconds")
+        for record in self.history.read():
+            if until < record["epoch"] <= epoch:
+                compiled = _number(record, "compile_seconds")
+                seconds += _number(record, "seconds") + compiled
+                compiling += compiled
+        return seconds, compiling
+
+
+def _number(found: dict[str, Any], name: str) -> float:
+    """Return a number of a record, 0 where it has none."""
+    value = found.get(name)
+    return float(value) if isinstance(value, (int, float)) else 0.0
 
 
 def recipe_kind() -> Kind:

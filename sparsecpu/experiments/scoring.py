@@ -35,8 +35,12 @@ def scores(
     """
     if facts["task"] == LANGUAGE:
         return language_scores(network, x, y, facts, **options)
-    name = "r2" if facts["task"] == "regression" else "accuracy"
-    return {name: score(network, x, y, facts, **options)}
+    return {name_of_score(facts): score(network, x, y, facts, **options)}
+
+
+def name_of_score(facts: dict[str, Any]) -> str:
+    """Return what the score is called of a network that predicts classes, labels or quantities."""
+    return "r2" if facts["task"] == "regression" else "accuracy"
 
 
 def score(network: Any, x: Any, y: np.ndarray, facts: dict[str, Any], **options: Any) -> float:

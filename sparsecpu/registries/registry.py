@@ -59,11 +59,15 @@ class Registry(dict[str, T]):
         return self[self.name_of(name)]
 
     def spelled(self, text: Any) -> str:
-        """Return ``"NAME:option=value"`` with the names as they are registered."""
+        """Return ``"NAME:option=value"`` with the names as they are registered.
+
+        What has options whose values are names says which in its ``choices``.
+        """
         name, colon, options = text.partition(":") if isinstance(text, str) else (text, "", "")
         found = self.name_of(name)
         thing: Any = self[found]
-        return found + colon + spelled_options(options, parameters_of(thing))
+        choices = getattr(thing, "choices", None)
+        return found + colon + spelled_options(options, parameters_of(thing), choices)
 
     def made(self, given: Any) -> Any:
         """Return what a text names, made; anything else as it is."""

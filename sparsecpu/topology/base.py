@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -82,6 +82,10 @@ class Topology(Timing):
     needs_gradients: ClassVar[bool] = False
     #: False if updates change the number of weights.
     keeps_nnz: ClassVar[bool] = True
+    #: Options whose values are names, with all of these.
+    choices: ClassVar[Mapping[str, Collection[str]]] = {
+        "decay": ("cosine", "linear"), "score": SCORES,
+    }  # fmt: skip
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -106,7 +110,7 @@ class Topology(Timing):
         if update_every is not None:
             update_every = whole("update_every", update_every, 1)
         self.prune_rate = float(prune_rate)
-        self.decay = one_of("decay", decay, ("cosine", "linear"))
+        self.decay = one_of("decay", decay, self.choices["decay"])
         self.update_every, self.stop_after = update_every, float(stop_after)
         self.regrow_keeps_value, self.revive = regrow_keeps_value, revive
         self.score = one_of("score", score, SCORES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -56,6 +56,7 @@ class GradualPruning(Topology):
 
     name = "gradual"
     keeps_nnz = False
+    choices: ClassVar = {**Topology.choices, "scope": ("global", "layer")}
 
     def __init__(
         self, *, density: float = 0.1, scope: str = "global", begin: float = 0.0, end: float = 0.75,
@@ -65,7 +66,7 @@ class GradualPruning(Topology):
         if not (is_number(begin) and is_number(end) and 0.0 <= begin < end <= 1.0):
             raise ParameterError("begin", begin, "a number of at least 0 and below end, at most 1")
         self.density = check_density(density)
-        self.scope = one_of("scope", scope, ("global", "layer"))
+        self.scope = one_of("scope", scope, self.choices["scope"])
         self.begin, self.end = float(begin), float(end)
         self._start: dict[str, int] = {}
 

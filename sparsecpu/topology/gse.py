@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from copy import copy
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -64,6 +64,9 @@ class GuidedStochasticExploration(BatchTopology):
     """
 
     name, least_rate = "gse", 0.0
+    choices: ClassVar = {
+        **BatchTopology.choices, "distribution": DISTRIBUTIONS, "scope": ("layer", "global"),
+    }  # fmt: skip
 
     def __init__(
         self, *, prune_rate: float = 0.2, distribution: str = "uniform", subset: float = 1.0,
@@ -74,7 +77,7 @@ class GuidedStochasticExploration(BatchTopology):
                          skip_step=skip_step, regrow_keeps_value=False, revive=revive,
                          score=score)  # fmt: skip
         self.distribution = one_of("distribution", distribution, DISTRIBUTIONS)
-        self.scope = one_of("scope", scope, ("layer", "global"))
+        self.scope = one_of("scope", scope, self.choices["scope"])
         self.subset = float(above_zero("subset", subset))
 
     def see(self, parameter, view, rate) -> tuple[np.ndarray, np.ndarray, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from sparsecpu.topology.base import Topology
@@ -43,6 +45,7 @@ class SET(Topology):
     """
 
     name = "set"
+    choices: ClassVar = {**Topology.choices, "variant": ("magnitude", "paper")}
 
     def __init__(
         self, *, prune_rate: float = 0.3, variant: str = "magnitude",
@@ -52,7 +55,7 @@ class SET(Topology):
             prune_rate=prune_rate, update_every=update_every, revive=revive,
             regrow_keeps_value=False, score=score,
         )  # fmt: skip
-        self.variant = one_of("variant", variant, ("magnitude", "paper"))
+        self.variant = one_of("variant", variant, self.choices["variant"])
 
     def drop(self, name, parameter, rate) -> np.ndarray:
         data = parameter.data

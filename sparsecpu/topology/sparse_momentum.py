@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -106,6 +106,15 @@ class SparseMomentum(Topology):
     """
 
     name = "sparse-momentum"
+    choices: ClassVar = {
+        **Topology.choices,
+        "redistribution": ("momentum", *REDISTRIBUTIONS),
+        "growth": ("momentum", *GROWTHS),
+        "pruning": ("layer", "global"),
+        "source": ("auto", *SOURCES),
+        "proposal": PROPOSALS,
+        "grown_momentum": ("carry", "zero"),
+    }
 
     def __init__(
         self,
@@ -131,14 +140,13 @@ class SparseMomentum(Topology):
             prune_rate=prune_rate, decay=decay, update_every=update_every,
             regrow_keeps_value=regrow_keeps_value, revive=revive, score=score,
         )  # fmt: skip
-        self.redistribution = one_of(
-            "redistribution", redistribution, ("momentum", *REDISTRIBUTIONS)
-        )
-        self.growth = one_of("growth", growth, ("momentum", *GROWTHS))
-        self.pruning = one_of("pruning", pruning, ("layer", "global"))
-        self.source = one_of("source", source, ("auto", *SOURCES))
-        self.proposal = one_of("proposal", proposal, PROPOSALS)
-        self.grown_momentum = one_of("grown_momentum", grown_momentum, ("carry", "zero"))
+        allowed = self.choices
+        self.redistribution = one_of("redistribution", redistribution, allowed["redistribution"])
+        self.growth = one_of("growth", growth, allowed["growth"])
+        self.pruning = one_of("pruning", pruning, allowed["pruning"])
+        self.source = one_of("source", source, allowed["source"])
+        self.proposal = one_of("proposal", proposal, allowed["proposal"])
+        self.grown_momentum = one_of("grown_momentum", grown_momentum, allowed["grown_momentum"])
         self.window = None if window is None else above_zero("window", window)
         self.growth_memory = above_zero("growth_memory", growth_memory)
         self.candidate_factor = above_zero("candidate_factor", candidate_factor)

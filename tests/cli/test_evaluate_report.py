@@ -5,7 +5,9 @@ import pytest
 from commands import TINY, run
 
 from sparsecpu.cli.evaluate_report import detailed_lines
+from sparsecpu.experiments import tables
 from sparsecpu.experiments.detailed_scores import scores_of_classes
+from sparsecpu.layers import Sequential
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +47,38 @@ def test_labels_of_several_targets_are_scored_as_labels(tmp_path, rng):
     assert max(map(len, said.stdout.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("many", [2, 40, 200])
-def test_lines_fit_whatever_classes_are_called(many, rng):
+def test_the_network_predicts_once(digits, monkeypatch):
+    calls = []
+
+    def predict(self, x, **options):
+        calls.append(len(x))
+        return ready(self, x, **options)
+
+    ready = Sequential.predict
+    monkeypatch.setattr(Sequential, "predict", predict)
+    assert run("evaluate", digits, "digits", "--report").exit_code == 0
+    assert calls == [360]
+
+
+@pytest.mark.parametrize("width", [40, 80])
+@pytest.mark.parametrize("many", [2, 10, 40, 200])
+def test_lines_fit_whatever_classes_are_called(many, width, rng, monkeypatch):
+    monkeypatch.setattr(tables, "room", lambda: width)
+    monkeypatch.setattr("sparsecpu.cli.evaluate_report.room", lambda: width)
     names = [f"class {i} " + "with a long name\nin two lines " * 3 for i in range(many)]
     y, found = rng.integers(0, many, 3000), rng.integers(0, many, 3000)
     lines = detailed_lines(scores_of_classes(y, found, names), 3000)
-    assert max(map(len, lines)) <= 80
+    assert max(map(len, lines)) <= width
     assert not any("\n" in line for line in lines)
-    assert len(lines) < 100
+    assert len(lines) < 110
+
+
+def test_a_matrix_of_ten_classes_fits_forty_columns(digits, monkeypatch):
+    monkeypatch.setattr(tables, "room", lambda: 40)
+    monkeypatch.setattr("sparsecpu.cli.evaluate_report.room", lambda: 40)
+    said = run("evaluate", digits, "digits", "--report").stdout.splitlines()
+    assert max(map(len, said)) <= 40
+    assert len(said[-1].split()) == 11
 
 
 def test_a_run_keeps_what_it_measured(digits):

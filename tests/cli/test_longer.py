@@ -131,3 +131,17 @@ def test_what_may_not_be_changed_is_one_line_and_changes_nothing(begun, given, t
     assert result.stderr.count("\n") == 1
     assert told in result.stderr
     assert {p.name: p.read_bytes() for p in (tmp_path / "r").iterdir()} == before
+
+
+def test_the_seconds_of_a_resumed_run_are_of_all_its_parts(tmp_path):
+    first = begin(tmp_path / "run", "--epochs", 3)
+    assert first["part_seconds"] is None
+    then = train("--resume", tmp_path / "run", "--epochs", 7)
+    assert then["seconds"] == pytest.approx(first["seconds"] + then["part_seconds"])
+    (tmp_path / "run" / "result.json").unlink()  # as after a kill: the history is left
+    lines = (tmp_path / "run" / "history.jsonl").read_text().splitlines()
+    spent = sum(
+        record["seconds"] + record.get("compile_seconds", 0) for record in map(json.loads, lines)
+    )
+    last = train("--resume", tmp_path / "run", "--epochs", 8)
+    assert last["seconds"] == pytest.approx(spent + last["part_seconds"])

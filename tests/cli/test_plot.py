@@ -1,6 +1,7 @@
 """Learning curves of runs, drawn into files."""
 
 import json
+import re
 
 import pytest
 from commands import TINY, run
@@ -99,6 +100,47 @@ def test_networks_of_many_layers_are_drawn(tmp_path):
     ]
     plot_curves([Curves(records, score="R²")], tmp_path / "p.png")
     assert (tmp_path / "p.png").stat().st_size > 5_000
+
+
+def test_validation_is_whole_and_training_dashed_wherever_they_are_drawn(runs, tmp_path):
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    from sparsecpu.experiments.plots.curves import draw_panel
+
+    scored, plain = (read_curves(str(runs / name)) for name in ("scored", "plain"))
+    axes = pyplot.figure().subplots(2, 2).ravel()
+    for axis, panel, some in zip(
+        axes, ("loss", "score", "loss", "loss"), ([scored], [scored], [plain], [scored, plain]),
+        strict=True,
+    ):  # fmt: skip
+        draw_panel(axis, panel, some, alone=len(some) == 1)
+    whole = [[line.get_linestyle() == "-" for line in axis.get_lines()] for axis in axes]
+    assert whole[0][:2] == whole[1][:2] == [False, True]  # training, validation
+    assert whole[2] == [True]  # nothing to tell it from
+    assert whole[3] == [False, True, False]
+    pyplot.close("all")
+
+    assert run("report", runs / "scored", "--out", tmp_path / "p.html").exit_code == 0
+    text = (tmp_path / "p.html").read_text()
+    for title in ("Loss", "Accuracy"):
+        legend = text.partition(f"<figcaption>{title}</figcaption>")[2].partition("</figure>")[0]
+        legend = legend.partition("<ul")[2]
+        looks = dict(reversed(pair) for pair in re.findall(r"curve (s\d).*?</svg>(\w+)", legend))
+        assert looks == {"training": "s1", "validation": "s0"}  # dashed, whole
+
+
+def test_densities_of_several_runs_have_one_scale(tmp_path, monkeypatch):
+    from sparsecpu.experiments.plots import curves as drawn
+
+    runs = [
+        Curves([{"epoch": n, "densities": [top * n, 0.1]} for n in (1, 2)], name=str(top))
+        for top in (0.1, 0.4)
+    ]
+    kept = []
+    monkeypatch.setattr(drawn, "keep", lambda drawing, path: kept.append(drawing))
+    drawn.plot_curves(runs, tmp_path / "p.png")
+    first, second = (axis for axis in kept[0].axes if axis.get_ylabel() == "density")
+    assert first.get_ylim() == second.get_ylim()
+    assert first.get_ylim()[1] >= 0.8
 
 
 def test_what_cannot_be_drawn_is_refused_in_one_line(runs, tmp_path):

@@ -53,6 +53,15 @@ def test_a_page_says_all_of_a_run(digits, tmp_path):
     assert len([a for a in frames if "viewbox" in a and "Weights per" in a["aria-label"]]) == 3
 
 
+def test_pages_are_called_after_their_runs_and_replace_none_unsaid(copied, monkeypatch):
+    monkeypatch.chdir(copied.parent)
+    first = run("report", copied)
+    assert first.exit_code == 0, first.output
+    assert (copied.parent / "copied run-report.html").is_file()
+    assert "in place of" not in first.stderr
+    assert "in place of" in run("report", copied, "--out", "copied run-report.html").stderr
+
+
 def test_a_table_has_its_features_and_no_pictures(tmp_path):
     rows = [f"{i % 7},{i % 3},{'<b>yes & no</b>' if i % 3 else 'no'}" for i in range(60)]
     data = tmp_path / "a file & <more>.csv"

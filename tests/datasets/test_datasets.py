@@ -306,3 +306,15 @@ def test_a_task_that_data_is_not_for_is_refused(name, task):
     with pytest.raises(DataError, match=task):
         open_data(name, task=task)
     assert open_data(name).task != task
+
+
+@pytest.mark.parametrize("name", ["digits", "diabetes", "make:shapes", "text:python"])
+def test_a_data_set_is_shown_in_a_line(name):
+    data = open_data(name)
+    shown = repr(data)
+    assert len(shown) <= 120
+    assert "\n" not in shown
+    for part in (name, f"{len(data.x_train):,}", f"{len(data.x_test):,}", str(data.n_outputs)):
+        assert part in shown
+    if name == "text:python":
+        assert len(repr(data.text)) < 2000  # of all its tokens, there is none

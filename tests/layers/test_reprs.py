@@ -36,6 +36,18 @@ def test_a_network_in_a_line():
     assert "4→4→4→4→4→…→4" in repr(deep)
 
 
+@pytest.mark.parametrize("name", ["lenet-300-100", "resnet-18", "gpt-cpu"])
+def test_a_summary_fits_a_terminal(name):
+    network = find_model(name)().sparsify(0.1).build()
+    lines = network.summary().split("\n")
+    assert max(map(len, lines)) <= 80
+    assert lines[0].split() == ["layer", "nnz", "of", "density", "bytes", "FLOPs", "dense"]
+    assert lines[-1].split()[2:4] == [f"{network.nnz:,}", f"{network.size:,}"]
+    names = [name for name, p in network.sparse_parameters().items()]
+    inner = [name for name in names if name.count(".") > 1]
+    assert all(any(f"  {name} " in line for line in lines) for name in inner)
+
+
 @pytest.mark.parametrize("name", ["resnet-8", "vit-tiny", "gpt-nano"])
 def test_every_part_is_one_line(name):
     network = find_model(name)().sparsify(0.1).build()

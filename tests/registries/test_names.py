@@ -19,7 +19,7 @@ from sparsecpu.registries import Registry
 from sparsecpu.registries.names import expected_name, find_name, fold, nearest, read_name
 from sparsecpu.sparse.first_patterns import first_pattern
 from sparsecpu.step.precision import check_precision
-from sparsecpu.topology import RigL, make_topology
+from sparsecpu.topology import TOPOLOGIES, RigL, make_topology
 
 
 @pytest.mark.parametrize("kind", LISTS)
@@ -58,6 +58,18 @@ def test_a_name_that_reads_like_another_is_refused():
 def test_names_of_models_may_hold_numbers(text, name):
     assert spelled_model(text) == spelled_model(name) == name
     assert (find_model(text) is None) == (name == "nothing" or name[0].isdigit())
+
+
+@pytest.mark.parametrize(("text", "name"), [
+    ("GSE:Distribution=GraBo,subset=2", "gse:distribution=grabo,subset=2"),
+    ("sparse_momentum:growth=Momentum,grown-momentum=ZERO",
+     "sparse-momentum:growth=momentum,grown_momentum=zero"),
+    ("set:variant=Paper,score=L2", "set:variant=paper,score=l2"),
+    ("gradual:scope=Layer", "gradual:scope=layer"), ("rigl:decay=Linear", "rigl:decay=linear"),
+])  # fmt: skip
+def test_names_that_options_have_are_kept_as_they_are_registered(text, name):
+    assert TOPOLOGIES.spelled(text) == name
+    assert Recipe(topology=text).topology == name
 
 
 def test_numbers_of_a_family_stay_apart():

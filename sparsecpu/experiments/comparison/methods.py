@@ -8,7 +8,7 @@ from inspect import signature
 from typing import Any
 
 from sparsecpu.experiments.networks import describe_dense
-from sparsecpu.experiments.recipe import Recipe
+from sparsecpu.experiments.recipe import ALONE, Recipe
 from sparsecpu.isoflop import TRANSFORMS
 from sparsecpu.networks.models import find_model
 from sparsecpu.registries.names import read_name
@@ -56,6 +56,11 @@ def spelled_method(method: str) -> str:
     if not found.startswith(_IFT):
         return TOPOLOGIES.spelled(method) if found in TOPOLOGIES else found
     return found + slash + (TOPOLOGIES.spelled(after) if after else "")
+
+
+def label_of(method: str, group: str) -> str:
+    """Return what a method is called in a picture: with its groups where rows stand in any."""
+    return method if group == ALONE else f"{method}, group {group}"
 
 
 def recipe_of_method(recipe: Recipe, method: str, density: float, **changes: Any) -> Recipe:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sparsecpu.errors import FileFormatError, ResumeError
 from sparsecpu.experiments.comparison.comparison import Cell
+from sparsecpu.experiments.comparison.histories import HistoriesFile
 from sparsecpu.experiments.output_folder import check_empty, opened
 from sparsecpu.experiments.recipe import ALONE, LATER
 from sparsecpu.files.documents import read_json, read_json_lines
@@ -35,6 +36,12 @@ _RESULT = table(
 )  # fmt: skip
 
 
+def is_comparison(path: Path | str) -> bool:
+    """Return True for the folder of a comparison, or a file in there that says what it is."""
+    path = Path(path)
+    return (path / "plan.json").is_file() or path.name in ("plan.json", "comparison.json")
+
+
 def cell_of(result: dict[str, Any]) -> Cell:
     """Return which run of the comparison a result is of."""
     names = ("method", "density", "seed", "fold", "group")
@@ -54,6 +61,7 @@ class ResultFolder:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
+        self.histories = HistoriesFile(self.path / "histories.jsonl")
         self.lock = FolderLock(self.path)
 
     def open(self, plan: dict[str, Any]) -> dict[str, Any]:
@@ -97,6 +105,7 @@ class ResultFolder:
         file, found = self.path / "results.jsonl", self.known_results(cells)
         if file.exists():  # what was cut off, too, if that was the first line
             self.write(file.name, "".join(json.dumps(r) + "\n" for r in found))
+        self.histories.mend()
         return found
 
     def known_results(self, cells: Collection[Cell]) -> list[dict[str, Any]]:
@@ -112,8 +121,9 @@ class ResultFolder:
             seen.add(cell)
         return found
 
-    def append(self, result: dict[str, Any]) -> None:
-        """Add the result of a run."""
+    def append(self, result: dict[str, Any], history: list[dict[str, Any]]) -> None:
+        """Add the result of a run, and the records of its epochs."""
+        self.histories.append(cell_of(result), history)
         with open(self.path / "results.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(result) + "\n")
             file.flush()

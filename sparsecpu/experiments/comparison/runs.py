@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.callbacks import Callback
+from sparsecpu.callbacks import Callback, History
 from sparsecpu.datasets.text import LANGUAGE
 from sparsecpu.errors import (
     DataError,
@@ -24,6 +24,7 @@ from sparsecpu.errors import (
     SparseCPUError,
 )
 from sparsecpu.experiments.comparison.comparison import Cell, Comparison
+from sparsecpu.experiments.comparison.histories import kept_of
 from sparsecpu.experiments.comparison.measures import has_its_test
 from sparsecpu.experiments.comparison.methods import DENSE, SMALL_DENSE, narrowed, weights_of
 from sparsecpu.experiments.held_out import take
@@ -90,7 +91,8 @@ class Runner:
         """Train one network, and score it on its test samples or on held-out training samples.
 
         Returns the cell with ``score`` (accuracy or R², of text the loss; None where training
-        diverged), ``nnz``, ``weights`` and ``seconds`` of training, without those of compiling.
+        diverged), ``nnz``, ``weights`` and ``seconds`` of training, without those of compiling, and
+        its ``history``.
         """
         data = self.dataset
         x, y, x_test, y_test = self.split(cell)
@@ -105,8 +107,9 @@ class Runner:
             facts["tokenizer"] = data.tokenizer.to_dict()
         recipe, architecture = self.described(cell, learning_rate)
         network = build(recipe, architecture, x, y, data.scaling)
+        history = History()
         trainer = make_trainer(
-            recipe, network, data.task, len(y), threads=1, callbacks=self.watch(cell)
+            recipe, network, data.task, len(y), threads=1, callbacks=[history, *self.watch(cell)]
         )
         began = clock_without_compiling()
         try:
@@ -118,6 +121,7 @@ class Runner:
         return {
             **asdict(cell), "learning_rate": learning_rate, "score": value,
             "nnz": network.nnz, "weights": network.size, "seconds": round(seconds, 4),
+            "history": kept_of(history.records),
         }  # fmt: skip
 
     def described(self, cell: Cell, learning_rate: float) -> tuple[Recipe, Architecture]:

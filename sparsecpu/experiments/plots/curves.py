@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sparsecpu.experiments.curves import Curves, Series
+from sparsecpu.experiments.curves import HELD_OUT, TRAINING, VALIDATION, Curves, Series, looks
 from sparsecpu.experiments.plots.figures import figure, keep
 from sparsecpu.experiments.plots.style import (
     COLOURS,
@@ -33,7 +33,6 @@ _FAR = 8
 _SIGNS = 10  # on a line, so that it stays one
 #: Names of scores in evaluations within epochs.
 _SCORES = ("accuracy", "r2")
-_TRAINING, _VALIDATION, _WITHIN = "training", "validation", "held out"
 
 
 def measured(runs: Sequence[Curves]) -> list[str]:
@@ -53,15 +52,15 @@ def _kinds(run: Curves, panel: str, over: str) -> dict[str, Series]:
     """Return the series of a panel of losses or scores, by what they were measured on."""
     if panel == "loss":
         found = {
-            _TRAINING: run.series("loss", over),
-            _VALIDATION: run.series("validation_loss", over),
-            _WITHIN: run.held_out(("loss",), over),
+            TRAINING: run.series("loss", over),
+            VALIDATION: run.series("validation_loss", over),
+            HELD_OUT: run.held_out(("loss",), over),
         }
     else:
         found = {
-            _TRAINING: run.series("train_score", over),
-            _VALIDATION: run.series("validation_score", over),
-            _WITHIN: run.held_out(_SCORES, over),
+            TRAINING: run.series("train_score", over),
+            VALIDATION: run.series("validation_score", over),
+            HELD_OUT: run.held_out(_SCORES, over),
         }
     return {kind: series for kind, series in found.items() if series[1]}
 
@@ -80,6 +79,8 @@ def plot_curves(runs: Sequence[Curves], path: Path | str, over: str = "epochs") 
     drawing, axes = figure(rows, 2, figsize=(9.6, 3.0 * rows), squeeze=False)
     for axis, (panel, some) in zip(axes.flat, panels, strict=False):
         draw_panel(axis, panel, some, over, alone=len(runs) == 1)
+    _share([axis for axis, (panel, _) in zip(axes.flat, panels, strict=False)
+            if panel == "density"])  # fmt: skip
     for axis in list(axes.flat)[len(panels) :]:
         axis.remove()
     if len(runs) == 1:
@@ -87,6 +88,19 @@ def plot_curves(runs: Sequence[Curves], path: Path | str, over: str = "epochs") 
     else:
         _name_runs(drawing, runs)
     keep(drawing, path)
+
+
+def _share(axes: Sequence[Any]) -> None:
+    """Give the densities of several runs one scale, so that they can be compared."""
+    if len(axes) < 2:
+        return
+    values = [v for axis in axes for line in axis.get_lines() for v in line.get_ydata()]
+    far = _is_far(values)
+    ends = (min(values) / 1.25, max(values) * 1.25) if far else (0.0, max(values) * 1.05)
+    for axis in axes:
+        axis.set_ylim(*ends)
+        if far:
+            plain_log(axis, "y")
 
 
 def _name_runs(drawing: Any, runs: Sequence[Curves]) -> None:
@@ -104,15 +118,17 @@ def _name_runs(drawing: Any, runs: Sequence[Curves]) -> None:
     drawing.legend(handles=handles, loc="outside upper left", ncols=columns, handlelength=3.5)
 
 
-#: How a line is drawn where colours and signs stand for runs.
-_DASHES: dict[str, Any] = {_VALIDATION: DASHES[0], _TRAINING: DASHES[1], _WITHIN: DASHES[2]}
+def _looks(runs: Sequence[Curves]) -> dict[str, int]:
+    """Return the look of lines by what they were measured on, the same in all panels."""
+    return looks(
+        kind for run in runs for panel in ("loss", "score") for kind in _kinds(run, panel, "epochs")
+    )
 
 
 def _dashes(runs: Sequence[Curves]) -> dict[str, Any]:
-    """Return the dashes of lines by what they were measured on; none where all are of one kind."""
-    there = {kind for run in runs for panel in ("loss", "score")
-             for kind in _kinds(run, panel, "epochs")}  # fmt: skip
-    return {k: dashes for k, dashes in _DASHES.items() if k in there} if len(there) > 1 else {}
+    """Return the dashes of lines, where colours and signs stand for runs; none for a lone kind."""
+    found = _looks(runs)
+    return {kind: DASHES[number] for kind, number in found.items()} if len(found) > 1 else {}
 
 
 def _colour(number: int) -> str:
@@ -151,13 +167,13 @@ def _line(axis: Any, series: Series, number: int, **options: Any) -> None:
 
 
 def _scores(axis: Any, panel: str, runs: Sequence[Curves], over: str, alone: bool) -> None:
-    dashes = _dashes(runs)
+    numbers, dashes = _looks(runs), _dashes(runs)
     for number, run in enumerate(runs):
-        for place, (kind, series) in enumerate(_kinds(run, panel, over).items()):
+        for kind, series in _kinds(run, panel, over).items():
             if alone:
-                _line(axis, series, place, label=kind, **look(place))
+                _line(axis, series, numbers[kind], label=kind, **look(numbers[kind]))
                 continue
-            fill = "none" if dashes and kind == _TRAINING else "full"
+            fill = "none" if dashes and kind == TRAINING else "full"
             _line(axis, series, number, color=_colour(number), marker=_sign(number),
                   fillstyle=fill, linestyle=dashes.get(kind, "-"))  # fmt: skip
     if panel == "loss":
@@ -174,11 +190,15 @@ def _scores(axis: Any, panel: str, runs: Sequence[Curves], over: str, alone: boo
 
 def _spread(axis: Any) -> bool:
     """Make the scale logarithmic where values differ by much; return False where it stays."""
-    values = [v for line in axis.get_lines() for v in line.get_ydata()]
-    far = bool(values) and min(values) > 0 and max(values) > _FAR * min(values)
+    far = _is_far([v for line in axis.get_lines() for v in line.get_ydata()])
     if far:
         plain_log(axis, "y")
     return far
+
+
+def _is_far(values: Sequence[float]) -> bool:
+    """Return True for numbers that only a logarithmic scale shows."""
+    return bool(values) and min(values) > 0 and max(values) > _FAR * min(values)
 
 
 def _rates(axis: Any, panel: str, runs: Sequence[Curves], over: str, alone: bool) -> None:

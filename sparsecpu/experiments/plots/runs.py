@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from sparsecpu.experiments.comparison.methods import label_of
 from sparsecpu.experiments.plots.figures import figure, keep
 from sparsecpu.experiments.plots.style import INK, legend, look, plain_log, styled
 from sparsecpu.experiments.recipe import ALONE
 
 
 def _label(row: dict[str, Any]) -> str:
-    """Return what a curve is called: the method, and its groups where rows stand in any."""
-    group = row.get("group", ALONE)
-    return row["method"] if group == ALONE else f"{row['method']}, group {group}"
+    return label_of(row["method"], row.get("group", ALONE))
 
 
 @styled()

@@ -8,6 +8,7 @@ from typing import Any
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.experiments.comparison.comparison import Comparison
+from sparsecpu.experiments.comparison.histories import MeanCurves, mean_curves
 from sparsecpu.experiments.comparison.measures import Measure
 from sparsecpu.experiments.comparison.result_folder import ResultFolder, cell_of, with_later
 from sparsecpu.experiments.comparison.statistics import summarise
@@ -28,7 +29,7 @@ class ComparisonFacts:
     """A comparison: its plan, its rows and runs, and what it ran on.
 
     ``rows`` are as ``summarise`` returns them, ``written`` is what ``comparison.json`` says,
-    nothing where it has not ended.
+    nothing where it has not ended. ``curves`` are empty where an older version made it.
     """
 
     path: Path
@@ -38,6 +39,7 @@ class ComparisonFacts:
     results: list[dict[str, Any]]
     planned: int
     written: dict[str, Any]
+    curves: list[MeanCurves]
 
     @property
     def plan(self) -> dict[str, Any]:
@@ -66,8 +68,11 @@ def read_comparison(path: Path | str) -> ComparisonFacts:
     results.sort(key=lambda result: order[cell_of(result)])
     file = folder.path / "comparison.json"
     written = read_json(file, _WRITTEN) if file.is_file() and len(results) == len(order) else {}
+    ended = [cell_of(result) for result in results if result["score"] is not None]
+    histories = folder.histories.read()
+    curves = mean_curves({cell: histories[cell] for cell in ended if cell in histories})
     return ComparisonFacts(
-        folder.path, comparison, state, summarise(results), results, len(order), written
+        folder.path, comparison, state, summarise(results), results, len(order), written, curves
     )
 
 

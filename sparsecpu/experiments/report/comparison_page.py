@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from sparsecpu.experiments.comparison.measures import Measure
-from sparsecpu.experiments.comparison.methods import DENSE
+from sparsecpu.experiments.comparison.methods import DENSE, label_of
 from sparsecpu.experiments.recipe import ALONE
 from sparsecpu.experiments.report.about import figures, length_of, model_in_words, recipe_table
+from sparsecpu.experiments.report.comparison_curves import curves
 from sparsecpu.experiments.report.comparison_facts import ComparisonFacts
 from sparsecpu.experiments.report.html import (
     Html,
@@ -49,7 +50,8 @@ def comparison_page(found: ComparisonFacts, command: str) -> str:
     plan, name = found.plan, found.path.absolute().name
     lead = joined([paragraph(f"{plan['data']}, {plan['recipe']['model']}"), _summary(found)])
     sections = [
-        _about(found), _scores(found), _differences(found), _seconds(found), _single(found),
+        _about(found), _scores(found), _differences(found), curves(found), _seconds(found),
+        _single(found),
         _again(found, command),
     ]  # fmt: skip
     return page(f"Comparison {name}", lead, (part for part in sections if part is not None))
@@ -122,7 +124,7 @@ def _scores(found: ComparisonFacts) -> Section:
 
 
 def _label(row: dict[str, Any]) -> str:
-    return row["method"] if row["group"] == ALONE else f"{row['method']}, group {row['group']}"
+    return label_of(row["method"], row["group"])
 
 
 def _curves(rows: Iterable[dict[str, Any]], value: str, times: float) -> list[Series]:

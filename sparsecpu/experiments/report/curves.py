@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from sparsecpu.experiments.curves import HELD_OUT, TRAINING, VALIDATION, looks
 from sparsecpu.experiments.report.html import (
     Html,
     Section,
@@ -20,8 +22,8 @@ from sparsecpu.experiments.report.run_facts import RunFacts
 from sparsecpu.experiments.report.svg import MOST_SERIES, Axis, Series, chart, short_of
 
 #: Keys of the history, and what their curves are called, picture by picture.
-_LOSSES = {"loss": "training", "validation_loss": "validation"}
-_SCORES = {"train_score": "training", "validation_score": "validation"}
+_LOSSES = {"loss": TRAINING, "validation_loss": VALIDATION}
+_SCORES = {"train_score": TRAINING, "validation_score": VALIDATION}
 _NUMBERS = {
     "loss": "loss", "validation_loss": "validation loss", "train_score": "training score",
     "validation_score": "validation score", "learning_rate": "learning rate", "seconds": "seconds",
@@ -73,8 +75,20 @@ def _picture(
             series.append(Series(label, points))
     held = _evaluations(run, evaluated) if evaluated is not None else []
     if held:
-        series.append(Series("held out", held))
-    return chart(title, _EPOCH, Axis(unit), series) if series else None
+        series.append(Series(HELD_OUT, held))
+    numbers = looks(_measured(run))
+    drawn = [replace(one, look=numbers.get(one.label)) for one in series]
+    return chart(title, _EPOCH, Axis(unit), drawn) if series else None
+
+
+def _measured(run: RunFacts) -> list[str]:
+    """Return what any loss or score of the history was measured on."""
+    found = [
+        kind for keys in (_LOSSES, _SCORES) for key, kind in keys.items()
+        if any(number(record.get(key)) is not None for record in run.records)
+    ]  # fmt: skip
+    within = any(_evaluations(run, name) for name in ("loss", "accuracy", "r2"))
+    return [*found, HELD_OUT] if within else found
 
 
 def _evaluations(run: RunFacts, name: str) -> list[tuple[float, float]]:

@@ -22,11 +22,15 @@ MOST_SERIES = 8
 
 @dataclass(frozen=True)
 class Series:
-    """A curve: what it is called, its points, and half the length of a bar at each."""
+    """A curve: what it is called, its points, and half the length of a bar at each.
+
+    ``look`` is the number of its colour, dashes and sign; by default that of its place.
+    """
 
     label: str
     points: Sequence[tuple[float, float]]
     halves: Sequence[float] = ()
+    look: int | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ def chart(
     left = round(_LEFT + _SIGN * max((len(short(tick)) for tick in up.ticks), default=4))
     across = Scale(x, [p[0] for s in series for p in s.points], left, _WIDE - _RIGHT)
     drawn = [_level(level, left, up) for level in levels]
-    drawn += [(draw or _curve)(s, n, across, up) for n, s in enumerate(series)]
+    drawn += [(draw or _curve)(s, _look(s, n), across, up) for n, s in enumerate(series)]
     words = f"{title}: {y.label} over {x.label}; " + "; ".join(map(_in_words, series))
     words += "".join(f"; {level.label} {short_of(level.y)}" for level in levels)
     picture = element(
@@ -147,6 +151,10 @@ def _in_words(series: Series) -> str:
     if len(series.points) == 1:
         return f"{series.label} {short_of(y0)} at {short(x0)}"
     return f"{series.label} from {short_of(y0)} at {short(x0)} to {short_of(y1)} at {short(x1)}"
+
+
+def _look(series: Series, place: int) -> int:
+    return place if series.look is None else series.look
 
 
 def _halves(series: Series) -> Sequence[float]:
@@ -232,8 +240,8 @@ def _legend(series: Sequence[Series], levels: Sequence[Level], *, points: bool) 
     if len(series) + len(levels) < 2:
         return None
     entries = []
-    for number, one in enumerate(series):
-        middle = (17.0, 6.0)
+    for place, one in enumerate(series):
+        number, middle = _look(one, place), (17.0, 6.0)
         mark = dots_mark(number) if points else joined(
             [_path([(1, 6), (33, 6)], number), sign(number, *middle)]
         )  # fmt: skip

@@ -81,24 +81,42 @@ class ImportReport:
     unused: list[str] = field(default_factory=list)
     thin: str = ""
 
-    def __str__(self) -> str:
-        lines = [f"{'layer':<20}{'from':<32}{'shape':>18}{'nnz':>12}{'density':>9}"]
-        for ours, theirs, shape, nnz in self.matched:
-            density = f"{nnz / max(math.prod(shape), 1):.4f}" if len(shape) > 1 else ""
-            text = "x".join(map(str, shape))
-            count = f"{nnz:,}" if density else ""
-            lines.append(f"{ours:<20}{theirs:<32}{text:>18}{count:>12}{density:>9}")
-        for label, names in (
-            ("drawn at random, as nothing fits", self.missing),
-            ("bias moved into the normalisation behind", self.folded),
-            ("not used", self.unused),
-        ):
-            if names:
-                lines.append(f"{label}: {', '.join(names)}")
+    def rows(self) -> list[tuple[str, str, str, str, str]]:
+        """Return layer, the file's layer, shape, nonzeros and density of each match, as texts."""
+        return [
+            (
+                ours, theirs, "x".join(map(str, shape)),
+                f"{nnz:,}" if len(shape) > 1 else "",
+                f"{nnz / max(math.prod(shape), 1):.4f}" if len(shape) > 1 else "",
+            )
+            for ours, theirs, shape, nnz in self.matched
+        ]  # fmt: skip
+
+    def notes(self) -> list[str]:
+        """Return a line for each thing that is to be said beside the matches."""
+        lines = [
+            f"{label}: {', '.join(names)}"
+            for label, names in (
+                ("drawn at random, as nothing fits", self.missing),
+                ("bias moved into the normalisation behind", self.folded),
+                ("not used", self.unused),
+            )
+            if names
+        ]
         if self.thin:
             advice = "another distribution (erk, uniform) divides them more evenly"
             lines.append(f"note: {self.thin}; {advice}, or keep more")
-        return "\n".join(lines)
+        return lines
+
+    def __str__(self) -> str:
+        rows = [("layer", "from", "shape", "nnz", "density"), *self.rows()]
+        wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            f"{ours:<{wide[0]}}  {theirs:<{wide[1]}}"
+            f"  {shape:>{wide[2]}}  {nnz:>{wide[3]}}  {density:>{wide[4]}}"
+            for ours, theirs, shape, nnz, density in rows
+        ]
+        return "\n".join([*lines, *self.notes()])
 
 
 def layers_to_fill(architecture: Architecture) -> list[LayerToFill]:
