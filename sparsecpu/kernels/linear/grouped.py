@@ -46,7 +46,7 @@ GROUPS = (2, 4, 8)
 #: Columns that a group should have in a block of dx, in the mean.
 _COLUMNS_OF_A_BLOCK = 16
 #: Tiles of x that dW goes through at once where they are large.
-_FEW_TILES = 4
+_FEW_TILES = 2
 
 
 @functools.cache
@@ -258,12 +258,12 @@ def gradient_kernel(group: int, lanes: int, itemsize: int) -> Callable:
     def gradient(team, indptr, starts, ends, indices, x, dy, dw, dbias, chunks, span, skipped):
         tiles, n_out = x.shape[0], dy.shape[1]
         n_chunks, blocks, groups = chunks.shape[0] - 1, starts.shape[0], starts.shape[1]
-        for chunk in share(team, n_chunks):
-            zeros = splat(dw.dtype.type(0), width)
-            full, single = bundle_of(zeros, pairs), bundle_of(zeros, group)
-            one = bundle_of(zeros, 1)
-            for from_tile in range(0, tiles, span):
-                to_tile = min(from_tile + span, tiles)
+        zeros = splat(dw.dtype.type(0), width)
+        full, single = bundle_of(zeros, pairs), bundle_of(zeros, group)
+        one = bundle_of(zeros, 1)
+        for from_tile in range(0, tiles, span):  # outside, so that x is read once for all chunks
+            to_tile = min(from_tile + span, tiles)
+            for chunk in share(team, n_chunks):
                 for block in range(blocks):
                     for g in range(chunks[chunk], chunks[chunk + 1]):
                         k = at(starts, np.int64(block) * groups + g)

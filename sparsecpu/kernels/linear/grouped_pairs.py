@@ -224,12 +224,12 @@ def gradient_kernel(group: int, lanes: int) -> Callable:
     def gradient(team, indptr, starts, ends, indices, x, dy_read, dy, dw, dbias, chunks, span):
         tiles, n_in, n_out = x.shape[0], x.shape[1], dy.shape[1]
         n_chunks, blocks, groups = chunks.shape[0] - 1, starts.shape[0], starts.shape[1]
-        for chunk in share(team, n_chunks):
-            zeros = splat(np.float32(0), WORDS)
-            full, single = bundle_of(zeros, pairs), bundle_of(zeros, group)
-            one = bundle_of(zeros, 1)
-            for from_tile in range(0, tiles, span):
-                to_tile = min(from_tile + span, tiles)
+        zeros = splat(np.float32(0), WORDS)
+        full, single = bundle_of(zeros, pairs), bundle_of(zeros, group)
+        one = bundle_of(zeros, 1)
+        for from_tile in range(0, tiles, span):
+            to_tile = min(from_tile + span, tiles)
+            for chunk in share(team, n_chunks):
                 for block in range(blocks):
                     for g in range(chunks[chunk], chunks[chunk + 1]):
                         k = at(starts, np.int64(block) * groups + g)
