@@ -17,8 +17,6 @@ from sparsecpu.step.plain_values import anything, named
 
 #: Places, in epochs or steps, and what was measured there.
 Series = tuple[list[float], list[float]]
-#: What ``Curves.over`` may be.
-OVER = ("epochs", "steps")
 
 
 @dataclass(frozen=True)
