@@ -11,7 +11,7 @@ from sparsecpu.kernels.machine.arrays import aligned_copy, aligned_zeros
 from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.batch_norm_of_features import NormOfFeatures
 from sparsecpu.layers.images.batch_norm_of_images import NormOfImages
-from sparsecpu.layers.required import require_like
+from sparsecpu.layers.required import filled
 from sparsecpu.registries.numbers import float_type, is_number, whole
 from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.step.context import Context
@@ -73,12 +73,8 @@ class BatchNorm(Layer):
 
     @classmethod
     def build(cls, shape: tuple[int, ...], options: dict[str, Any], **context: Any) -> Layer:
-        given = context.get("parameters")
         layer = cls(shape[0], **options, dtype=context["dtype"])
-        if given is not None:
-            for name, own in layer.parameters().items():
-                setattr(layer, name, require_like(own, name, given))
-        return layer
+        return filled(layer, context.get("parameters"))
 
     def plan(self, spec: Spec) -> Spec:
         if spec.shape[0] != self.gamma.nnz or len(spec.shape) not in (1, 3):

@@ -8,7 +8,7 @@ import numpy as np
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers.base import Layer, Spec, like
-from sparsecpu.layers.required import require_like
+from sparsecpu.layers.required import filled
 from sparsecpu.registries.numbers import float_type, is_number, whole
 from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.step.context import Context
@@ -32,12 +32,8 @@ class NormOfSamples(Layer):
 
     @classmethod
     def build(cls, shape: tuple[int, ...], options: dict[str, Any], **context: Any) -> Layer:
-        given = context.get("parameters")
         layer = cls(shape[0], **options, dtype=context["dtype"])
-        if given is not None:
-            for name, own in layer.parameters().items():
-                setattr(layer, name, require_like(own, name, given))
-        return layer
+        return filled(layer, context.get("parameters"))
 
     def plan(self, spec: Spec) -> Spec:
         if spec.shape != (self.gamma.nnz,):

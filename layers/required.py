@@ -18,6 +18,14 @@ def require_bias(given: Mapping[str, Parameter], options: dict[str, Any]) -> Par
     return given.get("bias")
 
 
+def filled(layer: Layer, given: Mapping[str, Parameter] | None) -> Layer:
+    """Return a layer with the parameters that a file gives, if there is one, as its own."""
+    if given is not None:
+        for name, own in layer.parameters().items():
+            setattr(layer, name, require_like(own, name, given))
+    return layer
+
+
 def require_like(own: Parameter, name: str, given: Mapping[str, Parameter]) -> Parameter:
     """Return the parameter that a file gives for a layer's own; refuse one of another shape."""
     found = given[name]

@@ -84,3 +84,16 @@ def feed(sources, steps, rng, n_out, n_in, rank, last=None):
         beta = 0.0 if steps - step == last else 0.9
         exact = beta * exact + dy[0] @ x[0].T
     return exact
+
+
+def watch(source, steps, rng, n_out, n_in, batch=16, kept=None):
+    """Show a source some steps; return the exact momentum, dense."""
+    exact = np.zeros((n_out, n_in))
+    for step in range(steps):
+        x = rng.standard_normal((1, n_in, batch))
+        dy = rng.standard_normal((1, n_out, batch)) / batch
+        source.observe(step, steps - step, LinearView(x, dy))
+        exact = source.momentum * exact + dy[0] @ x[0].T
+        if kept is not None:
+            kept.append((x, dy))
+    return exact

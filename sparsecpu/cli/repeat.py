@@ -10,7 +10,7 @@ import click
 
 from sparsecpu.datasets.text import is_text
 from sparsecpu.experiments.language import OF_TEXT, STEPS_OF_TEXT
-from sparsecpu.experiments.recipe import options_of_neurons
+from sparsecpu.experiments.neurons import options_of_neurons
 
 #: What options are called where a comparison's plan calls them otherwise.
 _LISTS = ("methods", "densities", "learning_rates", "groups")

@@ -28,7 +28,8 @@ from sparsecpu.datasets.image_sets import IMAGE_SETS
 from sparsecpu.datasets.names import BUNDLED, GENERATED
 from sparsecpu.errors import ConflictError, DataError, ResumeError
 from sparsecpu.experiments.language import OF_TEXT, STEPS_OF_TEXT
-from sparsecpu.experiments.recipe import Recipe, options_of_neurons
+from sparsecpu.experiments.neurons import options_of_neurons
+from sparsecpu.experiments.recipe import Recipe
 from sparsecpu.experiments.run_folder import CHANGEABLE, RunFolder
 from sparsecpu.files.places import model_path
 

@@ -17,8 +17,6 @@ from sparsecpu.step.plain_values import anything, named
 
 #: Places, in epochs or steps, and what was measured there.
 Series = tuple[list[float], list[float]]
-#: What ``Curves.over`` may be.
-OVER = ("epochs", "steps")
 #: What curves may be measured on, and the number of the look that each has wherever it is drawn:
 #: validation whole, training dashed, what is held out and scored within epochs dotted.
 VALIDATION, TRAINING, HELD_OUT = "validation", "training", "held out"

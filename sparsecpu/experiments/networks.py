@@ -10,8 +10,9 @@ import numpy as np
 
 from sparsecpu.errors import ConflictError, ParameterError
 from sparsecpu.experiments.language import check_kinds, in_windows_of
+from sparsecpu.experiments.neurons import HIDDEN_LAYERS
 from sparsecpu.experiments.pixels import check_images
-from sparsecpu.experiments.recipe import HIDDEN_LAYERS, Recipe
+from sparsecpu.experiments.recipe import Recipe
 from sparsecpu.files.fine_tuning import start_from
 from sparsecpu.files.model import load_all
 from sparsecpu.isoflop import TRANSFORMS

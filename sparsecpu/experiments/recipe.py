@@ -7,6 +7,7 @@ from inspect import signature
 from typing import Any
 
 from sparsecpu.errors import ConflictError, ParameterError
+from sparsecpu.experiments.neurons import HIDDEN_LAYERS, OF_NEURONS
 from sparsecpu.experiments.options import (
     Option,
     a_density,
@@ -37,13 +38,6 @@ from sparsecpu.topology import TOPOLOGIES, Topology
 ALONE = str(defaults.GROUP)
 #: Fields that came later, with what older runs meant: their folders and models do not name them.
 LATER: dict[str, Any] = {"group": ALONE, "clip": 0.0, "accumulate": 1, "steps": None}
-#: Hidden layers of a network that is described by its number of neurons.
-HIDDEN_LAYERS = 5
-#: What such a network starts from in place of the usual defaults.
-OF_NEURONS = {"topology": "gse", "update_every": 8, "epochs": 2, "batch_size": 16}
-#: Above so many neurons its last layer learns more slowly: a step moves an output by the learning
-#: rate times the number of its inputs.
-_FULL_RATE = 1_500
 #: From so many samples on, batches are larger.
 _MANY_SAMPLES = 10_000
 
@@ -295,9 +289,3 @@ class Recipe:
 def options() -> dict[str, Option]:
     """Return what is known of every field of a recipe, by name, in the order of the fields."""
     return {field.name: field.metadata["option"] for field in fields(Recipe)}
-
-
-def options_of_neurons(neurons: int) -> dict[str, Any]:
-    """Return what a network of so many neurons starts from in place of the usual defaults."""
-    factor = min(1.0, _FULL_RATE / max(1, neurons))
-    return {**OF_NEURONS, "layer_rates": f"head={factor:.3g}"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -13,7 +13,6 @@ from sparsecpu.registries import Registry
 from sparsecpu.registries.numbers import is_number, whole
 from sparsecpu.registries.words import spelled
 from sparsecpu.sparse.parameter import SparseParameter
-from sparsecpu.step.gradient_view import GradientView
 from sparsecpu.topology.change import (
     Change,
     Growth,
@@ -28,9 +27,6 @@ from sparsecpu.topology.revival import revive_outputs
 from sparsecpu.topology.run import Report
 from sparsecpu.topology.shared_columns import SCORES, weights_of
 from sparsecpu.topology.timing import Timing
-
-Observer = Callable[[SparseParameter, GradientView], None]
-
 
 #: Algorithms by the name that users give; one enters it by being imported.
 TOPOLOGIES: Registry[type[Topology]] = Registry(
@@ -143,25 +139,6 @@ class Topology(Timing):
 
     def initialise(self) -> None:
         """Change what a fresh network starts with; not called where a run is resumed."""
-
-    def observer(self, step: int) -> Observer | None:
-        """Return what is to see every layer's gradient in the step that is about to run.
-
-        Parameters
-        ----------
-        step : int
-            Its number, counted from 0.
-
-        Returns
-        -------
-        callable or None
-            ``observe(parameter, view)``; see ``sparsecpu.step.gradient_view``.
-        """
-        return None
-
-    def replaces_step(self, step: int) -> bool:
-        """Return True if the gradients of this ``step`` serve an update only and train nothing."""
-        return False
 
     def update(self, steps_done: int) -> Report:
         """Drop and grow, and see to it that the number of weights stays exactly what it was.

@@ -6,8 +6,9 @@ from typing import Any
 
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.step.gradient_view import GradientView
-from sparsecpu.topology.base import Observer, Topology
+from sparsecpu.topology.base import Topology
 from sparsecpu.topology.run import Run
+from sparsecpu.topology.timing import Observer
 
 
 class BatchTopology(Topology):

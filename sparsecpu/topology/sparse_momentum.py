@@ -15,7 +15,7 @@ from sparsecpu.step.checked_arrays import behind
 from sparsecpu.step.gradient_view import GradientView
 from sparsecpu.step.plain_values import one_of as one_of_kind
 from sparsecpu.step.plain_values import table
-from sparsecpu.topology.base import Observer, Topology
+from sparsecpu.topology.base import Topology
 from sparsecpu.topology.change import Growth, keys_of
 from sparsecpu.topology.free_positions import grow_largest
 from sparsecpu.topology.momentum_ablations import GROWTHS, REDISTRIBUTIONS, drop_together
@@ -26,6 +26,7 @@ from sparsecpu.topology.selection import smallest
 from sparsecpu.topology.shared_columns import SharedColumns, weights_of
 from sparsecpu.topology.sources import PROPOSALS, SOURCES, Source, choose_sources
 from sparsecpu.topology.sources.needs import sources_memory
+from sparsecpu.topology.timing import Observer
 from sparsecpu.topology.weight_counts import room, unit_of
 
 #: A layer below this sparsity that still is to get more weights is pruned at most to its sparsity.

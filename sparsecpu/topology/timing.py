@@ -1,12 +1,17 @@
-"""When a topology changes, and how much of it at a time."""
+"""At which steps a topology changes, how much of it, and which gradients it sees."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
 
 from sparsecpu.schedules import Schedule, cosine, linear
+from sparsecpu.sparse.parameter import SparseParameter
+from sparsecpu.step.gradient_view import GradientView
 from sparsecpu.topology.run import Run
+
+Observer = Callable[[SparseParameter, GradientView], None]
 
 
 class Timing:
@@ -49,3 +54,22 @@ class Timing:
         """Return True if an update comes now, after ``steps_done`` optimizer steps."""
         comes = steps_done % self.interval == 0 and 0 < steps_done < self.last_step
         return comes and bool(self.run.parameters)
+
+    def observer(self, step: int) -> Observer | None:
+        """Return what is to see every layer's gradient in the step that is about to run.
+
+        Parameters
+        ----------
+        step : int
+            Its number, counted from 0.
+
+        Returns
+        -------
+        callable or None
+            ``observe(parameter, view)``; see ``sparsecpu.step.gradient_view``.
+        """
+        return None
+
+    def replaces_step(self, step: int) -> bool:
+        """Return True if the gradients of this ``step`` serve an update only and train nothing."""
+        return False

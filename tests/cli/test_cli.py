@@ -1,10 +1,8 @@
 import importlib.util
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -147,86 +145,6 @@ def test_doctor():
     assert run("doctor").exit_code == 0
 
 
-BAD = [
-    ("train",),
-    ("train", "nothing"),
-    *[("train", "iris", "--density", d) for d in (0, -1, 2, "nan")],
-    *[("train", "iris", f"--{o}", 0) for o in ("epochs", "batch-size", "threads", "learning-rate")],
-    ("train", "iris", "--threads", 9999),
-    ("train", "iris", "--seed", -1),
-    ("train", "iris", "--model", "nope"),
-    ("train", "iris", "--model", "0"),
-    ("train", "iris", "--topology", "nope"),
-    ("train", "iris", "--distribution", "nope"),
-    ("train", "iris", "--schedule", "nope"),
-    ("train", "iris", "--optimizer", "nope"),
-    ("train", "iris", "--momentum", 1.5),
-    ("train", "iris", "--prune-rate", 1.5),
-    ("train", "iris", "--update-every", 0),
-    ("train", "iris", "--growth-memory", 0),
-    ("train", "iris", "--label-smoothing", 1),
-    ("train", "iris", "--density", "much"),
-    ("train", "iris", "--denstiy", 0.1),
-    ("trian", "iris"),
-    ("evaluate",),
-    ("train", "iris", "--samples", 5),
-    ("train", "iris", "--target", "petal"),
-    ("train", "iris", "--out", "/proc/nothing"),
-    ("train", "--resume", "/nothing"),
-    ("evaluate", "/nothing", "iris"),
-    ("predict", "/nothing", "iris"),
-    ("inspect", "/nothing"),
-    ("inspect", "/"),
-    ("bench", "linear", "--shape", "3"),
-    ("bench", "linear", "--sparsity", "1"),
-    ("bench", "linear", "--batch", "0"),
-    ("bench", "train", "--model", "nope"),
-    ("bench", "train", "--rounds", "0"),
-    ("bench", "scale", "--threads", "0"),
-    ("bench", "linear", "--plot", "picture.txt"),
-    ("bench", "linear", "--blas", "mine"),
-    ("bench", "--plot", "picture.png"),
-]
-
-
-@pytest.mark.parametrize("args", BAD, ids=lambda a: " ".join(map(str, a)))
-def test_bad_input_is_one_line_and_exit_2(args):
-    result = run(*args)
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    message = result.stderr.strip()
-    assert message
-    assert "\n" not in message
-    assert "Traceback" not in result.output
-
-
-@pytest.mark.parametrize(
-    ("args", "words"),
-    [
-        (("train", "iris", "--density", 2), ("--density", "2.0", "(0, 1]")),
-        (("train", "iris", "--batch-size", 0), ("--batch-size", "0", "at least 1")),
-        (("train", "iris", "--threads", 0), ("--threads", "0", "from 1 to")),
-        (("train", "iris", "--model", "vgg-d"), ("--model", "vgg-d", "(4,)", "images")),
-        (("train", "iris", "--augment", "crop"), ("--augment", "(4,)", "images")),
-        (("train", "iris", "--topology", "gse:distribution=x"), ("distribution of gse", "'x'")),
-        (("train", "--resume", "/nothing"), ("/nothing is not the folder of a run",)),
-        (("compare", "iris", "--methods", "x"), ("--methods", "'x'", "list methods")),
-        (("compare", "iris", "--densities", 0), ("--densities", "0.0", "(0, 1]")),
-    ],
-)
-def test_errors_name_argument_value_and_expectation(args, words):
-    message = run(*args).stderr
-    assert all(word in message for word in words)
-
-
-def test_bad_input_leaves_nothing_behind(tmp_path):
-    assert run("train", "iris", "--density", 2, "--out", tmp_path / "r").exit_code == 2
-    assert run("train", "nothing", "--out", tmp_path / "r").exit_code == 2
-    for option, value in (("--threads", 0), ("--prune-rate", 2), ("--momentum", 0)):
-        assert run("train", "iris", option, value, "--out", tmp_path / "r").exit_code == 2
-    assert os.listdir(tmp_path) == []
-
-
 def test_models_and_data_that_do_not_match(trained, tmp_path):
     for data in ("digits", "diabetes"):
         assert run("evaluate", trained, data).exit_code == 2
@@ -236,23 +154,6 @@ def test_models_and_data_that_do_not_match(trained, tmp_path):
     assert result.exit_code == 2
     assert "classes" in result.stderr
     assert run("predict", trained, "digits").exit_code == 2
-
-
-@pytest.mark.parametrize(
-    "facts",
-    [{"task": 3}, {"task": "classification"}, {"task": "classification", "classes": [1]}],
-)
-def test_models_that_do_not_say_what_they_are_for(facts, tmp_path):
-    from sparsecpu import save
-    from sparsecpu.networks.description import mlp
-
-    architecture = mlp(4, (5,), 3)
-    save(architecture.build(), tmp_path / "m.npz", architecture, facts=facts)
-    assert run("inspect", tmp_path / "m.npz").exit_code == 0
-    for command in ("evaluate", "predict"):
-        result = run(command, tmp_path / "m.npz", "iris")
-        assert result.exit_code == 2, result.output
-        assert "Traceback" not in result.output
 
 
 def test_a_folder_with_a_run_is_not_overwritten(trained):
@@ -274,100 +175,6 @@ def test_resume_refuses_another_run(trained, tmp_path):
         result = run("train", *args)
         assert result.exit_code == 2, args
         assert "\n" not in result.stderr.strip()
-
-
-def test_resume_refuses_other_data_and_damaged_checkpoints(tmp_path):
-    path = tmp_path / "d.csv"
-    rows = [f"{i},{i * i % 7},{'ab'[i % 2]}" for i in range(20)]
-    path.write_text("\n".join(rows))
-    assert run("train", path, *TINY, "--out", tmp_path / "r").exit_code == 0
-    path.write_text("\n".join([*rows[:0:-1], "0,1,a"]))
-    assert run("train", "--resume", tmp_path / "r").exit_code == 2
-    path.write_text("\n".join(rows))
-    assert run("train", "--resume", tmp_path / "r", "--quiet").exit_code == 0
-    checkpoint = tmp_path / "r" / "checkpoint.npz"
-    content = checkpoint.read_bytes()
-    checkpoint.write_bytes(content[: len(content) // 2])
-    assert run("train", "--resume", tmp_path / "r").exit_code == 2
-    config = tmp_path / "r" / "config.json"
-    good = json.loads(config.read_text())
-    lies = [{}, [], 3, {**good, "data": 1}, {**good, "recipe": {}}, {**good, "reading": {"x": 1}}]
-    lies.append({**good, "recipe": {**good["recipe"], "bogus": 1}})
-    for lie in lies:
-        config.write_text(json.dumps(lie))
-        result = run("train", "--resume", tmp_path / "r")
-        assert result.exit_code == 2, lie
-        assert "Traceback" not in result.output
-
-
-LONG = ["digits", "--model", "200,100", "--epochs", "60", "--no-dense-timing"]
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("long") / "whole"
-    result = process("train", *LONG, "--quiet", "--out", folder)
-    assert result.returncode == 0, result.stderr
-    return folder
-
-
-def start(folder, *args):
-    command = [sys.executable, "-m", "sparsecpu", "train", *LONG, "--out", str(folder), *args]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for_lines(running, folder, lines):
-    """Wait until the history has so many lines."""
-    history, deadline = folder / "history.jsonl", time.time() + 120
-    while time.time() < deadline and running.poll() is None:
-        if history.exists() and len(history.read_text().splitlines()) >= lines:
-            return
-        time.sleep(0.001)
-
-
-@pytest.mark.parametrize("lines", [0, 3, 17])
-def test_resume_after_kill_is_byte_for_byte(lines, undisturbed, tmp_path):
-    folder = tmp_path / "killed"
-    running = start(folder, "--quiet")
-    deadline = time.time() + 120
-    while not (folder / "checkpoint.npz").exists() and time.time() < deadline:
-        time.sleep(0.001)
-    wait_for_lines(running, folder, lines)
-    time.sleep(0.003 * lines)
-    running.kill()
-    running.communicate()
-    result = run("train", "--resume", folder, "--quiet", "--no-dense-timing")
-    assert result.exit_code == 0, result.output
-    assert (folder / "model.npz").read_bytes() == (undisturbed / "model.npz").read_bytes()
-    records = [json.loads(x) for x in (folder / "history.jsonl").read_text().splitlines()]
-    whole = [json.loads(x) for x in (undisturbed / "history.jsonl").read_text().splitlines()]
-    assert [r["epoch"] for r in records] == list(range(1, 61))
-    assert [r["loss"] for r in records] == [r["loss"] for r in whole]
-
-
-@pytest.mark.skipif(os.name == "nt", reason="no SIGINT to another process")
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_leaves_a_resumable_checkpoint(name, undisturbed, tmp_path):
-    number = getattr(signal, name)
-    folder = tmp_path / "stopped"
-    running = start(folder)
-    wait_for_lines(running, folder, 4)
-    running.send_signal(number)
-    _, messages = running.communicate(timeout=60)
-    assert running.returncode == 128 + number, messages
-    assert "--resume" in messages
-    assert not (folder / "model.npz").exists()
-    assert run("evaluate", folder, "digits").exit_code == 0  # the checkpoint is a model, too
-    assert run("train", "--resume", folder, "--quiet", "--no-dense-timing").exit_code == 0
-    assert (folder / "model.npz").read_bytes() == (undisturbed / "model.npz").read_bytes()
-
-
-def test_resuming_a_finished_run_changes_nothing(undisturbed):
-    before = (undisturbed / "model.npz").read_bytes()
-    result = run("train", "--resume", undisturbed, "--json", "--quiet", "--no-dense-timing")
-    assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["step_ms"] is None
-    assert (undisturbed / "model.npz").read_bytes() == before
 
 
 def test_import_and_help_are_light():

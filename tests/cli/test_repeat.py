@@ -11,7 +11,8 @@ from sparsecpu.cli.options import reading
 from sparsecpu.cli.recipe_options import unsaid, usual_values
 from sparsecpu.cli.repeat import compare_command, train_command
 from sparsecpu.cli.train import train
-from sparsecpu.experiments.recipe import Recipe, options_of_neurons
+from sparsecpu.experiments.neurons import options_of_neurons
+from sparsecpu.experiments.recipe import Recipe
 
 
 def asked(words):

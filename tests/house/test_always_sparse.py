@@ -5,7 +5,6 @@ every step of the program is watched: none may allocate one byte per position of
 which is what a mask of booleans takes.
 """
 
-import contextlib
 import os
 import subprocess
 import sys
@@ -14,20 +13,31 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from tracing import (
+    BATCH,
+    DENSITY,
+    LARGE,
+    MADE,
+    RULES,
+    WIDTH,
+    conv_network,
+    linear_network,
+    nothing_dense,
+    samples,
+    train,
+    watched,
+)
 
 from sparsecpu import load, save
 from sparsecpu.files import model
 from sparsecpu.interop import export_network, import_network
 from sparsecpu.layers import (
-    BatchNorm,
     FeedForward,
-    GlobalAvgPool2d,
     MeanTokens,
     PatchEmbedding,
     ReLU,
     Residual,
     Sequential,
-    SparseConv2d,
     SparseLinear,
 )
 from sparsecpu.losses import SoftmaxCrossEntropy, TokenCrossEntropy
@@ -38,122 +48,6 @@ from sparsecpu.sparse.first_patterns import PATTERNS
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.topology import TOPOLOGIES, make_topology
 from sparsecpu.trainer import Trainer
-
-WIDTH, CHANNELS, DENSITY, BATCH = 3000, 600, 0.003, 16
-RULES = [
-    "sparse-momentum:source=window,window=3,update_every=4",
-    "sparse-momentum:source=tiles,window=1,growth_memory=2e6,update_every=8,prune_rate=0.3",
-    "sparse-momentum:source=candidates,window=3,update_every=5",
-    "sparse-momentum:source=lowrank,rank=4,window=3,update_every=4",
-    "sparse-momentum:source=candidates,proposal=lowrank,rank=4,window=3,update_every=6,"
-    "candidate_factor=1.0",
-    "sparse-momentum:source=lowrank,growth=random,pruning=global,update_every=4",
-    "set:update_every=4",
-    "set:update_every=4,variant=paper,revive=true",
-    "rigl:update_every=6",
-    "gse:update_every=4,subset=2.0",
-    "gse:update_every=4,distribution=grabo,scope=global",
-    "gse:update_every=4,distribution=graest",
-    "dsr:update_every=2",
-    "deep-r:update_every=4,noise=1e-2",
-    "gradual:update_every=4,density=0.002",
-    "static",
-]
-
-
-class Watch:
-    """Asks after every instruction of Python's how much memory was taken since the one before."""
-
-    def __init__(self):
-        self.most, self.where, self.held = 0, "", 0
-
-    def __call__(self, frame, event, argument):
-        frame.f_trace_opcodes = True
-        held, peak = tracemalloc.get_traced_memory()
-        tracemalloc.reset_peak()
-        if peak - self.held > self.most:
-            self.most = peak - self.held
-            self.where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        self.held = held
-        return self
-
-    def __enter__(self):
-        self.before = sys.gettrace()
-        tracemalloc.start()
-        sys.settrace(self)
-        return self
-
-    def __exit__(self, *exception):
-        sys.settrace(self.before)
-        tracemalloc.stop()
-
-
-@contextlib.contextmanager
-def nothing_dense(shape):
-    """Fail if a step of the program allocates a byte per position of a matrix of this shape."""
-    with Watch() as watch:
-        yield
-    assert watch.most < np.prod(shape), watch.where
-
-
-def linear_network(width=WIDTH, density=DENSITY, **options):
-    rng = np.random.default_rng(1)
-    kept = max(density, 4 / width)
-    return Sequential(
-        [SparseLinear(width, width, density=kept, rng=rng, **options), ReLU(),
-         SparseLinear(width, width, density=kept, rng=rng, **options), ReLU(),
-         SparseLinear(width, 10, density=0.1, rng=rng)],
-    )  # fmt: skip
-
-
-def conv_network(channels=CHANNELS):
-    rng = np.random.default_rng(1)
-    kept = 3 / channels
-    return Sequential(
-        [SparseConv2d(channels, channels, 3, padding=1, density=kept, rng=rng, bias=False),
-         BatchNorm(channels), ReLU(),
-         SparseConv2d(channels, channels, 3, padding=1, density=kept, rng=rng, bias=False),
-         BatchNorm(channels), ReLU(), GlobalAvgPool2d(), SparseLinear(channels, 10, rng=rng)],
-        (channels, 2, 2),
-    )  # fmt: skip
-
-
-MADE = {"linear": linear_network, "conv": conv_network}
-#: The shape of the matrices that must never be.
-LARGE = {"linear": (WIDTH, WIDTH), "conv": (CHANNELS, CHANNELS * 9)}
-
-
-def samples(network):
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((6 * BATCH, np.prod(network.input_shape)), dtype=np.float32)
-    return x, rng.integers(0, 10, 6 * BATCH)
-
-
-def train(network, rule, optimizer, x, y, **options):
-    """Return how many updates there were."""
-    updates = []
-
-    class Count:
-        def __getattr__(self, hook):
-            return lambda *args: None
-
-        def on_update(self, trainer, report):
-            updates.append(report)
-
-    Trainer(network, loss=SoftmaxCrossEntropy(), optimizer=optimizer, topology=make_topology(rule),
-            learning_rate=0.01, batch_size=BATCH, epochs=2, callbacks=[Count()],
-            **options).fit(x, y)  # fmt: skip
-    return len(updates)
-
-
-def watched(action, made):
-    """Do something twice: the first time imports and compiles, the second time is watched."""
-    network = MADE[made]()
-    x, y = samples(network)
-    action(network, x, y)
-    network = MADE[made]()
-    with nothing_dense(LARGE[made]):
-        return action(network, x, y)
 
 
 @pytest.mark.parametrize("made", MADE)
@@ -354,12 +248,9 @@ def test_wide_layers_within_their_memory():
     booleans would take 100 MB.
     """
     script = textwrap.dedent("""
-        import runpy, sys
-        from types import SimpleNamespace
         import numpy as np
+        from tracing import RULES, linear_network, train
         from sparsecpu.optimizers import SGD
-
-        this = SimpleNamespace(**runpy.run_path(sys.argv[1]))
 
         def peak():
             lines = dict(line.split(":", 1) for line in open("/proc/self/status"))
@@ -367,18 +258,18 @@ def test_wide_layers_within_their_memory():
 
         x = np.random.default_rng(1).standard_normal((96, 10_000), dtype=np.float32)
         y = np.arange(96) % 10
-        for rule in this.RULES:
-            this.train(this.linear_network(10_000, 0.001), rule, SGD(0.9), x, y)  # compiles
+        for rule in RULES:
+            train(linear_network(10_000, 0.001), rule, SGD(0.9), x, y)  # compiles
             with open("/proc/self/clear_refs", "w") as file:
                 file.write("5")  # the peak is counted anew
             before = peak()
-            network = this.linear_network(10_000, 0.001)
-            updates = this.train(network, rule, SGD(0.9), x, y)
+            network = linear_network(10_000, 0.001)
+            updates = train(network, rule, SGD(0.9), x, y)
             del network
             print(peak() - before, updates, rule)
     """)
     done = subprocess.run(
-        [sys.executable, "-c", script, __file__], capture_output=True, text=True, timeout=300,
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=300,
         check=False, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -108,6 +108,14 @@ def test_no_test_imports_another():
     assert not wrong
 
 
+def test_files_are_short():
+    """A file is a room: whoever comes in sees what it is for. Tables of cases may be longer."""
+    ours = {path: 300 for path in FILES}
+    tests = {path: 320 for path in (ROOT / "tests").rglob("*.py")}
+    found = {path: len(path.read_text().splitlines()) for path in ours | tests}
+    assert not {str(path): n for path, n in found.items() if n > (ours | tests)[path]}
+
+
 def test_twins_of_the_kernels_import_nothing_of_ours():
     """Else a fault could stand on both sides of a comparison."""
     twins = sorted((ROOT / "tests" / "naive").glob("*.py"))
