@@ -30,6 +30,7 @@ from sparsecpu.estimators.progress import Progress, begin, followers, gone_on, r
 from sparsecpu.estimators.rates import Stopper
 from sparsecpu.estimators.samples import read_samples
 from sparsecpu.estimators.scaling import scale_samples
+from sparsecpu.estimators.shown import ShowsNetwork
 from sparsecpu.estimators.targets import read_targets
 from sparsecpu.estimators.thin import tell_thin
 from sparsecpu.estimators.trainers import make_rate, make_trainer, restart, threads_of
@@ -47,7 +48,7 @@ from sparsecpu.trainer import Trainer
 from sparsecpu.training.mpi import communicator
 
 
-class SparseMLP(PlotsCurves, BaseEstimator):
+class SparseMLP(ShowsNetwork, PlotsCurves, BaseEstimator):
     """What classifier and regressor share; ``parameters.py`` says what each parameter is."""
 
     _parts: Parts | None = None
