@@ -25,7 +25,7 @@ def attention_of(
     from sparsecpu.kernels.machine.threads import use_threads
 
     if "tokenizer" not in facts:
-        raise ParameterError("attention", text, f"a language model; {model} is none")
+        raise ParameterError("attention", text, language_model(network, model))
     tokenizer = check_vocabulary(facts, network, model)
     every = tokenizer.encode(text)
     if not len(every):
@@ -65,6 +65,17 @@ def attention_of(
 
     words = [repr(tokenizer.decode([i]))[1:-1].replace(" ", "\u2423") for i in tokens.tolist()]
     return document, plot_attention(heads, words, f"What heads look at in {_quoted(text)}", plot)
+
+
+def language_model(network: Any, model: str) -> str:
+    """Return in words what is expected in place of a model that reads no text."""
+    from sparsecpu.layers import Attention
+    from sparsecpu.layers.base import inner_layers
+
+    expected = f"a language model; {model} is none"
+    if any(isinstance(layer, Attention) for _, layer in inner_layers(network)):
+        expected += ": heads that look at images are not shown (--plot alone draws its patterns)"
+    return expected
 
 
 def attention_table(found: dict[str, Any]) -> str:

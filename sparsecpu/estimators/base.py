@@ -25,6 +25,7 @@ from sparsecpu.estimators.progress import begin, followers, gone_on, remember
 from sparsecpu.estimators.rates import Stopper
 from sparsecpu.estimators.samples import read_samples
 from sparsecpu.estimators.scaling import scale_samples
+from sparsecpu.estimators.shown import ShowsNetwork
 from sparsecpu.estimators.targets import read_targets
 from sparsecpu.estimators.thin import tell_thin
 from sparsecpu.estimators.trainers import make_rate, make_trainer, restart
@@ -39,7 +40,7 @@ from sparsecpu.trainer import Trainer
 from sparsecpu.training.mpi import communicator
 
 
-class SparseMLP(Fitted):
+class SparseMLP(ShowsNetwork, Fitted):
     """What classifier and regressor share; ``parameters.py`` says what each parameter is."""
 
     def __init__(

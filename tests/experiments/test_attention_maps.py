@@ -152,6 +152,16 @@ def test_what_has_no_attention_is_refused(tmp_path):
         assert len(told.stderr.strip().splitlines()) == 1
 
 
+def test_heads_of_images_are_refused_with_what_is_shown_of_them(tmp_path):
+    made = find_model("vit-tiny")().sparsify(0.1).build()
+    save(made, tmp_path / "vit.npz")
+    told = run("inspect", tmp_path / "vit.npz", "--attention", "a cat")
+    assert told.exit_code == 2
+    assert len(told.stderr.strip().splitlines()) == 1
+    assert "images" in told.stderr
+    assert "--plot" in told.stderr
+
+
 def test_long_texts_and_many_heads_are_drawn_in_part(tmp_path):
     pytest.importorskip("matplotlib")
     heads, _ = look_at(network(), TOKENS)
