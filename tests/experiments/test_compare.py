@@ -17,6 +17,7 @@ from sparsecpu.experiments.comparison import (
     Comparison,
     Runner,
     paired,
+    runs,
     split_methods,
     summarise,
 )
@@ -24,6 +25,7 @@ from sparsecpu.experiments.comparison.methods import narrowed, weights_of
 from sparsecpu.experiments.comparison.result_folder import ResultFolder
 from sparsecpu.experiments.networks import describe
 from sparsecpu.experiments.recipe import Recipe
+from sparsecpu.kernels.machine.threads import current_threads, use_threads
 
 QUICK = ("--model", "30,20", "--epochs", 3, "--learning-rates", "0.05", "--quiet")
 
@@ -92,6 +94,19 @@ def test_methods_start_alike():
     a, b = (runner.run(Cell(m, 0.1, 0, 0), 0.05) for m in ("static", "set"))
     assert a["score"] == b["score"]  # one epoch has no update
     assert a["nnz"] == b["nnz"]
+
+
+def test_a_run_trains_and_scores_on_one_thread(monkeypatch):
+    seen, score = [], runs.score
+
+    def watched(*arguments, **options):
+        seen.append(current_threads())
+        return score(*arguments, **options)
+
+    monkeypatch.setattr(runs, "score", watched)
+    with use_threads(2):
+        Runner(comparison()).run(Cell("static", 0.1, 0, 0), 0.05)
+    assert seen == [1]
 
 
 @pytest.mark.parametrize("model", ["lenet-300-100", "30,20", "lenet-5-caffe"])

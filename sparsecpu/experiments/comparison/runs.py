@@ -115,7 +115,8 @@ class Runner:
         try:
             trainer.fit(augmented(recipe, x, network, trainer), targets)
             seconds = clock_without_compiling() - began
-            value = score(network, x_test, y_test, facts, batch_size=recipe.batch(len(y)))
+            with trainer.machine():
+                value = score(network, x_test, y_test, facts, batch_size=recipe.batch(len(y)))
         except (DivergedError, NotFiniteError):
             seconds, value = clock_without_compiling() - began, None
         return {
