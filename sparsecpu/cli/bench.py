@@ -15,6 +15,7 @@ from sparsecpu.cli.grouped_help import Command, Group, option
 from sparsecpu.cli.options import decorated, output_options
 from sparsecpu.cli.output import Speaker, print_json, put
 from sparsecpu.errors import ParameterError
+from sparsecpu.experiments.tables import folded
 from sparsecpu.registries.names import read_name
 
 _PICTURES = (".png", ".svg", ".pdf")
@@ -118,7 +119,8 @@ def _measure(
     if as_json:
         print_json(document)
     else:
-        put(f"compiling took {compile_clock.seconds:.1f} s and is in none of these figures")
+        took = f"compiling took {compile_clock.seconds:.1f} s and is in none of these figures"
+        put(folded(took))
 
 
 def _fastest_blas(threads: int, speaker: Speaker) -> dict[str, Any]:

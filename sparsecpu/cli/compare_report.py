@@ -37,11 +37,18 @@ def table(document: dict[str, Any]) -> str:
     ]
     for row in rows:
         pairs = [row[f"vs_{other}"] for other in _beside(rows)]
-        differences = [_difference(pair, measure, beside) for pair in pairs]
+        inside = [column in shown.inside for column in shown.columns[-2 - len(pairs) : -2]]
+        differences = [
+            _difference(pair, measure, beside or not stands)
+            for pair, stands in zip(pairs, inside, strict=True)
+        ]
         cells = [*_named(rows, row), _score(row, measure), *differences]
         note = f"{row['diverged']} of {row['runs']} runs diverged" if row["diverged"] else ""
         lines.append(shown.row([*cells, f"{row['nnz']:,}", f"{row['seconds']:.2f}"], note))
-        intervals = [_interval(pair, measure) for pair in pairs]
+        intervals = [
+            _interval(pair, measure) if stands else ""
+            for pair, stands in zip(pairs, inside, strict=True)
+        ]
         if any(intervals) and not beside:
             blank = [""] * (len(_named(rows, row)) + 1)
             lines.append(shown.row([*blank, *intervals, "", ""]))

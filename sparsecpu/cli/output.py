@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,7 +47,7 @@ class Speaker:
         for line in _lines:
             line.clear()
         with contextlib.suppress(OSError):  # a message is no reason to end a run
-            click.echo(message, err=True)
+            click.echo(_between_words(message), err=True)
         for line in _lines:
             line.again()
 
@@ -96,6 +98,21 @@ class Speaker:
             shown.listen(compiling)
 
         compile_clock.listeners[:] = [listen]  # not those of commands that have ended
+
+
+def _between_words(message: str) -> str:
+    """Return a message as it is, or in a terminal too narrow for it broken between words."""
+    try:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError, AttributeError):  # a file, a pipe, or closed
+        return message
+    if not columns:
+        return message
+    fill = textwrap.TextWrapper(
+        columns, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    ).fill
+    lines = message.split("\n")
+    return "\n".join(fill(line) if len(line) > columns else line for line in lines)
 
 
 def beside(run: str, ending: str) -> Path:

@@ -12,6 +12,7 @@ from sparsecpu.cli.names import Choice
 from sparsecpu.cli.options import json_option, quiet_option
 from sparsecpu.cli.output import Speaker, beside, print_json, put
 from sparsecpu.errors import ParameterError
+from sparsecpu.experiments.tables import folded
 
 if TYPE_CHECKING:
     from sparsecpu.experiments.curves import Curves
@@ -80,7 +81,7 @@ def plot(
         return
     words = ", ".join(panel.replace("_", " ") for panel in panels)
     many = f"{len(runs)} runs" if len(runs) > 1 else f"{epochs[runs[0]]} epochs"
-    put(f"{path}: {words} of {many}")
+    put(folded(f"{path}: {words} of {many}"))
 
 
 def _plot_comparison(run: str, out: str | None, over: str, as_json: bool) -> None:
@@ -99,7 +100,7 @@ def _plot_comparison(run: str, out: str | None, over: str, as_json: bool) -> Non
         print_json({"out": str(path), "curves": ["loss"], "densities": list(shown)})
         return
     methods = len({one.label for some in shown.values() for one in some})
-    put(f"{path}: loss of {methods} methods, at {len(shown)} densities")
+    put(folded(f"{path}: loss of {methods} methods, at {len(shown)} densities"))
 
 
 def _file(runs: tuple[str, ...], found: list[Curves]) -> Path:

@@ -23,6 +23,16 @@ VALIDATION, TRAINING, HELD_OUT = "validation", "training", "held out"
 LOOKS = {VALIDATION: 0, TRAINING: 1, HELD_OUT: 2}
 
 
+#: Numbers are far apart where the largest is so many times the smallest.
+_FAR = 8
+
+
+def far_apart(values: Iterable[float]) -> bool:
+    """Return True for numbers that only a logarithmic scale shows side by side."""
+    found = list(values)
+    return bool(found) and min(found) > 0 and max(found) > _FAR * min(found)
+
+
 def looks(kinds: Iterable[str]) -> dict[str, int]:
     """Return the number of the look of each kind of curve that a drawing has.
 

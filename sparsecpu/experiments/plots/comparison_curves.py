@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sparsecpu.experiments.comparison.histories import MeanCurves
+from sparsecpu.experiments.curves import far_apart
 from sparsecpu.experiments.plots.figures import figure, keep
 from sparsecpu.experiments.plots.style import look, plain_log, styled
 
-#: The scale is logarithmic where the largest loss is so many times the smallest.
-_FAR = 8
 _SIGNS = 10  # on a line
 
 
@@ -43,7 +42,7 @@ def plot_comparison_curves(
         axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
         axis.grid(True)
     values = [v for axis in axes.flat for line in axis.get_lines() for v in line.get_ydata()]
-    if min(values) > 0 and max(values) > _FAR * min(values):
+    if far_apart(values):
         plain_log(axes.flat[0], "y")
     for axis in list(axes.flat)[len(shown) :]:
         axis.remove()

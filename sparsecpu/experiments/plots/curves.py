@@ -7,7 +7,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sparsecpu.experiments.curves import HELD_OUT, TRAINING, VALIDATION, Curves, Series, looks
+from sparsecpu.experiments.curves import (
+    HELD_OUT,
+    TRAINING,
+    VALIDATION,
+    Curves,
+    Series,
+    far_apart,
+    looks,
+)
 from sparsecpu.experiments.plots.figures import figure, keep
 from sparsecpu.experiments.plots.style import (
     COLOURS,
@@ -28,8 +36,6 @@ PANELS = ("loss", "score", "learning_rate", "density")
 MOST_DENSITIES = 6
 #: Layers that a legend names; more of them are coloured from the first to the last.
 _NAMED = 12
-#: A scale is logarithmic where its largest value is so many times the smallest.
-_FAR = 8
 _SIGNS = 10  # on a line, so that it stays one
 #: Names of scores in evaluations within epochs.
 _SCORES = ("accuracy", "r2")
@@ -95,7 +101,7 @@ def _share(axes: Sequence[Any]) -> None:
     if len(axes) < 2:
         return
     values = [v for axis in axes for line in axis.get_lines() for v in line.get_ydata()]
-    far = _is_far(values)
+    far = far_apart(values)
     ends = (min(values) / 1.25, max(values) * 1.25) if far else (0.0, max(values) * 1.05)
     for axis in axes:
         axis.set_ylim(*ends)
@@ -190,15 +196,10 @@ def _scores(axis: Any, panel: str, runs: Sequence[Curves], over: str, alone: boo
 
 def _spread(axis: Any) -> bool:
     """Make the scale logarithmic where values differ by much; return False where it stays."""
-    far = _is_far([v for line in axis.get_lines() for v in line.get_ydata()])
+    far = far_apart(v for line in axis.get_lines() for v in line.get_ydata())
     if far:
         plain_log(axis, "y")
     return far
-
-
-def _is_far(values: Sequence[float]) -> bool:
-    """Return True for numbers that only a logarithmic scale shows."""
-    return bool(values) and min(values) > 0 and max(values) > _FAR * min(values)
 
 
 def _rates(axis: Any, panel: str, runs: Sequence[Curves], over: str, alone: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sparsecpu.experiments.comparison.histories import by_density
+from sparsecpu.experiments.curves import far_apart
 from sparsecpu.experiments.report.comparison_facts import ComparisonFacts
 from sparsecpu.experiments.report.html import Html, Section, element, note, section
 from sparsecpu.experiments.report.svg import MOST_SERIES, Axis, Series, chart
@@ -14,8 +15,9 @@ def curves(found: ComparisonFacts) -> Section | None:
     if not shown:
         return None
     heights = [y for some in shown.values() for one in some for y in one.curves.series("loss")[1]]
-    far = min(heights) > 0 and max(heights) > 8 * min(heights)
-    up = Axis("loss", log=far, least=min(heights), most=max(heights))  # the same for all densities
+    low, high, far = min(heights), max(heights), far_apart(heights)
+    room = 0.0 if far else 0.04 * (high - low)
+    up = Axis("loss", log=far, least=low - room, most=high + room)  # the same for all densities
     pictures: list[Html] = []
     for density, some in shown.items():
         title = f"Training loss at density {density:g}"

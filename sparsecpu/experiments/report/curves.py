@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.experiments.curves import HELD_OUT, TRAINING, VALIDATION, looks
+from sparsecpu.experiments.curves import HELD_OUT, TRAINING, VALIDATION, far_apart, looks
 from sparsecpu.experiments.report.html import (
     Html,
     Section,
@@ -130,7 +130,8 @@ def densities(run: RunFacts) -> Html | None:
     title = "Density of each layer"
     if len(series) < len(layers):
         title = f"Density of the {len(series)} layers with the most weights"
-    return chart(title, _EPOCH, Axis("density", least=0.0), series)
+    far = far_apart(y for one in series for _, y in one.points)
+    return chart(title, _EPOCH, Axis("density", log=far, least=None if far else 0.0), series)
 
 
 def _numbers(run: RunFacts) -> Html:

@@ -56,9 +56,10 @@ th,td{{padding:.2rem .7rem;text-align:right;
 border-bottom:1px solid var(--line);overflow-wrap:normal}}
 th.word,td.word{{text-align:left;max-width:24rem}}
 .long{{overflow-wrap:anywhere;min-width:9rem}}
-@media (max-width:30rem){{th,td{{padding:.2rem .4rem}}}}
 th{{font-weight:600}}tbody th{{font-weight:400}}
 td.heat{{background:rgb(var(--heat)/var(--a));text-align:center;padding:.2rem .5rem}}
+@media (max-width:30rem){{table{{font-size:.82rem}}th,td{{padding:.2rem .25rem}}
+td.heat{{padding:.2rem .1rem}}}}
 td.right{{outline:1px solid var(--soft);outline-offset:-1px}}
 pre{{background:var(--panel);border:1px solid var(--line);border-radius:.4rem;padding:.7rem;
 white-space:pre-wrap;overflow-wrap:anywhere;font-size:.9rem}}
