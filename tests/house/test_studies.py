@@ -5,6 +5,7 @@ import itertools
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -114,3 +115,17 @@ def test_a_picture_of_the_hour(gpt_hour, tmp_path):
     drawn = (tmp_path / "hour.svg").read_text()
     assert "minutes of one core" in drawn
     assert "dense, PyTorch" in drawn
+
+
+def test_brackets_and_the_features_that_tell_them(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs" / "studies")
+    import brackets
+
+    assert brackets.open_brackets("a(b[c)])d") == [0, 1, 1, 2, 2, 1, 0, 0, 0]
+    text = "(" + "a" * 9 + ")" + "a" * 29
+    depths = np.array([brackets.open_brackets(text)])
+    told, hidden = depths / 2, np.zeros_like(depths, dtype=float)
+    below = SimpleNamespace(predict=lambda windows: np.stack([told, -told, hidden], axis=2))
+    monkeypatch.setattr(brackets, "Sequential", lambda layers, input_shape: below)
+    network = SimpleNamespace(layers=[None, None], input_shape=(40,))
+    np.testing.assert_allclose(brackets.areas(network, depths, depths), [1.0, 0.0, 0.5])
