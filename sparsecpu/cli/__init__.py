@@ -33,6 +33,11 @@ _ELSEWHERE = {
 }
 
 
+def _home_of(name: str) -> tuple[str, str, str]:
+    """Return the module of a command here, a colon, and the name of its function."""
+    return _ELSEWHERE.get(name, f"{name}:{name}").partition(":")
+
+
 #: Exit code where whatever read the output needs no more of it, as ``head`` does after some lines:
 #: that of SIGPIPE, as shells count, which ends other programs then.
 READER_ENDED = 128 + 13
@@ -65,8 +70,15 @@ class _Group(Group):
         return list(COMMANDS)
 
     def load_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        module, _, function = _ELSEWHERE.get(name, f"{name}:{name}").partition(":")
+        module, _, function = _home_of(name)
         return getattr(importlib.import_module(f"sparsecpu.cli.{module}"), function)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands; to import them all would take most of a second."""
+        from sparsecpu.cli.sentences import sentence_of
+
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, sentence_of(*_home_of(name)[::2])) for name in COMMANDS])
 
     def make_context(self, *args: Any, **options: Any) -> click.Context:
         with _past_click():

@@ -142,7 +142,7 @@ def test_dense_steps_are_made_beside_a_run():
     assert {kind.precision for kind in kinds} == here
     assert {kind.library for kind in kinds} <= {"NumPy", "PyTorch"}
     with DenseChildren(1) as children:
-        for _, child in children._children:
+        for _, child, _ in children._children:
             child.kill()
         assert children.steps((20, 16, 4), 8) == []
 

@@ -11,7 +11,7 @@ from sparsecpu.cli.grouped_help import GROUPS, USUAL_GROUP, Command, option
 
 
 def shown(*words, columns=80):
-    done = run(*words, env={"COLUMNS": str(columns)})
+    done = run(*(words or ["--help"]), env={"COLUMNS": str(columns)})
     assert done.exit_code == 0, done.output
     return done.stdout
 
@@ -70,6 +70,13 @@ def test_help_fits_the_terminal(words, command, columns):
 def test_no_name_is_broken_in_two():
     assert "weight-\n" not in shown("train", "--help", columns=57)
     assert "--weight-decay 0.1" in " ".join(shown("train", "--help", columns=57).split())
+
+
+def test_the_list_of_commands_says_what_each_says_itself():
+    lines = " ".join(shown(columns=400).split())
+    for name in COMMANDS:
+        command = main.get_command(click.Context(main), name)
+        assert f"{name} {command.get_short_help_str()}" in lines
 
 
 def test_an_option_without_a_group_has_a_place():
