@@ -1,6 +1,6 @@
 """An hour of one core: gpt-mini, 90 % sparse in this engine, and dense in PyTorch.
 
-    python docs/studies/gpt_hour.py sparse --out hour/sparse --rate 0.006
+    python docs/studies/gpt_hour.py sparse --out hour/sparse --rate 0.004
     python docs/studies/gpt_hour.py dense --out hour/dense --rate 0.001
     python docs/studies/gpt_hour.py draw hour/*/points.jsonl --picture hour.png
     sparsecpu generate hour/sparse --prompt "def "

@@ -165,7 +165,7 @@ class SparseConvolution:
         from sparsecpu.kernels.machine.threads import current_threads
 
         return (self, name, x.values.shape, x.b is None, inputs.a is None, kind, ctx.n_valid,
-                ctx.precision, current_threads())  # fmt: skip
+                ctx.full, ctx.precision, current_threads())  # fmt: skip
 
     def prepared(self, key: tuple, pattern: Pattern, ctx: Context) -> Any:
         """Return the pass that was prepared under a key; None if there is none of this pattern."""

@@ -33,14 +33,32 @@ _ELSEWHERE = {
 }
 
 
-def _home_of(name: str) -> tuple[str, str, str]:
-    """Return the module of a command here, a colon, and the name of its function."""
-    return _ELSEWHERE.get(name, f"{name}:{name}").partition(":")
-
-
 #: Exit code where whatever read the output needs no more of it, as ``head`` does after some lines:
 #: that of SIGPIPE, as shells count, which ends other programs then.
 READER_ENDED = 128 + 13
+#: How many new objects Python waits for before it searches for garbage, by generation.
+_SELDOM = 50_000, 20, 20
+
+
+def _home_of(name: str) -> tuple[str, str]:
+    """Return the module of a command here, and the name of its function."""
+    module, _, function = _ELSEWHERE.get(name, f"{name}:{name}").partition(":")
+    return module, function
+
+
+@contextlib.contextmanager
+def _seldom_collecting() -> Iterator[None]:
+    """Let Python search for garbage seldom: imports make a million objects, and all of them stay.
+
+    Nor need it search them all when the process ends.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(*_SELDOM)
+    atexit.register(gc.freeze)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class _Passing(Exception):
@@ -70,7 +88,7 @@ class _Group(Group):
         return list(COMMANDS)
 
     def load_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        module, _, function = _home_of(name)
+        module, function = _home_of(name)
         return getattr(importlib.import_module(f"sparsecpu.cli.{module}"), function)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -78,7 +96,7 @@ class _Group(Group):
         from sparsecpu.cli.sentences import sentence_of
 
         with formatter.section("Commands"):
-            formatter.write_dl([(name, sentence_of(*_home_of(name)[::2])) for name in COMMANDS])
+            formatter.write_dl([(name, sentence_of(*_home_of(name))) for name in COMMANDS])
 
     def make_context(self, *args: Any, **options: Any) -> click.Context:
         with _past_click():
@@ -115,16 +133,13 @@ class _Group(Group):
         from sparsecpu.cli.failures import flush_output, open_standard_streams
         from sparsecpu.cli.signals import raised
 
-        # Imports make a million objects that stay, and few that could be garbage.
-        gc.set_threshold(50_000, 20, 20)
-        atexit.register(gc.freeze)  # nor is there any need to search them all at the end
         # Numba's word about systems without shared memory, which need not concern anyone.
         warnings.filterwarnings("ignore", "Could not obtain multiprocessing lock")
         closed = sys.stdout is None
         open_standard_streams()
         if closed:
             raise SparseCPUError("the standard output is closed; to see nothing, use > /dev/null")
-        with raised(), _past_click():
+        with _seldom_collecting(), raised(), _past_click():
             code = super().main(*args, **{**options, "standalone_mode": False})
             flush_output()
         return code
