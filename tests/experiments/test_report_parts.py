@@ -1,6 +1,7 @@
 """What pages are made of: charts, pictures of counts, small images, the facts of a run."""
 
 import base64
+import re
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -184,3 +185,7 @@ def test_the_page_of_a_long_run_with_many_classes_is_bounded(tmp_path, rng):
         assert words in page.text
     assert "Loss" in page.text
     assert len(page.all("img")) == 24
+    between = [a for a in page.all("figure") if a.get("class") == "between"]
+    on_paper, of = map(int, re.search(r"On paper there are (\d+) of (\d+)", page.text).groups())
+    assert on_paper == 12
+    assert len(between) == of - on_paper
