@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.layers.base import Layer, Shape, Spec
+from sparsecpu.layers.base import KINDS, Layer, Shape, Spec
 from sparsecpu.layers.chain import Chain, listed
 from sparsecpu.layers.composite import Composite, Entries
 from sparsecpu.layers.images.passes import add, add_gradients, gate_gradient
@@ -30,6 +31,17 @@ class Branches(Composite):
     def _check(cls, shapes: list[Shape]) -> None:
         if len(set(shapes)) > 1:
             raise ParameterError(cls.outputs, shapes, "all of one shape")
+
+    @classmethod
+    def numbers(cls, shape, options) -> int:
+        """Return those of sums for which no layer has memory already; of vectors, not of images."""
+        chains = [list(entries) for entries in cls.entries(options).values()]
+        added, out = sorted(chains, key=bool)[1:], math.prod(cls.trace(shape, options)[0])
+        ends = [[KINDS[chain[at]["kind"]] for chain in added if chain] for at in (-1, 0)]
+        own = [sum(k.forward_plus is Layer.forward_plus for k in ends[0]),
+               sum(k.backward_plus is Layer.backward_plus for k in ends[1])]  # fmt: skip
+        empty = sum(not chain for chain in added)
+        return (own[0] + empty) * out + (own[1] + empty) * math.prod(shape)
 
     def plan(self, spec: Spec) -> Spec:
         ends = [branch.plan(spec) for branch in self.by_name.values()]

@@ -74,8 +74,7 @@ class Chain(Layer):
                 behind = self.layers[i + 1 : i + 2]
                 layer.done_behind = bool(behind) and behind[0].gate_by_input()
             elif isinstance(layer, SmoothActivation):
-                around = self.layers[max(i - 1, 0) : i + 2]
-                layer.leaves_slope = [one.takes_slope for one in around] == [True, False, True]
+                layer.leaves_slope = leaves_slope([type(one) for one in self.layers], i)
             elif layer.reads_moments and i > 0:
                 self.layers[i - 1].sum_moments()
         return spec
@@ -126,6 +125,12 @@ class Chain(Layer):
 
     def children(self) -> dict[str, Layer]:
         return {str(i): layer for i, layer in enumerate(self.layers)}
+
+
+def leaves_slope(kinds: list[type[Layer]], i: int) -> bool:
+    """Return True if one of these layers leaves the product with its slope to the one behind it."""
+    around = [kind.takes_slope for kind in kinds[max(i - 1, 0) : i + 2]]
+    return issubclass(kinds[i], SmoothActivation) and around == [True, False, True]
 
 
 def plan_layer(layer: Layer, spec: Spec) -> Spec:

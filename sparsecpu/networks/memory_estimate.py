@@ -11,6 +11,7 @@ import numpy as np
 
 from sparsecpu.errors import MemoryBudgetError
 from sparsecpu.layers import KINDS
+from sparsecpu.layers.chain import leaves_slope
 from sparsecpu.layers.composite import Composite
 from sparsecpu.layers.network.entry import lanes_filled
 from sparsecpu.layers.network.sizes import spec_of_samples
@@ -173,9 +174,10 @@ def lanes_of(architecture: Architecture, batch: int) -> int:
 
 def _numbers(entries: Iterable[Mapping[str, Any]], shape: tuple[int, ...]) -> int:
     """Return how many numbers per token listed layers hold: outputs, and gradients of inputs."""
-    held = 0
-    for entry in entries:
-        kind, options = KINDS[entry["kind"]], {k: v for k, v in entry.items() if k != "kind"}
+    held, entries = 0, list(entries)
+    kinds = [KINDS[entry["kind"]] for entry in entries]
+    for i, (kind, entry) in enumerate(zip(kinds, entries, strict=True)):
+        options = {k: v for k, v in entry.items() if k != "kind"}
         out, _ = kind.trace(shape, options)
         if issubclass(kind, Composite):
             inputs = kind.inputs(shape, options)
@@ -183,6 +185,7 @@ def _numbers(entries: Iterable[Mapping[str, Any]], shape: tuple[int, ...]) -> in
             held += sum(_numbers(inner, inputs[name]) for name, inner in chains)
             held += kind.numbers(shape, options)
         else:
-            held += math.prod(out) + (0 if kind.reads_tokens else math.prod(shape))
+            no_dx = kind.reads_tokens or leaves_slope(kinds, i)
+            held += math.prod(out) + (0 if no_dx else math.prod(shape))
         shape = out
     return held
