@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.layers.base import Layer, Shape, Spec
+from sparsecpu.layers.base import Layer, Shape, Spec, gradient_like
 from sparsecpu.layers.composite import Composite, Entries
 from sparsecpu.layers.inner_linear import linear_chains, linear_entries
 from sparsecpu.layers.required import require_vector
@@ -149,9 +149,9 @@ class Attention(Composite):
         return ends["output"], weights
 
     @classmethod
-    def numbers(cls, shape, options) -> int:
+    def numbers(cls, shape, options) -> tuple[int, int]:
         inner = math.prod(cls.inputs(shape, options)["output"])
-        return 4 * inner  # a, dq, dk and dv
+        return inner, 3 * inner  # a; dq, dk and dv
 
     def plan(self, spec: Spec) -> Spec:
         if require_vector(spec, self) != self.features:
@@ -214,7 +214,7 @@ class Attention(Composite):
         given, statistics, kept = saved
         a, seed = given[-1], given[-3]
         da = self.by_name["output"].backward(dy, kept[3], ctx)
-        gradients = [ctx.workspace.array(self, f"d{i}", a.shape, a.dtype) for i in range(3)]
+        gradients = [gradient_like(a, self, f"d{i}", ctx) for i in range(3)]
         scratch = self._scratch(a, ctx)
         attend_backward_kernel(a.shape[2], a.itemsize, int(self.causal), int(seed >= 0))(
             len(scratch), a.dtype, *given, statistics, da, *gradients, scratch

@@ -78,6 +78,9 @@ class Layer(Passes, Outline):
     #: True for the last layer of a network that puts out tokens: if it is a linear one, the loss
     #: may have its outputs in parts; see ``layers.linear_parts``.
     ends: bool = False
+    #: What the memory of its gradients goes by, where layers of other blocks use the same; empty
+    #: for memory of its own.
+    role: str = ""
     #: The plan of the network around it.
     planned: Plan | None = None
     #: True if it reads the numbers of tokens, int64 of shape ``(tiles, 1, lanes)``.
@@ -208,6 +211,11 @@ def inner_layers(layer: Layer, name: str = "") -> Iterator[tuple[str, Layer]]:
 def like(x: np.ndarray, owner: Layer, name: str, ctx: Context) -> np.ndarray:
     """Return workspace memory shaped like ``x``, with unspecified contents."""
     return ctx.workspace.array(owner, name, x.shape, x.dtype)
+
+
+def gradient_like(x: np.ndarray, owner: Layer, name: str, ctx: Context) -> np.ndarray:
+    """Return workspace memory for a gradient shaped like ``x``: that of the layer's role."""
+    return ctx.workspace.array(owner.role or owner, name, x.shape, x.dtype)
 
 
 def row_bytes(x: np.ndarray) -> int:

@@ -33,7 +33,7 @@ class Branches(Composite):
             raise ParameterError(cls.outputs, shapes, "all of one shape")
 
     @classmethod
-    def numbers(cls, shape, options) -> int:
+    def numbers(cls, shape, options) -> tuple[int, int]:
         """Return those of sums for which no layer has memory already; of vectors, not of images."""
         chains = [list(entries) for entries in cls.entries(options).values()]
         added, out = sorted(chains, key=bool)[1:], math.prod(cls.trace(shape, options)[0])
@@ -41,7 +41,7 @@ class Branches(Composite):
         own = [sum(k.forward_plus is Layer.forward_plus for k in ends[0]),
                sum(k.backward_plus is Layer.backward_plus for k in ends[1])]  # fmt: skip
         empty = sum(not chain for chain in added)
-        return (own[0] + empty) * out + (own[1] + empty) * math.prod(shape)
+        return (own[0] + empty) * out, (own[1] + empty) * math.prod(shape)
 
     def plan(self, spec: Spec) -> Spec:
         ends = [branch.plan(spec) for branch in self.by_name.values()]

@@ -66,6 +66,7 @@ class Chain(Layer):
                 self._first = i + 1  # where a backward pass ends: nothing learns up to here
             for _, inner in inner_layers(layer):
                 inner.alternates = inner.ends = False  # until a plain network says otherwise
+                inner.role = ""
             self.widths.append(spec.features)
             self.lengths.append(spec.length)
         for i, layer in enumerate(self.layers):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparsecpu.layers.activations import Activation
-from sparsecpu.layers.base import Spec, like
+from sparsecpu.layers.base import Spec, gradient_like, like
 from sparsecpu.layers.images.passes import gradient_as_array
 from sparsecpu.registries.names import read_name
 from sparsecpu.step.context import Context
@@ -54,7 +54,7 @@ class SmoothActivation(Activation):
         if isinstance(saved, Slope):
             return dy
         (x, _), dy = saved, gradient_as_array(dy, self, ctx)
-        dx = like(dy, self, "dx", ctx)
+        dx = gradient_like(dy, self, "dx", ctx)
         slope_kernel(self.function)(x.reshape(-1), dy.reshape(-1), dx.reshape(-1))
         return dx
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.layers.base import gradient_like
 from sparsecpu.step.context import Context
 
 
@@ -78,4 +79,4 @@ class Way:
         """Return where dx is written."""
         if self.layer.alternates:
             return ctx.workspace.alternate(dy, self.x.shape, self.x.dtype)
-        return ctx.workspace.array(self.layer, "dx", self.x.shape, self.x.dtype)
+        return gradient_like(self.x, self.layer, "dx", ctx)

@@ -9,6 +9,7 @@ from sparsecpu.layers import (
     Attention,
     Dropout,
     Embedding,
+    Identity,
     LayerNorm,
     Parallel,
     Residual,
@@ -17,6 +18,7 @@ from sparsecpu.layers import (
     SiLU,
     SparseLinear,
 )
+from sparsecpu.layers.network import planned
 from sparsecpu.layers.passes import Passes
 from sparsecpu.losses import SquaredError, TokenCrossEntropy
 from sparsecpu.optimizers import SGD
@@ -39,7 +41,7 @@ def vectors(way, dtype=np.float32):
     network = Sequential([
         SparseLinear(20, 24, **options), SiLU(),
         Residual([LayerNorm(24, dtype=dtype), *wide]),
-        Residual([RMSNorm(24, dtype=dtype), *ends]),
+        Identity(), Residual([RMSNorm(24, dtype=dtype), *ends]), Dropout(0.0), Identity(),
         Residual([GELU(), SparseLinear(24, 24, **options)], [SparseLinear(24, 24, **options)]),
         Residual([]), Parallel(both), Parallel([[SparseLinear(24, 24, **options)]]),
         GELU(), SparseLinear(24, 7, **options),
@@ -72,9 +74,10 @@ def inner(layer):
 
 @pytest.fixture
 def apart(monkeypatch):
-    """Call to have each pass by itself from now on."""
+    """Call to have each pass by itself, and each gradient in its own memory, from now on."""
 
     def set_apart():
+        monkeypatch.setattr(planned, "_share_gradients", lambda layers: None)
         monkeypatch.setattr(SparseLinear, "takes_slope", False)
         for kind in (SparseLinear, Attention, LayerNorm, RMSNorm):
             monkeypatch.setattr(kind, "forward_plus", Passes.forward_plus)
@@ -140,6 +143,13 @@ def test_single_samples_add_up_too(rng):
     network = vectors("in groups")
     x = rng.standard_normal((3, 20)).astype(np.float32)
     np.testing.assert_allclose(network.compile()(x[:1]), network.predict(x)[:1], atol=1e-5)
+
+
+def test_blocks_take_turns_in_two_memories_for_gradients():
+    network = tokens("alone")
+    roles = [layer.role for layer in inner(network) if isinstance(layer, LayerNorm)]
+    assert roles == ["block 0.branch.0", "block 1.branch.0"]
+    assert all(not layer.role for layer in network.layers if layer.kind != "residual")
 
 
 def test_slopes_are_left_between_two_linear_layers_alone():
