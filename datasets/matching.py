@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sparsecpu.datasets.columns import Columns, few, unlike_others
 from sparsecpu.errors import DataError
+from sparsecpu.registries.names import suggested
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def match_columns(
     columns = layout.columns
     if target is not None and (names is None or target not in names):
         known = "names in the first line" if names is None else f"one of {few(names)}"
-        raise DataError(f"{path} has no column {target!r}; expected {known}")
+        near = suggested(target, names or ())
+        raise DataError(f"{path} has no column {target!r}; expected {known}{near}")
     if columns is None or not columns.header or names is None:
         return _by_place(path, names, width, layout, target, scored)
     places, counts = {name: at for at, name in enumerate(names)}, Counter(names)

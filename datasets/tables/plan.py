@@ -11,6 +11,7 @@ from sparsecpu.datasets.tables.cells import as_number, is_missing, is_number, is
 from sparsecpu.datasets.tables.sheet import Sheet
 from sparsecpu.errors import DataError
 from sparsecpu.kernels.column_roles import EMPTY, GOAL, NUMBER, SKIPPED, TEXT
+from sparsecpu.registries.names import suggested
 
 #: Names of columns that number or name the rows.
 _UNNAMED = re.compile(r"column \d+|Unnamed: ?\d+")
@@ -74,7 +75,8 @@ def _check_names(sheet: Sheet, target: str | None) -> None:
     for meant in (*(chosen if isinstance(chosen, tuple) else ()), target):
         if meant is not None and meant not in sheet.names:
             known = f"one of {few(sheet.names)}" if sheet.header else "names in the first line"
-            raise DataError(f"{sheet.path} has no column {meant!r}; expected {known}")
+            near = suggested(meant, sheet.names) if sheet.header else ""
+            raise DataError(f"{sheet.path} has no column {meant!r}; expected {known}{near}")
 
 
 def _target(sheet: Sheet, target: str | None, empty: set[int]) -> int:

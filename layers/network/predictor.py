@@ -82,6 +82,11 @@ class Predictor:
         words = f"batches of up to {self.batch_size}, {self.precision}"
         return f"Predictor({self.network!r}, {words})"
 
+    def _repr_html_(self) -> str:
+        from sparsecpu.layers.network.page import page_of
+
+        return page_of(self.network.layers, repr(self))
+
     def __call__(self, x: Any, out: np.ndarray | None = None) -> np.ndarray:
         """Return the raw outputs of the last layer.
 

@@ -13,6 +13,8 @@ from sparsecpu.step.training_clock import clock_without_compiling
 _LONG = 60.0
 #: Seconds of training after which the time that is left can be told.
 _ENOUGH = 0.5
+#: So many epochs have a line each in a log, however short they are.
+_MANY = 100
 #: What a new loss weighs in the one that is shown.
 _NEW = 0.05
 
@@ -21,7 +23,8 @@ class Progress(Callback):
     """Shows epochs, loss, validation score, speed and the time that is left.
 
     On a terminal it is a line that is kept up to date and fits its width, in a notebook an output
-    that changes, anywhere else a line per epoch, or every few seconds where epochs are shorter.
+    that changes, anywhere else a line per epoch, but of more than a hundred epochs that are shorter
+    than a few seconds not each.
     What compiling takes is in none of its times.
 
     Parameters
@@ -76,7 +79,7 @@ class Progress(Callback):
         self._last = clock_without_compiling()
         self._scores = _scores(record)
         self._pending = self._words(trainer, record["loss"], trainer.epochs_done)
-        if self._pace.due():
+        if self._pace.due() or (not self.line.live and trainer.course.total_epochs <= _MANY):
             self._show(trainer, self._pending)
 
     def on_fit_end(self, trainer) -> None:

@@ -56,8 +56,9 @@ def table(document: dict[str, Any]) -> str:
         "",
         *_beside_alone(rows, measure),
         f"Scores are means over seeds +- their standard error, {measure.words}. "
-        "Differences are paired by seed, with 95 % bootstrap intervals; where 0 lies inside there "
-        "is no significant difference, and '~' says so.",
+        "Differences are paired by seed, with 95 % bootstrap intervals where there are three seeds "
+        "(too few, otherwise); where 0 lies inside there is no significant difference, and '~' "
+        "says so.",
         f"results: {document['out']}",
     ]
     return "\n".join(folded(line, "") for line in lines)

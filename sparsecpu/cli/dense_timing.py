@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import SparseCPUError
+from sparsecpu.reading.live_line import Word
 
 #: A dense network above so many bytes is not timed beside ours.
 _DENSE_LIMIT = 1_000_000_000
@@ -28,7 +29,8 @@ def dense_steps(run: Any, described: Any, dense: Any) -> dict[str, Any]:
     ours: float | None = None
     timed: dict[str, Any] = {}
     if run.clock.steps and dense is not None and (sizes := _sizes(run, described)):
-        with run.trainer.machine():
+        said = Word("timing the dense network beside it", "timing dense")
+        with run.speaker.passing(said), run.trainer.machine():
             rivals = dense.steps(sizes, run.recipe.batch(run.samples))
             ours, timed = beside_rivals(_OurSteps(run).turn, rivals)
     found: dict[str, Any] = {"step_ms": run.clock.step_ms() if ours is None else ours}

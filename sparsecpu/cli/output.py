@@ -16,7 +16,7 @@ import click
 
 from sparsecpu.errors import DataWarning, DivergenceWarning
 from sparsecpu.files.documents import finite
-from sparsecpu.reading.live_line import Line, Silence, line_on
+from sparsecpu.reading.live_line import Line, Silence, Word, line_on
 from sparsecpu.reading.progress import voice
 
 #: The line on which a command shows progress, if it has one.
@@ -50,6 +50,17 @@ class Speaker:
             click.echo(_between_words(message), err=True)
         for line in _lines:
             line.again()
+
+    @contextlib.contextmanager
+    def passing(self, word: Word) -> Iterator[None]:
+        """Show on a terminal what goes on inside the ``with`` block, and then take it away."""
+        if self.line.live:
+            self.line.show([word])
+        try:
+            yield
+        finally:
+            if self.line.live:
+                self.line.drop()
 
     def note(self, message: str) -> None:
         """Print a line on something that the user should know, whatever he wants."""

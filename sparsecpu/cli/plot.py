@@ -115,6 +115,8 @@ def _file(runs: tuple[str, ...], found: list[Curves]) -> Path:
 def _say_what_lacks(speaker: Speaker, found: list[Curves], panels: list[str]) -> None:
     """Say which runs were not scored, where that can be told beforehand."""
     if "score" not in panels:
-        speaker.say("note: no scores in the history; train --validation 0.1 keeps them")
+        of_text = any(curves.of_text for curves in found)
+        how = "--evaluate-every STEPS" if of_text else "--validation 0.1"
+        speaker.say(f"note: no scores in the history; train {how} keeps them")
     if "density" not in panels:
         speaker.say("note: no densities in the history, which is of an older version")

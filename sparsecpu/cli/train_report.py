@@ -108,6 +108,8 @@ def table(result: dict[str, Any], passes: bool = True) -> str:
         part = "epoch" if passes else "part"
         parts = f"{result['epochs']:,} {part}{'s' * (result['epochs'] != 1)}"
         steps = f"{result['steps']:,} step{'s' * (result['steps'] != 1)}"
+        if (waited := result.get("waited_epochs")) is not None:
+            steps += f"; ended early: epoch {result['epochs'] - waited} was not bettered"
         lines.append(f"{part:<17}{result['seconds_per_epoch']:.3f} s, {parts}, {steps}")
     whole = f"{result['seconds']:.1f} s, of which compiling {result['compile_seconds']:.1f} s"
     if result["part_seconds"] is not None:

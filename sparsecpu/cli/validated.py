@@ -76,10 +76,13 @@ class Validated:
         self.source: str | None = options["validation"]
         for name in ("early_stopping", "best"):
             if options[name] and self.source is None:
-                expected = "--validation FRACTION|FILE beside it, whose score decides"
-                raise ParameterError(name, options[name], expected)
+                flag = f"--{name.replace('_', '-')}"
+                raise click.UsageError(
+                    f"{flag} needs --validation FRACTION|FILE, whose score decides"
+                )
         self.fraction = None if self.source is None else fraction_of(self.source)
         self.best = BestModel() if options["best"] else None
+        self.stopping: EarlyStopping | None = None
         self.held: Held | None = None
         self._scores: EpochScores | None = None
 
@@ -115,7 +118,8 @@ class Validated:
         found: list[Callback] = [self._scores]
         if self.chosen["early_stopping"]:
             patience = self.chosen["early_stopping"]
-            found.append(EarlyStopping("validation_score", patience=patience, maximise=True))
+            self.stopping = EarlyStopping("validation_score", patience=patience, maximise=True)
+            found.append(self.stopping)
         return [*found, self.best] if self.best is not None else found
 
     def config(self) -> dict[str, Any]:
@@ -134,7 +138,11 @@ class Validated:
         if self.held is None:
             return {}
         best = None if self.best is None else self.best.epoch
-        return {"validation_samples": len(self.held.y), "best_epoch": best}
+        found = {"validation_samples": len(self.held.y), "best_epoch": best}
+        if self.stopping is not None:
+            patience, waited = self.stopping.patience, self.stopping.waited
+            found["waited_epochs"] = waited if waited > patience else None
+        return found
 
     def scores(self, network: Any, name: str) -> dict[str, float]:
         """Return the scores of a network on the samples held out; ``name`` is that of the score."""

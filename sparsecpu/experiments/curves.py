@@ -60,6 +60,8 @@ class Curves:
         What scores are: ``"accuracy"``, ``"R²"``, or just ``"score"``.
     kept : bool
         True if the network of the best epoch was kept.
+    of_text : bool
+        True if the run was of a language model.
     """
 
     records: list[dict[str, Any]]
@@ -67,6 +69,7 @@ class Curves:
     layers: Sequence[str] = ()
     score: str = "score"
     kept: bool = False
+    of_text: bool = False
 
     def series(self, key: str, over: str = "epochs") -> Series:
         """Return the numbers of this name, without those that are not finite."""
@@ -155,7 +158,10 @@ def read_curves(run: str) -> Curves:
             break
     name = str(run).rstrip("/\\") if path.name not in ("", ".", "..") else path.resolve().name
     score = {"classification": "accuracy", "regression": "R²"}.get(facts.get("task", ""), "score")
-    return Curves(records, name, layers, score, kept=config.get("best") is True)
+    return Curves(
+        records, name, layers, score, kept=config.get("best") is True,
+        of_text=facts.get("task") == "language",
+    )  # fmt: skip
 
 
 def _config(path: Path) -> dict[str, Any]:

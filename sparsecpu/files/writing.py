@@ -58,6 +58,9 @@ def atomic_write(path: Path | str) -> Iterator[IO[bytes]]:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+        if isinstance(error, FileNotFoundError) and not target.parent.exists():
+            words = f"there is no folder {target.parent}; make it, or choose another place"
+            raise FileFormatError(f"{path}: {words}") from error
         if isinstance(error, OSError) and error.filename in (None, str(temporary)) and error.errno:
             raise OSError(error.errno, error.strerror, str(path)) from error  # as the user calls it
         raise

@@ -165,6 +165,11 @@ class Trainer(Epochs):
         words = ", ".join(repr(part) for part in parts)
         return f"Trainer({words}; {length}, {self.steps_done} steps done)"
 
+    def _repr_html_(self) -> str:
+        from sparsecpu.layers.network.page import page_of
+
+        return page_of(getattr(self.network, "layers", ()), repr(self))
+
     def fit(self, x: Any, y: Any, sample_weight: Any = None) -> Trainer:
         """Train for the epochs that are left.
 

@@ -46,4 +46,5 @@ def keep_pages(drawings: Sequence[Any], path: Path | str) -> None:
             else:
                 drawings[0].savefig(file, format=kind, dpi=150, metadata=undated)
     except ValueError as error:
-        raise ParameterError("plot", str(path), f"a .png, .svg or .pdf ({error})") from error
+        expected = "a name that ends in .png, .svg or .pdf"
+        raise ParameterError("the picture", str(path), expected) from error

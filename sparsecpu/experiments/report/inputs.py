@@ -100,7 +100,10 @@ def _pictures(frames: list[Frame], shape: tuple[int, ...], what: str) -> list[Ht
     size = min(shape[1], MOST_CELLS) * min(shape[2], MOST_CELLS)
     most_frames = max(2, min(_FRAMES, _BYTES // (13 * size)))
     places = spread(len(pictures), most_frames)
-    most = max(int(pictures[at][1].max()) for at in places)
+    all_counts = np.concatenate([pictures[at][1].ravel() for at in places])
+    largest = int(all_counts.max())
+    # a few very large counts would leave all other pictures pale
+    most = max(int(pictures[-1][1].max()), math.ceil(np.quantile(all_counts, 0.99)))
     made, on_paper = [], {places[at] for at in spread(len(places), _PRINTED)}
     for at in places:
         label, counts = pictures[at]
@@ -108,7 +111,8 @@ def _pictures(frames: list[Frame], shape: tuple[int, ...], what: str) -> list[Ht
         picture = heat_map(counts, most, words, numbers=counts.size <= _WRITTEN)
         kind = "" if at in on_paper else "between"
         made.append(element("figure", picture, element("figcaption", label), class_=kind or None))
-    scale = f"The stronger the colour, the more weights a {what} has: from none to {most:,}."
+    scale = f"The stronger the colour, the more weights a {what} has: from none to {most:,}"
+    scale += " or more." if largest > most else "."
     if len(places) < len(pictures):
         scale += f" {len(places)} of {len(pictures):,} moments are shown."
     label = "Choose a moment of the run"
