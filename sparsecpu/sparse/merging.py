@@ -89,19 +89,22 @@ def merge_shared(old: Pattern, drop: np.ndarray, new_keys: np.ndarray) -> Merge:
     return Merge(old, pattern, shared.stays, shared.stays_at, shared.comes_at)
 
 
-def _merge_groups(old: Pattern, drop: np.ndarray, arrivals: np.ndarray, order: np.ndarray) -> Merge:
+def _merge_groups(
+    old: Pattern, drop: np.ndarray, arrivals: np.ndarray, order: np.ndarray | None
+) -> Merge:
     """Do as ``merge``, where drop and arrivals, which are sorted, must be whole shared columns."""
     n_out, n_in = old.shape
     gone = shared_places(drop, old.indptr, old.groups.indptr, old.group)
     found = merge_shared(old, gone, shared_keys(arrivals, n_out, n_in, old.group))
-    return replace(found, order=order)
+    return replace(found, order=np.arange(len(arrivals)) if order is None else order)
 
 
-def _in_order(old: Pattern, new_keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the keys of new positions in order, and where each was; refuse what is none."""
-    arrivals = integers(new_keys, "new positions")
-    order = np.argsort(arrivals, kind="stable")
-    arrivals = arrivals[order]
+def _in_order(old: Pattern, new_keys: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the keys of new positions in order, and where each was if not there; refuse others."""
+    arrivals, order = integers(new_keys, "new positions"), None
+    if (arrivals[1:] <= arrivals[:-1]).any():  # rules mostly give them in order
+        order = np.argsort(arrivals, kind="stable")
+        arrivals = arrivals[order]
     if len(arrivals) and (arrivals[0] < 0 or arrivals[-1] >= old.size):
         raise PatternError(f"new positions must lie in a {old.shape} matrix")
     if np.any(arrivals[1:] == arrivals[:-1]):
@@ -109,8 +112,10 @@ def _in_order(old: Pattern, new_keys: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return arrivals, order
 
 
-def _as_given(places: np.ndarray, order: np.ndarray) -> np.ndarray:
+def _as_given(places: np.ndarray, order: np.ndarray | None) -> np.ndarray:
     """Return what sorted positions have, in the order in which they were given."""
+    if order is None:
+        return places
     found = np.empty_like(places)
     found[order] = places
     return found
