@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.layers.base import Layer, Spec, like
+from sparsecpu.layers.base import Layer, Spec, gradient_like, like
 from sparsecpu.layers.images.passes import as_array, gate_gradient, gradient_as_array
 from sparsecpu.layers.images.planes import Planes
 from sparsecpu.registries import Registry
@@ -44,7 +44,7 @@ class Activation(Layer):
 
     def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
         (x, y), dy = saved, gradient_as_array(dy, self, ctx)
-        dx = like(dy, self, "dx", ctx)
+        dx = gradient_like(dy, self, "dx", ctx)
         self.gradient(x, y, dx, ctx)
         np.multiply(dx, dy, out=dx)
         return dx

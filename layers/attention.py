@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.layers.base import Layer, Shape, Spec
+from sparsecpu.layers.base import Layer, Shape, Spec, gradient_like
 from sparsecpu.layers.composite import Composite, Entries
 from sparsecpu.layers.inner_linear import linear_chains, linear_entries
 from sparsecpu.layers.required import require_vector
@@ -149,9 +149,9 @@ class Attention(Composite):
         return ends["output"], weights
 
     @classmethod
-    def numbers(cls, shape, options) -> int:
+    def numbers(cls, shape, options) -> tuple[int, int]:
         inner = math.prod(cls.inputs(shape, options)["output"])
-        return math.prod(shape) + 4 * inner  # a, dq, dk and dv
+        return inner, 3 * inner  # a; dq, dk and dv
 
     def plan(self, spec: Spec) -> Spec:
         if require_vector(spec, self) != self.features:
@@ -170,6 +170,14 @@ class Attention(Composite):
         return self.by_name["output"].plan(replace(spec, shape=ends[0], needs_gradient=True))
 
     def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
+        return self._forward(x, ctx, None)
+
+    def forward_plus(self, x, ctx, other):
+        return self._forward(x, ctx, other)
+
+    def _forward(
+        self, x: np.ndarray, ctx: Context, other: np.ndarray | None
+    ) -> tuple[np.ndarray, Any]:
         from sparsecpu.kernels.attention.forward import attend_kernel
 
         made, kept = zip(*(self.by_name[name].forward(x, ctx) for name in _NAMES[:3]), strict=True)
@@ -181,7 +189,7 @@ class Attention(Composite):
         if ctx.memory is not None:
             if ctx.memory.takes_one:
                 ctx.memory.attend(self, q, k, v, a)
-                return self.by_name["output"].forward(a, ctx)
+                return self._put_out(a, ctx, other)
             ctx.memory.keep(self, k, v, ctx.sequences)
         seed = self._seed(ctx)
         shape = 2, tiles, self.heads, lanes
@@ -193,8 +201,12 @@ class Attention(Composite):
         attend_kernel(lanes, x.itemsize, int(self.causal), int(seed >= 0))(
             len(scratch), x.dtype, *given, statistics, scratch
         )
-        y, last = self.by_name["output"].forward(a, ctx)
+        y, last = self._put_out(a, ctx, other)
         return y, (given, statistics, (*kept, last))
+
+    def _put_out(self, a: np.ndarray, ctx: Context, other: np.ndarray | None) -> tuple[Any, Any]:
+        output = self.by_name["output"]
+        return output.forward(a, ctx) if other is None else output.forward_plus(a, ctx, other)
 
     def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray | None:
         from sparsecpu.kernels.attention.backward import attend_backward_kernel
@@ -202,22 +214,21 @@ class Attention(Composite):
         given, statistics, kept = saved
         a, seed = given[-1], given[-3]
         da = self.by_name["output"].backward(dy, kept[3], ctx)
-        gradients = [ctx.workspace.array(self, f"d{i}", a.shape, a.dtype) for i in range(3)]
+        gradients = [gradient_like(a, self, f"d{i}", ctx) for i in range(3)]
         scratch = self._scratch(a, ctx)
         attend_backward_kernel(a.shape[2], a.itemsize, int(self.causal), int(seed >= 0))(
             len(scratch), a.dtype, *given, statistics, da, *gradients, scratch
         )
         if self.turns is not None:
             gradients[:2] = self._turned(self.turns, gradients[:2], ctx, back=True)
-        parts = [
-            self.by_name[name].backward(gradient, one, ctx)
-            for name, gradient, one in zip(_NAMES, gradients, kept, strict=False)
-        ]
-        if parts[0] is None:
-            return None
-        dx = np.add(parts[0], parts[1], out=ctx.workspace.array(self, "dx", dy.shape, dy.dtype))
-        dx += parts[2]  # dx = Wq' dq + Wk' dk + Wv' dv
-        return dx
+        query, key, value = (self.by_name[name] for name in _NAMES[:3])
+        dx: np.ndarray | None = query.backward(gradients[0], kept[0], ctx)
+        if dx is None:
+            key.backward(gradients[1], kept[1], ctx)
+            return value.backward(gradients[2], kept[2], ctx)
+        for chain, gradient, one in ((key, gradients[1], kept[1]), (value, gradients[2], kept[2])):
+            dx = chain.backward_plus(gradient, one, ctx, dx)
+        return dx  # Wq' dq + Wk' dk + Wv' dv
 
     def _seed(self, ctx: Context) -> int:
         """Return what tells which weights are dropped in this pass; -1 for none."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from sparsecpu.layers.checked import check_methods, fitting
 from sparsecpu.layers.outline import Outline, Shape
+from sparsecpu.layers.passes import Passes
 from sparsecpu.registries import Registry
 from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.step.context import Context
@@ -61,7 +62,7 @@ KINDS: Registry[type[Layer]] = Registry(
 )
 
 
-class Layer(Outline):
+class Layer(Passes, Outline):
     """A step of a network with explicit forward and backward.
 
     Activations are tiles with the samples last: ``(tiles, features, lanes)``, or, of images,
@@ -77,6 +78,9 @@ class Layer(Outline):
     #: True for the last layer of a network that puts out tokens: if it is a linear one, the loss
     #: may have its outputs in parts; see ``layers.linear_parts``.
     ends: bool = False
+    #: What the memory of its gradients goes by, where layers of other blocks use the same; empty
+    #: for memory of its own.
+    role: str = ""
     #: The plan of the network around it.
     planned: Plan | None = None
     #: True if it reads the numbers of tokens, int64 of shape ``(tiles, 1, lanes)``.
@@ -94,11 +98,6 @@ class Layer(Outline):
         if name in self.keeps_size:
             value = fitting(self, name, value)
         super().__setattr__(name, value)
-
-    @property
-    def reads_moments(self) -> bool:
-        """True if it needs the layer before it to sum its input and the squares of it."""
-        return False
 
     @property
     def has_two_forms(self) -> bool:
@@ -153,44 +152,6 @@ class Layer(Outline):
         """
         return spec
 
-    def forward(self, x: np.ndarray, ctx: Context) -> tuple[np.ndarray, Any]:
-        """Compute the output.
-
-        Parameters
-        ----------
-        x : ndarray, shape (tiles, features, lanes)
-            The input.
-        ctx : Context
-            Memory and mode of the step.
-
-        Returns
-        -------
-        y : ndarray
-            The output, in the workspace.
-        saved : object
-            What ``backward`` needs.
-        """
-        raise NotImplementedError
-
-    def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray | None:
-        """Write the gradients of the parameters and return that of the input.
-
-        Parameters
-        ----------
-        dy : ndarray
-            Gradient of the output.
-        saved : object
-            What ``forward`` returned.
-        ctx : Context
-            Memory and mode of the step.
-
-        Returns
-        -------
-        ndarray or None
-            Gradient of the input, in the workspace; None where the plan said that nothing needs it.
-        """
-        raise NotImplementedError
-
     def children(self) -> dict[str, Layer]:
         """Return the layers inside this one, by the names that parameters have in front."""
         return {}
@@ -239,36 +200,6 @@ class Layer(Outline):
         names = inspect.signature(type(self)).parameters
         return {name: getattr(self, name) for name in names if name not in self.filled}
 
-    def sum_moments(self) -> bool:
-        """Sum the output and its squares while storing it, for the normalisation behind.
-
-        Returns
-        -------
-        bool
-            True if the layer can, and will.
-        """
-        return False
-
-    def absorb_relu(self) -> bool:
-        """Apply the ReLU behind this layer while storing the output.
-
-        Returns
-        -------
-        bool
-            True if the layer can, and will.
-        """
-        return False
-
-    def gate_by_input(self) -> bool:
-        """Do the backward pass of the ReLU before this layer: return dx with 0 where x <= 0.
-
-        Returns
-        -------
-        bool
-            True if the layer can, and will.
-        """
-        return False
-
 
 def inner_layers(layer: Layer, name: str = "") -> Iterator[tuple[str, Layer]]:
     """Yield a layer and all that are inside it, in order, with their names."""
@@ -280,6 +211,11 @@ def inner_layers(layer: Layer, name: str = "") -> Iterator[tuple[str, Layer]]:
 def like(x: np.ndarray, owner: Layer, name: str, ctx: Context) -> np.ndarray:
     """Return workspace memory shaped like ``x``, with unspecified contents."""
     return ctx.workspace.array(owner, name, x.shape, x.dtype)
+
+
+def gradient_like(x: np.ndarray, owner: Layer, name: str, ctx: Context) -> np.ndarray:
+    """Return workspace memory for a gradient shaped like ``x``: that of the layer's role."""
+    return ctx.workspace.array(owner.role or owner, name, x.shape, x.dtype)
 
 
 def row_bytes(x: np.ndarray) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sparsecpu.layers.base import like
+from sparsecpu.layers.base import gradient_like, like
 from sparsecpu.step.context import Context
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class NormOfFeatures:
 
         x, mean, variance, of_batch = saved
         layer, gamma, beta = self.layer, self.layer.gamma, self.layer.beta
-        dx = like(x, layer, "dx", ctx)
+        dx = gradient_like(x, layer, "dx", ctx)
         if of_batch and ctx.comm.size > 1:
             self._backward_over_ranks(dy, saved, dx, ctx)
         else:

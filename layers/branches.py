@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-import numpy as np
-
 from sparsecpu.errors import ParameterError
-from sparsecpu.layers.base import Layer, Shape, Spec
-from sparsecpu.layers.chain import listed
+from sparsecpu.layers.base import KINDS, Layer, Shape, Spec
+from sparsecpu.layers.chain import Chain, listed
 from sparsecpu.layers.composite import Composite, Entries
 from sparsecpu.layers.images.passes import add, add_gradients, gate_gradient
 from sparsecpu.layers.images.planes import as_planes
@@ -32,6 +31,17 @@ class Branches(Composite):
     def _check(cls, shapes: list[Shape]) -> None:
         if len(set(shapes)) > 1:
             raise ParameterError(cls.outputs, shapes, "all of one shape")
+
+    @classmethod
+    def numbers(cls, shape, options) -> tuple[int, int]:
+        """Return those of sums for which no layer has memory already; of vectors, not of images."""
+        chains = [list(entries) for entries in cls.entries(options).values()]
+        added, out = sorted(chains, key=bool)[1:], math.prod(cls.trace(shape, options)[0])
+        ends = [[KINDS[chain[at]["kind"]] for chain in added if chain] for at in (-1, 0)]
+        own = [sum(k.forward_plus is Layer.forward_plus for k in ends[0]),
+               sum(k.backward_plus is Layer.backward_plus for k in ends[1])]  # fmt: skip
+        empty = sum(not chain for chain in added)
+        return (own[0] + empty) * out, (own[1] + empty) * math.prod(shape)
 
     def plan(self, spec: Spec) -> Spec:
         ends = [branch.plan(spec) for branch in self.by_name.values()]
@@ -60,24 +70,22 @@ class Branches(Composite):
     def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
         if self._takes_images:
             x = as_planes(x)
+        if not self._gives_images:
+            return self._add_forward(x, ctx)
         outputs, kept = [], []
         for branch in self.by_name.values():
             y, saved = branch.forward(x, ctx)
             outputs.append(y)
             kept.append(saved)
-        if self._gives_images:
-            return self._add_images(outputs, ctx), (x, kept)
-        return self._add_features(outputs, "y", ctx), (x, kept)
+        return self._add_images(outputs, ctx), (x, kept)
 
     def backward(self, dy: Any, saved: Any, ctx: Context) -> Any:
         x, kept = saved
+        if self._needs_dx and not self._takes_images:
+            return self._add_backward(dy, kept, ctx)
         branches = zip(self.by_name.values(), kept, strict=True)
         gradients = [branch.backward(dy, of_branch, ctx) for branch, of_branch in branches]
-        if not self._needs_dx:
-            return None
-        if self._takes_images:
-            return self._add_gradients_of_images(gradients, x, ctx)
-        return self._add_features(gradients, "dx", ctx)
+        return self._add_gradients_of_images(gradients, x, ctx) if self._needs_dx else None
 
     def _add_images(self, outputs: list[Any], ctx: Context) -> Any:
         """Add branch by branch; the last pass applies a ReLU and sums for the layers behind."""
@@ -97,15 +105,27 @@ class Branches(Composite):
             return gate_gradient(total, x, self, ctx, second=last)
         return add_gradients(total, last, self, "dx", ctx)
 
-    def _add_features(self, parts: list[np.ndarray], name: str, ctx: Context) -> np.ndarray:
-        total = ctx.workspace.array(self, name, parts[0].shape, parts[0].dtype)
-        if len(parts) == 1:
-            total[...] = parts[0]
-            return total
-        np.add(parts[0], parts[1], out=total)
-        for part in parts[2:]:
-            total += part
+    def _add_forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
+        """Let each branch add its output to those of the others; empty ones come first."""
+        total, kept = None, [None] * len(self.by_name)
+        for i, branch in self._in_order():
+            if total is None:
+                total, kept[i] = branch.forward(x, ctx)
+            else:
+                total, kept[i] = branch.forward_plus(x, ctx, total)
+        return total, (x, kept)
+
+    def _add_backward(self, dy: Any, kept: list[Any], ctx: Context) -> Any:
+        total = None
+        for i, branch in self._in_order():
+            if total is None:
+                total = branch.backward(dy, kept[i], ctx)
+            else:
+                total = branch.backward_plus(dy, kept[i], ctx, total)
         return total
+
+    def _in_order(self) -> list[tuple[int, Chain]]:
+        return sorted(enumerate(self.by_name.values()), key=lambda branch: bool(branch[1].layers))
 
 
 class Residual(Branches):

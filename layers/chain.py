@@ -6,9 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from sparsecpu.errors import ParameterError
 from sparsecpu.layers.activations import ReLU
 from sparsecpu.layers.base import KINDS, Layer, Shape, Spec, inner_layers
+from sparsecpu.layers.smooth_activations import Slope, SmoothActivation
 from sparsecpu.sparse.dense_parameter import Parameter
 from sparsecpu.step.context import Context
 
@@ -63,6 +66,7 @@ class Chain(Layer):
                 self._first = i + 1  # where a backward pass ends: nothing learns up to here
             for _, inner in inner_layers(layer):
                 inner.alternates = inner.ends = False  # until a plain network says otherwise
+                inner.role = ""
             self.widths.append(spec.features)
             self.lengths.append(spec.length)
         for i, layer in enumerate(self.layers):
@@ -70,6 +74,8 @@ class Chain(Layer):
                 layer.done_before = i > 0 and self.layers[i - 1].absorb_relu()
                 behind = self.layers[i + 1 : i + 2]
                 layer.done_behind = bool(behind) and behind[0].gate_by_input()
+            elif isinstance(layer, SmoothActivation):
+                layer.leaves_slope = leaves_slope([type(one) for one in self.layers], i)
             elif layer.reads_moments and i > 0:
                 self.layers[i - 1].sum_moments()
         return spec
@@ -81,17 +87,51 @@ class Chain(Layer):
             kept.append(saved)
         return x, kept
 
+    def forward_plus(self, x, ctx, other):
+        if not self.layers:
+            return np.add(x, other, out=ctx.workspace.array(self, "sum", x.shape, x.dtype)), []
+        kept = []
+        for layer in self.layers[:-1]:
+            x, saved = layer.forward(x, ctx)
+            kept.append(saved)
+        y, saved = self.layers[-1].forward_plus(x, ctx, other)
+        return y, [*kept, saved]
+
     def backward(self, dy: Any, saved: Any, ctx: Context) -> Any:
-        ready, first = ctx.grad_ready, self._first
-        learning = zip(reversed(self.layers[first:]), reversed(saved[first:]), strict=True)
-        for layer, kept in learning:
-            dy = layer.backward(dy, kept, ctx)
+        dy = self._backward(dy, saved, ctx, self._first)
+        return dy if self._needs_dx else None
+
+    def backward_plus(self, dy, saved, ctx, other):
+        if not self.layers:
+            return np.add(dy, other, out=ctx.workspace.array(self, "sum", dy.shape, dy.dtype))
+        dy = self._backward(dy, saved, ctx, 1)
+        first = self.layers[0]
+        dx = first.backward_plus(dy, saved[0], ctx, other)
+        if ctx.grad_ready is not None:
+            ctx.grad_ready(first)
+        return dx
+
+    def _backward(self, dy: Any, saved: Any, ctx: Context, first: int) -> Any:
+        """Go back through all layers from the last to this one."""
+        ready, layers = ctx.grad_ready, self.layers
+        for i in range(len(layers) - 1, first - 1, -1):
+            layer, slope = layers[i], saved[i - 1] if i > 0 else None
+            if isinstance(slope, Slope):
+                dy = layer.backward_times(dy, saved[i], ctx, slope.values)  # type: ignore[attr-defined]
+            else:
+                dy = layer.backward(dy, saved[i], ctx)
             if ready is not None:
                 ready(layer)
-        return dy if self._needs_dx else None
+        return dy
 
     def children(self) -> dict[str, Layer]:
         return {str(i): layer for i, layer in enumerate(self.layers)}
+
+
+def leaves_slope(kinds: list[type[Layer]], i: int) -> bool:
+    """Return True if one of these layers leaves the product with its slope to the one behind it."""
+    around = [kind.takes_slope for kind in kinds[max(i - 1, 0) : i + 2]]
+    return issubclass(kinds[i], SmoothActivation) and around == [True, False, True]
 
 
 def plan_layer(layer: Layer, spec: Spec) -> Spec:

@@ -40,12 +40,12 @@ class Composite(Layer):
         return dict.fromkeys(cls.entries(options), shape)
 
     @classmethod
-    def numbers(cls, shape: Shape, options: dict[str, Any]) -> int:
+    def numbers(cls, shape: Shape, options: dict[str, Any]) -> tuple[int, int]:
         """Return how many numbers per sample, or token, it holds of a batch beside its chains'.
 
-        Here, those that it puts out, and the gradient of its input.
+        What it puts out, and gradients; here, the output and the gradient of its input.
         """
-        return math.prod(shape) + math.prod(cls.trace(shape, options)[0])
+        return math.prod(cls.trace(shape, options)[0]), math.prod(shape)
 
     @classmethod
     def build(cls, shape: Shape, options: dict[str, Any], **context: Any) -> Layer:

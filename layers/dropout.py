@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.layers.base import Layer, like
+from sparsecpu.layers.base import Layer, gradient_like, like
 from sparsecpu.layers.images.passes import as_array, gradient_as_array
 from sparsecpu.registries.numbers import is_number
 from sparsecpu.step.context import Context
@@ -56,7 +56,7 @@ class Dropout(Layer):
         if saved is None:
             return dy
         dy = gradient_as_array(dy, self, ctx)
-        dx = like(dy, self, "dx", ctx)
+        dx = gradient_like(dy, self, "dx", ctx)
         np.multiply(dy, saved, out=dx)
         return dx
 

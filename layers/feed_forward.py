@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.layers.base import Layer, Shape, Spec, like
+from sparsecpu.layers.base import Layer, Shape, Spec, gradient_like, like
 from sparsecpu.layers.composite import Composite, Entries
 from sparsecpu.layers.inner_linear import linear_chains, linear_entries
 from sparsecpu.layers.required import require_vector
@@ -110,9 +110,9 @@ class FeedForward(Composite):
         return ends["down"], weights
 
     @classmethod
-    def numbers(cls, shape, options) -> int:
+    def numbers(cls, shape, options) -> tuple[int, int]:
         hidden, gated = int(options["hidden"]), options.get("gated", False)
-        return 3 * hidden + shape[0] if gated else 2 * hidden
+        return hidden, 2 * hidden if gated else hidden
 
     @classmethod
     def _check(cls, ends: dict[str, Shape], hidden: Shape) -> None:
@@ -125,7 +125,6 @@ class FeedForward(Composite):
         before = {name: chain for name, chain in self.by_name.items() if name != "down"}
         ends = {name: chain.plan(spec) for name, chain in before.items()}
         self._check({name: end.shape for name, end in ends.items()}, (self.hidden,))
-        self._needs_dx = spec.needs_gradient
         self._inner_learns = any(end.needs_gradient for end in ends.values())
         inner = Spec((self.hidden,), self._inner_learns, spec.length)
         return self.by_name["down"].plan(inner)
@@ -157,18 +156,15 @@ class FeedForward(Composite):
             return self.by_name["up"].backward(self._gelu.backward(dinner, inner, ctx), up, ctx)
         opening, wide = inner
         dopening, dwide = self._gate_gradients(dinner, opening, wide, ctx)
-        parts = (
-            self.by_name["up"].backward(dwide, up, ctx),
-            self.by_name["gate"].backward(dopening, gate, ctx),
-        )
-        if not self._needs_dx:
-            return None
-        return np.add(*parts, out=like(parts[0], self, "dx", ctx))
+        dx = self.by_name["up"].backward(dwide, up, ctx)
+        if dx is None:
+            return self.by_name["gate"].backward(dopening, gate, ctx)
+        return self.by_name["gate"].backward_plus(dopening, gate, ctx, dx)
 
     def _gate_gradients(self, dinner, opening, wide, ctx) -> tuple[np.ndarray, np.ndarray]:
         from sparsecpu.kernels.gating import gate_gradients
 
-        dopening, dwide = like(wide, self, "dgate", ctx), like(wide, self, "dup", ctx)
+        dopening, dwide = (gradient_like(wide, self, name, ctx) for name in ("dgate", "dup"))
         given = opening, wide, dinner, dopening, dwide
         gate_gradients(*(array.reshape(-1) for array in given))
         return dopening, dwide

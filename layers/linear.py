@@ -12,9 +12,7 @@ from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.checked import vector
 from sparsecpu.layers.described import options_of_weight
 from sparsecpu.layers.full_form import FullForm
-from sparsecpu.layers.linear_parts import OutputsInParts, tiles_at_once
-from sparsecpu.layers.linear_view import LinearView, owner_of
-from sparsecpu.layers.linear_ways import Way, choose_way
+from sparsecpu.layers.linear_passes import LinearPasses
 from sparsecpu.layers.required import require_bias, require_vector
 from sparsecpu.registries.numbers import float_type, generator, truth_value, whole
 from sparsecpu.sparse.dense_parameter import Parameter
@@ -24,13 +22,12 @@ from sparsecpu.sparse.first_values import scaled_uniform
 from sparsecpu.sparse.groups import checked_group, with_group
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
-from sparsecpu.step.context import Context
 
 #: How a layer computes: at its nonzeros, or as a full matrix that is written at every step.
 FORMS = ("sparse", "dense")
 
 
-class SparseLinear(Layer):
+class SparseLinear(LinearPasses):
     r"""A linear layer whose weights exist only at their nonzeros.
 
     Forward :math:`y = W x + b`; backward :math:`dx = W^T dy`, :math:`dW = (dy\,x^T)` at the
@@ -248,41 +245,6 @@ class SparseLinear(Layer):
     def gate_by_input(self) -> bool:
         self.gated = True
         return True
-
-    def forward(self, x: np.ndarray, ctx: Context) -> tuple[Any, Any]:
-        if self.ends and ctx.in_parts and not ctx.lean and tiles_at_once(self, x) < len(x):
-            return OutputsInParts(self, x, ctx), None
-        way = self.way(x, ctx)
-        return way.output(ctx), way  # y = W x + b
-
-    def backward(self, dy: Any, saved: Any, ctx: Context) -> np.ndarray | None:
-        if isinstance(dy, OutputsInParts):
-            return dy.finish(ctx)
-        if ctx.observe is not None and not self.weight.fixed:
-            ctx.observe(self.weight, LinearView(saved.x, dy, owner_of(ctx, self.of_tokens)))
-        return saved.backward(dy, ctx)  # dW = (dy x') at the nonzeros, db = sum dy, dx = W' dy
-
-    def way(self, x: np.ndarray, ctx: Context) -> Way:
-        """Return the way to compute this pass: that of the last one, if nothing has changed.
-
-        Parameters
-        ----------
-        x : ndarray, shape (tiles, in_features, lanes)
-            The input, in the memory that it will come in again.
-        ctx : Context
-            Memory and mode of the step.
-        """
-        weight, bias, prepared = self.weight, self.bias, ctx.workspace.prepared
-        made_for = (
-            id(x), id(weight.pattern), id(weight.data), None if bias is None else id(bias.data),
-            self.form, self.relu, self.gated, self.needs_dx, self.alternates,
-            ctx.precision, ctx.lean, ctx.predicts,
-        )  # fmt: skip
-        way: Way | None = prepared.get((self, "way"))
-        if way is None or way.made_for != made_for:
-            way = prepared[self, "way"] = choose_way(self, x, ctx)
-            way.made_for = made_for
-        return way
 
     def parameters(self) -> dict[str, Parameter]:
         found: dict[str, Parameter] = {"weight": self.weight}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.layers.base import Layer, Spec, like
+from sparsecpu.layers.base import Layer, Spec, gradient_like, like
 from sparsecpu.layers.required import filled
 from sparsecpu.registries.numbers import float_type, is_number, whole
 from sparsecpu.sparse.dense_parameter import Parameter
@@ -53,6 +53,12 @@ class NormOfSamples(Layer):
         return y, (x, statistics)
 
     def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
+        return self._back(dy, saved, ctx, dy[:0])
+
+    def backward_plus(self, dy, saved, ctx, other):
+        return self._back(dy, saved, ctx, other)
+
+    def _back(self, dy: np.ndarray, saved: Any, ctx: Context, other: np.ndarray) -> np.ndarray:
         from sparsecpu.kernels.sample_norm import (
             input_gradient_kernel,
             parameter_gradients_kernel,
@@ -61,8 +67,8 @@ class NormOfSamples(Layer):
         (x, statistics), sizes = saved, (dy.shape[2], dy.itemsize)
         dbeta = self.beta.grad if self.centred else self.beta.data
         parameter_gradients_kernel(*sizes)(x, dy, statistics, self.gamma.grad, dbeta)
-        dx = like(x, self, "dx", ctx)
-        input_gradient_kernel(*sizes)(x, dy, self.gamma.data, statistics, self.centred, dx)
+        dx = gradient_like(x, self, "dx", ctx)
+        input_gradient_kernel(*sizes)(x, dy, self.gamma.data, statistics, self.centred, other, dx)
         return dx
 
     def parameters(self) -> dict[str, Parameter]:

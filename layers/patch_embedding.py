@@ -142,8 +142,9 @@ class PatchEmbedding(Composite):
         return {"projection": (_sizes_for(shape, options).pixels,)}
 
     @classmethod
-    def numbers(cls, shape, options) -> int:
-        return _sizes_for(shape, options).pixels + 2 * int(options["features"])
+    def numbers(cls, shape, options) -> tuple[int, int]:
+        features = int(options["features"])
+        return _sizes_for(shape, options).pixels + features, features
 
     @classmethod
     def trace(cls, shape, options) -> tuple:

@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sparsecpu.layers.activations import Activation
-from sparsecpu.layers.base import like
+from sparsecpu.layers.base import Spec, gradient_like, like
 from sparsecpu.layers.images.passes import gradient_as_array
 from sparsecpu.registries.names import read_name
 from sparsecpu.step.context import Context
 
 
+class Slope(NamedTuple):
+    """What an activation saves that leaves the product with its slope to the layer behind it."""
+
+    values: np.ndarray
+
+
 class SmoothActivation(Activation):
-    """Base of activations that have kernels; ``function`` is their name there."""
+    """Base of activations that have kernels; ``function`` is their name there.
+
+    Between two linear layers the one behind multiplies its gradient by the slope, which the forward
+    pass computes beside the output and leaves where its input was.
+    """
 
     function = ""
+    #: True if the layers around it allow that; see ``Layer.takes_slope``.
+    leaves_slope = False
+
+    def plan(self, spec: Spec) -> Spec:
+        self.leaves_slope = False
+        return spec
+
+    def forward(self, x, ctx):
+        if not (self.leaves_slope and ctx.train):
+            return super().forward(x, ctx)
+        from sparsecpu.kernels.activations import activation_and_slope_kernel
+
+        y = like(x, self, "y", ctx)
+        activation_and_slope_kernel(self.function)(x.reshape(-1), y.reshape(-1))
+        return y, Slope(x)
 
     def apply(self, x, y, ctx) -> None:
         from sparsecpu.kernels.activations import activation_kernel
@@ -26,8 +51,10 @@ class SmoothActivation(Activation):
     def backward(self, dy: np.ndarray, saved: Any, ctx: Context) -> np.ndarray:
         from sparsecpu.kernels.activations import slope_kernel
 
+        if isinstance(saved, Slope):
+            return dy
         (x, _), dy = saved, gradient_as_array(dy, self, ctx)
-        dx = like(dy, self, "dx", ctx)
+        dx = gradient_like(dy, self, "dx", ctx)
         slope_kernel(self.function)(x.reshape(-1), dy.reshape(-1), dx.reshape(-1))
         return dx
 

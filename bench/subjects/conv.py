@@ -118,19 +118,26 @@ class Conv(Benchmark):
     def verdict(self, results: list[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
         every = [found for result in results for found in result["results"]]
         lines, means = precisions.fastest_lines(every), {}
-        for variant in sorted({(one["sparsity"], one["group"]) for one in every}):
+        heads = [Column(f"vs {precision}", 26) for precision in self.precisions]
+        table = Table([Column("sparsity", 8), Column("group", 6), *heads])
+        below: list[str] = []
+        for sparsity, group in sorted({(one["sparsity"], one["group"]) for one in every}):
+            cells = [f"{sparsity:g}", f"{group}"]
             for precision in self.precisions:
-                name = f"sparsity {variant[0]:g}, group {variant[1]}, beside dense {precision}"
                 ratios = [
-                    ratio for one in every if (one["sparsity"], one["group"]) == variant
+                    ratio for one in every if (one["sparsity"], one["group"]) == (sparsity, group)
                     if (ratio := known(one["by_precision"][precision])) is not None
                 ]  # fmt: skip
-                if ratios:
-                    means[name] = float(np.exp(np.mean(np.log(ratios))))
-                    lines.append(
-                        f"{name}: {means[name]:.2f}x as fast, the geometric mean of {len(ratios)} "
-                        f"({min(ratios):.2f}x to {max(ratios):.2f}x)"
-                    )
+                if not ratios:
+                    cells.append("")
+                    continue
+                mean = float(np.exp(np.mean(np.log(ratios))))
+                means[f"sparsity {sparsity:g}, group {group}, beside dense {precision}"] = mean
+                cells.append(f"{mean:.2f}x ({min(ratios):.2f}x to {max(ratios):.2f}x)")
+            below.append(table.row(cells))
+        if len(results) > 1:  # of one case the mean is what stands above
+            what = f"the geometric mean of {len(results)} layers (the least and the most)"
+            lines += [f"how many times as fast as dense, {what}", table.heading(), *below]
         return {"geometric_mean": means}, lines
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
+from sparsecpu.layers.base import gradient_like
 from sparsecpu.step.context import Context
 
 
@@ -39,13 +40,36 @@ class Way:
         else:
             self.y = ctx.workspace.array(layer, "y", shape, x.dtype)
 
-    def output(self, ctx: Context) -> np.ndarray:
-        """Return y, (tiles, out_features, lanes)."""
+    def output(self, ctx: Context, other: np.ndarray | None = None) -> np.ndarray:
+        """Return y, (tiles, out_features, lanes), with another array added if there is one."""
         raise NotImplementedError
 
-    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
-        """Write dW and db, and return dx if the layer needs it."""
+    def backward(
+        self, dy: np.ndarray, ctx: Context, finish: int | None = None,
+        gate: np.ndarray | None = None,
+    ) -> np.ndarray | None:  # fmt: skip
+        """Write dW and db, and return dx if the layer needs it.
+
+        ``finish`` and ``gate`` say what else happens to dx, as ``kernels.linear.finishes`` has it;
+        without these, what the layers around have asked for.
+        """
         raise NotImplementedError
+
+    def finish_of_y(self, other: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, int]:
+        """Return what is added to y, where y is written, and what happens to it before."""
+        from sparsecpu.kernels.linear import PLAIN, PLUS, RELU
+
+        if other is not None:
+            return other, self.y, PLUS
+        return self.y, self.y, RELU if self.layer.relu else PLAIN
+
+    def finish_of_dx(self, finish: int | None, gate: Any) -> tuple[int, np.ndarray]:
+        """Return what happens to dx before it is stored, and the gate that this reads."""
+        from sparsecpu.kernels.linear import BACK, GATED
+
+        if finish is None:
+            return (GATED if self.layer.gated else BACK), self.x
+        return finish, gate
 
     def bias_gradient(self) -> np.ndarray:
         """Return where db is written; empty without a bias."""
@@ -55,4 +79,4 @@ class Way:
         """Return where dx is written."""
         if self.layer.alternates:
             return ctx.workspace.alternate(dy, self.x.shape, self.x.dtype)
-        return ctx.workspace.array(self.layer, "dx", self.x.shape, self.x.dtype)
+        return gradient_like(self.x, self.layer, "dx", ctx)

@@ -43,14 +43,20 @@ class GroupedPairs(GroupedProduct):
         self.values = workspace.array("pairs", "values", self.weight.data.shape, np.uint16)
         self._multiply, size = matmul_kernel(*self.sizes), row_bytes(self.read)
         self._cut, self._chunks = shared.blocks(size), shared.chunks_of(size)
+        self._bind_pairs(None)
+
+    def _bind_pairs(self, other: np.ndarray | None) -> None:
+        self._other, shared = other, self.shared
         self._forward = (
-            shared.indptr, *self._cut, shared.indices, self.values, self.read, self.bias, self.y,
-            self._forward[-2], self._chunks,
+            shared.indptr, *self._cut, shared.indices, self.values, self.read, self.bias,
+            *self.finish_of_y(other), self._chunks,
         )  # fmt: skip
 
-    def output(self, ctx: Context) -> np.ndarray:
+    def output(self, ctx: Context, other: np.ndarray | None = None) -> np.ndarray:
         from sparsecpu.kernels.linear.grouped_pairs import round_values
 
+        if other is not self._other:
+            self._bind_pairs(other)
         _weave(self.x, self.read)
         round_values(self.weight.data, self.values)
         self._multiply(*self._forward)
@@ -64,14 +70,14 @@ class GroupedPairs(GroupedProduct):
         self._pair_values(*self._copying)
         super().input_gradient()
 
-    def _bind_backward(self, dy: np.ndarray, ctx: Context) -> None:
+    def _bind_backward(self, dy: np.ndarray, ctx: Context, finish: int | None, gate: Any) -> None:
         from sparsecpu.kernels.linear.grouped_pairs import (
             gradient_kernel,
             pair_values_kernel,
             scatter_kernel,
         )
 
-        super()._bind_backward(dy, ctx)
+        super()._bind_backward(dy, ctx, finish, gate)
         self._gradient = gradient_kernel(*self.sizes)
         if not self.layer.needs_dx:
             return
@@ -81,7 +87,7 @@ class GroupedPairs(GroupedProduct):
         n_out = self.pattern.shape[0]
         self._copying = shared.indptr, self.weight.data, n_out, words, shared.chunks
         self._input_gradient = (
-            *self._columns(), shared.indices, words, dy, self.x, self._dx, self.layer.gated,
+            *self._columns(), shared.indices, words, dy, *self._input_gradient[-3:],
         )  # fmt: skip
 
     def _bind_gradient(self, dy: np.ndarray, ctx: Context) -> None:

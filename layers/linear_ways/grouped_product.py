@@ -20,28 +20,36 @@ class GroupedProduct(Way):
     """
 
     def __init__(self, layer: Any, x: np.ndarray, ctx: Context) -> None:
-        from sparsecpu.kernels.linear import PLAIN, RELU
         from sparsecpu.kernels.linear.grouped import matmul_kernel
 
         super().__init__(layer, x, ctx)
         self.shared, self.kind = self.pattern.groups, (self.pattern.group, x.shape[2], x.itemsize)
         self._multiply = matmul_kernel(*self.kind)
-        shared, size = self.shared, row_bytes(x)
-        self._cut = shared.blocks(size)
-        self._forward = (
-            shared.indptr, *self._cut, shared.indices, self.weight.data, x, self.bias, self.y,
-            RELU if layer.relu else PLAIN, shared.chunks_of(size),
-        )  # fmt: skip
+        self._cut = self.shared.blocks(row_bytes(x))
+        self._bind_output(None)
         self._dy: Any = None  # the gradients that backward is bound to
         self._dw: Any = None
+        self._gate: Any = None
+        self._finish: int | None = None
 
-    def output(self, ctx: Context) -> np.ndarray:
+    def _bind_output(self, other: np.ndarray | None) -> None:
+        """Prepare the arguments of the kernel that writes y."""
+        self._other, shared = other, self.shared
+        self._forward: tuple[Any, ...] = (
+            shared.indptr, *self._cut, shared.indices, self.weight.data, self.x, self.bias,
+            *self.finish_of_y(other), shared.chunks_of(row_bytes(self.x)),
+        )  # fmt: skip
+
+    def output(self, ctx: Context, other: np.ndarray | None = None) -> np.ndarray:
+        if other is not self._other:
+            self._bind_output(other)
         self._multiply(*self._forward)
         return self.y
 
-    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
-        if dy is not self._dy or self.weight.grad is not self._dw:
-            self._bind_backward(dy, ctx)
+    def backward(self, dy, ctx, finish=None, gate=None) -> np.ndarray | None:
+        bound = dy is self._dy and self.weight.grad is self._dw and gate is self._gate
+        if not bound or finish != self._finish:
+            self._bind_backward(dy, ctx, finish, gate)
         self.weight_gradient()
         if not self.layer.needs_dx:
             return None
@@ -56,7 +64,7 @@ class GroupedProduct(Way):
         """Write dx."""
         self._scatter(*self._input_gradient)
 
-    def _bind_backward(self, dy: np.ndarray, ctx: Context) -> None:
+    def _bind_backward(self, dy: np.ndarray, ctx: Context, finish: int | None, gate: Any) -> None:
         """Prepare the arguments of the kernels that write dW and dx."""
         from sparsecpu.kernels.linear.grouped import gradient_kernel, scatter_kernel
 
@@ -64,13 +72,15 @@ class GroupedProduct(Way):
             raise ParameterError("shape of dy", dy.shape, str(self.y.shape))
         check_tiles(dy, self.layer.out_features, self.y.dtype, "dy")
         self._dy, self._gradient = dy, gradient_kernel(*self.kind)
+        self._gate, self._finish = gate, finish
         self._bind_gradient(dy, ctx)
         if not self.layer.needs_dx:
             return
         self._dx, self._scatter = self.memory_of_dx(dy, ctx), scatter_kernel(*self.kind)
+        finish, gate = self.finish_of_dx(finish, gate)
         self._input_gradient: tuple[Any, ...] = (
-            self.shared.indptr, *self._columns(), self.shared.indices, self.weight.data, dy,
-            self.x, self._dx, self.layer.gated,
+            self.shared.indptr, *self._columns(), self.shared.indices, self.weight.data, dy, gate,
+            self._dx, finish,
         )  # fmt: skip
 
     def _bind_gradient(self, dy: np.ndarray, ctx: Context) -> None:

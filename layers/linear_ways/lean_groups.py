@@ -18,9 +18,9 @@ SLAB = 1 << 20
 class LeanGroups(GroupedProduct):
     """dx comes first; then each slab of groups has its gradient, and takes its step at once."""
 
-    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
-        if dy is not self._dy:
-            self._bind_backward(dy, ctx)
+    def backward(self, dy, ctx, finish=None, gate=None) -> np.ndarray | None:
+        if dy is not self._dy or gate is not self._gate or finish != self._finish:
+            self._bind_backward(dy, ctx, finish, gate)
         if self.layer.needs_dx:
             self.input_gradient()
         if ctx.apply is not None:

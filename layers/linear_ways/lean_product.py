@@ -15,12 +15,13 @@ from sparsecpu.step.context import Context
 class LeanProduct(SparseProduct):
     """dx comes first, by scattering rows; then the gradient of each slab is handed out at once."""
 
-    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
+    def backward(self, dy, ctx, finish=None, gate=None) -> np.ndarray | None:
         from sparsecpu.kernels.linear import gradient_kernel
 
         if dy.shape != self.y.shape or dy.dtype != self.y.dtype or not dy.flags.c_contiguous:
             raise ParameterError("shape of dy", dy.shape, f"C-contiguous {self.y.shape}")
-        dx = self._scattered(dy, ctx) if self.layer.needs_dx else None
+        finish, gate = self.finish_of_dx(finish, gate)
+        dx = self._scattered(dy, finish, gate, ctx) if self.layer.needs_dx else None
         if ctx.apply is None:
             return dx
         pattern, gradient = self.pattern, gradient_kernel(dy.shape[2])
@@ -34,15 +35,14 @@ class LeanProduct(SparseProduct):
             ctx.apply(self.weight, places, found)
         return dx
 
-    def _scattered(self, dy: np.ndarray, ctx: Context) -> np.ndarray:
+    def _scattered(self, dy: np.ndarray, finish: int, gate: np.ndarray, ctx: Context) -> np.ndarray:
         from sparsecpu.kernels.linear.scatter import scatter_kernel
         from sparsecpu.kernels.machine.threads import current_threads
 
         dx, pattern = self.memory_of_dx(dy, ctx), self.pattern
         parts = -(-current_threads() // len(dy))
         scatter_kernel(dy.shape[2])(
-            pattern.indptr, pattern.indices, self.weight.data, dy, self.x, dx, self.layer.gated,
-            parts,
+            pattern.indptr, pattern.indices, self.weight.data, dy, gate, dx, finish, parts,
         )  # fmt: skip
         return dx
 

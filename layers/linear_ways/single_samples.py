@@ -11,7 +11,7 @@ from sparsecpu.step.context import Context
 class SingleSamples(Way):
     """For predictions of so few samples that tiles would stay all but empty."""
 
-    def output(self, ctx: Context) -> np.ndarray:
+    def output(self, ctx: Context, other: np.ndarray | None = None) -> np.ndarray:
         from sparsecpu.kernels.linear.group_dots import group_dots_kernel
         from sparsecpu.kernels.linear.row_dots import row_dots
 
@@ -24,4 +24,4 @@ class SingleSamples(Way):
             group_dots_kernel()(group, *arguments)
         else:
             row_dots(*arguments)
-        return y
+        return y if other is None else np.add(y, other, out=y)

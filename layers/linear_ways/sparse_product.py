@@ -22,7 +22,7 @@ class SparseProduct(Way):
     """CSR times tiles, and its transpose by a column-by-column index of the same nonzeros."""
 
     def __init__(self, layer: Any, x: np.ndarray, ctx: Context) -> None:
-        from sparsecpu.kernels.linear import PLAIN, RELU, gradient_kernel, matmul_kernel
+        from sparsecpu.kernels.linear import gradient_kernel, matmul_kernel
 
         super().__init__(layer, x, ctx)
         self.precision = ctx.precision
@@ -31,12 +31,12 @@ class SparseProduct(Way):
         size = row_bytes(self.read)
         if ctx.predicts:  # blocks are cut as for the widest of the tiles that add up alike
             size = max(size, LANES_ALIKE * x.itemsize)
-        self._forward = (
-            *self.pattern.blocks(size), self.pattern.indices, self.weight.data, self.read,
-            self.bias, self.y, self.y, RELU if layer.relu else PLAIN, self.pattern.chunks_of(size),
-        )  # fmt: skip
+        self._size = size
+        self._bind_output(None)
         self._dy: Any = None  # the gradients that backward is bound to
         self._dw: Any = None
+        self._gate: Any = None
+        self._finish: int | None = None
 
     def _memory_to_read(self, x: np.ndarray, name: str, precision: str, ctx: Context) -> np.ndarray:
         """Return what the kernels read: x, or memory for its copy in 16 bits where that pays."""
@@ -45,15 +45,26 @@ class SparseProduct(Way):
             return x
         return sixteen_bit_memory(ctx.workspace, (self.layer, name), x.shape, precision)
 
-    def output(self, ctx: Context) -> np.ndarray:
+    def _bind_output(self, other: np.ndarray | None) -> None:
+        """Prepare the arguments of the kernel that writes y."""
+        self._other, pattern, size = other, self.pattern, self._size
+        self._forward = (
+            *pattern.blocks(size), pattern.indices, self.weight.data, self.read, self.bias,
+            *self.finish_of_y(other), pattern.chunks_of(size),
+        )  # fmt: skip
+
+    def output(self, ctx: Context, other: np.ndarray | None = None) -> np.ndarray:
+        if other is not self._other:
+            self._bind_output(other)
         if self.read is not self.x:
             _narrow(self.x, self.read, self.precision)
         self._multiply(*self._forward)
         return self.y
 
-    def backward(self, dy: np.ndarray, ctx: Context) -> np.ndarray | None:
-        if dy is not self._dy or self.weight.grad is not self._dw:
-            self._bind_backward(dy, ctx)
+    def backward(self, dy, ctx, finish=None, gate=None) -> np.ndarray | None:
+        bound = dy is self._dy and self.weight.grad is self._dw and gate is self._gate
+        if not bound or finish != self._finish:
+            self._bind_backward(dy, ctx, finish, gate)
         self._gradient(*self._weight_gradient)
         if not self.layer.needs_dx:
             return None
@@ -62,14 +73,12 @@ class SparseProduct(Way):
         self._multiply(*self._columns, self.weight.transposed_data, *self._input_gradient)
         return self._dx
 
-    def _bind_backward(self, dy: np.ndarray, ctx: Context) -> None:
+    def _bind_backward(self, dy: np.ndarray, ctx: Context, finish: int | None, gate: Any) -> None:
         """Prepare the arguments of the kernels that write dW and dx."""
-        from sparsecpu.kernels.linear import BACK, GATED
-
         if dy.shape != self.y.shape:
             raise ParameterError("shape of dy", dy.shape, str(self.y.shape))
         check_tiles(dy, self.layer.out_features, self.y.dtype, "dy")
-        self._dy, self._dw = dy, self.weight.grad
+        self._dy, self._dw, self._gate, self._finish = dy, self.weight.grad, gate, finish
         pattern, size = self.pattern, row_bytes(self.read)
         self._weight_gradient = (
             *pattern.blocks(size), pattern.indices, self.read, dy, self.weight.grad,
@@ -81,9 +90,9 @@ class SparseProduct(Way):
         self._read_dy = self._memory_to_read(dy, "dy", "bf16", ctx)
         columns, size = pattern.transposed, row_bytes(self._read_dy)
         self._columns = *columns.blocks(size), columns.indices
-        finish = GATED if self.layer.gated else BACK
+        finish, gate = self.finish_of_dx(finish, gate)
         self._input_gradient = (
-            self._read_dy, self.no_bias, self.x, self._dx, finish, columns.chunks_of(size),
+            self._read_dy, self.no_bias, gate, self._dx, finish, columns.chunks_of(size),
         )  # fmt: skip
 
 

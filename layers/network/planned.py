@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.layers.base import Layer, Plan, Spec
+from sparsecpu.layers.base import Layer, Plan, Spec, inner_layers
 from sparsecpu.layers.flatten import Flatten
 from sparsecpu.layers.network.entry import enter, lanes_filled
 from sparsecpu.layers.network.page import line_of, page_of
@@ -61,6 +61,8 @@ class PlannedNetwork(FixedSizes):
         alternate = not self.reads_images and all(layer.kind in _PLAIN for layer in self.layers)
         for layer in self.layers:
             layer.alternates = alternate
+        if not self.reads_images:
+            _share_gradients(self.layers)
         if self.layers and self.output_length is not None:
             self.layers[-1].ends = not alternate
         self._plan = Plan()
@@ -192,3 +194,15 @@ class PlannedNetwork(FixedSizes):
         if not self._plan.current:
             self._keep_plan()
         return enter(self, samples, rows, lanes, ctx)
+
+
+def _share_gradients(layers: tuple[Layer, ...]) -> None:
+    """Let residual blocks take turns in two memories for gradients.
+
+    A block's gradient is a sum in its own memory, read by the block before it, which has the other
+    one, and by no other.
+    """
+    blocks = [layer for layer in layers if layer.kind == "residual"]
+    for number, block in enumerate(blocks):
+        for name, inner in inner_layers(block):
+            inner.role = f"block {number % 2}.{name}"

@@ -13,7 +13,7 @@ from sparsecpu.cli.grouped_help import command, option
 from sparsecpu.cli.import_table import import_table
 from sparsecpu.cli.names import Choice
 from sparsecpu.cli.options import json_option, numbers
-from sparsecpu.cli.output import print_json, put
+from sparsecpu.cli.output import in_place, print_json, put
 from sparsecpu.cli.recipe_options import recipe_options
 from sparsecpu.cli.unused_options import is_said, refuse_without_model
 from sparsecpu.datasets.base import TASKS
@@ -141,6 +141,7 @@ def import_model(ctx: click.Context, file: str, **options: Any) -> None:
     if outputs not in [len(labels) for labels in per_output if isinstance(labels, list)]:
         facts = _facts(options["task"], outputs)  # none, or of a network with another head
     _check_folder(options["out"])
+    replaces = in_place(options["out"])
     save(network, options["out"], facts=facts)
     if options["as_json"]:
         names = ("layer", "from", "shape", "nnz")
@@ -158,7 +159,9 @@ def import_model(ctx: click.Context, file: str, **options: Any) -> None:
     put(import_table(report))
     sizes = sorted({p.pattern.group for p in network.sparse_parameters().values()} - {1})
     where = f", in groups of {' and '.join(map(str, sizes))}" if sizes else ""
-    put(f"{network.nnz:,} weights, density {network.density:.4f}{where}: {options['out']}")
+    put(
+        f"{network.nnz:,} weights, density {network.density:.4f}{where}: {options['out']}{replaces}"
+    )
     return None
 
 
@@ -284,6 +287,7 @@ def export_model(model: str, to: str, out: str | None, as_json: bool) -> None:
     if to == "scipy" and Path(out).is_file():
         raise FileFormatError(f"{out} is a file; expected a folder, or the name of a new one")
     _check_folder(out)
+    replaces = in_place(out)
     export_network(network, out, to, facts=facts)
     document = {"model": str(path), "to": to, "out": out, "nnz": network.nnz}
-    print_json(document) if as_json else put(f"{path} -> {out}")
+    print_json(document) if as_json else put(f"{path} -> {out}{replaces}")

@@ -132,6 +132,11 @@ def wipe() -> None:
         line.drop()
 
 
+def in_place(path: Any) -> str:
+    """Return what is said behind the name of a file that will be written, if there is one."""
+    return ", in place of the one that was there" if Path(path).exists() else ""
+
+
 def put(text: str, *, ends: bool = True) -> None:
     """Print what a command was asked for, as a line unless it goes on.
 

@@ -10,7 +10,7 @@ import click
 from sparsecpu.cli.grouped_help import command
 from sparsecpu.cli.names import Choice
 from sparsecpu.cli.options import json_option, quiet_option
-from sparsecpu.cli.output import Speaker, beside, print_json, put
+from sparsecpu.cli.output import Speaker, beside, in_place, print_json, put
 from sparsecpu.errors import ParameterError
 from sparsecpu.experiments.tables import folded
 
@@ -74,6 +74,7 @@ def plot(
     _say_what_lacks(speaker, found, panels)
     if "density" in panels and len(found) > MOST_DENSITIES:
         speaker.say(f"note: densities are drawn of the first {MOST_DENSITIES} runs only")
+    replaces = in_place(path)
     plot_curves(found, path, over)
     epochs = {run: len(curves.records) for run, curves in zip(runs, found, strict=True)}
     if as_json:
@@ -81,7 +82,7 @@ def plot(
         return
     words = ", ".join(panel.replace("_", " ") for panel in panels)
     many = f"{len(runs)} runs" if len(runs) > 1 else f"{epochs[runs[0]]} epochs"
-    put(folded(f"{path}: {words} of {many}"))
+    put(folded(f"{path}: {words} of {many}{replaces}"))
 
 
 def _plot_comparison(run: str, out: str | None, over: str, as_json: bool) -> None:
@@ -95,12 +96,13 @@ def _plot_comparison(run: str, out: str | None, over: str, as_json: bool) -> Non
         expected = "a comparison with histories, which older versions did not keep"
         raise ParameterError("RUN", run, expected)
     path = beside(run, "curves.png") if out is None else Path(out)
+    replaces = in_place(path)
     plot_comparison_curves(shown, path, over)
     if as_json:
         print_json({"out": str(path), "curves": ["loss"], "densities": list(shown)})
         return
     methods = len({one.label for some in shown.values() for one in some})
-    put(folded(f"{path}: loss of {methods} methods, at {len(shown)} densities"))
+    put(folded(f"{path}: loss of {methods} methods, at {len(shown)} densities{replaces}"))
 
 
 def _file(runs: tuple[str, ...], found: list[Curves]) -> Path:

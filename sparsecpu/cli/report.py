@@ -10,7 +10,7 @@ import click
 from sparsecpu.cli.grouped_help import command, option
 from sparsecpu.cli.names import data_argument
 from sparsecpu.cli.options import data_options, quiet_option, reading
-from sparsecpu.cli.output import Speaker, beside
+from sparsecpu.cli.output import Speaker, beside, in_place
 
 
 @command()
@@ -46,12 +46,12 @@ def report(run: str, data: str | None, out: str | None, quiet: bool, **options: 
         text, missing = _of_run(run, data, reading(options))
     from sparsecpu.files.writing import atomic_write
 
-    replaces = page.exists()
+    replaces = in_place(page)
     with atomic_write(page) as file:
         file.write(text.encode("utf-8", "backslashreplace"))
     for words in missing:
         speaker.warn(f"note: {words}")
-    speaker.say(f"wrote {page}" + ", in place of the one that was there" * replaces)
+    speaker.say(f"wrote {page}{replaces}")
 
 
 def _of_run(run: str, data: str | None, given: dict[str, Any]) -> tuple[str, list[str]]:

@@ -80,7 +80,7 @@ def train(ctx: click.Context, data: str | None, **options: Any) -> None:
         found = result(run, *finished, dense)
         if run.folder is not None:
             run.folder.keep_result({**found, "timed_epochs": len(run.clock.epochs)})
-    print_json(found) if options["as_json"] else put(table(found))
+    print_json(found) if options["as_json"] else put(table(found, run.recipe.steps is None))
 
 
 def _ranks(options: dict[str, Any]) -> Any:

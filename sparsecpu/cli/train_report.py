@@ -83,8 +83,11 @@ def _iso_flop(run: TrainRun, described: Any) -> list[dict[str, Any]] | None:
     return compare_costs(described, after, batch_size=batch, threads=threads)[0]
 
 
-def table(result: dict[str, Any]) -> str:
-    """Return what was trained and what sparsity bought, in a few lines for people."""
+def table(result: dict[str, Any], passes: bool = True) -> str:
+    """Return what was trained and what sparsity bought, in a few lines for people.
+
+    A run that counts steps may be cut into parts shorter than an epoch: ``passes`` is False then.
+    """
     lines = [*_layer_lines(result), ""]
     if "test_accuracy" in result:
         right = f"{100 * result['test_accuracy']:.2f} %"
@@ -102,9 +105,10 @@ def table(result: dict[str, Any]) -> str:
     lines.append(f"weights          {sparse:,} bytes; dense {dense:,} ({dense / sparse:.1f}x)")
     lines += _step_lines(result)
     if result["seconds_per_epoch"] is not None:
-        epochs = f"{result['epochs']:,} epoch{'s' * (result['epochs'] != 1)}"
+        part = "epoch" if passes else "part"
+        parts = f"{result['epochs']:,} {part}{'s' * (result['epochs'] != 1)}"
         steps = f"{result['steps']:,} step{'s' * (result['steps'] != 1)}"
-        lines.append(f"epoch            {result['seconds_per_epoch']:.3f} s, {epochs}, {steps}")
+        lines.append(f"{part:<17}{result['seconds_per_epoch']:.3f} s, {parts}, {steps}")
     whole = f"{result['seconds']:.1f} s, of which compiling {result['compile_seconds']:.1f} s"
     if result["part_seconds"] is not None:
         whole += f"; {result['part_seconds']:.1f} s of it since --resume"

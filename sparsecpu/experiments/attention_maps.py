@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -189,10 +190,13 @@ def _watched(taps: list[tuple[Layer, Callable]]) -> Iterator[None]:
     try:
         for layer, take in taps:
             vars(layer)["forward"] = _tapped(layer.forward, take)
+            # what is added to an output is none of the layer's: by itself, in its own pass
+            vars(layer)["forward_plus"] = MethodType(Layer.forward_plus, layer)
         yield
     finally:
         for layer, _ in taps:
-            vars(layer).pop("forward", None)
+            for name in ("forward", "forward_plus"):
+                vars(layer).pop(name, None)
 
 
 def _tapped(forward: Callable, take: Callable) -> Callable:

@@ -123,6 +123,16 @@ def activated(typing_context, v, name):
 
 
 @intrinsic(prefer_literal=True)
+def slope_of(typing_context, v, name):
+    """Return ``f'(v)`` of a function that is named."""
+
+    def generate(context, builder, signature, args):
+        return _FUNCTIONS[name.literal_value](builder, args[0])[1]
+
+    return v(v, name), generate
+
+
+@intrinsic(prefer_literal=True)
 def times_slope(typing_context, dv, v, name):
     """Return ``dv f'(v)`` of a function that is named."""
 
@@ -150,6 +160,29 @@ def activation_kernel(name: str) -> Callable:
                 i += 1
 
     return activate
+
+
+@functools.cache
+def activation_and_slope_kernel(name: str) -> Callable:
+    """Return the kernel ``both(x, y)``: ``y = f(x)``, and then ``f'(x)`` in the place of x."""
+
+    @kernel(parallel=True)
+    def both(team, x, y):
+        size = x.shape[0]
+        for chunk in share(team, (size + _CHUNK - 1) // _CHUNK):
+            i, end = np.int64(chunk) * _CHUNK, min(np.int64(chunk + 1) * _CHUNK, size)
+            while i + _AT_ONCE <= end:
+                v = load(x, i, _AT_ONCE)
+                store(y, i, activated(v, name))
+                store(x, i, slope_of(v, name))
+                i += _AT_ONCE
+            while i < end:
+                v = load(x, i, 1)
+                store(y, i, activated(v, name))
+                store(x, i, slope_of(v, name))
+                i += 1
+
+    return both
 
 
 @functools.cache

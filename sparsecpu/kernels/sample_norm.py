@@ -92,12 +92,15 @@ def normalise_kernel(lanes: int, itemsize: int) -> Callable:
 
 @functools.cache
 def input_gradient_kernel(lanes: int, itemsize: int) -> Callable:
-    """Return the kernel of dx: ``input_gradient(x, dy, gamma, statistics, centred, dx)``."""
+    """Return the kernel of dx: ``input_gradient(x, dy, gamma, statistics, centred, other, dx)``.
+
+    ``other`` is added to the gradient, unless it is empty.
+    """
     width = strip_of(_VECTORS, lanes & -lanes, itemsize)
     parts = lanes // width
 
     @kernel(parallel=True)
-    def input_gradient(team, x, dy, gamma, statistics, centred, dx):
+    def input_gradient(team, x, dy, gamma, statistics, centred, other, dx):
         tiles, features = x.shape[0], x.shape[1]
         number = x.dtype.type
         part_of_mean, all_lanes = number(1 / features), np.int64(tiles) * lanes
@@ -120,7 +123,10 @@ def input_gradient_kernel(lanes: int, itemsize: int) -> Callable:
                 g = fma(zero, at(gamma, np.int64(f)), load_like(dy, here, zero))
                 h = multiply(subtract(subtract(load_like(x, here, zero), centre), rest), inverse)
                 g = subtract(subtract(g, mean), multiply(h, tilt))
-                store(dx, here, multiply(g, inverse))
+                g = multiply(g, inverse)
+                if other.shape[0]:
+                    g = add(g, load_like(other, here, zero))
+                store(dx, here, g)
 
     return input_gradient
 

@@ -19,16 +19,18 @@ from sparsecpu.kernels.vectors.memory import at
 
 #: Squares that are added up by one thread, one after the other.
 PART = 1 << 14
+#: Numbers from which on threads share an update.
+_SHARED = 1 << 14
 
 
-@kernel(parallel=True)
+@kernel(parallel=True, alone_below=_SHARED)
 def refresh(team, data, perm, transposed):
     """Write ``transposed = data[perm]``, as the updates below do too."""
     for k in share(team, transposed.shape[0]):
         transposed[k] = at(data, np.int64(at(perm, k)))
 
 
-@kernel(parallel=True, reorders=True)
+@kernel(parallel=True, reorders=True, alone_below=PART)
 def _sums_of_squares(team, values, parts):
     """Write the sum of the squares of every ``PART`` values."""
     for part in share(team, parts.shape[0]):
@@ -63,7 +65,7 @@ def plain_sgd(w, g, v, rate, momentum, decay, nesterov):
     return w - rate * (g + momentum * v if nesterov else v), v
 
 
-@kernel(parallel=True, stages=2)
+@kernel(parallel=True, stages=2, alone_below=_SHARED)
 def sgd_update(
     team,
     data,
@@ -106,7 +108,7 @@ def plain_adam(w, g, m, v, rate, beta1, beta2, epsilon, decay, decoupled, step):
     return w - rate * unbiased_m / (np.sqrt(unbiased_v) + epsilon), m, v
 
 
-@kernel(parallel=True, stages=2)
+@kernel(parallel=True, stages=2, alone_below=_SHARED)
 def adam_update(
     team, data, grad, first, second, rate, beta1, beta2, epsilon, decay, decoupled, step, scale,
     perm, transposed,

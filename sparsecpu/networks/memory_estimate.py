@@ -11,6 +11,7 @@ import numpy as np
 
 from sparsecpu.errors import MemoryBudgetError
 from sparsecpu.layers import KINDS
+from sparsecpu.layers.chain import leaves_slope
 from sparsecpu.layers.composite import Composite
 from sparsecpu.layers.network.entry import lanes_filled
 from sparsecpu.layers.network.sizes import spec_of_samples
@@ -164,7 +165,17 @@ def _activation_bytes(architecture: Architecture, batch: int) -> int:
     """Return the bytes of a batch's outputs and their gradients."""
     if architecture.longest:
         shape = spec_of_samples(architecture.input_shape).shape
-        held = _numbers([{"kind": x.kind, **x.options} for x in architecture.layers], shape)
+        held, blocks = 0, [0, 0]
+        for entry, outputs, gradients in _numbers(
+            [{"kind": x.kind, **x.options} for x in architecture.layers], shape
+        ):
+            held += outputs
+            if entry["kind"] == "residual":
+                blocks.append(gradients)
+            else:
+                held += gradients
+        # Residual blocks take turns in two memories for gradients.
+        held += max(blocks[0::2]) + max(blocks[1::2])
         return 4 * lanes_of(architecture, batch) * held
     # A ReLU has no output of its own: its neighbours apply it while they store.
     kinds = ["input", *(layer.kind for layer in architecture.layers)]
@@ -182,18 +193,21 @@ def lanes_of(architecture: Architecture, batch: int) -> int:
     return lanes_filled(architecture.longest, batch, token_lanes(np.float32), np.float32)
 
 
-def _numbers(entries: Iterable[Mapping[str, Any]], shape: tuple[int, ...]) -> int:
-    """Return how many numbers per token listed layers hold: outputs, and gradients of inputs."""
-    held = 0
-    for entry in entries:
-        kind, options = KINDS[entry["kind"]], {k: v for k, v in entry.items() if k != "kind"}
+def _numbers(
+    entries: Iterable[Mapping[str, Any]], shape: tuple[int, ...]
+) -> Iterator[tuple[Mapping[str, Any], int, int]]:
+    """Yield listed layers, and the numbers per token of their outputs and of their gradients."""
+    entries = list(entries)
+    kinds = [KINDS[entry["kind"]] for entry in entries]
+    for i, (kind, entry) in enumerate(zip(kinds, entries, strict=True)):
+        options = {k: v for k, v in entry.items() if k != "kind"}
         out, _ = kind.trace(shape, options)
         if issubclass(kind, Composite):
-            inputs = kind.inputs(shape, options)
-            chains = kind.entries(options).items()
-            held += sum(_numbers(inner, inputs[name]) for name, inner in chains)
-            held += kind.numbers(shape, options)
+            inputs, sums = kind.inputs(shape, options), [kind.numbers(shape, options)]
+            for name, inner in kind.entries(options).items():
+                sums += [found[1:] for found in _numbers(inner, inputs[name])]
+            yield entry, sum(n for n, _ in sums), sum(n for _, n in sums)
         else:
-            held += math.prod(out) + (0 if kind.reads_tokens else math.prod(shape))
+            no_dx = kind.reads_tokens or leaves_slope(kinds, i)
+            yield entry, math.prod(out), 0 if no_dx else math.prod(shape)
         shape = out
-    return held

@@ -65,12 +65,13 @@ def check_progress(trainer: Any, values: dict[str, Any], samples: int) -> Origin
         return origin if theirs == trainer.steps else course.lengthened(steps, trainer.steps)
     if epochs > trainer.epochs:
         raise ResumeError(f"the run has done {epochs} epochs; this one is to do {trainer.epochs}")
-    if position and (position >= samples or position % batch or epochs == trainer.epochs):
+    broken = position != samples and position % batch  # all samples: the epoch is to end
+    if position and (position > samples or broken or epochs == trainer.epochs):
         raise FileFormatError(
-            f"position is {position}; expected 0, or a multiple of {batch} below {samples}, within "
-            f"the {trainer.epochs} epochs"
+            f"position is {position}; expected 0, {samples}, or a multiple of {batch} below it, "
+            f"within the {trainer.epochs} epochs"
         )
-    expected = epochs * -(-samples // batch) + position // batch
+    expected = epochs * -(-samples // batch) - (-position // batch)
     if steps != expected:
         raise FileFormatError(
             f"steps_done is {steps}; {epochs} epochs of {samples} samples and {position} samples "
@@ -87,7 +88,9 @@ def _check_place(course: Course, steps: int, epochs: int, position: int) -> None
     if steps > course.total_steps or (origin is not None and steps < origin.step):
         raise FileFormatError(f"steps_done is {steps}, which is no step of this run")
     expected = course.epochs_done(steps), course.position(steps)
-    if (epochs, position) != expected:
+    to_end = steps > 0 and course.ends_epoch(steps)  # a callback that keeps the run comes before
+    whole = expected[1] == 0 and position == course.samples
+    if epochs not in (expected[0], expected[0] - to_end) or not (position == expected[1] or whole):
         raise FileFormatError(
             f"epochs_done and position are {epochs} and {position}; {steps} steps lead to "
             f"{expected[0]} and {expected[1]}"

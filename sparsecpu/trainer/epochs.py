@@ -60,7 +60,7 @@ class Epochs(Steps):
         if self._begins_epoch():
             self.losses = 0.0
         order, per_step = self._order(count), self.batch_size * self.accumulate
-        while self.position < count:
+        while self.position < count and not self._is_to_end():
             rows = order[self.position : self.position + per_step]
             loss = self._step(data, rows)
             if self.steps_done == 1:
@@ -94,7 +94,17 @@ class Epochs(Steps):
         """Return True if no epoch has begun that has not ended."""
         if self.steps is None:
             return self.position == 0
-        return self.course.ends_epoch(self.steps_done)
+        return self.course.ends_epoch(self.steps_done) and not self._is_to_end()
+
+    def _is_to_end(self) -> bool:
+        """Return True if nothing is left of an epoch but to end it.
+
+        So it is in a run that was kept by a callback, behind the epoch's last step.
+        """
+        if self.steps is None or self.steps_done == 0:
+            return False
+        course, steps = self.course, self.steps_done
+        return course.ends_epoch(steps) and self.epochs_done < course.epochs_done(steps)
 
     def _ends_epoch(self, count: int) -> bool:
         """Return True if the last step was the last of an epoch, of so many samples."""

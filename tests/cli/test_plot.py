@@ -163,3 +163,17 @@ def test_what_cannot_be_drawn_is_refused_in_one_line(runs, tmp_path):
         assert said in result.stderr, words
         assert result.stderr.count("\n") <= 2, words  # a note may stand above
     assert not (tmp_path / "p.xyz").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "ending"),
+    [(("plot", "plain"), "png"), (("export", "plain", "--to", "scipy"), "d"),
+     (("import", "plain/model.npz"), "npz")],
+)  # fmt: skip
+def test_it_is_said_that_a_file_is_replaced(runs, command, ending, tmp_path):
+    name, run_folder, *more = command
+    words = [name, runs / run_folder, *more, "--out", tmp_path / f"x.{ending}"]
+    first, second = run(*words), run(*words)
+    assert first.exit_code == second.exit_code == 0, first.output + second.output
+    assert "in place of" not in first.stdout
+    assert "in place of" in second.stdout

@@ -149,9 +149,9 @@ def test_the_beginning_is_that_of_the_seed(tmp_path):
         assert frames_of(replace(facts, start=None))[0][0][0].startswith("step")
 
 
-def many(epochs, classes):
+def many(epochs, classes, side=64):
     """Return a run as long, and as wide, as there may be."""
-    network = mlp((64, 64), (50,), classes).sparsify(0.05).build(np.random.default_rng(0))
+    network = mlp((side, side), (50,), classes).sparsify(0.05).build(np.random.default_rng(0))
     layers = {
         name: {"dropped": 1, "grown": 1, "nnz": p.nnz, "explored": 0.5}
         for name, p in network.sparse_parameters().items()
@@ -184,3 +184,16 @@ def test_the_page_of_a_long_run_with_many_classes_is_bounded(tmp_path, rng):
         assert words in page.text
     assert "Loss" in page.text
     assert len(page.all("img")) == 24
+
+
+def test_paper_has_a_dozen_of_the_moments(tmp_path, rng):
+    x = rng.integers(0, 256, (30, 8, 8)).astype(np.uint8)
+    np.savez(tmp_path / "small.npz", x=x, y=np.array([f"class {i % 3}" for i in range(30)]))
+    facts = many(epochs=30, classes=3, side=8)
+    reading = {"samples": None, "target": None, "task": "auto"}
+    text, _ = run_page(facts, "x", data=str(tmp_path / "small.npz"), reading=reading)
+    (tmp_path / "page.html").write_text(text)
+    page = pages.read(tmp_path / "page.html")
+    between = [a for a in page.all("figure") if a.get("class") == "between"]
+    assert len(between) == 30 - 12
+    assert "12 of 30 moments" in page.text

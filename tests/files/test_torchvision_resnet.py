@@ -91,3 +91,16 @@ def test_another_network_is_refused_in_a_short_line(theirs):
     assert "(8, 3, 3, 3)" in words
     assert "conv1 (8, 3, 7, 7)" in words
     assert len(words) < 400
+
+
+def test_torchvision_itself():
+    torchvision = pytest.importorskip("torchvision")
+    net = torchvision.models.resnet18(weights=None, num_classes=10).eval()
+    described = resnet((3, 33, 40), 10, stem_size=7)
+    network, report = import_network(net.state_dict(), described)
+    assert not report.missing
+    assert not report.unused
+    x = np.random.default_rng(0).standard_normal((2, 3, 33, 40), np.float32)
+    with torch.no_grad():
+        y = net(torch.from_numpy(x)).numpy()
+    assert np.allclose(network.predict(x.reshape(2, -1)), y, atol=1e-3)

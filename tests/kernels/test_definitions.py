@@ -13,7 +13,7 @@ from sparsecpu.kernels.conv.blend import blend_kernel, plain_blend, plain_value
 from sparsecpu.kernels.conv.channel_sums import channel_sums_kernel, plain_channel_sums
 from sparsecpu.kernels.conv.operands import Output
 from sparsecpu.kernels.conv.sums import NO_SUMS
-from sparsecpu.kernels.linear import PLAIN, gradient_kernel, matmul_kernel
+from sparsecpu.kernels.linear import BACK, PLAIN, gradient_kernel, matmul_kernel
 from sparsecpu.kernels.linear.full import plain_product, product
 from sparsecpu.kernels.linear.outer import outer
 from sparsecpu.kernels.linear.scatter import plain_scatter, scatter_kernel
@@ -48,7 +48,7 @@ def test_linear(pattern, seed):
     close(y[0], plain_matmul(p.indptr, p.indices, data, x[0], bias))
     gradient_kernel(16)(*cuts, p.indices, x, dy, dw, bias[:0], p.chunks_of(128))
     close(dw, plain_gradient(p.indptr, p.indices, x[0], dy[0]))
-    scatter_kernel(16)(p.indptr, p.indices, data, dy, x, dx, False, 1)
+    scatter_kernel(16)(p.indptr, p.indices, data, dy, x, dx, BACK, 1)
     close(dx[0], plain_scatter(p.indptr, p.indices, data, dy[0], p.shape[1]))
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import grouped
 
-from sparsecpu.kernels.linear import PLAIN, RELU
+from sparsecpu.kernels.linear import BACK, BACK_PLUS, BACK_TIMES, GATED, PLAIN, PLUS, RELU
 from sparsecpu.kernels.linear.grouped import (
     gradient_kernel,
     matmul_kernel,
@@ -44,12 +44,14 @@ class Layer:
         groups = self.shared.shape[0]
         self.chunks = np.unique([0, groups // 3, groups])
 
-    def forward(self, data, x, bias, y, finish):
-        matmul_kernel(*self.kind)(*self.cuts, data, x, bias, y, finish, self.chunks)
+    def forward(self, data, x, bias, y, finish, gate=None):
+        matmul_kernel(*self.kind)(
+            *self.cuts, data, x, bias, y if gate is None else gate, y, finish, self.chunks
+        )
         return y
 
-    def scatter(self, data, dy, x, dx, gated):
-        scatter_kernel(*self.kind)(*self.cuts, data, dy, x, dx, gated)
+    def scatter(self, data, dy, x, dx, finish):
+        scatter_kernel(*self.kind)(*self.cuts, data, dy, x, dx, finish)
         return dx
 
     def gradient(self, x, dy, dw, db, span):
@@ -77,12 +79,18 @@ def test_grouped_kernels(group, lanes, dtype, data, batch, seed, blocks, span):
     close(naive.from_tiles(y, batch), naive.relu(wanted), dtype)
     layer.forward(values, xt, bias[:0], y, PLAIN)
     close(naive.from_tiles(y, batch), x @ w.T, dtype)
+    layer.forward(values, xt, bias, y, PLUS, dyt)
+    close(naive.from_tiles(y, batch), wanted + dy, dtype)
 
     wanted_dx, wanted_dw, wanted_db = naive.linear_backward(w, x, dy)
-    dx = layer.scatter(values, dyt, xt, np.full_like(xt, np.nan), False)
+    dx = layer.scatter(values, dyt, xt, np.full_like(xt, np.nan), BACK)
     close(naive.from_tiles(dx, batch), wanted_dx, dtype)
-    layer.scatter(values, dyt, xt, dx, True)
+    layer.scatter(values, dyt, xt, dx, GATED)
     close(naive.from_tiles(dx, batch), wanted_dx * (x > 0), dtype)
+    layer.scatter(values, dyt, xt, dx, BACK_TIMES)
+    close(naive.from_tiles(dx, batch), wanted_dx * x, dtype)
+    layer.scatter(values, dyt, xt, dx, BACK_PLUS)
+    close(naive.from_tiles(dx, batch), wanted_dx + x, dtype)
 
     dw, db = np.full(p.nnz, np.nan, dtype), np.full(p.shape[0], np.nan, dtype)
     layer.gradient(xt, dyt, dw, db, span)
@@ -104,7 +112,7 @@ def test_bits_do_not_depend_on_threads(tiles, rng):
             with use_threads(threads):
                 found.append((
                     layer.forward(values, x, bias, np.empty_like(dy), RELU),
-                    layer.scatter(values, dy, x, np.empty_like(x), True),
+                    layer.scatter(values, dy, x, np.empty_like(x), GATED),
                     *layer.gradient(x, dy, np.empty_like(values), np.empty_like(bias), 4),
                 ))  # fmt: skip
     for others in found[1:]:
@@ -126,13 +134,13 @@ def test_what_is_no_number_comes_through(value):
     y = layer.forward(values, x, bias, np.empty_like(dy), RELU)[0]
     wanted = np.array([2, max(value, 0) if value < 0 else value, 2, 2, 1], np.float32)
     np.testing.assert_array_equal(y, np.repeat(wanted[:, None], lanes, axis=1))
-    dx = layer.scatter(values, dy, x, np.empty_like(x), True)[0]
+    dx = layer.scatter(values, dy, x, np.empty_like(x), GATED)[0]
     np.testing.assert_array_equal(dx[:, 0], np.array([value, 1, 4], np.float32))
     x[0, 1, 3] = value
     dw, db = layer.gradient(x, dy, np.empty_like(values), np.empty_like(bias), 1)
     np.testing.assert_array_equal(dw, np.array([lanes] * 8 + [value], np.float32))
     np.testing.assert_array_equal(db, np.full(5, lanes, np.float32))
-    closed = layer.scatter(values, dy, np.full_like(x, np.nan), np.empty_like(x), True)
+    closed = layer.scatter(values, dy, np.full_like(x, np.nan), np.empty_like(x), GATED)
     assert not closed.any()  # a gate that is no number is shut
 
 
@@ -141,8 +149,8 @@ def test_tiny_gradients_end():
     p, one = Pattern.of_groups(1, 4, Pattern.full((1, 1))), np.ones(1, np.float32)
     dy = np.array([1e-31, -1e-31, 1e-29, -1e-29, np.nan, np.inf, 0.0, 1.0] * 8, np.float32)
     tile, x = dy.reshape(1, 1, 64), np.ones((1, 1, 64), np.float32)
-    for gated in (False, True):
-        found = Layer(p, 64, np.float32).scatter(one, tile, x, np.empty_like(x), gated)
+    for finish in (BACK, GATED):
+        found = Layer(p, 64, np.float32).scatter(one, tile, x, np.empty_like(x), finish)
         np.testing.assert_array_equal(found[0, 0], np.where(np.abs(dy) < 1e-30, 0, dy))
 
 

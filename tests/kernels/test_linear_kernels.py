@@ -10,8 +10,11 @@ from strategies import LANES, patterns
 
 from sparsecpu.kernels.linear import (
     BACK,
+    BACK_PLUS,
+    BACK_TIMES,
     GATED,
     PLAIN,
+    PLUS,
     RELU,
     gradient_kernel,
     matmul_kernel,
@@ -64,6 +67,11 @@ def test_portable_kernels(lanes, dtype, pattern, batch, seed, row_bytes):
                  pattern, batch, seed, row_bytes)  # fmt: skip
 
 
+def finished(dx, gate):
+    """Return each way to finish a gradient that reads a gate, and what comes out."""
+    return (GATED, dx * (gate > 0)), (BACK_TIMES, dx * gate), (BACK_PLUS, dx + gate)
+
+
 def check_linear(matmul, gradient, lanes, dtype, pattern, batch, seed, row_bytes):
     x, dy, data, bias, xt, dyt = problem(pattern, batch, lanes, dtype, seed)
     w = naive.dense(pattern.shape, pattern.indptr, pattern.indices, data)
@@ -75,6 +83,8 @@ def check_linear(matmul, gradient, lanes, dtype, pattern, batch, seed, row_bytes
     close(naive.from_tiles(y, batch), wanted, dtype)
     matmul(*cuts, p.indices, data, xt, bias, y, y, RELU, p.chunks_of(row_bytes))
     close(naive.from_tiles(y, batch), naive.relu(wanted), dtype)
+    matmul(*cuts, p.indices, data, xt, bias, dyt, y, PLUS, p.chunks_of(row_bytes))
+    close(naive.from_tiles(y, batch), wanted + dy, dtype)
 
     wanted_dx, wanted_dw, wanted_db = naive.linear_backward(w, x, dy)
     t, dx = p.transposed, np.empty_like(xt)
@@ -82,8 +92,10 @@ def check_linear(matmul, gradient, lanes, dtype, pattern, batch, seed, row_bytes
     turned_cuts = t.blocks(row_bytes)
     matmul(*turned_cuts, t.indices, turned, dyt, nothing, dx, dx, BACK, t.chunks_of(row_bytes))
     close(naive.from_tiles(dx, batch), wanted_dx, dtype)
-    matmul(*turned_cuts, t.indices, turned, dyt, nothing, xt, dx, GATED, t.chunks_of(row_bytes))
-    close(naive.from_tiles(dx, batch), wanted_dx * (x > 0), dtype)
+    for finish, expected in finished(wanted_dx, x):
+        matmul(*turned_cuts, t.indices, turned, dyt, nothing, xt, dx, finish,
+               t.chunks_of(row_bytes))  # fmt: skip
+        close(naive.from_tiles(dx, batch), expected, dtype)
 
     dw, db = np.full(p.nnz, np.nan, dtype), np.full(p.shape[0], np.nan, dtype)
     gradient(*cuts, p.indices, xt, dyt, dw, db, p.chunks_of(row_bytes))
@@ -120,14 +132,14 @@ def test_tiny_gradients_end(build, dtype):
         np.testing.assert_array_equal(found[0, 0], expected)
 
 
-@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize("finish", [BACK, GATED])
 @pytest.mark.parametrize("build", [scatter_kernel, portable_scatter])
-def test_tiny_scattered_gradients_end(build, gated):
+def test_tiny_scattered_gradients_end(build, finish):
     dy = np.array([1e-31, -1e-31, 1e-29, -1e-29, np.nan, np.inf, 0.0, 1.0] * 2, np.float32)
     pattern, one = Pattern.full((1, 1)), np.ones(1, np.float32)
     tile, found = dy.reshape(1, 1, 16), np.empty((1, 1, 16), np.float32)
     x = np.ones_like(tile)
-    build(16)(pattern.indptr, pattern.indices, one, tile, x, found, gated, 1)
+    build(16)(pattern.indptr, pattern.indices, one, tile, x, found, finish, 1)
     np.testing.assert_array_equal(found[0, 0], np.where(np.abs(dy) < 1e-30, 0, dy))
 
 

@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import grouped
 
-from sparsecpu.kernels.linear import PLAIN, RELU, grouped_pairs
+from sparsecpu.kernels.linear import (
+    BACK,
+    BACK_PLUS,
+    BACK_TIMES,
+    GATED,
+    PLAIN,
+    PLUS,
+    RELU,
+    grouped_pairs,
+)
 from sparsecpu.kernels.linear.grouped import plain_matmul
 from sparsecpu.kernels.machine import cpu
 from sparsecpu.kernels.machine.arrays import aligned_copy, aligned_empty
@@ -47,22 +56,22 @@ class Layer:
         groups = self.shared.shape[0]
         self.chunks = np.unique([0, groups // 3, groups])
 
-    def forward(self, values, x, bias, finish):
+    def forward(self, values, x, bias, finish, gate=None):
         y = np.empty((len(x), self.n_out, x.shape[2]), np.float32)
         grouped_pairs.matmul_kernel(*self.kind)(
             self.shared.indptr, *self.cuts, self.shared.indices, in_16_bits(values), woven(x), bias,
-            y, finish, self.chunks,
+            y if gate is None else gate, y, finish, self.chunks,
         )  # fmt: skip
         return y
 
-    def scatter(self, values, dy, x, gated):
+    def scatter(self, values, dy, x, finish):
         words = aligned_empty((self.shared.nnz * self.group // 2,), np.uint32)
         grouped_pairs.pair_values_kernel(self.group)(
             self.shared.indptr, values, self.n_out, words, self.chunks
         )
         dx = np.empty_like(x)
         grouped_pairs.scatter_kernel(*self.kind)(
-            *self.cuts, self.shared.indices, words, dy, x, dx, gated
+            *self.cuts, self.shared.indices, words, dy, x, dx, finish
         )
         return dx
 
@@ -100,11 +109,14 @@ def test_products_of_factors_in_bf16(group, lanes, data, batch, seed, blocks, sp
     close(naive.from_tiles(y, batch), wanted)
     y = layer.forward(values, xt, bias, RELU)
     close(naive.from_tiles(y, batch), naive.relu(wanted))
+    close(naive.from_tiles(layer.forward(values, xt, bias, PLUS, dyt), batch), wanted + dy)
     close(naive.from_tiles(layer.forward(values, xt, bias[:0], PLAIN), batch), x_read @ w.T)
 
     dx, dw, _ = naive.linear_backward(w, x_read, dy_read)
-    close(naive.from_tiles(layer.scatter(values, dyt, xt, False), batch), dx)
-    close(naive.from_tiles(layer.scatter(values, dyt, xt, True), batch), dx * (x > 0))
+    close(naive.from_tiles(layer.scatter(values, dyt, xt, BACK), batch), dx)
+    close(naive.from_tiles(layer.scatter(values, dyt, xt, GATED), batch), dx * (x > 0))
+    close(naive.from_tiles(layer.scatter(values, dyt, xt, BACK_TIMES), batch), dx * x)
+    close(naive.from_tiles(layer.scatter(values, dyt, xt, BACK_PLUS), batch), dx + x)
     found, db = layer.gradient(xt, dyt, p.nnz, span)
     close(found, naive.at_nonzeros(dw, p.indptr, p.indices))
     close(db, dy.sum(axis=0))
@@ -153,7 +165,7 @@ def test_products_at_the_ends_of_the_range(value, number, product):
         dy = np.zeros((1, 4, 64), np.float32)
         dy[0, :, 5] = number, 0, 0, 0
         only = np.where(np.arange(12) < 3, values, 0).astype(np.float32)
-        dx = layer.scatter(aligned_copy(only), aligned_copy(dy), aligned_copy(x), False)
+        dx = layer.scatter(aligned_copy(only), aligned_copy(dy), aligned_copy(x), BACK)
         wanted = 0.0 if abs(product) < 1e-30 else product
         np.testing.assert_array_equal(dx[0, column, 5], np.float32(wanted))
 
@@ -168,7 +180,7 @@ def test_bits_do_not_depend_on_threads(group, lanes, rng):
         layer = Layer(p, lanes, blocks)
         with use_threads(threads):
             y = layer.forward(values, xt, bias, RELU)
-            return y, layer.scatter(values, dyt, xt, True), *layer.gradient(xt, dyt, p.nnz, 2)
+            return y, layer.scatter(values, dyt, xt, GATED), *layer.gradient(xt, dyt, p.nnz, 2)
 
     one, two, blocks = passes(1, 1), passes(2, 1), passes(2, 3)
     for a, b in zip(one, two, strict=True):

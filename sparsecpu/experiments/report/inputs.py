@@ -24,6 +24,8 @@ from sparsecpu.experiments.report.scored import Scored, image_shape
 
 #: Pictures of updates, and bytes that they take together.
 _FRAMES, _BYTES = 40, 400_000
+#: How many of them a printed page has.
+_PRINTED = 12
 #: Features with a line each, and updates in a column each.
 _FEATURES, _COLUMNS = 40, 128
 
@@ -99,18 +101,22 @@ def _pictures(frames: list[Frame], shape: tuple[int, ...], what: str) -> list[Ht
     most_frames = max(2, min(_FRAMES, _BYTES // (13 * size)))
     places = spread(len(pictures), most_frames)
     most = max(int(pictures[at][1].max()) for at in places)
-    made = []
+    made, on_paper = [], {places[at] for at in spread(len(places), _PRINTED)}
     for at in places:
         label, counts = pictures[at]
         words = f"Weights per {what}, {label}: {counts.min():,} to {counts.max():,}"
         picture = heat_map(counts, most, words, numbers=counts.size <= _WRITTEN)
-        made.append(element("figure", picture, element("figcaption", label)))
+        kind = "" if at in on_paper else "between"
+        made.append(element("figure", picture, element("figcaption", label), class_=kind or None))
     scale = f"The stronger the colour, the more weights a {what} has: from none to {most:,}."
     if len(places) < len(pictures):
         scale += f" {len(places)} of {len(pictures):,} moments are shown."
     label = "Choose a moment of the run"
-    return [element("div", *made, class_="frames", data_label=label), note(scale),
-            _extremes(pictures, what)]  # fmt: skip
+    parts = [element("div", *made, class_="frames", data_label=label), note(scale)]
+    if len(on_paper) < len(places):
+        words = f"On paper there are {len(on_paper)} of {len(places)} moments."
+        parts.append(element("p", words, class_="note printed"))
+    return [*parts, _extremes(pictures, what)]
 
 
 def _extremes(pictures: list[tuple[str, np.ndarray]], what: str) -> Html:

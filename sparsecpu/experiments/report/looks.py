@@ -95,12 +95,13 @@ ul.legend svg{{width:34px;height:12px;vertical-align:middle;margin-right:.35rem}
 border:1px solid var(--line);background:#000}}
 .samples figcaption{{line-height:1.25;font-size:.82rem}}
 .strip svg.heat{{width:100%;height:14rem}}
-footer{{margin-top:3rem;padding-bottom:2rem}}
+footer{{margin-top:3rem;padding-bottom:2rem}}p.printed{{display:none}}
 @media print{{
 :root{{color-scheme:light;{_ON_LIGHT}}}
 body{{font-size:10.5pt}}main,header,footer{{max-width:none}}nav,.slider,svg .cell{{display:none}}
 .frames.one figure,.frames.one figure.now{{display:block;width:7rem}}
-.wide{{overflow:visible}}
+.frames figure.between{{display:none}}p.printed{{display:block}}
+.wide{{overflow:visible}}footer{{margin-top:1rem;padding:0}}
 h2,h3,caption{{break-after:avoid}}figure,tr,dl.facts div{{break-inside:avoid}}
 .charts{{grid-template-columns:1fr 1fr}}
 @page{{margin:16mm}}

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sparsecpu.kernels.linear import portable, wide
-from sparsecpu.kernels.linear.finishes import BACK, GATED, PLAIN, RELU
+from sparsecpu.kernels.linear.finishes import BACK, BACK_PLUS, BACK_TIMES, GATED, PLAIN, PLUS, RELU
 from sparsecpu.kernels.machine.cpu import wide_vectors_pay
 
-__all__ = ["BACK", "GATED", "PLAIN", "RELU", "gradient_kernel", "matmul_kernel"]
+__all__ = [
+    "BACK", "BACK_PLUS", "BACK_TIMES", "GATED", "PLAIN", "PLUS", "RELU", "gradient_kernel",
+    "matmul_kernel",
+]  # fmt: skip
 
 
 def matmul_kernel(lanes: int) -> Callable:

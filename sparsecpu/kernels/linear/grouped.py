@@ -18,17 +18,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sparsecpu.kernels.linear.finishes import RELU
+from sparsecpu.kernels.linear.finishes import PLAIN, PLUS, RELU, finished_gradient
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.machine.cpu import level_one_cache, level_two_cache, registers
 from sparsecpu.kernels.machine.team import share
 from sparsecpu.kernels.vectors.arithmetic import (
     splat,
     total,
-    where_positive,
-    without_tiny,
 )
 from sparsecpu.kernels.vectors.bundles import (
+    add_bundles,
     add_dot_tile,
     add_to_rows,
     bundle_of,
@@ -102,7 +101,7 @@ def plain_matmul(
 
 @kernel(inlined=True)
 def _sum_rows(
-    like, k, end, apart, n, indices, data, x, x_base, lanes, bias, i, y, here, block, last
+    like, k, end, apart, n, indices, data, x, x_base, lanes, bias, i, gate, y, here, block, last
 ):
     """Write the sums of some rows of a group, from row i on, in one strip.
 
@@ -118,8 +117,10 @@ def _sum_rows(
         v = load_like(x, x_base + np.int64(at(indices, k)) * lanes, like[0])
         sums = add_to_rows(sums, data, k + apart, n, v)
         k += 1
-    if last:
+    if last == RELU:
         sums = positive_rows(sums)
+    elif last == PLUS:
+        sums = add_bundles(sums, load_rows(gate, here, lanes, like))
     store_rows(y, here, lanes, sums)
 
 
@@ -127,13 +128,14 @@ def _sum_rows(
 def matmul_kernel(group: int, lanes: int, itemsize: int) -> Callable:
     """Return the kernel of ``y = W x + bias``.
 
-    ``matmul(indptr, starts, ends, indices, data, x, bias, y, finish, chunks)``: ``finish`` is PLAIN
-    or RELU; an empty ``bias`` counts as zeros. Chunks are of groups.
+    ``matmul(indptr, starts, ends, indices, data, x, bias, gate, y, finish, chunks)``: ``finish`` is
+    one of ``kernels.linear.finishes`` for outputs; an empty ``bias`` counts as zeros. Chunks are of
+    groups.
     """
     strip = strip_of(group, lanes, itemsize)
 
     @kernel(parallel=True)
-    def matmul(team, indptr, starts, ends, indices, data, x, bias, y, finish, chunks):
+    def matmul(team, indptr, starts, ends, indices, data, x, bias, gate, y, finish, chunks):
         tiles, n_in, n_out = x.shape[0], x.shape[1], y.shape[1]
         n_chunks, blocks, groups = chunks.shape[0] - 1, starts.shape[0], starts.shape[1]
         strips = lanes // strip
@@ -144,7 +146,7 @@ def matmul_kernel(group: int, lanes: int, itemsize: int) -> Callable:
             zeros = splat(data.dtype.type(0), strip)
             rows, one = bundle_of(zeros, group), bundle_of(zeros, 1)
             for block in range(blocks):
-                last = block == blocks - 1 and finish == RELU
+                last = finish if block == blocks - 1 else PLAIN
                 for g in range(chunks[chunk], chunks[chunk + 1]):
                     k = at(starts, np.int64(block) * groups + g)
                     end = at(ends, np.int64(block) * groups + g)
@@ -153,12 +155,12 @@ def matmul_kernel(group: int, lanes: int, itemsize: int) -> Callable:
                     here = (np.int64(tile) * n_out + i) * lanes + np.int64(part) * strip
                     if i + group <= n_out:
                         _sum_rows(rows, k, end, apart, n, indices, data, x, x_base, lanes, bias, i,
-                                  y, here, block, last)  # fmt: skip
+                                  gate, y, here, block, last)  # fmt: skip
                     else:
                         for r in range(n_out - i):
                             _sum_rows(
                                 one, k, end, apart + r * n, n, indices, data, x, x_base, lanes,
-                                bias, i + r, y, here + r * lanes, block, last,
+                                bias, i + r, gate, y, here + r * lanes, block, last,
                             )  # fmt: skip
 
     return matmul
@@ -178,14 +180,15 @@ def _scatter_rows(like, k, end, apart, n, indices, data, dy, here, dx, base, lan
 def scatter_kernel(group: int, lanes: int, itemsize: int) -> Callable:
     """Return the kernel of ``dx = W' dy``; a gradient smaller than ``TINY`` becomes 0.
 
-    ``scatter(indptr, starts, ends, indices, data, dy, x, dx, gated)``: with ``gated``, dx is 0
-    where x is not positive. The columns of a block, and the lanes of a strip, have one writer,
-    which goes through the groups in order: how many blocks there are changes no sum.
+    ``scatter(indptr, starts, ends, indices, data, dy, gate, dx, finish)``: ``finish`` is one of
+    ``kernels.linear.finishes`` for gradients. The columns of a block, and the lanes of a strip,
+    have one writer, which goes through the groups in order: how many blocks there are changes no
+    sum.
     """
     strip = strip_of(group, lanes, itemsize)
 
     @kernel(parallel=True)
-    def scatter(team, indptr, starts, ends, indices, data, dy, x, dx, gated):
+    def scatter(team, indptr, starts, ends, indices, data, dy, gate, dx, finish):
         tiles, n_out, n_in = dy.shape[0], dy.shape[1], dx.shape[1]
         blocks, groups, strips = starts.shape[0], starts.shape[1], lanes // strip
         width = (n_in + blocks - 1) // blocks
@@ -213,9 +216,7 @@ def scatter_kernel(group: int, lanes: int, itemsize: int) -> Callable:
             for j in range(low, high):
                 here = base + np.int64(j) * lanes
                 dx_j = load_like(dx, here, zeros)
-                if gated:
-                    dx_j = where_positive(dx_j, load_like(x, here, zeros))
-                store(dx, here, without_tiny(dx_j))
+                store(dx, here, finished_gradient(dx_j, finish, gate, here))
 
     return scatter
 

@@ -16,12 +16,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sparsecpu.kernels.linear.finishes import RELU
+from sparsecpu.kernels.linear.finishes import PLAIN, PLUS, RELU, finished_gradient
 from sparsecpu.kernels.linear.grouped import strip_of
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.machine.team import share
-from sparsecpu.kernels.vectors.arithmetic import splat, total, where_positive, without_tiny
+from sparsecpu.kernels.vectors.arithmetic import splat, total
 from sparsecpu.kernels.vectors.bundles import (
+    add_bundles,
     bundle_of,
     load_rows,
     positive_rows,
@@ -102,8 +103,8 @@ def pair_values_kernel(group: int) -> Callable:
 
 
 @kernel(inlined=True)
-def _sum_rows(like, k, end, apart, n, indices, weights, x, base, lanes, bias, i, y, here, block,
-              last):  # fmt: skip
+def _sum_rows(like, k, end, apart, n, indices, weights, x, base, lanes, bias, i, gate, y,
+              here, block, last):  # fmt: skip
     """Do as ``grouped._sum_rows``, two columns at a time; of an odd number, the last by itself."""
     if block > 0:
         sums = load_rows(y, here, lanes, like)
@@ -119,8 +120,10 @@ def _sum_rows(like, k, end, apart, n, indices, weights, x, base, lanes, bias, i,
     if k < end:
         first = base + np.int64(at(indices, k)) * lanes
         sums = add_column_pair(sums, weights, k + apart, n, x, first, None)
-    if last:
+    if last == RELU:
         sums = positive_rows(sums)
+    elif last == PLUS:
+        sums = add_bundles(sums, load_rows(gate, here, lanes, like))
     store_rows(y, here, lanes, sums)
 
 
@@ -128,13 +131,13 @@ def _sum_rows(like, k, end, apart, n, indices, weights, x, base, lanes, bias, i,
 def matmul_kernel(group: int, lanes: int) -> Callable:
     """Return the kernel of ``y = W x + bias``.
 
-    ``matmul(indptr, starts, ends, indices, weights, x, bias, y, finish, chunks)``: ``weights`` from
-    ``round_values`` and x from ``weave``.
+    ``matmul(indptr, starts, ends, indices, weights, x, bias, gate, y, finish, chunks)``:
+    ``weights`` from ``round_values`` and x from ``weave``.
     """
     strip = strip_of(group, lanes, 4)
 
     @kernel(parallel=True)
-    def matmul(team, indptr, starts, ends, indices, weights, x, bias, y, finish, chunks):
+    def matmul(team, indptr, starts, ends, indices, weights, x, bias, gate, y, finish, chunks):
         tiles, n_in, n_out = x.shape[0], x.shape[1], y.shape[1]
         n_chunks, blocks, groups = chunks.shape[0] - 1, starts.shape[0], starts.shape[1]
         strips = lanes // strip
@@ -145,7 +148,7 @@ def matmul_kernel(group: int, lanes: int) -> Callable:
             zeros = splat(np.float32(0), strip)
             rows, one = bundle_of(zeros, group), bundle_of(zeros, 1)
             for block in range(blocks):
-                last = block == blocks - 1 and finish == RELU
+                last = finish if block == blocks - 1 else PLAIN
                 for g in range(chunks[chunk], chunks[chunk + 1]):
                     k = at(starts, np.int64(block) * groups + g)
                     end = at(ends, np.int64(block) * groups + g)
@@ -154,12 +157,12 @@ def matmul_kernel(group: int, lanes: int) -> Callable:
                     here = (np.int64(tile) * n_out + i) * lanes + np.int64(part) * strip
                     if i + group <= n_out:
                         _sum_rows(rows, k, end, apart, n, indices, weights, x, base, lanes, bias, i,
-                                  y, here, block, last)  # fmt: skip
+                                  gate, y, here, block, last)  # fmt: skip
                     else:
                         for r in range(n_out - i):
                             _sum_rows(
                                 one, k, end, apart + r * n, n, indices, weights, x, base, lanes,
-                                bias, i + r, y, here + r * lanes, block, last,
+                                bias, i + r, gate, y, here + r * lanes, block, last,
                             )  # fmt: skip
 
     return matmul
@@ -169,13 +172,14 @@ def matmul_kernel(group: int, lanes: int) -> Callable:
 def scatter_kernel(group: int, lanes: int) -> Callable:
     """Return the kernel of ``dx = W' dy``; a gradient smaller than ``TINY`` becomes 0.
 
-    ``scatter(starts, ends, indices, weights, dy, x, dx, gated)``: ``weights`` from ``pair_values``;
-    dy and x are float32. One writer and one order of sums, as in ``grouped.scatter_kernel``.
+    ``scatter(starts, ends, indices, weights, dy, gate, dx, finish)``: ``weights`` from
+    ``pair_values``; dy and the gate are float32. One writer and one order of sums, as in
+    ``grouped.scatter_kernel``.
     """
     strip, pairs = strip_of(group, lanes, 4), group // 2
 
     @kernel(parallel=True)
-    def scatter(team, starts, ends, indices, weights, dy, x, dx, gated):
+    def scatter(team, starts, ends, indices, weights, dy, gate, dx, finish):
         tiles, n_out, n_in = dy.shape[0], dy.shape[1], dx.shape[1]
         blocks, groups, strips = starts.shape[0], starts.shape[1], lanes // strip
         width = (n_in + blocks - 1) // blocks
@@ -202,9 +206,7 @@ def scatter_kernel(group: int, lanes: int) -> Callable:
             for j in range(low, high):
                 here = base + np.int64(j) * lanes
                 dx_j = load_like(dx, here, zeros)
-                if gated:
-                    dx_j = where_positive(dx_j, load_like(x, here, zeros))
-                store(dx, here, without_tiny(dx_j))
+                store(dx, here, finished_gradient(dx_j, finish, gate, here))
 
     return scatter
 

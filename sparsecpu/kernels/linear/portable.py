@@ -9,7 +9,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from sparsecpu.kernels.linear.finishes import GATED, PLAIN, RELU
+from sparsecpu.kernels.linear.finishes import (
+    BACK_PLUS,
+    BACK_TIMES,
+    GATED,
+    PLAIN,
+    PLUS,
+    RELU,
+)
 from sparsecpu.kernels.machine.compile import TINY, kernel
 from sparsecpu.kernels.machine.team import share
 
@@ -49,11 +56,18 @@ def matmul_kernel(lanes: int) -> Callable:
                         for lane in range(lanes):
                             if y[tile, i, lane] < 0:  # written so that NaN stays NaN
                                 y[tile, i, lane] = 0
+                    elif block == blocks - 1 and finish == PLUS:
+                        for lane in range(lanes):
+                            y[tile, i, lane] += gate[tile, i, lane]
                     elif block == blocks - 1 and finish != PLAIN:
                         for lane in range(lanes):
+                            if finish == BACK_TIMES:
+                                y[tile, i, lane] *= gate[tile, i, lane]
                             closed = finish == GATED and not gate[tile, i, lane] > 0
                             if closed or abs(y[tile, i, lane]) < TINY:
                                 y[tile, i, lane] = 0
+                            if finish == BACK_PLUS:
+                                y[tile, i, lane] += gate[tile, i, lane]
 
     return matmul
 

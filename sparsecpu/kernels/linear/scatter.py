@@ -7,10 +7,16 @@ from collections.abc import Callable
 
 import numpy as np
 
+from sparsecpu.kernels.linear.finishes import (
+    BACK_PLUS,
+    BACK_TIMES,
+    GATED,
+    finished_gradient,
+)
 from sparsecpu.kernels.machine.compile import TINY, kernel
 from sparsecpu.kernels.machine.cpu import wide_vectors_pay
 from sparsecpu.kernels.machine.team import share
-from sparsecpu.kernels.vectors.arithmetic import count, fma, splat, where_positive, without_tiny
+from sparsecpu.kernels.vectors.arithmetic import count, fma, splat
 from sparsecpu.kernels.vectors.memory import at, load, load_like, store
 
 
@@ -36,14 +42,11 @@ def _scatter_row(dx, base, indices, data, k, end, dy_i):
 
 
 @kernel(inlined=True)
-def _finish_columns(dx, x, base, low, high, gated, like):
-    """Gate columns of dx, from ``low`` to ``high``, and set what is tiny to 0."""
+def _finish_columns(dx, gate, base, low, high, finish, like):
+    """Finish columns of dx, from ``low`` to ``high``."""
     for j in range(low, high):
         here = base + np.int64(j) * count(like)
-        dx_j = load_like(dx, here, like)
-        if gated:
-            dx_j = where_positive(dx_j, load_like(x, here, like))
-        store(dx, here, without_tiny(dx_j))
+        store(dx, here, finished_gradient(load_like(dx, here, like), finish, gate, here))
 
 
 def plain_scatter(
@@ -61,15 +64,15 @@ def plain_scatter(
 def scatter_kernel(lanes: int) -> Callable:
     """Return the kernel of ``dx = W' dy``; a gradient smaller than ``TINY`` becomes 0.
 
-    ``scatter(indptr, indices, data, dy, x, dx, gated, parts)``: with ``gated``, dx is 0 where x is
-    not positive. Columns are cut into ``parts``, each of which has one writer that goes through the
-    rows in order, so sums do not depend on their number.
+    ``scatter(indptr, indices, data, dy, gate, dx, finish, parts)``: ``finish`` is one of
+    ``kernels.linear.finishes`` for gradients. Columns are cut into ``parts``, each of which has one
+    writer that goes through the rows in order, so sums do not depend on their number.
     """
     if not wide_vectors_pay():
         return _portable(lanes)
 
     @kernel(parallel=True)
-    def scatter(team, indptr, indices, data, dy, x, dx, gated, parts):
+    def scatter(team, indptr, indices, data, dy, gate, dx, finish, parts):
         tiles, n_out, n_in = dy.shape[0], dy.shape[1], dx.shape[1]
         for job in share(team, tiles * parts):
             tile, part = job // parts, job % parts
@@ -86,7 +89,7 @@ def scatter_kernel(lanes: int) -> Callable:
                 if k < end:
                     dy_i = load(dy, (np.int64(tile) * n_out + i) * lanes, lanes)
                     _scatter_row(dx, base, indices, data, k, end, dy_i)
-            _finish_columns(dx, x, base, low, high, gated, zero)
+            _finish_columns(dx, gate, base, low, high, finish, zero)
 
     return scatter
 
@@ -95,7 +98,7 @@ def _portable(lanes: int) -> Callable:
     """Return the same kernel in plain Numba, for CPUs on which wide vectors do badly."""
 
     @kernel(parallel=True)
-    def scatter(team, indptr, indices, data, dy, x, dx, gated, parts):
+    def scatter(team, indptr, indices, data, dy, gate, dx, finish, parts):
         tiles, n_out, n_in = dy.shape[0], dy.shape[1], dx.shape[1]
         for job in share(team, tiles * parts):
             tile, part = job // parts, job % parts
@@ -111,8 +114,12 @@ def _portable(lanes: int) -> Callable:
                     k += 1
             for j in range(low, high):
                 for lane in range(lanes):
-                    closed = gated and not x[tile, j, lane] > 0
+                    if finish == BACK_TIMES:
+                        dx[tile, j, lane] *= gate[tile, j, lane]
+                    closed = finish == GATED and not gate[tile, j, lane] > 0
                     if closed or abs(dx[tile, j, lane]) < TINY:
                         dx[tile, j, lane] = 0
+                    if finish == BACK_PLUS:
+                        dx[tile, j, lane] += gate[tile, j, lane]
 
     return scatter

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sparsecpu.kernels.linear.finishes import GATED, PLAIN, RELU
+from sparsecpu.kernels.linear.finishes import finished
 from sparsecpu.kernels.linear.prefetch import prefetch_piece, prefetch_x, x_is_far
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.machine.team import share
@@ -25,12 +25,9 @@ from sparsecpu.kernels.vectors.arithmetic import (
     add,
     count,
     fma,
-    positive_part,
     splat,
     splat_like,
     total,
-    where_positive,
-    without_tiny,
 )
 from sparsecpu.kernels.vectors.dots import dots
 from sparsecpu.kernels.vectors.memory import at, load, load_like, store
@@ -81,25 +78,13 @@ def _add_products(y_i, k, end, indices, data, x, base):
     return y_i
 
 
-@kernel(inlined=True)
-def _finish_row(y_i, finish, gate, here):
-    """Return a row as it is stored."""
-    if finish == RELU:
-        y_i = positive_part(y_i)
-    elif finish != PLAIN:
-        if finish == GATED:
-            y_i = where_positive(y_i, load_like(gate, here, y_i))
-        y_i = without_tiny(y_i)
-    return y_i
-
-
 @functools.cache
 def matmul_kernel(lanes: int) -> Callable:
     """Return the kernel of ``y = W x + bias``, which is also that of ``dx = W' dy``.
 
     ``matmul(starts, ends, indices, data, x, bias, gate, y, finish, chunks)``: ``finish`` is one of
-    ``kernels.linear.finishes``. An empty ``bias`` counts as zeros; ``gate`` is read when GATED
-    only.
+    ``kernels.linear.finishes``, which say whether ``gate`` is read. An empty ``bias`` counts as
+    zeros.
     """
 
     @kernel(parallel=True)
@@ -122,7 +107,7 @@ def matmul_kernel(lanes: int) -> Callable:
                     y_i = _begin_row(y, here, i, block, bias, zeros)
                     y_i = _add_products(y_i, k, end, indices, data, x, base)
                     if block == blocks - 1:
-                        y_i = _finish_row(y_i, finish, gate, here)
+                        y_i = finished(y_i, finish, gate, here)
                     store(y, here, y_i)
 
     return matmul

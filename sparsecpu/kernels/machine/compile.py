@@ -24,6 +24,7 @@ TINY = 1e-30
 def kernel(
     *, parallel: bool = False, part: bool = False, inlined: bool = False, addressed: bool = False,
     exact: bool = False, reorders: bool = False, stages: int = 1,
+    alone_below: int = 0,
 ) -> Callable[[Callable], Any]:  # fmt: skip
     """Return the decorator that every kernel carries.
 
@@ -38,6 +39,9 @@ def kernel(
     stages : int
         How often a parallel kernel is run: all threads end ``kernels.machine.team.stage`` 0 before
         one begins 1.
+    alone_below : int
+        Where the first argument has fewer numbers, the thread that calls a parallel kernel runs it:
+        to start others would take longer.
     part : bool
         For what is called from other kernels only, never from Python, and neither makes nor returns
         an array: compile it as a part of these, without a form of its own.
@@ -70,7 +74,7 @@ def kernel(
         if part:
             return numba.njit(**options)(function)
         if parallel:
-            return Parallel(function, options, reorders, stages)
+            return Parallel(function, options, reorders, stages, alone_below)
         return kept(function, options)
 
     return decorate

@@ -136,10 +136,12 @@ class Parallel:
     Kernels that reorder sums have the second form only: another might choose another order.
     """
 
-    def __init__(self, function: Any, options: dict[str, Any], reorders: bool, stages: int) -> None:
+    def __init__(
+        self, function: Any, options: dict[str, Any], reorders: bool, stages: int, alone_below: int
+    ) -> None:
         part = numba.njit(**{**options, **PART_OPTIONS, "fastmath": options["fastmath"],
                              "forceinline": True})(function)  # fmt: skip
-        part.stages = stages
+        part.stages, self.alone_below = stages, alone_below
         self.alone = None
         if not reorders:
             call = "kernel(team, {})"
@@ -157,8 +159,10 @@ class Parallel:
         team = threads.chosen.threads or threads.available_threads()
         if team == 1 and self.alone is not None:
             self.alone(*arguments)
+        elif team == 1 or (self.alone_below and arguments[0].size < self.alone_below):
+            self.together(1, 0, *arguments)
         else:
-            self.together(team, 0 if team == 1 else _start_address(), *arguments)
+            self.together(team, _start_address(), *arguments)
 
 
 def _entry(function: Any, first: str, call: str, **names: Any) -> Callable:
