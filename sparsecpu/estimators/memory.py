@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from sparsecpu.estimators.trainers import batch_of, make_optimizer, topology_of
-from sparsecpu.networks.memory_estimate import estimate, refuse_unless_it_fits, weight_counts
+from sparsecpu.networks.memory_estimate import (
+    estimate,
+    refuse_unless_it_fits,
+    weight_counts,
+    weight_groups,
+)
 
 #: Smaller networks are not worth asking the system.
 _SMALL = 1 << 27
@@ -18,7 +23,8 @@ def refuse_too_large(estimator: Any, samples: int) -> None:
     steps = -(-samples // batch)
     topology = topology_of(estimator, steps)
     every = topology.update_every or steps
-    watched = topology.memory(shapes, counts, batch, every, estimator.momentum)
+    groups = weight_groups(architecture)
+    watched = topology.memory(shapes, counts, batch, every, estimator.momentum, groups)
     slots = make_optimizer(estimator).slots_per_weight
     need = estimate(architecture, batch, slots=slots, watched=watched)
     if need.total - need.program > _SMALL:

@@ -37,11 +37,12 @@ def need_of(
     course = recipe.course(samples)
     interval = topology.update_every or course.epoch_steps
     lanes = lanes_of(architecture, batch)
-    watched = topology.memory(shapes, counts, lanes, interval, recipe.momentum)
+    groups = weight_groups(architecture)
+    watched = topology.memory(shapes, counts, lanes, interval, recipe.momentum, groups)
     if tracked:
         steps = course.total_steps * topology.stop_after
         grown = topology.prune_rate * (steps // interval) / 2  # the rate falls to about 0
-        groups = weight_groups(architecture)  # shared columns are noted, each once
+        # Shared columns are noted, each once.
         sizes = [math.prod(shape) // group for shape, group in zip(shapes, groups, strict=True)]
         shared = [count // group for count, group in zip(counts, groups, strict=True)]
         watched += tracking_memory(sizes, shared, grown)

@@ -16,19 +16,23 @@ from sparsecpu.layers.composite import Composite
 from sparsecpu.layers.network.entry import lanes_filled
 from sparsecpu.layers.network.sizes import spec_of_samples
 from sparsecpu.networks.description import Architecture
+from sparsecpu.sparse.keys import SLAB
 from sparsecpu.step.lanes import choose_lanes, token_lanes
 
 #: Bytes of a number: a value, its gradient, a column.
 _NUMBER = 4
 #: Bytes per weight of the transposed index: the index, its permutation, the values in that order.
 _TRANSPOSED = 12
-#: Bytes per weight of the largest layer that an update of the topology takes for a while: for
-#: vectors, and for its pattern, which rows in a group have in common. Measured: 19 to 24 in all
-#: where rows stand alone, 9 to 10 in groups of 4.
-_MOVED, _REWIRED = 8, 24
+#: Bytes per weight of the largest layer that an update of the topology takes for a while: for a
+#: vector, and for its pattern, which rows in a group have in common. Measured where three tenths
+#: are dropped: 19 in all where rows stand alone, 7 in groups of 4.
+_MOVED, _REWIRED = 4, 16
+#: The same for each weight of a slab; measured: 15 in all, 5 in groups of 4.
+_MOVED_AT_ONCE, _REWIRED_AT_ONCE = 2, 13
 #: Bytes that a run takes beside its network: libraries that are loaded late, and the compiler.
-#: Measured where no kernel was compiled before: 57 MB for linear layers, 245 MB for images.
-_PROGRAM, _PROGRAM_OF_IMAGES = 60_000_000, 240_000_000
+#: Measured where no kernel was compiled before: 65 MB for linear layers, 84 MB where their rows
+#: stand in groups, 245 MB for images.
+_PROGRAM, _PROGRAM_OF_IMAGES = 85_000_000, 240_000_000
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,13 @@ def bytes_per_connection(slots: int = 1, *, lean: bool = False, group: int = 1) 
     return index + _NUMBER * (1 + slots + (not lean))
 
 
+def rewiring_memory(count: int, group: int) -> float:
+    """Return the bytes that an update takes for a while in a layer of so many weights."""
+    slab = min(count, SLAB)
+    moved = count * _MOVED + slab * _MOVED_AT_ONCE
+    return moved + (count * _REWIRED + slab * _REWIRED_AT_ONCE) / group
+
+
 def _layers(options: Any) -> Iterator[tuple[int | None, int]]:
     """Yield weights to keep, and groups, of each layer of a description, of inner ones too."""
     if isinstance(options, Mapping):
@@ -105,7 +116,7 @@ def estimate(
         connections += count * bytes_per_connection(slots, lean=lean, group=group)
         neurons += shape[0] * (8 + 4 * (2 + slots)) + (8 * shape[0] / group if group > 1 else 0)
         neurons += 8 * math.prod(shape[1:]) if group == 1 and not lean else 0
-        update = max(update, count * (_MOVED + _REWIRED / group))
+        update = max(update, rewiring_memory(count, group))
     return Estimate(
         int(connections),
         int(neurons),

@@ -37,7 +37,9 @@ def _lacking(weight: SparseParameter, *, reads_all: bool, needs_all: bool) -> st
     if pattern.is_full or weight.nnz > 16 * max(n_out, n_in):  # hardly any is left out by chance
         return ""
     rows = n_out - int(np.count_nonzero(np.diff(pattern.indptr)))
-    columns = n_in - len(np.unique(pattern.indices))
+    read = np.zeros(n_in, dtype=bool)
+    read[pattern.groups.indices] = True  # not those of all rows, which would be kept
+    columns = n_in - int(np.count_nonzero(read))
     parts = []
     if 2 * rows > n_out or (needs_all and rows):
         parts.append(f"{rows:,} of {n_out:,} outputs")

@@ -112,6 +112,11 @@ def draw_rows(
     return indptr, indices
 
 
+def in_order(keys: np.ndarray) -> np.ndarray:
+    """Return distinct keys in order: the same array where they are so, which large layers need."""
+    return keys if (keys[1:] > keys[:-1]).all() else np.sort(keys)
+
+
 def sorted_once(*keys: np.ndarray) -> np.ndarray:
     """Return keys in order, each once; a single array is sorted in place.
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from sparsecpu.errors import PatternError
+from sparsecpu.kernels.machine.cached import cached_property
 from sparsecpu.sparse.format import check_range, integers
 from sparsecpu.sparse.groups import of_rows, places_of_rows, rows_of, shared_keys, shared_places
 from sparsecpu.sparse.keys import SLAB, merge_rows, slabs
 from sparsecpu.sparse.pattern import Pattern
+
+#: Nonzeros whose numbers may be kept while a pattern changes.
+_FEW = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,22 @@ class Merge:
         places = places[places >= 0]
         return places if self.order is None else _as_given(np.sort(places), self.order)
 
-    def slabs(self) -> Iterator[tuple[slice, np.ndarray, slice, np.ndarray]]:
-        """Yield places of old nonzeros and which of them stay; of new ones, and which are old."""
+    def slabs(self) -> Iterable[tuple[slice, np.ndarray, slice, np.ndarray]]:
+        """Yield places of old nonzeros and which of them stay; of new ones, and which are old.
+
+        Which these are is said by a mask, or by numbers, which are faster, where they are few.
+        """
+        return self._few if max(self.old.nnz, self.pattern.nnz) <= _FEW else self._slabs()
+
+    @cached_property
+    def _few(self) -> list[tuple[slice, np.ndarray, slice, np.ndarray]]:
+        """The slabs of small patterns, for each vector that moves."""
+        return [
+            (places, np.flatnonzero(kept), here, np.flatnonzero(kept_at))
+            for places, kept, here, kept_at in self._slabs()
+        ]
+
+    def _slabs(self) -> Iterator[tuple[slice, np.ndarray, slice, np.ndarray]]:
         old, new, group = self.old, self.pattern, self.old.group
         n_out = old.shape[0]
         for groups, _ in slabs(old.groups.indptr, -(-SLAB // group)):
@@ -89,19 +107,22 @@ def merge_shared(old: Pattern, drop: np.ndarray, new_keys: np.ndarray) -> Merge:
     return Merge(old, pattern, shared.stays, shared.stays_at, shared.comes_at)
 
 
-def _merge_groups(old: Pattern, drop: np.ndarray, arrivals: np.ndarray, order: np.ndarray) -> Merge:
+def _merge_groups(
+    old: Pattern, drop: np.ndarray, arrivals: np.ndarray, order: np.ndarray | None
+) -> Merge:
     """Do as ``merge``, where drop and arrivals, which are sorted, must be whole shared columns."""
     n_out, n_in = old.shape
     gone = shared_places(drop, old.indptr, old.groups.indptr, old.group)
     found = merge_shared(old, gone, shared_keys(arrivals, n_out, n_in, old.group))
-    return replace(found, order=order)
+    return replace(found, order=np.arange(len(arrivals)) if order is None else order)
 
 
-def _in_order(old: Pattern, new_keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the keys of new positions in order, and where each was; refuse what is none."""
-    arrivals = integers(new_keys, "new positions")
-    order = np.argsort(arrivals, kind="stable")
-    arrivals = arrivals[order]
+def _in_order(old: Pattern, new_keys: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the keys of new positions in order, and where each was if not there; refuse others."""
+    arrivals, order = integers(new_keys, "new positions"), None
+    if (arrivals[1:] <= arrivals[:-1]).any():  # rules mostly give them in order
+        order = np.argsort(arrivals, kind="stable")
+        arrivals = arrivals[order]
     if len(arrivals) and (arrivals[0] < 0 or arrivals[-1] >= old.size):
         raise PatternError(f"new positions must lie in a {old.shape} matrix")
     if np.any(arrivals[1:] == arrivals[:-1]):
@@ -109,8 +130,10 @@ def _in_order(old: Pattern, new_keys: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return arrivals, order
 
 
-def _as_given(places: np.ndarray, order: np.ndarray) -> np.ndarray:
+def _as_given(places: np.ndarray, order: np.ndarray | None) -> np.ndarray:
     """Return what sorted positions have, in the order in which they were given."""
+    if order is None:
+        return places
     found = np.empty_like(places)
     found[order] = places
     return found

@@ -62,6 +62,7 @@ class Pattern(RowIndex):
 
     shape: tuple[int, int]
     group: int
+    _shared: Pattern | None = None
 
     def __init__(
         self, shape: Any, indptr: Any, indices: Any, *, group: int = 1, validate: bool = True
@@ -75,7 +76,7 @@ class Pattern(RowIndex):
         more: dict[str, Any] = {"shape": shape, "group": group}
         if group > 1:
             rows = -(-shape[0] // group), shape[1]
-            more["groups"] = Pattern(rows, *shared_index(indptr, indices, group), validate=False)
+            more["_shared"] = Pattern(rows, *shared_index(indptr, indices, group), validate=False)
             indices = None  # made where they are needed; the groups have them
         super().__init__(indptr, indices, shape[1], **more)
 
@@ -90,14 +91,15 @@ class Pattern(RowIndex):
         check_count(int(indptr[-1]))
         RowIndex.__init__(
             self, indptr, None, groups.shape[1],
-            shape=(n_out, groups.shape[1]), group=group, groups=groups,
+            shape=(n_out, groups.shape[1]), group=group, _shared=groups,
         )  # fmt: skip
         return self
 
-    @cached_property
+    @property
     def groups(self) -> Pattern:
         """The pattern of the groups, (groups, n_in); this one, where each row stands alone."""
-        return self
+        # Not kept: a pattern that holds itself stays in memory until garbage is searched for.
+        return self if self._shared is None else self._shared
 
     @cached_property
     def indices(self) -> np.ndarray:  # type: ignore[override]
@@ -267,7 +269,7 @@ class Pattern(RowIndex):
             raise ParameterError("format", format, "'csr' or 'bsr'")
         from scipy.sparse import csr_array
 
-        parts = (np.array(data), self.indices.copy(), self.indptr.copy())
+        parts = (np.array(data), np.array(self._columns()), self.indptr.copy())
         return csr_array(parts, shape=self.shape)
 
     def __eq__(self, other: object) -> bool:

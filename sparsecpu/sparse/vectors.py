@@ -83,8 +83,8 @@ def move(old: np.ndarray | None, new: np.ndarray, first: np.ndarray | None, merg
         if old is None:
             part[...] = 0
             continue
-        part[kept_at] = old[places][kept]
         if first is None:
-            part[~kept_at] = 0
+            part[...] = 0
+        part[kept_at] = old[places][kept]
     if first is not None:
         new[merge.new_at] = first

@@ -27,6 +27,11 @@ from sparsecpu.topology.revival import revive_outputs
 from sparsecpu.topology.run import Report
 from sparsecpu.topology.shared_columns import SCORES, weights_of
 from sparsecpu.topology.timing import Timing
+from sparsecpu.topology.weight_counts import positions_of
+
+#: Bytes of a place that is dropped; and of what a layer is rewired with, for each position that is
+#: dropped beyond the usual fraction.
+_PLACE, _REWIRING, _USUAL_RATE = 4, 40, 0.3
 
 #: Algorithms by the name that users give; one enters it by being imported.
 TOPOLOGIES: Registry[type[Topology]] = Registry(
@@ -116,11 +121,12 @@ class Topology(Timing):
 
     def memory(
         self, shapes: Sequence[tuple[int, ...]], counts: Sequence[int], batch_size: int,
-        interval: int, momentum: float,
+        interval: int, momentum: float, groups: Sequence[int] = (),
     ) -> float:  # fmt: skip
         """Estimate the bytes that choosing positions takes, beside the network.
 
-        By default that is a key and a score for each weight that an update drops.
+        By default that is a place for each position that an update drops, and keys of the largest
+        layer beyond those of the usual update (``networks.memory_estimate``).
 
         Parameters
         ----------
@@ -134,8 +140,12 @@ class Topology(Timing):
             Steps between updates.
         momentum : float
             Factor by which a step of the optimizer fades older gradients.
+        groups : sequence of int
+            How many rows of each layer share their columns; 1 where nothing is said.
         """
-        return 16 * self.prune_rate * sum(counts)
+        positions = positions_of(counts, groups)
+        more = max(0.0, self.prune_rate - _USUAL_RATE) * max(positions, default=0)
+        return _PLACE * self.prune_rate * sum(positions) + _REWIRING * more
 
     def initialise(self) -> None:
         """Change what a fresh network starts with; not called where a run is resumed."""

@@ -9,6 +9,10 @@ from sparsecpu.step.gradient_view import GradientView
 from sparsecpu.topology.base import Topology
 from sparsecpu.topology.run import Run
 from sparsecpu.topology.timing import Observer
+from sparsecpu.topology.weight_counts import positions_of
+
+#: Bytes of a key and a score.
+_SEEN = 12
 
 
 class BatchTopology(Topology):
@@ -28,6 +32,10 @@ class BatchTopology(Topology):
         super().__init__(**options)
         self.skip_step = skip_step
         self.seen: dict[str, Any] = {}
+
+    def memory(self, shapes, counts, batch_size, interval, momentum, groups=()) -> float:
+        seen = _SEEN * self.prune_rate * sum(positions_of(counts, groups))  # of all layers
+        return super().memory(shapes, counts, batch_size, interval, momentum, groups) + seen
 
     def start(self, run: Run) -> None:
         super().start(run)

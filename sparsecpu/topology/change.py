@@ -9,7 +9,7 @@ import numpy as np
 
 from sparsecpu.errors import PatternError
 from sparsecpu.sparse.format import check_range, integers
-from sparsecpu.sparse.keys import among
+from sparsecpu.sparse.keys import among, in_order
 from sparsecpu.sparse.parameter import SparseParameter
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.sparse.vectors import numbers
@@ -57,8 +57,11 @@ class Change:
 
 def keys_of(pattern: Pattern, places: np.ndarray) -> np.ndarray:
     """Return the keys ``i * n_in + j`` of some nonzeros."""
-    rows = np.searchsorted(pattern.indptr, places, side="right") - 1
-    return rows * pattern.shape[1] + pattern.indices[places]
+    keys = np.searchsorted(pattern.indptr, places, side="right")
+    keys -= 1  # now their rows
+    keys *= pattern.shape[1]
+    keys += pattern.indices[places]
+    return keys
 
 
 def sorted_places(parameter: SparseParameter, places: np.ndarray) -> np.ndarray:
@@ -100,7 +103,7 @@ def fill_up(parameter: SparseParameter, change: Change, count: int) -> Change:
     missing = count - len(keys)
     if not missing:
         return change
-    gone = ~among(keys_of(parameter.pattern, change.drop), np.sort(keys))[1]
+    gone = ~among(keys_of(parameter.pattern, change.drop), in_order(keys))[1]
     if not 0 < missing <= np.count_nonzero(gone):
         raise PatternError(
             f"{len(keys)} positions are to grow instead of {count}, "
@@ -123,12 +126,12 @@ def apply_change(
         raise PatternError(f"a rule must decide a Change, not a {type(change).__name__}")
     growth = checked_growth(parameter, change.growth)
     drop, keys, values = sorted_places(parameter, change.drop), growth.keys, growth.values
-    ordered = np.sort(keys)
+    ordered = in_order(keys)
     if (ordered[1:] == ordered[:-1]).any():
         raise PatternError("positions that grow must be distinct")
     if keeps_nnz and (settled := settle(parameter, drop, keys, rng)) is not None:
         drop, keys, came = settled
-        ordered = np.sort(keys)
+        ordered = in_order(keys)
         values = {n: np.concatenate([v, np.zeros_like(v, shape=(1, *v.shape[1:]))])[came]
                   for n, v in values.items()}  # fmt: skip
     dropped_keys = keys_of(parameter.pattern, drop)

@@ -19,7 +19,11 @@ from sparsecpu.topology.options import one_of
 from sparsecpu.topology.run import Report, Run
 from sparsecpu.topology.selection import smallest, smallest_of_all
 from sparsecpu.topology.shared_columns import weights_of
-from sparsecpu.topology.weight_counts import sizes_of_places
+from sparsecpu.topology.weight_counts import positions_of, sizes_of_places
+
+#: Bytes per position where the smallest of all layers are dropped; and where these are put in
+#: order, for positions stand for several weights.
+_COMPETING, _IN_ORDER = 20, 56
 
 
 class GradualPruning(Topology):
@@ -69,6 +73,11 @@ class GradualPruning(Topology):
         self.scope = one_of("scope", scope, self.choices["scope"])
         self.begin, self.end = float(begin), float(end)
         self._start: dict[str, int] = {}
+
+    def memory(self, shapes, counts, batch_size, interval, momentum, groups=()) -> float:
+        each = _IN_ORDER if max(groups, default=1) > 1 else _COMPETING
+        sharing = each * sum(positions_of(counts, groups)) if self.scope == "global" else 0.0
+        return super().memory(shapes, counts, batch_size, interval, momentum, groups) + sharing
 
     def start(self, run: Run) -> None:
         super().start(run)

@@ -16,7 +16,18 @@ from sparsecpu.topology.change import Change, Growth
 from sparsecpu.topology.options import one_of
 from sparsecpu.topology.sampling import draw_inactive
 from sparsecpu.topology.selection import choose_weights, largest, smallest_of_all
-from sparsecpu.topology.weight_counts import places_in_whole_groups, unit_of, whole_groups
+from sparsecpu.topology.weight_counts import (
+    places_in_whole_groups,
+    positions_of,
+    unit_of,
+    whole_groups,
+)
+
+#: Bytes that a drawn position takes while its layer is seen: its own, and for each of its weights.
+#: An update takes as much where three quarters of the active positions are drawn.
+_DRAWN, _DRAWN_WEIGHT, _ANYWAY = 20, 4, 0.75
+#: Bytes for each drawn, and each active position, of all layers where these compete.
+_HELD, _COMPETING = 12, 8
 
 #: Distributions, and the activity that each draws by; see ``GradientView.activity``.
 DISTRIBUTIONS = {"uniform": None, "grabo": "bound", "graest": "estimate"}
@@ -79,6 +90,15 @@ class GuidedStochasticExploration(BatchTopology):
         self.distribution = one_of("distribution", distribution, DISTRIBUTIONS)
         self.scope = one_of("scope", scope, self.choices["scope"])
         self.subset = float(above_zero("subset", subset))
+
+    def memory(self, shapes, counts, batch_size, interval, momentum, groups=()) -> float:
+        usual = super().memory(shapes, counts, batch_size, interval, momentum, groups)
+        positions = positions_of(counts, groups)
+        each = zip(counts, positions, strict=True)
+        layer = max((_DRAWN * p + _DRAWN_WEIGHT * count for count, p in each), default=0.0)
+        held = (_HELD * self.subset + _COMPETING) * sum(positions)
+        alone = usual + max(0.0, self.subset - _ANYWAY) * layer
+        return alone + (held if self.scope == "global" else 0.0)
 
     def see(self, parameter, view, rate) -> tuple[np.ndarray, np.ndarray, int]:
         pattern = parameter.pattern

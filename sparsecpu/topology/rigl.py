@@ -67,9 +67,9 @@ class RigL(BatchTopology):
             score=score,
         )  # fmt: skip
 
-    def memory(self, shapes, counts, batch_size, interval, momentum) -> float:
+    def memory(self, shapes, counts, batch_size, interval, momentum, groups=()) -> float:
         found = max((search_memory(shape) for shape in shapes), default=0)
-        return super().memory(shapes, counts, batch_size, interval, momentum) + found
+        return super().memory(shapes, counts, batch_size, interval, momentum, groups) + found
 
     def see(self, parameter, view, rate) -> tuple[np.ndarray, np.ndarray]:
         return largest_gradients(parameter, view, int(rate * parameter.nnz))

@@ -174,9 +174,15 @@ class SharedColumns:
         keys = integers(keys, "new positions")
         first = {}
         if values:
-            there = self.rows_of(keys) >= 0
-            first = {n: by_rows(self, keys, np.asarray(v))[there] for n, v in values.items()}
+            first = {n: self._of_all_rows(keys, np.asarray(v)) for n, v in values.items()}
         self.weights.rewire_keys(drop, keys, first, shared=True)
+
+    def _of_all_rows(self, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Return first values of some shared columns as a vector, without rows that lack."""
+        values = by_rows(self, keys, values)
+        if self.weights.shape[0] % self.group == 0:
+            return values.reshape(-1)
+        return values[self.rows_of(keys) >= 0]
 
 
 class _Folded(Mapping[str, np.ndarray]):

@@ -27,10 +27,12 @@ from sparsecpu.topology.shared_columns import SharedColumns, weights_of
 from sparsecpu.topology.sources import PROPOSALS, SOURCES, Source, choose_sources
 from sparsecpu.topology.sources.needs import sources_memory
 from sparsecpu.topology.timing import Observer
-from sparsecpu.topology.weight_counts import room, unit_of
+from sparsecpu.topology.weight_counts import positions_of, room, unit_of
 
 #: A layer below this sparsity that still is to get more weights is pruned at most to its sparsity.
 _NEARLY_DENSE = 0.2
+#: Bytes per position where the smallest of all layers are dropped.
+_COMPETING = 20
 
 
 def mean_momentum(parameter: SparseParameter, slot: str) -> float:
@@ -153,13 +155,16 @@ class SparseMomentum(Topology):
         self.candidate_factor = above_zero("candidate_factor", candidate_factor)
         self.rank = int(above_zero("rank", rank))
 
-    def memory(self, shapes, counts, batch_size, interval, momentum) -> float:
+    def memory(self, shapes, counts, batch_size, interval, momentum, groups=()) -> float:
         found = sources_memory(
-            shapes, counts, kind=self.source, memory=self.growth_memory, rank=self.rank,
+            shapes, counts, groups or [1] * len(counts), grown=self.prune_rate,
+            kind=self.source, memory=self.growth_memory, rank=self.rank,
             factor=self.candidate_factor, steps=self._window(momentum), batch_size=batch_size,
             interval=interval,
         )  # fmt: skip
-        return super().memory(shapes, counts, batch_size, interval, momentum) + found
+        if self.pruning == "global":
+            found += _COMPETING * sum(positions_of(counts, groups))
+        return super().memory(shapes, counts, batch_size, interval, momentum, groups) + found
 
     def _window(self, momentum: float) -> int:
         """Return K for a momentum: what lies further back than that has all but faded."""

@@ -13,7 +13,7 @@ class Static(Topology):
     def __init__(self) -> None:
         super().__init__()
 
-    def memory(self, shapes, counts, batch_size, interval, momentum) -> float:
+    def memory(self, shapes, counts, batch_size, interval, momentum, groups=()) -> float:
         return 0.0
 
     def due(self, steps_done: int) -> bool:

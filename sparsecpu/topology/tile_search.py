@@ -84,10 +84,13 @@ def search(
 
 
 def search_memory(shape: tuple[int, ...]) -> int:
-    """Return the bytes that searching a layer of a shape takes: some positions, and a tile."""
+    """Return the bytes that searching a layer of a shape takes: some positions, and a tile.
+
+    A position that is looked at has a score, a key, and a mark where it is active.
+    """
     n_out, n_in = shape[0], math.prod(shape[1:])
     sampled = n_out * n_in // _APART**2 if min(n_out, n_in) >= _ENOUGH else 0
-    return 4 * sampled + 3 * min(TILE_BYTES, 4 * n_out * n_in)
+    return 13 * sampled + 3 * min(TILE_BYTES, 4 * n_out * n_in)
 
 
 def _guess(

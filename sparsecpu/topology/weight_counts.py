@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,11 @@ from sparsecpu.topology.shared_columns import SharedColumns, weights_of
 def unit_of(parameter: Any) -> int:
     """Return how many weights a position stands for, but for those of a last, smaller group."""
     return parameter.group if isinstance(parameter, SharedColumns) else 1
+
+
+def positions_of(counts: Sequence[int], groups: Sequence[int] = ()) -> list[float]:
+    """Return how many positions layers of so many weights have, whose rows stand in groups."""
+    return [count / group for count, group in zip(counts, groups or [1] * len(counts), strict=True)]
 
 
 def sizes_of_places(parameter: Any) -> Any:

@@ -54,7 +54,7 @@ class Source:
         self.shared = parameter if isinstance(parameter, SharedColumns) else None
         self.momentum, self.gradient_weight = momentum, gradient_weight
         self.dtype = self.weights.data.dtype
-        self._told = np.empty(0, dtype=np.int64), np.empty((0, 0), dtype=self.dtype)
+        self._told = self._nothing_told()
 
     def widen(self, batch_size: int) -> None:
         """Get ready for steps of up to so many samples; what was observed stays."""
@@ -72,13 +72,20 @@ class Source:
         raise NotImplementedError
 
     def at(self, keys: np.ndarray) -> np.ndarray:
-        """Return M at the weights of shared columns that were found last: a row of each; else 0."""
+        """Return M at the weights of shared columns that were found last: a row of each; else 0.
+
+        What was found is forgotten then.
+        """
+        (told, rows), self._told = self._told, self._nothing_told()
         order = np.argsort(keys)
-        there = among(keys[order], self._told[0])[1]
-        found = among(self._told[0], keys[order])[1]
+        there = among(keys[order], told)[1]
+        found = among(told, keys[order])[1]
         momenta = np.zeros(shape_of_values(self.parameter, keys), dtype=self.dtype)
-        momenta[order[there]] = self._told[1][found]
+        momenta[order[there]] = rows[found]
         return momenta
+
+    def _nothing_told(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.empty(0, dtype=np.int64), np.empty((0, 1), dtype=self.dtype)
 
     def _tell(self, top: RunningTop) -> tuple[np.ndarray, np.ndarray]:
         """Return what a search found; keep what rows have there, where they share columns."""
