@@ -79,7 +79,8 @@ class Progress(Callback):
         self._last = clock_without_compiling()
         self._scores = _scores(record)
         self._pending = self._words(trainer, record["loss"], trainer.epochs_done)
-        if self._pace.due() or (not self.line.live and trainer.course.total_epochs <= _MANY):
+        alone = not (self.line.live or self.before)  # a log, and not of many runs
+        if self._pace.due() or (alone and trainer.course.total_epochs <= _MANY):
             self._show(trainer, self._pending)
 
     def on_fit_end(self, trainer) -> None:

@@ -96,7 +96,7 @@ def list_names(ctx: click.Context, kind: str | None, as_json: bool) -> None:
             put(_table(ctx, purposes, "sparsecpu list KIND shows all names of a kind:"))
         return
     if find_name(kind, LISTS) is None:
-        expected = f"one of {', '.join(LISTS)}{suggested(kind, LISTS)}"
+        expected = f"one that sparsecpu list shows{suggested(kind, LISTS)}"
         raise ParameterError("KIND", kind, expected)
     kind = read_name("KIND", kind, LISTS)
     print_json({kind: _document(kind)}) if as_json else put(_table(ctx, LISTS[kind].sentences()))

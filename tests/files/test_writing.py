@@ -132,7 +132,7 @@ def test_errors_name_the_file_that_was_to_be_written(tmp_path):
     with pytest.raises(OSError) as caught:
         full(errno.ENOSPC)
     assert caught.value.filename == str(tmp_path / "f")
-    with pytest.raises(FileNotFoundError, match="nowhere"):
+    with pytest.raises(FileFormatError, match="nowhere"):
         write_text(tmp_path / "nowhere/f", "")
     assert os.listdir(tmp_path) == []
 

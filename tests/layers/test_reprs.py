@@ -121,8 +121,11 @@ class Tags(HTMLParser):
 
 def test_tables_in_notebooks():
     network = lenet()
-    layer = network.layers[0]
-    for thing, pictures in ((network, 3), (layer, 1), (layer.weight, 1), (layer.weight.pattern, 1)):
+    layer, trainer = network.layers[0], Trainer(network, loss=SoftmaxCrossEntropy())
+    for thing, pictures in (
+        (network, 3), (layer, 1), (layer.weight, 1), (layer.weight.pattern, 1), (trainer, 3),
+        (network.compile(), 3),
+    ):  # fmt: skip
         tags = Tags()
         tags.feed(thing._repr_html_())
         assert not tags.open

@@ -54,9 +54,15 @@ def test_a_log_has_a_line_per_epoch_with_all_that_is_known():
 
 def test_short_epochs_share_a_line_and_the_last_one_has_one():
     log = io.StringIO()
-    train(Line(log), epochs=30)
+    train(Line(log), epochs=130)
     lines = log.getvalue().splitlines()
-    assert [line.split()[1] for line in lines] == ["1/30", "30/30"]
+    assert [line.split()[1] for line in lines] == ["1/130", "130/130"]
+
+
+def test_up_to_a_hundred_epochs_have_a_line_each():
+    log = io.StringIO()
+    train(Line(log), epochs=30)
+    assert len(log.getvalue().splitlines()) == 30
 
 
 def test_a_long_epoch_has_lines_within_it(monkeypatch):
