@@ -231,3 +231,14 @@ def test_the_error_says_what_helps():
     assert isinstance(ForkError(), RuntimeError)
     assert threading.active_count() >= 1
     assert network().predict(np.ones((1, 40), np.float32)).shape == (1, 30)
+
+
+def test_the_environment_stays_as_it_was():
+    code = (
+        "import os; before = dict(os.environ); from sparsecpu.kernels.machine import threads;"
+        "threads.launch(); assert dict(os.environ) == before"
+    )
+    for more in ({}, {"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "PASSIVE"}):
+        clean = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT",)}
+        done = subprocess.run([sys.executable, "-c", code], env=clean | more, check=False)
+        assert done.returncode == 0

@@ -65,6 +65,7 @@ _start = kept(_start, {"nogil": True, "parallel": True, "no_cfunc_wrapper": True
 
 @functools.cache
 def _start_address() -> int:
+    threads.launch()
     return address_of(_start, (types.int64,) * 4)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import importlib.util
 import os
 import sys
@@ -37,6 +38,28 @@ def preload_tbb() -> bool:
 
 preload_tbb()
 check_numba(numba.config)  # type: ignore[attr-defined]
+
+
+#: How often a thread of GNU's OpenMP looks for work before it sleeps: for about a millisecond. That
+#: is longer than a step's pauses; by itself it would look for 15 ms, and where other programs have
+#: the core that its partner needs, nearly every kernel would take that long.
+_SPINS = "GOMP_SPINCOUNT", "20000"
+
+
+@functools.cache
+def launch() -> None:
+    """Start Numba's threads, before the first kernel that needs them.
+
+    Nothing is changed that the user has set, and nothing that other processes inherit.
+    """
+    name, spins = _SPINS
+    if name in os.environ or "OMP_WAIT_POLICY" in os.environ:
+        return
+    os.environ[name] = spins  # read once, when the library is loaded
+    try:
+        numba.get_num_threads()
+    finally:
+        del os.environ[name]
 
 
 def _is_workqueue() -> bool:
@@ -169,6 +192,7 @@ def _safe() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _masked(threads: int) -> Iterator[None]:
+    launch()
     before = numba.get_num_threads()
     numba.set_num_threads(threads)
     try:
