@@ -41,7 +41,9 @@ class LinearPasses(Layer):
     def backward(self, dy: Any, saved: Any, ctx: Context) -> np.ndarray | None:
         if isinstance(dy, OutputsInParts):
             return dy.finish(ctx)
-        return self._back(dy, saved, ctx, None, None)
+        if ctx.observe is not None:
+            self._show(dy, saved, ctx)
+        return saved.backward(dy, ctx)  # dW = (dy x') at the nonzeros, db = sum dy, dx = W' dy
 
     def backward_plus(self, dy, saved, ctx, other):
         from sparsecpu.kernels.linear import BACK_PLUS
@@ -77,13 +79,16 @@ class LinearPasses(Layer):
         return self._back(dy, saved, ctx, BACK_TIMES, slope)
 
     def _back(
-        self, dy: np.ndarray, saved: Way, ctx: Context, finish: int | None, gate: np.ndarray | None
+        self, dy: np.ndarray, saved: Way, ctx: Context, finish: int, gate: np.ndarray
     ) -> np.ndarray | None:
+        if ctx.observe is not None:
+            self._show(dy, saved, ctx)
+        return saved.backward(dy, ctx, finish, gate)
+
+    def _show(self, dy: np.ndarray, saved: Way, ctx: Context) -> None:
+        """Show the gradient to whoever observes it."""
         if ctx.observe is not None and not self.weight.fixed:
             ctx.observe(self.weight, LinearView(saved.x, dy, owner_of(ctx, self.of_tokens)))
-        return saved.backward(
-            dy, ctx, finish, gate
-        )  # dW = (dy x') at the nonzeros, db = sum dy, dx = W' dy
 
     def way(self, x: np.ndarray, ctx: Context) -> Way:
         """Return the way to compute this pass: that of the last one, if nothing has changed.
