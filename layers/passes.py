@@ -16,6 +16,14 @@ class Passes:
     #: may write over the output, and one before it leave the product with its slope to it.
     takes_slope: ClassVar[bool] = False
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        own = vars(cls)  # who writes a pass anew means it wherever that pass is made
+        for name in ("forward", "backward"):
+            if name in own and f"{name}_plus" not in own:
+                setattr(cls, f"{name}_plus", getattr(Passes, f"{name}_plus"))
+                cls.takes_slope = own.get("takes_slope", False)
+
     @property
     def reads_moments(self) -> bool:
         """True if it needs the layer before it to sum its input and the squares of it."""

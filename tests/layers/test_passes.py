@@ -156,3 +156,34 @@ def test_slopes_are_left_between_two_linear_layers_alone():
     network = vectors("alone")
     left = [layer.leaves_slope for layer in inner(network) if isinstance(layer, (GELU, SiLU))]
     assert left == [False, True, False, False, False]
+
+
+def test_a_pass_that_is_written_anew_is_made_wherever_it_is_asked_for():
+    class Twice(SparseLinear):
+        kind = ""  # no description has it
+
+        def forward(self, x, ctx):
+            y, saved = super().forward(x, ctx)
+            return 2 * y, saved
+
+        def backward(self, dy, saved, ctx):
+            return super().backward(2 * dy, saved, ctx)
+
+    rng, loss = np.random.default_rng(3), SquaredError()
+    options = {"density": 0.5, "rng": rng, "dtype": np.float64}
+    inside = Sequential([GELU(), SparseLinear(6, 6, **options)], (6,))
+    network = Sequential([
+        SparseLinear(6, 6, **options), GELU(), Twice(6, 6, **options),
+        Residual([LayerNorm(6, dtype=np.float64), Twice(6, 6, **options)]), Residual([inside]),
+    ], (6,))  # fmt: skip
+    x, y = rng.standard_normal((2, 9, 6))
+    _, gradients = network.loss_and_gradients(x, y, loss)
+    for name, parameter in network.parameters().items():
+        before, found = parameter.data[0], []
+        for sign in (1, -1):
+            parameter.data[0] = before + sign * 1e-6
+            parameter.touch()
+            found.append(network.loss_and_gradients(x, y, loss)[0])
+        parameter.data[0] = before
+        parameter.touch()
+        assert gradients[name][0] == pytest.approx((found[0] - found[1]) / 2e-6, abs=1e-6), name
