@@ -242,3 +242,19 @@ def test_the_environment_stays_as_it_was():
         clean = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT",)}
         done = subprocess.run([sys.executable, "-c", code], env=clean | more, check=False)
         assert done.returncode == 0
+
+
+@pytest.mark.parametrize(("more", "nested"), [({}, 0), ({"OMP_NESTED": "TRUE"}, 1)])
+def test_openmp_makes_no_teams_in_teams(more, nested):
+    """A library that shares OpenMP with Numba does as before, and as its user says."""
+    omppool = pytest.importorskip("numba.np.ufunc.omppool")
+    code = (
+        "import ctypes, numba; from sparsecpu.kernels.machine import threads; threads.launch();"
+        f"print(ctypes.CDLL({omppool.__file__!r}).omp_get_nested())"
+    )
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("OMP_")}
+    env = clean | more | {"NUMBA_THREADING_LAYER": "omp"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) == nested

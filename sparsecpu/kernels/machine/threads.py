@@ -44,6 +44,8 @@ check_numba(numba.config)  # type: ignore[attr-defined]
 #: is longer than a step's pauses; by itself it would look for 15 ms, and where other programs have
 #: the core that its partner needs, nearly every kernel would take that long.
 _SPINS = "GOMP_SPINCOUNT", "20000"
+#: Where users say how many levels of teams OpenMP may have.
+_TEAMS = {"OMP_NESTED", "OMP_MAX_ACTIVE_LEVELS"}
 
 
 @functools.cache
@@ -53,13 +55,28 @@ def launch() -> None:
     Nothing is changed that the user has set, and nothing that other processes inherit.
     """
     name, spins = _SPINS
-    if name in os.environ or "OMP_WAIT_POLICY" in os.environ:
-        return
-    os.environ[name] = spins  # read once, when the library is loaded
+    told = name in os.environ or "OMP_WAIT_POLICY" in os.environ
+    if not told:
+        os.environ[name] = spins  # read once, when the library is loaded
     try:
         numba.get_num_threads()
     finally:
-        del os.environ[name]
+        if not told:
+            del os.environ[name]
+    if numba.threading_layer() == "omp" and not _TEAMS & os.environ.keys():
+        _forbid_teams_in_teams()
+
+
+def _forbid_teams_in_teams() -> None:
+    """Undo what Numba does as it starts OpenMP: allow that threads of a team have own teams.
+
+    A PyTorch in the same process may share the library. It would make a team in every thread of a
+    team, and its steps on two threads would take twelve times as long.
+    """
+    from numba.np.ufunc import omppool
+
+    with contextlib.suppress(OSError, AttributeError):  # a library without it
+        ctypes.CDLL(str(omppool.__file__)).omp_set_nested(0)
 
 
 def _is_workqueue() -> bool:
