@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import ClassVar, TypeVar
 
 SPARSEPROP = "build https://pypi.org/project/sparseprop by hand (Linux)"
+SPARSELAB = "pip install sparselab"
 
 
 class Rival:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sparsecpu.bench.rivals.base import SPARSEPROP, Rival
+from sparsecpu.bench.rivals.base import SPARSELAB, SPARSEPROP, Rival
 
 Parts = dict[str, Callable[[], object]]
 
@@ -222,7 +222,7 @@ class SparseProp(LinearRival):
 class SparseLab(LinearRival):
     """SparseLab's padded CSR kernels; refreshing the transposed copy is not timed."""
 
-    name, needs, how = "SparseLab", "sparselab", "pip install sparselab"
+    name, needs, how = "SparseLab", "sparselab", SPARSELAB
 
     def setup(self) -> None:
         from sparselab import PaddedCSR, _core

@@ -12,10 +12,12 @@ from sparsecpu.bench.cases import Batches, NetworkCase, Variant
 from sparsecpu.bench.measuring.step_clock import StepClock, watched, watched_torch
 from sparsecpu.bench.ours.generation import OurToken
 from sparsecpu.bench.ours.steps import OurStep
+from sparsecpu.bench.rivals.base import installed
 from sparsecpu.bench.rivals.dense_children import DenseChildren
 from sparsecpu.bench.rivals.numpy_mlp import DenseMLP
 from sparsecpu.bench.rivals.step_process import StepProcess, has_tuned_malloc
 from sparsecpu.bench.rivals.steps import RIVALS, TorchTunedStep
+from sparsecpu.bench.rivals.steps.sparselab import SparseLabStep, twin_densities
 from sparsecpu.bench.rivals.steps.text import OneDNNTextStep, TorchTextStep
 from sparsecpu.bench.subjects.train import Train
 from sparsecpu.errors import ParameterError
@@ -211,6 +213,50 @@ def test_language_models():
     token = OurToken(case, Variant(0.5), np.arange(3))
     assert token.predict().shape == (3, case.sizes[1])
     assert np.array_equal(token.predict(), token.predict())
+
+
+_TINY = "gpt:layers=2,heads=2,width=32,block=6"
+
+
+@pytest.mark.parametrize("distribution", ["uniform", "erk"])
+def test_a_twin_of_fewer_layers_is_as_dense_as_ours(distribution):
+    case = NetworkCase.parse(_TINY, (0.9,), 1, distribution=distribution)
+    block = [(96, 32), (32, 32), (128, 32), (32, 128)]
+    shapes = [*block, *block, (96, 32)]
+    found = list(twin_densities(case, 0.9, shapes))
+    wanted = case.sparse(Variant(0.9)).build().nnz
+    assert sum(d * i * o for d, (i, o) in zip(found, shapes, strict=True)) == pytest.approx(wanted)
+    assert (max(found) - min(found) < 0.01) == (distribution == "uniform")
+
+
+def test_language_models_of_sparselab():
+    """As many weights as ours, but for chance; all are trained, and nothing stays behind."""
+    torch, sparselab = (pytest.importorskip(name) for name in ("torch", "sparselab"))
+    case = NetworkCase.parse(_TINY, (0.8,), 1, batch=3)
+    ours = OurStep(case, Variant(0.8), Batches(case))
+    theirs, losses = SparseLabStep(case, Batches(case), Variant(0.8)), []
+    modules = list(theirs.network.modules())
+    layers = [m for m in modules if isinstance(m, sparselab.SparseLinear)]
+    assert not any(isinstance(m, torch.nn.Linear) for m in modules)
+    assert [(m.out_features, m.in_features) for m in layers[:2]] == [(96, 32), (32, 32)]
+    nnz = ours.network.nnz
+    assert abs(sum(layer.nnz for layer in layers) - nnz) < 5 * (0.8 * nnz) ** 0.5
+    before = [p.detach().clone() for p in theirs.network.parameters()]
+    loss = theirs.loss
+    theirs.loss = lambda *both: losses.append(loss(*both)) or losses[-1]
+    theirs.step()
+    after = list(theirs.network.parameters())
+    assert all(not torch.equal(a, b) for a, b in zip(after, before, strict=True))
+    assert torch.isfinite(losses[0])
+    theirs.close()
+    assert not sparselab.ops._transpose_cache
+
+
+def test_sparselab_is_named_where_it_is_missing(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    here, missing = installed(RIVALS)
+    assert SparseLabStep not in here
+    assert missing["SparseLab"] == "pip install sparselab"
 
 
 def test_steps_of_convolutional_networks():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sparsecpu.bench.rivals.networks import StepRival
 from sparsecpu.bench.rivals.steps.plain import NumPyStep, ScikitStep
+from sparsecpu.bench.rivals.steps.sparselab import SparseLabStep
 from sparsecpu.bench.rivals.steps.sparseprop import SparsePropStep
 from sparsecpu.bench.rivals.steps.text import AutocastTextStep, OneDNNTextStep, TorchTextStep
 from sparsecpu.bench.rivals.steps.torch import (
@@ -37,4 +38,5 @@ RIVALS: tuple[type[StepRival], ...] = (
     TorchTextStep,
     OneDNNTextStep,
     AutocastTextStep,
+    SparseLabStep,
 )
