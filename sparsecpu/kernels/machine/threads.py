@@ -73,10 +73,9 @@ def _forbid_teams_in_teams() -> None:
     A PyTorch in the same process may share the library. It would make a team in every thread of a
     team, and its steps on two threads would take twelve times as long.
     """
-    from numba.np.ufunc import omppool
-
+    pool = importlib.import_module("numba.np.ufunc.omppool")
     with contextlib.suppress(OSError, AttributeError):  # a library without it
-        ctypes.CDLL(str(omppool.__file__)).omp_set_nested(0)
+        ctypes.CDLL(str(pool.__file__)).omp_set_nested(0)
 
 
 def _is_workqueue() -> bool:
