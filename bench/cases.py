@@ -149,6 +149,36 @@ class ConvCase(HasVariants):
 
 
 @dataclass(frozen=True)
+class AttentionCase:
+    """Sequences of one length, heads, and numbers of a head."""
+
+    sequences: int
+    length: int
+    heads: int
+    size: int
+    causal: bool
+    threads: int
+
+    @classmethod
+    def parse(cls, shape: str, causal: bool, threads: int) -> AttentionCase:
+        """Return the case of a shape such as ``16-256-6-64``."""
+        sizes = _sizes(shape, "-")
+        if len(sizes) != 4:
+            expected = "SEQUENCES-LENGTH-HEADS-SIZE, such as 16-256-6-64"
+            raise ParameterError("shape", shape, expected)
+        return cls(*sizes, causal, threads)
+
+    @property
+    def products(self) -> int:
+        """Multiplications of all scores: of a token with those it sees, in every head."""
+        seen = self.length * (self.length + 1) // 2 if self.causal else self.length**2
+        return self.sequences * self.heads * seen * self.size
+
+    def __str__(self) -> str:
+        return f"{self.sequences}x{self.length}, {self.heads} heads of {self.size}"
+
+
+@dataclass(frozen=True)
 class NetworkCase(HasVariants):
     """One network, at several sparsities beside the same dense rivals."""
 

@@ -14,6 +14,7 @@ from sparsecpu.experiments.plots.style import FAINT, styled
 _DRAWN: dict[str, tuple[Callable[[Any, list[dict[str, Any]]], None], ...]] = {
     "linear": (speedups.draw_linear, limits.draw_linear),
     "conv": (speedups.draw_conv,),
+    "attention": (speedups.draw_attention,),
     "train": (speedups.draw_train,),
     "infer": (speedups.draw_infer,),
     "topology": (costs.draw_topology,),

@@ -34,6 +34,23 @@ def draw_conv(axes: Any, results: list[dict[str, Any]]) -> None:
     axes.set_title("Forward, dx and dW of a convolution beside PyTorch's")
 
 
+def draw_attention(axes: Any, results: list[dict[str, Any]]) -> None:
+    """Draw a bar for each shape and each precision of PyTorch's attention."""
+    precisions = list(dict.fromkeys(p for r in results for p in r["results"][0]["by_precision"]))
+    for number, precision in enumerate(precisions):
+        beside = [r["results"][0]["by_precision"][precision] for r in results]
+        ratios = [found["dense_speedup"] or found["least_speedup"] or 0.0 for found in beside]
+        places = np.arange(len(results)) + 0.4 * number - 0.2 * (len(precisions) - 1)
+        bars = axes.bar(places, ratios, 0.36, label=f"beside PyTorch {precision}",
+                        color=COLOURS[number])  # fmt: skip
+        axes.bar_label(bars, fmt="%.1fx", fontsize=9)
+    axes.axhline(1.0, color=INK, linewidth=1)
+    axes.set_xticks(range(len(results)), [result["case"] for result in results], fontsize=9)
+    axes.set(ylabel="forward + backward: PyTorch's time / ours", title="Attention")
+    if precisions:
+        axes.legend(frameon=False)
+
+
 def draw_train(axes: Any, results: list[dict[str, Any]]) -> None:
     """Draw steps of whole networks."""
     _draw(axes, results, "training step")

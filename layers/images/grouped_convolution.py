@@ -45,7 +45,8 @@ class GroupedGradients:
         key = products.key("dx", x, dy, kind, ctx)
         found = products.prepared(key, layer.weight.pattern, ctx)
         if found is None:
-            made = prepare_scatter(layer, products.plan_made, layer.geometry(), x, kind, ctx)
+            made = prepare_scatter(layer, products.plan_made, layer.geometry(), x,
+                                   products.precision(ctx.precision), kind, ctx)  # fmt: skip
             found = ctx.workspace.keep(key, made)
         dx = ctx.workspace.lend(values.shape, values.dtype)
         gate = x.gate() if layer.gates_dx else no_gate(values.dtype)

@@ -74,7 +74,7 @@ class GroupedForward:
 
 @dataclass(frozen=True)
 class GroupedScatter:
-    """dx."""
+    """dx. ``words`` is memory for the weights in pairs of filters, None for float32."""
 
     pattern: Pattern
     plan: object
@@ -85,9 +85,17 @@ class GroupedScatter:
     sums: np.ndarray
     kind: int
     space: Space
+    words: np.ndarray | None
 
     def run(self, dy: Planes, weights: np.ndarray, dx: np.ndarray, gate: Gate) -> np.ndarray | None:
         """Write dx and return its sums."""
+        if self.words is not None:
+            from sparsecpu.kernels.linear.grouped_pairs import pair_values_kernel
+
+            groups, filters = self.pattern.groups, self.pattern.shape[0]
+            pair = pair_values_kernel(self.pattern.group)
+            pair(groups.indptr, weights, filters, self.words, groups.chunks)
+            weights = self.words
         self.kernel(
             self.taps.sizes_array, self.steps, self.taps.index, weights, dy.operand(),
             Output(dx, False, self.sums, self.kind), gate, self.mask, self.space,
@@ -171,7 +179,7 @@ def prepare_forward(
 
 
 def prepare_scatter(
-    layer: Any, plan: object, geometry: Geometry, x: Planes, kind: int, ctx: Context
+    layer: Any, plan: object, geometry: Geometry, x: Planes, precision: str, kind: int, ctx: Context
 ) -> GroupedScatter:
     """Prepare dx, with the sums of ``kind``."""
     from sparsecpu.kernels.conv.grouped_parts import Steps
@@ -180,11 +188,15 @@ def prepare_scatter(
     pattern, values = layer.weight.pattern, x.values
     taps = grouped_scatter_taps(pattern, geometry, _tiles(values, "fp32", ctx))
     jobs = 0 if kind == NO_SUMS else taps.sizes.jobs(len(values))
+    group, lanes, words = pattern.group, values.shape[-1], None
+    if _multiplies_pairs(pattern, taps, lanes, precision):
+        shape = (pattern.groups.nnz * group // 2,)
+        words = ctx.workspace.array("pairs", "words", shape, np.uint32)
+    kernel = grouped_scatter_kernel(group, lanes, taps.strip, words is not None)
     return GroupedScatter(
-        pattern, plan, grouped_scatter_kernel(pattern.group, values.shape[-1], taps.strip), taps,
-        Steps(taps.rows, taps.high), lane_mask(values, ctx),
+        pattern, plan, kernel, taps, Steps(taps.rows, taps.high), lane_mask(values, ctx),
         sum_memory(jobs, geometry.channels, values, layer, "dx", ctx), kind,
-        Space(_ring(taps, values, "fp32", ctx), *_bases_and_scratch(taps, values, ctx)),
+        Space(_ring(taps, values, "fp32", ctx), *_bases_and_scratch(taps, values, ctx)), words,
     )  # fmt: skip
 
 
@@ -216,26 +228,35 @@ def prepare_gradient(
     """Prepare dW at the positions of a pattern."""
     from sparsecpu.kernels.conv.grouped_filter_gradient import dot_tile, grouped_gradient_kernel
     from sparsecpu.kernels.conv.grouped_parts import Steps
+    from sparsecpu.kernels.vectors.pairs import WORDS
 
     values, lanes, group = x.values, x.values.shape[-1], pattern.group
     taps = grouped_gradient_taps(pattern, geometry, _tiles(values, precision, ctx))
     tile = dot_tile(group, lanes, values.itemsize, narrow=precision != "fp32")
     parts = min(_PARTS, taps.sizes.jobs(len(values)))
-    ring = _ring(taps, values, precision, ctx)
+    ring, paired = _ring(taps, values, precision, ctx), False
+    if _multiplies_pairs(pattern, taps, lanes, precision):
+        tile, paired = dot_tile(group, WORDS, values.itemsize, narrow=True), True
+    kernel = grouped_gradient_kernel(group, lanes, taps.strip, tile, paired)
     return GroupedGradient(
-        pattern, plan, grouped_gradient_kernel(group, lanes, taps.strip, tile), taps,
+        pattern, plan, kernel, taps,
         Steps(taps.rows, taps.high), lane_mask(values, ctx),
         ctx.workspace.array("conv2d", "dw", (parts, pattern.nnz), values.dtype),
         Space(ring, *_bases_and_scratch(taps, values, ctx)),
     )  # fmt: skip
 
 
+def _multiplies_pairs(pattern: Pattern, taps: GroupedTaps, lanes: int, precision: str) -> bool:
+    """Return True if a pass is to multiply in pairs: its strips fill the registers."""
+    suits = pattern.group in PAIRED_GROUPS and taps.strip * lanes % 32 == 0
+    return precision == "bf16" and suits and bf16_products() == "pairs"
+
+
 def _memory_of_pairs(
     pattern: Pattern, taps: GroupedTaps, lanes: int, precision: str, ctx: Context
 ) -> np.ndarray | None:
     """Return memory for a copy of the weights in bf16, which all layers share; None for float32."""
-    suits = pattern.group in PAIRED_GROUPS and taps.strip * lanes % 32 == 0
-    if precision != "bf16" or not suits or bf16_products() != "pairs":
+    if not _multiplies_pairs(pattern, taps, lanes, precision):
         return None
     return ctx.workspace.array("pairs", "values", (pattern.nnz,), np.uint16)
 

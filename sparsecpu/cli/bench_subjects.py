@@ -103,6 +103,18 @@ SUBJECTS: Registry[Subject] = Registry(
             ),
         ),
         Subject(
+            "attention",
+            "attention:Attention",
+            "Time attention, which is dense between sparse projections, beside PyTorch's.",
+            (
+                option("--shape", "shapes", multiple=True,
+                       help="SEQUENCES-LENGTH-HEADS-SIZE; may be given more than once."),
+                option("--both-ways", is_flag=True,
+                       help="Tokens see those behind them, too, as in a vision transformer."),
+                _ROUNDS, _NO_BF16,
+            ),
+        ),
+        Subject(
             "train",
             "train:Train",
             """Time whole training steps beside dense ones of NumPy, scikit-learn and PyTorch.

@@ -9,7 +9,7 @@ from small import made
 from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.machine.threads import use_threads
 from sparsecpu.layers import SparseConv2d
-from sparsecpu.layers.images import grouped_taps, sparse_convolution
+from sparsecpu.layers.images import grouped_pass, grouped_taps, sparse_convolution
 from sparsecpu.layers.images.grouped_taps import suits_groups
 from sparsecpu.layers.images.planes import Planes
 from sparsecpu.sparse.pattern import Pattern
@@ -78,6 +78,7 @@ def test_odd_patterns_of_groups(options):
 def test_spans_of_columns_and_small_caches(monkeypatch):
     """Where a ring of whole rows would be too large, y is made in spans, dW row by row."""
     monkeypatch.setattr(grouped_taps, "level_two_cache", lambda: 4096)
+    monkeypatch.setattr(grouped_taps, "_ANY_RING", 0)
     layer = made((4, 8), 3, (9, 33), padding=1, group=4)
     tiles = grouped_taps.Tiles(1, 16, 8, 8)
     pattern, geometry = layer.weight.pattern, layer.geometry()
@@ -127,7 +128,9 @@ def test_threads_do_not_matter_to_groups(size, batch, rng):
         np.testing.assert_array_equal(a, b)
 
 
-def test_grouped_rings_of_16_bits(rng):
+def test_grouped_rings_of_16_bits(rng, monkeypatch):
+    """Where products are not made in pairs, for which see ``test_conv_in_pairs.py``."""
+    monkeypatch.setattr(grouped_pass, "bf16_products", lambda: "")
     layer = made((6, 8), 3, (9, 7), padding=1, group=4, density=0.9, dtype=np.float32)
     layer.sum_moments()
     x, dy = (rng.standard_normal((18, n, 9, 7)).astype(np.float32) for n in (6, 8))

@@ -3,7 +3,8 @@
 A worker goes down the rows of dy, several at a time, beside the ring of x that these see. dW is
 made in tiles of all filters of a group and a few taps: dot products of their lines, each vector of
 which is read once for a row, or a column, of the tile. The more rows at a time, the more seldom the
-lanes of a tile are summed.
+lanes of a tile are summed. A ring of bf16 may ask for products in pairs: lines of dy are rounded to
+bf16 then, in the order that the ring has (``kernels.vectors.tap_pairs``).
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ from sparsecpu.kernels.machine.spread import spread
 from sparsecpu.kernels.machine.team import share
 from sparsecpu.kernels.vectors.arithmetic import count, splat
 from sparsecpu.kernels.vectors.bundles import bundle_of, store_dot_tile
+from sparsecpu.kernels.vectors.memory import load_like
+from sparsecpu.kernels.vectors.pairs import RUN
+from sparsecpu.kernels.vectors.tap_pairs import add_word_products, store_words
 from sparsecpu.kernels.vectors.tap_tiles import add_products, places_of_taps
 
 
@@ -91,6 +95,34 @@ def _dot_tile(tile, across, pixel, problem, k, filter_, reading):
     return tile
 
 
+@kernel(part=True)
+def _round_lines(pixel, scratch, reading, filters):
+    """Round a group's lines of dy to bf16 where they lie: of so many words, half of the numbers."""
+    for row in range(reading.rows):
+        for r in range(filters):
+            start = reading.start + row * reading.size + r * reading.line
+            for here in range(0, reading.length, count(pixel)):
+                store_words(scratch, start + here // 2, load_like(scratch, start + here, pixel))
+
+
+@kernel(inlined=True)
+def _pair_tile(tile, across, pixel, problem, k, filter_, reading):
+    """Do as ``_dot_tile`` in pairs; what does not fill a register is taken pixel by pixel."""
+    space, high, whole = problem.space, problem.steps.high, reading.length // RUN * RUN
+    run = splat(problem.mask.dtype.type(0), RUN)
+    for row in range(reading.rows):
+        bases = reading.bases + row * reading.strips * high
+        places = places_of_taps(problem.taps.codes, space.bases, k, bases, across, pixel)
+        dy = reading.start + row * reading.size + filter_ * reading.line
+        for here in range(0, whole, RUN):
+            tile = add_word_products(tile, space.ring, places, here, space.scratch, dy + here // 2,
+                                     reading.line, run)  # fmt: skip
+        for here in range(whole, reading.length, count(pixel)):
+            tile = add_word_products(tile, space.ring, places, here, space.scratch, dy + here // 2,
+                                     reading.line, pixel)  # fmt: skip
+    return tile
+
+
 @kernel(parallel=True)
 def sum_parts(team, parts, out):
     """``out = parts.sum(axis=0)``, the partial sums in their order."""
@@ -102,8 +134,10 @@ def sum_parts(team, parts, out):
 
 
 @functools.cache
-def grouped_gradient_kernel(group: int, lanes: int, strip_pixels: int, tile: tuple) -> Callable:
-    """Return the kernel of dW.
+def grouped_gradient_kernel(
+    group: int, lanes: int, strip_pixels: int, tile: tuple, paired: bool = False
+) -> Callable:  # fmt: skip
+    """Return the kernel of dW, which multiplies in pairs if it is ``paired``.
 
     ``gradient(sizes, steps, taps, x, dy, mask, dw, space)`` takes what ``kernels.conv.operands``
     describes; ``dw`` is ``(parts, nnz)``, a partial sum for each group of jobs. A ``tile`` of dW is
@@ -112,6 +146,7 @@ def grouped_gradient_kernel(group: int, lanes: int, strip_pixels: int, tile: tup
     four_lanes, strip_lanes, (columns, width) = 4 * lanes, strip_pixels * lanes, tile
     few = max(1, columns // 2)
     pairs, few_pairs = group * columns, group * few
+    product = _pair_tile if paired else _dot_tile
 
     @kernel(part=True)
     def dots(zeros, pixel, problem, own, reading, dw, dw_start):
@@ -119,24 +154,24 @@ def grouped_gradient_kernel(group: int, lanes: int, strip_pixels: int, tile: tup
         if own.filters == group:
             while k + columns <= own.end:
                 sums, across = bundle_of(zeros, pairs), bundle_of(zeros, columns)
-                sums = _dot_tile(sums, across, pixel, problem, k, 0, reading)
+                sums = product(sums, across, pixel, problem, k, 0, reading)
                 store_dot_tile(dw, onto + k, n, columns, sums, True)
                 k += columns
             while k + few <= own.end:
                 sums, several = bundle_of(zeros, few_pairs), bundle_of(zeros, few)
-                sums = _dot_tile(sums, several, pixel, problem, k, 0, reading)
+                sums = product(sums, several, pixel, problem, k, 0, reading)
                 store_dot_tile(dw, onto + k, n, few, sums, True)
                 k += few
             while k < own.end:
                 sums, one = bundle_of(zeros, group), bundle_of(zeros, 1)
-                sums = _dot_tile(sums, one, pixel, problem, k, 0, reading)
+                sums = product(sums, one, pixel, problem, k, 0, reading)
                 store_dot_tile(dw, onto + k, n, 1, sums, True)
                 k += 1
         else:
             for r in range(own.filters):
                 for k in range(own.first, own.end):
                     sums = bundle_of(zeros, 1)
-                    sums = _dot_tile(sums, sums, pixel, problem, k, r, reading)
+                    sums = product(sums, sums, pixel, problem, k, r, reading)
                     store_dot_tile(dw, onto + k + r * n, n, 1, sums, True)
 
     @kernel(part=True)
@@ -150,6 +185,8 @@ def grouped_gradient_kernel(group: int, lanes: int, strip_pixels: int, tile: tup
             own = group_of(problem.taps, sizes.filters, g, group)
             stage_group(pixel, strip, problem.dy, problem.mask, sizes, job, rows, own, group * line,
                         line, space.scratch, place)  # fmt: skip
+            if paired:
+                _round_lines(pixel, space.scratch, reading, own.filters)
             dots(zeros, pixel, problem, own, reading, dw, dw_start)
 
     @kernel(addressed=True)

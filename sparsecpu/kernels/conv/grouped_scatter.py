@@ -8,7 +8,8 @@ that no later row of dy reaches is complete: it is written to dx, and its place 
 A job has a band of rows of dy, and the rows of dx that are complete by its end and were not before.
 For these, rows of dy above the band are scattered once more; but a worker that comes from the band
 above has done so already. The sums of dx have the same order either way: row of dy by row, group by
-group, tap by tap.
+group, tap by tap. Weights in pairs, from ``kernels.linear.grouped_pairs.pair_values_kernel``, are
+multiplied with pairs of filters, which are rounded to bf16 once for all of their taps.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from sparsecpu.kernels.machine.spread import spread
 from sparsecpu.kernels.vectors.arithmetic import count, splat
 from sparsecpu.kernels.vectors.bundles import bundle_of, load_rows, sum_of_rows
 from sparsecpu.kernels.vectors.memory import fence, load_like, store
+from sparsecpu.kernels.vectors.pairs import load_row_pairs, sum_of_row_pairs
 
 #: Channels of a row that leave the ring at a time.
 _CHANNELS = 8
@@ -77,28 +79,16 @@ def _scatter_strip(like, pixel, problem, bases, own, apart, here, line):
         k += 1
 
 
-@kernel(part=True)
-def _scatter_row(pixel, all_rows, one, problem, job, place):
-    """Add a row of dy to the ring of sums."""
-    sizes, steps, taps, strip = problem.sizes, problem.steps, problem.taps, one[0]
-    line, groups = np.int64(job.strips) * count(strip), taps.indptr.shape[0] - 1
-    write_row_bases(pixel, strip, sizes, steps, job, 1, problem.space.bases, place)
-    ahead = next_rows(problem.dy, job, job.strips * groups)
-    of_dx = outputs_ahead(strip, problem.out, sizes, job, job.strips * groups)
-    for g in range(groups):
-        own = group_of(taps, sizes.filters, g, len(all_rows))
-        stage_group(pixel, strip, problem.dy, problem.mask, sizes, job, 1, own, line, line,
-                    problem.space.scratch, place)  # fmt: skip
-        for s in range(job.strips):
-            ahead = prefetch_lines(pixel, strip, problem.dy, job.strips, ahead)
-            of_dx = prefetch_outputs(pixel, strip, problem.out, problem.gate, of_dx)
-            bases, here = place.bases + s * steps.high, place.scratch + s * count(strip)
-            if own.filters == len(all_rows):
-                _scatter_strip(all_rows, pixel, problem, bases, own, own.apart, here, line)
-            else:
-                for r in range(own.filters):
-                    apart = own.apart + r * (own.end - own.first)
-                    _scatter_strip(one, pixel, problem, bases, own, apart, here + r * line, line)
+@kernel(inlined=True)
+def _scatter_pairs(all_rows, pairs, pixel, problem, bases, own, here, line):
+    """Do as ``_scatter_strip`` for two filters at a time; those that are not there are 0."""
+    space, strip, k = problem.space, all_rows[0], own.first
+    words = load_row_pairs(space.scratch, here, line, own.filters, all_rows, pairs)
+    while k < own.end:
+        place = place_of_tap(problem.taps.codes, k, space.bases, bases, pixel)
+        v = load_like(space.ring, place, strip)
+        store(space.ring, place, sum_of_row_pairs(v, problem.weights, k * len(pairs), words))
+        k += 1
 
 
 @kernel(part=True)
@@ -135,20 +125,50 @@ def let_go(pixel, strip, problem, job, row, first, until, place):
 
 
 @functools.cache
-def grouped_scatter_kernel(group: int, lanes: int, strip_pixels: int) -> Callable:
-    """Return the kernel of dx.
+def grouped_scatter_kernel(
+    group: int, lanes: int, strip_pixels: int, paired: bool = False
+) -> Callable:
+    """Return the kernel of dx, which takes weights in pairs if it is ``paired``.
 
     ``scatter(sizes, steps, taps, weights, dy, out, gate, mask, space)`` takes what
     ``kernels.conv.operands`` describes.
     """
-    strip_lanes = strip_pixels * lanes
+    strip_lanes, half = strip_pixels * lanes, max(1, group // 2)
+
+    @kernel(part=True)
+    def scatter_row(pixel, all_rows, one, pairs, problem, job, place):
+        """Add a row of dy to the ring of sums."""
+        sizes, steps, taps, strip = problem.sizes, problem.steps, problem.taps, one[0]
+        line, groups = np.int64(job.strips) * count(strip), taps.indptr.shape[0] - 1
+        write_row_bases(pixel, strip, sizes, steps, job, 1, problem.space.bases, place)
+        ahead = next_rows(problem.dy, job, job.strips * groups)
+        of_dx = outputs_ahead(strip, problem.out, sizes, job, job.strips * groups)
+        for g in range(groups):
+            own = group_of(taps, sizes.filters, g, len(all_rows))
+            stage_group(pixel, strip, problem.dy, problem.mask, sizes, job, 1, own, line, line,
+                        problem.space.scratch, place)  # fmt: skip
+            for s in range(job.strips):
+                ahead = prefetch_lines(pixel, strip, problem.dy, job.strips, ahead)
+                of_dx = prefetch_outputs(pixel, strip, problem.out, problem.gate, of_dx)
+                bases, here = place.bases + s * steps.high, place.scratch + s * count(strip)
+                if paired:
+                    _scatter_pairs(all_rows, pairs, pixel, problem, bases, own, here, line)
+                elif own.filters == len(all_rows):
+                    _scatter_strip(all_rows, pixel, problem, bases, own, own.apart, here, line)
+                else:
+                    for r in range(own.filters):
+                        apart = own.apart + r * (own.end - own.first)
+                        _scatter_strip(
+                            one, pixel, problem, bases, own, apart, here + r * line, line
+                        )
 
     @kernel(addressed=True)
     def work(number, sizes, steps, taps, weights, dy, out, gate, mask, space):
         problem = Scattering(named(sizes), steps, taps, weights, dy, out, gate, mask, space)
-        zero, s = weights.dtype.type(0), problem.sizes
+        zero, s = mask.dtype.type(0), problem.sizes
         pixel, strip = splat(zero, lanes), splat(zero, strip_lanes)
         all_rows, one = bundle_of(strip, group), bundle_of(strip, 1)
+        pairs = bundle_of(strip, half)
         place = Place(
             number, number * space.ring.shape[1], number * space.bases.shape[1],
             number * space.scratch.shape[1],
@@ -167,7 +187,7 @@ def grouped_scatter_kernel(group: int, lanes: int, strip_pixels: int) -> Callabl
                 row = np.int64(job.row) * s.down
             before = job_number
             while job.row < last:
-                _scatter_row(pixel, all_rows, one, problem, job, place)
+                scatter_row(pixel, all_rows, one, pairs, problem, job, place)
                 job = moved(job, job.row + 1)
                 row = let_go(pixel, strip, problem, job, row, own, job.row * s.down, place)
             if last == s.rows:

@@ -2,7 +2,8 @@
 
 What filters read from, a ring of pixels, holds bf16 as ``kernels.vectors.sixteen_bits`` says: a
 word has two lanes of one pixel, far apart. Halves of words of two pixels make pairs for
-``kernels.vectors.pairs``. Weights in 16 bits, an array of uint16, ask for it.
+``kernels.vectors.pairs``. Weights in 16 bits, an array of uint16, ask for it. Where lines are
+multiplied with each other, for dW, words of both are multiplied as they are.
 """
 
 from __future__ import annotations
@@ -12,7 +13,13 @@ from numba.core import types
 from numba.core.extending import intrinsic
 
 from sparsecpu.kernels.vectors import llvm as emit
-from sparsecpu.kernels.vectors.pairs import add_products, registers, row_factors
+from sparsecpu.kernels.vectors.pairs import (
+    WORDS,
+    add_products,
+    registers,
+    row_factors,
+    words_of,
+)
 
 
 def _pixel_words(context, builder, ring, ring_, place, count):
@@ -102,3 +109,63 @@ def add_tap(typing_context, sums, weights, k, stride, ring, place):
 
     i64 = types.int64
     return sums(sums, weights, i64, i64, ring, i64), generate
+
+
+@intrinsic
+def store_words(typing_context, array, offset, v):
+    """Write a pixel of float32 as words of bf16, its first half in the low halves of its words.
+
+    ``offset`` counts words. They travel as the floats that have their bits.
+    """
+
+    def generate(context, builder, signature, args):
+        array_, offset_, v_ = args
+        half = v.lanes // 2
+        low = emit.pick(builder, v_, v_, list(range(half)))
+        high = emit.pick(builder, v_, v_, list(range(half, v.lanes)))
+        emit.store(builder, emit.address(context, builder, array, array_, offset_),
+                   words_of(builder, low, high))  # fmt: skip
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, v), generate
+
+
+def _words_at(context, builder, array, array_, place, count):
+    """Read so many words, zeros behind them, as many as fill a register."""
+    here = emit.address(context, builder, array, array_, place)
+    kind = ir.VectorType(emit.I32, count)
+    words = builder.load(builder.bitcast(here, kind.as_pointer()))
+    words.align = 4
+    if count == WORDS:
+        return words
+    zeros = ir.Constant(kind, [0] * count)
+    return emit.pick(builder, words, zeros, [min(n, count) for n in range(WORDS)])
+
+
+@intrinsic
+def add_word_products(typing_context, tile, ring, places, offset, lines, here, stride, like):
+    """Do as ``tap_tiles.add_products`` for lines of bf16, of as many numbers as ``like`` has.
+
+    Places and ``offset`` count the numbers of the ring, ``here`` and ``stride`` the words of
+    ``lines``.
+    """
+    columns, count = places.count, min(like.lanes // 2, WORDS)
+    rows = tile.count // columns
+
+    def generate(context, builder, signature, args):
+        tile_, ring_, places_, offset_, lines_, here_, stride_, _ = args
+        sums, across = [builder.extract_value(tile_, q) for q in range(tile.count)], []
+        for c in range(columns):
+            place = builder.add(builder.extract_value(places_, c), offset_)
+            place = emit.place(builder, types.uint32, place)
+            across.append(_words_at(context, builder, ring, ring_, place, count))
+        for r in range(rows):
+            place = builder.add(here_, builder.mul(stride_, ir.Constant(emit.I64, r)))
+            down = _words_at(context, builder, lines, lines_, place, count)
+            for c in range(columns):
+                q = r * columns + c
+                sums[q] = add_products(builder, sums[q], down, across[c])
+        return context.make_tuple(builder, tile, sums)
+
+    i64 = types.int64
+    return tile(tile, ring, places, i64, lines, i64, i64, like), generate
