@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sparsecpu.kernels.conv.sums import MOMENTS, NO_SUMS, PRODUCTS
-from sparsecpu.kernels.machine.cpu import widest_lanes
+from sparsecpu.kernels.machine.cpu import PAIRED_GROUPS, bf16_products, widest_lanes
 from sparsecpu.layers.images.grouped_convolution import GroupedGradients
 from sparsecpu.layers.images.grouped_pass import GroupedForward, prepare_forward
 from sparsecpu.layers.images.grouped_taps import suits_groups
@@ -32,6 +32,8 @@ _NARROW_READS = 8
 #: Where groups have no more taps than that, the backward pass reads dy and x once for dx and dW, as
 #: without groups: with so little arithmetic, reading planes takes most of the time.
 _FEW_TAPS = 48
+#: The same where products are made in pairs, which that pass does not.
+_FEW_PAIRED_TAPS = 20
 #: Taps are kept for so many sizes of batches and directions.
 _KNOWN = 4
 
@@ -69,7 +71,9 @@ class SparseConvolution:
             self.filter_gradient(x, dy, ctx)
             return None
         pattern, one_pass = self.layer.weight.pattern, _in_one_pass(ctx.precision)
-        few = one_pass and pattern.groups.nnz <= _FEW_TAPS * pattern.groups.shape[0]
+        paired = pattern.group in PAIRED_GROUPS and bf16_products() == "pairs"
+        taps = _FEW_PAIRED_TAPS if paired and ctx.precision == "bf16" else _FEW_TAPS
+        few = one_pass and pattern.groups.nnz <= taps * pattern.groups.shape[0]
         if suits_groups(pattern, self.layer.geometry()) and not few:
             if one_pass and ctx.precision == "fp32" and self.grouped.at_once(x):
                 self._bias_gradient(dy, ctx)

@@ -9,6 +9,7 @@ import numpy as np
 
 from sparsecpu.datasets.text import tokenizer_from_dict
 from sparsecpu.errors import NotFiniteError
+from sparsecpu.layers.network.passes import sequences_at_once
 from sparsecpu.losses import TokenCrossEntropy
 from sparsecpu.step.context import Context
 from sparsecpu.step.workspace import Workspace
@@ -32,6 +33,7 @@ def language_scores(
     rows = scored(len(x))
     samples, loss, workspace = network.samples(x), TokenCrossEntropy(), Workspace()
     nats, tokens = 0.0, len(rows) * y.shape[1]
+    batch_size = sequences_at_once(y.shape[1], batch_size)
     for start in range(0, len(rows), batch_size):
         part = rows[start : start + batch_size]
         ctx = Context(workspace, n_valid=len(part), predicts=True, in_parts=loss.takes_parts)

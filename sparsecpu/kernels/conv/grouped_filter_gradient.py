@@ -20,12 +20,14 @@ from sparsecpu.kernels.conv.grouped_parts import (
     Steps,
     group_of,
     moved,
+    next_rows,
     stage_group,
     write_row_bases,
 )
 from sparsecpu.kernels.conv.jobs import begin_job, count_jobs, named
 from sparsecpu.kernels.conv.operands import GroupIndex, Operand, Space
 from sparsecpu.kernels.conv.pixels import numbers
+from sparsecpu.kernels.conv.prefetch import prefetch_lines, prefetch_some, rows_ahead
 from sparsecpu.kernels.conv.ring import NO_ROW, fill_ring
 from sparsecpu.kernels.conv.sizes import Sizes
 from sparsecpu.kernels.linear.grouped import sums_bytes
@@ -149,10 +151,14 @@ def grouped_gradient_kernel(
     product = _pair_tile if paired else _dot_tile
 
     @kernel(part=True)
-    def dots(zeros, pixel, problem, own, reading, dw, dw_start):
+    def dots(zeros, pixel, strip, problem, job, own, reading, ahead, dw, dw_start):
+        """Multiply a group's lines, and prefetch what the next rows of dy need."""
+        sizes, (of_dy, of_x) = problem.sizes, ahead
         k, n, onto = own.first, own.end - own.first, dw_start + own.apart
         if own.filters == group:
             while k + columns <= own.end:
+                of_dy = prefetch_lines(pixel, strip, problem.dy, job.strips, of_dy)
+                of_x = prefetch_some(pixel, strip, problem.x, sizes, job, of_x)
                 sums, across = bundle_of(zeros, pairs), bundle_of(zeros, columns)
                 sums = product(sums, across, pixel, problem, k, 0, reading)
                 store_dot_tile(dw, onto + k, n, columns, sums, True)
@@ -173,6 +179,7 @@ def grouped_gradient_kernel(
                     sums = bundle_of(zeros, 1)
                     sums = product(sums, sums, pixel, problem, k, r, reading)
                     store_dot_tile(dw, onto + k + r * n, n, 1, sums, True)
+        return of_dy, of_x
 
     @kernel(part=True)
     def go_down(pixel, strip, zeros, problem, job, rows, dw, dw_start, place):
@@ -181,13 +188,15 @@ def grouped_gradient_kernel(
         length = np.int64(sizes.out_width) * sizes.tiles_per_job * lanes
         reading = Reading(place.scratch, line, group * line, length, rows, job.strips, place.bases)
         write_row_bases(pixel, strip, sizes, steps, job, rows, space.bases, place)
+        turns = max(1, problem.taps.codes.shape[0] // columns)
+        ahead = next_rows(problem.dy, job, turns, rows), rows_ahead(sizes, job, turns, steps.rows)
         for g in range(groups):
             own = group_of(problem.taps, sizes.filters, g, group)
             stage_group(pixel, strip, problem.dy, problem.mask, sizes, job, rows, own, group * line,
                         line, space.scratch, place)  # fmt: skip
             if paired:
                 _round_lines(pixel, space.scratch, reading, own.filters)
-            dots(zeros, pixel, problem, own, reading, dw, dw_start)
+            ahead = dots(zeros, pixel, strip, problem, job, own, reading, ahead, dw, dw_start)
 
     @kernel(addressed=True)
     def work(number, sizes, steps, taps, x, dy, mask, dw, space):

@@ -88,11 +88,11 @@ def stage_group(pixel, strip, dy, mask, sizes, job, rows, own, size, line, scrat
 
 
 @kernel(inlined=True)
-def next_rows(planes, job, turns):
-    """Return the row of planes below a job's, to be prefetched over so many turns."""
+def next_rows(planes, job, turns, rows=1):
+    """Return as many ``rows`` of planes below those of a job, to be prefetched over some turns."""
     _, height, channels, width, _ = planes.values.shape
-    begin = (np.int64(job.first_tile) * height + job.row + 1) * channels * width
-    strips = channels * job.strips if job.row + 1 < height else 0
+    begin = (np.int64(job.first_tile) * height + job.row + rows) * channels * width
+    strips = channels * job.strips * max(0, min(rows, height - job.row - rows))
     return Ahead(np.int64(strips), turns, np.int64(0), np.int64(0), begin)
 
 

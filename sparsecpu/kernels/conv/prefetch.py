@@ -30,15 +30,19 @@ class Ahead(NamedTuple):
 
 
 @kernel(part=True)
-def rows_ahead(sizes, job, outputs):
-    """Return the input rows that the next row of outputs will pack, none of them prefetched yet."""
+def rows_ahead(sizes, job, outputs, taken=1):
+    """Return the input rows that the next row of outputs will pack, none of them prefetched yet.
+
+    That is where so many rows are ``taken`` at a time, of which the ring has room for all.
+    """
     ready = job.row * sizes.down - sizes.top + sizes.depth
     row = (job.first_tile * sizes.height + ready) * sizes.channels * sizes.width
     row += job.first_column * sizes.across
-    rows = max(0, min(sizes.down, sizes.height - ready))
+    rows = max(0, min(taken * sizes.down, sizes.height - ready))
     if sizes.tiles_per_job > 1:  # small planes, which are in the caches
         rows = 0
-    return Ahead(rows * sizes.channels * job.strips, outputs, np.int64(0), np.int64(0), row)
+    strips = np.int64(job.strips) * sizes.across  # a stride passes over pixels of the same lines
+    return Ahead(rows * sizes.channels * strips, outputs, np.int64(0), np.int64(0), row)
 
 
 @kernel(inlined=True)
@@ -79,6 +83,6 @@ def prefetch_some(pixel, strip, inputs, sizes, job, ahead):
         overdue -= outputs
         prefetch_operand(inputs, row * count(pixel) + next_strip * count(strip), strip)
         next_strip += 1
-        if next_strip == job.strips:
+        if next_strip == job.strips * sizes.across:
             next_strip, row = np.int64(0), row + sizes.width
     return Ahead(reads, outputs, overdue, next_strip, row)
