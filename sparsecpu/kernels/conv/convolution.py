@@ -119,7 +119,8 @@ def _convolve_row(pixel, strip, conv, dw, dw_start, job, phase, worker):
     first_pixel = (job.first_tile * sizes.out_height + row.row) * sizes.filters * sizes.out_width
     first_pixel += row.column
     line = sizes.span * sizes.tiles_per_job * lanes
-    ahead = rows_ahead(sizes, job, job.strips * (phase.end - phase.begin) * sizes.filters)
+    turns = job.strips * (phase.end - phase.begin) * sizes.filters
+    ahead = rows_ahead(pixel, strip, conv.inputs.values, sizes, job, turns)
     if phase.begin > 0:  # the first phase has prefetched them
         ahead = nothing_ahead(ahead)
     # One block: strip after strip of an output, in the order of memory. Several: output after
@@ -131,7 +132,7 @@ def _convolve_row(pixel, strip, conv, dw, dw_start, job, phase, worker):
                 begin = at(taps.starts, segment * sizes.filters + i)
                 end = at(taps.ends, segment * sizes.filters + i)
                 for s in range(first_strip, first_strip + together):
-                    ahead = prefetch_some(pixel, strip, conv.inputs, sizes, job, ahead)
+                    ahead = prefetch_some(pixel, strip, conv.inputs, ahead)
                     there = (first_pixel + np.int64(i) * sizes.out_width) * lanes + s * count(strip)
                     waits = np.int64(i) * line + s * count(strip)
                     here, bases = worker.outputs + waits, worker.bases + s * sizes.depth

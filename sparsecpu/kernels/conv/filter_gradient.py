@@ -55,14 +55,15 @@ def _gradient_row(pixel, strip, problem, dw, dw_start, job, last, worker):
     stage_row(pixel, strip, problem.dy, problem.mask, sizes, job, row, space.scratch, lines)
     write_bases(pixel, strip, sizes, job, False, space.bases, worker)
     segments = taps.starts.shape[0]
-    ahead = rows_ahead(sizes, job, job.strips * segments * sizes.filters)
+    turns = job.strips * segments * sizes.filters
+    ahead = rows_ahead(pixel, strip, problem.inputs.values, sizes, job, turns)
     another_row = job.row + 1 < last and sizes.tiles_per_job == 1
     line = sizes.span * sizes.tiles_per_job * count(pixel)
     for s in range(job.strips):
         bases = worker.bases + s * sizes.depth
         for segment in range(segments):
             for i in range(sizes.filters):
-                ahead = prefetch_some(pixel, strip, problem.inputs, sizes, job, ahead)
+                ahead = prefetch_some(pixel, strip, problem.inputs, ahead)
                 if another_row and segment == 0:
                     _prefetch_next_dy(pixel, strip, problem, job, i, s)
                 here = worker.outputs + np.int64(i) * line + s * count(strip)

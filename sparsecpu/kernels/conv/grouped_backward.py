@@ -33,7 +33,6 @@ from sparsecpu.kernels.conv.grouped_scatter import let_go
 from sparsecpu.kernels.conv.jobs import begin_job, count_jobs, named
 from sparsecpu.kernels.conv.operands import Gate, GroupIndex, Operand, Output, Space
 from sparsecpu.kernels.conv.prefetch import (
-    prefetch_lines,
     prefetch_some,
     rows_ahead,
 )
@@ -113,7 +112,7 @@ def grouped_backward_kernel(group: int, lanes: int, strip_pixels: int, tile: tup
     @kernel(part=True)
     def multiply(pixel, strip, zeros, problem, job, own, row, ahead, dw, dw_start):
         """Multiply a group's lines of a row, and prefetch what the next row of dy needs."""
-        sizes, (of_dy, of_x, of_dx) = problem.sizes, ahead
+        of_dy, of_x, of_dx = ahead
         k, n, onto, apart = own.first, own.end - own.first, dw_start + own.apart, own.apart
         if own.filters < group:
             for r in range(own.filters):
@@ -124,8 +123,8 @@ def grouped_backward_kernel(group: int, lanes: int, strip_pixels: int, tile: tup
                         store_dot_tile(dw, onto + q + r * n, n, 1, sums, True)
             return of_dy, of_x, of_dx
         while k + columns <= own.end:
-            of_dy = prefetch_lines(pixel, strip, problem.dy, job.strips, of_dy)
-            of_x = prefetch_some(pixel, strip, problem.x, sizes, job, of_x)
+            of_dy = prefetch_some(pixel, strip, problem.dy, of_dy)
+            of_x = prefetch_some(pixel, strip, problem.x, of_x)
             of_dx = prefetch_outputs(pixel, strip, problem.out, problem.gate, of_dx)
             sums, across = bundle_of(zeros, pairs), bundle_of(zeros, columns)
             sums = _tile(sums, across, pixel, problem, k, apart, n, 0, row)
@@ -149,8 +148,9 @@ def grouped_backward_kernel(group: int, lanes: int, strip_pixels: int, tile: tup
         write_row_bases(pixel, strip, sizes, steps, job, 1, space.bases, place)
         turns = max(1, taps.codes.shape[0] // columns)
         ahead = (
-            next_rows(problem.dy, job, turns), rows_ahead(sizes, job, turns),
-            outputs_ahead(strip, problem.out, sizes, job, turns),
+            next_rows(pixel, strip, problem.dy, sizes, job, turns),
+            rows_ahead(pixel, strip, problem.x.values, sizes, job, turns),
+            outputs_ahead(pixel, strip, problem.out, sizes, job, turns),
         )  # fmt: skip
         for g in range(groups):
             own = group_of(taps, sizes.filters, g, group)

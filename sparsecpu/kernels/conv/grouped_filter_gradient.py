@@ -27,7 +27,7 @@ from sparsecpu.kernels.conv.grouped_parts import (
 from sparsecpu.kernels.conv.jobs import begin_job, count_jobs, named
 from sparsecpu.kernels.conv.operands import GroupIndex, Operand, Space
 from sparsecpu.kernels.conv.pixels import numbers
-from sparsecpu.kernels.conv.prefetch import prefetch_lines, prefetch_some, rows_ahead
+from sparsecpu.kernels.conv.prefetch import prefetch_some, rows_ahead
 from sparsecpu.kernels.conv.ring import NO_ROW, fill_ring
 from sparsecpu.kernels.conv.sizes import Sizes
 from sparsecpu.kernels.linear.grouped import sums_bytes
@@ -153,12 +153,12 @@ def grouped_gradient_kernel(
     @kernel(part=True)
     def dots(zeros, pixel, strip, problem, job, own, reading, ahead, dw, dw_start):
         """Multiply a group's lines, and prefetch what the next rows of dy need."""
-        sizes, (of_dy, of_x) = problem.sizes, ahead
+        of_dy, of_x = ahead
         k, n, onto = own.first, own.end - own.first, dw_start + own.apart
         if own.filters == group:
             while k + columns <= own.end:
-                of_dy = prefetch_lines(pixel, strip, problem.dy, job.strips, of_dy)
-                of_x = prefetch_some(pixel, strip, problem.x, sizes, job, of_x)
+                of_dy = prefetch_some(pixel, strip, problem.dy, of_dy)
+                of_x = prefetch_some(pixel, strip, problem.x, of_x)
                 sums, across = bundle_of(zeros, pairs), bundle_of(zeros, columns)
                 sums = product(sums, across, pixel, problem, k, 0, reading)
                 store_dot_tile(dw, onto + k, n, columns, sums, True)
@@ -189,7 +189,10 @@ def grouped_gradient_kernel(
         reading = Reading(place.scratch, line, group * line, length, rows, job.strips, place.bases)
         write_row_bases(pixel, strip, sizes, steps, job, rows, space.bases, place)
         turns = max(1, problem.taps.codes.shape[0] // columns)
-        ahead = next_rows(problem.dy, job, turns, rows), rows_ahead(sizes, job, turns, steps.rows)
+        ahead = (
+            next_rows(pixel, strip, problem.dy, sizes, job, turns, rows),
+            rows_ahead(pixel, strip, problem.x.values, sizes, job, turns, steps.rows),
+        )
         for g in range(groups):
             own = group_of(problem.taps, sizes.filters, g, group)
             stage_group(pixel, strip, problem.dy, problem.mask, sizes, job, rows, own, group * line,

@@ -80,7 +80,7 @@ def _convolve_row(pixel, rows, one, conv, job, worker):
     row = RowOfOutputs(job.row, job.first_column, columns)
     line = np.int64(sizes.span) * sizes.tiles_per_job * count(pixel)
     groups = taps.indptr.shape[0] - 1
-    ahead = rows_ahead(sizes, job, job.strips * groups)
+    ahead = rows_ahead(pixel, strip, conv.inputs.values, sizes, job, job.strips * groups)
     writes = sizes.tiles_per_job == 1 and not is_large(conv.out.y)
     across = np.int64(sizes.out_width) * count(pixel)
     begin = (np.int64(job.first_tile) * sizes.out_height + job.row) * sizes.filters * across
@@ -89,7 +89,7 @@ def _convolve_row(pixel, rows, one, conv, job, worker):
         own = group_of(taps, sizes.filters, g, group)
         n, i = own.end - own.first, own.filter
         for s in range(job.strips):
-            ahead = prefetch_some(pixel, strip, conv.inputs, sizes, job, ahead)
+            ahead = prefetch_some(pixel, strip, conv.inputs, ahead)
             here, bases = worker.outputs + s * count(strip), worker.bases + s * sizes.depth
             if writes:
                 for r in range(own.filters):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sparsecpu.kernels.conv.lazy import is_large
-from sparsecpu.kernels.conv.prefetch import Ahead
+from sparsecpu.kernels.conv.prefetch import Ahead, rows_of_tiles
 from sparsecpu.kernels.conv.rows import Lines, RowOfOutputs, stage_row
 from sparsecpu.kernels.conv.sizes import Job
 from sparsecpu.kernels.machine.compile import kernel
@@ -88,40 +88,38 @@ def stage_group(pixel, strip, dy, mask, sizes, job, rows, own, size, line, scrat
 
 
 @kernel(inlined=True)
-def next_rows(planes, job, turns, rows=1):
+def next_rows(pixel, strip, planes, sizes, job, turns, rows=1):
     """Return as many ``rows`` of planes below those of a job, to be prefetched over some turns."""
-    _, height, channels, width, _ = planes.values.shape
-    begin = (np.int64(job.first_tile) * height + job.row + rows) * channels * width
-    strips = channels * job.strips * max(0, min(rows, height - job.row - rows))
-    return Ahead(np.int64(strips), turns, np.int64(0), np.int64(0), begin)
+    return rows_of_tiles(pixel, strip, planes.values, job.first_tile, sizes.tiles_per_job,
+                         np.int64(job.row + rows), np.int64(rows), turns)  # fmt: skip
 
 
 @kernel(inlined=True)
-def outputs_ahead(strip, out, sizes, job, turns):
+def outputs_ahead(pixel, strip, out, sizes, job, turns):
     """Return the rows of dx that are complete after a job's row of dy, to be prefetched.
 
-    None where they are written past the caches, or lie in several tiles.
+    None where they are written past the caches.
     """
     first = max(0, job.row * sizes.down - sizes.top)
     lines = max(0, min(sizes.height, (job.row + 1) * sizes.down - sizes.top) - first)
-    if is_large(out.y) or sizes.tiles_per_job > 1:
+    if is_large(out.y):
         lines = 0
-    _, height, channels, width, lanes = out.y.shape
-    begin = ((np.int64(job.first_tile) * height + first) * channels) * width
-    strips = -(-lines * channels * width * lanes // count(strip))
-    return Ahead(np.int64(strips), turns, np.int64(0), np.int64(0), begin)
+    return rows_of_tiles(pixel, strip, out.y, job.first_tile, sizes.tiles_per_job, np.int64(first),
+                         np.int64(lines), turns)  # fmt: skip
 
 
 @kernel(inlined=True)
 def prefetch_outputs(pixel, strip, out, gate, ahead):
     """Prefetch what is overdue of rows of dx, and of what decides where dx passes."""
-    reads, outputs, overdue, next_strip, row = ahead
+    reads, turns, overdue, next_strip, row, line, apart = ahead
     overdue += reads
-    while overdue >= outputs:
-        overdue -= outputs
+    while overdue >= turns:
+        overdue -= turns
         there = row * count(pixel) + next_strip * count(strip)
         prefetch_to_write(out.y, there, strip)
         if gate.values.shape[0] > 0:
             prefetch_like(gate.values, there, strip)
         next_strip += 1
-    return Ahead(reads, outputs, overdue, next_strip, row)
+        if next_strip == line:
+            next_strip, row = np.int64(0), row + apart
+    return Ahead(reads, turns, overdue, next_strip, row, line, apart)

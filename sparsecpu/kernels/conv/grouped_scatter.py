@@ -34,7 +34,7 @@ from sparsecpu.kernels.conv.grouped_parts import (
 )
 from sparsecpu.kernels.conv.jobs import begin_job, count_jobs, named
 from sparsecpu.kernels.conv.operands import Gate, GroupIndex, Operand, Output, Space
-from sparsecpu.kernels.conv.prefetch import prefetch_lines
+from sparsecpu.kernels.conv.prefetch import prefetch_some
 from sparsecpu.kernels.conv.rows import Lines, RowOfOutputs, write_row
 from sparsecpu.kernels.conv.sizes import Sizes
 from sparsecpu.kernels.conv.sums import NO_SUMS
@@ -141,14 +141,14 @@ def grouped_scatter_kernel(
         sizes, steps, taps, strip = problem.sizes, problem.steps, problem.taps, one[0]
         line, groups = np.int64(job.strips) * count(strip), taps.indptr.shape[0] - 1
         write_row_bases(pixel, strip, sizes, steps, job, 1, problem.space.bases, place)
-        ahead = next_rows(problem.dy, job, job.strips * groups)
-        of_dx = outputs_ahead(strip, problem.out, sizes, job, job.strips * groups)
+        ahead = next_rows(pixel, strip, problem.dy, sizes, job, job.strips * groups)
+        of_dx = outputs_ahead(pixel, strip, problem.out, sizes, job, job.strips * groups)
         for g in range(groups):
             own = group_of(taps, sizes.filters, g, len(all_rows))
             stage_group(pixel, strip, problem.dy, problem.mask, sizes, job, 1, own, line, line,
                         problem.space.scratch, place)  # fmt: skip
             for s in range(job.strips):
-                ahead = prefetch_lines(pixel, strip, problem.dy, job.strips, ahead)
+                ahead = prefetch_some(pixel, strip, problem.dy, ahead)
                 of_dx = prefetch_outputs(pixel, strip, problem.out, problem.gate, of_dx)
                 bases, here = place.bases + s * steps.high, place.scratch + s * count(strip)
                 if paired:
