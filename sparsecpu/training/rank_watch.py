@@ -26,6 +26,8 @@ from sparsecpu.errors import ParameterError
 TIMEOUT = 600.0
 #: Seconds between two looks, and what the others get to report first.
 _TICK, _GRACE = 1.0, 3.0
+#: Seconds between two looks whether the others have come to their end.
+_LAST_TICK = 0.005
 #: Seconds that the launcher gets to read the last words of a rank: it drops what comes too late.
 _READING = 0.2
 #: Tags of messages from rank to rank; those of collective calls stand apart from them.
@@ -50,8 +52,10 @@ class Watch:
         #: The last wait, as ``_count`` has it, that each rank was seen in.
         self._seen = [0] * self.size
         self._talks = _may_talk()
+        if self._talks and not _leaving:
+            _leaving.append(atexit.register(_leave))
         if self._talks:
-            atexit.register(self._leave)
+            _talking.append(self)
         threading.Thread(target=self._look_on, daemon=True, name="rank watch").start()
 
     def __call__(self, what: str) -> Watch:
@@ -107,12 +111,23 @@ class Watch:
     def _others(self) -> list[int]:
         return [rank for rank in range(self.size) if rank != self.rank]
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
         """Tell the others, at the end of this process, that nothing more will come from it."""
-        from mpi4py import MPI
+        self._tell(_LEAVES, self._count)
 
-        if not MPI.Is_finalized():
-            self._tell(_LEAVES, self._count)
+    def wait_for_the_last(self) -> None:
+        """Wait until the others leave as well, and take what they have sent.
+
+        MPI's own end waits for them, too. But with messages that nobody has taken MPICH 5 may end
+        a process without a word to its launcher, which then kills the others.
+        """
+        told = np.empty(1, dtype=np.int64)
+        for rank in self._others():
+            while not self.comm.Iprobe(rank, _LEAVES):
+                time.sleep(_LAST_TICK)
+            self.comm.Recv(told, rank, _LEAVES)
+            while self.comm.Iprobe(rank, _WAITS):
+                self.comm.Recv(told, rank, _WAITS)
 
     def _give_up(self, count: int, what: str) -> None:
         """End the job, and say which ranks did not come."""
@@ -153,6 +168,20 @@ def _may_talk() -> bool:
 
 
 _watches: dict[int, Watch] = {}
+#: Those that tell each other when they end, and the function that sees to it, once there are any.
+_talking: list[Watch] = []
+_leaving: list[Any] = []
+
+
+def _leave() -> None:
+    """Leave all communicators; only then wait for the others, who may leave in another order."""
+    from mpi4py import MPI
+
+    watches = [w for w in _talking if not MPI.Is_finalized() and w.comm != MPI.COMM_NULL]
+    for watch in watches:
+        watch.leave()
+    for watch in watches:
+        watch.wait_for_the_last()
 
 
 def watch_over(comm: Any, timeout: float | None) -> Watch | Unwatched:
