@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsecpu.bench.measuring.speedups import known
 from sparsecpu.experiments.plots.style import COLOURS, DASHES, INK, MARKERS, legend, plain_log
 
 #: Density, speed-up over the fastest dense rival, and whether the latter is certain.
@@ -37,18 +38,21 @@ def draw_conv(axes: Any, results: list[dict[str, Any]]) -> None:
 def draw_attention(axes: Any, results: list[dict[str, Any]]) -> None:
     """Draw a bar for each shape and each precision of PyTorch's attention."""
     precisions = list(dict.fromkeys(p for r in results for p in r["results"][0]["by_precision"]))
+    if not precisions:
+        _say_that_nothing_ran(axes)
+        return
     for number, precision in enumerate(precisions):
         beside = [r["results"][0]["by_precision"][precision] for r in results]
-        ratios = [found["dense_speedup"] or found["least_speedup"] or 0.0 for found in beside]
+        ratios = [known(found) for found in beside]
+        labels = ["too noisy" if ratio is None else f"{ratio:.1f}x" for ratio in ratios]
         places = np.arange(len(results)) + 0.4 * number - 0.2 * (len(precisions) - 1)
-        bars = axes.bar(places, ratios, 0.36, label=f"beside PyTorch {precision}",
-                        color=COLOURS[number])  # fmt: skip
-        axes.bar_label(bars, fmt="%.1fx", fontsize=9)
+        bars = axes.bar(places, [ratio or 0.0 for ratio in ratios], 0.36,
+                        label=f"beside PyTorch {precision}", color=COLOURS[number])  # fmt: skip
+        axes.bar_label(bars, labels, fontsize=9)
     axes.axhline(1.0, color=INK, linewidth=1)
     axes.set_xticks(range(len(results)), [result["case"] for result in results], fontsize=9)
     axes.set(ylabel="forward + backward: PyTorch's time / ours", title="Attention")
-    if precisions:
-        axes.legend(frameon=False)
+    axes.legend(frameon=False)
 
 
 def draw_train(axes: Any, results: list[dict[str, Any]]) -> None:
@@ -99,6 +103,11 @@ def name_of(result: dict[str, Any]) -> str:
     return result.get("network") or result["case"]
 
 
+def _say_that_nothing_ran(axes: Any) -> None:
+    axes.text(0.5, 0.5, "nothing dense ran: no ratio to draw", ha="center", fontsize=11)
+    axes.set(xticks=[], yticks=[])
+
+
 def _point(found: dict[str, Any], precision: str) -> Point:
     """Return the point of one of ours beside the fastest dense rival of a precision."""
     ms = found["ms"]["total"] if isinstance(found["ms"], dict) else found["ms"]
@@ -111,8 +120,7 @@ def _draw_lines(axes: Any, lines: dict[str, list[Point]], label: str) -> bool:
     lines = {name: [p for p in points if np.isfinite(p[1])] for name, points in lines.items()}
     lines = {name: points for name, points in lines.items() if points}
     if not lines:
-        axes.text(0.5, 0.5, "nothing dense ran: no ratio to draw", ha="center", fontsize=11)
-        axes.set(xticks=[], yticks=[])
+        _say_that_nothing_ran(axes)
         return False
     looks = _looks(list(lines))
     for name, points in lines.items():

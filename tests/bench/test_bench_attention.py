@@ -49,3 +49,17 @@ def test_attention_that_is_timed_is_pytorchs():
     wanted = torch.autograd.grad(y, (q, k, v), batch(ours.dy))
     for x, exact in zip((ours.y, *ours.gradients), (y, *wanted), strict=True):
         torch.testing.assert_close(batch(x), exact, atol=1e-5, rtol=1e-5, check_stride=False)
+
+
+@pytest.mark.parametrize(
+    ("beside", "said"),
+    [
+        ({}, "nothing dense ran: no ratio to draw"),
+        ({"fp32": {"dense_speedup": None, "least_speedup": None}}, "too noisy"),
+        ({"fp32": {"dense_speedup": None, "least_speedup": 1.25}}, "1.2x"),
+    ],
+)
+def test_a_picture_draws_no_ratio_that_is_not_known(beside, said, tmp_path, drawn):
+    result = {"case": "2x20", "results": [{"by_precision": beside}]}
+    plot("attention", [result], {"machine": MACHINE}, tmp_path / "attention.png")
+    assert said in [text.get_text() for text in drawn[0].axes[0].texts]
