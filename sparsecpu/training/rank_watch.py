@@ -52,9 +52,9 @@ class Watch:
         #: The last wait, as ``_count`` has it, that each rank was seen in.
         self._seen = [0] * self.size
         self._talks = _may_talk()
-        if self._talks and not _leaving:
-            _leaving.append(atexit.register(_leave))
         if self._talks:
+            if not _talking:
+                atexit.register(_leave)
             _talking.append(self)
         threading.Thread(target=self._look_on, daemon=True, name="rank watch").start()
 
@@ -168,9 +168,8 @@ def _may_talk() -> bool:
 
 
 _watches: dict[int, Watch] = {}
-#: Those that tell each other when they end, and the function that sees to it, once there are any.
+#: Those that tell each other when they end.
 _talking: list[Watch] = []
-_leaving: list[Any] = []
 
 
 def _leave() -> None:
