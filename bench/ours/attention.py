@@ -30,9 +30,9 @@ class OurAttention:
         q, k, v, self.dy = (
             aligned_copy(rng.standard_normal(shape, dtype=np.float32)) for _ in range(4)
         )
-        scale, number = np.float32(1 / math.sqrt(case.size)), np.float32
+        scale, no_dropout = np.float32(1 / math.sqrt(case.size)), (-1, np.float32(0))
         self.y = np.zeros_like(q)
-        self.given = q, k, v, *sequences.strips, case.heads, scale, -1, number(0), self.y
+        self.given = q, k, v, *sequences.strips, case.heads, scale, *no_dropout, self.y
         self.statistics = aligned_empty((2, tiles, case.heads, _LANES), np.float32)
         self.scratch = aligned_empty((case.threads, scratch_size(_LANES, itemsize)), np.float32)
         self.gradients = [np.zeros_like(q) for _ in range(3)]
