@@ -74,8 +74,9 @@ def test_an_hour_learns_and_goes_on_where_it_was_killed(hour, what, monkeypatch,
     monkeypatch.setattr(Record, "keep", kept)
     after = hour(what)
     assert after[:2] == before[:2]
-    assert after[2]["seconds"] >= after[1]["seconds"] + 0.05
-    assert after[-1]["seconds"] >= SECONDS > after[-2]["seconds"]
+    apart = after[2]["seconds"] - after[1]["seconds"]
+    assert apart > 0.05 - 0.002  # kept to thousandths
+    assert after[-1]["seconds"] >= SECONDS >= after[-2]["seconds"]
     assert after[-1]["loss"] < after[0]["loss"] - 0.5
     assert hour(what) == after  # nothing is left to do
     if what == "sparse":
