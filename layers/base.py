@@ -106,7 +106,7 @@ class Layer(Passes, Outline):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if cls.kind:
+        if vars(cls).get("kind"):  # a name that is inherited stays its owner's
             KINDS[cls.kind] = cls
         if not cls.__module__.startswith("sparsecpu."):
             check_methods(cls)

@@ -53,6 +53,7 @@ def result(run: TrainRun, scores: dict[str, float], seconds: float, dense: Any) 
         "epochs": trainer.epochs_done,
         "steps": trainer.steps_done,
         "batch_size": recipe.batch(run.samples),
+        "accumulate": trainer.accumulate,
         "seconds_per_epoch": run.clock.seconds_per_epoch(),
         "compile_seconds": compiled_before + compile_clock.seconds - run.compiled,
         "precision": recipe.precision,
@@ -165,8 +166,11 @@ def _validation_line(result: dict[str, Any]) -> str:
 
 
 def _step_lines(result: dict[str, Any]) -> list[str]:
-    """Return what a step takes, beside the fastest dense one of each precision."""
-    ours = result["step_ms"]
+    """Return what a step takes, beside the fastest dense one of each precision.
+
+    Where several batches make a step, times are those of one of them.
+    """
+    ours, batches = result["step_ms"], result["accumulate"]
     if ours is None:
         return ["step             nothing was left to train"]
     beside = []
@@ -175,9 +179,9 @@ def _step_lines(result: dict[str, Any]) -> list[str]:
         if dense is not None:
             library = result[f"{name}_library"]
             beside.append(f"dense {precision} ({library}) {dense:.3f} ms: {_verdict(result, name)}")
-    line = (
-        f"step             {ours:.3f} ms at batch {result['batch_size']} in {result['precision']}"
-    )
+    times = f"{batches} x " if batches > 1 else ""
+    line = f"step             {times}{ours:.3f} ms at batch {result['batch_size']}"
+    line += f" in {result['precision']}"
     if not beside:
         return [f"{line}; the dense network was not timed"]
     return [line, *(f"{'':<{_INDENT}}{words}" for words in beside)]

@@ -116,6 +116,18 @@ def test_layers_of_others(of_others):
             described(layer)
 
 
+def test_a_layer_of_others_leaves_its_parent_the_name(of_others, tmp_path):
+    class Louder(SparseLinear):
+        pass
+
+    plain = Sequential([SparseLinear(4, 3, density=0.5)])
+    plain.save(tmp_path / "m.npz")
+    again, _ = sparsecpu.load(tmp_path / "m.npz")
+    assert type(again.layers[0]) is SparseLinear
+    with pytest.raises(ParameterError, match="Louder"):
+        Architecture.of(Sequential([Louder(4, 3)]))
+
+
 def test_what_is_inside_of_layers():
     inner = FeedForward(4, 6, gated=True, up=[SparseLinear(4, 6, bias=False, nnz=7)])
     (entry,) = Architecture.of(Sequential([inner], (4,))).layers
