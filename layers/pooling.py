@@ -121,7 +121,7 @@ class MaxPool2d(_Pool):
             raise ParameterError("kernel_size", kernel_size, "windows of at most 256 pixels")
 
     def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
-        from sparsecpu.kernels.conv.pooling import max_pool_kernel
+        from sparsecpu.kernels.conv.max_pooling import max_pool_kernel
 
         x = as_planes(x)
         y = self._output(x, "y", x.values.dtype, ctx)
@@ -130,7 +130,7 @@ class MaxPool2d(_Pool):
         return Planes(y), (x, winners)
 
     def backward(self, dy: Any, saved: Any, ctx: Context) -> Any:
-        from sparsecpu.kernels.conv.pooling import max_pool_gradient_kernel
+        from sparsecpu.kernels.conv.max_pooling import max_pool_gradient_kernel
 
         x, winners = saved
         dy = gradient_as_array(dy, self, ctx)
@@ -154,7 +154,7 @@ class AvgPool2d(_Pool):
     kind = "avg_pool2d"
 
     def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
-        from sparsecpu.kernels.conv.pooling import average_pool_kernel
+        from sparsecpu.kernels.conv.average_pooling import average_pool_kernel
 
         x = as_planes(x)
         y = self._output(x, "y", x.values.dtype, ctx)
@@ -162,7 +162,7 @@ class AvgPool2d(_Pool):
         return Planes(y), x
 
     def backward(self, dy: Any, saved: Any, ctx: Context) -> Any:
-        from sparsecpu.kernels.conv.pooling import average_pool_gradient_kernel
+        from sparsecpu.kernels.conv.average_pooling import average_pool_gradient_kernel
 
         dy = gradient_as_array(dy, self, ctx)
         kernel = average_pool_gradient_kernel(dy.shape[-1])

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 #: A ring is in 16 bits where each of its numbers is read at least so often.
 _NARROW_READS = 8
-#: Where groups have no more taps than that, the backward pass reads dy and x once for dx and dW, as
-#: without groups: with so little arithmetic, reading planes takes most of the time.
+#: Where rows are short and groups have no more taps than that, the backward pass reads dy and x
+#: once for dx and dW, as without groups: with so little arithmetic, reading takes most of the time.
 _FEW_TAPS = 48
 #: The same where products are made in pairs, which that pass does not.
 _FEW_PAIRED_TAPS = 20
@@ -74,12 +74,13 @@ class SparseConvolution:
         paired = pattern.group in PAIRED_GROUPS and bf16_products() == "pairs"
         taps = _FEW_PAIRED_TAPS if paired and ctx.precision == "bf16" else _FEW_TAPS
         few = one_pass and pattern.groups.nnz <= taps * pattern.groups.shape[0]
-        if suits_groups(pattern, self.layer.geometry()) and not few:
+        if suits_groups(pattern, self.layer.geometry()):
             if one_pass and ctx.precision == "fp32" and self.grouped.at_once(x):
                 self._bias_gradient(dy, ctx)
                 return self.grouped.backward(x, dy, ctx)
-            self.filter_gradient(x, dy, ctx)
-            return self.grouped.input_gradient(x, dy, ctx)
+            if not few:
+                self.filter_gradient(x, dy, ctx)
+                return self.grouped.input_gradient(x, dy, ctx)
         if one_pass:
             self._bias_gradient(dy, ctx)
             return self._input_gradient(x, dy, ctx, with_dw=True)

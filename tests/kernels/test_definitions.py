@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from strategies import patterns
 
 from sparsecpu.kernels import loss, norm, update
-from sparsecpu.kernels.conv import plain, pooling
+from sparsecpu.kernels.conv import average_pooling, max_pooling, plain
 from sparsecpu.kernels.conv.blend import blend_kernel, plain_blend, plain_value
 from sparsecpu.kernels.conv.channel_sums import channel_sums_kernel, plain_channel_sums
 from sparsecpu.kernels.conv.operands import Output
@@ -169,11 +169,11 @@ def test_pooling(kind, kernel, stride, padding, rng):
         ]
         here = (0, slice(None), channel, slice(None), lane)
         if kind is MaxPool2d:
-            pooling.plain_max_pool(image, windows, wanted_y[here])
-            pooling.plain_max_pool_gradient(raw, dy[here], windows, wanted_dx[here])
+            max_pooling.plain_max_pool(image, windows, wanted_y[here])
+            max_pooling.plain_max_pool_gradient(raw, dy[here], windows, wanted_dx[here])
         else:
-            pooling.plain_average_pool(image, windows, wanted_y[here])
-            pooling.plain_average_pool_gradient(dy[here], windows, wanted_dx[here])
+            average_pooling.plain_average_pool(image, windows, wanted_y[here])
+            average_pooling.plain_average_pool_gradient(dy[here], windows, wanted_dx[here])
     close(y.values, wanted_y)
     close(dx.values, wanted_dx)
 
