@@ -28,7 +28,7 @@ _PIXELS, _LEAST_PIXELS = 64, 16
 _RINGS_PART, _ROW_PIXELS = 0.66, 16
 #: Bytes that the ring of dW, and for rows twice as wide the two rings, may take on any CPU. Where
 #: level 2 is smaller level 3 is near: on one with 1 MiB, 4.5 ms became 3.4 (512 channels, 4 x 4).
-_ANY_RING, _ANY_RINGS = 1.5 * 1024**2, 1.3 * 1024**2
+_ANY_RING, _ANY_RINGS = 1.5 * 1024**2, 1.7 * 1024**2
 #: What a strip costs beside its arithmetic, as part of the arithmetic of the widest.
 _STRIP_COST = 0.3
 
