@@ -26,8 +26,9 @@ _PIXELS, _LEAST_PIXELS = 64, 16
 #: The same for the two rings of dx and dW at once, and the pixels that a row of dy must have for
 #: it: lanes of dW are summed row by row.
 _RINGS_PART, _ROW_PIXELS = 0.66, 16
-#: Bytes that the ring of dW, and for rows twice as wide the two rings, may take on any CPU. Where
-#: level 2 is smaller level 3 is near: on one with 1 MiB, 4.5 ms became 3.4 (512 channels, 4 x 4).
+#: Bytes that the ring of dW may take on any CPU, and the two rings where rows have twice so many
+#: pixels or more, else in proportion. Where level 2 is smaller level 3 is near: on one with 1 MiB,
+#: 4.5 ms became 3.4 (512 channels, 4 x 4).
 _ANY_RING, _ANY_RINGS = 1.5 * 1024**2, 1.7 * 1024**2
 #: What a strip costs beside its arithmetic, as part of the arithmetic of the widest.
 _STRIP_COST = 0.3
@@ -86,8 +87,7 @@ def suits_one_pass(geometry: Geometry, tiles: Tiles) -> bool:
     columns = sx * (g.out_size[1] + (g.kernel[1] - 1) // sx)
     row = g.channels * columns * tiles.lanes * tiles.bytes
     room = _RINGS_PART * level_two_cache()
-    if g.out_size[1] >= 2 * _ROW_PIXELS:
-        room = max(room, _ANY_RINGS)
+    room = max(room, _ANY_RINGS * min(1.0, g.out_size[1] / (2 * _ROW_PIXELS)))
     return g.out_size[1] >= _ROW_PIXELS and 2 * max(g.kernel[0], sy) * row <= room
 
 
