@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 
 #: A ring is in 16 bits where each of its numbers is read at least so often.
 _NARROW_READS = 8
-#: Where rows are short and groups have no more taps than that, the backward pass reads dy and x
-#: once for dx and dW, as without groups: with so little arithmetic, reading takes most of the time.
+#: Where groups have no more taps than that, and no pass of their own makes dx and dW at once, the
+#: pass of filters that stand alone does: with so little arithmetic, reading takes most of the time.
 _FEW_TAPS = 48
 #: The same where products are made in pairs, which that pass does not.
 _FEW_PAIRED_TAPS = 20
+#: The same for filters of one pixel in any case: that pass reads planes where they lie.
+_FEW_POINTS = 14
 #: Taps are kept for so many sizes of batches and directions.
 _KNOWN = 4
 
@@ -70,22 +72,34 @@ class SparseConvolution:
         if not self.layer.needs_dx:
             self.filter_gradient(x, dy, ctx)
             return None
-        pattern, one_pass = self.layer.weight.pattern, _in_one_pass(ctx.precision)
-        paired = pattern.group in PAIRED_GROUPS and bf16_products() == "pairs"
-        taps = _FEW_PAIRED_TAPS if paired and ctx.precision == "bf16" else _FEW_TAPS
-        few = one_pass and pattern.groups.nnz <= taps * pattern.groups.shape[0]
-        if suits_groups(pattern, self.layer.geometry()):
-            if one_pass and ctx.precision == "fp32" and self.grouped.at_once(x):
-                self._bias_gradient(dy, ctx)
-                return self.grouped.backward(x, dy, ctx)
-            if not few:
-                self.filter_gradient(x, dy, ctx)
-                return self.grouped.input_gradient(x, dy, ctx)
-        if one_pass:
+        way = self._way_back(x, ctx.precision)
+        if way == "at once":
+            self._bias_gradient(dy, ctx)
+            return self.grouped.backward(x, dy, ctx)
+        if way == "apart":
+            self.filter_gradient(x, dy, ctx)
+            return self.grouped.input_gradient(x, dy, ctx)
+        if _in_one_pass(ctx.precision):
             self._bias_gradient(dy, ctx)
             return self._input_gradient(x, dy, ctx, with_dw=True)
         self.filter_gradient(x, dy, ctx)
         return self._input_gradient(x, dy, ctx, with_dw=False)
+
+    def _way_back(self, x: Planes, precision: str) -> str:
+        """Return how groups make dx and dW: "at once", "apart", or "alone", as without groups."""
+        pattern, geometry = self.layer.weight.pattern, self.layer.geometry()
+        if not suits_groups(pattern, geometry):
+            return "alone"
+        if not _in_one_pass(precision):
+            return "apart"
+        taps = pattern.groups.nnz / pattern.groups.shape[0]
+        if geometry.pointwise and taps <= _FEW_POINTS:
+            return "alone"
+        if precision == "fp32" and self.grouped.at_once(x):
+            return "at once"
+        paired = precision == "bf16" and pattern.group in PAIRED_GROUPS
+        few = _FEW_PAIRED_TAPS if paired and bf16_products() == "pairs" else _FEW_TAPS
+        return "alone" if taps <= few else "apart"
 
     def filter_gradient(self, x: Planes, dy: Planes, ctx: Context) -> None:
         """Write dW and db."""

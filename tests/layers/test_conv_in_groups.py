@@ -20,7 +20,8 @@ from sparsecpu.step.workspace import Workspace
 @pytest.fixture(autouse=True)
 def _no_filter_has_few_taps(monkeypatch):
     """Small layers would go backward as filters that stand alone do."""
-    monkeypatch.setattr(sparse_convolution, "_FEW_TAPS", -1)
+    for name in ("_FEW_TAPS", "_FEW_POINTS"):
+        monkeypatch.setattr(sparse_convolution, name, -1)
 
 
 CASES = [
@@ -156,6 +157,11 @@ def test_a_source_asks_for_dw_at_groups_of_positions(rng):
 def test_filters_with_few_taps_go_backward_as_if_alone(monkeypatch):
     monkeypatch.setattr(sparse_convolution, "_FEW_TAPS", 100)
     check(made((4, 8), 3, (9, 7), padding=1, group=4), (9, 7), 17, np.float64)
+
+
+def test_filters_of_one_pixel_with_few_taps_go_backward_as_if_alone(monkeypatch):
+    monkeypatch.setattr(sparse_convolution, "_FEW_POINTS", 100)
+    check(made((4, 8), 1, (9, 17), group=4), (9, 17), 17, np.float64)
 
 
 def test_a_group_of_another_size_is_refused():

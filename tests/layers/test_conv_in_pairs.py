@@ -72,7 +72,7 @@ def _gradients(layer, x, dy, precision):
 def test_gradients_are_near_those_of_float32(
     kernel, stride, padding, filters, size, batch, monkeypatch
 ):
-    for name in ("_FEW_TAPS", "_FEW_PAIRED_TAPS"):
+    for name in ("_FEW_TAPS", "_FEW_PAIRED_TAPS", "_FEW_POINTS"):
         monkeypatch.setattr(sparse_convolution, name, -1)
     rng = np.random.default_rng(batch)
     layer = SparseConv2d(40, filters, kernel, stride=stride, padding=padding, density=0.425,

@@ -95,7 +95,8 @@ def network(rng, *, fused=True, group=1):
 @pytest.fixture(params=[1, 4])
 def group(request, monkeypatch):
     """How many filters share their taps; none of these layers has few of them."""
-    monkeypatch.setattr(sparse_convolution, "_FEW_TAPS", -1)
+    for name in ("_FEW_TAPS", "_FEW_POINTS"):
+        monkeypatch.setattr(sparse_convolution, name, -1)
     return request.param
 
 
