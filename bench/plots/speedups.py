@@ -51,7 +51,8 @@ def draw_attention(axes: Any, results: list[dict[str, Any]]) -> None:
         axes.bar_label(bars, labels, fontsize=9)
     axes.axhline(1.0, color=INK, linewidth=1)
     axes.set_xticks(range(len(results)), [result["case"] for result in results], fontsize=9)
-    axes.set(ylabel="forward + backward: PyTorch's time / ours", title="Attention")
+    way = "of tokens to those before them" if results[0]["causal"] else "of all tokens to all"
+    axes.set(ylabel="forward + backward: PyTorch's time / ours", title=f"Attention {way}")
     axes.legend(frameon=False)
 
 

@@ -29,12 +29,16 @@ class Attention(Benchmark):
         self.rivals, self.missing = installed(RIVALS, no_bf16=no_bf16)
         self.precisions = precisions.precisions_of(self.rivals)
 
+    @property
+    def both_ways(self) -> bool:
+        """True if all tokens see all others, as in images."""
+        return self.options.get("both_ways", False)
+
     def cases(self) -> list[AttentionCase]:
         few = ["16-256-6-64"]
         many = ["12-64-4-32", *few, "4-1024-12-64"]
         shapes = self.options.get("shapes") or self.pick(few, many, [*many, "1-4096-12-64"])
-        causal = not self.options.get("both_ways", False)
-        return [AttentionCase.parse(shape, causal, self.threads) for shape in shapes]
+        return [AttentionCase.parse(shape, not self.both_ways, self.threads) for shape in shapes]
 
     def run(self, case: AttentionCase) -> dict[str, Any]:
         with limited_threads(case.threads):
@@ -62,7 +66,8 @@ class Attention(Benchmark):
 
     def table(self) -> Table:
         return Table([
-            Column("sequences", 24, left=True), Column("fp32 ms", 9),
+            Column("sequences, both ways" if self.both_ways else "sequences", 24, left=True),
+            Column("fp32 ms", 9),
             *precisions.columns(self.precisions),
             Column("forward + backward, ms", 22, below="ms: forward + backward"),
             Column("GFLOP/s", 9),
@@ -70,9 +75,9 @@ class Attention(Benchmark):
 
     def row(self, result: dict[str, Any]) -> str:
         table, (found,) = self.table(), result["results"]
-        case = result["case"] + ("" if result["causal"] else ", both ways")
         cells = [
-            case, f"{found['ms']['total']:.2f}", *precisions.cells(found, self.precisions),
+            result["case"], f"{found['ms']['total']:.2f}",
+            *precisions.cells(found, self.precisions),
             " + ".join(f"{found['ms'][part]:.2f}" for part in PARTS),
             "/".join(f"{found['gflops'][part]:.0f}" for part in PARTS),
         ]  # fmt: skip

@@ -60,6 +60,6 @@ def test_attention_that_is_timed_is_pytorchs():
     ],
 )
 def test_a_picture_draws_no_ratio_that_is_not_known(beside, said, tmp_path, drawn):
-    result = {"case": "2x20", "results": [{"by_precision": beside}]}
+    result = {"case": "2x20", "causal": True, "results": [{"by_precision": beside}]}
     plot("attention", [result], {"machine": MACHINE}, tmp_path / "attention.png")
     assert said in [text.get_text() for text in drawn[0].axes[0].texts]
