@@ -52,7 +52,7 @@ class OurStep:
         """Return the parts of a step, each on what the part before has left."""
         trainer, network = self.trainer, self.trainer.network
         rows = self.batches.order[0]
-        ctx = trainer._contexts.of_step(rows, rows, None, None)
+        ctx = trainer.contexts.of_step(rows, rows, None, None)
         lanes = network.lanes(len(rows))
         x = network.gather(self.samples, rows, lanes, ctx)
         z, saved = network.forward(x, ctx)

@@ -249,6 +249,7 @@ class TrainRun:
 
     def finish(self) -> tuple[dict[str, float], float]:
         """Score and keep the network; return the scores by name, and the seconds of it all."""
+        self.trainer.contexts.free()  # scoring takes some of its own
         with self.trainer.machine():
             scores = self._score_and_keep()
         return scores, time.perf_counter() - self.began

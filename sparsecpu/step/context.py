@@ -93,6 +93,10 @@ class StepContexts:
             )  # fmt: skip
         return self._context
 
+    def free(self) -> None:
+        """Give back the memory of steps; a further one takes it anew."""
+        self._context, self._made_for = replace(self._context, workspace=Workspace()), ()
+
     def forget_patterns(self) -> None:
         """Let go of what was prepared for patterns that are about to change, and of its memory."""
         self._context.workspace.prepared.clear()

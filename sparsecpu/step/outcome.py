@@ -68,7 +68,10 @@ def loss_after(trainer: Any, samples: Any, targets: np.ndarray, weights: Any) ->
     """
     network, stream = trainer.network, trainer.rngs["augmentation"].bit_generator
     rows, before = np.arange(min(trainer.batch_size, len(targets))), stream.state
-    ctx = Context(n_valid=len(rows), predicts=True, in_parts=trainer.loss.takes_parts)
+    ctx = Context(
+        trainer.contexts.workspace.beside(), n_valid=len(rows), predicts=True,
+        in_parts=trainer.loss.takes_parts,
+    )  # fmt: skip
     with np.errstate(all="ignore"):
         tiles = network.gather(samples, rows, network.lanes(len(rows)), ctx)
         loss, _ = trainer.loss(network.forward(tiles, ctx)[0], rows, targets, ctx, weights)

@@ -16,6 +16,8 @@ _UNUSED = sys.getrefcount(_ALONE.base)
 #: What a layer prepared for one of its passes is kept for so many kinds of batches: the last one of
 #: an epoch may be smaller.
 _KEPT = 4
+#: The owner of arrays that take turns.
+_TURNS = "alternate"
 
 
 class Workspace:
@@ -64,10 +66,10 @@ class Workspace:
 
     def alternate(self, taken: np.ndarray, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Return memory that ``taken`` does not lie in: one of two arrays that take turns."""
-        first = self.array("alternate", "even", shape, dtype)
+        first = self.array(_TURNS, "even", shape, dtype)
         if not np.may_share_memory(first, taken):
             return first
-        return self.array("alternate", "odd", shape, dtype)
+        return self.array(_TURNS, "odd", shape, dtype)
 
     def lend(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Return memory for as long as anybody holds the array, or a view of it.
@@ -86,6 +88,15 @@ class Workspace:
             found = aligned_empty(size, dtype)
             self._lent.append(found)
         return found[:size].reshape(shape)
+
+    def beside(self) -> Workspace:
+        """Return a workspace for a pass between two steps; arrays that take turns are the same.
+
+        They hold gradients, which nobody needs by then.
+        """
+        other = Workspace()
+        other._memory = {place: a for place, a in self._memory.items() if place[0] == _TURNS}
+        return other
 
     @property
     def nbytes(self) -> int:

@@ -153,7 +153,7 @@ class Trainer(Epochs):
         if lean:
             check_lean(network, self.topology, self.clip, self.accumulate)
         self._data = CheckedData(readable_targets)
-        self._contexts = StepContexts(
+        self.contexts = StepContexts(
             self.ranks, precision=self.precision, dropout=self.rngs["dropout"], lean=self.lean
         )
         self.learning_rate_factor = 1.0

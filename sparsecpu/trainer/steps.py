@@ -54,7 +54,7 @@ class Steps:
     interrupted: bool
     steps_done: int
     _data: CheckedData
-    _contexts: StepContexts
+    contexts: StepContexts
 
     def __init__(self) -> None:
         self._tile_width, self._norm = TileWidth(), GlobalNorm()
@@ -155,7 +155,7 @@ class Steps:
             part = rows[first : first + size] if len(rows) > size else rows
             seen = standing_for(observe, len(rows) / len(part)) if first == last else None
             loss += self._pass(data, part, rows, seen, learns, alone=False)
-            add_up(parameters, self._contexts.workspace, "steps", first == 0, first == last)
+            add_up(parameters, self.contexts.workspace, "steps", first == 0, first == last)
         self.ranks.sum_all([parameter.grad for parameter in parameters.values()])
         return loss
 
@@ -172,7 +172,7 @@ class Steps:
         own = ranks.part(rows)
         apply = self._apply if self.lean and learns else None
         full, parts = ranks.largest_part(self.batch_size), self.loss.takes_parts
-        ctx = self._contexts.of_step(own, whole, observe, apply, parts, full)
+        ctx = self.contexts.of_step(own, whole, observe, apply, parts, full)
         lanes = self._tile_width.of(network, ranks, self.batch_size)
         z, saved = network.forward(network.gather(samples, own, lanes, ctx), ctx)
         loss, dz = self.loss(z, own, targets, ctx, weights)
@@ -194,7 +194,7 @@ class Steps:
 
     def _update_topology(self) -> None:
         """Change the pattern, and tell the callbacks."""
-        self._contexts.forget_patterns()
+        self.contexts.forget_patterns()
         report = self.topology.update(self.steps_done)
         self._tile_width.forget()
         self.ranks.check_network(self.network.parameters().values())

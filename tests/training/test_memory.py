@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 import sparsecpu.sparse.keys as streaming
+from sparsecpu.callbacks import Callback
 from sparsecpu.cli import main
 from sparsecpu.errors import ConflictError, PatternError
 from sparsecpu.files.model import load, save
@@ -16,6 +17,7 @@ from sparsecpu.networks.description import mlp
 from sparsecpu.networks.memory_estimate import bytes_per_connection, estimate
 from sparsecpu.optimizers import SGD, Adam
 from sparsecpu.sparse.pattern import Pattern
+from sparsecpu.step.outcome import loss_after
 from sparsecpu.topology import make_topology
 from sparsecpu.trainer import Trainer
 
@@ -91,6 +93,37 @@ def test_prediction_keeps_eight_bytes(tmp_path):
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert held <= 8 * network.nnz + neurons(0) + 200_000
+
+
+def short_training(epochs, callbacks=()):
+    trainer = Trainer(
+        describe().build(np.random.default_rng(0)), loss=SoftmaxCrossEntropy(), epochs=epochs,
+        batch_size=BATCH, learning_rate=0.01, callbacks=callbacks, threads=1,
+    )  # fmt: skip
+    return trainer.fit(*data())
+
+
+def test_the_loss_after_training_lies_where_gradients_lay():
+    trainer, (x, y) = short_training(1), data()
+    samples, targets = trainer.network.samples(x), trainer.loss.prepare(y, 5)
+    loss_after(trainer, samples, targets, None)  # compiles
+    tracemalloc.start()
+    loss_after(trainer, samples, targets, None)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * BATCH * WIDTH  # less than one layer's activations
+
+
+def test_memory_that_was_given_back_is_taken_anew():
+    class Frees(Callback):
+        def on_epoch_end(self, trainer, record):
+            assert trainer.contexts.workspace.nbytes > 0
+            trainer.contexts.free()
+            assert trainer.contexts.workspace.nbytes == 0
+
+    alone, freed = short_training(2).network, short_training(2, [Frees()]).network
+    for name, parameter in alone.parameters().items():
+        np.testing.assert_array_equal(freed.parameters()[name].data, parameter.data)
 
 
 def test_the_estimate_is_near():
