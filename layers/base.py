@@ -47,6 +47,8 @@ class Plan:
     """What a network planned for its layers, ``current`` until another one plans any of them."""
 
     current = True
+    #: Filters of a group in its convolutions, the most that any has.
+    filter_group = 1
 
     def claim(self, network: Layer) -> None:
         """Take over a network and all layers inside of it from whoever planned them before."""
@@ -54,6 +56,7 @@ class Plan:
             if inner.planned is not None:
                 inner.planned.current = False
             inner.planned = self
+            self.filter_group = max(self.filter_group, inner.filter_group)
 
 
 #: Layers by the name that network descriptions use; a layer enters it by being imported.
@@ -103,6 +106,11 @@ class Layer(Passes, Outline):
     def has_two_forms(self) -> bool:
         """True if it has a ``form`` that may be sparse or dense; see ``Sequential.autotune``."""
         return False
+
+    @property
+    def filter_group(self) -> int:
+        """How many filters of a convolution stand in a group; 1 for other layers."""
+        return 1
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

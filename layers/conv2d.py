@@ -223,6 +223,10 @@ class SparseConv2d(Layer):
         return self.groups == 1
 
     @property
+    def filter_group(self) -> int:
+        return self.weight.pattern.group
+
+    @property
     def tile_shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Shapes of a tile of inputs and of one of outputs, without the lanes."""
         (height, width), (out_height, out_width) = self.geometry().size, self.geometry().out_size

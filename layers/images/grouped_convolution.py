@@ -43,9 +43,9 @@ class GroupedGradients:
         layer, products, values = self.layer, self.products, x.values
         kind = PRODUCTS if layer.gates_dx and x.a is not None else NO_SUMS
         key = products.key("dx", x, dy, kind, ctx)
-        found = products.prepared(key, layer.weight.pattern, ctx)
+        found = products.prepared(key, products.pattern, ctx)
         if found is None:
-            made = prepare_scatter(layer, products.plan_made, layer.geometry(), x,
+            made = prepare_scatter(layer, products.pattern, products.plan_made, layer.geometry(), x,
                                    products.precision(ctx.precision), kind, ctx)  # fmt: skip
             found = ctx.workspace.keep(key, made)
         dx = ctx.workspace.lend(values.shape, values.dtype)
@@ -57,9 +57,11 @@ class GroupedGradients:
         layer, products, values = self.layer, self.products, x.values
         kind = PRODUCTS if layer.gates_dx and x.a is not None else NO_SUMS
         key = products.key("dx and dw", x, dy, kind, ctx)
-        found = products.prepared(key, layer.weight.pattern, ctx)
+        found = products.prepared(key, products.pattern, ctx)
         if found is None:
-            made = prepare_backward(layer, products.plan_made, layer.geometry(), x, kind, ctx)
+            made = prepare_backward(
+                layer, products.pattern, products.plan_made, layer.geometry(), x, kind, ctx
+            )
             found = ctx.workspace.keep(key, made)
         dx = ctx.workspace.lend(values.shape, values.dtype)
         gate = x.gate() if layer.gates_dx else no_gate(values.dtype)

@@ -158,13 +158,13 @@ class GroupedBackward:
 
 
 def prepare_forward(
-    layer: Any, plan: object, geometry: Geometry, x: Planes, precision: str, kind: int,
-    y: np.ndarray, ctx: Context,
+    layer: Any, pattern: Pattern, plan: object, geometry: Geometry, x: Planes, precision: str,
+    kind: int, y: np.ndarray, ctx: Context,
 ) -> GroupedForward:  # fmt: skip
     """Prepare y, with the sums of ``kind``."""
     from sparsecpu.kernels.conv.grouped_forward import grouped_convolution_kernel
 
-    pattern, values = layer.weight.pattern, x.values
+    values = x.values
     lanes, tiles = values.shape[-1], _tiles(values, precision, ctx)
     direct = not x.pending and precision == "fp32"
     taps = grouped_forward_taps(pattern, geometry, tiles, direct=direct)
@@ -179,13 +179,14 @@ def prepare_forward(
 
 
 def prepare_scatter(
-    layer: Any, plan: object, geometry: Geometry, x: Planes, precision: str, kind: int, ctx: Context
-) -> GroupedScatter:
+    layer: Any, pattern: Pattern, plan: object, geometry: Geometry, x: Planes, precision: str,
+    kind: int, ctx: Context,
+) -> GroupedScatter:  # fmt: skip
     """Prepare dx, with the sums of ``kind``."""
     from sparsecpu.kernels.conv.grouped_parts import Steps
     from sparsecpu.kernels.conv.grouped_scatter import grouped_scatter_kernel
 
-    pattern, values = layer.weight.pattern, x.values
+    values = x.values
     taps = grouped_scatter_taps(pattern, geometry, _tiles(values, "fp32", ctx))
     jobs = 0 if kind == NO_SUMS else taps.sizes.jobs(len(values))
     group, lanes, words = pattern.group, values.shape[-1], None
@@ -201,13 +202,14 @@ def prepare_scatter(
 
 
 def prepare_backward(
-    layer: Any, plan: object, geometry: Geometry, x: Planes, kind: int, ctx: Context
-) -> GroupedBackward:
+    layer: Any, pattern: Pattern, plan: object, geometry: Geometry, x: Planes, kind: int,
+    ctx: Context,
+) -> GroupedBackward:  # fmt: skip
     """Prepare dx, with the sums of ``kind``, and dW."""
     from sparsecpu.kernels.conv.grouped_backward import backward_tile, grouped_backward_kernel
     from sparsecpu.kernels.conv.grouped_parts import Steps
 
-    pattern, values = layer.weight.pattern, x.values
+    values = x.values
     lanes, group = values.shape[-1], pattern.group
     taps = grouped_scatter_taps(pattern, geometry, _tiles(values, "fp32", ctx))
     tile = backward_tile(group, lanes, values.itemsize)

@@ -81,6 +81,15 @@ def suits_groups(pattern: Pattern, geometry: Geometry) -> bool:
     return pattern.group > 1 and alike
 
 
+def shared_by_all(pattern: Pattern, geometry: Geometry, group: int) -> Pattern:
+    """Return a full pattern as one in groups, which it is for any group; others as they are."""
+    n_out, n_in = pattern.shape
+    if group == 1 or pattern.group > 1 or not pattern.is_full or n_out < group:
+        return pattern
+    grouped = Pattern.of_groups(n_out, group, Pattern.full((-(-n_out // group), n_in)))
+    return grouped if suits_groups(grouped, geometry) else pattern
+
+
 def suits_one_pass(geometry: Geometry, tiles: Tiles) -> bool:
     """Return True if dx and dW at once pay: rows are wide, and the cache has room for two rings."""
     g, (sy, sx) = geometry, geometry.stride

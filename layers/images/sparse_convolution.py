@@ -10,7 +10,7 @@ from sparsecpu.kernels.conv.sums import MOMENTS, NO_SUMS, PRODUCTS
 from sparsecpu.kernels.machine.cpu import PAIRED_GROUPS, bf16_products, widest_lanes
 from sparsecpu.layers.images.grouped_convolution import GroupedGradients
 from sparsecpu.layers.images.grouped_pass import GroupedForward, prepare_forward
-from sparsecpu.layers.images.grouped_taps import suits_groups
+from sparsecpu.layers.images.grouped_taps import shared_by_all, suits_groups
 from sparsecpu.layers.images.passes import sum_channels
 from sparsecpu.layers.images.planes import Planes, check_planes, no_gate, no_operand, nothing
 from sparsecpu.layers.images.prepared_pass import (
@@ -45,6 +45,7 @@ class SparseConvolution:
 
     def __init__(self, layer: SparseConv2d) -> None:
         self.layer = layer
+        self._shared: tuple[Any, ...] = (None, 1, None)
         self.plan()
         self.grouped = GroupedGradients(self)
 
@@ -53,12 +54,24 @@ class SparseConvolution:
         self.plan_made = object()  # what was prepared under another plan is out of date
         self._known: tuple[Any, dict[tuple, Taps]] = (None, {})
 
+    @property
+    def pattern(self) -> Pattern:
+        """The pattern that passes go by: among groups of filters, a full layer's is in groups, too.
+
+        The kernels that take these are compiled already; without groups that would not pay.
+        """
+        layer = self.layer
+        own, group = layer.weight.pattern, layer.planned.filter_group if layer.planned else 1
+        if self._shared[0] is not own or self._shared[1] != group:
+            self._shared = own, group, shared_by_all(own, layer.geometry(), group)
+        return self._shared[2]
+
     def forward(self, x: Planes, ctx: Context) -> Planes:
         """Return y, with the bias and a ReLU that the layer took over."""
         layer, dtype = self.layer, x.values.dtype
         kind = MOMENTS if layer.sums_output and ctx.train else NO_SUMS
         key = self.key("y", x, x, kind, ctx)
-        found = self.prepared(key, layer.weight.pattern, ctx)
+        found = self.prepared(key, self.pattern, ctx)
         if found is None:
             found = ctx.workspace.keep(key, self._prepare_forward(x, kind, ctx))
         bias = nothing(dtype) if layer.bias is None else layer.bias.data
@@ -87,7 +100,7 @@ class SparseConvolution:
 
     def _way_back(self, x: Planes, precision: str) -> str:
         """Return how groups make dx and dW: "at once", "apart", or "alone", as without groups."""
-        pattern, geometry = self.layer.weight.pattern, self.layer.geometry()
+        pattern, geometry = self.pattern, self.layer.geometry()
         if not suits_groups(pattern, geometry):
             return "alone"
         if not _in_one_pass(precision):
@@ -104,12 +117,12 @@ class SparseConvolution:
     def filter_gradient(self, x: Planes, dy: Planes, ctx: Context) -> None:
         """Write dW and db."""
         self._bias_gradient(dy, ctx)
-        pattern, dw = self.layer.weight.pattern, self.layer.weight.grad
-        if suits_groups(pattern, self.layer.geometry()):
-            self.grouped.write_dw("dw", pattern, x, dy, dw, ctx)
+        dw = self.layer.weight.grad
+        if suits_groups(self.pattern, self.layer.geometry()):
+            self.grouped.write_dw("dw", self.pattern, x, dy, dw, ctx)
             return
         key = self.key("dw", x, dy, NO_SUMS, ctx)
-        found = self.prepared(key, pattern, ctx)
+        found = self.prepared(key, self.layer.weight.pattern, ctx)
         if found is None:
             found = ctx.workspace.keep(key, self._prepare_dw(x, dy, ctx))
         found.write_dw(x, dy, dw)
@@ -200,13 +213,15 @@ class SparseConvolution:
         self, x: Planes, kind: int, ctx: Context
     ) -> ConvolutionPass | GroupedForward:
         layer, precision = self.layer, self.precision(ctx.precision)
-        pattern, geometry = layer.weight.pattern, layer.geometry()
+        pattern, geometry = self.pattern, layer.geometry()
         check_planes(x, layer.tile_shapes[0], layer.weight.data.dtype)
         height, width = geometry.out_size
         shape = (x.shape[0], height, layer.out_channels, width, x.shape[-1])
         y = ctx.workspace.array(layer, "y", shape, x.dtype)
         if suits_groups(pattern, geometry):
-            return prepare_forward(layer, self.plan_made, geometry, x, precision, kind, y, ctx)
+            return prepare_forward(
+                layer, pattern, self.plan_made, geometry, x, precision, kind, y, ctx
+            )
         taps = self.taps(x, precision, direct=not x.pending, alike=ctx.predicts, full=ctx.full)
         return prepare_convolution(
             layer, self.plan_made, pattern, taps, x, precision, ctx, kind=kind, y=y

@@ -8,7 +8,7 @@ from small import made
 
 from sparsecpu.errors import ParameterError
 from sparsecpu.kernels.machine.threads import use_threads
-from sparsecpu.layers import SparseConv2d
+from sparsecpu.layers import Sequential, SparseConv2d, Spec
 from sparsecpu.layers.images import grouped_pass, grouped_taps, sparse_convolution
 from sparsecpu.layers.images.grouped_taps import suits_groups
 from sparsecpu.layers.images.planes import Planes
@@ -74,6 +74,28 @@ def test_groups_of_eight():
 )
 def test_odd_patterns_of_groups(options):
     check(made((4, 8), 3, (9, 7), padding=1, group=4, **options), (9, 7), 2, np.float64)
+
+
+@pytest.mark.parametrize(
+    ("shape", "groups", "taken"),
+    [((3, 8), 1, 4), ((3, 6), 1, 4), ((3, 3), 1, 1), ((4, 8), 2, 4), ((4, 8), 4, 1)],
+    ids=str,
+)
+def test_full_filters_go_in_groups_where_others_do(shape, groups, taken):
+    def layers():
+        options = {"padding": 1, "groups": groups, "density": 1.0, "dtype": np.float64}
+        full = SparseConv2d(*shape, 3, **options)
+        grouped = SparseConv2d(shape[1], 8, 3, density=0.5, group=4, dtype=np.float64)
+        return full, grouped
+
+    (alone, _), (full, grouped) = layers(), layers()
+    Sequential([alone], (shape[0], 9, 7))
+    assert alone.sparse.pattern is alone.weight.pattern
+    Sequential([full, Sequential([grouped], (shape[1], 9, 7))], (shape[0], 9, 7))
+    assert (full.weight.pattern.group, full.sparse.pattern.group) == (1, taken)
+    for layer in (alone, full):
+        layer.plan(Spec((shape[0], 9, 7), needs_gradient=True))
+        check(layer, (9, 7), 17, np.float64)
 
 
 def test_spans_of_columns_and_small_caches(monkeypatch):
