@@ -20,6 +20,7 @@ from sparsecpu.kernels.conv.grouped_parts import (
     Steps,
     group_of,
     moved,
+    next_group,
     next_rows,
     stage_group,
     write_row_bases,
@@ -199,6 +200,10 @@ def grouped_gradient_kernel(
                         line, space.scratch, place)  # fmt: skip
             if paired:
                 _round_lines(pixel, space.scratch, reading, own.filters)
+            if sizes.tiles_per_job == 1:  # whole rows would not wait in level 2 beside the ring
+                turns = (own.end - own.first) // columns
+                ahead = (next_group(pixel, strip, problem.dy, sizes, job, rows, own, group, turns),
+                         ahead[1])  # fmt: skip
             ahead = dots(zeros, pixel, strip, problem, job, own, reading, ahead, dw, dw_start)
 
     @kernel(addressed=True)

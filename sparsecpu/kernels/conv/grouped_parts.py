@@ -95,6 +95,27 @@ def next_rows(pixel, strip, planes, sizes, job, turns, rows=1):
 
 
 @kernel(inlined=True)
+def next_group(pixel, strip, planes, sizes, job, rows, own, group, turns):
+    """Return the lines of planes that the group after ``own`` lays out, to be prefetched.
+
+    After the last group that is the first one of the rows below, or of the next tile: planes are
+    those of one tile.
+    """
+    tiles, height, channels, width, _ = planes.values.shape
+    row, tile, first = np.int64(job.row), np.int64(job.first_tile), own.filter + group
+    if first >= channels:
+        row, first = row + rows, np.int64(0)
+        if row >= height:
+            row, tile = np.int64(0), tile + 1
+    there = min(rows, height - row) if tile < tiles else 0
+    size = min(np.int64(group), channels - first) * width
+    line = -(-size * count(pixel) // count(strip))
+    begin = ((tile * height + row) * channels + first) * width
+    return Ahead(line * there, np.int64(max(1, turns)), np.int64(0), np.int64(0), begin, line,
+                 np.int64(channels) * width)  # fmt: skip
+
+
+@kernel(inlined=True)
 def outputs_ahead(pixel, strip, out, sizes, job, turns):
     """Return the rows of dx that are complete after a job's row of dy, to be prefetched.
 
