@@ -28,9 +28,11 @@ def test_train_prints_what_sparsity_bought():
 
 
 def test_train_json_is_one_document_with_stable_keys(tmp_path):
-    result = process("train", "digits", "--epochs", 2, "--json", "--out", tmp_path / "r")
+    options = "--epochs", 2, "--accumulate", 2, "--json", "--out", tmp_path / "r"
+    result = process("train", "digits", *options)
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
+    assert found["accumulate"] == 2
     wanted = {"test_accuracy", "density", "nnz", "weights", "epochs", "seconds", "layers"}
     wanted |= {"seconds_per_epoch", "compile_seconds", "step_ms", "dense_step_ms", "threads"}
     assert wanted | {"seed", "versions", "cpu"} <= found.keys()

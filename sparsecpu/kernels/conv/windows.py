@@ -39,8 +39,8 @@ class LinesOfWindows(NamedTuple):
     """The windows that a row of pixels is in: for one channel, where their gradients lie.
 
     There are as many lines as ``rows``, the first of them from ``first`` on and each ``apart`` from
-    the one before. A winner's number is ``number``, plus its column, less what its window's column
-    and line stand further on, times ``across`` and ``down``.
+    the one before. In the window of column w in line n, the pixel of column c has the number
+    ``number + c - w * across - n * down``, counted from the window's top left.
     """
 
     first: int
