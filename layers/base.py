@@ -114,8 +114,12 @@ class Layer(Passes, Outline):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if vars(cls).get("kind"):  # a name that is inherited stays its owner's
+        own = vars(cls)
+        if own.get("kind"):  # a name that is inherited stays its owner's
             KINDS[cls.kind] = cls
+        for name in ("forward", "backward"):  # what is overridden is what adds in passing, too
+            if name in own and f"{name}_plus" not in own:
+                setattr(cls, f"{name}_plus", getattr(Layer, f"{name}_plus"))
         if not cls.__module__.startswith("sparsecpu."):
             check_methods(cls)
 

@@ -47,7 +47,7 @@ class Branches(Composite):
         ends = [branch.plan(spec) for branch in self.by_name.values()]
         self._check([end.shape for end in ends])
         self._takes_images, self._gives_images = len(spec.shape) == 3, len(ends[0].shape) == 3
-        self._needs_dx = spec.needs_gradient
+        self._needs_dx, self._last = spec.needs_gradient, self._in_order()[-1][1]
         self._applies_relu = self._gates_dx = self._sums_output = False
         return Spec(ends[0].shape)
 
@@ -57,53 +57,66 @@ class Branches(Composite):
 
     def absorb_relu(self) -> bool:
         self._applies_relu = self._gives_images
+        if self._gives_images and self._last.adds_behind:
+            self._applies_relu = not self._last.layers[-1].absorb_relu()
         return self._gives_images
 
     def gate_by_input(self) -> bool:
         self._gates_dx = self._takes_images
+        if self._takes_images and self._last.adds_before:
+            self._gates_dx = not self._last.layers[0].gate_by_input()
         return self._takes_images
 
     def sum_moments(self) -> bool:
         self._sums_output = self._gives_images
+        if self._gives_images and self._last.adds_behind:
+            self._sums_output = not self._last.layers[-1].sum_moments()
         return self._gives_images
 
     def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
         if self._takes_images:
             x = as_planes(x)
-        if not self._gives_images:
-            return self._add_forward(x, ctx)
-        outputs, kept = [], []
-        for branch in self.by_name.values():
-            y, saved = branch.forward(x, ctx)
-            outputs.append(y)
-            kept.append(saved)
-        return self._add_images(outputs, ctx), (x, kept)
+        if self._gives_images:
+            return self._add_images(x, ctx)
+        return self._add_forward(x, ctx)
 
     def backward(self, dy: Any, saved: Any, ctx: Context) -> Any:
         x, kept = saved
-        if self._needs_dx and not self._takes_images:
-            return self._add_backward(dy, kept, ctx)
-        branches = zip(self.by_name.values(), kept, strict=True)
-        gradients = [branch.backward(dy, of_branch, ctx) for branch, of_branch in branches]
-        return self._add_gradients_of_images(gradients, x, ctx) if self._needs_dx else None
+        if not self._needs_dx:
+            for branch, of_branch in zip(self.by_name.values(), kept, strict=True):
+                branch.backward(dy, of_branch, ctx)
+            return None
+        if self._takes_images:
+            return self._add_gradients_of_images(dy, x, kept, ctx)
+        return self._add_backward(dy, kept, ctx)
 
-    def _add_images(self, outputs: list[Any], ctx: Context) -> Any:
-        """Add branch by branch; the last pass applies a ReLU and sums for the layers behind."""
-        *before, last = outputs if len(outputs) > 1 else [*outputs, None]
-        total = before[0]
-        for i, y in enumerate(before[1:]):
-            total = add(total, y, self, f"y{i}", ctx)
-        return add(total, last, self, "y", ctx, relu=self._applies_relu,
-                   moments=self._sums_output and ctx.train)  # fmt: skip
+    def _add_images(self, x: Any, ctx: Context) -> tuple[Any, Any]:
+        """Let branches add where they can; the last one applies a ReLU, and sums what is needed."""
+        total, kept = None, [None] * len(self.by_name)
+        for i, branch in self._in_order():
+            if total is not None and branch.adds_behind:
+                total, kept[i] = branch.forward_plus(x, ctx, total)
+                continue
+            y, kept[i] = branch.forward(x, ctx)
+            if branch is self._last and not branch.adds_behind:
+                moments = self._sums_output and ctx.train
+                total = add(y, total, self, "y", ctx, relu=self._applies_relu, moments=moments)
+            else:
+                total = y if total is None else add(y, total, self, f"y{i}", ctx)
+        return total, (x, kept)
 
-    def _add_gradients_of_images(self, gradients: list[Any], x: Any, ctx: Context) -> Any:
-        *before, last = gradients if len(gradients) > 1 else [*gradients, None]
-        total = before[0]
-        for i, dx in enumerate(before[1:]):
-            total = add_gradients(total, dx, self, f"dx{i}", ctx)
-        if self._gates_dx:
-            return gate_gradient(total, x, self, ctx, second=last)
-        return add_gradients(total, last, self, "dx", ctx)
+    def _add_gradients_of_images(self, dy: Any, x: Any, kept: list[Any], ctx: Context) -> Any:
+        total = None
+        for i, branch in self._in_order():
+            if total is not None and branch.adds_before:
+                total = branch.backward_plus(dy, kept[i], ctx, total)
+                continue
+            dx = branch.backward(dy, kept[i], ctx)
+            if branch is self._last and self._gates_dx:
+                total = gate_gradient(dx, x, self, ctx, second=total)
+            else:
+                total = dx if total is None else add_gradients(dx, total, self, f"dx{i}", ctx)
+        return total
 
     def _add_forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
         """Let each branch add its output to those of the others; empty ones come first."""
@@ -125,7 +138,17 @@ class Branches(Composite):
         return total
 
     def _in_order(self) -> list[tuple[int, Chain]]:
-        return sorted(enumerate(self.by_name.values()), key=lambda branch: bool(branch[1].layers))
+        """Return the branches, empty ones first, the shortest of the others last.
+
+        It adds to its own outputs what the others made: with little to compute, it waits for memory
+        in any case.
+        """
+
+        def place(branch: tuple[int, Chain]) -> tuple[bool, int]:
+            length = len(branch[1].layers)
+            return length > 0, -length
+
+        return sorted(enumerate(self.by_name.values()), key=place)
 
 
 class Residual(Branches):

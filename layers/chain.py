@@ -56,6 +56,18 @@ class Chain(Layer):
     def reads_moments(self) -> bool:
         return bool(self.layers) and self.layers[0].reads_moments
 
+    @property
+    def adds_behind(self) -> bool:
+        """True if the last layer adds to its output in passing."""
+        last = self.layers[-1:]
+        return any(type(layer).forward_plus is not Layer.forward_plus for layer in last)
+
+    @property
+    def adds_before(self) -> bool:
+        """True if the first layer adds to the gradient of its input in passing."""
+        first = self.layers[:1]
+        return any(type(layer).backward_plus is not Layer.backward_plus for layer in first)
+
     def plan(self, spec: Spec) -> Spec:
         self.widths, self.lengths = [spec.features], [spec.length]
         self._needs_dx, self._first = spec.needs_gradient, 0
@@ -81,19 +93,21 @@ class Chain(Layer):
         return spec
 
     def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
+        return self._forward(x, ctx, self.layers)
+
+    def _forward(self, x: Any, ctx: Context, layers: Iterable[Layer]) -> tuple[Any, list[Any]]:
         kept = []
-        for layer in self.layers:
+        for layer in layers:
             x, saved = layer.forward(x, ctx)
             kept.append(saved)
+            if ctx.predicts:  # what nobody holds is memory for the layers behind
+                kept[-1] = saved = None
         return x, kept
 
     def forward_plus(self, x, ctx, other):
         if not self.layers:
             return np.add(x, other, out=ctx.workspace.array(self, "sum", x.shape, x.dtype)), []
-        kept = []
-        for layer in self.layers[:-1]:
-            x, saved = layer.forward(x, ctx)
-            kept.append(saved)
+        x, kept = self._forward(x, ctx, self.layers[:-1])
         y, saved = self.layers[-1].forward_plus(x, ctx, other)
         return y, [*kept, saved]
 

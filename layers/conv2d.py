@@ -13,7 +13,7 @@ from sparsecpu.layers.described import options_of_weight
 from sparsecpu.layers.images.dense_convolution import DenseConvolution
 from sparsecpu.layers.images.geometry import Geometry, described_sizes, filter_sizes
 from sparsecpu.layers.images.gradient_view import FilterView
-from sparsecpu.layers.images.planes import as_planes
+from sparsecpu.layers.images.planes import Planes, as_planes
 from sparsecpu.layers.images.sparse_convolution import SparseConvolution
 from sparsecpu.layers.required import require_bias, require_images
 from sparsecpu.registries.numbers import float_type, generator, truth_value, whole
@@ -258,11 +258,21 @@ class SparseConv2d(Layer):
         x = as_planes(x)
         return self._products.forward(x, ctx), x
 
+    def forward_plus(self, x, ctx, other):
+        x = as_planes(x)
+        return self._products.forward(x, ctx, as_planes(other)), x
+
     def backward(self, dy: Any, saved: Any, ctx: Context) -> Any:
-        x, dy = saved, as_planes(dy)
+        return self._backward(dy, saved, ctx, None)
+
+    def backward_plus(self, dy, saved, ctx, other):
+        return self._backward(dy, saved, ctx, as_planes(other))
+
+    def _backward(self, dy: Any, x: Planes, ctx: Context, plus: Planes | None) -> Planes | None:
+        dy = as_planes(dy)
         if ctx.observe is not None and not self.weight.fixed:
             ctx.observe(self.weight, FilterView(self, x, dy, ctx))
-        return self._products.backward(x, dy, ctx)
+        return self._products.backward(x, dy, ctx, plus)
 
     def parameters(self) -> dict[str, Parameter]:
         found: dict[str, Parameter] = {"weight": self.weight}

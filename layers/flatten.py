@@ -47,6 +47,6 @@ def features(x: Any, owner: Any, ctx: Context) -> np.ndarray:
         return x
     tiles, height, channels, width, lanes = x.shape
     shape = tiles, channels * height * width, lanes
-    y = ctx.workspace.array(owner, "features", shape, x.dtype)
+    y = ctx.output(owner, "features", shape, x.dtype)
     y.reshape(tiles, channels, height, width, lanes)[...] = x.swapaxes(1, 2)
     return y

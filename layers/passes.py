@@ -78,8 +78,8 @@ class Passes:
             The input.
         ctx : Context
             Memory and mode of the step.
-        other : ndarray
-            What is added; shaped like the output, and of vectors, not of images.
+        other : ndarray or Planes
+            What is added; shaped like the output. Images where a layer has its own way only.
 
         Returns
         -------
@@ -104,8 +104,9 @@ class Passes:
             What ``forward`` returned.
         ctx : Context
             Memory and mode of the step.
-        other : ndarray
-            What is added; shaped like the gradient of the input, which has to be needed.
+        other : ndarray or Planes
+            What is added; shaped like the gradient of the input, which has to be needed. Images as
+            in ``forward_plus``.
 
         Returns
         -------

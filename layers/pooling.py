@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.kernels.conv.operands import Covering, Output, Windows
+from sparsecpu.kernels.conv.operands import Covering, Windows
 from sparsecpu.kernels.conv.sums import NO_SUMS, PRODUCTS
 from sparsecpu.layers.base import Layer, Spec
 from sparsecpu.layers.images.geometry import Geometry, pair
@@ -18,6 +18,7 @@ from sparsecpu.layers.images.planes import (
     as_planes,
     lane_mask,
     no_gate,
+    output,
     sum_memory,
     total,
 )
@@ -60,7 +61,7 @@ class _Pool(Layer):
 
     def _output(self, x: Planes, name: str, dtype: Any, ctx: Context) -> np.ndarray:
         (height, width), (tiles, _, channels, _, lanes) = self._out_size, x.values.shape
-        return ctx.workspace.array(self, name, (tiles, height, channels, width, lanes), dtype)
+        return ctx.output(self, name, (tiles, height, channels, width, lanes), dtype)
 
     def _dx(self, kernel: Callable, arguments: tuple, x: Planes, ctx: Context) -> Planes:
         """Run a backward kernel, gating dx and summing for the normalisation before."""
@@ -75,7 +76,7 @@ class _Pool(Layer):
         sums, mask = found
         gate = x.gate() if self._gated else no_gate(values.dtype)
         dx = ctx.workspace.lend(values.shape, values.dtype)
-        kernel(*arguments, self._covering, Output(dx, False, sums, kind), gate, mask)
+        kernel(*arguments, self._covering, output(dx, sums, kind), gate, mask)
         return Planes(dx, sums=None if kind == NO_SUMS else total(sums), summed_with=x)
 
     def options(self) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Subsample(Layer):
         x = as_array(x, self, ctx)
         picked = x[:, :: self.stride, :, :: self.stride]
         shape = (*picked.shape[:2], self.channels, *picked.shape[3:])
-        y = ctx.workspace.array(self, "y", shape, x.dtype)
+        y = ctx.output(self, "y", shape, x.dtype)
         y[:, :, : x.shape[2]], y[:, :, x.shape[2] :] = picked, 0
         return y, x.shape
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sparsecpu.layers.full_form import FullForm
-from sparsecpu.layers.images.passes import as_array, gate_gradient
+from sparsecpu.layers.images.passes import add, add_gradients, as_array, gate_gradient
 from sparsecpu.layers.images.planes import Planes, lane_mask
 from sparsecpu.step.context import Context
 
@@ -28,27 +28,34 @@ class DenseConvolution:
         self.layer = layer
         self._full = FullForm(layer)
 
-    def forward(self, x: Planes, ctx: Context) -> Planes:
-        """Return y, with the bias and a ReLU that the layer took over; nothing is summed."""
+    def forward(self, x: Planes, ctx: Context, plus: Planes | None = None) -> Planes:
+        """Return y, with the bias, what is added, and a ReLU that the layer took over.
+
+        Nothing is summed.
+        """
         from sparsecpu.kernels.linear.full import product
 
         layer, (height, width) = self.layer, self.layer.geometry().out_size
         matrix, padded = self._full.matrix(ctx), self._padded(x, ctx)
         shape = (x.shape[0], height, layer.out_channels, width, x.shape[-1])
-        y = ctx.workspace.array(layer, "y", shape, x.dtype)
+        y = ctx.output(layer, "y", shape, x.dtype)
         for tile, row, columns in self._columns(padded, ctx):
             out = y[tile, row].reshape(1, layer.out_channels, -1)
             product(matrix, columns[None], matrix[0, :0], out, False)
         if layer.bias is not None:
             np.add(y, layer.bias.data[:, None, None], out=y)
+        if plus is not None:
+            return add(Planes(y), plus, layer, "sum", ctx, relu=layer.applies_relu)
         if layer.applies_relu:
             np.maximum(y, 0, out=y)
         return Planes(y)
 
-    def backward(self, x: Planes, dy: Planes, ctx: Context) -> Planes | None:
-        """Write dW and db and return dx, if the layer needs it."""
+    def backward(
+        self, x: Planes, dy: Planes, ctx: Context, plus: Planes | None = None
+    ) -> Planes | None:
+        """Write dW and db and return dx, with ``plus``, if the layer needs it."""
         self.filter_gradient(x, dy, ctx)
-        return self.input_gradient(x, dy, ctx) if self.layer.needs_dx else None
+        return self.input_gradient(x, dy, ctx, plus) if self.layer.needs_dx else None
 
     def filter_gradient(self, x: Planes, dy: Planes, ctx: Context) -> None:
         """Write dW at the nonzeros, and db."""
@@ -64,8 +71,10 @@ class DenseConvolution:
         if layer.bias is not None:
             np.sum(g, axis=(0, 1, 3, 4), out=layer.bias.grad)
 
-    def input_gradient(self, x: Planes, dy: Planes, ctx: Context) -> Planes:
-        """Return dx, gated and summed with x where the layers before it need that."""
+    def input_gradient(
+        self, x: Planes, dy: Planes, ctx: Context, plus: Planes | None = None
+    ) -> Planes:
+        """Return dx with ``plus``, gated and summed with x where the layers before need that."""
         layer, geometry = self.layer, self.layer.geometry()
         matrix, g = self._full.matrix(ctx), self._gradient(dy, ctx)
         (down, right), (ky, kx) = geometry.stride, geometry.kernel
@@ -83,7 +92,9 @@ class DenseConvolution:
                 np.add(there, product[:, p, q], out=there)
         dx = ctx.workspace.lend(x.shape, x.dtype)
         dx[...] = framed[:, top : top + height, :, left : left + width]
-        return gate_gradient(dx, x, layer, ctx) if layer.gates_dx else Planes(dx)
+        if layer.gates_dx:
+            return gate_gradient(dx, x, layer, ctx, second=plus)
+        return Planes(dx) if plus is None else add_gradients(dx, plus, layer, "dx", ctx)
 
     def _frame(self, x: Planes, name: str, ctx: Context) -> np.ndarray:
         """Return zeros, as large as images with their padding."""

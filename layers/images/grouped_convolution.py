@@ -38,8 +38,10 @@ class GroupedGradients:
             self._plan = self.products.plan_made
         return self._at_once
 
-    def input_gradient(self, x: Planes, dy: Planes, ctx: Context) -> Planes:
-        """Return dx, gated and summed with x where the layers before it need that."""
+    def input_gradient(
+        self, x: Planes, dy: Planes, ctx: Context, plus: Planes | None = None
+    ) -> Planes:
+        """Return dx with ``plus``, gated and summed with x where the layers before need that."""
         layer, products, values = self.layer, self.products, x.values
         kind = PRODUCTS if layer.gates_dx and x.a is not None else NO_SUMS
         key = products.key("dx", x, dy, kind, ctx)
@@ -50,10 +52,11 @@ class GroupedGradients:
             found = ctx.workspace.keep(key, made)
         dx = ctx.workspace.lend(values.shape, values.dtype)
         gate = x.gate() if layer.gates_dx else no_gate(values.dtype)
-        return Planes(dx, sums=found.run(dy, layer.weight.data, dx, gate), summed_with=x)
+        sums = found.run(dy, layer.weight.data, dx, gate, plus)
+        return Planes(dx, sums=sums, summed_with=x)
 
-    def backward(self, x: Planes, dy: Planes, ctx: Context) -> Planes:
-        """Write dW and return dx, both in one pass."""
+    def backward(self, x: Planes, dy: Planes, ctx: Context, plus: Planes | None = None) -> Planes:
+        """Write dW and return dx, to which ``plus`` is added, both in one pass."""
         layer, products, values = self.layer, self.products, x.values
         kind = PRODUCTS if layer.gates_dx and x.a is not None else NO_SUMS
         key = products.key("dx and dw", x, dy, kind, ctx)
@@ -65,7 +68,7 @@ class GroupedGradients:
             found = ctx.workspace.keep(key, made)
         dx = ctx.workspace.lend(values.shape, values.dtype)
         gate = x.gate() if layer.gates_dx else no_gate(values.dtype)
-        sums = found.run(x, dy, layer.weight.data, dx, gate, layer.weight.grad)
+        sums = found.run(x, dy, layer.weight.data, dx, gate, plus, layer.weight.grad)
         return Planes(dx, sums=sums, summed_with=x)
 
     def write_dw(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.kernels.conv.operands import Gate, Operand, Output, Space
+from sparsecpu.kernels.conv.operands import Gate, Operand, Space
 from sparsecpu.kernels.conv.sums import NO_SUMS
 from sparsecpu.kernels.machine.cpu import PAIRED_GROUPS, bf16_products
 from sparsecpu.layers.images.geometry import Geometry
@@ -21,6 +21,7 @@ from sparsecpu.layers.images.grouped_taps import (
 from sparsecpu.layers.images.planes import (
     Planes,
     lane_mask,
+    output,
     sum_memory,
     total,
 )
@@ -46,7 +47,6 @@ class GroupedForward:
     ring: np.ndarray | None
     bases: np.ndarray
     scratch: np.ndarray
-    y: np.ndarray
     in_16_bits: np.ndarray | None
 
     def weights_in_order(self, data: np.ndarray) -> np.ndarray:
@@ -55,9 +55,9 @@ class GroupedForward:
 
     def run(
         self, inputs: Planes, weights: np.ndarray, bias: np.ndarray, out: np.ndarray, relu: bool,
-        gradient_of: Operand, gate: Gate,
+        gradient_of: Operand, gate: Gate, plus: Planes | None = None,
     ) -> np.ndarray | None:  # fmt: skip
-        """Write ``out`` and return its sums."""
+        """Write ``out``, with ``plus`` added, and return its sums."""
         if self.in_16_bits is not None:
             from sparsecpu.kernels.linear.grouped_pairs import round_values
 
@@ -66,8 +66,8 @@ class GroupedForward:
         ring = inputs.values.reshape(1, -1) if self.ring is None else self.ring
         self.kernel(
             self.taps.sizes_array, self.taps.index, weights, bias, inputs.operand(),
-            Output(out, relu, self.sums, self.kind), gate, self.mask, self.taps.direct,
-            Space(ring, self.bases, self.scratch),
+            output(out, self.sums, self.kind, relu=relu, plus=plus), gate, self.mask,
+            self.taps.direct, Space(ring, self.bases, self.scratch),
         )  # fmt: skip
         return None if self.kind == NO_SUMS else total(self.sums)
 
@@ -87,8 +87,10 @@ class GroupedScatter:
     space: Space
     words: np.ndarray | None
 
-    def run(self, dy: Planes, weights: np.ndarray, dx: np.ndarray, gate: Gate) -> np.ndarray | None:
-        """Write dx and return its sums."""
+    def run(
+        self, dy: Planes, weights: np.ndarray, dx: np.ndarray, gate: Gate, plus: Planes | None
+    ) -> np.ndarray | None:
+        """Write dx, with ``plus`` added, and return its sums."""
         if self.words is not None:
             from sparsecpu.kernels.linear.grouped_pairs import pair_values_kernel
 
@@ -98,7 +100,7 @@ class GroupedScatter:
             weights = self.words
         self.kernel(
             self.taps.sizes_array, self.steps, self.taps.index, weights, dy.operand(),
-            Output(dx, False, self.sums, self.kind), gate, self.mask, self.space,
+            output(dx, self.sums, self.kind, plus=plus), gate, self.mask, self.space,
         )  # fmt: skip
         return None if self.kind == NO_SUMS else total(self.sums)
 
@@ -144,14 +146,14 @@ class GroupedBackward:
 
     def run(
         self, x: Planes, dy: Planes, weights: np.ndarray, dx: np.ndarray, gate: Gate,
-        out: np.ndarray,
+        plus: Planes | None, out: np.ndarray,
     ) -> np.ndarray | None:  # fmt: skip
-        """Write dx and, to ``out``, (nnz,), dW; return the sums of dx."""
+        """Write dx, with ``plus`` added, and, to ``out``, (nnz,), dW; return the sums of dx."""
         from sparsecpu.kernels.conv.grouped_filter_gradient import sum_parts
 
         self.kernel(
             self.taps.sizes_array, self.steps, self.taps.index, weights, x.operand(), dy.operand(),
-            Output(dx, False, self.sums, self.kind), gate, self.mask, self.dw, self.space,
+            output(dx, self.sums, self.kind, plus=plus), gate, self.mask, self.dw, self.space,
         )  # fmt: skip
         sum_parts(self.dw, out)
         return None if self.kind == NO_SUMS else total(self.sums)
@@ -159,7 +161,7 @@ class GroupedBackward:
 
 def prepare_forward(
     layer: Any, pattern: Pattern, plan: object, geometry: Geometry, x: Planes, precision: str,
-    kind: int, y: np.ndarray, ctx: Context,
+    kind: int, ctx: Context,
 ) -> GroupedForward:  # fmt: skip
     """Prepare y, with the sums of ``kind``."""
     from sparsecpu.kernels.conv.grouped_forward import grouped_convolution_kernel
@@ -173,7 +175,7 @@ def prepare_forward(
         pattern, plan, grouped_convolution_kernel(pattern.group, lanes, taps.strip), taps,
         lane_mask(values, ctx), sum_memory(jobs, geometry.filters, values, layer, "y", ctx), kind,
         None if taps.direct else _ring(taps, values, precision, ctx),
-        *_bases_and_scratch(taps, values, ctx), y,
+        *_bases_and_scratch(taps, values, ctx),
         _memory_of_pairs(pattern, taps, lanes, precision, ctx),
     )  # fmt: skip
 

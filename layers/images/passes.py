@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparsecpu.kernels.conv.operands import Gate, Output
+from sparsecpu.kernels.conv.operands import Gate
 from sparsecpu.kernels.conv.sums import MOMENTS, NO_SUMS, PRODUCTS
 from sparsecpu.layers.images.planes import (
     Planes,
     as_planes,
     lane_mask,
     no_gate,
-    no_operand,
     no_planes,
+    output,
     sum_memory,
     total,
     zeros,
@@ -37,7 +37,7 @@ def as_array(x: Any, owner: Any, ctx: Context, name: str = "array") -> np.ndarra
         return x
     if x.a is None:
         return x.values
-    out = ctx.workspace.array(owner, name, x.values.shape, x.values.dtype)
+    out = ctx.output(owner, name, x.values.shape, x.values.dtype)
     _run(x, None, out, owner, name, ctx)
     return out
 
@@ -93,7 +93,7 @@ def add(
     If ``moments``, sum the result and its square in passing.
     """
     first, second = as_planes(first), None if second is None else as_planes(second)
-    out = ctx.workspace.array(owner, name, first.values.shape, first.values.dtype)
+    out = ctx.output(owner, name, first.values.shape, first.values.dtype)
     kind = MOMENTS if moments else NO_SUMS
     return Planes(out, sums=_run(first, second, out, owner, name, ctx, relu=relu, kind=kind))
 
@@ -131,10 +131,8 @@ def _run(
         found = ctx.workspace.keep(key, _prepare(values, owner, name, kind, ctx))
     kernel, parts, mask = found
     dtype = values.dtype
-    kernel(
-        first.operand(), no_operand(dtype) if second is None else second.operand(),
-        Output(out, relu, parts, kind), gate or no_gate(dtype), mask,
-    )  # fmt: skip
+    written = output(out, parts, kind, relu=relu, plus=second)
+    kernel(first.operand(), written, gate or no_gate(dtype), mask)
     return None if kind == NO_SUMS else total(parts)
 
 

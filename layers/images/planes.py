@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.errors import ParameterError
-from sparsecpu.kernels.conv.operands import Gate, Operand
+from sparsecpu.kernels.conv.operands import Gate, Operand, Output
 from sparsecpu.kernels.machine.arrays import aligned_zeros
 from sparsecpu.kernels.machine.cached import cached_property
 from sparsecpu.step.context import Context
@@ -135,6 +135,14 @@ def no_operand(dtype: Any) -> Operand:
 def no_gate(dtype: Any) -> Gate:
     """Return a gate that lets everything pass; see ``Planes.gate``."""
     return Gate(no_planes(dtype), nothing_pending(dtype))
+
+
+def output(
+    y: np.ndarray, sums: np.ndarray, kind: int, *, relu: bool = False, plus: Planes | None = None
+) -> Output:
+    """Return what kernels write, with nothing added where ``plus`` is None; see ``Output``."""
+    added = no_operand(y.dtype) if plus is None else plus.operand()
+    return Output(y, relu, sums, kind, added)
 
 
 def lane_mask(values: np.ndarray, ctx: Context) -> np.ndarray:

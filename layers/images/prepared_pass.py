@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.kernels.conv.operands import Direct, Gate, Operand, Output, Space, TapIndex
+from sparsecpu.kernels.conv.operands import Direct, Gate, Operand, Space, TapIndex
 from sparsecpu.kernels.conv.sums import NO_SUMS
 from sparsecpu.layers.images.planes import (
     Planes,
@@ -19,6 +19,7 @@ from sparsecpu.layers.images.planes import (
     no_gate,
     no_planes,
     nothing,
+    output,
     sum_memory,
     total,
 )
@@ -66,8 +67,7 @@ class Prepared:
 class ConvolutionPass(Prepared):
     """y; or dx, dW, or both of them.
 
-    ``y`` is memory for the output, unless that is lent. ``weights`` is memory for the weights in
-    the ``order`` of taps, where ``fillers`` are 0.
+    ``weights`` is memory for the weights in the ``order`` of taps, where ``fillers`` are 0.
     """
 
     phases: np.ndarray
@@ -77,7 +77,6 @@ class ConvolutionPass(Prepared):
     sums: np.ndarray
     kind: int
     direct: Direct
-    y: np.ndarray | None
 
     def weights_in_order(self, data: np.ndarray) -> np.ndarray:
         """Return the weights in the order of taps."""
@@ -91,17 +90,17 @@ class ConvolutionPass(Prepared):
 
     def run(
         self, inputs: Planes, weights: np.ndarray, bias: np.ndarray, out: np.ndarray, relu: bool,
-        gradient_of: Operand, gate: Gate,
+        gradient_of: Operand, gate: Gate, plus: Planes | None = None,
     ) -> np.ndarray | None:  # fmt: skip
         """Write ``out``, unless it is empty, and the parts of dW; return the sums of ``out``.
 
-        ``gradient_of`` is what ``out`` is the gradient of, where it is one.
+        ``gradient_of`` is what ``out`` is the gradient of, where it is one; ``plus`` is added.
         """
         ring = inputs.values.reshape(1, -1) if self.ring is None else self.ring
         self.kernel(
             self.sizes, self.index, weights, bias, self.phases, inputs.operand(), gradient_of,
-            Output(out, relu, self.sums, self.kind), gate, self.mask, self.dw, self.direct,
-            Space(ring, self.bases, self.scratch),
+            output(out, self.sums, self.kind, relu=relu, plus=plus), gate, self.mask, self.dw,
+            self.direct, Space(ring, self.bases, self.scratch),
         )  # fmt: skip
         return None if self.kind == NO_SUMS else total(self.sums)
 
@@ -127,7 +126,7 @@ class FilterGradientPass(Prepared):
 
 def prepare_convolution(
     layer: Any, plan: object, pattern: Pattern, taps: Taps, inputs: Planes, precision: str,
-    ctx: Context, *, kind: int = NO_SUMS, y: np.ndarray | None = None,
+    ctx: Context, *, kind: int = NO_SUMS, y: bool = False,
     gradient_of: Planes | None = None, dx: bool = False, dw: bool = False,
 ) -> ConvolutionPass:  # fmt: skip
     """Prepare a convolution of ``inputs`` that makes the sums of ``kind`` of its output.
@@ -143,13 +142,13 @@ def prepare_convolution(
     if dw:
         codes, starts, ends, places, order, fillers = taps.padded
         parts = min(_PARTS, jobs)
-    writes = dx or y is not None
+    writes = dx or y
     name = "weights in order" if writes else "no weights"
     weights = array("conv2d", name, codes.shape, dtype)
     if not writes:
         weights[:] = 0
     sums = sum_memory(0 if kind == NO_SUMS else jobs, taps.sizes.filters, values, layer,
-                      "dx" if y is None else "y", ctx)  # fmt: skip
+                      "y" if y else "dx", ctx)  # fmt: skip
     plain_x = gradient_of is not None and gradient_of.b is None
     ring, bases, scratch = _space(taps, inputs, precision, ctx)
     return ConvolutionPass(
@@ -157,7 +156,7 @@ def prepare_convolution(
         TapIndex(codes, starts, ends), taps.sizes_array, lane_mask(values, ctx),
         array("conv2d", "dw", (parts, len(codes)), dtype), places,
         ring, bases, scratch, taps.phases, order, fillers, weights, sums, kind,
-        _direct(taps, writes, dw and plain_x), y,
+        _direct(taps, writes, dw and plain_x),
     )  # fmt: skip
 
 

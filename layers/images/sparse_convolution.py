@@ -66,8 +66,8 @@ class SparseConvolution:
             self._shared = own, group, shared_by_all(own, layer.geometry(), group)
         return self._shared[2]
 
-    def forward(self, x: Planes, ctx: Context) -> Planes:
-        """Return y, with the bias and a ReLU that the layer took over."""
+    def forward(self, x: Planes, ctx: Context, plus: Planes | None = None) -> Planes:
+        """Return y, with the bias, what is added, and a ReLU that the layer took over."""
         layer, dtype = self.layer, x.values.dtype
         kind = MOMENTS if layer.sums_output and ctx.train else NO_SUMS
         key = self.key("y", x, x, kind, ctx)
@@ -76,27 +76,34 @@ class SparseConvolution:
             found = ctx.workspace.keep(key, self._prepare_forward(x, kind, ctx))
         bias = nothing(dtype) if layer.bias is None else layer.bias.data
         weights = found.weights_in_order(layer.weight.data)
-        sums = found.run(x, weights, bias, found.y, layer.applies_relu, no_operand(dtype),
-                         no_gate(dtype))  # fmt: skip
-        return Planes(found.y, sums=sums)
+        (height, width), (tiles, *_, lanes) = layer.geometry().out_size, x.shape
+        y = ctx.output(layer, "y", (tiles, height, layer.out_channels, width, lanes), dtype)
+        sums = found.run(x, weights, bias, y, layer.applies_relu, no_operand(dtype),
+                         no_gate(dtype), plus)  # fmt: skip
+        return Planes(y, sums=sums)
 
-    def backward(self, x: Planes, dy: Planes, ctx: Context) -> Planes | None:
-        """Write dW and db and return dx, if the layer needs it: in one pass where that pays."""
+    def backward(
+        self, x: Planes, dy: Planes, ctx: Context, plus: Planes | None = None
+    ) -> Planes | None:
+        """Write dW and db and return dx, if the layer needs it: in one pass where that pays.
+
+        ``plus`` is added to dx.
+        """
         if not self.layer.needs_dx:
             self.filter_gradient(x, dy, ctx)
             return None
         way = self._way_back(x, ctx.precision)
         if way == "at once":
             self._bias_gradient(dy, ctx)
-            return self.grouped.backward(x, dy, ctx)
+            return self.grouped.backward(x, dy, ctx, plus)
         if way == "apart":
             self.filter_gradient(x, dy, ctx)
-            return self.grouped.input_gradient(x, dy, ctx)
+            return self.grouped.input_gradient(x, dy, ctx, plus)
         if _in_one_pass(ctx.precision):
             self._bias_gradient(dy, ctx)
-            return self._input_gradient(x, dy, ctx, with_dw=True)
+            return self._input_gradient(x, dy, ctx, plus, with_dw=True)
         self.filter_gradient(x, dy, ctx)
-        return self._input_gradient(x, dy, ctx, with_dw=False)
+        return self._input_gradient(x, dy, ctx, plus, with_dw=False)
 
     def _way_back(self, x: Planes, precision: str) -> str:
         """Return how groups make dx and dW: "at once", "apart", or "alone", as without groups."""
@@ -140,8 +147,10 @@ class SparseConvolution:
         found.write_dw(x, dy, out)
         return out
 
-    def _input_gradient(self, x: Planes, dy: Planes, ctx: Context, *, with_dw: bool) -> Planes:
-        """Return dx, gated and summed with x where the layers before it need that."""
+    def _input_gradient(
+        self, x: Planes, dy: Planes, ctx: Context, plus: Planes | None, *, with_dw: bool
+    ) -> Planes:
+        """Return dx with ``plus``, gated and summed with x where the layers before need that."""
         layer, values = self.layer, x.values
         kind = PRODUCTS if layer.gates_dx and x.a is not None else NO_SUMS
         key = self.key("dx and dw" if with_dw else "dx", x, dy, kind, ctx)
@@ -151,7 +160,7 @@ class SparseConvolution:
         dx = ctx.workspace.lend(values.shape, values.dtype)
         weights = found.weights_in_order(layer.weight.data)
         gate = x.gate() if layer.gates_dx else no_gate(values.dtype)
-        sums = found.run(dy, weights, nothing(values.dtype), dx, False, x.operand(), gate)
+        sums = found.run(dy, weights, nothing(values.dtype), dx, False, x.operand(), gate, plus)
         if with_dw:
             found.add_parts(layer.weight.grad)
         return Planes(dx, sums=sums, summed_with=x)
@@ -215,16 +224,12 @@ class SparseConvolution:
         layer, precision = self.layer, self.precision(ctx.precision)
         pattern, geometry = self.pattern, layer.geometry()
         check_planes(x, layer.tile_shapes[0], layer.weight.data.dtype)
-        height, width = geometry.out_size
-        shape = (x.shape[0], height, layer.out_channels, width, x.shape[-1])
-        y = ctx.workspace.array(layer, "y", shape, x.dtype)
         if suits_groups(pattern, geometry):
-            return prepare_forward(
-                layer, pattern, self.plan_made, geometry, x, precision, kind, y, ctx
-            )
+            return prepare_forward(layer, pattern, self.plan_made, geometry, x, precision, kind,
+                                   ctx)  # fmt: skip
         taps = self.taps(x, precision, direct=not x.pending, alike=ctx.predicts, full=ctx.full)
         return prepare_convolution(
-            layer, self.plan_made, pattern, taps, x, precision, ctx, kind=kind, y=y
+            layer, self.plan_made, pattern, taps, x, precision, ctx, kind=kind, y=True
         )
 
     def _prepare_dx(

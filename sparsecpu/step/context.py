@@ -60,6 +60,29 @@ class Context:
         """
         return self.workspace.sequences
 
+    def output(self, owner: Any, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """Return memory for an output of a layer; lent, where no backward pass will read it.
+
+        Parameters
+        ----------
+        owner : object
+            Whose it is, usually a layer.
+        name : str
+            What the owner calls it.
+        shape : tuple of ints
+            Its shape.
+        dtype : dtype
+            Its type.
+
+        Returns
+        -------
+        ndarray
+            See ``Workspace.array`` and ``Workspace.lend``; contents are unspecified.
+        """
+        if self.predicts:
+            return self.workspace.lend(shape, dtype)
+        return self.workspace.array(owner, name, shape, dtype)
+
 
 class StepContexts:
     """Contexts of training steps: that of the step before, where nothing differs."""

@@ -74,8 +74,9 @@ class Workspace:
     def lend(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Return memory for as long as anybody holds the array, or a view of it.
 
-        A gradient of planes is read by the layers before it and by no other: a few such arrays
-        serve a network of any depth. The smallest free memory that suffices is taken.
+        A gradient of planes is read by the layers before it and by no other, and planes that no
+        backward pass follows by the layers behind: a few such arrays serve a network of any depth.
+        The smallest free memory that suffices is taken.
         """
         size, dtype = math.prod(shape), np.dtype(dtype)
         found = None

@@ -11,7 +11,6 @@ from sparsecpu.kernels import loss, norm, update
 from sparsecpu.kernels.conv import average_pooling, max_pooling, plain
 from sparsecpu.kernels.conv.blend import blend_kernel, plain_blend, plain_value
 from sparsecpu.kernels.conv.channel_sums import channel_sums_kernel, plain_channel_sums
-from sparsecpu.kernels.conv.operands import Output
 from sparsecpu.kernels.conv.sums import NO_SUMS
 from sparsecpu.kernels.linear import BACK, PLAIN, gradient_kernel, matmul_kernel
 from sparsecpu.kernels.linear.full import plain_product, product
@@ -22,7 +21,7 @@ from sparsecpu.kernels.machine.arrays import aligned_copy
 from sparsecpu.kernels.vectors.dots import plain_sums
 from sparsecpu.kernels.vectors.sixteen_bits import narrow_shape, narrowed, plain_pairs
 from sparsecpu.layers import AvgPool2d, MaxPool2d, SparseConv2d, Spec
-from sparsecpu.layers.images.planes import Planes, no_gate
+from sparsecpu.layers.images.planes import Planes, no_gate, output
 from sparsecpu.step.context import Context
 from sparsecpu.step.workspace import Workspace
 
@@ -130,12 +129,12 @@ def test_blend(relu, two, gated, rng):
     a, b, c = rng.standard_normal((3, 4))
     centre = rng.standard_normal(4)
     lazy = Planes(first, a=a, c=c, other=other, b=b, centre=centre, relu=True)
-    plain_second = Planes(second) if two else Planes(no_gate(np.float64).values)
+    plus = Planes(second) if two else None
     gate = lazy.gate() if gated else no_gate(np.float64)
     y, mask = np.empty_like(first), np.ones((2, 16))
-    out = Output(y, relu, np.empty((0, 4, 2, 16)), NO_SUMS)
-    blend_kernel(16)(lazy.operand(), plain_second.operand(), out, gate, mask)
-    close(y, plain_blend(lazy.operand(), plain_second.operand(), relu, gate))
+    out = output(y, np.empty((0, 4, 2, 16)), NO_SUMS, relu=relu, plus=plus)
+    blend_kernel(16)(lazy.operand(), out, gate, mask)
+    close(y, plain_blend(lazy.operand(), out.plus, relu, gate))
 
 
 @pytest.mark.parametrize("other", [False, True])

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.kernels.conv.lazy import (
-    activated,
     add_sums,
     below,
     coefficients,
+    completed,
     finish_pixel,
     is_large,
     read,
@@ -22,7 +22,7 @@ from sparsecpu.kernels.conv.operands import Gate, Operand
 from sparsecpu.kernels.conv.sums import NO_SUMS
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.machine.spread import spread
-from sparsecpu.kernels.vectors.arithmetic import add, first_of, multiply, splat
+from sparsecpu.kernels.vectors.arithmetic import first_of, multiply, splat
 from sparsecpu.kernels.vectors.memory import fence, load, store_output
 
 
@@ -54,37 +54,33 @@ def plain_blend(first: Operand, second: Operand, relu: bool, gate: Gate) -> np.n
 
 @functools.cache
 def blend_kernel(lanes: int) -> Callable:
-    """Return the kernel of ``first + second``, gated and summed; a tile has one worker.
+    """Return the kernel of ``inputs + out.plus``, gated and summed; a tile has one worker.
 
-    ``blend(first, second, out, gate, mask)`` takes what ``kernels.conv.operands`` describes;
-    ``second`` may be empty, and so may y, for sums alone. ``mask`` is ``(tiles, lanes)``, 0 for
-    padding lanes.
+    ``blend(inputs, out, gate, mask)`` takes what ``kernels.conv.operands`` describes; y may be
+    empty, for sums alone. ``mask`` is ``(tiles, lanes)``, 0 for padding lanes.
     """
 
     @kernel(addressed=True)
-    def work(tile, first, second, out, gate, mask):
-        zero, planes = splat(first.values.dtype.type(0), lanes), first.values
+    def work(tile, inputs, out, gate, mask):
+        zero, planes = splat(inputs.values.dtype.type(0), lanes), inputs.values
         _, height, channels, width, _ = planes.shape
         lane_mask, large = load(mask, np.int64(tile) * lanes, lanes), is_large(out.y)
-        numbers = multiply(lane_mask, splat(first.values.dtype.type(width), lanes))
+        numbers = multiply(lane_mask, splat(planes.dtype.type(width), lanes))
         if out.kind != NO_SUMS:
             out.sums[tile] = 0
         for row in range(height):
             for channel in range(channels):
-                one, two = coefficients(first, channel), coefficients(second, channel)
-                three = coefficients(gate, channel)
-                total, other, shift, centre = zero, zero, zero, first.values.dtype.type(0)
+                pending, added = coefficients(inputs, channel), coefficients(out.plus, channel)
+                of_gate = coefficients(gate, channel)
+                total, other, shift, centre = zero, zero, zero, planes.dtype.type(0)
                 begin = ((np.int64(tile) * height + row) * channels + channel) * width * lanes
                 for place in range(begin, begin + width * lanes, lanes):
-                    v = read(first, one, place, zero)
-                    if second.values.shape[0] > 0:
-                        v = add(v, read(second, two, place, zero))
-                    v = activated(v, out)
+                    v = completed(read(inputs, pending, place, zero), place, out, added)
                     if place == begin:
                         centre = first_of(v)
                         shift = below(centre, lane_mask)
-                    v, total, other = finish_pixel(v, place, out, gate, three, lane_mask, shift,
-                                                   total, other)  # fmt: skip
+                    v, total, other = finish_pixel(v, place, out, gate, of_gate, lane_mask,
+                                                   shift, total, other)  # fmt: skip
                     if out.y.shape[0] > 0:
                         store_output(out.y, place, v, large)
                 add_sums(out, sums_of(tile, channel, out), total, other, centre, numbers)
@@ -92,7 +88,7 @@ def blend_kernel(lanes: int) -> Callable:
 
     run = spread(work)
 
-    def blend(first: Operand, *others: Any) -> None:
-        run(len(first.values), first.values.dtype, first, *others)
+    def blend(inputs: Operand, *others: Any) -> None:
+        run(len(inputs.values), inputs.values.dtype, inputs, *others)
 
     return blend

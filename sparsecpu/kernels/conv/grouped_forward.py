@@ -20,7 +20,7 @@ from sparsecpu.kernels.conv.jobs import begin_job, count_jobs, named, next_row, 
 from sparsecpu.kernels.conv.lazy import is_large
 from sparsecpu.kernels.conv.operands import Gate, GroupIndex, Operand, Output, Space
 from sparsecpu.kernels.conv.pixels import rows_to_memory_order
-from sparsecpu.kernels.conv.prefetch import prefetch_some, rows_ahead
+from sparsecpu.kernels.conv.prefetch import prefetch_operand, prefetch_some, rows_ahead
 from sparsecpu.kernels.conv.ring import NO_ROW, fill_ring, write_bases
 from sparsecpu.kernels.conv.rows import Lines, RowOfOutputs, write_row
 from sparsecpu.kernels.conv.sizes import Sizes
@@ -81,7 +81,8 @@ def _convolve_row(pixel, rows, one, conv, job, worker):
     line = np.int64(sizes.span) * sizes.tiles_per_job * count(pixel)
     groups = taps.indptr.shape[0] - 1
     ahead = rows_ahead(pixel, strip, conv.inputs.values, sizes, job, job.strips * groups)
-    writes = sizes.tiles_per_job == 1 and not is_large(conv.out.y)
+    alone = sizes.tiles_per_job == 1
+    writes, adds = alone and not is_large(conv.out.y), alone and conv.out.plus.values.shape[0] > 0
     across = np.int64(sizes.out_width) * count(pixel)
     begin = (np.int64(job.first_tile) * sizes.out_height + job.row) * sizes.filters * across
     begin += job.first_column * count(pixel)
@@ -91,10 +92,13 @@ def _convolve_row(pixel, rows, one, conv, job, worker):
         for s in range(job.strips):
             ahead = prefetch_some(pixel, strip, conv.inputs, ahead)
             here, bases = worker.outputs + s * count(strip), worker.bases + s * sizes.depth
-            if writes:
+            if writes or adds:
                 for r in range(own.filters):
                     there = begin + (i + r) * across + s * count(strip)
-                    prefetch_to_write(conv.out.y, there, strip)
+                    if writes:
+                        prefetch_to_write(conv.out.y, there, strip)
+                    if adds:
+                        prefetch_operand(conv.out.plus, there, strip)
             if own.filters == group:
                 _sum_filters(rows, pixel, conv, bases, own.first, own.end, own.apart, n, i, here,
                              line)  # fmt: skip

@@ -88,8 +88,13 @@ def _gated(v, place, gate, pending):
 
 
 @kernel(inlined=True)
-def activated(v, out):
-    """Return outputs, or their positive part where that is wanted."""
+def completed(v, place, out, added):
+    """Return outputs with what is added to them, or the positive part of this if it is wanted.
+
+    ``added`` are the coefficients of ``out.plus``.
+    """
+    if out.plus.values.shape[0] > 0:
+        v = add(v, read(out.plus, added, place, v))
     if out.relu:
         v = positive_part(v)
     return v

@@ -34,16 +34,18 @@ class Gate(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What is written: ``y``, its positive part with ``relu``, and sums over its pixels.
+    """What is written: ``y + plus``, its positive part with ``relu``, and sums over its pixels.
 
-    ``sums`` is float64, ``(jobs, channels, 2, bytes of the lanes / 8)``, one job for each tile in
-    passes over planes; ``kind`` is one of ``kernels.conv.sums``.
+    ``plus`` is empty where nothing is added, and in pooling always. ``sums`` is float64, ``(jobs,
+    channels, 2, bytes of the lanes / 8)``, one job for each tile in passes over planes; ``kind`` is
+    one of ``kernels.conv.sums``.
     """
 
     y: np.ndarray
     relu: bool
     sums: np.ndarray
     kind: int
+    plus: Operand
 
 
 class TapIndex(NamedTuple):

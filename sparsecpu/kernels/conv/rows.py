@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from sparsecpu.kernels.conv.lazy import (
-    activated,
     add_sums,
     below,
     coefficients,
+    completed,
     finish_strip,
     is_large,
     read,
@@ -131,20 +131,21 @@ def write_row(pixel, strip, out, gate, mask, sizes, job, row, scratch, lines):
         line = _line(turn, out.y, job, row, lines)
         pixel_mask = load_like(mask, np.int64(line.tile) * lanes, pixel)
         strip_mask = repeated(pixel_mask, strip)
-        pending = coefficients(gate, line.channel)
+        pending, added = coefficients(gate, line.channel), coefficients(out.plus, line.channel)
         first, second = pixel, pixel
-        centre = first_of(activated(load_like(scratch, line.here, pixel), out))
+        u = load_like(scratch, line.here, pixel)
+        centre = first_of(completed(u, line.there, out, added))
         shift = below(centre, pixel_mask)
         for p in range(0, whole, strip_pixels):
             v, there = load_like(scratch, line.here + p * lanes, strip), line.there + p * lanes
-            v = activated(v, out)
+            v = completed(v, there, out, added)
             v, one, two = finish_strip(v, there, out, gate, pending, strip_mask, shift)
             first, second = add(first, one), add(second, two)
             store_output(out.y, there, v, large)
         for p in range(whole, row.columns):
             there = line.there + p * skip * lanes
             u = load_like(scratch, line.here + p * apart * lanes, pixel)
-            u = activated(u, out)
+            u = completed(u, there, out, added)
             u, one, two = finish_strip(u, there, out, gate, pending, pixel_mask, shift)
             first, second = add(first, one), add(second, two)
             store_output(out.y, there, u, large)
@@ -155,7 +156,7 @@ def write_row(pixel, strip, out, gate, mask, sizes, job, row, scratch, lines):
 @kernel(inlined=True)
 def write_strip(v, mask, out, gate, job, channel, place):
     """Write a strip of outputs from registers, and add to the job's sums."""
-    v = activated(v, out)
+    v = completed(v, place, out, coefficients(out.plus, channel))
     pending, centre = coefficients(gate, channel), first_of(v)
     strip_mask = repeated(mask, v)
     v, first, second = finish_strip(v, place, out, gate, pending, strip_mask, below(centre, mask))

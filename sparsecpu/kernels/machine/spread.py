@@ -6,7 +6,7 @@ serves all kernels that take the same arguments.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,15 @@ def _for_each(team, count, address, *arguments):
         call_address(address, (np.int64(number), *arguments))
 
 
+def _fields(arguments: tuple) -> Iterator[Any]:
+    """Yield arguments, and of tuples their fields in order."""
+    for argument in arguments:
+        if isinstance(argument, tuple):
+            yield from _fields(argument)
+        else:
+            yield argument
+
+
 def spread(work: Callable) -> Callable:
     """Return ``run(count, key, *arguments)``, which runs ``work(number, *arguments)`` in parallel.
 
@@ -50,9 +59,6 @@ def spread(work: Callable) -> Callable:
 
     def run(count: int, key: Any, *arguments: Any) -> None:
         address = book.address(key, *arguments)
-        fields: list[Any] = []
-        for argument in arguments:
-            fields.extend(argument if isinstance(argument, tuple) else (argument,))
-        _for_each(count, address, *fields)
+        _for_each(count, address, *_fields(arguments))
 
     return run
