@@ -49,6 +49,9 @@ class Branches(Composite):
         self._takes_images, self._gives_images = len(spec.shape) == 3, len(ends[0].shape) == 3
         self._needs_dx, self._last = spec.needs_gradient, self._in_order()[-1][1]
         self._applies_relu = self._gates_dx = self._sums_output = False
+        for branch in self.by_name.values():
+            if branch is not self._last and branch.layers:
+                branch.layers[-1].lend_output()
         return Spec(ends[0].shape)
 
     @property

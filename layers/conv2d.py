@@ -152,7 +152,7 @@ class SparseConv2d(Layer):
 
     def _stand_alone(self) -> None:
         """Do nothing for the neighbours until the chain says so."""
-        self.applies_relu = self.gates_dx = self.sums_output = False
+        self.applies_relu = self.gates_dx = self.sums_output = self.lends_output = False
 
     @classmethod
     def build(cls, shape: tuple[int, ...], options: dict[str, Any], **context: Any) -> Layer:
@@ -253,6 +253,9 @@ class SparseConv2d(Layer):
     def sum_moments(self) -> bool:
         self.sums_output = True
         return True
+
+    def lend_output(self) -> None:
+        self.lends_output = True
 
     def forward(self, x: Any, ctx: Context) -> tuple[Any, Any]:
         x = as_planes(x)

@@ -118,6 +118,12 @@ class Passes:
         memory = ctx.workspace.array(self, "sum of gradients", dx.shape, dx.dtype)
         return np.add(dx, other, out=memory)
 
+    def lend_output(self) -> None:
+        """Lend the memory of outputs, if it can: they are only added to others, and then done with.
+
+        Gradients of the layer do not depend on its outputs then.
+        """
+
     def sum_moments(self) -> bool:
         """Sum the output and its squares while storing it, for the normalisation behind.
 

@@ -13,8 +13,8 @@ import numpy as np
 from sparsecpu.layers.base import inner_layers
 from sparsecpu.layers.chain import Chain
 
-#: The methods of a layer that are timed.
-_PASSES = ("forward", "backward")
+#: The methods of a layer that are timed, those that it has, by the first word of their names.
+_PASSES = ("forward", "forward_plus", "backward", "backward_plus", "backward_times")
 #: Number of least times that are kept of each stretch.
 _KEPT = 3
 #: The name of everything that has no name of its own.
@@ -86,7 +86,10 @@ def watched(network: Any, optimizer: Any, clock: StepClock) -> Iterator[None]:
     calls = [(optimizer, "step", "update")]
     for _, layer in inner_layers(network):
         if not isinstance(layer, Chain):  # a chain only calls others
-            calls += [(layer, method, f"{layer.kind} {method}") for method in _PASSES]
+            calls += [
+                (layer, method, f"{layer.kind} {method.partition('_')[0]}")
+                for method in _PASSES if hasattr(layer, method)
+            ]  # fmt: skip
     for owner, method, name in calls:
         setattr(owner, method, _named(getattr(owner, method), name, clock))
     try:

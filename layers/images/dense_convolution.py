@@ -38,7 +38,7 @@ class DenseConvolution:
         layer, (height, width) = self.layer, self.layer.geometry().out_size
         matrix, padded = self._full.matrix(ctx), self._padded(x, ctx)
         shape = (x.shape[0], height, layer.out_channels, width, x.shape[-1])
-        y = ctx.output(layer, "y", shape, x.dtype)
+        y = ctx.output(layer, "y", shape, x.dtype, lend=layer.lends_output)
         for tile, row, columns in self._columns(padded, ctx):
             out = y[tile, row].reshape(1, layer.out_channels, -1)
             product(matrix, columns[None], matrix[0, :0], out, False)

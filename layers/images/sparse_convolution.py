@@ -77,7 +77,8 @@ class SparseConvolution:
         bias = nothing(dtype) if layer.bias is None else layer.bias.data
         weights = found.weights_in_order(layer.weight.data)
         (height, width), (tiles, *_, lanes) = layer.geometry().out_size, x.shape
-        y = ctx.output(layer, "y", (tiles, height, layer.out_channels, width, lanes), dtype)
+        shape = (tiles, height, layer.out_channels, width, lanes)
+        y = ctx.output(layer, "y", shape, dtype, lend=layer.lends_output)
         sums = found.run(x, weights, bias, y, layer.applies_relu, no_operand(dtype),
                          no_gate(dtype), plus)  # fmt: skip
         return Planes(y, sums=sums)

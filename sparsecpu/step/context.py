@@ -60,7 +60,9 @@ class Context:
         """
         return self.workspace.sequences
 
-    def output(self, owner: Any, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    def output(
+        self, owner: Any, name: str, shape: tuple[int, ...], dtype: Any, *, lend: bool = False
+    ) -> np.ndarray:
         """Return memory for an output of a layer; lent, where no backward pass will read it.
 
         Parameters
@@ -73,13 +75,15 @@ class Context:
             Its shape.
         dtype : dtype
             Its type.
+        lend : bool
+            True if it is not read again in training either.
 
         Returns
         -------
         ndarray
             See ``Workspace.array`` and ``Workspace.lend``; contents are unspecified.
         """
-        if self.predicts:
+        if self.predicts or lend:
             return self.workspace.lend(shape, dtype)
         return self.workspace.array(owner, name, shape, dtype)
 
