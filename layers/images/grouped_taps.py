@@ -15,14 +15,14 @@ from sparsecpu.kernels.conv.sizes import Sizes
 from sparsecpu.kernels.machine.cached import cached_property
 from sparsecpu.kernels.machine.cpu import level_two_cache
 from sparsecpu.layers.images.geometry import Geometry
-from sparsecpu.layers.images.strips import Tiles, choose_jobs, ring_room
+from sparsecpu.layers.images.strips import Tiles, choose_jobs, ring_bytes, ring_room
 from sparsecpu.layers.images.taps import codes_of
 from sparsecpu.sparse.pattern import Pattern
 
-#: Part of the level-2 cache that a ring may take.
+#: Part of the level-2 cache that a ring may take; see ``ring_bytes``.
 _RING_PART = 0.6
 #: Pixels that dW sums up at once where the cache has the room, and that a band has for it.
-_PIXELS, _LEAST_PIXELS = 64, 16
+_PIXELS, _LEAST_PIXELS = 48, 16
 #: The same for the two rings of dx and dW at once, and the pixels that a row of dy must have for
 #: it: lanes of dW are summed row by row.
 _RINGS_PART, _ROW_PIXELS = 0.66, 16
@@ -97,6 +97,8 @@ def suits_one_pass(geometry: Geometry, tiles: Tiles) -> bool:
     row = g.channels * columns * tiles.lanes * tiles.bytes
     room = _RINGS_PART * level_two_cache()
     room = max(room, _ANY_RINGS * min(1.0, g.out_size[1] / (2 * _ROW_PIXELS)))
+    if g.out_size[1] >= 2 * _ROW_PIXELS:
+        room = max(room, ring_bytes(_RINGS_PART))
     return g.out_size[1] >= _ROW_PIXELS and 2 * max(g.kernel[0], sy) * row <= room
 
 
@@ -113,7 +115,7 @@ def grouped_forward_taps(
         return _taps(pattern, g, sizes, strip, rows=1, direct=True)
     step, reach = min(sx, kw), (kw - 1) // sx  # columns that no tap reads are not kept
     column = kh * g.channels * step * tiles.lanes * tiles.ring_bytes * tiles_per_job
-    most = _RING_PART * level_two_cache() / column - reach
+    most = ring_bytes(_RING_PART) / column - reach
     span, bands = choose_jobs(g.out_size, strip, tiles_per_job, most, tiles.number, kh)
     room = ring_room(span, reach, tiles_per_job * tiles.lanes, tiles.ring_bytes)
     sizes = g.forward_sizes(step=step, room=room, depth=kh, span=span, tiles_per_job=tiles_per_job,

@@ -101,6 +101,7 @@ def test_full_filters_go_in_groups_where_others_do(shape, groups, taken):
 def test_spans_of_columns_and_small_caches(monkeypatch):
     """Where a ring of whole rows would be too large, y is made in spans, dW row by row."""
     monkeypatch.setattr(grouped_taps, "level_two_cache", lambda: 4096)
+    monkeypatch.setattr(grouped_taps, "ring_bytes", lambda part: part * 4096)
     monkeypatch.setattr(grouped_taps, "_ANY_RING", 0)
     layer = made((4, 8), 3, (9, 33), padding=1, group=4)
     tiles = grouped_taps.Tiles(1, 16, 8, 8)

@@ -6,6 +6,9 @@ import os
 from functools import cache
 from pathlib import Path
 
+#: Where Linux tells of the caches of the first core.
+_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+
 
 @cache
 def level_one_cache() -> int:
@@ -19,9 +22,25 @@ def level_two_cache() -> int:
     return _cache_size(2, 1024**2)
 
 
+@cache
+def level_three_share() -> int:
+    """Return a core's share of the level-3 cache in bytes, or 0 where it is not told."""
+    return _cache_size(3, 0) // _sharing(3)
+
+
+def _sharing(index: int) -> int:
+    """Return how many cores, as the system counts them, share a cache."""
+    try:
+        shared = (_CACHES / f"index{index}" / "shared_cpu_list").read_text()
+        ends = [[int(end) for end in part.split("-")] for part in shared.split(",")]
+    except (OSError, ValueError):
+        return 1
+    return sum(part[-1] - part[0] + 1 for part in ends)
+
+
 def _cache_size(index: int, otherwise: int) -> int:
     try:
-        text = Path(f"/sys/devices/system/cpu/cpu0/cache/index{index}/size").read_text().strip()
+        text = (_CACHES / f"index{index}" / "size").read_text().strip()
         return int(text[:-1]) * {"K": 1024, "M": 1024**2}[text[-1]]
     except (OSError, ValueError, KeyError, IndexError):
         return otherwise
