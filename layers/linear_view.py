@@ -38,8 +38,8 @@ class LinearView(GradientView):
 
         x, groups, size = self.x, pattern.groups, self.x.shape[2] * self.x.itemsize
         gradient_kernel(pattern.group, x.shape[2], x.itemsize)(
-            groups.indptr, *groups.blocks(size), groups.indices, x, self.dy, out, out[:0],
-            groups.chunks_of(size), tiles_at_once(x), 0,
+            groups.indptr, *groups.blocks(size, True), groups.indices, x, self.dy, out, out[:0],
+            groups.chunks_of(size, True), tiles_at_once(x), 0,
         )  # fmt: skip
 
     def tile(self, rows: slice, columns: slice, out: np.ndarray) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 
 from sparsecpu.kernels.machine.cpu import (
     level_one_cache,
-    level_three_share,
     level_two_cache,
+    near_level_three,
     widest_lanes,
 )
 
@@ -27,10 +27,10 @@ _STRIP_COST = {1: 2.2, 2: 1.6, 4: 1.35, 8: 1.0, 16: 1.02}
 _TAPS_PER_WAIT = 16
 #: Part of the level-2 cache that the ring may take.
 _RING_PART = 0.5
-#: Bytes of level 3 that it may take instead, half of a core's share at most, where level 2 is
-#: smaller than that: level 3 is near there. Rings of whole rows were faster than narrower ones in
-#: level 2 at any size (of 3.3 MB for 512 channels, 32 x 32: 48 ms became 42).
-_NEAR, _SMALL = 4 * 1024**2, 2 * 1024**2
+#: Bytes of level 3 that it may take instead, where that is near. On a CPU with 1 MiB of level 2,
+#: rings of whole rows were faster than narrower ones at any size (of 3.3 MB for 512 channels,
+#: 32 x 32: 48 ms became 42).
+_MOST_NEAR = 4 * 1024**2
 #: The same while a strip is chosen, which a ring of one strip at least must fit.
 _STRIP_PART = 0.6
 #: A ring of interleaved tiles may be so many times as large as that.
@@ -104,9 +104,7 @@ class Cut(NamedTuple):
 
 def ring_bytes(part: float) -> float:
     """Return the bytes that a ring may take: a part of level 2, or what is near beyond it."""
-    own = level_two_cache()
-    beyond = min(_NEAR, level_three_share() // 2) if own < _SMALL else 0
-    return max(part * own, beyond)
+    return max(part * level_two_cache(), min(_MOST_NEAR, near_level_three()))
 
 
 def cut_work(ring: Ring, outputs: tuple[int, int], tiles: Tiles, direct: bool) -> Cut:

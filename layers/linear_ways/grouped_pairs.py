@@ -42,7 +42,7 @@ class GroupedPairs(GroupedProduct):
         self.read = workspace.array("pairs" if ctx.predicts else layer, "x", x.shape, np.uint16)
         self.values = workspace.array("pairs", "values", self.weight.data.shape, np.uint16)
         self._multiply, size = matmul_kernel(*self.sizes), row_bytes(self.read)
-        self._cut, self._chunks = shared.blocks(size), shared.chunks_of(size)
+        self._cut, self._chunks = shared.blocks(size, True), shared.chunks_of(size, True)
         self._bind_pairs(None)
 
     def _bind_pairs(self, other: np.ndarray | None) -> None:

@@ -25,7 +25,7 @@ class GroupedProduct(Way):
         super().__init__(layer, x, ctx)
         self.shared, self.kind = self.pattern.groups, (self.pattern.group, x.shape[2], x.itemsize)
         self._multiply = matmul_kernel(*self.kind)
-        self._cut = self.shared.blocks(row_bytes(x))
+        self._cut = self.shared.blocks(row_bytes(x), in_groups=True)
         self._bind_output(None)
         self._dy: Any = None  # the gradients that backward is bound to
         self._dw: Any = None
@@ -37,7 +37,7 @@ class GroupedProduct(Way):
         self._other, shared = other, self.shared
         self._forward: tuple[Any, ...] = (
             shared.indptr, *self._cut, shared.indices, self.weight.data, self.x, self.bias,
-            *self.finish_of_y(other), shared.chunks_of(row_bytes(self.x)),
+            *self.finish_of_y(other), shared.chunks_of(row_bytes(self.x), in_groups=True),
         )  # fmt: skip
 
     def output(self, ctx: Context, other: np.ndarray | None = None) -> np.ndarray:
@@ -85,7 +85,7 @@ class GroupedProduct(Way):
 
     def _bind_gradient(self, dy: np.ndarray, ctx: Context) -> None:
         """Prepare the arguments of the kernel that writes dW."""
-        dw, chunks = self.weight.grad, self.shared.chunks_of(row_bytes(dy))
+        dw, chunks = self.weight.grad, self.shared.chunks_of(row_bytes(dy), in_groups=True)
         self._weight_gradient, self._dw = self._gradient_of(dw, 0, chunks), dw
 
     def _gradient_of(self, dw: np.ndarray, first: int, chunks: np.ndarray) -> tuple:

@@ -207,6 +207,7 @@ def test_blocks_hold_every_nonzero_once(row_bytes, rng):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_chunks_share_out_all_rows(threads, rng, monkeypatch):
     monkeypatch.setattr("sparsecpu.sparse.row_blocks.level_two_cache", lambda: 8000)
+    monkeypatch.setattr("sparsecpu.sparse.row_blocks.near_level_three", lambda: 0)
     p = Pattern.random((37, 501), 37 * 200, rng)
     assert p.chunks_of(4) is p.chunks  # one block
     with use_threads(threads):

@@ -20,7 +20,12 @@ import numpy as np
 
 from sparsecpu.kernels.linear.finishes import PLAIN, PLUS, RELU, finished_gradient
 from sparsecpu.kernels.machine.compile import kernel
-from sparsecpu.kernels.machine.cpu import level_one_cache, level_two_cache, registers
+from sparsecpu.kernels.machine.cpu import (
+    level_one_cache,
+    level_two_cache,
+    near_level_three,
+    registers,
+)
 from sparsecpu.kernels.machine.team import share
 from sparsecpu.kernels.vectors.arithmetic import (
     splat,
@@ -65,11 +70,14 @@ def blocks_of_dx(indptr: np.ndarray, n_in: int, group: int, strip_bytes: int) ->
 
     Each column that a group has is read and written, so a block should stay in the level-1 cache;
     but a group's rows of dy are read anew for each block, which few columns do not repay, nor
-    does it pay where dy comes from beyond the level-2 cache.
+    does it pay where dy comes from beyond the level-2 cache. Where level 3 is near, larger blocks
+    are better in either case.
     """
     groups = len(indptr) - 1
     near = 8 * groups * group * strip_bytes <= level_two_cache()
     room = level_one_cache() * 2 // 3 if near else level_two_cache() // 4
+    if beyond := near_level_three():
+        room = level_two_cache() // 4 if near else max(room, beyond // 2)
     fitting = -(-n_in * strip_bytes // room)
     return max(1, min(fitting, int(indptr[-1]) // (_COLUMNS_OF_A_BLOCK * groups)))
 

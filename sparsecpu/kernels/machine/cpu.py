@@ -28,6 +28,14 @@ def level_three_share() -> int:
     return _cache_size(3, 0) // _sharing(3)
 
 
+def near_level_three() -> int:
+    """Return how many bytes of level 3 are as good as level 2: half of a core's share.
+
+    0 where level 2 has 2 MiB or more: there, level 3 was further away.
+    """
+    return level_three_share() // 2 if level_two_cache() < 2 * 1024**2 else 0
+
+
 def _sharing(index: int) -> int:
     """Return how many cores, as the system counts them, share a cache."""
     try:
