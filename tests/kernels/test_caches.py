@@ -4,6 +4,7 @@ import pytest
 
 from sparsecpu.kernels.machine import cpu
 from sparsecpu.layers.images import strips
+from sparsecpu.sparse import row_blocks
 
 
 @pytest.fixture
@@ -53,3 +54,22 @@ def test_rings_may_lie_in_level_three_where_it_is_near(caches, two, three, wante
     caches(2, two, "0")
     caches(3, three, "0-1")
     assert strips.ring_bytes(0.5) == wanted
+
+
+@pytest.mark.parametrize(
+    ("two", "three", "alone", "groups"),
+    [
+        # uncut, a block, the sums of a chunk: KiB of rows alone, and of groups
+        ("1024K", "64M", (512, 64, 512), (16384, 16384, 16384)),
+        ("2048K", "64M", (1024, 512, 1024), (1024, 512, 1024)),
+        ("1024K", "1M", (512, 64, 512), (512, 256, 512)),
+        ("256K", "0K", (128, 64, 128), (128, 64, 128)),
+    ],
+)  # fmt: skip
+def test_rows_are_cut_as_the_caches_are(caches, two, three, alone, groups, monkeypatch):
+    monkeypatch.setattr(row_blocks, "level_one_cache", lambda: 32 * 1024)
+    caches(2, two, "0")
+    caches(3, three, "0-1")
+    for in_groups, wanted in ((False, alone), (True, groups)):
+        sizes = row_blocks.uncut_bytes, row_blocks.block_bytes, row_blocks.sums_bytes
+        assert tuple(size(in_groups) // 1024 for size in sizes) == wanted

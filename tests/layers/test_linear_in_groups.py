@@ -157,3 +157,28 @@ def test_gradients_of_other_tiles_are_refused(rng):
     for dy in (np.ones((2, 12, 16), np.float32), np.ones((1, 12, 16))):
         with pytest.raises(ParameterError, match="shape of dy"):
             layer.backward(dy, way, ctx)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_blocks_of_columns_change_no_bits(precision, rng, monkeypatch):
+    """However large the caches are: a group's sums have one order, block by block or at once."""
+    x, dy = rng.standard_normal((48, 200), np.float32), rng.standard_normal((48, 40), np.float32)
+    network = chain((200, 60, 40), 4, rng, density=0.5)
+    found = []
+    for count in (1, 3):
+        monkeypatch.setattr("sparsecpu.sparse.row_blocks.RowIndex._block_count",
+                            lambda index, row_bytes, in_groups, count=count: count)  # fmt: skip
+        monkeypatch.setattr("sparsecpu.kernels.linear.grouped.blocks_of_dx",
+                            lambda *_, count=count: count)  # fmt: skip
+        ctx = Context(train=True, n_valid=48, precision=precision)
+        y, saved = network.forward(network.gather(network.samples(x), np.arange(48), 16, ctx), ctx)
+        found.append([y.copy(), network.backward(_tiles(dy), saved, ctx)])
+        found[-1] += [p.grad.copy() for p in network.parameters().values()]
+    assert len(network.layers[0].weight.pattern.groups.blocks(64, in_groups=True)[0]) == 3
+    for one, several in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, several)
+
+
+def _tiles(dy):
+    """Return features as tiles of 16 samples."""
+    return np.ascontiguousarray(dy.reshape(-1, 16, dy.shape[1]).transpose(0, 2, 1))
