@@ -9,9 +9,15 @@ from strategies import patterns
 
 from sparsecpu.kernels import loss, norm, update
 from sparsecpu.kernels.conv import average_pooling, max_pooling, plain
-from sparsecpu.kernels.conv.blend import blend_kernel, plain_blend, plain_value
+from sparsecpu.kernels.conv.blend import blend_kernel, plain_blend, plain_gated, plain_value
 from sparsecpu.kernels.conv.channel_sums import channel_sums_kernel, plain_channel_sums
-from sparsecpu.kernels.conv.sums import NO_SUMS
+from sparsecpu.kernels.conv.sums import NO_SUMS, PRODUCTS
+from sparsecpu.kernels.conv.thinning import (
+    plain_thinned,
+    plain_widened,
+    thin_kernel,
+    widen_kernel,
+)
 from sparsecpu.kernels.linear import BACK, PLAIN, gradient_kernel, matmul_kernel
 from sparsecpu.kernels.linear.full import plain_product, product
 from sparsecpu.kernels.linear.outer import outer
@@ -135,6 +141,27 @@ def test_blend(relu, two, gated, rng):
     out = output(y, np.empty((0, 4, 2, 16)), NO_SUMS, relu=relu, plus=plus)
     blend_kernel(16)(lazy.operand(), out, gate, mask)
     close(y, plain_blend(lazy.operand(), out.plus, relu, gate))
+
+
+@pytest.mark.parametrize("step", [(2, 2), (1, 3), (3, 1), (4, 5)], ids=str)
+@pytest.mark.parametrize("two", [False, True])
+def test_pixels_that_a_stride_passes_over(step, two, rng):
+    size = (5, 7)
+    x, more = rng.standard_normal((2, 2, size[0], 4, size[1], 16))
+    steps, seen = np.array(step), plain_thinned(x, step)
+    thin = np.empty_like(seen)
+    thin_kernel(16)(x, steps, thin)
+    np.testing.assert_array_equal(thin, seen)
+    a, c, centre = rng.standard_normal((3, 4))
+    gating, plus = Planes(x, a=a, c=c, centre=centre), Planes(more) if two else None
+    mask = (rng.random((2, 16)) < 0.8).astype(float)
+    out = output(np.empty_like(x), np.empty((2, 4, 2, 16)), PRODUCTS, plus=plus)
+    widen_kernel(16)(thin, steps, out, gating.gate(), mask)
+    wanted = plain_gated(plain_widened(thin, step, size) + (more if two else 0), gating.gate())
+    close(out.y, wanted)
+    masked = wanted * mask[:, None, None, None]
+    factors = 1, x - centre[:, None, None]
+    close(out.sums.sum(axis=(0, 3)).T, [(masked * f).sum(axis=(0, 1, 3, 4)) for f in factors])
 
 
 @pytest.mark.parametrize("other", [False, True])
