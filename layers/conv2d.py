@@ -14,8 +14,7 @@ from sparsecpu.layers.images.dense_convolution import DenseConvolution
 from sparsecpu.layers.images.geometry import Geometry, described_sizes, filter_sizes
 from sparsecpu.layers.images.gradient_view import FilterView
 from sparsecpu.layers.images.planes import Planes, as_planes
-from sparsecpu.layers.images.sparse_convolution import SparseConvolution
-from sparsecpu.layers.images.strided_points import StridedPoints
+from sparsecpu.layers.images.strided_points import sparse_products
 from sparsecpu.layers.required import require_bias, require_images
 from sparsecpu.registries.numbers import float_type, generator, truth_value, whole
 from sparsecpu.sparse.dense_parameter import Parameter
@@ -146,14 +145,10 @@ class SparseConv2d(Layer):
         self.weight = weight
         self.weight.spatial = True
         self.bias = None if bias is None else Parameter(bias, weight.data.dtype)
-        self.sparse, self._dense = self._sparse_products(), DenseConvolution(self)
+        self.sparse, self._dense = sparse_products(self), DenseConvolution(self)
         self.form = "sparse"
         self._stand_alone()
         self.needs_dx = True
-
-    def _sparse_products(self) -> SparseConvolution:
-        strided = self.kernel == (1, 1) and self.padding == (0, 0) and self.stride != (1, 1)
-        return StridedPoints(self) if strided else SparseConvolution(self)
 
     def _stand_alone(self) -> None:
         """Do nothing for the neighbours until the chain says so."""

@@ -111,3 +111,9 @@ class StridedPoints(SparseConvolution):
         gate = x.gate() if gates else no_gate(values.dtype)
         widen_kernel(values.shape[-1])(g, self._step, written, gate, found.mask)
         return Planes(dx, sums=None if kind == NO_SUMS else total(found.sums), summed_with=x)
+
+
+def sparse_products(layer: SparseConv2d) -> SparseConvolution:
+    """Return what makes the three products of a layer at its nonzeros."""
+    strided = layer.kernel == (1, 1) and layer.padding == (0, 0) and layer.stride != (1, 1)
+    return StridedPoints(layer) if strided else SparseConvolution(layer)

@@ -27,12 +27,12 @@ _STRIP_COST = {1: 2.2, 2: 1.6, 4: 1.35, 8: 1.0, 16: 1.02}
 _TAPS_PER_WAIT = 16
 #: Part of the level-2 cache that the ring may take.
 _RING_PART = 0.5
+#: The same while a strip is chosen, which a ring of one strip at least must fit.
+_STRIP_PART = 0.6
 #: Bytes of level 3 that it may take instead, where that is near. On a CPU with 1 MiB of level 2,
 #: rings of whole rows were faster than narrower ones at any size (of 3.3 MB for 512 channels,
 #: 32 x 32: 48 ms became 42).
 _MOST_NEAR = 4 * 1024**2
-#: The same while a strip is chosen, which a ring of one strip at least must fit.
-_STRIP_PART = 0.6
 #: A ring of interleaved tiles may be so many times as large as that.
 _INTERLEAVED = 1.6
 #: Strips of up to so many numbers add up their taps two by two, wider ones one by one

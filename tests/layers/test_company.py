@@ -62,8 +62,8 @@ def test_chains_of_linear_layers(dtype, density, form, activation, rng):
 
 def test_a_network_whose_layers_are_cut_into_blocks(rng, monkeypatch):
     """Blocks restart the order of sums, and so must be the same in every tile."""
-    monkeypatch.setattr(row_blocks, "uncut_bytes", lambda: 20_000)
-    monkeypatch.setattr(row_blocks, "block_bytes", lambda: 10_000)
+    monkeypatch.setattr(row_blocks, "uncut_bytes", lambda *_: 20_000)
+    monkeypatch.setattr(row_blocks, "block_bytes", lambda *_: 10_000)
     network = mlp(600, (500,), 5).sparsify(0.3).build(rng)
     pattern = network.layers[0].weight.pattern
     assert len(pattern.blocks(64)[0]) != len(pattern.blocks(128)[0])
@@ -73,8 +73,8 @@ def test_a_network_whose_layers_are_cut_into_blocks(rng, monkeypatch):
 @pytest.mark.parametrize(("group", "between"), [(2, LeakyReLU), (4, ReLU), (4, Tanh)])
 def test_rows_in_groups(group, between, rng, monkeypatch):
     """A chain in one call, or layer by layer; neither groups nor blocks restart their sums."""
-    monkeypatch.setattr(row_blocks, "uncut_bytes", lambda: 20_000)
-    monkeypatch.setattr(row_blocks, "block_bytes", lambda: 10_000)
+    monkeypatch.setattr(row_blocks, "uncut_bytes", lambda *_: 20_000)
+    monkeypatch.setattr(row_blocks, "block_bytes", lambda *_: 10_000)
     network = Sequential(
         [SparseLinear(600, 131, density=0.3, group=group, rng=rng), between(),
          SparseLinear(131, 77, density=0.3, rng=rng), between(),

@@ -160,8 +160,8 @@ def test_gradients_of_other_tiles_are_refused(rng):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_blocks_of_columns_change_no_bits(precision, rng, monkeypatch):
-    """However large the caches are: a group's sums have one order, block by block or at once."""
+def test_blocks_of_columns_change_no_bits_of_outputs(precision, rng, monkeypatch):
+    """However large the caches are: sums of y and dx have one order, block by block or at once."""
     x, dy = rng.standard_normal((48, 200), np.float32), rng.standard_normal((48, 40), np.float32)
     network = chain((200, 60, 40), 4, rng, density=0.5)
     found = []
@@ -173,10 +173,12 @@ def test_blocks_of_columns_change_no_bits(precision, rng, monkeypatch):
         ctx = Context(train=True, n_valid=48, precision=precision)
         y, saved = network.forward(network.gather(network.samples(x), np.arange(48), 16, ctx), ctx)
         found.append([y.copy(), network.backward(_tiles(dy), saved, ctx)])
-        found[-1] += [p.grad.copy() for p in network.parameters().values()]
+        found[-1].append({name: p.grad.copy() for name, p in network.parameters().items()})
     assert len(network.layers[0].weight.pattern.groups.blocks(64, in_groups=True)[0]) == 3
-    for one, several in zip(*found, strict=True):
+    for one, several in zip(*(results[:2] for results in found), strict=True):
         np.testing.assert_array_equal(one, several)
+    for name, dw in found[0][2].items():  # its tiles of columns end where a block does
+        np.testing.assert_allclose(found[1][2][name], dw, rtol=1e-4, atol=1e-4)
 
 
 def _tiles(dy):

@@ -19,13 +19,8 @@ from collections.abc import Callable
 import numpy as np
 
 from sparsecpu.kernels.linear.finishes import PLAIN, PLUS, RELU, finished_gradient
+from sparsecpu.kernels.machine import cpu
 from sparsecpu.kernels.machine.compile import kernel
-from sparsecpu.kernels.machine.cpu import (
-    level_one_cache,
-    level_two_cache,
-    near_level_three,
-    registers,
-)
 from sparsecpu.kernels.machine.team import share
 from sparsecpu.kernels.vectors.arithmetic import (
     splat,
@@ -56,7 +51,7 @@ _FEW_TILES = 2
 @functools.cache
 def sums_bytes() -> int:
     """Return how many bytes of sums the registers hold beside what is added to them: half."""
-    count, size = registers()
+    count, size = cpu.registers()
     return count * size // 2
 
 
@@ -68,16 +63,15 @@ def strip_of(group: int, lanes: int, itemsize: int) -> int:
 def blocks_of_dx(indptr: np.ndarray, n_in: int, group: int, strip_bytes: int) -> int:
     """Return into how many blocks of columns dx is cut; ``indptr`` is that of the groups.
 
-    Each column that a group has is read and written, so a block should stay in the level-1 cache;
-    but a group's rows of dy are read anew for each block, which few columns do not repay, nor
-    does it pay where dy comes from beyond the level-2 cache. Where level 3 is near, larger blocks
-    are better in either case.
+    Each column that a group has is read and written, so a block should stay in the level-1 cache.
+    But rows of dy are read anew for each, which does not pay for few columns, nor where dy comes
+    from beyond level 2; and where level 3 is near, larger blocks are better in any case.
     """
     groups = len(indptr) - 1
-    near = 8 * groups * group * strip_bytes <= level_two_cache()
-    room = level_one_cache() * 2 // 3 if near else level_two_cache() // 4
-    if beyond := near_level_three():
-        room = level_two_cache() // 4 if near else max(room, beyond // 2)
+    near = 8 * groups * group * strip_bytes <= cpu.level_two_cache()
+    room = cpu.level_one_cache() * 2 // 3 if near else cpu.level_two_cache() // 4
+    if beyond := cpu.near_level_three():
+        room = cpu.level_two_cache() // 4 if near else max(room, beyond // 2)
     fitting = -(-n_in * strip_bytes // room)
     return max(1, min(fitting, int(indptr[-1]) // (_COLUMNS_OF_A_BLOCK * groups)))
 
@@ -88,7 +82,7 @@ def tiles_at_once(x: np.ndarray) -> int:
     A quarter of the level-2 cache holds them, beside dy and dW; or all of it holds a few more, as
     many as it takes to make little of adding up the lanes of a sum.
     """
-    fitting = level_two_cache() // max(1, x[:1].nbytes)
+    fitting = cpu.level_two_cache() // max(1, x[:1].nbytes)
     return max(1, fitting // 4, min(fitting, _FEW_TILES))
 
 
@@ -231,7 +225,7 @@ def scatter_kernel(group: int, lanes: int, itemsize: int) -> Callable:
 
 def _dot_tile(group: int, lanes: int, itemsize: int) -> tuple[int, int]:
     """Return how many columns are taken at once, and how wide the sums of their products are."""
-    count, size = registers()
+    count, size = cpu.registers()
     return max(count // 2 // group, 1), min(lanes, size // itemsize)
 
 
