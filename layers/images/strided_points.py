@@ -100,7 +100,7 @@ class StridedPoints(SparseConvolution):
 
         values, gates = x.values, self.whole.gates_dx
         kind = PRODUCTS if gates and x.a is not None else NO_SUMS
-        key = (self, "widened", values.shape, kind, ctx.n_valid)
+        key = (self.whole, "widened", values.shape, kind, ctx.n_valid)  # it outlives patterns
         found = ctx.workspace.prepared.get(key)
         if found is None:
             jobs = 0 if kind == NO_SUMS else len(values)

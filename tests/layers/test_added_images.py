@@ -20,8 +20,12 @@ from sparsecpu.layers import (
 )
 from sparsecpu.layers.base import Layer
 from sparsecpu.layers.images.planes import Planes
+from sparsecpu.losses import SoftmaxCrossEntropy
 from sparsecpu.step.context import Context
+from sparsecpu.step.gradient_view import whole_rows
 from sparsecpu.step.workspace import Workspace
+from sparsecpu.topology import make_topology
+from sparsecpu.trainer import Trainer
 
 #: Kernel, stride and padding.
 SIZES = [(3, 1, 1), (1, 1, 0), (1, 2, 0), (3, 2, 1), ((2, 3), (1, 2), (0, 1))]
@@ -158,3 +162,46 @@ def test_prediction_holds_as_many_planes_for_deep_networks_as_for_others(rng):
                                    network.predict(x), atol=1e-5)  # fmt: skip
         held.append(sum(memory.nbytes for memory in ctx.workspace._lent))
     assert held[0] == held[1] <= 5 * 2 * 16 * 4 * 16 * 16 * 4
+
+
+@pytest.mark.parametrize("group", [1, 4])
+@pytest.mark.parametrize("rule", ["set:update_every=1", "rigl:update_every=1"])
+def test_shortcuts_with_a_stride_whose_pattern_changes(group, rule, rng):
+    """Passes of the pattern before are given up, step by step; threads change no bits."""
+    x, y = rng.standard_normal((80, 3, 8, 8)).astype(np.float32), rng.integers(0, 3, 80)
+    found = []
+    for threads in (1, 2):
+        own = np.random.default_rng(1)
+        branch = [conv(8, 12, 3, stride=2, group=group, rng=own), BatchNorm(12), ReLU(),
+                  conv(12, 12, 3, group=group, rng=own)]  # fmt: skip
+        shortcut = [conv(8, 12, 1, stride=2, group=group, rng=own)]
+        network = Sequential(
+            [conv(3, 8, 3, rng=own), BatchNorm(8), ReLU(), Residual(branch, shortcut), ReLU(),
+             GlobalAvgPool2d(), SparseLinear(12, 3, density=1.0, rng=own)], (3, 8, 8),
+        )  # fmt: skip
+        before, nnz = shortcut[0].weight.pattern, shortcut[0].weight.nnz
+        Trainer(network, loss=SoftmaxCrossEntropy(), topology=make_topology(rule), epochs=3,
+                batch_size=32, learning_rate=0.01, threads=threads).fit(x, y)  # fmt: skip
+        assert shortcut[0].weight.pattern != before
+        assert shortcut[0].weight.nnz == nnz
+        found.append([p.data.copy() for p in network.parameters().values()])
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("group", [1, 4])
+def test_gradients_elsewhere_of_filters_with_a_stride(group, rng):
+    """Rules look at one pattern after another, between two steps of the layer's own."""
+    layer = SparseConv2d(6, 8, 1, stride=2, density=0.5, group=group, dtype=np.float64, rng=rng)
+    out = layer.plan(Spec((6, 7, 5), needs_gradient=True)).shape
+    ctx = Context(Workspace(), train=True, n_valid=19)
+    (x, plain_x), (dy, plain_dy) = planes(rng, 19, (6, 7, 5)), planes(rng, 19, out)
+    wanted = np.einsum("nohw,nihw->oi", plain_dy, plain_x[:, :, ::2, ::2])
+    for _ in range(2):
+        layer.backward(dy, layer.forward(x, ctx)[1], ctx)
+        own = layer.weight.pattern
+        np.testing.assert_allclose(layer.weight.grad, wanted[own.rows(), own.indices])
+        for rows in (slice(0, 4), slice(4, 8)):
+            pattern = whole_rows(layer.weight.shape, rows)
+            found = layer.sparse.gradient_at(pattern, Planes(x), Planes(dy), ctx)
+            np.testing.assert_allclose(found, wanted[rows].reshape(-1))
