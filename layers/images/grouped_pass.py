@@ -50,7 +50,7 @@ class GroupedForward:
     in_16_bits: np.ndarray | None
 
     def weights_in_order(self, data: np.ndarray) -> np.ndarray:
-        """Return the weights in the order of taps, which is their own."""
+        """Return the weights as ``run`` takes them, in the order of the pattern."""
         return data
 
     def run(
@@ -59,9 +59,10 @@ class GroupedForward:
     ) -> np.ndarray | None:  # fmt: skip
         """Write ``out``, with ``plus`` added, and return its sums."""
         if self.in_16_bits is not None:
-            from sparsecpu.kernels.linear.grouped_pairs import round_values
+            from sparsecpu.kernels.conv.tap_order import round_in_order
 
-            round_values(weights, self.in_16_bits)
+            sizes, group = self.taps.sizes, self.pattern.group
+            round_in_order(self.taps.index, group, sizes.filters, weights, self.in_16_bits)
             weights = self.in_16_bits
         ring = inputs.values.reshape(1, -1) if self.ring is None else self.ring
         self.kernel(
@@ -120,13 +121,13 @@ class GroupedGradient:
 
     def write_dw(self, x: Planes, dy: Planes, out: np.ndarray) -> None:
         """Write dW to ``out``, (nnz,), in the order of the pattern, and nothing else."""
-        from sparsecpu.kernels.conv.grouped_filter_gradient import sum_parts
+        from sparsecpu.kernels.conv.tap_order import sum_parts
 
         self.kernel(
             self.taps.sizes_array, self.steps, self.taps.index, x.operand(), dy.operand(),
             self.mask, self.dw, self.space,
         )  # fmt: skip
-        sum_parts(self.dw, out)
+        sum_parts(self.taps.index, self.pattern.group, self.taps.sizes.filters, self.dw, out)
 
 
 @dataclass(frozen=True)
@@ -149,13 +150,13 @@ class GroupedBackward:
         plus: Planes | None, out: np.ndarray,
     ) -> np.ndarray | None:  # fmt: skip
         """Write dx, with ``plus`` added, and, to ``out``, (nnz,), dW; return the sums of dx."""
-        from sparsecpu.kernels.conv.grouped_filter_gradient import sum_parts
+        from sparsecpu.kernels.conv.tap_order import sum_parts
 
         self.kernel(
             self.taps.sizes_array, self.steps, self.taps.index, weights, x.operand(), dy.operand(),
             output(dx, self.sums, self.kind, plus=plus), gate, self.mask, self.dw, self.space,
         )  # fmt: skip
-        sum_parts(self.dw, out)
+        sum_parts(self.taps.index, self.pattern.group, self.taps.sizes.filters, self.dw, out)
         return None if self.kind == NO_SUMS else total(self.sums)
 
 

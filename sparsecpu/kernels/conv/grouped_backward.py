@@ -26,6 +26,7 @@ from sparsecpu.kernels.conv.grouped_parts import (
     next_rows,
     outputs_ahead,
     prefetch_outputs,
+    rows_seen,
     stage_group,
     write_row_bases,
 )
@@ -90,7 +91,7 @@ def backward_tile(group: int, lanes: int, itemsize: int) -> tuple[int, int]:
 def _tile(tile, across, pixel, problem, k, apart, n, r, row):
     """Return dW of a few taps and filters, from filter r on, by lanes; add their part to dx."""
     space, dy = problem.space, row.start + r * row.line
-    weights = splat_tile(problem.weights, k + apart, n, across, tile)
+    weights = splat_tile(problem.weights, problem.taps.order, k, apart, n, across, tile)
     places = places_of_taps(problem.taps.codes, space.bases, k, row.bases, across, pixel)
     for here in range(0, row.length, count(tile[0])):
         tile = add_and_scatter(tile, weights, space.ring, places, here, row.beyond, space.scratch,
@@ -113,7 +114,7 @@ def grouped_backward_kernel(group: int, lanes: int, strip_pixels: int, tile: tup
     def multiply(pixel, strip, zeros, problem, job, own, row, ahead, dw, dw_start):
         """Multiply a group's lines of a row, and prefetch what the next row of dy needs."""
         of_dy, of_x, of_dx = ahead
-        k, n, onto, apart = own.first, own.end - own.first, dw_start + own.apart, own.apart
+        k, n, onto, apart = own.first, own.each, dw_start + own.apart, own.apart
         if own.filters < group:
             for r in range(own.filters):
                 for q in range(own.first, own.end):
@@ -142,7 +143,8 @@ def grouped_backward_kernel(group: int, lanes: int, strip_pixels: int, tile: tup
     @kernel(part=True)
     def multiply_row(pixel, strip, zeros, problem, job, keep, dw, dw_start, place):
         sizes, steps, taps, space = problem.sizes, problem.steps, problem.taps, problem.space
-        line, groups = np.int64(job.strips) * strip_lanes, taps.indptr.shape[0] - 1
+        line, groups = np.int64(job.strips) * strip_lanes, taps.starts.shape[0]
+        seen = rows_seen(taps, sizes, job.row)
         length = np.int64(sizes.out_width) * sizes.tiles_per_job * lanes
         row = Row(place.scratch, line, length, place.bases, space.ring.shape[1] // 2, keep)
         write_row_bases(pixel, strip, sizes, steps, job, 1, space.bases, place)
@@ -153,7 +155,7 @@ def grouped_backward_kernel(group: int, lanes: int, strip_pixels: int, tile: tup
             outputs_ahead(pixel, strip, problem.out, sizes, job, turns),
         )  # fmt: skip
         for g in range(groups):
-            own = group_of(taps, sizes.filters, g, group)
+            own = group_of(taps, sizes.filters, g, group, seen)
             stage_group(pixel, strip, problem.dy, problem.mask, sizes, job, 1, own, line, line,
                         space.scratch, place)  # fmt: skip
             ahead = multiply(pixel, strip, zeros, problem, job, own, row, ahead, dw, dw_start)

@@ -18,6 +18,7 @@ import numpy as np
 from sparsecpu.kernels.conv.grouped_parts import (
     Place,
     Steps,
+    all_rows,
     group_of,
     moved,
     next_group,
@@ -34,10 +35,9 @@ from sparsecpu.kernels.conv.sizes import Sizes
 from sparsecpu.kernels.linear.grouped import sums_bytes
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.machine.spread import spread
-from sparsecpu.kernels.machine.team import share
 from sparsecpu.kernels.vectors.arithmetic import count, splat
 from sparsecpu.kernels.vectors.bundles import bundle_of, store_dot_tile
-from sparsecpu.kernels.vectors.memory import load_like
+from sparsecpu.kernels.vectors.memory import at, load_like
 from sparsecpu.kernels.vectors.pairs import RUN
 from sparsecpu.kernels.vectors.tap_pairs import add_word_products, store_words
 from sparsecpu.kernels.vectors.tap_tiles import add_products, places_of_taps
@@ -59,7 +59,9 @@ class Reading(NamedTuple):
     """Lines of dy and of the ring that tiles are made of.
 
     A row of dy is ``size`` numbers of scratch memory, each line of it ``line``; ``length`` of these
-    are there, and count. There are so many ``rows``, of so many strips.
+    are there, and count. There are so many ``rows``, of so many strips. Among the ``bases``, from
+    ``limits`` on, is noted which of these rows see the planes with a row of the filter: the first,
+    and the one after the last.
     """
 
     start: int
@@ -69,6 +71,15 @@ class Reading(NamedTuple):
     rows: int
     strips: int
     bases: int
+    limits: int
+
+
+class Part(NamedTuple):
+    """A partial sum of dW, which begins at ``start``; ``onto`` if something is there already."""
+
+    dw: np.ndarray
+    start: int
+    onto: bool
 
 
 def dot_tile(group: int, lanes: int, itemsize: int, *, narrow: bool) -> tuple[int, int]:
@@ -81,6 +92,29 @@ def dot_tile(group: int, lanes: int, itemsize: int, *, narrow: bool) -> tuple[in
     return max(sums_bytes() // (group * width * itemsize), 1), width
 
 
+@kernel(part=True)
+def _write_limits(sizes, high, row, rows, bases, here):
+    """Note which of some rows of dy, from ``row`` on, see the planes with each row of a filter.
+
+    From place ``here`` of a worker's ``bases`` on.
+    """
+    down = np.int64(sizes.down)
+    for d in range(high):
+        first = (sizes.top - d + down - 1) // down - row
+        end = (sizes.height + sizes.top - d + down - 1) // down - row
+        bases[here + 2 * d] = max(0, first)
+        bases[here + 2 * d + 1] = min(rows, end)
+
+
+@kernel(inlined=True)
+def _rows_of_tile(across, problem, k, reading):
+    """Return the rows of dy that matter to taps from number k on, as many as ``across`` is long."""
+    codes, bases = problem.taps.codes, problem.space.bases
+    top = np.int64(at(codes, k)) >> 24
+    low = np.int64(at(codes, k + len(across) - 1)) >> 24
+    return at(bases, reading.limits + 2 * low), at(bases, reading.limits + 2 * top + 1)
+
+
 @kernel(inlined=True)
 def _dot_tile(tile, across, pixel, problem, k, filter_, reading):
     """Return a tile with the dot products of lines of dy and of taps, from number k on, added.
@@ -88,7 +122,8 @@ def _dot_tile(tile, across, pixel, problem, k, filter_, reading):
     There are as many taps as ``across`` is long.
     """
     space, high = problem.space, problem.steps.high
-    for row in range(reading.rows):
+    first, end = _rows_of_tile(across, problem, k, reading)
+    for row in range(first, end):
         bases = reading.bases + row * reading.strips * high
         places = places_of_taps(problem.taps.codes, space.bases, k, bases, across, pixel)
         dy = reading.start + row * reading.size + filter_ * reading.line
@@ -113,7 +148,8 @@ def _pair_tile(tile, across, pixel, problem, k, filter_, reading):
     """Do as ``_dot_tile`` in pairs; what does not fill a register is taken pixel by pixel."""
     space, high, whole = problem.space, problem.steps.high, reading.length // RUN * RUN
     run = splat(problem.mask.dtype.type(0), RUN)
-    for row in range(reading.rows):
+    first, end = _rows_of_tile(across, problem, k, reading)
+    for row in range(first, end):
         bases = reading.bases + row * reading.strips * high
         places = places_of_taps(problem.taps.codes, space.bases, k, bases, across, pixel)
         dy = reading.start + row * reading.size + filter_ * reading.line
@@ -124,16 +160,6 @@ def _pair_tile(tile, across, pixel, problem, k, filter_, reading):
             tile = add_word_products(tile, space.ring, places, here, space.scratch, dy + here // 2,
                                      reading.line, pixel)  # fmt: skip
     return tile
-
-
-@kernel(parallel=True)
-def sum_parts(team, parts, out):
-    """``out = parts.sum(axis=0)``, the partial sums in their order."""
-    for k in share(team, out.shape[0]):
-        total = parts[0, k]
-        for part in range(1, parts.shape[0]):
-            total += parts[part, k]
-        out[k] = total
 
 
 @functools.cache
@@ -152,50 +178,53 @@ def grouped_gradient_kernel(
     product = _pair_tile if paired else _dot_tile
 
     @kernel(part=True)
-    def dots(zeros, pixel, strip, problem, job, own, reading, ahead, dw, dw_start):
+    def dots(zeros, pixel, strip, problem, job, own, reading, ahead, part):
         """Multiply a group's lines, and prefetch what the next rows of dy need."""
         of_dy, of_x = ahead
-        k, n, onto = own.first, own.end - own.first, dw_start + own.apart
+        k, n, place = own.first, own.each, part.start + own.apart
         if own.filters == group:
             while k + columns <= own.end:
                 of_dy = prefetch_some(pixel, strip, problem.dy, of_dy)
                 of_x = prefetch_some(pixel, strip, problem.x, of_x)
                 sums, across = bundle_of(zeros, pairs), bundle_of(zeros, columns)
                 sums = product(sums, across, pixel, problem, k, 0, reading)
-                store_dot_tile(dw, onto + k, n, columns, sums, True)
+                store_dot_tile(part.dw, place + k, n, columns, sums, part.onto)
                 k += columns
             while k + few <= own.end:
                 sums, several = bundle_of(zeros, few_pairs), bundle_of(zeros, few)
                 sums = product(sums, several, pixel, problem, k, 0, reading)
-                store_dot_tile(dw, onto + k, n, few, sums, True)
+                store_dot_tile(part.dw, place + k, n, few, sums, part.onto)
                 k += few
             while k < own.end:
                 sums, one = bundle_of(zeros, group), bundle_of(zeros, 1)
                 sums = product(sums, one, pixel, problem, k, 0, reading)
-                store_dot_tile(dw, onto + k, n, 1, sums, True)
+                store_dot_tile(part.dw, place + k, n, 1, sums, part.onto)
                 k += 1
         else:
             for r in range(own.filters):
                 for k in range(own.first, own.end):
                     sums = bundle_of(zeros, 1)
                     sums = product(sums, sums, pixel, problem, k, r, reading)
-                    store_dot_tile(dw, onto + k + r * n, n, 1, sums, True)
+                    store_dot_tile(part.dw, place + k + r * n, n, 1, sums, part.onto)
         return of_dy, of_x
 
     @kernel(part=True)
-    def go_down(pixel, strip, zeros, problem, job, rows, dw, dw_start, place):
+    def go_down(pixel, strip, zeros, problem, job, rows, part, place):
         sizes, steps, space = problem.sizes, problem.steps, problem.space
-        line, groups = np.int64(job.strips) * strip_lanes, problem.taps.indptr.shape[0] - 1
+        line, groups = np.int64(job.strips) * strip_lanes, problem.taps.starts.shape[0]
         length = np.int64(sizes.out_width) * sizes.tiles_per_job * lanes
-        reading = Reading(place.scratch, line, group * line, length, rows, job.strips, place.bases)
+        limits = rows * np.int64(job.strips) * steps.high
+        reading = Reading(place.scratch, line, group * line, length, rows, job.strips, place.bases,
+                          place.bases + limits)  # fmt: skip
         write_row_bases(pixel, strip, sizes, steps, job, rows, space.bases, place)
+        _write_limits(sizes, steps.high, job.row, rows, space.bases[place.number], limits)
         turns = max(1, problem.taps.codes.shape[0] // columns)
         ahead = (
             next_rows(pixel, strip, problem.dy, sizes, job, turns, rows),
             rows_ahead(pixel, strip, problem.x.values, sizes, job, turns, steps.rows),
         )
         for g in range(groups):
-            own = group_of(problem.taps, sizes.filters, g, group)
+            own = group_of(problem.taps, sizes.filters, g, group, all_rows(problem.taps))
             stage_group(pixel, strip, problem.dy, problem.mask, sizes, job, rows, own, group * line,
                         line, space.scratch, place)  # fmt: skip
             if paired:
@@ -204,7 +233,7 @@ def grouped_gradient_kernel(
                 turns = (own.end - own.first) // columns
                 ahead = (next_group(pixel, strip, problem.dy, sizes, job, rows, own, group, turns),
                          ahead[1])  # fmt: skip
-            ahead = dots(zeros, pixel, strip, problem, job, own, reading, ahead, dw, dw_start)
+            ahead = dots(zeros, pixel, strip, problem, job, own, reading, ahead, part)
 
     @kernel(addressed=True)
     def work(number, sizes, steps, taps, x, dy, mask, dw, space):
@@ -218,15 +247,15 @@ def grouped_gradient_kernel(
         )  # fmt: skip
         jobs, workers, parts = count_jobs(s, dy.values.shape[0]), len(space.scratch), dw.shape[0]
         for part in range(number * parts // workers, (number + 1) * parts // workers):
-            dw_start = np.int64(part) * dw.shape[1]
-            dw[part] = 0
+            summed = Part(dw, np.int64(part) * dw.shape[1], False)
             for job_number in range(part * jobs // parts, (part + 1) * jobs // parts):
                 job, last = begin_job(job_number, s, strip_pixels)
                 ready = NO_ROW
                 while job.row < last:
                     rows = min(steps.rows, last - job.row)
                     ready = fill_ring(pixel, four, x, s, job, ready, space.ring, place.ring)
-                    go_down(pixel, strip, zeros, problem, job, rows, dw, dw_start, place)
+                    go_down(pixel, strip, zeros, problem, job, rows, summed, place)
+                    summed = Part(dw, summed.start, True)
                     job = moved(job, job.row + rows)
 
     run = spread(work)

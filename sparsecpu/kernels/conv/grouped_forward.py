@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparsecpu.kernels.conv.grouped_parts import group_of
+from sparsecpu.kernels.conv.grouped_parts import group_of, rows_seen
 from sparsecpu.kernels.conv.jobs import begin_job, count_jobs, named, next_row, places_of
 from sparsecpu.kernels.conv.lazy import is_large
 from sparsecpu.kernels.conv.operands import Gate, GroupIndex, Operand, Output, Space
@@ -30,7 +30,7 @@ from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.machine.spread import spread
 from sparsecpu.kernels.vectors.arithmetic import count, splat
 from sparsecpu.kernels.vectors.bundles import bundle_of, splat_rows, store_rows
-from sparsecpu.kernels.vectors.memory import fence, prefetch_to_write
+from sparsecpu.kernels.vectors.memory import at, fence, prefetch_to_write
 from sparsecpu.kernels.vectors.tap_pairs import add_tap, add_two_taps, taps_at_once
 
 
@@ -53,20 +53,21 @@ class GroupedConvolution(NamedTuple):
 def _sum_filters(like, pixel, conv, bases, k, end, apart, n, i, here, line):
     """Write the sums of some filters of a group, from filter i on, in one strip.
 
-    Their values lie ``apart`` from the taps' places, each filter's n after those before it.
+    Their values lie ``apart`` from the nonzeros' places, each filter's n after those before it;
+    those in 16 bits are in the order of taps.
     """
-    sums, space = like, conv.space
+    sums, space, paired = like, conv.space, taps_at_once(conv.weights) == 2
     if conv.bias.shape[0] > 0:
         sums = splat_rows(conv.bias, i, like)
-    if taps_at_once(conv.weights) == 2:
-        while k + 1 < end:
-            first = place_of_tap(conv.taps.codes, k, space.bases, bases, pixel)
-            second = place_of_tap(conv.taps.codes, k + 1, space.bases, bases, pixel)
-            sums = add_two_taps(sums, conv.weights, k + apart, n, space.ring, first, second)
-            k += 2
+    while paired and k + 1 < end:
+        first = place_of_tap(conv.taps.codes, k, space.bases, bases, pixel)
+        second = place_of_tap(conv.taps.codes, k + 1, space.bases, bases, pixel)
+        sums = add_two_taps(sums, conv.weights, k + apart, n, space.ring, first, second)
+        k += 2
     while k < end:
         place = place_of_tap(conv.taps.codes, k, space.bases, bases, pixel)
-        sums = add_tap(sums, conv.weights, k + apart, n, space.ring, place)
+        value = apart + (k if paired else np.int64(at(conv.taps.order, k)))
+        sums = add_tap(sums, conv.weights, value, n, space.ring, place)
         k += 1
     store_rows(space.scratch, here, line, rows_to_memory_order(space.ring, sums, pixel))
 
@@ -79,7 +80,7 @@ def _convolve_row(pixel, rows, one, conv, job, worker):
     columns = min(sizes.span, sizes.out_width - job.first_column)
     row = RowOfOutputs(job.row, job.first_column, columns)
     line = np.int64(sizes.span) * sizes.tiles_per_job * count(pixel)
-    groups = taps.indptr.shape[0] - 1
+    groups, seen = taps.starts.shape[0], rows_seen(taps, sizes, job.row)
     ahead = rows_ahead(pixel, strip, conv.inputs.values, sizes, job, job.strips * groups)
     alone = sizes.tiles_per_job == 1
     writes, adds = alone and not is_large(conv.out.y), alone and conv.out.plus.values.shape[0] > 0
@@ -87,8 +88,8 @@ def _convolve_row(pixel, rows, one, conv, job, worker):
     begin = (np.int64(job.first_tile) * sizes.out_height + job.row) * sizes.filters * across
     begin += job.first_column * count(pixel)
     for g in range(groups):
-        own = group_of(taps, sizes.filters, g, group)
-        n, i = own.end - own.first, own.filter
+        own = group_of(taps, sizes.filters, g, group, seen)
+        n, i = own.each, own.filter
         for s in range(job.strips):
             ahead = prefetch_some(pixel, strip, conv.inputs, ahead)
             here, bases = worker.outputs + s * count(strip), worker.bases + s * sizes.depth

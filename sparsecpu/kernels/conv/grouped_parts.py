@@ -34,14 +34,16 @@ class Place(NamedTuple):
 class Group(NamedTuple):
     """A group: its first filter, how many filters it has, and where its taps and values are.
 
-    Values lie ``apart`` from the taps' places, each filter's as many as there are taps after those
-    before it; see ``kernels.linear.grouped``.
+    Its taps that are wanted are from ``first`` on and before ``end``. Values lie ``apart`` from the
+    places of nonzeros, ``each`` of a filter behind those of the one before it; see
+    ``kernels.linear.grouped``.
     """
 
     filter: int
     filters: int
     first: int
     end: int
+    each: int
     apart: int
 
 
@@ -52,11 +54,31 @@ def row_size(sizes, lanes):
 
 
 @kernel(inlined=True)
-def group_of(taps, filters, g, group):
-    """Return group number ``g`` of groups of ``group``."""
-    first, i = at(taps.indptr, np.int64(g)), np.int64(g) * group
-    end = at(taps.indptr, np.int64(g) + 1)
-    return Group(i, min(np.int64(group), filters - i), first, end, (group - 1) * first)
+def group_of(taps, filters, g, group, seen):
+    """Return group number ``g`` of groups of ``group``, with its taps in the rows ``seen``."""
+    high, i = taps.starts.shape[1] - 1, np.int64(g) * group
+    first, end = taps.starts[g, 0], taps.starts[g, high]
+    return Group(
+        i, min(np.int64(group), filters - i), taps.starts[g, seen[0]], taps.starts[g, seen[1]],
+        end - first, (group - 1) * first,
+    )  # fmt: skip
+
+
+@kernel(inlined=True)
+def all_rows(taps):
+    """Return the rows of filters, from the first to the one after the last."""
+    return np.int64(0), np.int64(taps.starts.shape[1] - 1)
+
+
+@kernel(inlined=True)
+def rows_seen(taps, sizes, row):
+    """Return the rows of filters that see the planes and no padding, in a row of outputs.
+
+    Padding adds nothing, so that its taps are passed over.
+    """
+    high, above = np.int64(taps.starts.shape[1] - 1), sizes.top - np.int64(row) * sizes.down
+    first = min(max(above, np.int64(0)), high)
+    return first, max(first, min(high, sizes.height + above))
 
 
 @kernel(inlined=True)

@@ -29,6 +29,7 @@ from sparsecpu.kernels.conv.grouped_parts import (
     outputs_ahead,
     prefetch_outputs,
     row_size,
+    rows_seen,
     stage_group,
     write_row_bases,
 )
@@ -43,7 +44,7 @@ from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.machine.spread import spread
 from sparsecpu.kernels.vectors.arithmetic import count, splat
 from sparsecpu.kernels.vectors.bundles import bundle_of, load_rows, sum_of_rows
-from sparsecpu.kernels.vectors.memory import fence, load_like, store
+from sparsecpu.kernels.vectors.memory import at, fence, load_like, store
 from sparsecpu.kernels.vectors.pairs import load_row_pairs, sum_of_row_pairs
 
 #: Channels of a row that leave the ring at a time.
@@ -70,12 +71,12 @@ class Scattering(NamedTuple):
 @kernel(inlined=True)
 def _scatter_strip(like, pixel, problem, bases, own, apart, here, line):
     """Add a strip of some filters, each times its values, to what their taps reach."""
-    space, strip, n, k = problem.space, like[0], own.end - own.first, own.first
+    space, strip, k = problem.space, like[0], own.first
     rows = load_rows(space.scratch, here, line, like)
     while k < own.end:
         place = place_of_tap(problem.taps.codes, k, space.bases, bases, pixel)
-        v = sum_of_rows(load_like(space.ring, place, strip), problem.weights, k + apart, n, rows)
-        store(space.ring, place, v)
+        value, v = apart + at(problem.taps.order, k), load_like(space.ring, place, strip)
+        store(space.ring, place, sum_of_rows(v, problem.weights, value, own.each, rows))
         k += 1
 
 
@@ -86,8 +87,9 @@ def _scatter_pairs(all_rows, pairs, pixel, problem, bases, own, here, line):
     words = load_row_pairs(space.scratch, here, line, own.filters, all_rows, pairs)
     while k < own.end:
         place = place_of_tap(problem.taps.codes, k, space.bases, bases, pixel)
+        value = np.int64(at(problem.taps.order, k)) * len(pairs)
         v = load_like(space.ring, place, strip)
-        store(space.ring, place, sum_of_row_pairs(v, problem.weights, k * len(pairs), words))
+        store(space.ring, place, sum_of_row_pairs(v, problem.weights, value, words))
         k += 1
 
 
@@ -139,12 +141,13 @@ def grouped_scatter_kernel(
     def scatter_row(pixel, all_rows, one, pairs, problem, job, place):
         """Add a row of dy to the ring of sums."""
         sizes, steps, taps, strip = problem.sizes, problem.steps, problem.taps, one[0]
-        line, groups = np.int64(job.strips) * count(strip), taps.indptr.shape[0] - 1
+        line, groups = np.int64(job.strips) * count(strip), taps.starts.shape[0]
+        seen = rows_seen(taps, sizes, job.row)
         write_row_bases(pixel, strip, sizes, steps, job, 1, problem.space.bases, place)
         ahead = next_rows(pixel, strip, problem.dy, sizes, job, job.strips * groups)
         of_dx = outputs_ahead(pixel, strip, problem.out, sizes, job, job.strips * groups)
         for g in range(groups):
-            own = group_of(taps, sizes.filters, g, len(all_rows))
+            own = group_of(taps, sizes.filters, g, len(all_rows), seen)
             stage_group(pixel, strip, problem.dy, problem.mask, sizes, job, 1, own, line, line,
                         problem.space.scratch, place)  # fmt: skip
             for s in range(job.strips):
@@ -157,7 +160,7 @@ def grouped_scatter_kernel(
                     _scatter_strip(all_rows, pixel, problem, bases, own, own.apart, here, line)
                 else:
                     for r in range(own.filters):
-                        apart = own.apart + r * (own.end - own.first)
+                        apart = own.apart + r * own.each
                         _scatter_strip(
                             one, pixel, problem, bases, own, apart, here + r * line, line
                         )

@@ -60,13 +60,16 @@ class TapIndex(NamedTuple):
 
 
 class GroupIndex(NamedTuple):
-    """The taps of filters that stand in groups: group g's are ``codes[indptr[g]:indptr[g + 1]]``.
+    """The taps of filters that stand in groups, row of the filter by row.
 
-    Codes are as in ``TapIndex``, in the order of the pattern of groups.
+    Those of group g that are in the rows from a on and before b of its filters are
+    ``codes[starts[g, a]:starts[g, b]]``. Codes are as in ``TapIndex``; ``order`` says which nonzero
+    of the pattern of groups each of them is.
     """
 
     codes: np.ndarray
-    indptr: np.ndarray
+    starts: np.ndarray
+    order: np.ndarray
 
 
 class Direct(NamedTuple):

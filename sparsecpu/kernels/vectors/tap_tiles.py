@@ -73,22 +73,29 @@ def add_products(typing_context, tile, x, places, offset, dy, here, stride):
 
 
 @intrinsic
-def splat_tile(typing_context, weights, k, stride, taps, tile):
-    """Return a bundle like ``tile`` of ``weights[k + r * stride + c]`` for row r and tap c."""
+def splat_tile(typing_context, weights, order, k, apart, stride, taps, tile):
+    """Return a bundle like ``tile`` of weights, of row r and the c-th tap from number k on.
+
+    These are ``weights[order[k + c] + apart + r * stride]``.
+    """
     columns, vector = taps.count, tile.dtype
 
     def generate(context, builder, signature, args):
-        weights_, k_, stride_ = args[:3]
+        weights_, order_, k_, apart_, stride_ = args[:5]
         kind, splats = emit.llvm_vector(vector.dtype, vector.lanes), []
+        first, places = emit.address(context, builder, order, order_, k_), []
+        for c in range(columns):
+            number = builder.load(builder.gep(first, [ir.Constant(emit.I64, c)]))
+            places.append(builder.add(builder.sext(number, emit.I64), apart_))
         for q in range(tile.count):
             r, c = divmod(q, columns)
-            place = builder.add(k_, builder.mul(stride_, ir.Constant(emit.I64, r)))
-            place = builder.add(place, ir.Constant(emit.I64, c))
+            place = builder.add(places[c], builder.mul(stride_, ir.Constant(emit.I64, r)))
             number = builder.load(emit.address(context, builder, weights, weights_, place))
             splats.append(emit.splat(builder, number, kind))
         return context.make_tuple(builder, tile, splats)
 
-    return tile(weights, types.int64, types.int64, taps, tile), generate
+    i64 = types.int64
+    return tile(weights, order, i64, i64, i64, taps, tile), generate
 
 
 @intrinsic
