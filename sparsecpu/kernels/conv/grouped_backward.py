@@ -152,7 +152,7 @@ def grouped_backward_kernel(group: int, lanes: int, strip_pixels: int, tile: tup
         ahead = (
             next_rows(pixel, strip, problem.dy, sizes, job, turns),
             rows_ahead(pixel, strip, problem.x.values, sizes, job, turns),
-            outputs_ahead(pixel, strip, problem.out, sizes, job, turns),
+            outputs_ahead(pixel, strip, problem.out, problem.gate, sizes, job, turns),
         )  # fmt: skip
         for g in range(groups):
             own = group_of(taps, sizes.filters, g, group, seen)

@@ -138,14 +138,14 @@ def next_group(pixel, strip, planes, sizes, job, rows, own, group, turns):
 
 
 @kernel(inlined=True)
-def outputs_ahead(pixel, strip, out, sizes, job, turns):
+def outputs_ahead(pixel, strip, out, gate, sizes, job, turns):
     """Return the rows of dx that are complete after a job's row of dy, to be prefetched.
 
-    None where they are written past the caches and nothing is added to them.
+    None where they are written past the caches and nothing is read along with them.
     """
     first = max(0, job.row * sizes.down - sizes.top)
     lines = max(0, min(sizes.height, (job.row + 1) * sizes.down - sizes.top) - first)
-    if is_large(out.y) and out.plus.values.shape[0] == 0:
+    if is_large(out.y) and out.plus.values.shape[0] == 0 and gate.values.shape[0] == 0:
         lines = 0
     return rows_of_tiles(pixel, strip, out.y, job.first_tile, sizes.tiles_per_job, np.int64(first),
                          np.int64(lines), turns)  # fmt: skip
@@ -153,11 +153,7 @@ def outputs_ahead(pixel, strip, out, sizes, job, turns):
 
 @kernel(inlined=True)
 def prefetch_outputs(pixel, strip, out, gate, ahead):
-    """Prefetch what is overdue of rows of dx, of what is added, and of what lets dx pass.
-
-    The latter is in the caches already where planes are so large that dx is written past these: it
-    is x, whose rows were read just before.
-    """
+    """Prefetch what is overdue of rows of dx, of what is added, and of what lets dx pass."""
     reads, turns, overdue, next_strip, row, line, apart = ahead
     overdue += reads
     while overdue >= turns:
@@ -165,10 +161,10 @@ def prefetch_outputs(pixel, strip, out, gate, ahead):
         there = row * count(pixel) + next_strip * count(strip)
         if out.plus.values.shape[0] > 0:
             prefetch_operand(out.plus, there, strip)
+        if gate.values.shape[0] > 0:
+            prefetch_like(gate.values, there, strip)
         if not is_large(out.y):
             prefetch_to_write(out.y, there, strip)
-            if gate.values.shape[0] > 0:
-                prefetch_like(gate.values, there, strip)
         next_strip += 1
         if next_strip == line:
             next_strip, row = np.int64(0), row + apart
