@@ -58,7 +58,7 @@ class Prepared:
 
     def add_parts(self, out: np.ndarray) -> None:
         """Write the sum of the parts of dW, in the order of the pattern."""
-        from sparsecpu.kernels.conv.convolution import add_parts
+        from sparsecpu.kernels.conv.partial_sums import add_parts
 
         add_parts(self.dw, self.places, out)
 

@@ -36,6 +36,9 @@ _FEW_TAPS = 48
 _FEW_PAIRED_TAPS = 20
 #: The same for filters of one pixel in any case: that pass reads planes where they lie.
 _FEW_POINTS = 14
+#: Columns of planes so large that reading them once, for dx and dW at once, is worth more than
+#: products in 16 bits.
+_WIDE = 32
 #: Taps are kept for so many sizes of batches and directions.
 _KNOWN = 4
 
@@ -116,7 +119,8 @@ class SparseConvolution:
         taps = pattern.groups.nnz / pattern.groups.shape[0]
         if geometry.pointwise and taps <= _FEW_POINTS:
             return "alone"
-        if precision == "fp32" and self.grouped.at_once(x):
+        plain = precision == "fp32" or geometry.out_size[1] >= _WIDE  # planes take the time
+        if plain and self.grouped.at_once(x):
             return "at once"
         paired = precision == "bf16" and pattern.group in PAIRED_GROUPS
         few = _FEW_PAIRED_TAPS if paired and bf16_products() == "pairs" else _FEW_TAPS

@@ -14,7 +14,7 @@ import json, os, numpy as np
 from sparsecpu.kernels.machine.ahead import compile_ahead
 from sparsecpu.kernels.machine.compile import compile_clock
 from sparsecpu.kernels.machine.threads import use_threads
-from sparsecpu.kernels.conv.convolution import add_parts
+from sparsecpu.kernels.conv.partial_sums import add_parts
 from sparsecpu.kernels.update import refresh
 told, found = [], []
 perm = np.arange(3, dtype=np.int32)[::-1].copy()
@@ -63,7 +63,7 @@ def test_what_a_rehearsal_calls_is_there_when_it_is_called(tmp_path, threads):
     assert last[1:] == [len(kernels), len(kernels), 0]
     assert first[1:3] == [0, len(kernels)]
     assert first[3] > 0
-    assert {"update.refresh", "convolution.add_parts"} <= {kernel[0] for kernel in kernels}
+    assert {"update.refresh", "partial_sums.add_parts"} <= {kernel[0] for kernel in kernels}
     assert sorted(kernel[1] for kernel in kernels) == list(range(1, len(kernels) + 1))
     assert later == 0
     assert run(tmp_path, threads) == [[], 0]

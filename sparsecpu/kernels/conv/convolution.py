@@ -46,7 +46,6 @@ from sparsecpu.kernels.conv.sums import NO_SUMS
 from sparsecpu.kernels.conv.tap_sums import add_taps, dot_and_add
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.machine.spread import spread
-from sparsecpu.kernels.machine.team import share
 from sparsecpu.kernels.vectors.arithmetic import count, multiply, repeated, splat, splat_like
 from sparsecpu.kernels.vectors.memory import at, fence, load_like, prefetch_like, store
 
@@ -215,13 +214,3 @@ def convolution_kernel(lanes: int, strip_pixels: int, gradient: bool = False) ->
         run(len(space.scratch), (weights.dtype, space.ring.dtype), sizes, taps, weights, *others)
 
     return convolve
-
-
-@kernel(parallel=True)
-def add_parts(team, parts, places, out):
-    """``out[k] = sum of parts[:, places[k]]``, the partial sums in their order."""
-    for k in share(team, out.shape[0]):
-        total = parts[0, places[k]]
-        for part in range(1, parts.shape[0]):
-            total += parts[part, places[k]]
-        out[k] = total

@@ -12,7 +12,7 @@ from sparsecpu.kernels.conv.rows import Lines, RowOfOutputs, stage_row
 from sparsecpu.kernels.conv.sizes import Job
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.vectors.arithmetic import count
-from sparsecpu.kernels.vectors.memory import at, prefetch_like, prefetch_to_write
+from sparsecpu.kernels.vectors.memory import prefetch_like, prefetch_to_write
 
 
 class Steps(NamedTuple):

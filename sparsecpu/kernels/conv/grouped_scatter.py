@@ -145,7 +145,9 @@ def grouped_scatter_kernel(
         seen = rows_seen(taps, sizes, job.row)
         write_row_bases(pixel, strip, sizes, steps, job, 1, problem.space.bases, place)
         ahead = next_rows(pixel, strip, problem.dy, sizes, job, job.strips * groups)
-        of_dx = outputs_ahead(pixel, strip, problem.out, problem.gate, sizes, job, job.strips * groups)
+        of_dx = outputs_ahead(
+            pixel, strip, problem.out, problem.gate, sizes, job, job.strips * groups
+        )
         for g in range(groups):
             own = group_of(taps, sizes.filters, g, len(all_rows), seen)
             stage_group(pixel, strip, problem.dy, problem.mask, sizes, job, 1, own, line, line,

@@ -9,28 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from sparsecpu.kernels.conv.grouped_parts import all_rows, group_of
+from sparsecpu.kernels.conv.partial_sums import sum_onto_first
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.machine.team import share
-from sparsecpu.kernels.vectors.arithmetic import add
-from sparsecpu.kernels.vectors.memory import at, load, store
+from sparsecpu.kernels.vectors.memory import at, load
 from sparsecpu.kernels.vectors.pairs import store_rounded
-
-#: Numbers that are added at a time.
-_RUN = 32
-
-
-@kernel(inlined=True)
-def _sum_onto_first(parts, begin, end):
-    """Add to numbers of the first part those of the others, in their order."""
-    whole = begin + (end - begin) // _RUN * _RUN
-    for here in range(begin, whole, _RUN):
-        total = load(parts, here, _RUN)
-        for part in range(1, parts.shape[0]):
-            total = add(total, load(parts, np.int64(part) * parts.shape[1] + here, _RUN))
-        store(parts, here, total)
-    for here in range(whole, end):
-        for part in range(1, parts.shape[0]):
-            parts[0, here] += parts[part, here]
 
 
 @kernel(parallel=True)
@@ -42,7 +25,7 @@ def sum_parts(team, taps, group, filters, parts, out):
     for g in share(team, taps.starts.shape[0]):
         own = group_of(taps, filters, g, group, all_rows(taps))
         begin = own.apart + own.first
-        _sum_onto_first(parts, begin, begin + own.filters * own.each)
+        sum_onto_first(parts, begin, begin + own.filters * own.each)
         for r in range(own.filters):
             apart = own.apart + r * own.each
             for k in range(own.first, own.end):
