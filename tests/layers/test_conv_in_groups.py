@@ -132,6 +132,33 @@ def test_dx_and_dw_in_one_pass(case, monkeypatch):
     assert layer.sparse.grouped.at_once(planes)
 
 
+def test_taps_that_see_nothing_but_padding_are_not_multiplied(rng):
+    """Of images one pixel high, filters of 3 x 3 see their middle row: others may be infinite."""
+    layer = made((4, 8), 3, (1, 6), padding=1, group=4, bias=False, dtype=np.float32)
+    x, dy = (rng.standard_normal((17, n, 1, 6)).astype(np.float32) for n in (4, 8))
+    seen = layer.weight.pattern.indices // 3 % 3 == 1
+    results = []
+    for others in (0, np.inf):
+        layer.weight.data[~seen] = others
+        ctx = Context(Workspace(), train=True, n_valid=17)
+        y, saved = layer.forward(naive.to_planes(x, 16), ctx)
+        dx = layer.backward(naive.to_planes(dy, 16), saved, ctx)
+        results.append([y.values.copy(), dx.values.copy(), layer.weight.grad.copy()])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not results[0][2][~seen].any()
+
+
+def test_wide_rows_in_16_bits_have_gradients_of_32(rng, monkeypatch):
+    """Where reading planes takes the time, dx and dW are made at once, as without 16 bits."""
+    monkeypatch.setattr(sparse_convolution, "_in_one_pass", lambda precision: True)
+    layer = made((6, 8), 3, (4, 33), padding=1, group=4, density=0.9, dtype=np.float32)
+    x, dy = (rng.standard_normal((18, n, 4, 33)).astype(np.float32) for n in (6, 8))
+    layer.sum_moments()
+    for exact, found in zip(*(_run(layer, x, dy, p)[2:] for p in ("fp32", "bf16")), strict=True):
+        np.testing.assert_array_equal(exact, found)
+
+
 def _run(layer, x, dy, precision="fp32"):
     ctx = Context(Workspace(), train=True, n_valid=len(x), precision=precision)
     y, saved = layer.forward(naive.to_planes(x, 16), ctx)
