@@ -173,7 +173,7 @@ def prepare_forward(
     taps = grouped_forward_taps(pattern, geometry, tiles, direct=direct)
     jobs = 0 if kind == NO_SUMS else taps.sizes.jobs(len(values))
     return GroupedForward(
-        pattern, plan, grouped_convolution_kernel(pattern.group, lanes, taps.strip), taps,
+        pattern, plan, grouped_convolution_kernel(pattern.group, lanes, taps.cut), taps,
         lane_mask(values, ctx), sum_memory(jobs, geometry.filters, values, layer, "y", ctx), kind,
         None if taps.direct else _ring(taps, values, precision, ctx),
         *_bases_and_scratch(taps, values, ctx),
@@ -196,7 +196,7 @@ def prepare_scatter(
     if _multiplies_pairs(pattern, taps, lanes, precision):
         shape = (pattern.groups.nnz * group // 2,)
         words = ctx.workspace.array("pairs", "words", shape, np.uint32)
-    kernel = grouped_scatter_kernel(group, lanes, taps.strip, words is not None)
+    kernel = grouped_scatter_kernel(group, lanes, taps.cut, words is not None)
     return GroupedScatter(
         pattern, plan, kernel, taps, Steps(taps.rows, taps.high), lane_mask(values, ctx),
         sum_memory(jobs, geometry.channels, values, layer, "dx", ctx), kind,

@@ -24,6 +24,7 @@ from sparsecpu.kernels.conv.grouped_parts import (
     group_of,
     moved,
     next_rows,
+    next_taps,
     outputs_ahead,
     prefetch_outputs,
     rows_seen,
@@ -32,7 +33,7 @@ from sparsecpu.kernels.conv.grouped_parts import (
 )
 from sparsecpu.kernels.conv.grouped_scatter import let_go
 from sparsecpu.kernels.conv.jobs import begin_job, count_jobs, named
-from sparsecpu.kernels.conv.operands import Gate, GroupIndex, Operand, Output, Space
+from sparsecpu.kernels.conv.operands import SIDES, Gate, GroupIndex, Operand, Output, Space
 from sparsecpu.kernels.conv.prefetch import (
     prefetch_some,
     rows_ahead,
@@ -111,19 +112,19 @@ def grouped_backward_kernel(group: int, lanes: int, strip_pixels: int, tile: tup
     pairs = group * columns
 
     @kernel(part=True)
-    def multiply(pixel, strip, zeros, problem, job, own, row, ahead, dw, dw_start):
+    def multiply(pixel, strip, zeros, problem, job, own, taps, row, ahead, dw, dw_start):
         """Multiply a group's lines of a row, and prefetch what the next row of dy needs."""
-        of_dy, of_x, of_dx = ahead
-        k, n, onto, apart = own.first, own.each, dw_start + own.apart, own.apart
+        (of_dy, of_x, of_dx), (k, end) = ahead, taps
+        n, onto, apart = own.each, dw_start + own.apart, own.apart
         if own.filters < group:
             for r in range(own.filters):
-                for q in range(own.first, own.end):
+                for q in range(k, end):
                     sums = bundle_of(zeros, 1)
                     sums = _tile(sums, sums, pixel, problem, q, apart + r * n, n, r, row)
                     if row.keep:
                         store_dot_tile(dw, onto + q + r * n, n, 1, sums, True)
             return of_dy, of_x, of_dx
-        while k + columns <= own.end:
+        while k + columns <= end:
             of_dy = prefetch_some(pixel, strip, problem.dy, of_dy)
             of_x = prefetch_some(pixel, strip, problem.x, of_x)
             of_dx = prefetch_outputs(pixel, strip, problem.out, problem.gate, of_dx)
@@ -132,7 +133,7 @@ def grouped_backward_kernel(group: int, lanes: int, strip_pixels: int, tile: tup
             if row.keep:
                 store_dot_tile(dw, onto + k, n, columns, sums, True)
             k += columns
-        while k < own.end:
+        while k < end:
             sums, one = bundle_of(zeros, group), bundle_of(zeros, 1)
             sums = _tile(sums, one, pixel, problem, k, apart, n, 0, row)
             if row.keep:
@@ -144,7 +145,7 @@ def grouped_backward_kernel(group: int, lanes: int, strip_pixels: int, tile: tup
     def multiply_row(pixel, strip, zeros, problem, job, keep, dw, dw_start, place):
         sizes, steps, taps, space = problem.sizes, problem.steps, problem.taps, problem.space
         line, groups = np.int64(job.strips) * strip_lanes, taps.starts.shape[0]
-        seen = rows_seen(taps, sizes, job.row)
+        seen = rows_seen(taps, sizes, job.row, False)
         length = np.int64(sizes.out_width) * sizes.tiles_per_job * lanes
         row = Row(place.scratch, line, length, place.bases, space.ring.shape[1] // 2, keep)
         write_row_bases(pixel, strip, sizes, steps, job, 1, space.bases, place)
@@ -155,10 +156,13 @@ def grouped_backward_kernel(group: int, lanes: int, strip_pixels: int, tile: tup
             outputs_ahead(pixel, strip, problem.out, problem.gate, sizes, job, turns),
         )  # fmt: skip
         for g in range(groups):
-            own = group_of(taps, sizes.filters, g, group, seen)
+            own, side = group_of(taps, sizes.filters, g, group), 0
             stage_group(pixel, strip, problem.dy, problem.mask, sizes, job, 1, own, line, line,
                         space.scratch, place)  # fmt: skip
-            ahead = multiply(pixel, strip, zeros, problem, job, own, row, ahead, dw, dw_start)
+            while side < SIDES:
+                k, end, side = next_taps(taps, own, seen, side, SIDES)
+                ahead = multiply(pixel, strip, zeros, problem, job, own, (k, end), row, ahead, dw,
+                                 dw_start)  # fmt: skip
 
     @kernel(addressed=True)
     def work(number, sizes, steps, taps, weights, x, dy, out, gate, mask, dw, space):

@@ -18,7 +18,6 @@ import numpy as np
 from sparsecpu.kernels.conv.grouped_parts import (
     Place,
     Steps,
-    all_rows,
     group_of,
     moved,
     next_group,
@@ -59,7 +58,8 @@ class Reading(NamedTuple):
     """Lines of dy and of the ring that tiles are made of.
 
     A row of dy is ``size`` numbers of scratch memory, each line of it ``line``; ``length`` of these
-    are there, and count. There are so many ``rows``, of so many strips. Among the ``bases``, from
+    are there, and count, ``edge`` of them for each column. There are so many ``rows``, of so many
+    strips. Among the ``bases``, from
     ``limits`` on, is noted which of these rows see the planes with a row of the filter: the first,
     and the one after the last.
     """
@@ -68,6 +68,7 @@ class Reading(NamedTuple):
     line: int
     size: int
     length: int
+    edge: int
     rows: int
     strips: int
     bases: int
@@ -106,28 +107,43 @@ def _write_limits(sizes, high, row, rows, bases, here):
         bases[here + 2 * d + 1] = min(rows, end)
 
 
-@kernel(inlined=True)
-def _rows_of_tile(across, problem, k, reading):
-    """Return the rows of dy that matter to taps from number k on, as many as ``across`` is long."""
-    codes, bases = problem.taps.codes, problem.space.bases
-    top = np.int64(at(codes, k)) >> 24
-    low = np.int64(at(codes, k + len(across) - 1)) >> 24
-    return at(bases, reading.limits + 2 * low), at(bases, reading.limits + 2 * top + 1)
+class Reach(NamedTuple):
+    """Rows of dy, and numbers of each, from first to last, that matter to the taps of a tile."""
+
+    first: int
+    end: int
+    begin: int
+    until: int
 
 
 @kernel(inlined=True)
-def _dot_tile(tile, across, pixel, problem, k, filter_, reading):
+def _reach(across, problem, k, own, reading):
+    """Return what matters to as many taps as ``across`` is long, from number k on."""
+    codes, bases, high = problem.taps.codes, problem.space.bases, problem.steps.high
+    starts, last = problem.taps.starts, k + len(across) - 1
+    top, low = np.int64(at(codes, k)) >> 24, np.int64(at(codes, last)) >> 24
+    middle, right = starts[own.number, high], starts[own.number, 2 * high]
+    begin = reading.edge if last < middle else np.int64(0)
+    until = reading.length - reading.edge if k >= right else reading.length
+    if (k < middle <= last) or (k < right <= last):  # taps of two sides, each row by row
+        top, low = np.int64(0), np.int64(high - 1)
+    first, end = at(bases, reading.limits + 2 * low), at(bases, reading.limits + 2 * top + 1)
+    return Reach(first, end, begin, until)
+
+
+@kernel(inlined=True)
+def _dot_tile(tile, across, pixel, problem, k, filter_, own, reading):
     """Return a tile with the dot products of lines of dy and of taps, from number k on, added.
 
     There are as many taps as ``across`` is long.
     """
     space, high = problem.space, problem.steps.high
-    first, end = _rows_of_tile(across, problem, k, reading)
-    for row in range(first, end):
+    reach = _reach(across, problem, k, own, reading)
+    for row in range(reach.first, reach.end):
         bases = reading.bases + row * reading.strips * high
         places = places_of_taps(problem.taps.codes, space.bases, k, bases, across, pixel)
         dy = reading.start + row * reading.size + filter_ * reading.line
-        for here in range(0, reading.length, count(tile[0])):
+        for here in range(reach.begin, reach.until, count(tile[0])):
             tile = add_products(tile, space.ring, places, here, space.scratch, dy + here,
                                 reading.line)  # fmt: skip
     return tile
@@ -144,19 +160,19 @@ def _round_lines(pixel, scratch, reading, filters):
 
 
 @kernel(inlined=True)
-def _pair_tile(tile, across, pixel, problem, k, filter_, reading):
+def _pair_tile(tile, across, pixel, problem, k, filter_, own, reading):
     """Do as ``_dot_tile`` in pairs; what does not fill a register is taken pixel by pixel."""
-    space, high, whole = problem.space, problem.steps.high, reading.length // RUN * RUN
-    run = splat(problem.mask.dtype.type(0), RUN)
-    first, end = _rows_of_tile(across, problem, k, reading)
-    for row in range(first, end):
+    space, high, reach = problem.space, problem.steps.high, _reach(across, problem, k, own, reading)
+    run, begin = splat(problem.mask.dtype.type(0), RUN), reach.begin // RUN * RUN
+    whole = reach.until // RUN * RUN
+    for row in range(reach.first, reach.end):
         bases = reading.bases + row * reading.strips * high
         places = places_of_taps(problem.taps.codes, space.bases, k, bases, across, pixel)
         dy = reading.start + row * reading.size + filter_ * reading.line
-        for here in range(0, whole, RUN):
+        for here in range(begin, whole, RUN):
             tile = add_word_products(tile, space.ring, places, here, space.scratch, dy + here // 2,
                                      reading.line, run)  # fmt: skip
-        for here in range(whole, reading.length, count(pixel)):
+        for here in range(whole, reach.until, count(pixel)):
             tile = add_word_products(tile, space.ring, places, here, space.scratch, dy + here // 2,
                                      reading.line, pixel)  # fmt: skip
     return tile
@@ -187,24 +203,24 @@ def grouped_gradient_kernel(
                 of_dy = prefetch_some(pixel, strip, problem.dy, of_dy)
                 of_x = prefetch_some(pixel, strip, problem.x, of_x)
                 sums, across = bundle_of(zeros, pairs), bundle_of(zeros, columns)
-                sums = product(sums, across, pixel, problem, k, 0, reading)
+                sums = product(sums, across, pixel, problem, k, 0, own, reading)
                 store_dot_tile(part.dw, place + k, n, columns, sums, part.onto)
                 k += columns
             while k + few <= own.end:
                 sums, several = bundle_of(zeros, few_pairs), bundle_of(zeros, few)
-                sums = product(sums, several, pixel, problem, k, 0, reading)
+                sums = product(sums, several, pixel, problem, k, 0, own, reading)
                 store_dot_tile(part.dw, place + k, n, few, sums, part.onto)
                 k += few
             while k < own.end:
                 sums, one = bundle_of(zeros, group), bundle_of(zeros, 1)
-                sums = product(sums, one, pixel, problem, k, 0, reading)
+                sums = product(sums, one, pixel, problem, k, 0, own, reading)
                 store_dot_tile(part.dw, place + k, n, 1, sums, part.onto)
                 k += 1
         else:
             for r in range(own.filters):
                 for k in range(own.first, own.end):
                     sums = bundle_of(zeros, 1)
-                    sums = product(sums, sums, pixel, problem, k, r, reading)
+                    sums = product(sums, sums, pixel, problem, k, r, own, reading)
                     store_dot_tile(part.dw, place + k + r * n, n, 1, sums, part.onto)
         return of_dy, of_x
 
@@ -214,8 +230,10 @@ def grouped_gradient_kernel(
         line, groups = np.int64(job.strips) * strip_lanes, problem.taps.starts.shape[0]
         length = np.int64(sizes.out_width) * sizes.tiles_per_job * lanes
         limits = rows * np.int64(job.strips) * steps.high
-        reading = Reading(place.scratch, line, group * line, length, rows, job.strips, place.bases,
-                          place.bases + limits)  # fmt: skip
+        reading = Reading(
+            place.scratch, line, group * line, length, np.int64(sizes.tiles_per_job) * lanes, rows,
+            job.strips, place.bases, place.bases + limits,
+        )  # fmt: skip
         write_row_bases(pixel, strip, sizes, steps, job, rows, space.bases, place)
         _write_limits(sizes, steps.high, job.row, rows, space.bases[place.number], limits)
         turns = max(1, problem.taps.codes.shape[0] // columns)
@@ -224,7 +242,7 @@ def grouped_gradient_kernel(
             rows_ahead(pixel, strip, problem.x.values, sizes, job, turns, steps.rows),
         )
         for g in range(groups):
-            own = group_of(problem.taps, sizes.filters, g, group, all_rows(problem.taps))
+            own = group_of(problem.taps, sizes.filters, g, group)
             stage_group(pixel, strip, problem.dy, problem.mask, sizes, job, rows, own, group * line,
                         line, space.scratch, place)  # fmt: skip
             if paired:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sparsecpu.kernels.conv.lazy import is_large
+from sparsecpu.kernels.conv.operands import SIDES
 from sparsecpu.kernels.conv.prefetch import Ahead, prefetch_operand, rows_of_tiles
 from sparsecpu.kernels.conv.rows import Lines, RowOfOutputs, stage_row
 from sparsecpu.kernels.conv.sizes import Job
@@ -32,19 +33,32 @@ class Place(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A group: its first filter, how many filters it has, and where its taps and values are.
+    """A group: its number, its first filter, how many it has, and where its taps and values are.
 
-    Its taps that are wanted are from ``first`` on and before ``end``. Values lie ``apart`` from the
-    places of nonzeros, ``each`` of a filter behind those of the one before it; see
+    Its taps are from ``first`` on and before ``end``. Values lie ``apart`` from the places of
+    nonzeros, ``each`` of a filter behind those of the one before it; see
     ``kernels.linear.grouped``.
     """
 
+    number: int
     filter: int
     filters: int
     first: int
     end: int
     each: int
     apart: int
+
+
+class Seen(NamedTuple):
+    """Rows of filters from ``first`` on and before ``end``, of ``high``; whether sides stay apart.
+
+    Rows that see nothing but padding add nothing, so that their taps are passed over.
+    """
+
+    first: int
+    end: int
+    high: int
+    apart: bool
 
 
 @kernel(inlined=True)
@@ -54,31 +68,32 @@ def row_size(sizes, lanes):
 
 
 @kernel(inlined=True)
-def group_of(taps, filters, g, group, seen):
-    """Return group number ``g`` of groups of ``group``, with its taps in the rows ``seen``."""
-    high, i = taps.starts.shape[1] - 1, np.int64(g) * group
-    first, end = taps.starts[g, 0], taps.starts[g, high]
-    return Group(
-        i, min(np.int64(group), filters - i), taps.starts[g, seen[0]], taps.starts[g, seen[1]],
-        end - first, (group - 1) * first,
-    )  # fmt: skip
+def group_of(taps, filters, g, group):
+    """Return group number ``g`` of groups of ``group``."""
+    i, first, end = np.int64(g) * group, taps.starts[g, 0], taps.starts[g, taps.starts.shape[1] - 1]
+    size = min(np.int64(group), filters - i)
+    return Group(np.int64(g), i, size, first, end, end - first, (group - 1) * first)
 
 
 @kernel(inlined=True)
-def all_rows(taps):
-    """Return the rows of filters, from the first to the one after the last."""
-    return np.int64(0), np.int64(taps.starts.shape[1] - 1)
-
-
-@kernel(inlined=True)
-def rows_seen(taps, sizes, row):
-    """Return the rows of filters that see the planes and no padding, in a row of outputs.
-
-    Padding adds nothing, so that its taps are passed over.
-    """
-    high, above = np.int64(taps.starts.shape[1] - 1), sizes.top - np.int64(row) * sizes.down
+def rows_seen(taps, sizes, row, apart):
+    """Return the rows of filters that see the planes and no padding, in a row of outputs."""
+    high, above = np.int64(taps.starts.shape[1] // SIDES), sizes.top - np.int64(row) * sizes.down
     first = min(max(above, np.int64(0)), high)
-    return first, max(first, min(high, sizes.height + above))
+    end = max(first, min(high, sizes.height + above))
+    return Seen(first, end, high, apart or first > 0 or end < high)
+
+
+@kernel(inlined=True)
+def next_taps(taps, own, seen, side, sides):
+    """Return the first of a group's taps from ``side`` on, the one after the last, the next side.
+
+    Those of all sides before ``sides`` lie one behind the other, if all rows are seen.
+    """
+    until = side + 1 if seen.apart else sides
+    begin = np.int64(side) * seen.high + seen.first
+    after = (np.int64(until) - 1) * seen.high + seen.end
+    return taps.starts[own.number, begin], taps.starts[own.number, after], until
 
 
 @kernel(inlined=True)

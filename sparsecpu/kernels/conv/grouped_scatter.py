@@ -35,17 +35,20 @@ from sparsecpu.kernels.conv.grouped_parts import (
 )
 from sparsecpu.kernels.conv.jobs import begin_job, count_jobs, named
 from sparsecpu.kernels.conv.operands import Gate, GroupIndex, Operand, Output, Space
+from sparsecpu.kernels.conv.over_taps import ends_of, over_all_taps, over_taps
 from sparsecpu.kernels.conv.prefetch import prefetch_some
 from sparsecpu.kernels.conv.rows import Lines, RowOfOutputs, write_row
 from sparsecpu.kernels.conv.sizes import Sizes
+from sparsecpu.kernels.conv.strip_cut import StripCut
 from sparsecpu.kernels.conv.sums import NO_SUMS
 from sparsecpu.kernels.conv.tap_sums import place_of_tap
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.machine.spread import spread
 from sparsecpu.kernels.vectors.arithmetic import count, splat
-from sparsecpu.kernels.vectors.bundles import bundle_of, load_rows, sum_of_rows
-from sparsecpu.kernels.vectors.memory import at, fence, load_like, store
-from sparsecpu.kernels.vectors.pairs import load_row_pairs, sum_of_row_pairs
+from sparsecpu.kernels.vectors.bundles import bundle_of, load_rows
+from sparsecpu.kernels.vectors.memory import at, fence, store
+from sparsecpu.kernels.vectors.pairs import load_row_pairs
+from sparsecpu.kernels.vectors.scattered import scatter_row_pairs, scatter_rows
 
 #: Channels of a row that leave the ring at a time.
 _CHANNELS = 8
@@ -68,29 +71,41 @@ class Scattering(NamedTuple):
     space: Space
 
 
-@kernel(inlined=True)
-def _scatter_strip(like, pixel, problem, bases, own, apart, here, line):
-    """Add a strip of some filters, each times its values, to what their taps reach."""
-    space, strip, k = problem.space, like[0], own.first
-    rows = load_rows(space.scratch, here, line, like)
-    while k < own.end:
-        place = place_of_tap(problem.taps.codes, k, space.bases, bases, pixel)
-        value, v = apart + at(problem.taps.order, k), load_like(space.ring, place, strip)
-        store(space.ring, place, sum_of_rows(v, problem.weights, value, own.each, rows))
-        k += 1
+@functools.cache
+def _scattering(begin: int, end: int) -> Any:
+    """Return the part that adds lanes of a strip to what taps reach, each times its values.
+
+    Lanes are those from ``begin`` on and before ``end``.
+    """
+
+    @kernel(inlined=True)
+    def scatter(rows, pixel, problem, bases, k, last, apart, n):
+        space = problem.space
+        while k < last:
+            place = place_of_tap(problem.taps.codes, k, space.bases, bases, pixel)
+            value = apart + at(problem.taps.order, k)
+            scatter_rows(space.ring, place, problem.weights, value, n, rows, begin, end)
+            k += 1
+        return rows
+
+    return scatter
 
 
-@kernel(inlined=True)
-def _scatter_pairs(all_rows, pairs, pixel, problem, bases, own, here, line):
-    """Do as ``_scatter_strip`` for two filters at a time; those that are not there are 0."""
-    space, strip, k = problem.space, all_rows[0], own.first
-    words = load_row_pairs(space.scratch, here, line, own.filters, all_rows, pairs)
-    while k < own.end:
-        place = place_of_tap(problem.taps.codes, k, space.bases, bases, pixel)
-        value = np.int64(at(problem.taps.order, k)) * len(pairs)
-        v = load_like(space.ring, place, strip)
-        store(space.ring, place, sum_of_row_pairs(v, problem.weights, value, words))
-        k += 1
+@functools.cache
+def _scattering_pairs(begin: int, end: int) -> Any:
+    """Do as ``_scattering`` for two filters at a time."""
+
+    @kernel(inlined=True)
+    def scatter(words, pixel, problem, bases, k, last, apart, n):
+        space = problem.space
+        while k < last:
+            place = place_of_tap(problem.taps.codes, k, space.bases, bases, pixel)
+            value = np.int64(at(problem.taps.order, k)) * len(words)
+            scatter_row_pairs(space.ring, place, problem.weights, value, words, begin, end)
+            k += 1
+        return words
+
+    return scatter
 
 
 @kernel(part=True)
@@ -127,45 +142,47 @@ def let_go(pixel, strip, problem, job, row, first, until, place):
 
 
 @functools.cache
-def grouped_scatter_kernel(
-    group: int, lanes: int, strip_pixels: int, paired: bool = False
-) -> Callable:
-    """Return the kernel of dx, which takes weights in pairs if it is ``paired``.
+def grouped_scatter_kernel(group: int, lanes: int, cut: StripCut, paired: bool = False) -> Callable:
+    """Return the kernel of dx for rows that are cut so, with weights in pairs if it is ``paired``.
 
     ``scatter(sizes, steps, taps, weights, dy, out, gate, mask, space)`` takes what
     ``kernels.conv.operands`` describes.
     """
-    strip_lanes, half = strip_pixels * lanes, max(1, group // 2)
+    strip_pixels, strip_lanes, half = cut.strip, cut.strip * lanes, max(1, group // 2)
+    scatter_group = over_taps(cut, lanes, _scattering_pairs if paired else _scattering)
+    scatter_filter = over_all_taps(strip_lanes, _scattering)
 
     @kernel(part=True)
     def scatter_row(pixel, all_rows, one, pairs, problem, job, place):
         """Add a row of dy to the ring of sums."""
         sizes, steps, taps, strip = problem.sizes, problem.steps, problem.taps, one[0]
         line, groups = np.int64(job.strips) * count(strip), taps.starts.shape[0]
-        seen = rows_seen(taps, sizes, job.row)
+        seen = rows_seen(taps, sizes, job.row, False)
         write_row_bases(pixel, strip, sizes, steps, job, 1, problem.space.bases, place)
         ahead = next_rows(pixel, strip, problem.dy, sizes, job, job.strips * groups)
         of_dx = outputs_ahead(
             pixel, strip, problem.out, problem.gate, sizes, job, job.strips * groups
         )
+        scratch = problem.space.scratch
         for g in range(groups):
-            own = group_of(taps, sizes.filters, g, len(all_rows), seen)
+            own = group_of(taps, sizes.filters, g, len(all_rows))
             stage_group(pixel, strip, problem.dy, problem.mask, sizes, job, 1, own, line, line,
-                        problem.space.scratch, place)  # fmt: skip
+                        scratch, place)  # fmt: skip
             for s in range(job.strips):
                 ahead = prefetch_some(pixel, strip, problem.dy, ahead)
                 of_dx = prefetch_outputs(pixel, strip, problem.out, problem.gate, of_dx)
                 bases, here = place.bases + s * steps.high, place.scratch + s * count(strip)
+                ends = ends_of(sizes, job, s)
                 if paired:
-                    _scatter_pairs(all_rows, pairs, pixel, problem, bases, own, here, line)
+                    words = load_row_pairs(scratch, here, line, own.filters, all_rows, pairs)
+                    scatter_group(words, pixel, problem, bases, own, seen, ends)
                 elif own.filters == len(all_rows):
-                    _scatter_strip(all_rows, pixel, problem, bases, own, own.apart, here, line)
+                    rows = load_rows(scratch, here, line, all_rows)
+                    scatter_group(rows, pixel, problem, bases, own, seen, ends)
                 else:
                     for r in range(own.filters):
-                        apart = own.apart + r * own.each
-                        _scatter_strip(
-                            one, pixel, problem, bases, own, apart, here + r * line, line
-                        )
+                        row = load_rows(scratch, here + r * line, line, one)
+                        scatter_filter(row, pixel, problem, bases, own, seen, r)
 
     @kernel(addressed=True)
     def work(number, sizes, steps, taps, weights, dy, out, gate, mask, space):

@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+#: Sides of a filter: left, between, and right; see ``GroupIndex``.
+SIDES = 3
+
 
 class Operand(NamedTuple):
     """Lazy planes: ``relu(a * (values - centre) + c)``, channel by channel.
@@ -60,11 +63,13 @@ class TapIndex(NamedTuple):
 
 
 class GroupIndex(NamedTuple):
-    """The taps of filters that stand in groups, row of the filter by row.
+    """The taps of filters that stand in groups: side of the filter by side, there row by row.
 
-    Those of group g that are in the rows from a on and before b of its filters are
-    ``codes[starts[g, a]:starts[g, b]]``. Codes are as in ``TapIndex``; ``order`` says which nonzero
-    of the pattern of groups each of them is.
+    Where planes begin, outputs of the first column see padding with the taps of side 0; where they
+    end, those of the last column with side 2; with side 1 neither. Of filters ``high`` rows tall,
+    the taps of group g on side s in the rows from a on and before b are
+    ``codes[starts[g, s * high + a]:starts[g, s * high + b]]``. Codes are as in ``TapIndex``;
+    ``order`` says which nonzero of the pattern of groups each of them is.
     """
 
     codes: np.ndarray

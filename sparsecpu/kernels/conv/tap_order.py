@@ -1,14 +1,14 @@
 """What lies in the order of taps where filters stand in groups, and in that of their pattern.
 
-Taps are taken row of the filter by row; values, of which a filter has its own, lie in the order of
-the pattern. ``kernels.conv.operands.GroupIndex`` says where.
+Taps are taken side by side of the filter, row by row; values, of which a filter has its own, lie in
+the order of the pattern. ``kernels.conv.operands.GroupIndex`` says where.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from sparsecpu.kernels.conv.grouped_parts import all_rows, group_of
+from sparsecpu.kernels.conv.grouped_parts import group_of
 from sparsecpu.kernels.conv.partial_sums import sum_onto_first
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.machine.team import share
@@ -23,7 +23,7 @@ def sum_parts(team, taps, group, filters, parts, out):
     The first of them does not last.
     """
     for g in share(team, taps.starts.shape[0]):
-        own = group_of(taps, filters, g, group, all_rows(taps))
+        own = group_of(taps, filters, g, group)
         begin = own.apart + own.first
         sum_onto_first(parts, begin, begin + own.filters * own.each)
         for r in range(own.filters):
@@ -36,7 +36,7 @@ def sum_parts(team, taps, group, filters, parts, out):
 def round_in_order(team, taps, group, filters, data, out):
     """Write values rounded to bf16, in the order of taps."""
     for g in share(team, taps.starts.shape[0]):
-        own = group_of(taps, filters, g, group, all_rows(taps))
+        own = group_of(taps, filters, g, group)
         for r in range(own.filters):
             apart = own.apart + r * own.each
             for k in range(own.first, own.end):

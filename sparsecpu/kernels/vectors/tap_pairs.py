@@ -8,6 +8,8 @@ multiplied with each other, for dW, words of both are multiplied as they are.
 
 from __future__ import annotations
 
+import math
+
 from llvmlite import ir
 from numba.core import types
 from numba.core.extending import intrinsic
@@ -31,8 +33,13 @@ def _pixel_words(context, builder, ring, ring_, place, count):
     return words
 
 
-def _add_words(context, builder, sums, sums_, factors, a, b):
-    """Return a bundle with products of the lanes of words added: all low halves come first."""
+def _add_words(context, builder, sums, sums_, factors, a, b, part):
+    """Return a bundle with products of the lanes of words added: all low halves come first.
+
+    Those of registers in which no lane of ``part`` is are left as they are.
+    """
+    half = sums.dtype.lanes // (2 * WORDS)
+    used = range(part[0] // (2 * WORDS), -(-part[1] // (2 * WORDS)))
 
     def bits(value):
         return ir.Constant(a.type, [value] * a.type.count)
@@ -44,7 +51,8 @@ def _add_words(context, builder, sums, sums_, factors, a, b):
     pairs, rows = registers(builder, low) + registers(builder, high), []
     for r, factor in enumerate(factors):
         parts = registers(builder, builder.extract_value(sums_, r))
-        parts = [add_products(builder, s, w, factor) for s, w in zip(parts, pairs, strict=True)]
+        for q in (*used, *(half + q for q in used)):
+            parts[q] = add_products(builder, parts[q], pairs[q], factor)
         rows.append(emit.concatenate(builder, parts))
     return context.make_tuple(builder, sums, rows)
 
@@ -59,56 +67,65 @@ def taps_at_once(typing_context, weights):
     return types.int64(weights), generate
 
 
-@intrinsic
-def add_two_taps(typing_context, sums, weights, k, stride, ring, first, second):
+@intrinsic(prefer_literal=True)
+def add_two_taps(typing_context, sums, weights, k, stride, ring, first, second, begin, end):
     """Return the bundle with the products of two taps added, those of weights in 16 bits.
 
     Row r's weights are ``weights[k + r * stride]`` and the one behind it. Of other weights there
-    are no such products: nothing is added.
+    are no such products: nothing is added. Lanes from ``begin`` on and before ``end`` matter.
     """
+    part = begin.literal_value, end.literal_value
 
     def generate(context, builder, signature, args):
         if weights.dtype != types.uint16:
             return args[0]
         factors = row_factors(context, builder, weights, args[1:4], sums.count, False)
         count = sums.dtype.lanes // 2
-        a, b = (_pixel_words(context, builder, ring, args[4], at, count) for at in args[5:])
-        return _add_words(context, builder, sums, args[0], factors, a, b)
+        a, b = (_pixel_words(context, builder, ring, args[4], at, count) for at in args[5:7])
+        return _add_words(context, builder, sums, args[0], factors, a, b, part)
 
     i64 = types.int64
-    return sums(sums, weights, i64, i64, ring, i64, i64), generate
+    return sums(sums, weights, i64, i64, ring, i64, i64, begin, end), generate
 
 
-@intrinsic
-def add_tap(typing_context, sums, weights, k, stride, ring, place):
+@intrinsic(prefer_literal=True)
+def add_tap(typing_context, sums, weights, k, stride, ring, place, begin, end):
     """Return the bundle with a tap's products added: row r's weight is ``weights[k + r * stride]``.
 
-    Weights are of any type.
+    Weights are of any type. Lanes from ``begin`` on and before ``end`` matter; others may be left.
     """
-    lanes = sums.dtype.lanes
+    lanes, part = sums.dtype.lanes, (begin.literal_value, end.literal_value)
+    size = math.gcd(math.gcd(*part), lanes) if ring.dtype == sums.dtype.dtype else lanes
 
     def generate(context, builder, signature, args):
-        sums_, weights_, k_, stride_, ring_, place_ = args
+        sums_, weights_, k_, stride_, ring_, place_ = args[:6]
         if weights.dtype == types.uint16:
             factors = row_factors(context, builder, weights, args[1:4], sums.count, True)
             a = _pixel_words(context, builder, ring, ring_, place_, lanes // 2)
-            return _add_words(context, builder, sums, sums_, factors, a, None)
+            return _add_words(context, builder, sums, sums_, factors, a, None, part)
         here = emit.place(builder, ring.dtype, place_)
         here = emit.address(context, builder, ring, ring_, here)
+        kind, whole = emit.llvm_vector(sums.dtype.dtype, size), range(0, lanes, size)
+        found = {}
         if ring.dtype == sums.dtype.dtype:
-            v = emit.load(builder, here, emit.llvm_vector(sums.dtype.dtype, lanes))
+            for f in range(*part, size):
+                place_f = builder.gep(here, [ir.Constant(emit.I64, f)])
+                found[f] = emit.load(builder, place_f, kind)
         else:
-            v = emit.concatenate(builder, emit.row(builder, ring.dtype, here, lanes))
+            found[0] = emit.concatenate(builder, emit.row(builder, ring.dtype, here, lanes))
         rows = []
         for r in range(sums.count):
             at = builder.add(k_, builder.mul(stride_, ir.Constant(emit.I64, r)))
             weight = builder.load(emit.address(context, builder, weights, weights_, at))
-            row = builder.extract_value(sums_, r)
-            rows.append(emit.fma(builder, row, emit.splat(builder, weight, v.type), v))
+            weight, row = emit.splat(builder, weight, kind), builder.extract_value(sums_, r)
+            parts = [emit.pick(builder, row, row, list(range(f, f + size))) for f in whole]
+            parts = [emit.fma(builder, v, weight, found[f]) if f in found else v
+                     for f, v in zip(whole, parts, strict=True)]  # fmt: skip
+            rows.append(emit.concatenate(builder, parts))
         return context.make_tuple(builder, sums, rows)
 
     i64 = types.int64
-    return sums(sums, weights, i64, i64, ring, i64), generate
+    return sums(sums, weights, i64, i64, ring, i64, begin, end), generate
 
 
 @intrinsic
