@@ -165,7 +165,7 @@ def grouped_convolution_kernel(group: int, lanes: int, cut: StripCut) -> Callabl
             while job.row < last:
                 if not reads:
                     ready = fill_ring(pixel, four, inputs, conv.sizes, job, ready, space.ring,
-                                      worker.ring)  # fmt: skip
+                                      worker.ring, False)  # fmt: skip
                 convolve_row(pixel, rows, one, conv, job, worker)
                 job = next_row(job)
         fence()

@@ -119,10 +119,11 @@ def let_go(pixel, strip, problem, job, row, first, until, place):
     size = np.int64(sizes.room) * sizes.tiles_per_job * lanes
     whole, each = row_size(sizes, lanes), sizes.step * size
     while row < until:
-        start = place.ring + row % sizes.depth * whole
-        for channel in range(0, sizes.channels, _CHANNELS):
+        start, padding = place.ring + row % sizes.depth * whole, row < sizes.top
+        padding = padding or row >= sizes.height + sizes.top  # nothing is added to it
+        for channel in range(0, 0 if padding else sizes.channels, _CHANNELS):
             after = min(sizes.channels, channel + _CHANNELS)
-            if first <= row < sizes.height + sizes.top:
+            if first <= row:
                 for column in range(min(sizes.across, sizes.width)):
                     shifted = column + sizes.left
                     within = shifted // sizes.across * np.int64(sizes.tiles_per_job * lanes)

@@ -77,16 +77,19 @@ def _pack_row(pixel, four, inputs, sizes, row, first, ring, place):
 
 
 @kernel(part=True)
-def fill_ring(pixel, four, inputs, sizes, job, ready, ring, place):
+def fill_ring(pixel, four, inputs, sizes, job, ready, ring, place, padding=True):
     """Pack the rows below ``ready`` that a job's row of outputs needs; return the last one's next.
 
-    Rows that do not exist are padding. The worker's ring begins at ``place``.
+    Rows that do not exist are padding, which some kernels never read. The worker's ring begins at
+    ``place``.
     """
     tiles, lanes = inputs.values.shape[0], count(pixel)
     row_size = sizes.channels * sizes.step * sizes.room * sizes.tiles_per_job * lanes
     column = job.first_column * sizes.across - sizes.left
     oldest = job.row * sizes.down - sizes.top
     for row in range(max(ready, oldest), oldest + sizes.depth):
+        if not padding and not 0 <= row < sizes.height:
+            continue
         for n in range(sizes.tiles_per_job):
             tile = job.first_tile + n
             exists = 0 <= row < sizes.height and tile < tiles
