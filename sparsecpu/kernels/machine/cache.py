@@ -53,6 +53,21 @@ def sources_stamp() -> str:
     return found.hexdigest()[:16]
 
 
+def made_of(value: Any) -> Any:
+    """Return what tells a function, or what it was made with, from others, in any process.
+
+    Numba would look at the bytes of a pickle. In these a part that a kernel was made with has
+    another number in each process, and the kernel would never be found again.
+    """
+    function = getattr(value, "py_func", value)
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return tuple(map(made_of, value)) if isinstance(value, tuple) else value
+    place = function.__module__, function.__qualname__, code.co_firstlineno
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    return *place, hashlib.sha256(code.co_code).hexdigest(), *map(made_of, cells)
+
+
 @cache
 def cache_folder() -> Path | None:
     """Return the folder of compiled kernels, which is there now; None if no place can be written.
@@ -167,6 +182,9 @@ class KernelCache(FunctionCache):
         super().__init__(function)
         self._py_func = told_by or function
         self._folder = Path(self.cache_path)
+
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        return sig, codegen.magic_tuple(), repr(made_of(self._py_func))
 
     def has(self, signature: Any, context: Any) -> bool:
         """Return True if a form is there, whole or not."""
