@@ -31,7 +31,7 @@ from sparsecpu.training.mpi import communicator
 from mpi4py import MPI  # last: all ranks go on from here together
 
 fault, place = sys.argv[1], int(sys.argv[2])
-comm = communicator(MPI.COMM_WORLD, timeout=6)
+comm = communicator(MPI.COMM_WORLD, timeout=2)
 for step in range(9):
     comm.sum(np.ones(3))
     if step == 5 and comm.rank == place:
@@ -39,7 +39,7 @@ for step in range(9):
         if fault == "stop": os.kill(os.getpid(), signal.SIGSTOP)
         if fault == "kill": os.kill(os.getpid(), signal.SIGKILL)
     if step == 5 and fault == "all raise": raise ValueError("in two\\nlines")
-if fault == "late" and comm.rank == place: time.sleep(7)
+if fault == "late" and comm.rank == place: time.sleep(3)
 """
 
 
@@ -68,7 +68,7 @@ def test_a_rank_that_fails_ends_the_others(tmp_path):
         "late 1": (0, []),  # what a rank does alone at the end is nobody's matter
         "exit 1": (1, ["rank 1 has ended"]),
         "all raise 0": (1, ["rank 0 ends the job: ValueError: in two lines"]),
-        "stop 1": (1, ["rank 1 did not come within 6 s"]),
+        "stop 1": (1, ["rank 1 did not come within 2 s"]),
         "kill 2": (9, []),  # the launcher says so
     }
     for case, (code, lines) in wanted.items():
