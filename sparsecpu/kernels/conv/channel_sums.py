@@ -1,4 +1,4 @@
-"""Sums over the pixels of lazy planes, channel by channel: biases' gradients, activities."""
+"""Sums over the pixels of planes, channel by channel: biases' gradients, activities, moments."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from sparsecpu.kernels.conv.lazy import coefficients, read
 from sparsecpu.kernels.conv.operands import Operand
 from sparsecpu.kernels.machine.compile import kernel
 from sparsecpu.kernels.machine.spread import spread
-from sparsecpu.kernels.vectors.arithmetic import add, multiply, splat
+from sparsecpu.kernels.machine.team import share
+from sparsecpu.kernels.vectors.arithmetic import add, count, in_float64, multiply, splat, total
 from sparsecpu.kernels.vectors.memory import load, load_like, store
+
+#: Numbers of a channel's lanes that are added up at a time.
+_RUN = 8
 
 
 def plain_channel_sums(operand: Operand) -> np.ndarray:
@@ -56,3 +60,30 @@ def channel_sums_kernel(lanes: int) -> Callable:
         run(len(operand.values), operand.values.dtype, operand, sums, mask)
 
     return channel_sums
+
+
+@kernel(inlined=True)
+def _add_runs(parts, job_size, here, end, like):
+    """Return the sum of a channel's lanes over all jobs, as many at a time as ``like`` has."""
+    sums = in_float64(like)
+    for job in range(parts.shape[0]):
+        begin = np.int64(job) * job_size
+        for lane in range(begin + here, begin + end, count(like)):
+            sums = add(sums, in_float64(load_like(parts, lane, like)))
+    return total(sums)
+
+
+@kernel(parallel=True, alone_below=100_000)
+def add_jobs(team, parts, out):
+    """Write the sums of jobs and lanes, of (jobs, channels, 2, lanes), to (2, channels).
+
+    What is added up is float64, whatever the parts are.
+    """
+    _, channels, kinds, lanes = parts.shape
+    run, one = splat(parts.dtype.type(0), _RUN), splat(parts.dtype.type(0), 1)
+    size, whole = np.int64(channels) * kinds * lanes, np.int64(lanes) // _RUN * _RUN
+    for channel in share(team, channels):
+        for kind in range(kinds):
+            here = (np.int64(channel) * kinds + kind) * lanes
+            summed = _add_runs(parts, size, here, here + whole, run)
+            out[kind, channel] = summed + _add_runs(parts, size, here + whole, here + lanes, one)

@@ -245,6 +245,18 @@ def widened(typing_context, v):
 
 
 @intrinsic
+def in_float64(typing_context, v):
+    """Return a vector with the same numbers in float64."""
+    wide = emit.Vector(types.float64, v.lanes)
+
+    def generate(context, builder, signature, args):
+        kind = emit.llvm_vector(wide.dtype, wide.lanes)
+        return args[0] if v.dtype == types.float64 else builder.fpext(args[0], kind)
+
+    return wide(v), generate
+
+
+@intrinsic
 def first_of(typing_context, v):
     """Return the number in the first lane."""
 
