@@ -132,11 +132,12 @@ def test_dx_and_dw_in_one_pass(case, monkeypatch):
     assert layer.sparse.grouped.at_once(planes)
 
 
-def test_taps_that_see_nothing_but_padding_are_not_multiplied(rng):
+@pytest.mark.parametrize("size", [(1, 6), (6, 1)])
+def test_taps_that_see_nothing_but_padding_are_not_multiplied(size, rng):
     """Of images one pixel high, filters of 3 x 3 see their middle row: others may be infinite."""
-    layer = made((4, 8), 3, (1, 6), padding=1, group=4, bias=False, dtype=np.float32)
-    x, dy = (rng.standard_normal((17, n, 1, 6)).astype(np.float32) for n in (4, 8))
-    seen = layer.weight.pattern.indices // 3 % 3 == 1
+    layer = made((4, 8), 3, size, padding=1, group=4, bias=False, dtype=np.float32)
+    x, dy = (rng.standard_normal((17, n, *size)).astype(np.float32) for n in (4, 8))
+    seen = layer.weight.pattern.indices // (3 if size[0] == 1 else 1) % 3 == 1
     results = []
     for others in (0, np.inf):
         layer.weight.data[~seen] = others
@@ -147,6 +148,15 @@ def test_taps_that_see_nothing_but_padding_are_not_multiplied(rng):
     for a, b in zip(*results, strict=True):
         np.testing.assert_array_equal(a, b)
     assert not results[0][2][~seen].any()
+
+
+@pytest.mark.parametrize(
+    ("kernel", "size"), [(3, (3, 7)), (5, (2, 7)), (3, (4, 3)), (3, (3, 2)), (5, (4, 5))], ids=str
+)
+def test_parts_of_strips(kernel, size):
+    """Rows that end within a strip, that are shorter than one, and that see padding twice."""
+    layer = made((4, 10), kernel, size, padding=kernel // 2, group=4, dtype=np.float32)
+    check(layer, size, 34, np.float32)
 
 
 def test_wide_rows_in_16_bits_have_gradients_of_32(rng, monkeypatch):

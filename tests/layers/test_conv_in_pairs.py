@@ -20,17 +20,24 @@ ROUNDING = 3.1 * 2.0**-8
 
 
 @pytest.mark.parametrize(
-    ("kernel", "stride", "padding", "filters", "batch"),
-    [(3, 1, 1, 11, 17), (3, 2, 1, 14, 33), (1, 1, 0, 98, 5)],
+    ("kernel", "stride", "padding", "filters", "size", "batch"),
+    [
+        (3, 1, 1, 11, (9, 7), 17),
+        (3, 2, 1, 14, (9, 7), 33),
+        (1, 1, 0, 98, (9, 7), 5),
+        (3, 1, 1, 12, (2, 2), 40),
+    ],
 )
-def test_outputs_are_near_those_of_float32(kernel, stride, padding, filters, batch, monkeypatch):
+def test_outputs_are_near_those_of_float32(
+    kernel, stride, padding, filters, size, batch, monkeypatch
+):
     """With odd numbers of taps, and a last group of fewer filters; on one thread and on two."""
     rng = np.random.default_rng(batch)
     layer = SparseConv2d(40, filters, kernel, stride=stride, padding=padding, density=0.425,
                          group=4, rng=rng)  # fmt: skip
     layer.bias.data[:] = rng.standard_normal(filters)
-    layer.plan(Spec((40, 9, 7), needs_gradient=True))
-    x = rng.standard_normal((batch, 40, 9, 7), dtype=np.float32)
+    layer.plan(Spec((40, *size), needs_gradient=True))
+    x = rng.standard_normal((batch, 40, *size), dtype=np.float32)
     x[x < -1.5] = 0
     found = []
     for way, threads in (("", 1), ("pairs", 1), ("pairs", 2)):
@@ -66,6 +73,7 @@ def _gradients(layer, x, dy, precision):
         (3, 2, 1, 14, (9, 8), 33),
         (1, 1, 0, 98, (8, 8), 5),
         (3, 1, 1, 12, (4, 4), 40),  # tiles side by side in a strip
+        (3, 1, 1, 12, (2, 2), 40),
         (5, 1, 2, 8, (12, 16), 16),
     ],
 )
