@@ -217,12 +217,13 @@ def prepare_backward(
     taps = grouped_scatter_taps(pattern, geometry, _tiles(values, "fp32", ctx))
     tile = backward_tile(group, lanes, values.itemsize)
     jobs = taps.sizes.jobs(len(values))
-    ring = _ring(taps, values, "fp32", ctx, rings=2)
+    ring, parts = _ring(taps, values, "fp32", ctx, rings=2), min(_PARTS, jobs)
     return GroupedBackward(
         pattern, plan, grouped_backward_kernel(group, lanes, taps.strip, tile), taps,
         Steps(taps.rows, taps.high), lane_mask(values, ctx),
         sum_memory(0 if kind == NO_SUMS else jobs, geometry.channels, values, layer, "dx", ctx),
-        kind, ctx.workspace.array("conv2d", "dw", (min(_PARTS, jobs), pattern.nnz), values.dtype),
+        kind,
+        ctx.workspace.array("conv2d", "dw", (parts, pattern.nnz), values.dtype, scattered=True),
         Space(ring, *_bases_and_scratch(taps, values, ctx)),
     )  # fmt: skip
 
@@ -246,7 +247,7 @@ def prepare_gradient(
     return GroupedGradient(
         pattern, plan, kernel, taps,
         Steps(taps.rows, taps.high), lane_mask(values, ctx),
-        ctx.workspace.array("conv2d", "dw", (parts, pattern.nnz), values.dtype),
+        ctx.workspace.array("conv2d", "dw", (parts, pattern.nnz), values.dtype, scattered=True),
         Space(ring, *_bases_and_scratch(taps, values, ctx)),
     )  # fmt: skip
 
@@ -283,7 +284,7 @@ def _ring(
     if precision != "fp32":
         (size,), kind = narrow_shape((size,), precision)
     shape = current_threads(), size
-    return ctx.workspace.array("conv2d", f"ring of {precision}", shape, kind)
+    return ctx.workspace.array("conv2d", f"ring of {precision}", shape, kind, scattered=True)
 
 
 def _bases_and_scratch(

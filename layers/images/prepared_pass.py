@@ -190,7 +190,8 @@ def _space(taps: Taps, inputs: Planes, precision: str, ctx: Context) -> tuple:
     kind: Any = inputs.dtype
     if precision != "fp32":
         (size,), kind = narrow_shape((size,), precision)
-    return array("conv2d", f"ring of {precision}", (workers, size), kind), bases, scratch
+    ring = array("conv2d", f"ring of {precision}", (workers, size), kind, scattered=True)
+    return ring, bases, scratch
 
 
 def _direct(taps: Taps, writes: bool, loads_x: bool) -> Direct:

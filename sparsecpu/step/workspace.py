@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.kernels.machine.arrays import aligned_empty
+from sparsecpu.kernels.machine.arrays import aligned_empty, empty_in_huge_pages
 
 _ALONE = aligned_empty(1, np.uint8)
 #: References to what an array is a view of, where there is no other view.
@@ -45,11 +45,14 @@ class Workspace:
         self.prepared[key] = prepared
         return prepared
 
-    def array(self, owner: Any, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    def array(
+        self, owner: Any, name: str, shape: tuple[int, ...], dtype: Any, *,
+        scattered: bool = False,
+    ) -> np.ndarray:  # fmt: skip
         """Return an aligned array with unspecified contents: the same one for the same arguments.
 
         Two owners, or two names of one owner, never share memory. It grows to the largest shape
-        that was needed.
+        that was needed. If reads of it are ``scattered``, it lies in huge pages.
         """
         key = (owner, name, dtype, shape)
         view = self._views.get(key)
@@ -58,7 +61,8 @@ class Workspace:
             size = math.prod(shape)
             memory = self._memory.get(place)
             if memory is None or memory.size < size:
-                self._memory[place] = memory = aligned_empty(size, dtype)
+                empty = empty_in_huge_pages if scattered else aligned_empty
+                self._memory[place] = memory = empty(size, dtype)
                 self._views = {k: v for k, v in self._views.items() if k[:2] != key[:2]}
                 self.prepared.clear()  # it may hold the memory that is given up here
             self._views[key] = view = memory[:size].reshape(shape)
