@@ -72,11 +72,9 @@ def all_lines(sizes, channels, start, lanes):
 
 
 @kernel(inlined=True)
-def _line(turn, planes, job, row, lines):
-    """Return line number ``turn`` of a row, tile by tile."""
+def _line(tile, number, planes, job, row, lines):
+    """Return a tile's line, of the channel ``number`` lines behind the first one."""
     _, height, channels, width, lanes = planes.shape
-    count = lines.end - lines.first
-    tile, number = job.first_tile + turn // count, np.int64(turn % count)
     channel = lines.first + number
     there = (
         ((np.int64(tile) * height + row.row) * channels + channel) * width + row.column
@@ -107,17 +105,18 @@ def stage_row(pixel, strip, inputs, mask, sizes, job, row, scratch, lines):
         for i in range(channels):
             for p in range(whole * apart, job.strips * strip_pixels, strip_pixels):
                 store(scratch, lines.start + i * lines.size + p * lanes, strip)
-    for turn in range(existing * channels):
-        line = _line(turn, inputs.values, job, row, lines)
-        pixel_mask = load_like(mask, np.int64(line.tile) * lanes, pixel)
+    for tile in range(job.first_tile, job.first_tile + existing):
+        pixel_mask = load_like(mask, np.int64(tile) * lanes, pixel)
         strip_mask = repeated(pixel_mask, strip)
-        pending = coefficients(inputs, line.channel)
-        for p in range(0, whole, strip_pixels):
-            v = read(inputs, pending, line.there + p * lanes, strip)
-            store(scratch, line.here + p * lanes, multiply(v, strip_mask))
-        for p in range(whole, columns):
-            u = read(inputs, pending, line.there + p * skip * lanes, pixel)
-            store(scratch, line.here + p * apart * lanes, multiply(u, pixel_mask))
+        for i in range(channels):
+            line = _line(tile, i, inputs.values, job, row, lines)
+            pending = coefficients(inputs, line.channel)
+            for p in range(0, whole, strip_pixels):
+                v = read(inputs, pending, line.there + p * lanes, strip)
+                store(scratch, line.here + p * lanes, multiply(v, strip_mask))
+            for p in range(whole, columns):
+                u = read(inputs, pending, line.there + p * skip * lanes, pixel)
+                store(scratch, line.here + p * apart * lanes, multiply(u, pixel_mask))
 
 
 @kernel(part=True)
@@ -127,30 +126,31 @@ def write_row(pixel, strip, out, gate, mask, sizes, job, row, scratch, lines):
     strip_pixels, large = count(strip) // lanes, is_large(out.y)
     skip, apart, channels = lines.skip, sizes.tiles_per_job, lines.end - lines.first
     whole = _in_whole_strips(sizes, lines, row.columns, strip_pixels)
-    for turn in range(min(apart, tiles - job.first_tile) * channels):
-        line = _line(turn, out.y, job, row, lines)
-        pixel_mask = load_like(mask, np.int64(line.tile) * lanes, pixel)
+    for tile in range(job.first_tile, min(tiles, job.first_tile + apart)):
+        pixel_mask = load_like(mask, np.int64(tile) * lanes, pixel)
         strip_mask = repeated(pixel_mask, strip)
-        pending, added = coefficients(gate, line.channel), coefficients(out.plus, line.channel)
-        first, second = pixel, pixel
-        u = load_like(scratch, line.here, pixel)
-        centre = first_of(completed(u, line.there, out, added))
-        shift = below(centre, pixel_mask)
-        for p in range(0, whole, strip_pixels):
-            v, there = load_like(scratch, line.here + p * lanes, strip), line.there + p * lanes
-            v = completed(v, there, out, added)
-            v, one, two = finish_strip(v, there, out, gate, pending, strip_mask, shift)
-            first, second = add(first, one), add(second, two)
-            store_output(out.y, there, v, large)
-        for p in range(whole, row.columns):
-            there = line.there + p * skip * lanes
-            u = load_like(scratch, line.here + p * apart * lanes, pixel)
-            u = completed(u, there, out, added)
-            u, one, two = finish_strip(u, there, out, gate, pending, pixel_mask, shift)
-            first, second = add(first, one), add(second, two)
-            store_output(out.y, there, u, large)
-        numbers = multiply(splat_like(scratch.dtype.type(row.columns), pixel), pixel_mask)
-        add_sums(out, sums_of(job.number, line.channel, out), first, second, centre, numbers)
+        for i in range(channels):
+            line = _line(tile, i, out.y, job, row, lines)
+            pending, added = coefficients(gate, line.channel), coefficients(out.plus, line.channel)
+            first, second = pixel, pixel
+            u = load_like(scratch, line.here, pixel)
+            centre = first_of(completed(u, line.there, out, added))
+            shift = below(centre, pixel_mask)
+            for p in range(0, whole, strip_pixels):
+                v, there = load_like(scratch, line.here + p * lanes, strip), line.there + p * lanes
+                v = completed(v, there, out, added)
+                v, one, two = finish_strip(v, there, out, gate, pending, strip_mask, shift)
+                first, second = add(first, one), add(second, two)
+                store_output(out.y, there, v, large)
+            for p in range(whole, row.columns):
+                there = line.there + p * skip * lanes
+                u = load_like(scratch, line.here + p * apart * lanes, pixel)
+                u = completed(u, there, out, added)
+                u, one, two = finish_strip(u, there, out, gate, pending, pixel_mask, shift)
+                first, second = add(first, one), add(second, two)
+                store_output(out.y, there, u, large)
+            numbers = multiply(splat_like(scratch.dtype.type(row.columns), pixel), pixel_mask)
+            add_sums(out, sums_of(job.number, line.channel, out), first, second, centre, numbers)
 
 
 @kernel(inlined=True)
