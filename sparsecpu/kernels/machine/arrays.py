@@ -27,8 +27,7 @@ def empty_in_huge_pages(size: int, dtype: Any) -> np.ndarray:
     """Return an uninitialised vector that begins with a huge page, where the system has them.
 
     What is read here and there, a few lines at a time, is on more pages of 4 KB than the CPU has at
-    hand the addresses of: huge ones gained 4 to 9 % of a step of convolutions. Memory behind the
-    vector that nobody touches costs nothing.
+    hand the addresses of. Memory behind the vector that nobody touches costs nothing.
     """
     dtype = np.dtype(dtype)
     nbytes = dtype.itemsize * size

@@ -53,7 +53,7 @@ def sources_stamp() -> str:
     return found.hexdigest()[:16]
 
 
-def made_of(value: Any) -> Any:
+def _made_of(value: Any) -> Any:
     """Return what tells a function, or what it was made with, from others, in any process.
 
     Numba would look at the bytes of a pickle. In these a part that a kernel was made with has
@@ -62,10 +62,10 @@ def made_of(value: Any) -> Any:
     function = getattr(value, "py_func", value)
     code = getattr(function, "__code__", None)
     if code is None:
-        return tuple(map(made_of, value)) if isinstance(value, tuple) else value
+        return tuple(map(_made_of, value)) if isinstance(value, tuple) else value
     place = function.__module__, function.__qualname__, code.co_firstlineno
     cells = [cell.cell_contents for cell in function.__closure__ or ()]
-    return *place, hashlib.sha256(code.co_code).hexdigest(), *map(made_of, cells)
+    return *place, hashlib.sha256(code.co_code).hexdigest(), *map(_made_of, cells)
 
 
 @cache
@@ -184,7 +184,7 @@ class KernelCache(FunctionCache):
         self._folder = Path(self.cache_path)
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
-        return sig, codegen.magic_tuple(), repr(made_of(self._py_func))
+        return sig, codegen.magic_tuple(), repr(_made_of(self._py_func))
 
     def has(self, signature: Any, context: Any) -> bool:
         """Return True if a form is there, whole or not."""

@@ -1,6 +1,6 @@
 """A group's strips, times the values of a tap, added to what lies in memory: part of a strip.
 
-What is left of strips where a tap sees padding is never read; see ``kernels.conv.grouped_strips``.
+What is left of strips where a tap sees padding is never read; see ``kernels.conv.strip_cut``.
 Lanes from ``begin`` on and before ``end`` are read, added to, and written.
 """
 
