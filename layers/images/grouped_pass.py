@@ -190,7 +190,7 @@ def prepare_scatter(
     from sparsecpu.kernels.conv.grouped_scatter import grouped_scatter_kernel
 
     values = x.values
-    taps = grouped_scatter_taps(pattern, geometry, _tiles(values, "fp32", ctx))
+    taps = grouped_scatter_taps(pattern, geometry, _tiles(values, "fp32", ctx), padded=False)
     jobs = 0 if kind == NO_SUMS else taps.sizes.jobs(len(values))
     group, lanes, words = pattern.group, values.shape[-1], None
     if _multiplies_pairs(pattern, taps, lanes, precision):
@@ -214,7 +214,7 @@ def prepare_backward(
 
     values = x.values
     lanes, group = values.shape[-1], pattern.group
-    taps = grouped_scatter_taps(pattern, geometry, _tiles(values, "fp32", ctx))
+    taps = grouped_scatter_taps(pattern, geometry, _tiles(values, "fp32", ctx), padded=True)
     tile = backward_tile(group, lanes, values.itemsize)
     jobs = taps.sizes.jobs(len(values))
     ring, parts = _ring(taps, values, "fp32", ctx, rings=2), min(_PARTS, jobs)

@@ -132,11 +132,16 @@ def grouped_forward_taps(
     room = ring_room(span, reach, tiles_per_job * tiles.lanes, tiles.ring_bytes)
     sizes = g.forward_sizes(step=step, room=room, depth=kh, span=span, tiles_per_job=tiles_per_job,
                             bands=bands)  # fmt: skip
-    return _taps(pattern, g, sizes, strip, rows=1)
+    return _taps(pattern, g, _without_padding(sizes, pattern, g, tiles), strip, rows=1)
 
 
-def grouped_scatter_taps(pattern: Pattern, geometry: Geometry, tiles: Tiles) -> GroupedTaps:
-    """Return the taps of dx. Its ring has all of its columns, and jobs have whole rows."""
+def grouped_scatter_taps(
+    pattern: Pattern, geometry: Geometry, tiles: Tiles, *, padded: bool
+) -> GroupedTaps:
+    """Return the taps of dx. Its ring has all of its columns, and jobs have whole rows.
+
+    Those of padding are not among them unless it is ``padded``.
+    """
     g, sy, sx = geometry, *geometry.stride
     strip, tiles_per_job = choose_grouped_strip(g.out_size[1], pattern.group, tiles)
     span, bands = choose_jobs(
@@ -146,6 +151,8 @@ def grouped_scatter_taps(pattern: Pattern, geometry: Geometry, tiles: Tiles) -> 
     room = max(room, (g.size[1] + g.padding[1] - 1) // sx + 1)
     sizes = g.forward_sizes(step=sx, room=room, depth=max(g.kernel[0], sy), span=span,
                             tiles_per_job=tiles_per_job, bands=bands)  # fmt: skip
+    if not padded:
+        sizes = _without_padding(sizes, pattern, g, tiles)
     return _taps(pattern, g, sizes, strip, rows=1)
 
 
@@ -168,6 +175,21 @@ def grouped_gradient_taps(pattern: Pattern, geometry: Geometry, tiles: Tiles) ->
     return _taps(pattern, g, sizes, strip, rows=rows)
 
 
+def _without_padding(sizes: Sizes, pattern: Pattern, g: Geometry, tiles: Tiles) -> Sizes:
+    """Return sizes with a ring that has no padding at the left and right, where none is read.
+
+    Taps at the sides pass over one pixel of a row; those of a last, smaller group over none, nor
+    taps that read 16 bits.
+    """
+    sx, alike = g.stride[1], tiles.ring_bytes == tiles.bytes and g.filters % pattern.group == 0
+    whole = sizes.span >= g.out_size[1] and sizes.step == sx
+    if not alike or not whole or g.padding[1] > sx:
+        return sizes
+    numbers = sizes.tiles_per_job * tiles.lanes
+    room = ring_room(-(-g.size[1] // sx), 0, numbers, tiles.ring_bytes)
+    return sizes._replace(room=room, left=0, left_out=sizes.tiles_per_job)
+
+
 def _taps(
     pattern: Pattern, g: Geometry, sizes: Sizes, strip: int, *, rows: int, direct: bool = False
 ) -> GroupedTaps:
@@ -175,8 +197,9 @@ def _taps(
     channel, ky, kx = np.unravel_index(groups.indices, (per_filter, *g.kernel))
     if g.groups > 1:
         channel = channel + groups.rows() * pattern.group // (g.filters // g.groups) * per_filter
-    pixel = ((channel * sizes.step + kx % sx) * sizes.room + kx // sx) * sizes.tiles_per_job
     high, column = g.kernel[0], kx - g.padding[1]  # of x, for the first output of a row
+    there = column + sizes.left + sizes.left_out // sizes.tiles_per_job * sx  # in the ring
+    pixel = ((channel * sizes.step + there % sx) * sizes.room + there // sx) * sizes.tiles_per_job
     sees_right = column + (g.out_size[1] - 1) * sx >= g.size[1]
     side = np.where(column < 0, 0, np.where(sees_right, 2, 1))
     part = (groups.rows() * np.int64(SIDES) + side) * high + ky

@@ -105,10 +105,10 @@ def moved(job, row):
 @kernel(part=True)
 def write_row_bases(pixel, strip, sizes, steps, job, rows, bases, place):
     """Note where each strip of some rows of dy, from a job's on, finds each row of the ring."""
-    size = row_size(sizes, count(pixel))
+    size, left_out = row_size(sizes, count(pixel)), sizes.left_out * count(pixel)
     for row in range(rows):
         for d in range(steps.high):
-            there = ((job.row + row) * sizes.down + d) % sizes.depth * size
+            there = ((job.row + row) * sizes.down + d) % sizes.depth * size - left_out
             for s in range(job.strips):
                 here = (row * job.strips + s) * steps.high + d
                 bases[place.number, here] = place.ring + there + s * count(strip)

@@ -111,5 +111,6 @@ def write_bases(pixel, strip, sizes, job, reads_planes, bases, worker):
         if reads_planes:
             row = (job.first_tile * sizes.height + job.row) * sizes.channels
             place = (row * sizes.width + job.first_column) * count(pixel)
+        place -= sizes.left_out * count(pixel)
         for s in range(job.strips):
             bases[worker.number, s * sizes.depth + d] = place + s * count(strip)

@@ -38,6 +38,8 @@ class Sizes(NamedTuple):
     tiles_per_job: int
     #: Bands of rows, one job each.
     bands: int
+    #: Pixels of padding that places of taps count although no row of the ring begins with them.
+    left_out: int = 0
 
     @property
     def spans(self) -> int:
