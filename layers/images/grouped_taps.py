@@ -172,6 +172,8 @@ def grouped_gradient_taps(pattern: Pattern, geometry: Geometry, tiles: Tiles) ->
     rows = int(max(1, min(wanted, most, -(-g.out_size[0] // bands))))
     sizes = g.forward_sizes(step=step, room=room, depth=(rows - 1) * sy + kh, span=span,
                             tiles_per_job=tiles_per_job, bands=bands)  # fmt: skip
+    if tiles_per_job > 1:
+        sizes = _without_padding(sizes, pattern, g, tiles)
     return _taps(pattern, g, sizes, strip, rows=rows)
 
 

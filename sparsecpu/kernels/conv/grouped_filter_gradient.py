@@ -17,16 +17,18 @@ import numpy as np
 
 from sparsecpu.kernels.conv.grouped_parts import (
     Place,
+    Seen,
     Steps,
     group_of,
     moved,
     next_group,
     next_rows,
+    next_taps,
     stage_group,
     write_row_bases,
 )
 from sparsecpu.kernels.conv.jobs import begin_job, count_jobs, named
-from sparsecpu.kernels.conv.operands import GroupIndex, Operand, Space
+from sparsecpu.kernels.conv.operands import SIDES, GroupIndex, Operand, Space
 from sparsecpu.kernels.conv.pixels import numbers
 from sparsecpu.kernels.conv.prefetch import prefetch_some, rows_ahead
 from sparsecpu.kernels.conv.ring import NO_ROW, fill_ring
@@ -197,25 +199,30 @@ def grouped_gradient_kernel(
     def dots(zeros, pixel, strip, problem, job, own, reading, ahead, part):
         """Multiply a group's lines, and prefetch what the next rows of dy need."""
         of_dy, of_x = ahead
-        k, n, place = own.first, own.each, part.start + own.apart
+        n, place = own.each, part.start + own.apart
+        high = np.int64(problem.steps.high)
+        all_rows = Seen(np.int64(0), high, high, problem.sizes.left_out > 0)
         if own.filters == group:
-            while k + columns <= own.end:
-                of_dy = prefetch_some(pixel, strip, problem.dy, of_dy)
-                of_x = prefetch_some(pixel, strip, problem.x, of_x)
-                sums, across = bundle_of(zeros, pairs), bundle_of(zeros, columns)
-                sums = product(sums, across, pixel, problem, k, 0, own, reading)
-                store_dot_tile(part.dw, place + k, n, columns, sums, part.onto)
-                k += columns
-            while k + few <= own.end:
-                sums, several = bundle_of(zeros, few_pairs), bundle_of(zeros, few)
-                sums = product(sums, several, pixel, problem, k, 0, own, reading)
-                store_dot_tile(part.dw, place + k, n, few, sums, part.onto)
-                k += few
-            while k < own.end:
-                sums, one = bundle_of(zeros, group), bundle_of(zeros, 1)
-                sums = product(sums, one, pixel, problem, k, 0, own, reading)
-                store_dot_tile(part.dw, place + k, n, 1, sums, part.onto)
-                k += 1
+            side = 0
+            while side < SIDES:
+                k, last, side = next_taps(problem.taps, own, all_rows, side, SIDES)
+                while k + columns <= last:
+                    of_dy = prefetch_some(pixel, strip, problem.dy, of_dy)
+                    of_x = prefetch_some(pixel, strip, problem.x, of_x)
+                    sums, across = bundle_of(zeros, pairs), bundle_of(zeros, columns)
+                    sums = product(sums, across, pixel, problem, k, 0, own, reading)
+                    store_dot_tile(part.dw, place + k, n, columns, sums, part.onto)
+                    k += columns
+                while k + few <= last:
+                    sums, several = bundle_of(zeros, few_pairs), bundle_of(zeros, few)
+                    sums = product(sums, several, pixel, problem, k, 0, own, reading)
+                    store_dot_tile(part.dw, place + k, n, few, sums, part.onto)
+                    k += few
+                while k < last:
+                    sums, one = bundle_of(zeros, group), bundle_of(zeros, 1)
+                    sums = product(sums, one, pixel, problem, k, 0, own, reading)
+                    store_dot_tile(part.dw, place + k, n, 1, sums, part.onto)
+                    k += 1
         else:
             for r in range(own.filters):
                 for k in range(own.first, own.end):
