@@ -12,6 +12,7 @@ from sparsecpu.layers import Sequential, SparseConv2d, Spec
 from sparsecpu.layers.images import grouped_pass, grouped_taps, sparse_convolution
 from sparsecpu.layers.images.grouped_taps import suits_groups
 from sparsecpu.layers.images.planes import Planes
+from sparsecpu.layers.images.strips import Tiles
 from sparsecpu.sparse.pattern import Pattern
 from sparsecpu.step.context import Context
 from sparsecpu.step.workspace import Workspace
@@ -157,6 +158,35 @@ def test_parts_of_strips(kernel, size):
     """Rows that end within a strip, that are shorter than one, and that see padding twice."""
     layer = made((4, 10), kernel, size, padding=kernel // 2, group=4, dtype=np.float32)
     check(layer, size, 34, np.float32)
+
+
+#: Kernel, stride, padding, image; rows of four outputs, or of one or two, all for the same kernels.
+SIDES = [
+    (2, 1, 1, (4, 3)), (3, 2, 1, (7, 7)), (3, 2, 1, (6, 8)), (3, 2, 2, (5, 5)), (4, 3, 3, (5, 9)),
+    (5, 2, 2, (9, 8)), (5, 1, 2, (3, 4)), (3, 3, 1, (5, 11)), (11, 2, 2, (12, 14)),
+    (3, 2, 1, (5, 4)), (3, 1, 1, (3, 2)), (5, 2, 2, (4, 3)), (3, 2, 1, (2, 2)), (2, 2, 1, (3, 1)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SIDES, ids=str)
+def test_pixels_at_the_sides(case):
+    kernel, stride, padding, size = case
+    layer = made((3, 8), kernel, size, stride=stride, padding=padding, group=4)
+    check(layer, size, 17, np.float64)
+
+
+@pytest.mark.parametrize(
+    ("filters", "padding", "held"), [(8, 1, False), (8, 2, True), (6, 1, True)]
+)
+def test_rings_hold_no_padding_that_nothing_reads(filters, padding, held):
+    layer = made((4, filters), 3, (4, 4), padding=padding, group=4)
+    given = layer.weight.pattern, layer.geometry(), Tiles(1, 16, 8, 8)
+    for taps in (
+        grouped_taps.grouped_forward_taps(*given, direct=False),
+        grouped_taps.grouped_scatter_taps(*given, padded=False),
+    ):
+        assert (taps.sizes.room >= 4 + 2 * padding) == held
+    assert grouped_taps.grouped_scatter_taps(*given, padded=True).sizes.room >= 4 + 2 * padding
 
 
 def test_wide_rows_in_16_bits_have_gradients_of_32(rng, monkeypatch):
