@@ -223,7 +223,7 @@ def prepare_backward(
         Steps(taps.rows, taps.high), lane_mask(values, ctx),
         sum_memory(0 if kind == NO_SUMS else jobs, geometry.channels, values, layer, "dx", ctx),
         kind,
-        ctx.workspace.array("conv2d", "dw", (parts, pattern.nnz), values.dtype, scattered=True),
+        ctx.workspace.array("conv2d", "dw", (parts, pattern.nnz), values.dtype),
         Space(ring, *_bases_and_scratch(taps, values, ctx)),
     )  # fmt: skip
 
@@ -247,7 +247,7 @@ def prepare_gradient(
     return GroupedGradient(
         pattern, plan, kernel, taps,
         Steps(taps.rows, taps.high), lane_mask(values, ctx),
-        ctx.workspace.array("conv2d", "dw", (parts, pattern.nnz), values.dtype, scattered=True),
+        ctx.workspace.array("conv2d", "dw", (parts, pattern.nnz), values.dtype),
         Space(ring, *_bases_and_scratch(taps, values, ctx)),
     )  # fmt: skip
 
@@ -284,7 +284,7 @@ def _ring(
     if precision != "fp32":
         (size,), kind = narrow_shape((size,), precision)
     shape = current_threads(), size
-    return ctx.workspace.array("conv2d", f"ring of {precision}", shape, kind, scattered=True)
+    return ctx.workspace.array("conv2d", f"ring of {precision}", shape, kind)
 
 
 def _bases_and_scratch(

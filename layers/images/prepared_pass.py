@@ -190,7 +190,7 @@ def _space(taps: Taps, inputs: Planes, precision: str, ctx: Context) -> tuple:
     kind: Any = inputs.dtype
     if precision != "fp32":
         (size,), kind = narrow_shape((size,), precision)
-    ring = array("conv2d", f"ring of {precision}", (workers, size), kind, scattered=True)
+    ring = array("conv2d", f"ring of {precision}", (workers, size), kind)
     return ring, bases, scratch
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from sparsecpu.kernels.machine.arrays import aligned_empty, empty_in_huge_pages
+from sparsecpu.kernels.machine.arrays import aligned_empty
+from sparsecpu.kernels.machine.huge_pages import HugePages
 
 _ALONE = aligned_empty(1, np.uint8)
 #: References to what an array is a view of, where there is no other view.
@@ -34,6 +35,7 @@ class Workspace:
         self._memory: dict[tuple, np.ndarray] = {}
         self._views: dict[tuple, np.ndarray] = {}
         self._lent: list[np.ndarray] = []
+        self._pages = HugePages()
         self.prepared: dict[tuple, Any] = {}
 
     def keep(self, key: tuple, prepared: Any) -> Any:
@@ -45,14 +47,11 @@ class Workspace:
         self.prepared[key] = prepared
         return prepared
 
-    def array(
-        self, owner: Any, name: str, shape: tuple[int, ...], dtype: Any, *,
-        scattered: bool = False,
-    ) -> np.ndarray:  # fmt: skip
+    def array(self, owner: Any, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         """Return an aligned array with unspecified contents: the same one for the same arguments.
 
         Two owners, or two names of one owner, never share memory. It grows to the largest shape
-        that was needed. If reads of it are ``scattered``, it lies in huge pages.
+        that was needed.
         """
         key = (owner, name, dtype, shape)
         view = self._views.get(key)
@@ -61,8 +60,7 @@ class Workspace:
             size = math.prod(shape)
             memory = self._memory.get(place)
             if memory is None or memory.size < size:
-                empty = empty_in_huge_pages if scattered else aligned_empty
-                self._memory[place] = memory = empty(size, dtype)
+                self._memory[place] = memory = self._pages.empty(size, dtype)
                 self._views = {k: v for k, v in self._views.items() if k[:2] != key[:2]}
                 self.prepared.clear()  # it may hold the memory that is given up here
             self._views[key] = view = memory[:size].reshape(shape)
@@ -90,7 +88,7 @@ class Workspace:
             if fits and least and sys.getrefcount(memory.base) == _UNUSED:
                 found = memory
         if found is None:
-            found = aligned_empty(size, dtype)
+            found = self._pages.empty(size, dtype)
             self._lent.append(found)
         return found[:size].reshape(shape)
 

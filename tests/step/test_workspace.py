@@ -1,24 +1,58 @@
 """Memory that is used again at every step."""
 
+import itertools
+
 import numpy as np
 import pytest
 
-from sparsecpu.kernels.machine.arrays import empty_in_huge_pages
+from sparsecpu.kernels.machine.huge_pages import HugePages
 from sparsecpu.step.workspace import Workspace
 
 
-@pytest.mark.parametrize(("size", "begins"), [(1000, 64), (3 << 18, 2 << 20)])
-def test_scattered_memory_begins_with_a_huge_page(size, begins):
-    """If it is large enough to gain by that."""
-    array = empty_in_huge_pages(size, np.float32)
-    assert (array.shape, array.dtype) == ((size,), np.float32)
-    assert array.ctypes.data % begins == 0
-    array[:] = 1  # all of it can be written
+def test_memory_that_is_large_lies_in_huge_pages():
+    """Arrays lie one behind the other there, once a program asks for much."""
+    pages = HugePages()
+    first = [pages.empty(1 << 20, np.float32) for _ in range(2)]
+    rest = [pages.empty(3 << 16, np.float32) for _ in range(3)]
+    large = pages.empty(5 << 20, np.float32)
+    assert {a.ctypes.data % 64 for a in (*first, *rest, large)} == {0}
+    places = [a.ctypes.data for a in rest]
+    assert places[0] % (2 << 20) == large.ctypes.data % (2 << 20) == 0
+    assert [b - a for a, b in itertools.pairwise(places)] == [rest[0].nbytes + 64] * 2
+    for n, array in enumerate((*first, *rest, large)):
+        array[:] = n  # none lies in another
+    assert [a.min() for a in (*first, *rest, large)] == [0, 1, 2, 3, 4, 5]
 
 
-def test_scattered_memory_is_used_again():
+def test_memory_that_nothing_lies_in_is_given_out_again():
+    pages = HugePages()
+    arrays = [pages.empty(1 << 20, np.float32) for _ in range(4)]
+    view, place = arrays[2].reshape(1024, 1024)[5:], arrays[2].ctypes.data
+    del arrays[2]
+    other = pages.empty(1 << 20, np.float32)
+    assert not np.shares_memory(other, view)
+    del view
+    assert pages.empty(1 << 19, np.float64).ctypes.data == place
+
+
+def test_memory_grows_to_what_was_needed():
     workspace = Workspace()
-    first = workspace.array("ring", "x", (400, 500), np.float32, scattered=True)
-    again = workspace.array("ring", "x", (100, 500), np.float32, scattered=True)
+    first = workspace.array("ring", "x", (400, 500), np.float32)
+    again = workspace.array("ring", "x", (100, 500), np.float32)
     assert np.shares_memory(first, again)
     assert workspace.nbytes == first.nbytes
+    assert workspace.array("ring", "x", (500, 500), np.float32).shape == (500, 500)
+    assert workspace.nbytes == 4 * 500 * 500
+
+
+@pytest.mark.parametrize("before", [0, 16 << 20])
+def test_memory_is_lent_until_nobody_holds_it(before):
+    workspace = Workspace()
+    workspace.array("much", "x", (before,), np.uint8)
+    first = workspace.lend((300, 1000), np.float32)
+    assert not np.shares_memory(first, workspace.lend((300, 1000), np.float32))
+    part, place = first[10:].T, first.ctypes.data
+    del first
+    assert workspace.lend((300, 1000), np.float32).ctypes.data != place
+    del part
+    assert workspace.lend((200, 1000), np.float32).ctypes.data == place
