@@ -1,6 +1,7 @@
 """Memory that is used again at every step."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -33,6 +34,19 @@ def test_memory_that_nothing_lies_in_is_given_out_again():
     assert not np.shares_memory(other, view)
     del view
     assert pages.empty(1 << 19, np.float64).ctypes.data == place
+
+
+def test_memory_ends_with_its_owner():
+    """An array that somebody still holds keeps what it lies in, and nothing else."""
+    pages = HugePages()
+    arrays = [pages.empty(1 << 20, np.float32) for _ in range(4)]
+    tracemalloc.start()
+    arrays += [pages.empty(8 << 20, np.float32) for _ in range(4)]
+    held = arrays[-1]
+    del arrays, pages
+    left = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held.nbytes <= left < 1.2 * held.nbytes
 
 
 def test_memory_grows_to_what_was_needed():

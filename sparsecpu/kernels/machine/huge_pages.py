@@ -46,12 +46,19 @@ class HugePages:
         memory = _chunk(max(taken, _CHUNK)) if n is None else self._free.pop(n)
         self._keep(memory[taken:])
         base = np.frombuffer(memory[:nbytes].data, np.uint8)
-        weakref.finalize(base, self._keep, memory[:taken]).atexit = False
+        weakref.finalize(base, _give_back, weakref.ref(self), memory[:taken]).atexit = False
         return base.view(dtype)
 
     def _keep(self, memory: np.ndarray) -> None:
         if len(memory) >= _LEAST:
             self._free.append(memory)
+
+
+def _give_back(pages: weakref.ref, memory: np.ndarray) -> None:
+    """Keep memory that nothing lies in any more, if its owner is still there."""
+    owner = pages()
+    if owner is not None:
+        owner._keep(memory)
 
 
 def _chunk(nbytes: int) -> np.ndarray:
