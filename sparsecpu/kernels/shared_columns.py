@@ -40,6 +40,34 @@ def magnitudes(team, indptr, values, group, n_out, squares, out):
 
 
 @kernel()
+def move(old, new, stays, stays_at, indptr, new_indptr, group, n_out):
+    """Write what of a vector stays when shared columns go and others come; 0 for these.
+
+    ``stays`` says which of the columns of ``indptr`` do, ``stays_at`` which of the columns of
+    ``new_indptr`` these are, in the same order.
+    """
+    most = 0
+    for g in range(indptr.shape[0] - 1):
+        most = max(most, indptr[g + 1] - indptr[g])
+    source, target = np.empty(most + 1, np.int32), np.empty(most + 1, np.int32)
+    for g in range(indptr.shape[0] - 1):
+        first, begin = indptr[g], new_indptr[g]
+        n, new_n, kept, here = indptr[g + 1] - first, new_indptr[g + 1] - begin, 0, 0
+        for k in range(n):  # without a branch that nobody could foretell
+            source[kept] = k
+            kept += stays[first + k]
+        for k in range(new_n):
+            target[here] = k
+            here += stays_at[begin + k]
+        for r in range(min(group, n_out - g * group)):
+            at, to = group * first + r * n, group * begin + r * new_n
+            for k in range(to, to + new_n):
+                new[k] = 0
+            for k in range(kept):
+                new[to + target[k]] = old[at + source[k]]
+
+
+@kernel()
 def fold(tile, group, squares, out):
     """Write the mean magnitude (or the root of the mean square) of each group of a tile's rows.
 
@@ -83,3 +111,15 @@ def plain_magnitudes(
         out[first:end] += part * part if squares else np.abs(part)
         at += end - first
     return out
+
+
+def plain_move(
+    old: np.ndarray, stays: np.ndarray, stays_at: np.ndarray, indptr: np.ndarray,
+    new_indptr: np.ndarray, group: int, n_out: int,
+) -> np.ndarray:  # fmt: skip
+    """Return what ``move`` writes."""
+    kept, here = (plain_to_rows(*given, group, n_out) for given in
+                  ((indptr, stays), (new_indptr, stays_at)))  # fmt: skip
+    new = np.zeros(len(here), old.dtype)
+    new[here] = old[kept]
+    return new

@@ -37,17 +37,12 @@ def indptr_of_rows(groups: RowIndex, n_out: int, group: int) -> np.ndarray:
 
 def of_rows(groups: RowIndex, n_out: int, group: int, values: np.ndarray) -> np.ndarray:
     """Return what the shared columns have, for each nonzero of their rows."""
-    return rows_of(groups.indptr, n_out, group, values)
-
-
-def rows_of(indptr: np.ndarray, n_out: int, group: int, values: np.ndarray) -> np.ndarray:
-    """Do as ``of_rows``, for groups with this index, which begins at 0."""
     if group == 1:
         return values
     from sparsecpu.kernels.shared_columns import to_rows
 
-    out = np.empty(int(rows_of_groups(n_out, group) @ np.diff(indptr)), values.dtype)
-    to_rows(indptr, values, group, n_out, out)
+    out = np.empty(int(rows_of_groups(n_out, group) @ np.diff(groups.indptr)), values.dtype)
+    to_rows(groups.indptr, values, group, n_out, out)
     return out
 
 

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from sparsecpu.errors import PatternError
-from sparsecpu.kernels.machine.cached import cached_property
 from sparsecpu.sparse.format import check_range, integers
-from sparsecpu.sparse.groups import of_rows, places_of_rows, rows_of, shared_keys, shared_places
-from sparsecpu.sparse.keys import SLAB, merge_rows, slabs
+from sparsecpu.sparse.groups import of_rows, places_of_rows, shared_keys, shared_places
+from sparsecpu.sparse.keys import merge_rows
 from sparsecpu.sparse.pattern import Pattern
-
-#: Nonzeros whose numbers may be kept while a pattern changes.
-_FEW = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -53,34 +47,6 @@ class Merge:
         places = places_of_rows(new.groups, new.shape[0], new.group, self.comes_at)
         places = places[places >= 0]
         return places if self.order is None else _as_given(np.sort(places), self.order)
-
-    def slabs(self) -> Iterable[tuple[slice, np.ndarray, slice, np.ndarray]]:
-        """Yield places of old nonzeros and which of them stay; of new ones, and which are old.
-
-        Which these are is said by a mask, or by numbers, which are faster, where they are few.
-        """
-        return self._few if max(self.old.nnz, self.pattern.nnz) <= _FEW else self._slabs()
-
-    @cached_property
-    def _few(self) -> list[tuple[slice, np.ndarray, slice, np.ndarray]]:
-        """The slabs of small patterns, for each vector that moves."""
-        return [
-            (places, np.flatnonzero(kept), here, np.flatnonzero(kept_at))
-            for places, kept, here, kept_at in self._slabs()
-        ]
-
-    def _slabs(self) -> Iterator[tuple[slice, np.ndarray, slice, np.ndarray]]:
-        old, new, group = self.old, self.pattern, self.old.group
-        n_out = old.shape[0]
-        for groups, _ in slabs(old.groups.indptr, -(-SLAB // group)):
-            rows = slice(groups.start * group, min(groups.stop * group, n_out))
-            found: list[Any] = []
-            for pattern, mask in ((old, self.stays), (new, self.stays_at)):
-                indptr = pattern.groups.indptr[groups.start : groups.stop + 1]
-                part = mask[indptr[0] : indptr[-1]]
-                found.append(slice(*pattern.indptr[[rows.start, rows.stop]].tolist()))
-                found.append(rows_of(indptr - indptr[0], rows.stop - rows.start, group, part))
-            yield tuple(found)
 
 
 def merge(old: Pattern, drop: np.ndarray, new_keys: np.ndarray) -> Merge:

@@ -74,17 +74,17 @@ class Slots(dict[str, np.ndarray]):
 
 
 def move(old: np.ndarray | None, new: np.ndarray, first: np.ndarray | None, merge: Merge) -> None:
-    """Write a vector on a pattern anew, from the one before: slab by slab, in little memory.
+    """Write a vector on a pattern anew, from the one before.
 
     ``first`` is what new positions start with, if not with 0; all start so without an old vector.
     """
-    for places, kept, here, kept_at in merge.slabs():
-        part = new[here]
-        if old is None:
-            part[...] = 0
-            continue
-        if first is None:
-            part[...] = 0
-        part[kept_at] = old[places][kept]
+    from sparsecpu.kernels.shared_columns import move as move_columns
+
+    if old is None:
+        new[...] = 0
+    else:
+        groups = merge.old.groups.indptr, merge.pattern.groups.indptr
+        move_columns(old, new, merge.stays, merge.stays_at, *groups, merge.old.group,
+                     merge.old.shape[0])  # fmt: skip
     if first is not None:
         new[merge.new_at] = first

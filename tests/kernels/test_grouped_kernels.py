@@ -19,7 +19,9 @@ from sparsecpu.kernels.machine.arrays import aligned_copy
 from sparsecpu.kernels.machine.threads import use_threads
 from sparsecpu.kernels.shared_columns import (
     magnitudes,
+    move,
     plain_magnitudes,
+    plain_move,
     plain_to_rows,
     to_rows,
 )
@@ -173,3 +175,23 @@ def test_shared_columns_and_their_rows(group, squares, data, seed):
     magnitudes(indptr, values, group, n_out, squares, found)
     wanted = plain_magnitudes(indptr, values, group, n_out, squares)
     np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize("group", [1, 4])
+@given(data=st.data(), seed=st.integers(0, 99), rate=st.floats(0, 1))
+def test_vectors_move_to_another_pattern(group, data, seed, rate):
+    p, rng = data.draw(grouped(40, group)), np.random.default_rng(seed)
+    free = np.setdiff1d(np.arange(p.groups.size), p.groups.keys())
+    drop = rng.choice(p.groups.nnz, int(rate * p.groups.nnz), replace=False)
+    come = rng.choice(free, rng.integers(len(free) + 1), replace=False)
+    merge = p.merge_shared(drop, come)
+    given, n_out = rng.standard_normal(p.nnz), p.shape[0]
+    wanted = dict(zip(p.keys().tolist(), given, strict=True))
+    gone = np.isin(np.arange(p.nnz), np.flatnonzero(~merge.kept))
+    wanted |= dict.fromkeys(p.keys()[gone].tolist(), 0.0)
+    wanted = [wanted.get(key, 0.0) for key in merge.pattern.keys().tolist()]
+    parts = merge.stays, merge.stays_at, p.groups.indptr, merge.pattern.groups.indptr
+    found = np.full(merge.pattern.nnz, np.nan)
+    move(given, found, *parts, group, n_out)
+    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(plain_move(given, *parts, group, n_out), wanted)

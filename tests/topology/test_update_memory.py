@@ -20,7 +20,7 @@ MOST = {1: 29, 4: 14}
 @pytest.mark.parametrize("group", [1, 4])
 @pytest.mark.parametrize("name", ["set", "set:prune_rate=0.5", "deep-r"])
 def test_an_update_holds_little_beside_the_network(name, group, rng, monkeypatch):
-    for room in ("sparse.keys", "sparse.merging", "networks.memory_estimate"):
+    for room in ("sparse.keys", "networks.memory_estimate"):
         monkeypatch.setattr(f"sparsecpu.{room}.SLAB", 1 << 12)
     monkeypatch.setattr("sparsecpu.topology.free_positions.SLAB", 1 << 12)
     tracemalloc.start()
