@@ -16,11 +16,12 @@ import numpy as np
 from sparsecpu.kernels.machine.arrays import ALIGNMENT, aligned_empty
 
 _HUGE_PAGE = 2 * 1024**2
-#: Smaller arrays lie anywhere, and so does what a program asks for first: a small network should
-#: not hold memory that it does not use.
+#: Smaller arrays lie anywhere, and so does what is asked for first: a small network should not hold
+#: memory that it does not use.
 _LEAST, _FIRST = 256 * 1024, 8 * 1024**2
-#: Memory is asked for by so many bytes at least.
-_CHUNK = 4 * 1024**2
+#: Memory is asked for by so many bytes, at least and where arrays are smaller at most; between
+#: them, by a quarter of what arrays have asked for.
+_CHUNK, _LARGE_CHUNK = 4 * 1024**2, 16 * 1024**2
 
 
 class HugePages:
@@ -43,11 +44,19 @@ class HugePages:
         taken = -(-nbytes // ALIGNMENT) * ALIGNMENT + ALIGNMENT
         fitting = [n for n, memory in enumerate(self._free) if len(memory) >= taken]
         n = min(fitting, key=lambda n: len(self._free[n]), default=None)
-        memory = _chunk(max(taken, _CHUNK)) if n is None else self._free.pop(n)
+        memory = self._more(taken) if n is None else self._free.pop(n)
         self._keep(memory[taken:])
         base = np.frombuffer(memory[:nbytes].data, np.uint8)
         weakref.finalize(base, _give_back, weakref.ref(self), memory[:taken]).atexit = False
         return base.view(dtype)
+
+    def _more(self, least: int) -> np.ndarray:
+        """Return new memory, whole huge pages. Those that nobody touches cost nothing."""
+        nbytes = max(least, _CHUNK, min(self._asked // 4, _LARGE_CHUNK))
+        nbytes = -(-nbytes // _HUGE_PAGE) * _HUGE_PAGE
+        raw = np.empty(nbytes + _HUGE_PAGE, dtype=np.uint8)
+        start = -raw.__array_interface__["data"][0] % _HUGE_PAGE
+        return raw[start : start + nbytes]
 
     def _keep(self, memory: np.ndarray) -> None:
         if len(memory) >= _LEAST:
@@ -59,11 +68,3 @@ def _give_back(pages: weakref.ref, memory: np.ndarray) -> None:
     owner = pages()
     if owner is not None:
         owner._keep(memory)
-
-
-def _chunk(nbytes: int) -> np.ndarray:
-    """Return huge pages of so many bytes, as bytes. Those that nobody touches cost nothing."""
-    whole = -(-nbytes // _HUGE_PAGE) * _HUGE_PAGE
-    raw = np.empty(whole + _HUGE_PAGE, dtype=np.uint8)
-    start = -raw.__array_interface__["data"][0] % _HUGE_PAGE
-    return raw[start : start + whole]
