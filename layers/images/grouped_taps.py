@@ -166,14 +166,15 @@ def grouped_gradient_taps(pattern: Pattern, geometry: Geometry, tiles: Tiles) ->
     )
     bands = min(bands, max(1, g.out_size[0] * g.out_size[1] * tiles_per_job // _LEAST_PIXELS))
     room = ring_room(span, reach, tiles_per_job * tiles.lanes, tiles.ring_bytes)
-    row = g.channels * step * room * tiles_per_job * tiles.lanes * tiles.ring_bytes
+    sizes = g.forward_sizes(step=step, room=room, depth=kh, span=span,
+                            tiles_per_job=tiles_per_job, bands=bands)  # fmt: skip
+    if tiles_per_job > 1 or sx > 1:  # elsewhere it is little, and sides apart make more tiles
+        sizes = _without_padding(sizes, pattern, g, tiles)
+    row = g.channels * step * sizes.room * tiles_per_job * tiles.lanes * tiles.ring_bytes
     most = (max(_RING_PART * level_two_cache(), _ANY_RING) / row - kh) // sy + 1
     wanted = -(-_PIXELS // (g.out_size[1] * tiles_per_job))
     rows = int(max(1, min(wanted, most, -(-g.out_size[0] // bands))))
-    sizes = g.forward_sizes(step=step, room=room, depth=(rows - 1) * sy + kh, span=span,
-                            tiles_per_job=tiles_per_job, bands=bands)  # fmt: skip
-    if tiles_per_job > 1:
-        sizes = _without_padding(sizes, pattern, g, tiles)
+    sizes = sizes._replace(depth=(rows - 1) * sy + kh)
     return _taps(pattern, g, sizes, strip, rows=rows)
 
 
