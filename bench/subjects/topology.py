@@ -11,10 +11,40 @@ import numpy as np
 
 from sparsecpu.bench.cases import NetworkCase, Variant, checked_groups
 from sparsecpu.bench.measuring.benchmark import Benchmark
+from sparsecpu.errors import ParameterError
 from sparsecpu.experiments.tables import Column, Table
 from sparsecpu.step.samples import Samples
 
 _INTERVAL = 469  # steps of an epoch of 60,000 samples in batches of 128
+
+
+_ALGORITHMS = (
+    "set", "dsr:prune_rate=0.3", "deep-r", "gse:stop_after=1",
+    "gse:stop_after=1,distribution=graest", "rigl:stop_after=1",
+    *(f"sparse-momentum:source={s}" for s in ("window", "tiles", "lowrank", "candidates")),
+    "sparse-momentum:source=candidates,proposal=lowrank",
+)  # fmt: skip
+_NETWORKS = ("lenet-300-100", "mlp-1000-1000", "truly-sparse")
+
+
+def _checked(algorithm: str) -> str:
+    """Return the name of an algorithm that changes the topology; refuse others."""
+    from sparsecpu.topology import make_topology
+    from sparsecpu.topology.static import Static
+
+    if isinstance(make_topology(algorithm), Static):
+        raise ParameterError("topology", algorithm, "one that changes while training")
+    return algorithm
+
+
+def _sizes_of(name: str) -> tuple[int, ...]:
+    """Return the sizes of a network of linear layers; refuse others."""
+    case = NetworkCase.parse(name, (), 1)
+    if case.model:
+        raise ParameterError(
+            "model", name, "sizes such as 784-300-10; only linear layers are timed"
+        )
+    return case.sizes
 
 
 class RepeatedSamples(Samples):
@@ -70,17 +100,9 @@ class Topology(Benchmark):
 
     def cases(self) -> list[tuple[str, tuple[int, ...], Variant]]:
         """Return algorithms, networks by their sizes, and how sparse they are, in which groups."""
-        algorithms = [
-            "set", "dsr:prune_rate=0.3", "deep-r", "gse:stop_after=1",
-            "gse:stop_after=1,distribution=graest", "rigl:stop_after=1",
-            *(f"sparse-momentum:source={s}" for s in ("window", "tiles", "lowrank", "candidates")),
-            "sparse-momentum:source=candidates,proposal=lowrank",
-        ]  # fmt: skip
-        networks = self.pick(
-            [(784, 300, 100, 10)],
-            [(784, 300, 100, 10), (784, 1000, 1000, 10)],
-            [(784, 300, 100, 10), (784, 1000, 1000, 10), (3072, 4000, 1000, 4000, 10)],
-        )
+        algorithms = [_checked(a) for a in self.options.get("topologies") or _ALGORITHMS]
+        names = self.options.get("models") or self.pick(*(_NETWORKS[:n] for n in (1, 2, 3)))
+        networks = [_sizes_of(name) for name in names]
         groups = checked_groups(self.options.get("group"))
         return [(a, n, Variant(0.95, g)) for n in networks for a in algorithms for g in groups]
 
@@ -88,6 +110,9 @@ class Topology(Benchmark):
         algorithm, sizes, variant = case
         plain = float(np.median(self._train("static", sizes, variant, 2)["steps"]))
         spent = self._train(algorithm, sizes, variant, 1 + self.pick(3, 5, 9))
+        if not spent["updates"]:
+            expected = f"one that changes within {len(spent['steps'])} steps"
+            raise ParameterError("topology", algorithm, expected)
         # Medians over epochs, step by step: observation happens at the same steps of each interval.
         table = np.array(spent["observing"][_INTERVAL:]).reshape(-1, _INTERVAL)
         watch, update = float(np.median(table, axis=0).sum()), float(np.median(spent["updates"]))

@@ -150,7 +150,11 @@ SUBJECTS: Registry[Subject] = Registry(
             "topology",
             "topology:Topology",
             "Time updates of the topology beside the steps between them.",
-            (_group("1"),),
+            (_MODELS,
+             option("--topology", "topologies", multiple=True,
+                    help="A rule, with its options, as in train; may be given more than once.  "
+                    "[default: all of them]"),
+             _group("1")),
         ),
         Subject(
             "sources",

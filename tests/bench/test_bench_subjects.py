@@ -121,6 +121,22 @@ def test_topology_counts_updates(monkeypatch):
         assert algorithm in bench.row(found)
 
 
+def test_topology_is_timed_for_what_is_asked_for(monkeypatch):
+    monkeypatch.setattr(topology, "_INTERVAL", 12)
+    args = ("bench", "topology", "--quick", "--quiet", "--threads", 1, "--json")
+    asked = ("--model", "30-20-5", "--topology", "rigl:update_every=5", "--group", "1,4")
+    result = run(*args, *asked)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)["topology"]["results"]
+    assert [(f["sizes"], f["group"]) for f in found] == [([30, 20, 5], 1), ([30, 20, 5], 4)]
+    args += ("--model", "30-20-5")
+    for wrong in (("--model", "vgg-d"), ("--model", "30"), ("--topology", "static"), ("--topology", "set:update_every=9999"),
+                  ("--topology", "sot")):  # fmt: skip
+        result = run(*args, *wrong)
+        assert result.exit_code == 2
+        assert len(result.stderr.strip().splitlines()) == 1
+
+
 def test_limits():
     kernels = Kernels("quick", 1)
     small = kernels.run(32)
