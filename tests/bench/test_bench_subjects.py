@@ -130,8 +130,11 @@ def test_topology_is_timed_for_what_is_asked_for(monkeypatch):
     found = json.loads(result.stdout)["topology"]["results"]
     assert [(f["sizes"], f["group"]) for f in found] == [([30, 20, 5], 1), ([30, 20, 5], 4)]
     args += ("--model", "30-20-5")
-    for wrong in (("--model", "vgg-d"), ("--model", "30"), ("--topology", "static"), ("--topology", "set:update_every=9999"),
-                  ("--topology", "sot")):  # fmt: skip
+    refused = (
+        ("--model", "vgg-d"), ("--model", "30"), ("--topology", "static"), ("--topology", "sot"),
+        ("--topology", "set:update_every=9999"),
+    )  # fmt: skip
+    for wrong in refused:
         result = run(*args, *wrong)
         assert result.exit_code == 2
         assert len(result.stderr.strip().splitlines()) == 1
