@@ -16,8 +16,6 @@ from sparsecpu.experiments.tables import Column, Table
 from sparsecpu.step.samples import Samples
 
 _INTERVAL = 469  # steps of an epoch of 60,000 samples in batches of 128
-
-
 _ALGORITHMS = (
     "set", "dsr:prune_rate=0.3", "deep-r", "gse:stop_after=1",
     "gse:stop_after=1,distribution=graest", "rigl:stop_after=1",
