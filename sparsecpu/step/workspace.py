@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sparsecpu.kernels.machine.arrays import aligned_empty
-from sparsecpu.kernels.machine.huge_pages import HugePages
+from sparsecpu.step.huge_pages import HugePages
 
 _ALONE = aligned_empty(1, np.uint8)
 #: References to what an array is a view of, where there is no other view.

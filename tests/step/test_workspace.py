@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from sparsecpu.kernels.machine.huge_pages import HugePages
+from sparsecpu.step.huge_pages import HugePages
 from sparsecpu.step.workspace import Workspace
 
 
